@@ -1,0 +1,42 @@
+# Two commands: `make repro` computes everything, `make test` checks everything.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+INSTALLED := $(VENV)/installed
+RUN := PATH="$(BIN):$$PATH"
+
+.PHONY: help repro test check format lock
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+repro: $(INSTALLED)  ## compute what is missing or changed, then show every store
+	$(RUN) dvc repro
+	@$(RUN) python -m featbank summary
+
+test: check  ## run every check: format, lint, types, import layers, tests
+	$(RUN) pytest --numprocesses 2
+
+check: $(INSTALLED)  ## the checks that take seconds
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+format: $(INSTALLED)  ## put the code in form
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+lock: $(INSTALLED)  ## renew requirements.lock from pyproject.toml
+	$(RUN) pip install --quiet pip-tools
+	$(RUN) pip-compile --quiet --upgrade --extra dev --extra fit --extra report --strip-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+		--constraint constraints.txt --output-file requirements.lock pyproject.toml
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("featbank needs Python 3.11 to 3.13, got " + sys.version.split()[0] + "; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $(INSTALLED)

@@ -1,0 +1,84 @@
+"""The failure list: every utterance that could not be used, and how many a run may have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from featbank.errors import ConfigError, FailureBudgetError, FeatbankError
+from featbank.provenance import canonical_json, write_atomic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One utterance that a step could not use.
+
+    Args:
+        id: of the utterance.
+        audio: path of its file, relative to the corpus root.
+        error: what went wrong.
+        expected: what would have been right; empty when the error says it all.
+        got: what was found.
+    """
+
+    id: str
+    audio: str
+    error: str
+    expected: str = ""
+    got: str = ""
+
+    @classmethod
+    def of(cls, error: FeatbankError, *, id: str, audio: str) -> Failure:  # noqa: A002
+        """Record `error` as the failure of one utterance."""
+        return cls(
+            id=id, audio=audio, error=error.what, expected=error.expected or "", got=error.got or ""
+        )
+
+
+def write_failures(path: str | Path, failures: Iterable[Failure]) -> None:
+    """Write a failure list, JSON lines sorted by id."""
+    rows = sorted(failures, key=lambda failure: failure.id)
+    write_atomic(path, "".join(canonical_json(asdict(row)) + "\n" for row in rows))
+
+
+def read_failures(path: str | Path) -> list[Failure]:
+    """Read a failure list; a list that does not exist holds no failure."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    return [Failure(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def check_budget(
+    failures: Sequence[Failure], *, total: int, max_failures: float, path: str | Path
+) -> None:
+    """End the run when more utterances failed than it allows, leaving their list at `path`.
+
+    Args:
+        failures: all of the run's.
+        total: utterances of the run.
+        max_failures: a number of utterances, or below 1 a share of them.
+        path: where the list is left.
+
+    Raises:
+        ConfigError: a negative budget.
+        FailureBudgetError: over the budget; names the list and its first entry.
+    """
+    if max_failures < 0:
+        raise ConfigError("max_failures", expected="0 or more", got=max_failures)
+    allowed = int(max_failures * total) if max_failures < 1 else int(max_failures)
+    if len(failures) <= allowed:
+        return
+    write_failures(path, failures)
+    first = min(failures, key=lambda failure: failure.id)
+    reason = (
+        f"{first.error}: expected {first.expected}, got {first.got}" if first.got else first.error
+    )
+    raise FailureBudgetError(
+        f"{len(failures)} of {total} utterances failed, the first {first.id!r} ({reason})",
+        expected=f"at most {allowed}",
+        got=len(failures),
+        hint=f"all are listed in {path}; mend them, or allow them with max_failures",
+    )

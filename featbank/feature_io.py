@@ -1,0 +1,85 @@
+"""How the features of an extractor are stored, as a YAML recipe declares it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from featbank.errors import ConfigError
+
+PACKED_WRITER = "featbank.store.StoreWriter"
+_DTYPES = ("float32", "float16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureStorageConfig:
+    """Storage of one feature.
+
+    Args:
+        name: the feature's name: a key of the dicts that `compute_features` returns.
+        dtype: what its values are stored as: float32 or float16.
+        writer_class: the packed HDF5 writer, so far the only one.
+        writer_kwargs: `shard_bytes`, the size in bytes around which shards are cut.
+    """
+
+    name: str
+    dtype: str = "float32"
+    writer_class: str = PACKED_WRITER
+    writer_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.dtype not in _DTYPES:
+            raise ConfigError(
+                f"storage of {self.name!r}: dtype", expected=" or ".join(_DTYPES), got=self.dtype
+            )
+        if self.writer_class != PACKED_WRITER:
+            raise ConfigError(
+                f"storage of {self.name!r}: writer_class",
+                expected=PACKED_WRITER,
+                got=self.writer_class,
+            )
+        if unknown := sorted(set(self.writer_kwargs) - {"shard_bytes"}):
+            raise ConfigError(
+                f"storage of {self.name!r}: writer_kwargs",
+                expected="shard_bytes",
+                got=", ".join(unknown),
+            )
+        if self.shard_bytes <= 0:
+            raise ConfigError(
+                f"storage of {self.name!r}: shard_bytes", expected="over 0", got=self.shard_bytes
+            )
+
+    @property
+    def shard_bytes(self) -> int:
+        """The size in bytes around which shards are cut."""
+        return int(self.writer_kwargs.get("shard_bytes", 256 << 20))
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes a value."""
+        return np.dtype(self.dtype).itemsize
+
+
+def storage_by_name(
+    entries: Iterable[FeatureStorageConfig], names: Iterable[str]
+) -> dict[str, FeatureStorageConfig]:
+    """Match storage entries with the features an extractor computes, one each.
+
+    Raises:
+        ConfigError: a feature has no entry, or an entry no feature, or two.
+    """
+    found: dict[str, FeatureStorageConfig] = {}
+    for entry in entries:
+        if entry.name in found:
+            raise ConfigError(f"storage of {entry.name!r}", expected="one entry", got="two")
+        found[entry.name] = entry
+    if set(found) != set(names):
+        raise ConfigError(
+            "storage",
+            expected=f"one entry for each of {', '.join(sorted(names))}",
+            got=", ".join(sorted(found)) or "none",
+        )
+    return found

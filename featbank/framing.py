@@ -1,0 +1,67 @@
+"""Exact frame arithmetic: how many frames a waveform gives, and where each one lies in time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framing:
+    """The frame grid of a feature, in samples of `sample_rate`.
+
+    A chain of unpadded convolutions has the same grid as one window of its receptive field hopped by
+    the product of its strides, so this covers signal features and wav2vec2-like encoders alike.
+
+    Args:
+        sample_rate: of the waveform that enters the extractor, in Hz.
+        window_length: samples seen by one frame.
+        hop_length: samples between frames.
+        snip_edges: True keeps only windows that lie inside the waveform; False is Kaldi's other
+            grid, `round(num_samples / hop_length)` frames over a mirrored edge.
+    """
+
+    sample_rate: int
+    window_length: int
+    hop_length: int
+    snip_edges: bool = True
+
+    def num_frames(self, num_samples: int) -> int:
+        """Return the exact number of frames of `num_samples` samples.
+
+        >>> wav2vec2 = Framing(sample_rate=16000, window_length=400, hop_length=320)
+        >>> [wav2vec2.num_frames(n) for n in (399, 400, 719, 720, 16000)]
+        [0, 1, 1, 2, 49]
+        >>> Framing(sample_rate=16000, window_length=400, hop_length=160, snip_edges=False).num_frames(16000)
+        100
+        """
+        if not self.snip_edges:
+            return (num_samples + self.hop_length // 2) // self.hop_length
+        if num_samples < self.window_length:
+            return 0
+        return 1 + (num_samples - self.window_length) // self.hop_length
+
+    @property
+    def min_samples(self) -> int:
+        """The shortest waveform, in samples, that gives a frame."""
+        return self.window_length if self.snip_edges else self.hop_length - self.hop_length // 2
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def first_frame_center_s(self) -> float:
+        """Time of the middle of the first frame, in seconds from the utterance's start."""
+        length = self.window_length if self.snip_edges else self.hop_length
+        return length / 2 / self.sample_rate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Framing:
+        """Build a grid from what `to_json` returned."""
+        return cls(**fields)

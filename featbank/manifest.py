@@ -1,0 +1,163 @@
+"""The manifest: the utterances of one split, as JSON lines sorted by id."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+
+from featbank.errors import FeatbankError, ManifestError
+from featbank.provenance import canonical_json, write_atomic
+
+SPLITS = ("train", "dev", "test")
+"""The splits of a corpus, each with a manifest and a store; any of them may be empty."""
+
+MIX_CHANNELS = -1
+"""`Utterance.channel` of an utterance that is the mean of its file's channels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """One row of a manifest. Times are exact: samples of the file's own rate, never rounded seconds.
+
+    Args:
+        id: unique in the corpus; from the relative path, since base names repeat.
+        audio: path of the audio file relative to the corpus root, with forward slashes.
+        audio_digest: `md5:<hex>` (a FLAC's own, of its samples) or `sha256:<hex>` (of the file's bytes).
+        sample_rate: of the file, in Hz.
+        start_sample: first sample of the utterance in the file.
+        num_samples: samples of the utterance, as really decoded.
+        channel: index from 0, or `MIX_CHANNELS`.
+        speaker, language, text: as the corpus gives them; empty when it does not.
+        part: optional group whose utterances share shards, so that a corpus can grow by parts.
+    """
+
+    id: str
+    audio: str
+    audio_digest: str
+    sample_rate: int
+    num_samples: int
+    start_sample: int = 0
+    channel: int = 0
+    speaker: str = ""
+    language: str = ""
+    text: str = ""
+    part: str = ""
+
+    @property
+    def start_s(self) -> float:
+        """Start in the file, in seconds."""
+        return self.start_sample / self.sample_rate
+
+    @property
+    def duration_s(self) -> float:
+        """Length, in seconds."""
+        return self.num_samples / self.sample_rate
+
+    @property
+    def input_digest(self) -> bytes:
+        """The 16-byte digest of what an extractor sees of this row: audio, start, length, channel."""
+        seen = [
+            self.audio_digest,
+            self.sample_rate,
+            self.start_sample,
+            self.num_samples,
+            self.channel,
+        ]
+        return sha256(canonical_json(seen).encode()).digest()[:16]
+
+
+_TYPES = {field.name: int if field.type == "int" else str for field in fields(Utterance)}
+_BAD_SEGMENTS = frozenset(["", ".", ".."])
+_BAD_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_REQUIRED = {"id", "audio", "audio_digest", "sample_rate", "num_samples"}
+
+
+def check_id(utterance_id: str, error: type[FeatbankError] = ManifestError) -> None:
+    """Refuse an id that could not name a row in a file, or a file below a folder.
+
+    Raises:
+        FeatbankError: as `error`, when the id is empty, is not valid Unicode, has a control
+            character, or, read as a path, has an empty segment, `.` or `..`.
+    """
+    if any(segment in _BAD_SEGMENTS for segment in utterance_id.split("/")):
+        got = "an empty one" if not utterance_id else "an empty segment, '.' or '..'"
+    elif _BAD_CHARACTERS.search(utterance_id):
+        got = "a control character or a lone surrogate"
+    else:
+        return
+    raise error(f"utterance id {utterance_id!r}", expected="a name or a relative path", got=got)
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
+    """Write one split, sorted by id, atomically. No utterance at all is a valid, empty split.
+
+    Raises:
+        ManifestError: an id occurs twice.
+    """
+    rows = sorted(utterances, key=lambda utterance: utterance.id)
+    for previous, row in zip(rows, rows[1:], strict=False):
+        if previous.id == row.id:
+            raise ManifestError(
+                f"utterance {row.id!r}",
+                expected="an id once",
+                got=f"{previous.audio} and {row.audio}",
+            )
+    write_atomic(path, "".join(canonical_json(asdict(row)) + "\n" for row in rows))
+
+
+def read_manifest(path: str | Path) -> list[Utterance]:
+    """Read one split.
+
+    Raises:
+        ManifestError: the file is missing, or a line is not a row in order with the expected fields.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ManifestError(
+            f"manifest {path}",
+            expected="a file",
+            got="nothing there",
+            hint="run python stages/prepare.py",
+        )
+    rows: list[Utterance] = []
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            row = _parse_row(line, f"{path}:{number}")
+            if rows and row.id <= rows[-1].id:
+                raise ManifestError(
+                    f"{path}:{number}", expected=f"an id after {rows[-1].id!r}", got=repr(row.id)
+                )
+            rows.append(row)
+    return rows
+
+
+def part_order(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Return the utterances in store order: by part, then by id."""
+    return sorted(utterances, key=lambda utterance: (utterance.part, utterance.id))
+
+
+def _parse_row(line: str, where: str) -> Utterance:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ManifestError(where, expected="a JSON object", got=str(error)) from error
+    if not isinstance(row, dict):
+        raise ManifestError(where, expected="a JSON object", got=type(row).__name__)
+    if unknown := sorted(set(row) - set(_TYPES)):
+        raise ManifestError(
+            where, expected=f"fields among {', '.join(_TYPES)}", got=", ".join(unknown)
+        )
+    if missing := sorted(_REQUIRED - set(row)):
+        raise ManifestError(where, expected=f"fields {', '.join(missing)}", got="none of them")
+    for name, value in row.items():
+        if type(value) is not _TYPES[name]:
+            raise ManifestError(
+                f"{where}: {name}",
+                expected=_TYPES[name].__name__,
+                got=f"{type(value).__name__} {value!r}",
+            )
+    return Utterance(**row)

@@ -1,0 +1,1 @@
+"""Runners: what spreads the tasks of a step over processes."""

@@ -1,0 +1,112 @@
+"""Processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from queue import Empty
+from typing import Any
+
+from featbank.errors import ConfigError, FeatbankError
+from featbank.progress import Advance
+from featbank.runners.base import Result, Task, Worker
+
+_POLL_S = 0.2
+
+# one worker a process; made by _start, called by _run
+_worker: Worker[Any, Any] | None = None
+_progress: Any = None
+
+
+class LocalRunner:
+    """Runs tasks in spawned processes of this machine.
+
+    Args:
+        num_workers: processes; None for one a processor that this process may use.
+
+    Raises:
+        ConfigError: fewer than one worker.
+    """
+
+    def __init__(self, *, num_workers: int | None = None) -> None:
+        if num_workers is not None and num_workers < 1:
+            raise ConfigError("runner.num_workers", expected="1 or more, or null", got=num_workers)
+        self.num_workers = num_workers or len(os.sched_getaffinity(0))
+
+    def run(
+        self,
+        make_worker: Callable[[], Worker[Task, Result]],
+        tasks: Sequence[Task],
+        advance: Advance,
+    ) -> Iterator[Result]:
+        """Run the tasks; see `Runner.run`.
+
+        Raises:
+            FeatbankError: a worker process died, as one does that runs out of memory.
+        """
+        if not tasks:
+            return
+        # spawned, not forked: torch's and HDF5's locks do not survive a fork
+        context = multiprocessing.get_context("spawn")
+        done: Any = context.Queue()
+        pool = ProcessPoolExecutor(
+            min(self.num_workers, len(tasks)),
+            mp_context=context,
+            initializer=_start,
+            initargs=(make_worker, done),
+        )
+        try:
+            pending = {pool.submit(_run, task) for task in tasks}
+            while pending:
+                finished, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                _drain(done, advance)
+                for future in finished:
+                    yield future.result()
+            _drain(done, advance)
+        except BrokenProcessPool as error:
+            raise FeatbankError(
+                "a worker process died",
+                expected="it to finish its shard",
+                got="a crash or a kill (out of memory?)",
+                hint="lower runner.num_workers, or look at the system's log, and run again",
+            ) from error
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            done.close()
+
+
+def _drain(done: Any, advance: Advance) -> None:
+    while True:
+        try:
+            advance(done.get_nowait())
+        except Empty:
+            return
+
+
+def _start(make_worker: Callable[[], Worker[Any, Any]], done: Any) -> None:
+    global _worker, _progress
+    # Ctrl-C reaches the whole process group: the parent answers it and ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _worker, _progress = make_worker(), done
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _run(task: Any) -> Any:
+    assert _worker is not None
+    return _worker(task, _progress.put)

@@ -1,0 +1,106 @@
+"""The sample of features that a codebook is fitted on: pinned by id, so that growth leaves it as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from featbank.errors import CorpusError
+from featbank.manifest import Utterance
+from featbank.provenance import digest, write_atomic
+from featbank.store import StoreWriter, open_store
+from featbank.store.replacing import refuse_other_content
+
+_PIN_HINT = "draw one and commit it: python stages/sample.py pin=true"
+
+
+def draw_sample(utterances: Sequence[Utterance], *, hours: float, seed: int) -> list[str]:
+    """Draw ids until they hold `hours` of audio: by the order of a seeded hash, all if too few.
+
+    Returns:
+        The ids, sorted.
+    """
+    drawn, seconds = [], 0.0
+    for row in sorted(utterances, key=lambda row: digest([seed, row.id])):
+        if seconds >= hours * 3600:
+            break
+        drawn.append(row.id)
+        seconds += row.duration_s
+    return sorted(drawn)
+
+
+def write_pins(path: Path, ids: Sequence[str], *, how: str) -> None:
+    """Write the ids that a codebook is fitted on, one a line under a comment that says how they were drawn."""
+    write_atomic(path, f"# {how}\n" + "".join(f"{name}\n" for name in ids))
+
+
+def read_pins(path: Path) -> list[str]:
+    """Read the ids that a codebook is fitted on; lines that start with # are comments.
+
+    Raises:
+        CorpusError: there is no such list, it is empty, or it names an id twice.
+    """
+    if not path.is_file():
+        raise CorpusError(
+            f"pinned ids {path}", expected="a file", got="nothing there", hint=_PIN_HINT
+        )
+    lines = path.read_text(encoding="utf-8").splitlines()
+    ids = [line for line in lines if line.strip() and not line.startswith("#")]
+    if not ids:
+        raise CorpusError(
+            f"pinned ids {path}", expected="an id or more", got="none", hint=_PIN_HINT
+        )
+    if len(set(ids)) != len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise CorpusError(f"pinned ids {path}", expected="each id once", got=f"{twice!r} twice")
+    return ids
+
+
+def write_sample(
+    *, features: Path, pins: Path, out: Path, shard_bytes: int = 256 << 20, overwrite: bool = False
+) -> int:
+    """Copy the pinned utterances of a feature store into a store of their own.
+
+    Its bytes follow from those utterances alone, so that it stays as it is when the corpus grows.
+
+    Args:
+        features: a store.
+        pins: list of pinned ids.
+        out: the sample store.
+        shard_bytes: size around which its shards are cut.
+        overwrite: replace a sample of features that were made in another way.
+
+    Returns:
+        The number of utterances.
+
+    Raises:
+        CorpusError: a pinned id is no longer in the features.
+        StoreError: a sample is there already of features that were made in another way.
+    """
+    ids = read_pins(pins)
+    source = open_store(features)
+    if missing := [name for name in ids if name not in source]:
+        raise CorpusError(
+            f"pinned ids {pins}",
+            expected=f"all of its {len(ids)} ids in {features}",
+            got=f"{len(missing)} missing, the first {missing[0]!r}",
+            hint="bring them back, or pin anew (which refits the codebook): "
+            "python stages/sample.py pin=true",
+        )
+    header = source.header
+    refuse_other_content(out, header.fingerprint, overwrite=overwrite)
+    with StoreWriter(
+        out,
+        name=header.name,
+        dtype=header.dtype,
+        shape=header.shape,
+        frame_rate=header.frame_rate,
+        first_frame_center_s=header.first_frame_center_s,
+        framing=header.framing,
+        fingerprint=header.fingerprint,
+        provenance=header.provenance,
+        shard_bytes=shard_bytes,
+    ) as writer:
+        for name in ids:
+            writer.write(name, source[name], input_digest=source.input_digest(name))
+    return len(ids)

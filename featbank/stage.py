@@ -1,0 +1,152 @@
+"""What the stage scripts share: resolvers, errors without tracebacks, and the guard of tracked outputs."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from featbank.errors import ConfigError, FeatbankError
+from featbank.progress import Stopwatch
+from featbank.provenance import readable_json, write_atomic
+
+_log = logging.getLogger(__name__)
+
+PARAMS = Path("params.yaml")
+"""The choices, read from the folder the stage is run in."""
+
+RUNTIME_KEYS = ("runtime", "runner", "overwrite", "trusted_modules")
+"""Top-level configuration that changes no byte of any output."""
+
+
+def params(key: str) -> Any:
+    """Resolve `${params:key}`: a choice of params.yaml.
+
+    Steps are separated by dots; a number picks by order, from a list or a mapping.
+
+    Raises:
+        ConfigError: there is no params.yaml here, or no such choice in it.
+    """
+    if not PARAMS.is_file():
+        raise ConfigError(
+            f"{PARAMS} in {Path.cwd()}",
+            expected="a file",
+            got="nothing there",
+            hint="run from the root of the project",
+        )
+    node = OmegaConf.to_container(OmegaConf.load(PARAMS))
+    for step in key.split("."):
+        try:
+            if isinstance(node, dict):
+                node = list(node.values())[int(step)] if step.isdigit() else node[step]
+            else:
+                node = node[int(step)]  # type: ignore[index]
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise ConfigError(
+                f"{PARAMS}: {key}", expected="a choice", got=f"no {step!r}"
+            ) from error
+    return node
+
+
+def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """Make a stage's function end with one clear line, and exit status 1, on an error of featbank's own."""
+
+    @functools.wraps(function)
+    def run(config: DictConfig) -> None:
+        try:
+            function(config)
+        except FeatbankError as error:
+            _log.error("%s: %s", type(error).__name__, error)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            _log.error("interrupted; what was there before is as it was")
+            sys.exit(130)
+
+    return run
+
+
+def plain(node: Any) -> Any:
+    """Return a configuration node as plain values, interpolations resolved."""
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def refuse_tracked(config: DictConfig, out: str | Path) -> None:
+    """Refuse values typed by hand for an output that DVC tracks under the same name.
+
+    What DVC tracks holds what the definitions in conf/ say; another content needs another name.
+
+    Raises:
+        ConfigError: `out` is tracked, and a value differs from its definition.
+    """
+    hydra = HydraConfig.get()
+    groups = {
+        group: option for group, option in hydra.runtime.choices.items() if "hydra" not in group
+    }
+    defined = compose(
+        hydra.job.config_name, [f"{group}={option}" for group, option in groups.items()]
+    )
+    if _bytes_part(defined) == _bytes_part(config) or not _tracked(Path(out)):
+        return
+    typed = [text for text in hydra.overrides.task if text.lstrip("+~").split("=")[0] not in groups]
+    raise ConfigError(
+        f"{out} is tracked by DVC",
+        expected="the values of its definition in conf/",
+        got=" ".join(typed),
+        hint="give the new output a name of its own (corpus.name=..., feature.name=... or "
+        "tokenizer.name=...), or change the definition and run dvc repro",
+    )
+
+
+def record_speed(config: DictConfig, name: str, watch: Stopwatch, audio_s: float) -> None:
+    """Keep how long a stage took on this machine, for the closing table; no output depends on it."""
+    path = Path(config.runtime.records, f"{name}.json")
+    write_atomic(path, readable_json({"audio_s": audio_s, "seconds": watch.seconds}))
+
+
+def read_corpus(manifests: str | Path) -> dict[str, Any]:
+    """Read the corpus.json beside the manifests.
+
+    Raises:
+        ConfigError: the corpus is not prepared.
+    """
+    path = Path(manifests, "corpus.json")
+    if not path.is_file():
+        raise ConfigError(
+            f"corpus summary {path}",
+            expected="a file",
+            got="nothing there",
+            hint="run python stages/prepare.py",
+        )
+    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return summary
+
+
+def _bytes_part(config: DictConfig) -> Any:
+    return OmegaConf.to_container(
+        OmegaConf.masked_copy(config, [key for key in config if key not in RUNTIME_KEYS])
+    )
+
+
+def _tracked(path: Path) -> bool:
+    # imported here: it takes a second, and only values typed by hand need it
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    target = path.resolve()
+    try:
+        with Repo() as repo:
+            outs = [Path(out.fs_path).resolve() for out in repo.index.outs]
+    except NotDvcRepoError:
+        return False
+    return any(target == out or out in target.parents or target in out.parents for out in outs)
+
+
+OmegaConf.register_new_resolver("params", params, replace=True)

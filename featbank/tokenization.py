@@ -1,0 +1,162 @@
+"""Tokenization: feature stores and a codebook in, token stores out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from featbank.errors import CodebookError, StoreError
+from featbank.failures import Failure, read_failures
+from featbank.manifest import SPLITS, Utterance, part_order, read_manifest
+from featbank.progress import Advance
+from featbank.provenance import digest, package_versions
+from featbank.store import FAILURES_NAME, Store, StoreHeader, StoreWriter, open_store, read_header
+from featbank.store.replacing import refuse_other_content
+from featbank.tokenizers.codebook import Codebook
+from featbank.units import deduplicate
+
+TOKENIZE_VERSION = 1
+"""Bumped when the same features and codebook give other tokens."""
+
+UNITS, DURATIONS = "units", "durations"
+
+
+def tokenize(
+    *,
+    manifests: Path,
+    features: Path,
+    codebook: Codebook,
+    out: Path,
+    merge_repeats: bool = False,
+    shard_bytes: int = 256 << 20,
+    overwrite: bool = False,
+    advance: Advance = lambda _: None,
+) -> list[StoreHeader]:
+    """Assign every frame of every split its nearest centroid and store the units.
+
+    Args:
+        manifests: folder with a manifest a split.
+        features: folder with a store a split, of the feature that the codebook was fitted on.
+        codebook: read from its file.
+        out: stores go to `out/units/<split>`, and `out/durations/<split>` where repeats are merged.
+        merge_repeats: store a run of equal units once, and its length in frames beside it.
+        shard_bytes: size around which shards are cut.
+        overwrite: replace stores that hold something else.
+        advance: told the seconds of audio done.
+
+    Returns:
+        The headers of the stores.
+
+    Raises:
+        CodebookError: the codebook was fitted on features made in another way.
+        StoreError: an utterance has no features, or a store is there that holds something else.
+    """
+    made_from = {
+        "codebook": codebook.digest,
+        "feature_fingerprint": codebook.provenance["fitted_on"]["feature_fingerprint"],
+        "merge_repeats": merge_repeats,
+        "tokenize_version": TOKENIZE_VERSION,
+    }
+    dtypes = {UNITS: codebook.unit_dtype, **({DURATIONS: "uint32"} if merge_repeats else {})}
+    headers = []
+    for split in SPLITS:
+        source = open_store(features / split)
+        _refuse_other_features(source, codebook)
+        with contextlib.ExitStack() as stack, _one_thread():
+            writers = {}
+            for name, dtype in dtypes.items():
+                fingerprint = digest({**made_from, "name": name})
+                refuse_other_content(out / name / split, fingerprint, overwrite=overwrite)
+                writers[name] = stack.enter_context(
+                    StoreWriter(
+                        out / name / split,
+                        name=name,
+                        dtype=dtype,
+                        shape=(),
+                        fingerprint=fingerprint,
+                        provenance=_provenance(source, codebook, made_from),
+                        shard_bytes=shard_bytes,
+                        **({} if merge_repeats else _frame_grid(source)),
+                    )
+                )
+            rows = part_order(read_manifest(manifests / f"{split}.jsonl"))
+            _tokenize_rows(rows, source, codebook, writers, advance)
+        headers += [read_header(out / name / split) for name in dtypes]
+    return headers
+
+
+def _tokenize_rows(
+    rows: Sequence[Utterance],
+    source: Store,
+    codebook: Codebook,
+    writers: dict[str, StoreWriter],
+    advance: Advance,
+) -> None:
+    failed = {failure.id: failure for failure in read_failures(source.path / FAILURES_NAME)}
+    for row in rows:
+        if row.id in failed:
+            for writer in writers.values():
+                writer.fail(failed[row.id])
+        else:
+            if source.input_digest(row.id) != row.input_digest:
+                raise StoreError(
+                    f"utterance {row.id!r} in store {source.path} is of other audio than its manifest's",
+                    expected=row.input_digest.hex(),
+                    got=source.input_digest(row.id).hex(),
+                    hint="run python stages/extract.py again",
+                )
+            tokens = {UNITS: codebook.assign(source[row.id])}
+            if DURATIONS in writers:
+                tokens[UNITS], tokens[DURATIONS] = deduplicate(tokens[UNITS])
+            for name, writer in writers.items():
+                writer.write(row.id, tokens[name], input_digest=row.input_digest, part=row.part)
+        advance(row.duration_s)
+
+
+def _refuse_other_features(source: Store, codebook: Codebook) -> None:
+    expected = codebook.provenance["fitted_on"]["feature_fingerprint"]
+    if source.header.fingerprint != expected:
+        raise CodebookError(
+            f"codebook for store {source.path} was fitted on features made in another way",
+            expected=f"fingerprint {expected[:12]}",
+            got=source.header.fingerprint[:12],
+            hint="fit one on these features: python stages/sample.py, then python stages/fit.py",
+        )
+
+
+def _provenance(source: Store, codebook: Codebook, made_from: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **made_from,
+        "codebook": {
+            "sha256": codebook.digest,
+            "num_clusters": codebook.num_clusters,
+            "fitted_on": codebook.provenance["fitted_on"],
+        },
+        "feature": dict(source.provenance),
+        "versions": package_versions(("featbank", "numpy", "torch")),
+    }
+
+
+def _frame_grid(source: Store) -> dict[str, Any]:
+    header = source.header
+    return {
+        "frame_rate": header.frame_rate,
+        "first_frame_center_s": header.first_frame_center_s,
+        "framing": header.framing,
+    }
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread: a different number of them changes the last bits of a product."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

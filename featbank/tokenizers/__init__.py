@@ -1,0 +1,1 @@
+"""Tokenizers: from features to discrete units."""

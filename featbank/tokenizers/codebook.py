@@ -1,0 +1,137 @@
+"""A codebook: the centroids that turn features into units, and the file they are kept in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from featbank.errors import CodebookError
+from featbank.provenance import canonical_json, file_sha256, write_atomic
+
+FORMAT = "featbank-codebook"
+FORMAT_VERSION = 1
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Codebook:
+    """Centroids and what they were fitted on.
+
+    Args:
+        centroids: (K, D) float32.
+        provenance: how they were fitted, as plain JSON values.
+        digest: SHA-256 of the file they were read from; empty for a codebook in the making.
+    """
+
+    centroids: Floats
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        if (
+            self.centroids.ndim != 2
+            or not len(self.centroids)
+            or self.centroids.dtype != np.float32
+        ):
+            raise CodebookError(
+                "centroids",
+                expected="(K, D) float32, K over 0",
+                got=f"{self.centroids.shape} {self.centroids.dtype}",
+            )
+        if not np.isfinite(self.centroids).all():
+            raise CodebookError("centroids", expected="finite values", got="NaN or infinity")
+
+    @property
+    def num_clusters(self) -> int:
+        """The number of units, K."""
+        return len(self.centroids)
+
+    @property
+    def unit_dtype(self) -> str:
+        """The smallest unsigned integer type that holds every unit."""
+        return str(np.min_scalar_type(self.num_clusters - 1))
+
+    def assign(self, features: Floats) -> npt.NDArray[Any]:
+        """Return the nearest centroid of each frame; of several equally near ones the first.
+
+        The squared distance is taken without the frame's own square, which all centroids share.
+
+        Args:
+            features: (T, D).
+
+        Returns:
+            (T,) of `unit_dtype`.
+
+        Raises:
+            CodebookError: the features have another dimension.
+        """
+        if features.ndim != 2 or features.shape[1] != self.centroids.shape[1]:
+            raise CodebookError(
+                "features for a codebook",
+                expected=f"shape (T, {self.centroids.shape[1]})",
+                got=f"{features.shape}",
+            )
+        centroids = torch.from_numpy(self.centroids)
+        with torch.inference_mode():
+            frames = torch.from_numpy(features.astype(np.float32))
+            scores = torch.addmm(centroids.square().sum(dim=1), frames, centroids.T, alpha=-2)
+            return scores.argmin(dim=1).numpy().astype(self.unit_dtype)
+
+
+def save_codebook(path: str | Path, codebook: Codebook) -> None:
+    """Write a codebook as safetensors, atomically and deterministically."""
+    header = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "provenance": canonical_json(codebook.provenance),
+    }
+    # one key: safetensors keeps metadata in a hash map, whose order would change the file's bytes
+    data = save({"centroids": codebook.centroids}, metadata={FORMAT: canonical_json(header)})
+    write_atomic(path, data)
+
+
+def load_codebook(path: str | Path) -> Codebook:
+    """Read a codebook.
+
+    Raises:
+        CodebookError: the file is missing, damaged, or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CodebookError(
+            f"codebook {path}",
+            expected="a file",
+            got="nothing there",
+            hint="run python stages/fit.py",
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if FORMAT not in metadata:
+                raise CodebookError(
+                    f"codebook {path}", expected=FORMAT, got="another safetensors file"
+                )
+            header = json.loads(metadata[FORMAT])
+            if int(header["format_version"]) > FORMAT_VERSION:
+                raise CodebookError(
+                    f"codebook {path}",
+                    expected=f"format version {FORMAT_VERSION} or older",
+                    got=header["format_version"],
+                    hint="update featbank",
+                )
+            centroids = file.get_tensor("centroids")
+    except SafetensorError as error:
+        raise CodebookError(f"codebook {path}", expected="a safetensors file", got=error) from error
+    return Codebook(
+        centroids=centroids, provenance=json.loads(header["provenance"]), digest=file_sha256(path)
+    )

@@ -1,0 +1,54 @@
+"""Feature store and codebook -> token stores."""
+
+import os
+import sys
+
+# stages/tokenize.py would shadow the standard library's: the root takes this folder's place on the path
+_HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+
+import logging
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from featbank.progress import Stopwatch, progress_bar
+from featbank.stage import read_corpus, record_speed, refuse_tracked, stage
+from featbank.tokenization import tokenize
+from featbank.tokenizers.codebook import load_codebook
+
+_log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="tokenize")
+@stage
+def main(config: DictConfig) -> None:
+    out = Path(config.paths.tokens)
+    refuse_tracked(config, out)
+    corpus = read_corpus(config.paths.manifests)
+    audio_s = 3600 * sum(split["hours"] for split in corpus["splits"].values())
+    watch = Stopwatch()
+    with progress_bar(f"tokenize {out.name}", audio_s, show=config.runtime.progress) as advance:
+        headers = tokenize(
+            manifests=Path(config.paths.manifests),
+            features=Path(config.paths.features, config.feature.storage[0].name),
+            codebook=load_codebook(config.paths.codebook),
+            out=out,
+            merge_repeats=config.tokenizer.merge_repeats,
+            shard_bytes=config.tokenizer.shard_bytes,
+            overwrite=config.overwrite,
+            advance=advance,
+        )
+    record_speed(config, f"tokens/{config.corpus.name}/{out.name}", watch, audio_s)
+    _log.info(
+        "%s: %d utterances, %d units, %.0f x real time",
+        out,
+        sum(header.num_utterances for header in headers if header.name == "units"),
+        sum(header.num_frames for header in headers if header.name == "units"),
+        watch.real_time_factor(audio_s),
+    )
+
+
+if __name__ == "__main__":
+    main()
