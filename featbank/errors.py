@@ -2,10 +2,11 @@
 
 Every error says what and where, what was expected, what was got, and what to do next::
 
-    ManifestError: utterance 'a-01' in dev.jsonl: expected 16000 Hz, got 8000; run stages/prepare.py again
+    ManifestError: manifest data/manifests/demo/dev.jsonl: expected a file, got nothing there;
+    run python stages/prepare.py
 
-`AudioError` is about one utterance: a stage lists it and goes on, up to its failure budget. Every other
-error is about the run and ends it.
+`AudioError` is about one utterance: a stage lists it and goes on, up to its failure budget. Every
+other error is about the run and ends it.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from featbank.feature_io import FeatureStorageConfig, storage_by_name
 from featbank.features.base import AudioBatch, Extractor
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, part_order, read_manifest
+from featbank.numerics import numerics_class
 from featbank.progress import Advance
 from featbank.provenance import canonical_json, digest, package_versions
 from featbank.runners.base import Runner
@@ -187,17 +188,6 @@ def build_extractor(config: Mapping[str, Any], trusted_modules: Sequence[str] = 
     return extractor
 
 
-def numerics_class() -> dict[str, Any]:
-    """Return what else decides the last bits of a value in this process; see ARCHITECTURE.md."""
-    return {
-        "device": "cpu",
-        "isa": torch.backends.cpu.get_cpu_capability(),
-        "onednn": torch.backends.mkldnn.enabled,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-
-
 def describe(config: Mapping[str, Any], extractor: Extractor) -> dict[str, Any]:
     """Return what determines the values of an extractor, as its stores' provenance records it.
 
@@ -279,7 +269,7 @@ def extract(
             for shard in _plan(rows[split], built, entries)
         ]
         shards: dict[tuple[str, str], list[ShardInfo]] = defaultdict(list)
-        failures = defaultdict(list, too_short)
+        failures = {split: list(rows_failed) for split, rows_failed in too_short.items()}
         numerics: dict[str, dict[str, Any]] = defaultdict(dict)
         make_worker = functools.partial(ShardWorker, recipe)
         for result in runner.run(make_worker, tasks, advance):
@@ -290,7 +280,7 @@ def extract(
                 shards[name, result.split].append(shard)
         check_budget(
             [failure for split in SPLITS for failure in failures[split]],
-            total=sum(map(len, rows.values())) + sum(map(len, too_short.values())),
+            total=sum(len(rows[split]) + len(too_short[split]) for split in SPLITS),
             max_failures=max_failures,
             path=failures_path,
         )
@@ -324,7 +314,7 @@ def extract(
 def _read_rows(
     manifests: Path, framing: Framing
 ) -> tuple[dict[str, list[Utterance]], dict[str, list[Failure]]]:
-    """Read every split in store order, setting aside the utterances that are shorter than a frame."""
+    """Read every split in store order; set aside the utterances that are shorter than a frame."""
     rows: dict[str, list[Utterance]] = {}
     too_short: dict[str, list[Failure]] = {}
     for split in SPLITS:

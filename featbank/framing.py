@@ -10,8 +10,8 @@ from typing import Any
 class Framing:
     """The frame grid of a feature, in samples of `sample_rate`.
 
-    A chain of unpadded convolutions has the same grid as one window of its receptive field hopped by
-    the product of its strides, so this covers signal features and wav2vec2-like encoders alike.
+    A chain of unpadded convolutions has the same grid as one window of its receptive field hopped
+    by the product of its strides, so this covers signal features and wav2vec2-like encoders alike.
 
     Args:
         sample_rate: of the waveform that enters the extractor, in Hz.
@@ -32,8 +32,9 @@ class Framing:
         >>> wav2vec2 = Framing(sample_rate=16000, window_length=400, hop_length=320)
         >>> [wav2vec2.num_frames(n) for n in (399, 400, 719, 720, 16000)]
         [0, 1, 1, 2, 49]
-        >>> Framing(sample_rate=16000, window_length=400, hop_length=160, snip_edges=False).num_frames(16000)
-        100
+        >>> kaldi = dict(sample_rate=16000, window_length=400, hop_length=160)
+        >>> Framing(**kaldi).num_frames(16000), Framing(**kaldi, snip_edges=False).num_frames(16000)
+        (98, 100)
         """
         if not self.snip_edges:
             return (num_samples + self.hop_length // 2) // self.hop_length

@@ -21,12 +21,12 @@ MIX_CHANNELS = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Utterance:
-    """One row of a manifest. Times are exact: samples of the file's own rate, never rounded seconds.
+    """One row of a manifest; times are exact: samples of the file's own rate, not rounded seconds.
 
     Args:
         id: unique in the corpus; from the relative path, since base names repeat.
         audio: path of the audio file relative to the corpus root, with forward slashes.
-        audio_digest: `md5:<hex>` (a FLAC's own, of its samples) or `sha256:<hex>` (of the file's bytes).
+        audio_digest: `md5:<hex>` (a FLAC's own, of its samples) or `sha256:<hex>` (of its bytes).
         sample_rate: of the file, in Hz.
         start_sample: first sample of the utterance in the file.
         num_samples: samples of the utterance, as really decoded.
@@ -59,7 +59,7 @@ class Utterance:
 
     @property
     def input_digest(self) -> bytes:
-        """The 16-byte digest of what an extractor sees of this row: audio, start, length, channel."""
+        """The 16-byte digest of what an extractor sees: audio, rate, start, length, channel."""
         seen = [
             self.audio_digest,
             self.sample_rate,
@@ -113,7 +113,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     """Read one split.
 
     Raises:
-        ManifestError: the file is missing, or a line is not a row in order with the expected fields.
+        ManifestError: the file is missing, or a line is no row, or not in order.
     """
     path = Path(path)
     if not path.is_file():

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> str:
-    """Render `value` as the one JSON text that stands for it: sorted keys, no spaces, UTF-8, no NaN.
+    """Render `value` as the one JSON text that stands for it: sorted keys, no spaces, no NaN.
 
     >>> canonical_json({"b": 1, "a": [1.5, None]})
     '{"a":[1.5,null],"b":1}'
@@ -60,7 +60,7 @@ def write_atomic(path: str | Path, data: str | bytes) -> None:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -1,4 +1,4 @@
-"""The sample of features that a codebook is fitted on: pinned by id, so that growth leaves it as it is."""
+"""The sample a codebook is fitted on: pinned by id, so that growth leaves it as it is."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def draw_sample(utterances: Sequence[Utterance], *, hours: float, seed: int) -> 
 
 
 def write_pins(path: Path, ids: Sequence[str], *, how: str) -> None:
-    """Write the ids that a codebook is fitted on, one a line under a comment that says how they were drawn."""
+    """Write the ids that a codebook is fitted on, one a line, under a comment on the drawing."""
     write_atomic(path, f"# {how}\n" + "".join(f"{name}\n" for name in ids))
 
 

@@ -1,4 +1,4 @@
-"""What the stage scripts share: resolvers, errors without tracebacks, and the guard of tracked outputs."""
+"""What the stage scripts share: resolvers, errors without tracebacks, the guard of outputs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def params(key: str) -> Any:
 
 
 def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """Make a stage's function end with one clear line, and exit status 1, on an error of featbank's own."""
+    """Make a stage end with one clear line and exit status 1 on an error of featbank's own."""
 
     @functools.wraps(function)
     def run(config: DictConfig) -> None:
@@ -106,7 +106,7 @@ def refuse_tracked(config: DictConfig, out: str | Path) -> None:
 
 
 def record_speed(config: DictConfig, name: str, watch: Stopwatch, audio_s: float) -> None:
-    """Keep how long a stage took on this machine, for the closing table; no output depends on it."""
+    """Keep how long a stage took on this machine, for the closing table alone."""
     path = Path(config.runtime.records, f"{name}.json")
     write_atomic(path, readable_json({"audio_s": audio_s, "seconds": watch.seconds}))
 
@@ -137,7 +137,7 @@ def _bytes_part(config: DictConfig) -> Any:
 
 def _tracked(path: Path) -> bool:
     # imported here: it takes a second, and only values typed by hand need it
-    from dvc.exceptions import NotDvcRepoError
+    from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
 
     target = path.resolve()
@@ -146,6 +146,8 @@ def _tracked(path: Path) -> bool:
             outs = [Path(out.fs_path).resolve() for out in repo.index.outs]
     except NotDvcRepoError:
         return False
+    except DvcException as error:
+        raise ConfigError("dvc.yaml", expected="a pipeline that DVC reads", got=error) from error
     return any(target == out or out in target.parents or target in out.parents for out in outs)
 
 

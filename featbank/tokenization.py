@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from featbank.errors import CodebookError, StoreError
-from featbank.failures import Failure, read_failures
+from featbank.failures import read_failures
 from featbank.manifest import SPLITS, Utterance, part_order, read_manifest
+from featbank.numerics import numerics_class, one_thread
 from featbank.progress import Advance
 from featbank.provenance import digest, package_versions
-from featbank.store import FAILURES_NAME, Store, StoreHeader, StoreWriter, open_store, read_header
+from featbank.store import Store, StoreHeader, StoreWriter, open_store, read_header
+from featbank.store.format import FAILURES_NAME
 from featbank.store.replacing import refuse_other_content
 from featbank.tokenizers.codebook import Codebook
 from featbank.units import deduplicate
@@ -67,7 +66,7 @@ def tokenize(
     for split in SPLITS:
         source = open_store(features / split)
         _refuse_other_features(source, codebook)
-        with contextlib.ExitStack() as stack, _one_thread():
+        with contextlib.ExitStack() as stack, one_thread():
             writers = {}
             for name, dtype in dtypes.items():
                 fingerprint = digest({**made_from, "name": name})
@@ -80,6 +79,7 @@ def tokenize(
                         shape=(),
                         fingerprint=fingerprint,
                         provenance=_provenance(source, codebook, made_from),
+                        numerics=numerics_class(),
                         shard_bytes=shard_bytes,
                         **({} if merge_repeats else _frame_grid(source)),
                     )
@@ -105,7 +105,7 @@ def _tokenize_rows(
         else:
             if source.input_digest(row.id) != row.input_digest:
                 raise StoreError(
-                    f"utterance {row.id!r} in store {source.path} is of other audio than its manifest's",
+                    f"utterance {row.id!r} in store {source.path} is of other audio than the manifest",
                     expected=row.input_digest.hex(),
                     got=source.input_digest(row.id).hex(),
                     hint="run python stages/extract.py again",
@@ -149,14 +149,3 @@ def _frame_grid(source: Store) -> dict[str, Any]:
         "first_frame_center_s": header.first_frame_center_s,
         "framing": header.framing,
     }
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute in one thread: a different number of them changes the last bits of a product."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -36,13 +36,13 @@ def locate_class(target: str, trusted_modules: Sequence[str] = ()) -> type:
         raise ConfigError(
             f"_target_ {target!r}",
             expected=f"a class defined under {', '.join(trusted)}",
-            got=f"{getattr(found, '__module__', type(found).__name__)}.{getattr(found, '__name__', name)}",
+            got=f"{getattr(found, '__module__', 'a value')}.{name}",
         )
     return found
 
 
 def build(config: Mapping[str, Any], trusted_modules: Sequence[str] = ()) -> Any:
-    """Build the object that `config` describes: `_target_` names its class, the rest are its arguments.
+    """Build the object that `config` describes: `_target_` is its class, the rest its arguments.
 
     Raises:
         ConfigError: no `_target_`, an untrusted one, or arguments that the class does not take.
@@ -50,7 +50,7 @@ def build(config: Mapping[str, Any], trusted_modules: Sequence[str] = ()) -> Any
     arguments = dict(config)
     target = arguments.pop("_target_", None)
     if not isinstance(target, str):
-        raise ConfigError("configuration", expected="a _target_ that names a class", got=target)
+        raise ConfigError("configuration", expected="a _target_ that names a class", got=repr(target))
     found = locate_class(target, trusted_modules)
     try:
         signature(found).bind(**arguments)

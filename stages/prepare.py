@@ -3,11 +3,11 @@
 import os
 import sys
 
-# stages/tokenize.py would shadow the standard library's: the root takes this folder's place on the path
+# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
 _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
-import logging
+import functools
 from pathlib import Path
 
 import hydra
@@ -15,22 +15,26 @@ from omegaconf import DictConfig
 
 from featbank.corpora.base import Corpus
 from featbank.corpora.prepare import prepare
+from featbank.errors import ConfigError
 from featbank.progress import progress_bar
-from featbank.stage import build_node, plain, refuse_tracked, stage
-
-_log = logging.getLogger(__name__)
+from featbank.stage import plain, refuse_tracked, stage
+from featbank.trusted import build
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="prepare")
 @stage
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.manifests)
-    corpus = build_node(config, "corpus", Corpus)
-    summary = prepare(
+    corpus = build(plain(config.corpus), config.trusted_modules)
+    if not isinstance(corpus, Corpus):
+        raise ConfigError("corpus._target_", expected="a Corpus", got=type(corpus).__name__)
+    prepare(
         corpus,
         Path(config.paths.manifests),
+        failures_path=Path(config.runtime.failures, f"prepare-{corpus.name}.jsonl"),
         max_failures=config.max_failures,
-        failures_path=Path(config.runtime.failures, f"prepare-{config.corpus.name}.jsonl"),
+        num_workers=config.runner.num_workers,
+        progress=functools.partial(progress_bar, "prepare", show=config.runtime.progress),
     )
 
 

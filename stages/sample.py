@@ -3,7 +3,7 @@
 import os
 import sys
 
-# stages/tokenize.py would shadow the standard library's: the root takes this folder's place on the path
+# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
 _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
@@ -27,7 +27,7 @@ def main(config: DictConfig) -> None:
     if config.pin:
         rows = read_manifest(Path(config.paths.manifests, "train.jsonl"))
         ids = draw_sample(rows, hours=config.hours, seed=config.seed)
-        how = f"{len(ids)} utterances of train: {config.hours} h at most, drawn with seed {config.seed}"
+        how = f"{len(ids)} utterances of train, {config.hours} h or all, drawn with seed {config.seed}"
         write_pins(pins, ids, how=how)
         _log.info("%s: %s; commit it", pins, how)
         return

@@ -3,7 +3,7 @@
 import os
 import sys
 
-# stages/tokenize.py would shadow the standard library's: the root takes this folder's place on the path
+# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
 _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 

@@ -15,7 +15,7 @@ Worker = Callable[[Task, Advance], Result]
 
 
 class Runner(Protocol):
-    """Spreads tasks over workers. Which worker runs a task, and when, must not change its result."""
+    """Spreads tasks over workers; which one runs a task, and when, must not change its result."""
 
     def run(
         self,

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class KMeans:
-    """Mini-batch k-means (Sculley, 2010), with the settings of HuBERT's `learn_kmeans.py` as defaults.
+    """Mini-batch k-means (Sculley, 2010); the defaults are those of HuBERT's `learn_kmeans.py`.
 
     Args:
         num_clusters: centroids, K.

@@ -1,0 +1,7 @@
+"""`python -m featbank`."""
+
+import sys
+
+from featbank.cli import main
+
+sys.exit(main())

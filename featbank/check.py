@@ -1,0 +1,237 @@
+"""What a validation found, as plain values that a report, DVC and a person can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from featbank.errors import ValidationError
+from featbank.provenance import canonical_json, write_atomic
+
+FORMAT = "featbank-check"
+FORMAT_VERSION = 1
+MAX_EXAMPLES = 10
+"""Findings of one kind that are put into words; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One kind of damage in one store.
+
+    Args:
+        kind: a few words, such as `wrong number of frames`.
+        count: how often it was found.
+        examples: the first `MAX_EXAMPLES`, each a sentence with store, place, expected, got.
+    """
+
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The examples, and how many more there are."""
+        if self.count == len(self.examples):
+            return list(self.examples)
+        more = self.count - len(self.examples)
+        return [*self.examples, f"and {more} more like these: {self.kind}, {self.count} in all"]
+
+
+class ProblemLog:
+    """Collects findings by kind, in bounded memory."""
+
+    def __init__(self, place: str) -> None:
+        """Begin a log whose sentences all start with `place`."""
+        self._place = place
+        self._counts: dict[str, int] = {}
+        self._examples: dict[str, list[str]] = {}
+
+    def add(self, kind: str, where: str, *, expected: object, got: object) -> None:
+        """Note one finding; `where` says what inside the place of the log is meant, or nothing."""
+        kept = self._examples.setdefault(kind, [])
+        if len(kept) < MAX_EXAMPLES:
+            place = f"{self._place}, {where}" if where else self._place
+            kept.append(f"{place}: expected {expected}, got {got}")
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what was noted, kinds in the order in which they first came up."""
+        return tuple(
+            Problem(kind=kind, count=count, examples=tuple(self._examples[kind]))
+            for kind, count in self._counts.items()
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One utterance of a store, small enough for a picture.
+
+    Args:
+        id: of the utterance.
+        num_frames: that the store holds of it.
+        frames_per_column, values_per_cell: neighbours that were averaged into one cell.
+        columns: one list of values a column of time; None stands for NaN and infinity.
+    """
+
+    id: str
+    num_frames: int
+    frames_per_column: int
+    values_per_cell: int
+    columns: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCheck:
+    """What was found in one store: one feature of one split.
+
+    Args:
+        name, split: of the feature and of the manifest.
+        header: the store's, without its list of shards; None when it could not be read.
+        num_expected: rows of the manifest.
+        num_utterances, num_frames, num_bytes, num_shards, num_failures: really there.
+        audio_s: seconds of audio of the utterances that are there.
+        minimum, mean, maximum, std: of all finite values; None when there are none.
+        usage: how often each unit of the codebook occurs; None for what is no units.
+        example: always the same utterance, also when the corpus grows.
+        problems: empty for a store that is as it should be.
+    """
+
+    name: str
+    split: str
+    header: Mapping[str, Any] | None = None
+    num_expected: int = 0
+    num_utterances: int = 0
+    num_frames: int = 0
+    num_bytes: int = 0
+    num_shards: int = 0
+    num_failures: int = 0
+    audio_s: float = 0.0
+    minimum: float | None = None
+    mean: float | None = None
+    maximum: float | None = None
+    std: float | None = None
+    usage: tuple[int, ...] | None = None
+    example: Example | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthHistogram:
+    """How long the utterances of the manifests are.
+
+    Args:
+        bin_s: width of a bin, in seconds; bin i holds lengths from `i * bin_s` on.
+        counts: utterances in each bin, by split.
+    """
+
+    bin_s: float
+    counts: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What was found in the stores of one feature or token option.
+
+    Args:
+        name: of the option: `features/<feature>` or `tokens/<feature>-<tokenizer>`.
+        stores: by name, then split.
+        lengths: of the utterances of the manifests.
+        problems: of the folder as a whole.
+    """
+
+    name: str
+    stores: tuple[StoreCheck, ...]
+    lengths: LengthHistogram
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def all_problems(self) -> list[Problem]:
+        """Those of the folder, then those of each store."""
+        return [*self.problems, *(problem for store in self.stores for problem in store.problems)]
+
+
+def write_check(result: CheckResult, path: str | Path) -> None:
+    """Write a result as one line of JSON: the same result gives the same bytes."""
+    fields = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(result)}
+    write_atomic(path, canonical_json(fields) + "\n")
+
+
+def read_check(path: str | Path) -> CheckResult:
+    """Read what `write_check` wrote.
+
+    Raises:
+        ValidationError: there is no such file, or it is no result of this version.
+    """
+    hint = "run python stages/validate.py"
+    try:
+        fields = json.loads(Path(path).read_bytes())
+    except FileNotFoundError as error:
+        raise ValidationError(
+            f"check {path}", expected="a file", got="nothing there", hint=hint
+        ) from error
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        raise ValidationError(
+            f"check {path}", expected="a JSON object", got=error, hint=hint
+        ) from error
+    found = (
+        (fields.get("format"), fields.get("format_version")) if isinstance(fields, dict) else ()
+    )
+    if found != (FORMAT, FORMAT_VERSION):
+        raise ValidationError(
+            f"check {path}", expected=f"{FORMAT} version {FORMAT_VERSION}", got=found, hint=hint
+        )
+    try:
+        return CheckResult(
+            name=fields["name"],
+            stores=tuple(_store_check(store) for store in fields["stores"]),
+            lengths=LengthHistogram(
+                bin_s=fields["lengths"]["bin_s"],
+                counts={
+                    split: tuple(counts) for split, counts in fields["lengths"]["counts"].items()
+                },
+            ),
+            problems=_problems(fields["problems"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValidationError(
+            f"check {path}", expected="the fields of a check", got=repr(error), hint=hint
+        ) from error
+
+
+def require_good(results: Sequence[CheckResult]) -> None:
+    """End a run whose stores are not as they should be.
+
+    Raises:
+        ValidationError: names every problem that was found.
+    """
+    problems = [problem for result in results for problem in result.all_problems]
+    if problems:
+        sentences = [sentence for problem in problems for sentence in problem.sentences]
+        raise ValidationError(
+            "\n  ".join([f"{sum(problem.count for problem in problems)} problems", *sentences]),
+            hint="run the stage that makes the store again, or fetch it with dvc pull",
+        )
+
+
+def _store_check(fields: Mapping[str, Any]) -> StoreCheck:
+    usage, example = fields["usage"], fields["example"]
+    return StoreCheck(
+        **{
+            **fields,
+            "usage": None if usage is None else tuple(usage),
+            "example": None if example is None else _example(example),
+            "problems": _problems(fields["problems"]),
+        }
+    )
+
+
+def _example(fields: Mapping[str, Any]) -> Example:
+    columns = tuple(tuple(column) for column in fields["columns"])
+    return Example(**{**fields, "columns": columns})
+
+
+def _problems(rows: Sequence[Mapping[str, Any]]) -> tuple[Problem, ...]:
+    return tuple(Problem(**{**row, "examples": tuple(row["examples"])}) for row in rows)

@@ -1,0 +1,1 @@
+"""Corpora: where utterances come from, and the manifests made of them."""

@@ -1,0 +1,75 @@
+"""A bare folder tree: every audio file is an utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from featbank.corpora.base import Corpus, CorpusRow, Listing, check_split
+from featbank.corpora.paths import list_audio, relative_audio, stem
+from featbank.errors import ConfigError, CorpusError
+
+_MEANINGS = frozenset(["speaker", "language", "split", "part", "_"])
+
+
+class FolderCorpus(Corpus):
+    """Takes each audio file below the root, or below it those that `glob` or `suffixes` picks.
+
+    Args:
+        folders: what the folders above a file mean, from the root down: `speaker`, `language`,
+            `split`, `part`, or `_` for nothing. `[split, speaker]` reads `dev/anna/x.wav`.
+        glob: pattern that the relative path must match, from its end: `clips/*.wav`.
+        suffixes: endings to take; None takes all that belong to audio.
+        arguments: as of `Corpus`.
+    """
+
+    def __init__(
+        self,
+        *,
+        folders: Sequence[str] = (),
+        glob: str = "*",
+        suffixes: Sequence[str] | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        if unknown := [meaning for meaning in folders if meaning not in _MEANINGS]:
+            raise ConfigError(
+                "corpus.folders", expected=", ".join(sorted(_MEANINGS)), got=", ".join(unknown)
+            )
+        self.folders = tuple(folders)
+        self.glob = glob
+        self.suffixes = None if suffixes is None else frozenset(map(str.lower, suffixes))
+
+    def read(self) -> Listing:
+        """Walk the tree. Audio files that `glob` or `suffixes` leaves out are `unlisted`."""
+        files = sorted(list_audio(self.root))
+        rows = [self._row(audio) for audio in files if self._is_wanted(audio)]
+        return Listing(rows=rows, unlisted=[audio for audio in files if not self._is_wanted(audio)])
+
+    def _is_wanted(self, audio: str) -> bool:
+        path = PurePosixPath(audio)
+        return path.match(self.glob) and (
+            self.suffixes is None or path.suffix.lower() in self.suffixes
+        )
+
+    def _row(self, audio: str) -> CorpusRow:
+        above = PurePosixPath(audio).parts[:-1]
+        if len(above) < len(self.folders):
+            raise CorpusError(
+                f"audio file {audio}",
+                expected=f"folders {'/'.join(self.folders)} above it",
+                got=f"{len(above)}",
+                hint="set corpus.folders to what the folders mean",
+            )
+        meant = dict(zip(self.folders, above, strict=False))
+        split = meant.get("split", "")
+        return CorpusRow(
+            id=stem(audio),
+            audio=relative_audio(audio, self.root, f"folder {self.root}"),
+            where=audio,
+            speaker=meant.get("speaker", ""),
+            language=meant.get("language", self.language),
+            part=meant.get("part", ""),
+            split=check_split(split, audio) if split else "",
+        )

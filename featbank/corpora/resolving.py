@@ -1,0 +1,66 @@
+"""Join what a corpus says of an utterance with what its file holds."""
+
+from __future__ import annotations
+
+from featbank.audio import AudioScan
+from featbank.corpora.base import CorpusRow
+from featbank.errors import AudioError
+from featbank.manifest import MIX_CHANNELS, Utterance
+
+
+def resolve(row: CorpusRow, scan: AudioScan | AudioError, default_channel: int | None) -> Utterance:
+    """Make the manifest's row: exact samples, a true length, a definite channel.
+
+    Args:
+        row: as the corpus describes it.
+        scan: what its file holds, or why it cannot be used.
+        default_channel: of a row that does not say its own; None takes a file's only one.
+
+    Raises:
+        AudioError: the file cannot be used, or not as the corpus says.
+    """
+    if isinstance(scan, AudioError):
+        raise scan
+    start = round(row.start_s * scan.sample_rate)
+    end = scan.num_samples
+    if row.duration_s is not None:
+        # the end is rounded, not the length: neighbours stay neighbours
+        end = round((row.start_s + row.duration_s) * scan.sample_rate)
+    if end > scan.num_samples or start >= scan.num_samples:
+        raise AudioError(
+            f"segment {start}:{end} in samples of {row.audio}",
+            expected=f"a start before and an end by {scan.num_samples}",
+            got=f"{max(start, end)}",
+        )
+    if end <= start:
+        raise AudioError(f"segment of {row.audio}", expected="at least one sample", got="none")
+    return Utterance(
+        id=row.id,
+        audio=row.audio,
+        audio_digest=scan.digest,
+        sample_rate=scan.sample_rate,
+        start_sample=start,
+        num_samples=end - start,
+        channel=_channel(row, scan.num_channels, default_channel),
+        speaker=row.speaker,
+        language=row.language,
+        text=row.text,
+        part=row.part,
+    )
+
+
+def _channel(row: CorpusRow, num_channels: int, default: int | None) -> int:
+    wanted = default if row.channel is None else row.channel
+    if num_channels == 1 and wanted in (None, MIX_CHANNELS):
+        return 0
+    if wanted is None:
+        raise AudioError(
+            f"{row.audio}: set corpus.channel=0 or corpus.channel=mix for a file of several",
+            expected="1 channel",
+            got=num_channels,
+        )
+    if wanted >= num_channels:
+        raise AudioError(
+            row.audio, expected=f"a channel {wanted}", got=f"{num_channels} channels, from 0"
+        )
+    return wanted

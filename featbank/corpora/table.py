@@ -1,0 +1,145 @@
+"""A folder of audio with a table that describes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from featbank.corpora.base import Corpus, CorpusRow, Listing, check_split, parse_channel
+from featbank.corpora.cells import Cells, read_cells
+from featbank.corpora.paths import list_audio, relative_audio, stem
+from featbank.errors import ConfigError, CorpusError
+from featbank.manifest import MIX_CHANNELS
+
+COLUMNS = (
+    "path", "audio", "id", "start", "duration", "channel",
+    "speaker", "language", "split", "text", "part",
+)  # fmt: skip
+"""What a table may say of an utterance; `path` and `audio` are two words for one thing."""
+
+
+class TableCorpus(Corpus):
+    """Reads a TSV, CSV or JSON-lines table with one utterance a row.
+
+    Columns: `path` or `audio` (relative to the root), and optionally `id`, `start` and `duration`
+    in seconds, `channel` (an index from 0, or `mix`), `speaker`, `language`, `split`, `text` and
+    `part`. An utterance without an id is named by its path without suffix, and by what else it
+    selects: its times in milliseconds, its channel.
+
+    Args:
+        table: path of the table, relative to the root.
+        columns: what the table calls a column -> what it is called here.
+        ignore_columns: columns of the table that are not used.
+        arguments: as of `Corpus`.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: str,
+        columns: Mapping[str, str] | None = None,
+        ignore_columns: Sequence[str] = (),
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        self.table = self.root / table
+        self.columns = dict(columns or {})
+        self.ignore_columns = frozenset(ignore_columns)
+        if unknown := sorted(set(self.columns.values()) - set(COLUMNS)):
+            raise ConfigError(
+                "corpus.columns",
+                expected=f"names among {', '.join(COLUMNS)}",
+                got=", ".join(unknown),
+            )
+
+    def read(self) -> Listing:
+        """Read the table. Audio files that it does not mention are `unlisted`."""
+        columns, table = read_cells(self.table, self.root)
+        names = self._names(columns)
+        rows = [
+            self._row({names[key]: value for key, value in row.values.items() if key in names}, row)
+            for row in table
+        ]
+        mentioned = {row.audio for row in rows}
+        return Listing(rows=rows, unlisted=sorted(set(list_audio(self.root)) - mentioned))
+
+    def _names(self, columns: Sequence[str]) -> dict[str, str]:
+        """Return our name of each column of the table that is used."""
+        where = f"columns of {self.table}"
+        if absent := sorted(set(self.columns) - set(columns)):
+            raise CorpusError(
+                where,
+                expected=f"{', '.join(absent)}, as corpus.columns says",
+                got=", ".join(columns),
+            )
+        used = [column for column in columns if column not in self.ignore_columns]
+        names = {column: self.columns.get(column, column) for column in used}
+        if unknown := [column for column, name in names.items() if name not in COLUMNS]:
+            raise CorpusError(
+                where,
+                expected=f"only {', '.join(COLUMNS)}",
+                got=", ".join(unknown),
+                hint="rename them with corpus.columns, or name them in corpus.ignore_columns",
+            )
+        meant = sorted(names.values())
+        if len(set(meant)) != len(meant) or ("path" in meant) + ("audio" in meant) != 1:
+            raise CorpusError(
+                where,
+                expected="path or audio, and every other column at most once",
+                got=", ".join(meant),
+            )
+        return names
+
+    def _row(self, values: Mapping[str, str], cells: Cells) -> CorpusRow:
+        where = cells.where
+        audio = relative_audio(values.get("path") or values.get("audio", ""), self.root, where)
+        start_s = _seconds(values, "start", where)
+        duration_s = _seconds(values, "duration", where)
+        if duration_s == 0:
+            raise CorpusError(f"duration in {where}", expected="above 0", got=values["duration"])
+        channel = parse_channel(values.get("channel", ""), f"channel in {where}", CorpusError)
+        split = check_split(values["split"], where) if "split" in values else ""
+        return CorpusRow(
+            id=values.get("id") or stem(audio) + _selection(start_s, duration_s, channel),
+            audio=audio,
+            where=where,
+            start_s=start_s or 0.0,
+            duration_s=duration_s,
+            channel=channel,
+            speaker=values.get("speaker", ""),
+            language=values.get("language") or self.language,
+            text=values.get("text", ""),
+            part=values.get("part", ""),
+            split=split,
+        )
+
+
+def _seconds(values: Mapping[str, str], column: str, where: str) -> float | None:
+    """Read a time, or None where the cell is empty."""
+    text = values.get(column, "")
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise CorpusError(f"{column} in {where}", expected="seconds, 0 or more", got=repr(text))
+    return seconds
+
+
+def _selection(start_s: float | None, duration_s: float | None, channel: int | None) -> str:
+    """Name what an utterance selects of its file: nothing, times in milliseconds, a channel.
+
+    >>> _selection(1.25, 2.0, None), _selection(None, None, 1), _selection(0.5, None, None)
+    ('-0001250-0003250', '-ch1', '-0000500-end')
+    """
+    name = ""
+    if start_s is not None or duration_s is not None:
+        start = start_s or 0.0
+        end = "end" if duration_s is None else f"{round(1000 * (start + duration_s)):07d}"
+        name = f"-{round(1000 * start):07d}-{end}"
+    if channel is not None:
+        name += "-mix" if channel == MIX_CHANNELS else f"-ch{channel}"
+    return name

@@ -1,0 +1,1 @@
+"""Extractors: from waveforms to named feature arrays."""

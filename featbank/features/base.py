@@ -1,0 +1,128 @@
+"""The extractor contract that every feature, encoder and codec fulfils."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from featbank.errors import AudioError, FeatbankError
+from featbank.framing import Framing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioBatch:
+    """Utterances that go through an extractor together, unpadded.
+
+    Args:
+        ids: one an utterance.
+        waveforms: one an utterance: (num_samples,) float32 in [-1, 1], mono, at the
+            extractor's rate.
+    """
+
+    ids: Sequence[str]
+    waveforms: Sequence[torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Where an extractor's weights came from, as a store's header records it.
+
+    Args:
+        source: `none`, `random`, `download` or `file`.
+        digest: SHA-256 over the tensors (name, dtype, shape, bytes, in name order); empty for none.
+        license: as their publisher states it.
+    """
+
+    source: str = "none"
+    digest: str = ""
+    license: str = ""
+
+
+class Extractor(ABC):
+    """Computes features, one dict an utterance.
+
+    The features of an utterance are a function of its own waveform alone: never of its batch mates,
+    their order or their number. `version` is bumped by whoever changes the values an extractor
+    gives; a golden test holds the two together.
+    """
+
+    version: ClassVar[int]
+
+    @property
+    @abstractmethod
+    def framing(self) -> Framing:
+        """The frame grid, shared by all the features of this extractor."""
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> Mapping[str, int]:
+        """The dimension D of each feature name."""
+
+    @property
+    def weights(self) -> Weights:
+        """Where the weights came from."""
+        return Weights()
+
+    @abstractmethod
+    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
+        """Compute all features of a batch.
+
+        Args:
+            batch: waveforms of at least `framing.min_samples` samples.
+            stage: the split that is being computed (train, dev, test).
+
+        Returns:
+            One dict an utterance, in the batch's order: `id`, and for each name in `dimensions` an
+            array of shape (framing.num_frames(num_samples), D), float32.
+        """
+
+
+class UtteranceExtractor(Extractor):
+    """An extractor that computes each utterance alone and unpadded, so that no row can see another.
+
+    A subclass gives `_compute`; what goes in and comes out is checked here against the framing.
+    """
+
+    @abstractmethod
+    def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Compute the features of one waveform (num_samples,): (num_frames, D) under each name.
+
+        The waveform is the caller's memory: it is never written to, and a computation whose last
+        bits depend on alignment starts from a copy.
+        """
+
+    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Compute all features of a batch, as numpy arrays.
+
+        Raises:
+            AudioError: a waveform is too short for one frame.
+            FeatbankError: a feature has another shape than `framing` and `dimensions` promise.
+        """
+        with torch.inference_mode():
+            return [
+                {"id": id, **self._compute_checked(id, waveform)}
+                for id, waveform in zip(batch.ids, batch.waveforms, strict=True)  # noqa: A001
+            ]
+
+    def _compute_checked(self, id: str, waveform: torch.Tensor) -> dict[str, Any]:  # noqa: A002
+        (num_samples,) = waveform.shape
+        if num_samples < self.framing.min_samples:
+            raise AudioError(
+                f"utterance {id!r} is too short for one frame",
+                expected=f"{self.framing.min_samples} samples at {self.framing.sample_rate} Hz",
+                got=num_samples,
+            )
+        features = self._compute(waveform)
+        num_frames = self.framing.num_frames(num_samples)
+        for name, dimension in self.dimensions.items():
+            if features[name].shape != (num_frames, dimension):
+                raise FeatbankError(
+                    f"feature {name!r} of utterance {id!r} ({num_samples} samples)",
+                    expected=f"{num_frames} frames x {dimension}",
+                    got=" x ".join(map(str, features[name].shape)),
+                )
+        return {name: features[name].numpy() for name in self.dimensions}

@@ -1,0 +1,100 @@
+"""The signal processing behind Kaldi's features, as pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torchaudio.compliance.kaldi import get_mel_banks
+from torchaudio.functional import create_dct
+
+from featbank.framing import Framing
+
+
+def _hann(length: int) -> torch.Tensor:
+    return torch.hann_window(length, periodic=False)
+
+
+def _blackman(length: int) -> torch.Tensor:
+    # Kaldi's coefficient is 0.42; torch.blackman_window uses others
+    phase = 2 * math.pi / (length - 1) * torch.arange(length, dtype=torch.float32)
+    return 0.42 - 0.5 * torch.cos(phase) + 0.08 * torch.cos(2 * phase)
+
+
+WINDOWS: Mapping[str, Callable[[int], torch.Tensor]] = {
+    "povey": lambda length: _hann(length).pow(0.85),
+    "hanning": _hann,
+    "hamming": lambda length: torch.hamming_window(length, periodic=False, alpha=0.54, beta=0.46),
+    "blackman": _blackman,
+    "rectangular": torch.ones,
+}
+
+
+def mirror_edges(samples: torch.Tensor, framing: Framing) -> torch.Tensor:
+    """Mirror a waveform (num_samples,) at both ends as far as the frames of `framing` reach.
+
+    The edge sample is repeated, and a waveform shorter than the reach is mirrored again, as in
+    Kaldi's ExtractWindow.
+
+    >>> framing = Framing(sample_rate=8, window_length=6, hop_length=2, snip_edges=False)
+    >>> mirror_edges(torch.tensor([1., 2., 3., 4.]), framing).tolist()
+    [2.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 3.0]
+    """
+    (num_samples,) = samples.shape
+    reach = (framing.num_frames(num_samples) - 1) * framing.hop_length + framing.window_length
+    start = framing.hop_length // 2 - framing.window_length // 2
+
+    def mirrored(first: int, stop: int) -> torch.Tensor:
+        positions = torch.arange(first, max(first, stop)) % (2 * num_samples)
+        return samples[torch.minimum(positions, 2 * num_samples - 1 - positions)]
+
+    inside = samples[max(start, 0) : start + reach]
+    return torch.cat((mirrored(start, 0), inside, mirrored(num_samples, start + reach)))
+
+
+def compute_deltas(values: torch.Tensor) -> torch.Tensor:
+    """Return the slope of each column of `values` (T, D) over five frames, the edge rows repeated.
+
+    d[t] = (c[t + 1] - c[t - 1] + 2 (c[t + 2] - c[t - 2])) / 10, as in Kaldi and
+    torchaudio.functional.compute_deltas (win_length 5). For the second order, the slope of the
+    slope is torchaudio's (and HuBERT's) definition; Kaldi's differs in the four edge rows.
+
+    >>> compute_deltas(torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0]])).flatten().tolist()
+    [0.5, 0.800000011920929, 1.0, 0.800000011920929, 0.5]
+    """
+    num_frames = len(values)
+    times = torch.arange(-2, num_frames + 2).clamp_(0, num_frames - 1)
+    padded = values[times]
+    before2, before1, _, after1, after2 = (padded[n : n + num_frames] for n in range(5))
+    return (after1 - before1 + 2 * (after2 - before2)) / 10
+
+
+def mel_matrix(
+    num_mel_bins: int, fft_length: int, sample_rate: int, low_freq: float, high_freq: float
+) -> torch.Tensor:
+    """Return Kaldi's triangular filters, (fft_length / 2 + 1, num_mel_bins), Nyquist's row 0."""
+    filters: torch.Tensor
+    filters, _ = get_mel_banks(
+        num_mel_bins,
+        fft_length,
+        float(sample_rate),
+        low_freq,
+        high_freq,
+        # vocal tract length warping, which a factor of 1 leaves out
+        vtln_low=100.0,
+        vtln_high=-500.0,
+        vtln_warp_factor=1.0,
+    )
+    return torch.nn.functional.pad(filters, (0, 1)).T.contiguous()
+
+
+def cepstral_matrix(num_mel_bins: int, num_ceps: int, lifter: float) -> torch.Tensor:
+    """Return the cosine transform, then the lifter, as one matrix (num_mel_bins, num_ceps).
+
+    The lifter multiplies cepstrum n by 1 + L / 2 sin(pi n / L); L = 0 stands for none.
+    """
+    transform: torch.Tensor = create_dct(num_mel_bins, num_mel_bins, "ortho")[:, :num_ceps]
+    if lifter == 0:
+        return transform.contiguous()
+    return transform * (1 + lifter / 2 * torch.sin(math.pi * torch.arange(num_ceps) / lifter))

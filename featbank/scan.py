@@ -1,0 +1,175 @@
+"""What the values of a shard are like: statistics, and the rows that hold what must not be there."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import ceil, prod, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featbank.check import Example
+from featbank.store import MappedShard
+
+BLOCK_VALUES = 1 << 20
+"""Values looked at together: 8 MB as float64."""
+
+MAX_COLUMNS, MAX_CELLS = 200, 80
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Count, mean, sum of squared distances from it, and extremes of some values."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    minimum: float = float("inf")
+    maximum: float = float("-inf")
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.float64]) -> Moments:
+        """Measure finite values of any shape."""
+        if not values.size:
+            return cls()
+        mean = float(values.mean())
+        return cls(
+            count=values.size,
+            mean=mean,
+            squares=float(np.square(values - mean).sum()),
+            minimum=float(values.min()),
+            maximum=float(values.max()),
+        )
+
+    def __add__(self, other: Moments) -> Moments:
+        """Join two sets of values (Chan, Golub and LeVeque, 1979: stable, unlike sums of squares)."""
+        if not self.count or not other.count:
+            return self if self.count else other
+        count = self.count + other.count
+        apart = other.mean - self.mean
+        return Moments(
+            count=count,
+            mean=self.mean + apart * other.count / count,
+            squares=self.squares + other.squares + apart**2 * self.count * other.count / count,
+            minimum=min(self.minimum, other.minimum),
+            maximum=max(self.maximum, other.maximum),
+        )
+
+    @property
+    def std(self) -> float:
+        """Standard deviation."""
+        return sqrt(self.squares / self.count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueRules:
+    """What the values of a store must keep to, beside being finite.
+
+    Args:
+        num_units: tokens lie below it; None for what is no tokens.
+        minimum: of all values; None for no bound.
+    """
+
+    num_units: int | None = None
+    minimum: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardScan:
+    """What one pass over a shard gave.
+
+    Args:
+        moments: of the finite values.
+        usage: (num_units,) how often each token occurs; None where there are no tokens.
+        faults: by kind, how many frames of which row.
+    """
+
+    moments: Moments
+    usage: npt.NDArray[np.int64] | None
+    faults: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+
+
+def scan_shard(shard: MappedShard, rules: ValueRules) -> ShardScan:
+    """Read all values of a shard once, in blocks of about `BLOCK_VALUES`.
+
+    Raises:
+        StoreError: its rows lie outside its values.
+    """
+    starts = np.array([shard.frames(row).start for row in range(len(shard))], np.int64)
+    moments = Moments()
+    usage = None if rules.num_units is None else np.zeros(rules.num_units, np.int64)
+    faults: dict[str, Counter[int]] = defaultdict(Counter)
+    for frames in _blocks(shard):
+        values = shard.values(frames)
+        finite = np.isfinite(values)
+        moments += Moments.of(values[finite].astype(np.float64))
+        if usage is not None:
+            known = values[(values >= 0) & (values < len(usage))]
+            usage += np.bincount(known.astype(np.int64), minlength=len(usage))
+        for kind, wrong in _wrong_frames(shard, frames, values, finite, rules):
+            # of several rows that start at one frame the last is not empty
+            rows = np.searchsorted(starts, frames.start + np.flatnonzero(wrong), "right") - 1
+            found, counts = np.unique(rows, return_counts=True)
+            faults[kind].update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+    return ShardScan(moments=moments, usage=usage, faults=faults)
+
+
+def make_example(utterance_id: str, values: Array) -> Example:
+    """Shrink an utterance's values (T, ...) for a picture by averaging neighbours.
+
+    Tokens, (T,), are no quantities: their first `MAX_COLUMNS` are kept as they are.
+    """
+    tokens = values.ndim == 1
+    table = values[:MAX_COLUMNS, None] if tokens else values.reshape(len(values), -1)
+    per_column = max(1, ceil(len(table) / MAX_COLUMNS))
+    per_cell = max(1, ceil(table.shape[1] / MAX_CELLS))
+    with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, as it should be
+        pooled = _average(_average(table.astype(np.float64), per_column).T, per_cell).T
+    return Example(
+        id=utterance_id,
+        num_frames=len(values),
+        frames_per_column=per_column,
+        values_per_cell=per_cell,
+        columns=tuple(tuple(_short(value) for value in column) for column in pooled.tolist()),
+    )
+
+
+def _blocks(shard: MappedShard) -> Iterator[range]:
+    step = max(1, BLOCK_VALUES // max(1, prod(shard.spec.shape)))
+    for start in range(0, shard.num_frames, step):
+        yield range(start, min(start + step, shard.num_frames))
+
+
+def _wrong_frames(
+    shard: MappedShard, frames: range, values: Array, finite: Array, rules: ValueRules
+) -> Iterator[tuple[str, Array]]:
+    """Give each kind of wrong value with a mask (len(frames),) of where it is."""
+    if not finite.all():
+        yield "NaN", _any_in_frame(np.isnan(values))
+        yield "infinite", _any_in_frame(np.isinf(values))
+    if rules.num_units is not None:
+        yield "unknown unit", _any_in_frame((values < 0) | (values >= rules.num_units))
+    if rules.minimum is not None:
+        yield f"below {rules.minimum}", _any_in_frame(values < rules.minimum)
+
+
+def _any_in_frame(mask: Array) -> Array:
+    return mask.reshape(len(mask), -1).any(axis=1)
+
+
+def _average(table: Array, size: int) -> Array:
+    """Average every `size` rows of (N, M) into one; the last may have fewer."""
+    if size == 1 or not len(table):
+        return table
+    starts = np.arange(0, len(table), size)
+    sums: Array = np.add.reduceat(table, starts, axis=0)
+    return sums / np.diff(starts, append=len(table))[:, None]
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.3g}") if np.isfinite(value) else None

@@ -1,0 +1,160 @@
+"""Build a store in a hidden folder beside its place, and move it there whole."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from featbank.errors import StoreError
+from featbank.provenance import canonical_json, fsync_folder, readable_json, write_atomic
+from featbank.store.format import FAILURES_NAME, HEADER_NAME
+from featbank.store.layout import StoreHeader
+
+
+class StoreBuilder:
+    """Owns the unfinished store at `folder`; `commit` puts it in its place in one rename.
+
+    A lock on the folder refuses a second builder while this one lives, and dies with its process,
+    so that what a killed builder left is simply cleared. As a context manager it aborts unless
+    committed.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Take the lock and clear left-overs.
+
+        Args:
+            path: of the store to be; a store that is there stays until the commit.
+
+        Raises:
+            StoreError: another writer is at work, or `path` holds something that is no store.
+        """
+        self.path = Path(path)
+        self.folder = self.path.with_name(f".{self.path.name}.partial")
+        self._aside = self.path.with_name(f".{self.path.name}.replaced")
+        _check_replaceable(self.path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock_folder(self.folder, self.path)
+        self._clear_leftovers()
+
+    def commit(self, header: StoreHeader, failures: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Publish the shards in `folder` under `header`, which is written last.
+
+        Args:
+            header: lists every shard in `folder`.
+            failures: rows `{"id", "audio", "error", "expected", "got"}` of the failure list.
+
+        Raises:
+            StoreError: `folder` and `header` do not agree.
+        """
+        self._check_whole(header, failures)
+        if failures:
+            rows = sorted(failures, key=lambda row: str(row["id"]))
+            write_atomic(
+                self.folder / FAILURES_NAME, "".join(canonical_json(row) + "\n" for row in rows)
+            )
+        write_atomic(self.folder / HEADER_NAME, readable_json(header.to_json()))
+        if self.path.exists():
+            self.path.rename(self._aside)
+        self.folder.rename(self.path)
+        fsync_folder(self.path.parent)
+        self._release()
+        shutil.rmtree(self._aside, ignore_errors=True)
+
+    def abort(self) -> None:
+        """Drop the unfinished store; after `commit` nothing happens."""
+        if self._lock >= 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._release()
+
+    def __enter__(self) -> Self:
+        """Return the builder."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Drop what was not committed."""
+        self.abort()
+
+    def _release(self) -> None:
+        os.close(self._lock)
+        self._lock = -1
+
+    def _clear_leftovers(self) -> None:
+        for entry in self.folder.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if self._aside.exists():
+            # killed between the two renames of a commit: the old store is still the store
+            if self.path.exists():
+                shutil.rmtree(self._aside)
+            else:
+                self._aside.rename(self.path)
+
+    def _check_whole(self, header: StoreHeader, failures: Sequence[Mapping[str, Any]]) -> None:
+        if header.num_failures != len(failures):
+            raise StoreError(
+                f"header of {self.path}",
+                expected=f"num_failures {len(failures)}",
+                got=header.num_failures,
+            )
+        for entry in self.folder.glob(".*"):  # temporaries of workers that died
+            entry.unlink()
+        expected = {shard.name: shard.num_bytes for shard in header.shards}
+        found = {entry.name: entry.stat().st_size for entry in self.folder.iterdir()}
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                raise StoreError(
+                    f"shard {name} of {self.path}",
+                    expected=_size(expected.get(name), "no such shard in the header"),
+                    got=_size(found.get(name), "no file"),
+                )
+
+
+def _size(num_bytes: int | None, absent: str) -> str:
+    return absent if num_bytes is None else f"{num_bytes} bytes"
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to put a store where something else is, which the commit would remove."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if not path.is_dir() or (not (path / HEADER_NAME).is_file() and any(path.iterdir())):
+        raise StoreError(
+            f"store {path}",
+            expected="a free place, or a store to replace",
+            got="something else there",
+            hint="remove it, or choose another path",
+        )
+
+
+def _lock_folder(folder: Path, path: Path) -> int:
+    """Create `folder` and return a descriptor that holds its lock until it is closed."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # its owner has just finished
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise StoreError(
+                f"store {path}",
+                expected="one writer at a time",
+                got="another one at work",
+                hint="wait for it to end",
+            ) from error
+        if _is_there(descriptor, folder):
+            return descriptor
+        os.close(descriptor)
+
+
+def _is_there(descriptor: int, folder: Path) -> bool:
+    """Tell whether `folder` is still the one we locked: its owner may just have moved it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return False

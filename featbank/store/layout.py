@@ -1,0 +1,213 @@
+"""The header of a store: what `header.json` says of the feature, its shards and their origin."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from featbank.errors import StoreError
+from featbank.framing import Framing
+from featbank.store.format import (
+    FORMAT_VERSION,
+    HEADER_NAME,
+    STORE_FORMAT,
+    check_format,
+    stored_dtype,
+    typed_field,
+)
+
+_SHARD_NAME = re.compile(r"[0-9a-f]{16}\.h5")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardInfo:
+    """One shard, as the header lists it.
+
+    Args:
+        name: of the file in the store's folder, as `shard_name` gives it.
+        part: the group that all its utterances belong to.
+        first_id: the smallest id in it.
+        num_utterances, num_frames: what it holds.
+        num_bytes: size of the file.
+        sha256: of the file, in hexadecimal.
+    """
+
+    name: str
+    part: str = ""
+    first_id: str
+    num_utterances: int
+    num_frames: int
+    num_bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        # a header is outside data: a name must not lead out of the store's folder
+        if not _SHARD_NAME.fullmatch(self.name):
+            raise StoreError("name of a shard", expected="<16 hex digits>.h5", got=repr(self.name))
+        if not _SHA256.fullmatch(self.sha256):
+            raise StoreError(
+                f"sha256 of shard {self.name}", expected="64 hex digits", got=repr(self.sha256)
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreHeader:
+    """What a store says of itself. It holds no time, host, user, absolute path or worker count.
+
+    Args:
+        name: of the feature.
+        dtype: NumPy name of the stored dtype.
+        shape: of one frame: `(80,)` for 80 mel bins, `()` for one unit a frame.
+        frame_rate: frames a second; None when it varies.
+        first_frame_center_s: time of the middle of the first frame; None when it is not defined.
+        framing: the exact frame grid, where there is one.
+        fingerprint: digest of all that determines the values but the audio.
+        numerics: the numerics classes found in the shards, distinct, sorted.
+        provenance: what the store was made from, as JSON values.
+        num_failures: rows of the failure list.
+        shards: sorted by part, then first id.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    frame_rate: float | None = None
+    first_frame_center_s: float | None = None
+    framing: Framing | None = None
+    fingerprint: str = ""
+    numerics: tuple[Mapping[str, Any], ...] = ()
+    provenance: Mapping[str, Any]
+    num_failures: int = 0
+    shards: tuple[ShardInfo, ...] = ()
+
+    @property
+    def num_utterances(self) -> int:
+        """Utterances in all shards."""
+        return sum(shard.num_utterances for shard in self.shards)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames in all shards."""
+        return sum(shard.num_frames for shard in self.shards)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the header as plain JSON values."""
+        return {
+            "format": STORE_FORMAT,
+            "format_version": FORMAT_VERSION,
+            "name": self.name,
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "frame_rate": self.frame_rate,
+            "first_frame_center_s": self.first_frame_center_s,
+            "framing": None if self.framing is None else self.framing.to_json(),
+            "num_utterances": self.num_utterances,
+            "num_frames": self.num_frames,
+            "num_failures": self.num_failures,
+            "fingerprint": self.fingerprint,
+            "numerics": [dict(numerics) for numerics in self.numerics],
+            "provenance": dict(self.provenance),
+            "shards": [asdict(shard) for shard in self.shards],
+        }
+
+    @classmethod
+    def from_json(cls, fields: Any, where: str) -> StoreHeader:
+        """Build a header from what `to_json` returned.
+
+        Args:
+            fields: the parsed JSON.
+            where: the file it came from, for errors.
+
+        Raises:
+            StoreError: it is no header of a store, a newer one, or it is damaged.
+        """
+        check_format(fields, STORE_FORMAT, where)
+        framing = typed_field(fields, "framing", (dict, type(None)), where)
+        try:
+            header = cls(
+                name=typed_field(fields, "name", (str,), where),
+                dtype=stored_dtype(typed_field(fields, "dtype", (str,), where)).name,
+                shape=_shape(fields, where),
+                frame_rate=typed_field(fields, "frame_rate", (int, float, type(None)), where),
+                first_frame_center_s=typed_field(
+                    fields, "first_frame_center_s", (int, float, type(None)), where
+                ),
+                framing=None if framing is None else Framing.from_json(framing),
+                fingerprint=typed_field(fields, "fingerprint", (str,), where),
+                numerics=tuple(typed_field(fields, "numerics", (list,), where)),
+                provenance=typed_field(fields, "provenance", (dict,), where),
+                num_failures=typed_field(fields, "num_failures", (int,), where),
+                shards=tuple(
+                    _shard_info(shard, where)
+                    for shard in typed_field(fields, "shards", (list,), where)
+                ),
+            )
+        except (TypeError, ValueError) as error:
+            raise StoreError(where, expected="the fields of a store header", got=error) from error
+        _check_sums(header, fields, where)
+        return header
+
+
+def read_header(folder: str | Path) -> StoreHeader:
+    """Read the header of the store in `folder`.
+
+    Raises:
+        StoreError: there is no header, or it is foreign, newer or damaged.
+    """
+    path = Path(folder) / HEADER_NAME
+    try:
+        fields = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreError(
+            f"store {folder}",
+            expected=f"a folder with {HEADER_NAME}",
+            got=f"no {HEADER_NAME}" if Path(folder).is_dir() else "no folder",
+            hint="run the stage that makes it, or dvc pull",
+        ) from error
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        raise StoreError(str(path), expected="a JSON object", got=error) from error
+    return StoreHeader.from_json(fields, str(path))
+
+
+def _shape(fields: Mapping[str, Any], where: str) -> tuple[int, ...]:
+    sizes = typed_field(fields, "shape", (list,), where)
+    if not all(type(size) is int and size >= 0 for size in sizes):
+        raise StoreError(f"{where}: shape", expected="sizes", got=sizes)
+    return tuple(sizes)
+
+
+def _shard_info(fields: Any, where: str) -> ShardInfo:
+    if not isinstance(fields, dict):
+        raise StoreError(f"{where}: shards", expected="objects", got=type(fields).__name__)
+    return ShardInfo(
+        **{
+            name: typed_field(fields, name, (str,), where)
+            for name in ("name", "part", "first_id", "sha256")
+        },
+        **{
+            name: typed_field(fields, name, (int,), where)
+            for name in ("num_utterances", "num_frames", "num_bytes")
+        },
+    )
+
+
+def _check_sums(header: StoreHeader, fields: Mapping[str, Any], where: str) -> None:
+    for name in ("num_utterances", "num_frames"):
+        stated = typed_field(fields, name, (int,), where)
+        if stated != getattr(header, name):
+            raise StoreError(
+                f"{where}: {name}", expected=f"the shards' sum {getattr(header, name)}", got=stated
+            )
+    for previous, shard in pairwise(header.shards):
+        if (previous.part, previous.first_id) >= (shard.part, shard.first_id):
+            raise StoreError(
+                f"{where}: shards",
+                expected=f"a shard after {previous.first_id!r}",
+                got=repr(shard.first_id),
+            )

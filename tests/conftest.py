@@ -1,0 +1,24 @@
+"""What the tests share: the project's root and the real speech bundled with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# hub libraries wait on the network unless told not to; the suite never needs one
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def demo_corpus() -> Path:
+    """The bundled corpus: 38 utterances of four speakers in three languages, 145 s."""
+    return ROOT / "corpora" / "demo"

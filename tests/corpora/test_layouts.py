@@ -1,0 +1,135 @@
+"""Corpora that are known by their layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from featbank.corpora.base import CorpusRow
+from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.librispeech import LibriSpeechCorpus
+from featbank.corpora.ljspeech import LJSpeechCorpus
+from featbank.errors import ConfigError, CorpusError
+
+Recorder = Callable[..., Path]
+
+
+def test_a_folder_gives_every_audio_file(root: Path, record: Recorder) -> None:
+    record("anna/x.wav"), record("ben/x.flac"), record("ben/deep/y.WAV")
+    (root / "ben/z.m4a").write_bytes(b"does not decode, but must not be overlooked")
+    (root / "notes.txt").write_text("no audio")
+    listing = FolderCorpus(name="c", root=root, license="", folders=["speaker"]).list_utterances()
+    assert [(row.id, row.speaker) for row in listing.rows] == [
+        ("anna/x", "anna"), ("ben/deep/y", "ben"), ("ben/x", "ben"), ("ben/z", "ben"),
+    ]  # fmt: skip
+
+
+def test_folders_mean_what_they_are_said_to_mean(root: Path, record: Recorder) -> None:
+    record("dev/2024/en/anna/x.wav")
+    folders = ["split", "part", "language", "speaker"]
+    [row] = FolderCorpus(name="c", root=root, license="", folders=folders).list_utterances().rows
+    assert (row.split, row.part, row.language, row.speaker) == ("dev", "2024", "en", "anna")
+
+
+def test_a_folder_reports_what_its_pattern_leaves_out(root: Path, record: Recorder) -> None:
+    record("a/clips/x.wav"), record("a/clips/x.flac"), record("a/other/y.wav")
+    listing = FolderCorpus(
+        name="c", root=root, license="", glob="clips/*", suffixes=[".wav"]
+    ).list_utterances()
+    assert [row.audio for row in listing.rows] == ["a/clips/x.wav"]
+    assert listing.unlisted == ["a/clips/x.flac", "a/other/y.wav"]
+
+
+def test_a_folder_that_cannot_be_read_as_told_is_refused(root: Path, record: Recorder) -> None:
+    with pytest.raises(CorpusError, match="expected utterances, got none"):
+        FolderCorpus(name="c", root=root, license="").list_utterances()
+    record("valid/x.wav")
+    with pytest.raises(CorpusError, match=r"split in valid/x.wav: expected train .*, got 'valid'"):
+        FolderCorpus(name="c", root=root, license="", folders=["split"]).list_utterances()
+    with pytest.raises(CorpusError, match="expected folders split/speaker above it, got 1"):
+        FolderCorpus(
+            name="c", root=root, license="", folders=["split", "speaker"]
+        ).list_utterances()
+    with pytest.raises(ConfigError, match=r"corpus.folders: expected .*, got voice"):
+        FolderCorpus(name="c", root=root, license="", folders=["voice"])
+
+
+def librispeech(root: Path, record: Recorder) -> None:
+    for chapter, count in (("train-clean-100/103/1240", 2), ("dev-other/7/8", 1)):
+        _, speaker, number = chapter.split("/")
+        names = [f"{speaker}-{number}-{index:04d}" for index in range(count)]
+        for name in names:
+            record(f"{chapter}/{name}.flac")
+        lines = "".join(f"{name} TEXT OF {name}\n" for name in names)
+        (root / chapter / f"{speaker}-{number}.trans.txt").write_text(lines)
+    (root / "README.TXT").write_text("LibriSpeech")
+
+
+def test_librispeech_is_read_by_its_layout(root: Path, record: Recorder) -> None:
+    librispeech(root, record)
+    record("dev-other/7/8/7-8-0009.flac")
+    listing = LibriSpeechCorpus(name="c", root=root, license="", language="en").list_utterances()
+    assert [row.split for row in listing.rows] == ["dev", "train", "train"]
+    assert listing.rows[1] == CorpusRow(
+        id="train-clean-100/103/1240/103-1240-0000",
+        audio="train-clean-100/103/1240/103-1240-0000.flac",
+        where="train-clean-100/103/1240/103-1240.trans.txt:1",
+        speaker="103",
+        language="en",
+        text="TEXT OF 103-1240-0000",
+        part="train-clean-100",
+        split="train",
+    )
+    assert listing.unlisted == ["dev-other/7/8/7-8-0009.flac"]
+
+
+def test_librispeech_reads_the_subsets_it_is_told(root: Path, record: Recorder) -> None:
+    librispeech(root, record)
+    corpus = LibriSpeechCorpus(name="c", root=root, license="", subsets=["dev-other"])
+    assert [row.id for row in corpus.list_utterances().rows] == ["dev-other/7/8/7-8-0000"]
+    corpus = LibriSpeechCorpus(name="c", root=root, license="", subsets=["dev-clean"])
+    with pytest.raises(
+        CorpusError, match=r"subset dev-clean of .*: expected a folder, got nothing"
+    ):
+        corpus.list_utterances()
+
+
+def test_librispeech_refuses_a_subset_of_no_split(root: Path, record: Recorder) -> None:
+    librispeech(root, record)
+    (root / "dev-other").rename(root / "validation-other")
+    with pytest.raises(
+        CorpusError, match=r"folder validation-other: expected train .*'validation'"
+    ):
+        LibriSpeechCorpus(name="c", root=root, license="").list_utterances()
+
+
+def test_ljspeech_is_read_by_its_layout(root: Path, record: Recorder) -> None:
+    record("wavs/LJ001-0001.wav", rate=22050), record("wavs/LJ001-0009.wav", rate=22050)
+    (root / "metadata.csv").write_text('LJ001-0001|in 1890 "he|in eighteen ninety "he\n')
+    listing = LJSpeechCorpus(name="c", root=root, license="", language="en").list_utterances()
+    assert listing.rows == [
+        CorpusRow(
+            id="wavs/LJ001-0001", audio="wavs/LJ001-0001.wav", where="metadata.csv:1",
+            speaker="LJ", language="en", text='in eighteen ninety "he',
+        )
+    ]  # fmt: skip
+    assert listing.unlisted == ["wavs/LJ001-0009.wav"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "LJ001-0001|text\n",
+            "metadata.csv:1: expected 3 cells: id | text | normalised text, got 2",
+        ),
+        ("../../etc/x|a|b\n", "metadata.csv:1: expected a path inside the corpus"),
+    ],
+)
+def test_ljspeech_refuses_a_malformed_row(root: Path, line: str, message: str) -> None:
+    (root / "metadata.csv").write_text(line)
+    with pytest.raises(CorpusError) as caught:
+        LJSpeechCorpus(name="c", root=root, license="").list_utterances()
+    assert message in str(caught.value)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from featbank.features.base import AudioBatch, Extractor
+
+
+def compute(extractor: Extractor, waveform: torch.Tensor) -> dict[str, np.ndarray]:
+    """Compute the features of one utterance alone."""
+    [features] = extractor.compute_features(AudioBatch(ids=["a"], waveforms=[waveform]), "test")
+    return features
+
+
+def assert_batch_mates_change_no_bit(
+    extractor: Extractor, waveforms: dict[str, torch.Tensor]
+) -> None:
+    """Compare each utterance alone with itself in batches of both orders, bit for bit."""
+    for ids in (list(waveforms), list(waveforms)[::-1]):
+        batch = AudioBatch(ids=ids, waveforms=[waveforms[id] for id in ids])  # noqa: A001
+        for features in extractor.compute_features(batch, "train"):
+            alone = compute(extractor, waveforms[features["id"]])
+            for name in extractor.dimensions:
+                assert np.array_equal(features[name], alone[name]), features["id"]
+
+
+def boundary_lengths(window_length: int, hop_length: int) -> list[int]:
+    """Lengths around every change of the frame count over the first few frames."""
+    edges = [window_length + n * hop_length for n in range(4)] + [2 * window_length]
+    return sorted({length + d for length in edges for d in (-1, 0, 1)} - {window_length - 1})

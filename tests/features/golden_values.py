@@ -1,0 +1,52 @@
+"""Golden values of the extractors: `python -m tests.features.golden_values` writes them anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from featbank.features.base import Extractor
+from featbank.features.kaldi import INT16_SCALE, Fbank, Mfcc
+from featbank.features.ssl import SslEncoder
+from tests.features.checks import compute
+
+FOLDER = Path(__file__).parent / "golden"
+AUDIO = Path(__file__).parents[2] / "corpora/demo/librivox_austen/sense-01-0870.flac"
+TOLERANCE = 1e-4
+
+EXTRACTORS: dict[str, Callable[[], Extractor]] = {
+    "fbank": lambda: Fbank(num_mel_bins=80, waveform_scale=INT16_SCALE),
+    "mfcc": lambda: Mfcc(deltas=2),
+    "ssl": lambda: SslEncoder(
+        bundle="WAVLM_BASE", layers={"first": 1, "third": 3}, weights="random"
+    ),
+}
+
+
+def golden_values(extractor: Extractor) -> dict[str, Any]:
+    """Return some values of each feature of one utterance, rounded and spread over its frames."""
+    samples, _ = soundfile.read(AUDIO, dtype="float32", frames=48000)
+    features = compute(extractor, torch.from_numpy(samples))
+    return {
+        "version": type(extractor).version,
+        "values": {name: _some(features[name]) for name in sorted(extractor.dimensions)},
+    }
+
+
+def _some(values: np.ndarray) -> list[list[float]]:
+    rows = np.linspace(0, len(values) - 1, 8).astype(int)
+    columns = np.linspace(0, values.shape[1] - 1, 13).astype(int)
+    return np.round(values[np.ix_(rows, columns)].astype(np.float64), 5).tolist()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name, make in EXTRACTORS.items():
+        text = json.dumps(golden_values(make()), indent=1, sort_keys=True)
+        (FOLDER / f"{name}.json").write_text(text + "\n")

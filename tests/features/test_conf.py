@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from featbank.features.base import Extractor
+from featbank.trusted import build
+from tests.features.checks import compute
+
+CONF = Path(__file__).parents[2] / "conf" / "feature"
+OPTIONS = sorted(path.stem for path in CONF.glob("*.yaml"))
+FRAME_RATES = {"fbank": 100.0, "mfcc": 100.0, "wavlm": 50.0, "hubert": 50.0, "wav2vec2": 50.0}
+
+
+def read(option: str) -> dict[str, Any]:
+    return yaml.safe_load((CONF / f"{option}.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_feature_option_computes_what_its_storage_expects(
+    option: str, speech: dict[str, torch.Tensor]
+) -> None:
+    config = read(option)
+    dry_run = {"weights": "random"} if "weights" in config["extractor"] else {}
+    extractor = build({**config["extractor"], **dry_run})
+    assert isinstance(extractor, Extractor)
+    assert config["name"] == option
+    assert sorted(entry["name"] for entry in config["storage"]) == sorted(extractor.dimensions)
+    assert extractor.framing.sample_rate == 16000
+    assert extractor.framing.frame_rate == FRAME_RATES[option]
+    waveform = next(iter(speech.values()))[:16000]
+    features = compute(extractor, waveform)
+    for name, dimension in extractor.dimensions.items():
+        expected = (extractor.framing.num_frames(16000), dimension)
+        assert features[name].shape == expected
+        assert features[name].dtype == "float32"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_feature_option_is_free_of_interpolation(option: str) -> None:
+    # DVC tracks an interpolation as its text, and would miss a change of what it stands for
+    assert "${" not in (CONF / f"{option}.yaml").read_text(encoding="utf-8")
+
+
+def test_mfcc_option_is_huberts_first_iteration() -> None:
+    extractor = build(read("mfcc")["extractor"])
+    assert extractor.dimensions == {"mfcc": 39}
+    assert not extractor.use_energy
+    assert extractor.waveform_scale == 1.0
+
+
+@pytest.mark.parametrize("option", ["wavlm", "hubert", "wav2vec2"])
+def test_encoder_option_names_its_weights_license(option: str) -> None:
+    settings = read(option)["extractor"]
+    assert settings["license"] == "MIT"
+    assert settings["weights"] == "download"
+    assert settings["weights_sha256"] is None

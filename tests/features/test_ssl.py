@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchaudio.pipelines
+from torchaudio.pipelines import Wav2Vec2ASRBundle, Wav2Vec2Bundle
+
+from featbank.errors import AudioError, ConfigError, WeightsError
+from featbank.features.ssl import SslEncoder
+from featbank.features.weights import tensors_digest
+from featbank.provenance import file_sha256
+from tests.features.checks import assert_batch_mates_change_no_bit, boundary_lengths, compute
+
+LAYERS = {"low": 1, "middle": 4, "again": 4}
+
+
+@pytest.fixture(scope="module")
+def wavlm() -> SslEncoder:
+    return SslEncoder(bundle="WAVLM_BASE", layers=LAYERS, weights="random", license="MIT")
+
+
+@pytest.fixture(scope="module")
+def wavlm_file(wavlm: SslEncoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same weights as a file such as torchaudio publishes, in a cache like torch.hub's."""
+    path = tmp_path_factory.mktemp("torch") / "hub" / "checkpoints" / "wavlm_base.pth"
+    path.parent.mkdir(parents=True)
+    torch.save(wavlm._model.state_dict(), path)
+    yield path
+    path.unlink()
+
+
+@pytest.fixture
+def tiny(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bundle of a thousandth of the size, else like a large model; fine-tuned if so asked."""
+    kind = getattr(request, "param", Wav2Vec2Bundle)
+    large = torchaudio.pipelines.WAV2VEC2_LARGE_LV60K
+    params = {
+        **large._params,
+        "extractor_conv_layer_config": [(16, 10, 5), (16, 3, 2), (16, 2, 2)],
+        "encoder_embed_dim": 16,
+        "encoder_num_layers": 3,
+        "encoder_num_heads": 2,
+        "encoder_ff_interm_features": 32,
+        "encoder_pos_conv_groups": 4,
+    }
+    extra: dict[str, Any] = {}
+    if kind is Wav2Vec2ASRBundle:
+        params["aux_num_out"] = 29
+        extra["_labels"] = torchaudio.pipelines.WAV2VEC2_ASR_BASE_960H._labels
+    bundle = kind(
+        _path="tiny.pth",
+        _params=params,
+        _sample_rate=16000,
+        _normalize_waveform=True,
+        _model_type="Wav2Vec2",
+        **extra,
+    )
+    monkeypatch.setattr(torchaudio.pipelines, "TINY", bundle, raising=False)
+    return "TINY"
+
+
+def test_features_equal_torchaudios_own_for_the_same_weights(
+    wavlm: SslEncoder, wavlm_file: Path, speech: dict[str, torch.Tensor]
+) -> None:
+    model = torchaudio.pipelines.WAVLM_BASE.get_model(
+        dl_kwargs={"model_dir": str(wavlm_file.parent), "weights_only": True}
+    )
+    for waveform in list(speech.values())[:2]:
+        ours = compute(wavlm, waveform)
+        with torch.inference_mode():
+            theirs, _ = model.extract_features(waveform.unsqueeze(0))
+        for name, layer in LAYERS.items():
+            assert ours[name].dtype == np.float32
+            assert np.array_equal(ours[name], theirs[layer - 1][0].numpy())
+
+
+def test_several_names_fill_from_one_pass_that_stops_at_the_deepest_layer(
+    wavlm: SslEncoder, speech: dict[str, torch.Tensor]
+) -> None:
+    ran: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda *_, number=number: ran.append(number))
+        for number, layer in enumerate(wavlm._model.encoder.transformer.layers, start=1)
+    ]
+    features = compute(wavlm, next(iter(speech.values())))
+    for hook in hooks:
+        hook.remove()
+    assert ran == [1, 2, 3, 4]
+    assert list(features) == ["id", *LAYERS]
+    assert np.array_equal(features["middle"], features["again"])
+    assert not np.array_equal(features["low"], features["middle"])
+    assert wavlm.dimensions == {"low": 768, "middle": 768, "again": 768}
+
+
+def test_rows_do_not_depend_on_batch_mates(
+    wavlm: SslEncoder, speech: dict[str, torch.Tensor]
+) -> None:
+    waveforms = {id: waveform[:32000] for id, waveform in list(speech.items())[:3]}  # noqa: A001
+    waveforms["short"] = waveforms[next(iter(waveforms))][:9999]
+    assert_batch_mates_change_no_bit(wavlm, waveforms)
+
+
+def test_bits_do_not_depend_on_how_the_caller_aligned_the_waveform(
+    wavlm: SslEncoder, speech: dict[str, torch.Tensor]
+) -> None:
+    waveform = next(iter(speech.values()))[:16000]
+    buffer = torch.empty(len(waveform) + 1)
+    buffer[1:] = waveform
+    assert np.array_equal(compute(wavlm, buffer[1:])["middle"], compute(wavlm, waveform)["middle"])
+
+
+def test_frame_grid_is_that_of_the_convolutions_around_every_boundary(
+    wavlm: SslEncoder, speech: dict[str, torch.Tensor]
+) -> None:
+    framing = wavlm.framing
+    assert (framing.window_length, framing.hop_length, framing.frame_rate) == (400, 320, 50.0)
+    assert framing.first_frame_center_s == 0.0125
+    waveform = next(iter(speech.values()))
+    for num_samples in boundary_lengths(400, 320):
+        rows = wavlm._model.feature_extractor(waveform[None, :num_samples], None)[0].shape[1]
+        assert len(compute(wavlm, waveform[:num_samples])["low"]) == rows
+        assert rows == 1 + (num_samples - 400) // 320
+
+
+def test_waveform_too_short_for_a_frame_is_an_audio_error(wavlm: SslEncoder) -> None:
+    with pytest.raises(AudioError, match="expected 400 samples at 16000 Hz, got 399"):
+        compute(wavlm, torch.zeros(399))
+
+
+def test_random_weights_are_marked_and_give_the_same_bits_every_time(
+    tiny: str, wavlm: SslEncoder, speech: dict[str, torch.Tensor]
+) -> None:
+    assert (wavlm.weights.source, wavlm.weights.license) == ("random", "")
+    waveform = next(iter(speech.values()))
+    state = torch.get_rng_state()
+    encoders = [
+        SslEncoder(bundle=tiny, layers={"a": 3}, weights="random", seed=seed) for seed in (0, 0, 1)
+    ]
+    assert torch.equal(torch.get_rng_state(), state)
+    first, again, other = (compute(encoder, waveform)["a"] for encoder in encoders)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert encoders[0].weights == encoders[1].weights != encoders[2].weights
+
+
+def test_local_file_and_download_give_the_weights_and_the_digest_they_were_made_from(
+    wavlm: SslEncoder,
+    wavlm_file: Path,
+    speech: dict[str, torch.Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waveform = next(iter(speech.values()))[:16000]
+    expected = compute(wavlm, waveform)["low"]
+    # the bundle's own download finds its file in the cache
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(wavlm_file.parents[1]))
+    sha256 = file_sha256(wavlm_file)
+    for source, settings in (
+        ("file", {"weights": str(wavlm_file), "weights_sha256": sha256}),
+        ("download", {"weights": "download"}),
+    ):
+        encoder = SslEncoder(bundle="WAVLM_BASE", layers={"low": 1}, license="MIT", **settings)
+        assert encoder.weights.source == source
+        assert encoder.weights.digest == wavlm.weights.digest
+        assert encoder.weights.license == "MIT"
+        assert np.array_equal(compute(encoder, waveform)["low"], expected)
+
+
+def test_file_of_another_architecture_is_refused(tiny: str, wavlm_file: Path) -> None:
+    with pytest.raises(WeightsError, match=r"the tensors of this model.*the bundle and"):
+        SslEncoder(
+            bundle=tiny,
+            layers={"a": 1},
+            weights=str(wavlm_file),
+            weights_sha256=file_sha256(wavlm_file),
+        )
+
+
+@pytest.mark.parametrize("tiny", [Wav2Vec2Bundle, Wav2Vec2ASRBundle], indirect=True)
+def test_waveform_is_normalised_where_the_bundle_says_so_and_a_letter_head_is_left_out(
+    tiny: str,
+    speech: dict[str, torch.Tensor],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = SslEncoder(bundle=tiny, layers={"a": 3}, weights="random")
+    bundle = getattr(torchaudio.pipelines, tiny)
+    tensors = dict(made._model.state_dict())
+    if isinstance(bundle, Wav2Vec2ASRBundle):
+        # as published: rows 1 to 3 are fairseq's, which torchaudio removes
+        tensors |= {"aux.weight": torch.zeros(32, 16), "aux.bias": torch.zeros(32)}
+    path = tmp_path / "checkpoints" / "tiny.pth"
+    path.parent.mkdir()
+    torch.save(tensors, path)
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    model = bundle.get_model()
+    for settings in (
+        {"weights": "download"},
+        {"weights": str(path), "weights_sha256": file_sha256(path)},
+    ):
+        encoder = SslEncoder(bundle=tiny, layers={"a": 2, "b": 3}, **settings)
+        assert encoder.weights.digest == tensors_digest(made._model.state_dict())
+        assert (encoder.framing.window_length, encoder.framing.hop_length) == (30, 20)
+        for waveform in speech.values():
+            with torch.inference_mode():
+                theirs, _ = model.extract_features(waveform.unsqueeze(0))
+            assert np.array_equal(compute(encoder, waveform)["b"], theirs[2][0].numpy())
+
+
+def test_download_without_a_network_says_the_three_ways(tmp_path: Path) -> None:
+    program = (
+        "from featbank.errors import WeightsError\n"
+        "from featbank.features.ssl import SslEncoder\n"
+        "try:\n"
+        "    SslEncoder(bundle='WAVLM_BASE', layers={'wavlm': 9}, weights='download')\n"
+        "except WeightsError as error:\n"
+        "    print(error)\n"
+    )
+    closed = "http://127.0.0.1:9"
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), closed)
+    environment = {k: v for k, v in os.environ.items() if k.lower() != "no_proxy"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, **proxies, "TORCH_HOME": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "download failed",
+        "set weights to a local file and weights_sha256 to its digest",
+        f"run where there is a network (downloads are kept in {tmp_path}/hub/checkpoints",
+        "set weights: random for a dry run",
+    ):
+        assert words in done.stdout
+
+
+def test_unknown_bundle_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(ConfigError, match=r"HUBERT_BASE or .*WAVLM_BASE or .*got WAVLM_BAES"):
+        SslEncoder(bundle="WAVLM_BAES", layers={"a": 1}, weights="random")
+    # in torchaudio.pipelines, but no encoder
+    with pytest.raises(ConfigError, match="bundle: expected HUBERT"):
+        SslEncoder(bundle="Wav2Vec2Bundle", layers={"a": 1}, weights="random")
+
+
+@pytest.mark.parametrize("layer", [0, -1, 13, 1.0, "9", True])
+def test_layer_that_does_not_exist_is_refused_before_any_weights_are_looked_for(layer: Any) -> None:
+    with pytest.raises(ConfigError, match="WAVLM_BASE: a: expected a layer from 1 to 12, got"):
+        SslEncoder(bundle="WAVLM_BASE", layers={"a": layer}, weights="nowhere.pt")
+
+
+def test_no_layer_at_all_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected feature name -> layer, got none"):
+        SslEncoder(bundle="WAVLM_BASE", layers={}, weights="random")
+
+
+def test_every_bundle_of_torchaudio_has_a_known_architecture() -> None:
+    names = [n for n, v in vars(torchaudio.pipelines).items() if isinstance(v, Wav2Vec2Bundle)]
+    assert len(names) >= 30
+    for name in names:
+        # a missing file is the last thing to be noticed, so all that comes before it held
+        with pytest.raises(WeightsError, match="no such file"):
+            SslEncoder(bundle=name, layers={"a": 12}, weights="nowhere.pt")

@@ -1,0 +1,97 @@
+"""A project of its own for each test that runs stages: real git, real DVC, real subprocesses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_AUTHOR = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout of this repository as it is now, in a temporary folder."""
+
+    path: Path
+
+    def run(self, command: str, *, status: int = 0, **env: str) -> str:
+        """Run a command as a person would type it, and return all it printed."""
+        # this interpreter's folder first: `python` and `dvc` are those of the environment
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+        done = subprocess.run(  # noqa: S602 - our own commands, as the README prints them
+            command,
+            shell=True,
+            cwd=self.path,
+            env={**clean, "PATH": path, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=280,
+        )
+        assert done.returncode == status, f"{command}: exit {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def commit(self, message: str = "Change") -> None:
+        self.run(f"git add -A && git {' '.join(_AUTHOR)} commit -qm '{message}' --allow-empty")
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        text = (self.path / file).read_text(encoding="utf-8")
+        assert old in text, f"{old!r} is not in {file}"
+        (self.path / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def copy(self, to: Path) -> Project:
+        """Copy everything, DVC's cache with it."""
+        shutil.copytree(self.path, to, symlinks=True)
+        return Project(to)
+
+
+def _checkout(root: Path, to: Path) -> Project:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (root / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, to / name)
+    project = Project(to)
+    project.run("git init -q -b main")
+    project.commit("Start")
+    return project
+
+
+@pytest.fixture
+def checkout(root: Path, tmp_path: Path) -> Project:
+    """A fresh checkout in which nothing has run."""
+    return _checkout(root, tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def _reproduced(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = _checkout(root, tmp_path_factory.mktemp("reproduced") / "project")
+    project.run("dvc repro")
+    project.commit("Reproduce")
+    return project
+
+
+@pytest.fixture
+def reproduced(_reproduced: Project) -> Project:
+    """A checkout after `dvc repro`, shared: tests only read it."""
+    return _reproduced
+
+
+@pytest.fixture
+def own_reproduced(_reproduced: Project, tmp_path: Path) -> Project:
+    """A copy of that checkout, for a test that changes things."""
+    return _reproduced.copy(tmp_path / "project")

@@ -1,0 +1,150 @@
+"""dvc.yaml against what really runs: the paths, the parameters and the modules of every stage."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+import featbank.stage  # noqa: F401 - registers the params resolver
+from tests.conftest import ROOT
+
+OUT_OF = {
+    "prepare": "manifests",
+    "extract": "features",
+    "sample": "sample",
+    "fit": "codebook",
+    "tokenize": "tokens",
+    "validate_features": "checks",
+    "validate_tokens": "checks",
+    "report": "report",
+}
+# the part of the configuration that a stage builds; others only take names from it
+BUILT = {"prepare": "corpus", "extract": "feature"}
+# conf/runtime.yaml and conf/runner change no byte; Hydra's own files are not ours
+UNTRACKED = {"conf/runtime.yaml", "conf/runner/local.yaml"}
+# modules that decide how a run looks, not what it writes
+PRESENTATION = {
+    "featbank/progress.py",
+    "featbank/stage.py",
+    "featbank/errors.py",
+    "featbank/__init__.py",
+}
+
+
+@pytest.fixture(scope="module")
+def stages() -> dict[str, PipelineStage]:
+    with Repo(ROOT) as repo:
+        return {stage.addressing.split(":")[-1]: stage for stage in repo.index.stages}
+
+
+def _composed(stage: PipelineStage) -> tuple[str, DictConfig]:
+    """Compose what a stage's command composes."""
+    python, script, *overrides = stage.cmd.split()
+    assert python == "python"
+    name = Path(script).stem
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return name, compose(name, overrides, return_hydra_config=True)
+
+
+def _relative(path: str) -> str:
+    return Path(path).resolve().relative_to(ROOT).as_posix()
+
+
+def _all_stages() -> list[str]:
+    with Repo(ROOT) as repo:
+        return sorted(stage.addressing.split(":")[-1] for stage in repo.index.stages)
+
+
+@pytest.mark.parametrize("name", _all_stages())
+def test_the_paths_hydra_composes_are_the_outs_of_dvc(
+    name: str, stages: dict[str, PipelineStage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    stage = stages[name]
+    _, config = _composed(stage)
+    composed = config.paths[OUT_OF[name.split("@")[0]]]
+    if name.startswith("validate"):
+        composed = f"{composed}/{config.only}.json"
+    outs = {_relative(out.fs_path) for out in stage.outs}
+    if name == "report":
+        assert {Path(out).parent.as_posix() for out in outs} == {composed}
+    else:
+        assert outs == {composed}
+
+
+@pytest.mark.parametrize("name", _all_stages())
+def test_every_config_file_a_stage_loads_is_among_its_params(
+    name: str, stages: dict[str, PipelineStage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    stage = stages[name]
+    script, config = _composed(stage)
+    choices = config.hydra.runtime.choices
+    loaded = {f"conf/{script}.yaml", "conf/paths.yaml"} | {
+        f"conf/{group}/{option}.yaml" for group, option in choices.items() if "hydra" not in group
+    }
+    tracked = {_relative(param.fs_path) for param in stage.params}
+    assert loaded - UNTRACKED <= tracked
+    assert tracked - {"params.yaml"} <= loaded
+
+
+@pytest.mark.parametrize("name", _all_stages())
+def test_each_stage_lists_the_modules_behind_it(
+    name: str, stages: dict[str, PipelineStage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    stage = stages[name]
+    _, script, *_ = stage.cmd.split()
+    _, config = _composed(stage)
+    listed = {_relative(dep.fs_path) for dep in stage.deps}
+    built = BUILT.get(Path(script).stem)
+    targets = _targets(OmegaConf.to_container(config[built])) if built else ()
+    behind = _imported({ROOT / script, *targets})
+    unlisted = {
+        module
+        for module in behind - PRESENTATION
+        if not module.startswith("featbank/runners/")
+        and not any(module == dep or module.startswith(f"{dep}/") for dep in listed)
+    }
+    assert unlisted == set()
+
+
+def _targets(node: Any) -> Iterator[Path]:
+    """The modules that a configuration's `_target_`s name."""
+    for key, value in node.items():
+        if key == "_target_":
+            yield ROOT / (value.rpartition(".")[0].replace(".", "/") + ".py")
+        elif isinstance(value, dict):
+            yield from _targets(value)
+
+
+def _imported(files: set[Path]) -> set[str]:
+    """The files of featbank that these import at their top, and what those import in turn."""
+    seen: set[Path] = set()
+    waiting = set(files)
+    while waiting:
+        file = waiting.pop()
+        seen.add(file)
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("featbank"):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                for dotted in [str(node.module), *names]:
+                    for found in (
+                        f"{dotted.replace('.', '/')}.py",
+                        f"{dotted.replace('.', '/')}/__init__.py",
+                    ):
+                        if (ROOT / found).is_file():
+                            waiting |= {ROOT / found} - seen
+    return {
+        file.relative_to(ROOT).as_posix() for file in seen if file.is_relative_to(ROOT / "featbank")
+    }

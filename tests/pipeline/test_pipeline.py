@@ -1,0 +1,287 @@
+"""The pipeline as people use it: dvc repro, stages typed by hand, push, clone, pull."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from featbank.store import open_store
+from tests.pipeline.conftest import Project
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+
+CODEBOOK = "data/codebooks/demo/mfcc-kmeans100.safetensors"
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _ran(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+def test_every_choice_has_its_stores_and_all_is_up_to_date(reproduced: Project) -> None:
+    for option in ("features/demo/fbank", "features/demo/mfcc", "tokens/demo/mfcc-kmeans100"):
+        assert len(open_store(reproduced.path / "data" / option)) == 38
+    assert open_store(reproduced.path / "data/features/demo/mfcc").shape == (39,)
+    assert "Data and pipelines are up to date." in reproduced.run("dvc status")
+    assert _ran(reproduced.run("dvc repro")) == set()
+
+
+def test_the_committed_lock_is_of_the_committed_definitions(reproduced: Project) -> None:
+    changed = reproduced.run("git diff --stat HEAD~1 -- dvc.lock").strip()
+    # outputs may differ on a machine of another numerics class; what went in may not
+    lines = reproduced.run("git diff HEAD~1 --unified=0 -- dvc.lock").splitlines()
+    inputs = [
+        line
+        for line in lines
+        if re.match(r"[-+] +(path: (conf|featbank|stages|corpora)|cmd)", line)
+    ]
+    assert inputs == [], changed
+
+
+def test_the_summary_shows_every_store_and_the_report(reproduced: Project) -> None:
+    shown = reproduced.run("python -m featbank summary")
+    for name in ("features/demo/fbank/fbank", "features/demo/mfcc/mfcc", "mfcc-kmeans100/units"):
+        assert name in shown
+    assert "report: reports/demo/report.html" in shown
+    rows = {
+        row["store"]: row for row in json.loads(reproduced.run("python -m featbank summary --json"))
+    }
+    fbank = rows["features/demo/fbank/fbank"]
+    assert (fbank["utterances"], fbank["frames"]) == (38, 14406)
+    assert fbank["hours"] == pytest.approx(0.0402, abs=1e-4)
+    assert fbank["real_time_factor"] > 0
+
+
+def test_a_comment_or_a_runtime_knob_reruns_nothing(own_reproduced: Project) -> None:
+    own_reproduced.edit("conf/feature/mfcc.yaml", "name: mfcc", "# another comment\nname: mfcc")
+    own_reproduced.edit("conf/runtime.yaml", "overwrite: false", "overwrite: true")
+    own_reproduced.edit("conf/runner/local.yaml", "num_workers: null", "num_workers: 1")
+    assert "up to date" in own_reproduced.run("dvc status")
+
+
+def test_a_changed_value_reruns_what_hangs_on_it_and_back_again_nothing(
+    own_reproduced: Project,
+) -> None:
+    before = _digests(own_reproduced.path / "data")
+    own_reproduced.edit("conf/feature/mfcc.yaml", "num_ceps: 13", "num_ceps: 12")
+    changed = own_reproduced.run("dvc repro")
+    assert _ran(changed) == {
+        "extract@mfcc",
+        "sample@mfcc-kmeans100",
+        "fit@mfcc-kmeans100",
+        "tokenize@mfcc-kmeans100",
+        "validate_features@mfcc",
+        "validate_tokens@mfcc-kmeans100",
+        "report",
+    }
+    assert open_store(own_reproduced.path / "data/features/demo/mfcc").shape == (36,)
+    own_reproduced.edit("conf/feature/mfcc.yaml", "num_ceps: 12", "num_ceps: 13")
+    back = own_reproduced.run("dvc repro")
+    assert _ran(back) == set()
+    assert back.count("is cached - skipping run") == 7
+    assert _digests(own_reproduced.path / "data") == before
+
+
+def test_a_commit_copies_nothing(reproduced: Project) -> None:
+    cache = {path.stat().st_ino for path in (reproduced.path / ".dvc/cache").rglob("*")}
+    outputs = [
+        path
+        for folder in ("data", "reports")
+        for path in (reproduced.path / folder).rglob("*")
+        if path.is_file() and path.name not in (".gitignore", "metrics.json")
+    ]
+    assert len(outputs) > 20
+    assert [path for path in outputs if path.stat().st_ino not in cache] == []
+
+
+def test_stages_typed_by_hand_with_one_worker_write_the_bytes_of_dvc(
+    reproduced: Project, checkout: Project
+) -> None:
+    for command in (
+        "prepare.py runner.num_workers=1",
+        "extract.py feature=fbank runner.num_workers=1",
+        "extract.py feature=mfcc runner.num_workers=1",
+        "sample.py",
+        "fit.py",
+        "tokenize.py",
+        "validate.py",
+    ):
+        checkout.run(f"python stages/{command}")
+    by_hand, by_dvc = (_digests(project.path / "data") for project in (checkout, reproduced))
+    assert len(by_hand) > 20
+    assert by_hand == {name: digest for name, digest in by_dvc.items() if ".gitignore" not in name}
+
+
+def test_growth_by_three_utterances_refits_nothing_and_keeps_the_old_tokens(
+    own_reproduced: Project, tmp_path: Path
+) -> None:
+    before = own_reproduced.copy(tmp_path / "before")
+    corpus = own_reproduced.path / "corpora" / "demo"
+    rng = np.random.default_rng(0)
+    with open(corpus / "transcripts.tsv", "a", encoding="utf-8") as table:
+        for number in range(3):
+            soundfile.write(corpus / f"new-{number}.flac", rng.normal(scale=0.1, size=20000), 16000)
+            table.write(f"new-{number}.flac\tnobody\ten\ttrain\thm\n")
+    ran = _ran(own_reproduced.run("dvc repro"))
+    assert "tokenize@mfcc-kmeans100" in ran
+    assert "fit@mfcc-kmeans100" not in ran
+    codebooks = [(project.path / CODEBOOK).read_bytes() for project in (before, own_reproduced)]
+    assert codebooks[0] == codebooks[1]
+    old, new = (
+        open_store(project.path / "data/tokens/demo/mfcc-kmeans100/units/train")
+        for project in (before, own_reproduced)
+    )
+    assert len(new) == len(old) + 3
+    assert all(old[name].tobytes() == new[name].tobytes() for name in old.ids)
+
+
+def test_a_pinned_utterance_that_vanished_is_an_error(own_reproduced: Project) -> None:
+    table = own_reproduced.path / "corpora/demo/transcripts.tsv"
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text("".join(line for line in lines if "vm-next" not in line), encoding="utf-8")
+    own_reproduced.run("python stages/prepare.py")
+    own_reproduced.run("python stages/extract.py feature=mfcc")
+    said = own_reproduced.run("python stages/sample.py", status=1)
+    assert "got 1 missing, the first 'allison_en/vm-next'" in said
+    assert "python stages/sample.py pin=true" in said
+
+
+def test_a_store_pushed_is_pulled_alone_in_another_clone(
+    own_reproduced: Project, tmp_path: Path
+) -> None:
+    own_reproduced.run(f"dvc remote add --default storage {tmp_path / 'remote'}")
+    own_reproduced.commit("Add a remote")
+    own_reproduced.run("dvc push")
+    own_reproduced.run(f"git clone -q . {tmp_path / 'clone'}")
+    clone = Project(tmp_path / "clone")
+    clone.run("dvc pull extract@fbank")
+    store = "data/features/demo/fbank"
+    assert _digests(clone.path / store) == _digests(own_reproduced.path / store)
+    assert not (clone.path / "data/features/demo/mfcc").exists()
+    script = f"""
+from featbank.store import open_store
+store = open_store("{store}/fbank/dev")
+for utterance in store.ids:
+    print(utterance, store[utterance].shape)
+"""
+    (clone.path / "five.py").write_text(script)
+    printed = clone.run("python five.py", PYTHONPATH=str(clone.path))
+    assert "allison_en/conf-leaderhasleft (224, 80)" in printed
+
+
+def test_a_value_typed_by_hand_does_not_touch_what_dvc_tracks(own_reproduced: Project) -> None:
+    before = _digests(own_reproduced.path / "data")
+    for command, value in (
+        ("extract.py feature=fbank", "feature.extractor.num_mel_bins=40"),
+        ("extract.py feature=fbank overwrite=true", "feature.extractor.num_mel_bins=40"),
+        ("fit.py overwrite=true", "seed=3"),
+        ("tokenize.py", "tokenizer.merge_repeats=true"),
+        ("prepare.py", "corpus.license=mine"),
+    ):
+        said = own_reproduced.run(f"python stages/{command} {value}", status=1)
+        assert "is tracked by DVC: expected the values of its definition in conf/, got" in said
+        assert value in said
+    assert _digests(own_reproduced.path / "data") == before
+    own_reproduced.run(
+        "python stages/extract.py feature=fbank feature.name=fbank40 feature.extractor.num_mel_bins=40"
+    )
+    assert open_store(own_reproduced.path / "data/features/demo/fbank40").shape == (40,)
+
+
+def test_a_hand_typed_store_of_another_content_is_kept(own_reproduced: Project) -> None:
+    typed = "python stages/extract.py feature=fbank feature.name=mine feature.extractor"
+    own_reproduced.run(f"{typed}.num_mel_bins=40")
+    before = _digests(own_reproduced.path / "data/features/demo/mine")
+    said = own_reproduced.run(f"{typed}.num_mel_bins=41", status=1)
+    assert "was made in another way" in said
+    assert _digests(own_reproduced.path / "data/features/demo/mine") == before
+
+
+def test_a_codebook_is_not_refitted_by_accident(own_reproduced: Project) -> None:
+    pins = own_reproduced.path / "conf/sample/demo.txt"
+    pins.write_text("".join(pins.read_text().splitlines(keepends=True)[:-3]))
+    own_reproduced.run("python stages/sample.py")
+    before = (own_reproduced.path / CODEBOOK).read_bytes()
+    said = own_reproduced.run("python stages/fit.py", status=1)
+    assert "was fitted in another way: num_frames, num_utterances, sample" in said
+    assert (own_reproduced.path / CODEBOOK).read_bytes() == before
+
+
+def test_a_damaged_store_fails_validation_by_name(own_reproduced: Project) -> None:
+    [shard] = (own_reproduced.path / "data/features/demo/fbank/fbank/dev").glob("*.h5")
+    data = bytearray(shard.read_bytes())
+    data[-100] ^= 1
+    shard.unlink()  # DVC has linked the file to its cache
+    shard.write_bytes(data)
+    said = own_reproduced.run("python stages/validate.py", status=1)
+    assert "features/fbank/fbank/dev" in said
+    assert shard.name in said
+    assert "features/mfcc" not in said.split("ValidationError")[-1]
+
+
+def test_wavlm_with_random_weights_runs_with_no_network(own_reproduced: Project) -> None:
+    own_reproduced.run("python stages/extract.py feature=wavlm feature.extractor.weights=random")
+    store = open_store(own_reproduced.path / "data/features/demo/wavlm")
+    assert (len(store), store.shape, str(store.dtype)) == (38, (768,), "float16")
+    header = json.loads(
+        (own_reproduced.path / "data/features/demo/wavlm/wavlm/dev/header.json").read_text()
+    )
+    assert header["provenance"]["weights"]["source"] == "random"
+
+
+@pytest.mark.parametrize(
+    "stage", ["prepare", "extract", "sample", "fit", "tokenize", "validate", "report"]
+)
+def test_help_lists_every_group_and_option(reproduced: Project, stage: str) -> None:
+    shown = reproduced.run(f"python stages/{stage}.py --help")
+    assert "corpus: demo, folder, librispeech, ljspeech" in shown
+    assert "feature: fbank, hubert, mfcc, wav2vec2, wavlm" in shown
+    assert "tokenizer: kmeans100, kmeans100_merged" in shown
+    assert "runner: local" in shown
+
+
+def test_an_unknown_feature_is_answered_with_the_known_ones(reproduced: Project) -> None:
+    said = reproduced.run("python stages/extract.py feature=wavml", status=1)
+    assert "Could not find 'feature/wavml'" in said
+    assert "wavlm" in said
+
+
+def test_a_stage_before_its_inputs_says_what_to_run(checkout: Project) -> None:
+    for stage, expected in (
+        ("extract", "run python stages/prepare.py"),
+        ("sample", "run the stage that makes it, or dvc pull"),
+        ("fit", "run the stage that makes it, or dvc pull"),
+        ("tokenize", "run python stages/prepare.py"),
+    ):
+        assert expected in checkout.run(f"python stages/{stage}.py", status=1)
+
+
+def test_a_stage_away_from_the_root_says_so(reproduced: Project, tmp_path: Path) -> None:
+    away = Project(tmp_path)
+    said = away.run(f"python {reproduced.path}/stages/extract.py", status=1)
+    assert "run from the root of the project" in said
+
+
+def test_an_interrupted_directory_of_a_stage_is_never_in_the_way(own_reproduced: Project) -> None:
+    # what a kill leaves beside a store: an unfinished folder with a shard in it
+    partial = own_reproduced.path / "data/features/demo/fbank/fbank/.dev.partial"
+    shutil.copytree(own_reproduced.path / "data/features/demo/fbank/fbank/dev", partial)
+    before = _digests(own_reproduced.path / "data/features/demo/fbank/fbank/dev")
+    own_reproduced.run("python stages/extract.py feature=fbank")
+    assert not partial.exists()
+    assert _digests(own_reproduced.path / "data/features/demo/fbank/fbank/dev") == before

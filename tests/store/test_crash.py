@@ -1,0 +1,223 @@
+"""Whatever happens to a writer, a reader finds the old store, the new one, or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featbank.errors import StoreError
+from featbank.store import StoreBuilder, StoreHeader, StoreWriter, open_store
+
+WRITER = """
+import sys
+import numpy as np
+from featbank.store import StoreWriter
+
+path, generation = sys.argv[1], 1
+print("ready", flush=True)
+while True:
+    with StoreWriter(path, name="fbank", dtype="float32", shard_bytes=20000) as writer:
+        for number in range(100):
+            values = np.full((number, 8), generation, np.float32)
+            writer.write(f"u{number:03d}", values)
+    generation += 1
+"""
+
+
+def write(path: Path, value: float, num_rows: int = 100) -> None:
+    with StoreWriter(path, name="fbank", dtype="float32", shard_bytes=20000) as writer:
+        for number in range(num_rows):
+            writer.write(f"u{number:03d}", np.full((number, 8), value, np.float32))
+
+
+def one_generation(path: Path) -> float:
+    """Return the one value that all frames of a whole store hold."""
+    store = open_store(path)
+    assert store.verify() == []
+    assert len(store) == 100
+    found = np.unique(np.concatenate([store[name] for name in store.ids]))
+    assert len(found) == 1
+    return found[0]
+
+
+def start_writer(path: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_killed_writer_leaves_a_whole_store_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    chance = random.Random(0)
+    for _ in range(10):
+        write(path, -1)
+        process = start_writer(path)
+        time.sleep(chance.uniform(0, 0.4))
+        kill(process)
+        if path.exists():  # it is missing only between the two renames of a commit
+            one_generation(path)
+        write(path, -2)  # the killed writer's lock is gone, and what it left is cleared
+        assert one_generation(path) == -2
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_kill_between_the_two_renames_gives_the_old_store_back(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    write(path, 7)
+    path.rename(tmp_path / ".s.replaced")
+    StoreBuilder(path).abort()
+    assert one_generation(path) == 7
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_exception_leaves_the_old_store_and_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    write(path, 7)
+
+    def fail() -> None:
+        with StoreWriter(path, name="x", dtype="int8") as writer:
+            writer.write("a", np.zeros(3, np.int8))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert one_generation(path) == 7
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_store_replaces_the_old_one_without_touching_its_files(tmp_path: Path) -> None:
+    path, cache = tmp_path / "s", tmp_path / "cache"
+    write(path, 7)
+    cache.mkdir()
+    before = {}
+    for entry in path.iterdir():
+        os.link(entry, cache / entry.name)  # as DVC keeps a store in its cache
+        before[entry.name] = entry.read_bytes()
+    reader = open_store(path)
+    assert reader["u099"][0, 0] == 7
+    write(path, 8)
+    assert one_generation(path) == 8
+    assert {entry.name: entry.read_bytes() for entry in cache.iterdir()} == before
+    assert reader["u099"][0, 0] == 7  # a map outlives its name
+
+
+def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with StoreWriter(path, name="x", dtype="int8") as writer:
+        writer.write("a", np.zeros(3, np.int8))
+        with pytest.raises(StoreError, match="expected one writer at a time, got another one"):
+            StoreWriter(path, name="x", dtype="int8")
+    assert len(open_store(path)) == 1
+
+
+def test_a_writer_of_another_process_is_refused_too(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    process = start_writer(path)
+    try:
+        refusals = 0
+        deadline = time.monotonic() + 60
+        while refusals < 3 and time.monotonic() < deadline:
+            try:
+                StoreBuilder(path).abort()
+            except StoreError as error:
+                assert "another one at work" in str(error)  # noqa: PT017 - it may come or not
+                refusals += 1
+        assert process.poll() is None or refusals
+    finally:
+        kill(process)
+    assert refusals == 3
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_what_is_no_store_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    path, target = tmp_path / "s", tmp_path / "thesis.txt"
+    target.write_text("three years of work")
+    if kind == "folder":
+        path.mkdir()
+        target.rename(path / target.name)
+    elif kind == "file":
+        target.rename(path)
+    else:
+        path.symlink_to(target)
+    with pytest.raises(StoreError, match="expected a free place, or a store to replace"):
+        StoreBuilder(path)
+
+
+def test_an_empty_folder_may_become_a_store(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    write(tmp_path / "s", 3)
+    assert one_generation(tmp_path / "s") == 3
+
+
+def header(**fields: Any) -> StoreHeader:
+    return StoreHeader(name="x", dtype="int8", shape=(), provenance={}, **fields)
+
+
+def test_failures_are_listed_beside_the_shards_by_id(tmp_path: Path) -> None:
+    failures = [
+        {"id": name, "audio": f"{name}.wav", "error": "empty", "expected": "samples", "got": "0"}
+        for name in ("b", "a")
+    ]
+    StoreBuilder(tmp_path / "s").commit(header(num_failures=2), failures)
+    lines = (tmp_path / "s" / "failures.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == failures[::-1]
+    assert open_store(tmp_path / "s").header.num_failures == 2
+
+
+def test_a_header_that_miscounts_failures_is_refused(tmp_path: Path) -> None:
+    with (
+        StoreBuilder(tmp_path / "s") as builder,
+        pytest.raises(StoreError, match="expected num_failures 0, got 1"),
+    ):
+        builder.commit(header(num_failures=1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_header_must_list_the_shards_that_are_there(tmp_path: Path) -> None:
+    write(tmp_path / "s", 1)
+    listed = open_store(tmp_path / "s").shards
+    with StoreBuilder(tmp_path / "t") as builder:
+        with pytest.raises(StoreError, match=r"\.h5 of .*bytes, got no file"):
+            builder.commit(header(shards=listed))
+        (builder.folder / listed[0].name).write_bytes(b"stray")
+        with pytest.raises(StoreError, match="no such shard in the header, got 5 bytes"):
+            builder.commit(header())
+        (builder.folder / listed[0].name).unlink()
+        (builder.folder / ".dead-worker.partial").write_bytes(b"temporary")
+        builder.commit(header())
+    assert [entry.name for entry in (tmp_path / "t").iterdir()] == ["header.json"]
+
+
+def test_a_full_disk_is_an_error_and_the_next_run_succeeds(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30000, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            write(tmp_path / "s", 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+    write(tmp_path / "s", 2)
+    assert one_generation(tmp_path / "s") == 2

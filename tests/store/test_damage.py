@@ -1,0 +1,242 @@
+"""A store that is not whole says what is wrong, and where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from featbank.errors import StoreError
+from featbank.store import MappedShard, Store, StoreWriter, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    with StoreWriter(tmp_path / "s", name="fbank", dtype="float32", shard_bytes=3000) as writer:
+        for number in range(40):
+            writer.write(f"u{number:02d}", np.full((9, 8), number, np.float32))
+    return open_store(tmp_path / "s")
+
+
+def edit_header(store: Store, **fields: Any) -> None:
+    path = store.path / "header.json"
+    header = {**json.loads(path.read_text()), **fields}
+    path.write_text(json.dumps({name: value for name, value in header.items() if value != "gone"}))
+
+
+def first_shard(store: Store) -> Path:
+    return store.path / store.shards[0].name
+
+
+def refused(message: str, path: Path) -> None:
+    """Opening the store at `path`, or reading its first utterance, must fail with `message`."""
+    with pytest.raises(StoreError, match=message) as raised:
+        open_store(path)["u00"]
+    assert str(path) in str(raised.value)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    refused(r"expected a folder with header.json, got no folder; .*dvc pull", tmp_path / "none")
+
+
+def test_reader_refuses_a_store_without_header(store: Store) -> None:
+    (store.path / "header.json").unlink()
+    refused("expected a folder with header.json, got no header.json", store.path)
+
+
+def test_reader_refuses_an_unfinished_store(store: Store) -> None:
+    store.path.rename(store.path.with_name(".s.partial"))
+    refused("got no header.json", store.path.parent)
+
+
+@pytest.mark.parametrize("text", ["", "{", "\udcff", '{"format": '])
+def test_reader_refuses_a_header_that_is_no_json(store: Store, text: str) -> None:
+    (store.path / "header.json").write_bytes(text.encode(errors="surrogateescape"))
+    refused(r"header.json: expected a JSON object, got", store.path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"format": "other"}, "expected format 'featbank-store', got 'other'"),
+        ({"format": "gone"}, "expected format 'featbank-store', got None"),
+        ({"format_version": 2}, "format_version up to 1, got 2; install a newer featbank"),
+        ({"format_version": "1"}, "header.json: format_version: expected int"),
+        ({"dtype": "object"}, "expected one of .* got 'object'"),
+        ({"name": "gone"}, "header.json: name: expected str, got no such field"),
+        ({"shape": ["8"]}, "header.json: shape: expected sizes"),
+        ({"num_frames": 7}, "num_frames: expected the shards' sum 360, got 7"),
+        ({"framing": {"hop": 1}}, "expected the fields of a store header, got"),
+        ({"shards": [7]}, "shards: expected objects, got int"),
+    ],
+)
+def test_reader_refuses_a_header_that_is_not_ours(
+    store: Store, fields: dict[str, Any], message: str
+) -> None:
+    edit_header(store, **fields)
+    with pytest.raises(StoreError, match=message):
+        open_store(store.path)
+
+
+def test_a_header_cannot_lead_out_of_its_folder(store: Store) -> None:
+    shards = json.loads((store.path / "header.json").read_text())["shards"]
+    edit_header(store, shards=[{**shards[0], "name": "../../secret.h5"}, *shards[1:]])
+    with pytest.raises(StoreError, match=r"digits>\.h5, got '\.\./\.\./secret\.h5'"):
+        open_store(store.path)
+
+
+def test_shards_out_of_order_are_refused(store: Store) -> None:
+    shards = json.loads((store.path / "header.json").read_text())["shards"]
+    edit_header(store, shards=shards[::-1])
+    with pytest.raises(StoreError, match="shards: expected a shard after"):
+        open_store(store.path)
+
+
+def test_a_missing_shard(store: Store) -> None:
+    first_shard(store).unlink()
+    refused("expected a file, got nothing there; fetch it again with dvc pull", store.path)
+    assert open_store(store.path)["u39"][0, 0] == 39  # the others still serve
+    assert store.verify() == [f"shard {first_shard(store)}: missing"]
+
+
+@pytest.mark.parametrize("kept", [0, 100, 3000, -1])
+def test_a_truncated_shard(store: Store, kept: int) -> None:
+    data = first_shard(store).read_bytes()
+    first_shard(store).write_bytes(data[:kept])
+    refused(f"expected {len(data)} bytes, got", store.path)
+    assert store.verify() == [
+        f"shard {first_shard(store)}: expected {len(data)} bytes, got {len(data[:kept])}"
+    ]
+
+
+@pytest.mark.parametrize("kept", [0, 100, 3000, -1])
+def test_a_truncated_shard_by_itself(store: Store, kept: int) -> None:
+    first_shard(store).write_bytes(first_shard(store).read_bytes()[:kept])
+    with pytest.raises(StoreError, match=r"expected .*HDF5"):
+        MappedShard(first_shard(store))
+
+
+def test_bytes_that_are_no_hdf5(store: Store) -> None:
+    size = first_shard(store).stat().st_size
+    first_shard(store).write_bytes(b"x" * size)
+    refused("expected a whole HDF5 shard, got", store.path)
+
+
+def test_a_foreign_hdf5_file(store: Store) -> None:
+    with h5py.File(first_shard(store), "w") as file:
+        file["values"] = np.zeros(3)
+    with pytest.raises(StoreError, match="expected format 'featbank-shard', got None"):
+        MappedShard(first_shard(store))
+
+
+def change_shard(path: Path, change: Callable[[h5py.File], object]) -> None:
+    with h5py.File(path, "r+") as file:
+        change(file)
+
+
+def test_a_shard_of_a_newer_version(store: Store) -> None:
+    change_shard(first_shard(store), lambda file: file.attrs.modify("format_version", 2))
+    refused("format_version up to 1, got 2; install a newer featbank", store.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: file.pop("offsets"), "expected a whole HDF5 shard"),
+        (lambda file: file.attrs.pop("numerics"), "expected a whole HDF5 shard"),
+        (
+            lambda file: file["offsets"].write_direct(np.full(len(file["offsets"]), 9)),
+            "offsets from",
+        ),
+        (lambda file: replace(file, "values", np.zeros(9, ">f4")), "little-endian order"),
+        (lambda file: replace(file, "values", np.zeros(9, complex)), "of a known dtype"),
+        (
+            lambda file: replace(file, "values", np.float32(1)),
+            r"shape \(num_frames, ...\), got \(\)",
+        ),
+        (lambda file: replace(file, "offsets", np.zeros(0, "i8")), "of shape"),
+        (lambda file: replace(file, "input_digests", np.zeros((3, 16), "u1")), "of shape"),
+        (lambda file: replace(file, "values", None), "datasets only, got a group"),
+        (
+            lambda file: replace(file, "values", np.zeros(999), compression="gzip"),
+            "contiguous and uncompressed",
+        ),
+    ],
+)
+def test_a_shard_of_another_layout(
+    store: Store, change: Callable[[h5py.File], object], message: str
+) -> None:
+    change_shard(first_shard(store), change)
+    with pytest.raises(StoreError, match=message) as raised:
+        MappedShard(first_shard(store))
+    assert str(first_shard(store)) in str(raised.value)
+
+
+def replace(file: h5py.File, name: str, data: Any, **options: Any) -> None:
+    del file[name]
+    if data is None:
+        file.create_group(name)
+    else:
+        file.create_dataset(name, data=data, **options)
+
+
+def set_second(file: h5py.File, name: str, value: int) -> None:
+    file[name][1] = value
+
+
+@pytest.mark.parametrize("frame", [10**9, -1])
+def test_offsets_that_leave_the_values_are_refused_when_read(store: Store, frame: int) -> None:
+    info = max(store.shards, key=lambda shard: shard.num_utterances)
+    assert info.num_utterances > 1
+    change_shard(store.path / info.name, lambda file: set_second(file, "offsets", frame))
+    message = f"{info.name}: expected row 0 within .* frames, got frames 0 to {frame}"
+    with pytest.raises(StoreError, match=message):
+        open_store(store.path)[info.first_id]
+
+
+def test_a_shard_of_another_store_is_refused(store: Store, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    with StoreWriter(
+        other, name="fbank", dtype="float32", shard_bytes=3000, fingerprint="g"
+    ) as writer:
+        for number in range(40):
+            writer.write(f"u{number:02d}", np.full((9, 8), number, np.float32))
+    [theirs] = [shard for shard in open_store(other).shards if shard.first_id == "u00"]
+    first_shard(store).write_bytes((other / theirs.name).read_bytes())
+    refused("expected fingerprint '', got 'g'", store.path)
+
+
+def test_verify_names_the_shard_of_a_flipped_bit(store: Store) -> None:
+    path = store.path / store.shards[2].name
+    data = bytearray(path.read_bytes())
+    for position in (9, len(data) // 2, len(data) - 1):
+        data[position] ^= 1
+        path.write_bytes(data)
+        [problem] = open_store(store.path).verify()
+        assert problem.startswith(f"shard {path}: expected sha256 {store.shards[2].sha256}, got")
+        data[position] ^= 1
+
+
+def test_any_flipped_bits_in_a_shard_are_an_error_or_harmless_never_a_crash(store: Store) -> None:
+    path = first_shard(store)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    errors = 0
+    for _ in range(200):
+        data = bytearray(whole)
+        for position in rng.integers(0, len(whole), 3):
+            data[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(data)
+        try:
+            shard = MappedShard(path)
+            for row in range(len(shard)):
+                shard.find(shard.id(row))
+                shard.values(shard.frames(row)).sum()
+        except StoreError:
+            errors += 1
+    assert errors > 20

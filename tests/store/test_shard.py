@@ -1,0 +1,142 @@
+"""A shard is laid out from its plan, filled in any order, and a function of its rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featbank.errors import StoreError
+from featbank.store import MappedShard, ShardInfo, ShardRow, ShardSpec, ShardWriter
+
+NAME = f"{1:016x}.h5"
+SPEC = ShardSpec(
+    name="fbank", dtype="float32", shape=(3,), fingerprint="f", numerics={"device": "cpu"}
+)
+ROWS = [
+    ShardRow(id=f"u{number}", num_frames=number % 4, input_digest=bytes([number]) * 16)
+    for number in range(9)
+]
+
+
+def values(row: ShardRow) -> np.ndarray:
+    rng = np.random.default_rng(row.input_digest[0])
+    return rng.standard_normal((row.num_frames, 3)).astype(np.float32)
+
+
+def write(
+    path: Path,
+    rows: Sequence[ShardRow],
+    *,
+    written: Sequence[ShardRow] | None = None,
+    discarded: Any = (),
+) -> ShardInfo | None:
+    writer = ShardWriter(path, SPEC, rows)
+    for row in rows if written is None else written:
+        writer.write(row.id, values(row))
+    for row in discarded:
+        writer.discard(row.id)
+    return writer.close()
+
+
+def test_a_shard_gives_back_its_rows(tmp_path: Path) -> None:
+    info = write(tmp_path / NAME, ROWS)
+    shard = MappedShard(tmp_path / NAME, info.num_bytes)
+    assert shard.spec == SPEC
+    assert (info.name, info.part, info.first_id) == (NAME, "", "u0")
+    assert (len(shard), shard.num_frames) == (info.num_utterances, info.num_frames) == (9, 12)
+    for number, row in enumerate(ROWS):
+        assert shard.find(row.id) == number
+        assert shard.input_digest(number) == row.input_digest
+        np.testing.assert_array_equal(shard.values(shard.frames(number)), values(row))
+
+
+def test_plain_h5py_reads_a_shard_in_five_lines(tmp_path: Path) -> None:
+    write(tmp_path / NAME, ROWS)
+    with h5py.File(tmp_path / NAME) as shard:
+        text, at = shard["id_bytes"][:].tobytes(), shard["id_offsets"][:]
+        ids = [text[start:stop].decode() for start, stop in pairwise(at)]
+        row = ids.index("u3")
+        features = shard["values"][shard["offsets"][row] : shard["offsets"][row + 1]]
+    np.testing.assert_array_equal(features, values(ROWS[3]))
+
+
+def test_every_dataset_is_contiguous_and_aligned_to_64_bytes(tmp_path: Path) -> None:
+    write(tmp_path / NAME, ROWS)
+    with h5py.File(tmp_path / NAME) as shard:
+        assert set(shard) == {"values", "offsets", "id_bytes", "id_offsets", "input_digests"}
+        for dataset in shard.values():
+            assert dataset.id.get_offset() % 64 == 0
+
+
+@settings(max_examples=15)
+@given(order=st.permutations(ROWS), discarded=st.sets(st.sampled_from(range(9)), max_size=8))
+def test_order_and_discarded_rows_leave_no_trace(
+    tmp_path_factory: pytest.TempPathFactory, order: Any, discarded: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("shards")
+    kept = [row for number, row in enumerate(ROWS) if number not in discarded]
+    failed = [ROWS[number] for number in discarded]
+    clean, other = folder / f"{1:016x}.h5", folder / f"{2:016x}.h5"
+    write(clean, kept)
+    # every second failed row had been written before it was discarded
+    write(other, ROWS, written=[row for row in order if row not in failed[::2]], discarded=failed)
+    assert other.read_bytes() == clean.read_bytes()
+    assert sorted(folder.iterdir()) == [clean, other]
+
+
+def test_a_shard_whose_rows_all_failed_is_no_file(tmp_path: Path) -> None:
+    assert write(tmp_path / NAME, ROWS, written=[], discarded=ROWS) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_without_a_single_frame_is_valid(tmp_path: Path) -> None:
+    info = write(tmp_path / NAME, [ROWS[0], ROWS[4]])
+    shard = MappedShard(tmp_path / NAME, info.num_bytes)
+    assert shard.values(shard.frames(1)).shape == (0, 3)
+
+
+def test_an_unwritten_row_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="expected all of its 9 rows, got 1 unwritten, first 'u8'"):
+        write(tmp_path / NAME, ROWS, written=ROWS[:-1])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_writes_are_refused_by_id(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path / NAME, SPEC, ROWS)
+    with pytest.raises(StoreError, match=r"utterance 'x' .* got an unknown one"):
+        writer.write("x", values(ROWS[1]))
+    with pytest.raises(StoreError, match=r"'u1' .*expected shape \(1, 3\), got \(2, 3\)"):
+        writer.write("u1", values(ROWS[2]))
+    with pytest.raises(StoreError, match=r"expected shape \(1, 3\), got \(1, 4\)"):
+        writer.write("u1", np.zeros((1, 4), np.float32))
+    with pytest.raises(StoreError, match=r"'u1' .*float32.*got 1e\+300"):
+        writer.write("u1", np.full((1, 3), 1e300))
+    writer.write("u1", values(ROWS[1]))
+    with pytest.raises(StoreError, match=r"'u1' .*a second one"):
+        writer.write("u1", values(ROWS[1]))
+    writer.discard("u2")
+    with pytest.raises(StoreError, match=r"'u2' .*a discarded one"):
+        writer.write("u2", values(ROWS[2]))
+    with pytest.raises(StoreError, match=r"'u2' .*a discarded one"):
+        writer.discard("u2")
+    writer.abort()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rows", [[], ROWS[::-1], [ROWS[0], ROWS[0]]])
+def test_rows_that_are_no_plan_are_refused(tmp_path: Path, rows: Sequence[ShardRow]) -> None:
+    with pytest.raises(StoreError, match=r"expected at least one row|expected an id after"):
+        ShardWriter(tmp_path / NAME, SPEC, rows)
+
+
+def test_a_row_with_a_short_digest_is_refused() -> None:
+    with pytest.raises(StoreError, match="expected 16 bytes or none, got 3 bytes"):
+        ShardRow(id="a", num_frames=1, input_digest=b"abc")

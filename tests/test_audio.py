@@ -1,0 +1,299 @@
+"""What a file really holds, and one utterance of it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featbank.audio import audio_digest, load_audio, resampled_length, scan_audio
+from featbank.errors import AudioError
+from featbank.manifest import MIX_CHANNELS
+
+SPEECH = Path(__file__).parents[1] / "corpora/demo/librivox_austen/sense-01-0870.flac"
+WRITERS = {
+    "x.wav": ("WAV", "PCM_16"),
+    "x-float.wav": ("WAV", "FLOAT"),
+    "x-rf64.wav": ("RF64", "PCM_16"),
+    "x.flac": ("FLAC", "PCM_16"),
+    "x.ogg": ("OGG", "VORBIS"),
+    "x.opus": ("OGG", "OPUS"),
+    "x.mp3": ("MP3", "MPEG_LAYER_III"),
+    "x.aiff": ("AIFF", "PCM_16"),
+    "x.au": ("AU", "PCM_16"),
+    "x.sph": ("NIST", "PCM_16"),
+}
+
+
+def speech() -> np.ndarray:
+    return soundfile.read(SPEECH, dtype="float32")[0]
+
+
+def write(path: Path, samples: np.ndarray, rate: int = 16000) -> Path:
+    kind, subtype = WRITERS.get(path.name, WRITERS["x.wav"])
+    soundfile.write(path, samples, rate, format=kind, subtype=subtype)
+    return path
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_scan_gives_the_length_of_a_whole_file(tmp_path: Path, name: str) -> None:
+    scan = scan_audio(write(tmp_path / name, speech()))
+    assert (scan.sample_rate, scan.num_channels, scan.num_samples) == (16000, 1, len(speech()))
+
+
+@pytest.mark.parametrize("kept", [0.9999, 0.5, 0.1])
+@pytest.mark.parametrize("name", WRITERS)
+def test_scan_refuses_a_file_that_is_cut_short(tmp_path: Path, name: str, kept: float) -> None:
+    path = write(tmp_path / name, speech())
+    os.truncate(path, int(path.stat().st_size * kept))
+    with pytest.raises(AudioError) as caught:
+        scan_audio(path)
+    assert caught.value.expected
+    assert caught.value.got
+    assert str(path) in str(caught.value)
+
+
+def test_a_cut_wav_names_the_bytes_that_are_missing(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.wav", np.zeros(1000, np.float32))
+    os.truncate(path, 44 + 600)
+    with pytest.raises(AudioError, match=r"cut short: expected 2000 bytes of samples, got 600"):
+        scan_audio(path)
+
+
+def test_a_cut_flac_names_the_samples_that_its_header_promises(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.flac", speech())
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(AudioError, match=r"does not decode: expected 113600 samples, got"):
+        scan_audio(path)
+
+
+def test_a_cut_mp3_names_the_samples_that_decode(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.mp3", speech())
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(AudioError, match=r"expected 113600 samples, got \d+ decoded"):
+        scan_audio(path)
+
+
+def test_scan_takes_a_wav_whose_length_its_writer_could_not_fill_in(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.wav", speech())
+    written = bytearray(path.read_bytes())
+    written[4:8] = written[40:44] = struct.pack("<I", 0xFFFFFFFF)
+    path.write_bytes(written)
+    assert scan_audio(path).num_samples == len(speech())
+
+
+def test_scan_takes_tags_around_an_mp3(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.mp3", speech())
+    id3 = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)
+    path.write_bytes(id3 + path.read_bytes() + b"TAG" + bytes(125))
+    assert scan_audio(path).num_samples == len(speech())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected audio, got an empty file"),
+        (b"not audio at all", "expected FLAC, WAV, .*, got a file that begins with b'not '"),
+        (b"RIFF\x24\0\0\0WAVEjunk", "expected a data chunk, got the end of the file"),
+        (b"OggS", "expected a page that ends the stream, got part of a page"),
+        (b"NIST_1A\n   1024\n", "expected a header with sample_count and sample_n_bytes, got none"),
+        (b"fLaC" + bytes(100), "does not decode: expected audio, got"),
+    ],
+)
+def test_scan_refuses_what_is_no_audio(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=message):
+        scan_audio(path)
+
+
+def test_scan_refuses_a_file_without_samples(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.wav", np.zeros(0, np.float32))
+    with pytest.raises(AudioError, match="expected at least one sample, got none"):
+        scan_audio(path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scan_and_load_refuse_samples_that_are_not_finite(tmp_path: Path, bad: float) -> None:
+    samples = np.zeros(100_000, np.float32)
+    samples[90_000] = bad
+    path = write(tmp_path / "x-float.wav", samples)
+    with pytest.raises(AudioError, match="expected finite samples, got 1 NaN or infinite"):
+        scan_audio(path)
+    with pytest.raises(AudioError, match="expected finite samples"):
+        load_audio(path, sample_rate=16000, num_samples=100_000)
+    assert len(load_audio(path, sample_rate=16000, num_samples=90_000)) == 90_000
+
+
+@pytest.mark.parametrize("use", [scan_audio, audio_digest])
+def test_a_missing_file_a_folder_and_a_pipe_are_faults_of_the_corpus(tmp_path: Path, use) -> None:  # noqa: ANN001
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "folder.wav").mkdir()
+    with pytest.raises(AudioError, match="expected a readable file, got No such file"):
+        use(tmp_path / "missing.wav")
+    with pytest.raises(AudioError, match="expected a file, got a folder"):
+        use(tmp_path / "folder.wav")
+    with pytest.raises(AudioError, match="expected a file, got a device or a pipe"):
+        use(tmp_path / "pipe.wav")
+
+
+def test_an_unreadable_file_is_a_fault_of_the_corpus(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.wav", speech())
+    path.chmod(0)
+    code = (
+        "import os, sys\n"
+        "from featbank.audio import scan_audio\n"
+        "from featbank.errors import AudioError\n"
+        "os.getuid() or os.seteuid(65534)\n"  # root may read anything
+        "try: scan_audio(sys.argv[1])\n"
+        "except AudioError as error: sys.exit(0 if error.got == 'Permission denied' else 1)\n"
+        "sys.exit(2)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 0
+
+
+def test_a_fault_of_the_machine_is_no_fault_of_the_file() -> None:
+    code = (
+        "import resource, sys\n"
+        "from featbank.audio import scan_audio\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "try: scan_audio(sys.argv[1])\n"
+        "except OSError as error: sys.exit(0 if error.errno == 24 else 1)\n"
+        "sys.exit(2)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(SPEECH)], check=False)
+    assert done.returncode == 0
+
+
+def test_a_disk_that_fails_under_the_decoder_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "x.flac", speech())
+    os.truncate(path, path.stat().st_size // 2)  # what a decoder sees of a read that fails
+
+    def fail(_: object) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("featbank.audio.file_sha256", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        scan_audio(path)
+
+
+def test_digest_of_a_flac_is_the_md5_of_its_samples_whatever_its_tags(tmp_path: Path) -> None:
+    samples = (speech() * 32768).astype("<i2")
+    path = tmp_path / "x.flac"
+    soundfile.write(path, samples, 16000)
+    assert audio_digest(path) == f"md5:{hashlib.md5(samples.tobytes()).hexdigest()}"  # noqa: S324
+    before = path.read_bytes()
+    with soundfile.SoundFile(path, "w", 16000, 1) as file:
+        file.title = "another"
+        file.write(samples)
+    assert path.read_bytes() != before
+    assert audio_digest(path) == f"md5:{hashlib.md5(samples.tobytes()).hexdigest()}"  # noqa: S324
+
+
+def test_digest_of_a_flac_without_md5_is_that_of_its_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.flac", speech())
+    written = bytearray(path.read_bytes())
+    written[26:42] = bytes(16)
+    path.write_bytes(written)
+    assert audio_digest(path) == f"sha256:{hashlib.sha256(written).hexdigest()}"
+    assert scan_audio(path).num_samples == len(speech())
+
+
+def test_digest_of_another_format_is_that_of_its_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.wav", speech())
+    assert audio_digest(path) == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_scan_checks_the_md5_of_a_flac(tmp_path: Path, subtype: str) -> None:
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.stack([speech(), -speech()], axis=1), 16000, subtype=subtype)
+    assert scan_audio(path).num_channels == 2
+    written = bytearray(path.read_bytes())
+    written[26] ^= 1
+    path.write_bytes(written)
+    with pytest.raises(AudioError, match=r"is damaged: expected samples of md5:.*, got md5:"):
+        scan_audio(path)
+
+
+@pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.aiff", "x.au", "x.sph", "x.ogg"])
+def test_a_segment_is_that_part_of_the_whole(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, speech())
+    whole = load_audio(path, sample_rate=16000, num_samples=len(speech()))
+    # the last page of this Vorbis stream, where libsndfile's own seek goes astray, begins at 107008
+    for start in (0, 1, 33_333, 107_522, 110_000):
+        part = load_audio(path, sample_rate=16000, start_sample=start, num_samples=3000)
+        np.testing.assert_array_equal(part, whole[start : start + 3000])
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("x.mp3", 1e-6), ("x.opus", 5e-3)])
+def test_a_segment_of_a_lossy_file_is_close_and_repeatable(
+    tmp_path: Path, name: str, tolerance: float
+) -> None:
+    path = write(tmp_path / name, speech())
+    whole = load_audio(path, sample_rate=16000, num_samples=len(speech()))
+    for start in (1, 33_333, 110_000):
+        part, again = (
+            load_audio(path, sample_rate=16000, start_sample=start, num_samples=3000)
+            for _ in range(2)
+        )
+        np.testing.assert_allclose(part, whole[start : start + 3000], atol=tolerance)
+        np.testing.assert_array_equal(part, again)
+
+
+def test_load_picks_a_channel_or_mixes(tmp_path: Path) -> None:
+    left, right = np.full(800, 0.25, np.float32), np.full(800, -0.75, np.float32)
+    path = write(tmp_path / "x-float.wav", np.stack([left, right], axis=1))
+    for channel, value in ((0, 0.25), (1, -0.75), (MIX_CHANNELS, -0.25)):
+        waveform = load_audio(path, sample_rate=16000, num_samples=800, channel=channel)
+        assert waveform.dtype == np.float32
+        np.testing.assert_array_equal(waveform, np.full(800, value, np.float32))
+
+
+def test_load_resamples_as_soxr_does(tmp_path: Path) -> None:
+    path = write(tmp_path / "x-float.wav", speech(), rate=22050)
+    waveform = load_audio(path, sample_rate=22050, num_samples=50_000, target_rate=16000)
+    expected = soxr.resample(speech()[:50_000], 22050, 16000, quality="HQ")
+    np.testing.assert_array_equal(waveform, expected)
+    assert len(waveform) == resampled_length(50_000, 22050, 16000)
+
+
+def test_load_refuses_a_file_that_is_not_as_the_manifest_says() -> None:
+    with pytest.raises(AudioError, match="expected 8000 Hz, got 16000 Hz"):
+        load_audio(SPEECH, sample_rate=8000, num_samples=10)
+    with pytest.raises(AudioError, match="expected a channel 1, got 1 channels"):
+        load_audio(SPEECH, sample_rate=16000, num_samples=10, channel=1)
+    with pytest.raises(AudioError, match="expected samples up to 113601, got 113600"):
+        load_audio(SPEECH, sample_rate=16000, start_sample=1, num_samples=113_600)
+
+
+RATES = st.sampled_from([7999, 8000, 11025, 12345, 16000, 22050, 24000, 32000, 44100, 48000, 96000])
+
+
+@settings(max_examples=400, deadline=None)
+@given(num_samples=st.integers(1, 200_000), sample_rate=RATES, target_rate=RATES)
+def test_resampled_length_is_what_soxr_gives(
+    num_samples: int, sample_rate: int, target_rate: int
+) -> None:
+    waveform = np.zeros(num_samples, np.float32)
+    resampled = soxr.resample(waveform, sample_rate, target_rate, quality="HQ")
+    assert len(resampled) == resampled_length(num_samples, sample_rate, target_rate)
+
+
+def test_resampled_length_is_what_soxr_gives_where_the_rational_half_rounds_down() -> None:
+    waveform = np.zeros(1000, np.float32)
+    assert len(soxr.resample(waveform, 24000, 44100, quality="HQ")) == 1837  # 1837.5 exactly
+    assert resampled_length(1000, 24000, 44100) == 1837

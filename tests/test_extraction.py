@@ -1,0 +1,334 @@
+"""Extraction over real speech in real worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import torchaudio
+
+from featbank.audio import load_audio
+from featbank.corpora.prepare import prepare
+from featbank.corpora.table import TableCorpus
+from featbank.errors import ConfigError, FailureBudgetError, FeatbankError, StoreError
+from featbank.extraction import extract
+from featbank.failures import read_failures
+from featbank.feature_io import FeatureStorageConfig
+from featbank.manifest import read_manifest
+from featbank.runners.local import LocalRunner
+from featbank.store import StoreHeader, open_store
+
+FBANK = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 20}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
+    """A copy of the demo corpus, to be damaged."""
+    return Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
+
+
+def _prepare(root: Path) -> Path:
+    manifests = root.parent / "manifests"
+    corpus = TableCorpus(name="demo", root=root, license="free", table="transcripts.tsv")
+    prepare(corpus, manifests, failures_path=root.parent / "prepare.jsonl")
+    return manifests
+
+
+def _extract(root: Path, out: Path, *, num_workers: int = 2, **changes: Any) -> list[StoreHeader]:
+    storage = changes.pop("storage", [{"name": "fbank"}])
+    settings: dict[str, Any] = {
+        "manifests": root.parent / "manifests",
+        "audio_root": root,
+        "out": out,
+        "extractor": FBANK,
+        "corpus": {"name": "demo", "license": "free"},
+        "runner": LocalRunner(num_workers=num_workers),
+        "failures_path": root.parent / "failures.jsonl",
+    }
+    entries = [FeatureStorageConfig(**entry) for entry in storage]
+    return extract(**(settings | changes), storage=entries)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+# about 20 shards of the demo corpus, so that workers really share them
+SMALL_SHARDS = [{"name": "fbank", "writer_kwargs": {"shard_bytes": 50_000}}]
+
+
+def test_every_utterance_is_stored_with_kaldis_values(corpus: Path, tmp_path: Path) -> None:
+    manifests = _prepare(corpus)
+    headers = _extract(corpus, tmp_path / "out")
+    assert sum(header.num_utterances for header in headers) == 38
+    for split in ("train", "dev", "test"):
+        store = open_store(tmp_path / "out" / "fbank" / split)
+        rows = read_manifest(manifests / f"{split}.jsonl")
+        assert list(store.ids) == [row.id for row in rows]
+        for row in rows:
+            assert store.input_digest(row.id) == row.input_digest
+        waveform, rate = soundfile.read(corpus / rows[0].audio, dtype="float32")
+        reference = torchaudio.compliance.kaldi.fbank(
+            torch.from_numpy(waveform)[None], sample_frequency=rate, num_mel_bins=20, dither=0.0
+        )
+        np.testing.assert_allclose(store[rows[0].id], reference.numpy(), atol=2e-4)
+
+
+def test_one_worker_and_two_write_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+    _prepare(corpus)
+    _extract(corpus, tmp_path / "one", num_workers=1, storage=SMALL_SHARDS)
+    _extract(corpus, tmp_path / "two", num_workers=2, storage=SMALL_SHARDS)
+    one, two = _files(tmp_path / "one"), _files(tmp_path / "two")
+    assert sum(name.endswith(".h5") for name in one) > 10
+    assert one == two
+
+
+def test_the_header_says_what_the_store_was_made_from_and_nothing_of_the_run(
+    corpus: Path, tmp_path: Path
+) -> None:
+    _prepare(corpus)
+    [header, *_] = _extract(corpus, tmp_path / "out")
+    fields = json.loads((tmp_path / "out" / "fbank" / "train" / "header.json").read_text())
+    assert fields["provenance"]["extractor"] == FBANK
+    assert fields["provenance"]["corpus"] == {"name": "demo", "license": "free"}
+    assert fields["provenance"]["weights"] == {"source": "none", "digest": "", "license": ""}
+    assert fields["provenance"]["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert (fields["frame_rate"], fields["first_frame_center_s"]) == (100.0, 0.0125)
+    assert fields["numerics"][0]["threads"] == 1
+    text = json.dumps(fields)
+    for told in (str(tmp_path), os.uname().nodename, "worker", time.strftime("%Y-%m-%d")):
+        assert told not in text
+    assert header.fingerprint == fields["fingerprint"]
+
+
+def test_grown_by_three_utterances_the_old_values_keep_their_bytes(
+    corpus: Path, tmp_path: Path
+) -> None:
+    _prepare(corpus)
+    _extract(corpus, tmp_path / "before", storage=SMALL_SHARDS)
+    rng = np.random.default_rng(0)
+    with open(corpus / "transcripts.tsv", "a", encoding="utf-8") as table:
+        for number in range(3):
+            noise = rng.normal(scale=0.1, size=16000 + number)
+            soundfile.write(corpus / f"new-{number}.flac", noise, 16000)
+            table.write(f"new-{number}.flac\tnobody\ten\ttrain\thm\n")
+    _prepare(corpus)
+    _extract(corpus, tmp_path / "after", storage=SMALL_SHARDS)
+    before, after = (_files(tmp_path / name / "fbank" / "train") for name in ("before", "after"))
+    kept = [name for name in before if name.endswith(".h5") and after.get(name) == before[name]]
+    assert len(kept) >= sum(name.endswith(".h5") for name in before) - 6
+    old, new = (open_store(tmp_path / name / "fbank" / "train") for name in ("before", "after"))
+    assert len(new) == len(old) + 3
+    for utterance in old.ids:
+        assert old[utterance].tobytes() == new[utterance].tobytes()
+
+
+def test_an_empty_split_gives_an_empty_store(corpus: Path, tmp_path: Path) -> None:
+    table = (corpus / "transcripts.tsv").read_text()
+    (corpus / "transcripts.tsv").write_text(table.replace("\tdev\t", "\ttrain\t"))
+    _prepare(corpus)
+    _extract(corpus, tmp_path / "out")
+    store = open_store(tmp_path / "out" / "fbank" / "dev")
+    assert (len(store), list(store.ids), store.shape) == (0, [], (20,))
+
+
+def test_audio_gone_since_the_manifest_is_listed_and_ends_the_run(
+    corpus: Path, tmp_path: Path
+) -> None:
+    _prepare(corpus)
+    (corpus / "allison_en" / "vm-next.flac").unlink()
+    with pytest.raises(
+        FailureBudgetError, match="1 of 38 utterances failed, the first 'allison_en"
+    ):
+        _extract(corpus, tmp_path / "out")
+    [failure] = read_failures(tmp_path / "failures.jsonl")
+    assert (failure.id, failure.audio) == ("allison_en/vm-next", "allison_en/vm-next.flac")
+    assert (failure.expected, failure.got) == ("a readable file", "No such file or directory")
+    assert not list((tmp_path / "out").rglob("header.json"))
+    assert not list((tmp_path / "out").rglob("*.h5"))
+
+
+def test_within_the_budget_the_failure_is_beside_the_store(corpus: Path, tmp_path: Path) -> None:
+    _prepare(corpus)
+    (corpus / "allison_en" / "vm-next.flac").unlink()
+    headers = _extract(corpus, tmp_path / "out", max_failures=1)
+    assert sum(header.num_utterances for header in headers) == 37
+    lists = list((tmp_path / "out").rglob("failures.jsonl"))
+    assert [failure.id for path in lists for failure in read_failures(path)] == [
+        "allison_en/vm-next"
+    ]
+
+
+def test_an_utterance_shorter_than_a_frame_is_listed(corpus: Path, tmp_path: Path) -> None:
+    soundfile.write(corpus / "short.flac", np.full(399, 0.1), 16000)
+    with open(corpus / "transcripts.tsv", "a", encoding="utf-8") as table:
+        table.write("short.flac\tnobody\ten\ttest\thm\n")
+    _prepare(corpus)
+    with pytest.raises(FailureBudgetError, match="shorter than one frame: expected 400 samples"):
+        _extract(corpus, tmp_path / "out")
+    _extract(corpus, tmp_path / "out", max_failures=0.1)
+    [failure] = read_failures(tmp_path / "out" / "fbank" / "test" / "failures.jsonl")
+    assert (failure.id, failure.got) == ("short", "399")
+
+
+def test_a_split_that_failed_whole_leaves_an_empty_store_and_its_list(
+    corpus: Path, tmp_path: Path
+) -> None:
+    manifests = _prepare(corpus)
+    gone = read_manifest(manifests / "test.jsonl")
+    for row in gone:
+        (corpus / row.audio).unlink()
+    _extract(corpus, tmp_path / "out", max_failures=len(gone))
+    folder = tmp_path / "out" / "fbank" / "test"
+    assert len(open_store(folder)) == 0
+    assert [failure.id for failure in read_failures(folder / "failures.jsonl")] == [
+        row.id for row in gone
+    ]
+
+
+def test_audio_changed_since_the_manifest_ends_the_run(corpus: Path, tmp_path: Path) -> None:
+    _prepare(corpus)
+    soundfile.write(corpus / "allison_en" / "vm-next.flac", np.full(20000, 0.1), 16000)
+    with pytest.raises(FeatbankError, match="has changed since the manifest was made.*run python"):
+        _extract(corpus, tmp_path / "out")
+
+
+def test_a_store_made_in_another_way_is_replaced_only_when_asked(
+    corpus: Path, tmp_path: Path
+) -> None:
+    _prepare(corpus)
+    _extract(corpus, tmp_path / "out")
+    before = _files(tmp_path / "out")
+    other = {**FBANK, "num_mel_bins": 23}
+    with pytest.raises(StoreError, match="was made in another way.*overwrite=true"):
+        _extract(corpus, tmp_path / "out", extractor=other)
+    assert _files(tmp_path / "out") == before
+    _extract(corpus, tmp_path / "out", extractor=other, overwrite=True)
+    assert open_store(tmp_path / "out").shape == (23,)
+
+
+def test_storage_must_match_what_the_extractor_gives(corpus: Path, tmp_path: Path) -> None:
+    _prepare(corpus)
+    with pytest.raises(ConfigError, match="one entry for each of fbank, got mel"):
+        _extract(corpus, tmp_path / "out", storage=[{"name": "mel"}])
+
+
+def test_an_extractor_of_an_untrusted_package_is_refused(corpus: Path, tmp_path: Path) -> None:
+    _prepare(corpus)
+    with pytest.raises(ConfigError, match="expected a class under featbank"):
+        _extract(corpus, tmp_path / "out", extractor={"_target_": "subprocess.Popen", "args": "ls"})
+
+
+def test_several_names_fill_several_stores_in_one_pass(corpus: Path, tmp_path: Path) -> None:
+    _prepare(corpus)
+    extractor = {"_target_": "tests.two_features.FbankAndEnergy"}
+    storage = [{"name": "fbank"}, {"name": "energy", "dtype": "float16"}]
+    _extract(
+        corpus, tmp_path / "out", extractor=extractor, storage=storage, trusted_modules=["tests"]
+    )
+    fbank, energy = (open_store(tmp_path / "out" / name) for name in ("fbank", "energy"))
+    assert list(fbank.ids) == list(energy.ids)
+    assert (fbank.shape, energy.shape, str(energy.dtype)) == ((23,), (1,), "float16")
+    for utterance in fbank.ids:
+        assert fbank.num_frames(utterance) == energy.num_frames(utterance)
+
+
+def test_a_resampled_corpus_has_the_frames_of_its_new_length(corpus: Path, tmp_path: Path) -> None:
+    _prepare(corpus)
+    _extract(corpus, tmp_path / "out", extractor={**FBANK, "sample_rate": 8000})
+    store = open_store(tmp_path / "out" / "fbank" / "dev")
+    for row in read_manifest(tmp_path / "manifests" / "dev.jsonl"):
+        waveform = load_audio(
+            corpus / row.audio, sample_rate=16000, num_samples=row.num_samples, target_rate=8000
+        )
+        assert store.num_frames(row.id) == 1 + (len(waveform) - 200) // 80
+
+
+def _stages_of(parent: int) -> Sequence[int]:
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False
+    )
+    return [int(pid) for pid in listed.stdout.split()]
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+from tests.test_extraction import SMALL_SHARDS, _extract
+if __name__ == "__main__":
+    _extract(Path(sys.argv[1]), Path(sys.argv[2]), storage=SMALL_SHARDS,
+             extractor={"_target_": "tests.two_features.SlowFbank"}, trusted_modules=["tests"])
+"""
+
+
+@pytest.fixture
+def slow_run(corpus: Path, tmp_path: Path, root: Path) -> Any:
+    """A run in a process of its own, in the midst of its shards."""
+    _prepare(corpus)
+    script = tmp_path / "run.py"
+    script.write_text(_CHILD)
+    out = tmp_path / "out"
+    env: Mapping[str, str] = {**os.environ, "PYTHONPATH": str(root)}
+    with open(tmp_path / "log", "wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, script, corpus, out], env=env, stdout=log, stderr=subprocess.STDOUT
+        )
+    deadline = time.monotonic() + 120
+    while not list(out.rglob("*.h5")):
+        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+        assert child.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    yield child
+    child.kill()
+    child.wait()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_run_with_a_clear_error(slow_run: Any, tmp_path: Path) -> None:
+    def workers() -> list[int]:
+        return [
+            pid
+            for pid in _stages_of(slow_run.pid)
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+    os.kill(workers()[0], signal.SIGKILL)
+    assert slow_run.wait(timeout=60) == 1
+    assert (
+        "a worker process died: expected it to finish its shard" in (tmp_path / "log").read_text()
+    )
+    assert not list((tmp_path / "out").rglob("header.json"))
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_store_and_no_process_and_the_next_one_succeeds(
+    slow_run: Any, corpus: Path, tmp_path: Path
+) -> None:
+    children = _stages_of(slow_run.pid)
+    assert len(children) >= 2
+    slow_run.send_signal(signal.SIGKILL)
+    slow_run.wait()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
+        assert time.monotonic() < deadline, "workers outlive their parent"
+        time.sleep(0.1)
+    assert not list((tmp_path / "out").rglob("header.json"))
+    _extract(corpus, tmp_path / "out", storage=SMALL_SHARDS)
+    _extract(corpus, tmp_path / "clean", storage=SMALL_SHARDS)
+    assert _files(tmp_path / "out") == _files(tmp_path / "clean")

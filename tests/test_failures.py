@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from featbank.errors import AudioError, ConfigError, FailureBudgetError
+from featbank.failures import Failure, check_budget, read_failures, write_failures
+
+BAD = [
+    Failure(id="b", audio="b.wav", error="audio b.wav", expected="samples", got="none"),
+    Failure(id="a", audio="a.wav", error="audio a.wav", expected="a FLAC file", got="text"),
+]
+
+
+def test_a_list_is_read_back_in_the_order_of_ids(tmp_path: Path) -> None:
+    write_failures(tmp_path / "failures.jsonl", BAD)
+    assert read_failures(tmp_path / "failures.jsonl") == [BAD[1], BAD[0]]
+    assert read_failures(tmp_path / "none.jsonl") == []
+
+
+def test_an_error_becomes_a_failure_with_its_parts() -> None:
+    error = AudioError("audio b.wav", expected="samples", got="none")
+    assert Failure.of(error, id="b", audio="b.wav") == BAD[0]
+
+
+@pytest.mark.parametrize(("total", "budget"), [(2, 2), (4, 0.5), (1000, 2.0)])
+def test_a_run_within_its_budget_goes_on(total: int, budget: float, tmp_path: Path) -> None:
+    check_budget(BAD, total=total, max_failures=budget, path=tmp_path / "failures.jsonl")
+    assert not (tmp_path / "failures.jsonl").exists()
+
+
+@pytest.mark.parametrize(("total", "budget"), [(2, 0), (2, 1), (3, 0.5)])
+def test_a_run_over_its_budget_ends_and_leaves_the_list(
+    total: int, budget: float, tmp_path: Path
+) -> None:
+    path = tmp_path / "failures.jsonl"
+    with pytest.raises(
+        FailureBudgetError, match="2 of . utterances failed, the first 'a'"
+    ) as caught:
+        check_budget(BAD, total=total, max_failures=budget, path=path)
+    assert str(path) in str(caught.value)
+    assert [failure.id for failure in read_failures(path)] == ["a", "b"]
+
+
+def test_a_negative_budget_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="max_failures: expected 0 or more, got -1"):
+        check_budget(BAD, total=2, max_failures=-1, path=tmp_path / "failures.jsonl")

@@ -1,0 +1,42 @@
+"""Extractors of a user's own package, named by trusted_modules."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from featbank.features.base import AudioBatch, Extractor
+from featbank.features.kaldi import Fbank
+from featbank.framing import Framing
+
+
+class FbankAndEnergy(Extractor):
+    """Two features of one pass: 23 filters, and their mean as energy."""
+
+    version = 1
+
+    def __init__(self) -> None:
+        self._fbank = Fbank(num_mel_bins=23)
+
+    @property
+    def framing(self) -> Framing:
+        return self._fbank.framing
+
+    @property
+    def dimensions(self) -> Mapping[str, int]:
+        return {"fbank": 23, "energy": 1}
+
+    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
+        rows = self._fbank.compute_features(batch, stage)
+        return [{**row, "energy": row["fbank"].mean(1, keepdims=True)} for row in rows]
+
+
+class SlowFbank(Fbank):
+    """Takes a tenth of a second an utterance, so that a test can kill it in the midst."""
+
+    version = 1
+
+    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
+        time.sleep(0.1)
+        return super().compute_features(batch, stage)
