@@ -176,9 +176,7 @@ def read_check(path: str | Path) -> CheckResult:
         raise ValidationError(
             f"check {path}", expected="a JSON object", got=error, hint=hint
         ) from error
-    found = (
-        (fields.get("format"), fields.get("format_version")) if isinstance(fields, dict) else ()
-    )
+    found = (fields.get("format"), fields.get("format_version")) if isinstance(fields, dict) else ()
     if found != (FORMAT, FORMAT_VERSION):
         raise ValidationError(
             f"check {path}", expected=f"{FORMAT} version {FORMAT_VERSION}", got=found, hint=hint

@@ -7,7 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -306,7 +306,7 @@ def extract(
                     "versions": package_versions(_PACKAGES),
                 },
             )
-            builder.commit(header, [asdict(failure) for failure in failures[split]])
+            builder.commit(header, failures[split])
             headers.append(header)
     return headers
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 
 from featbank.errors import FeatbankError, ManifestError
@@ -99,7 +100,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
         ManifestError: an id occurs twice.
     """
     rows = sorted(utterances, key=lambda utterance: utterance.id)
-    for previous, row in zip(rows, rows[1:], strict=False):
+    for previous, row in pairwise(rows):
         if previous.id == row.id:
             raise ManifestError(
                 f"utterance {row.id!r}",
@@ -160,4 +161,12 @@ def _parse_row(line: str, where: str) -> Utterance:
                 expected=_TYPES[name].__name__,
                 got=f"{type(value).__name__} {value!r}",
             )
-    return Utterance(**row)
+    utterance = Utterance(**row)
+    check_id(utterance.id)
+    if any(segment in _BAD_SEGMENTS for segment in utterance.audio.split("/")):
+        raise ManifestError(
+            f"{where}: audio",
+            expected="a path below the corpus root",
+            got=repr(utterance.audio),
+        )
+    return utterance

@@ -1,4 +1,4 @@
-"""What the values of a shard are like: statistics, and the rows that hold what must not be there."""
+"""What the values of a shard are like, and which rows hold what must not be there."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Moments:
         )
 
     def __add__(self, other: Moments) -> Moments:
-        """Join two sets of values (Chan, Golub and LeVeque, 1979: stable, unlike sums of squares)."""
+        """Join two sets of values, stably (Chan, Golub and LeVeque, 1979)."""
         if not self.count or not other.count:
             return self if self.count else other
         count = self.count + other.count
@@ -78,6 +78,12 @@ class ValueRules:
     num_units: int | None = None
     minimum: int | None = None
 
+    def describe(self) -> str:
+        """Say what values are right."""
+        if self.num_units is not None:
+            return f"units from 0 to {self.num_units - 1}"
+        return "finite values" if self.minimum is None else f"values from {self.minimum} on"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardScan:
@@ -85,12 +91,12 @@ class ShardScan:
 
     Args:
         moments: of the finite values.
-        usage: (num_units,) how often each token occurs; None where there are no tokens.
+        usage: (num_units,) how often each token occurs; (0,) where there are no tokens.
         faults: by kind, how many frames of which row.
     """
 
     moments: Moments
-    usage: npt.NDArray[np.int64] | None
+    usage: npt.NDArray[np.int64]
     faults: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
@@ -102,16 +108,16 @@ def scan_shard(shard: MappedShard, rules: ValueRules) -> ShardScan:
     """
     starts = np.array([shard.frames(row).start for row in range(len(shard))], np.int64)
     moments = Moments()
-    usage = None if rules.num_units is None else np.zeros(rules.num_units, np.int64)
+    usage = np.zeros(rules.num_units or 0, np.int64)
     faults: dict[str, Counter[int]] = defaultdict(Counter)
     for frames in _blocks(shard):
         values = shard.values(frames)
         finite = np.isfinite(values)
         moments += Moments.of(values[finite].astype(np.float64))
-        if usage is not None:
+        if rules.num_units is not None:
             known = values[(values >= 0) & (values < len(usage))]
             usage += np.bincount(known.astype(np.int64), minlength=len(usage))
-        for kind, wrong in _wrong_frames(shard, frames, values, finite, rules):
+        for kind, wrong in _wrong_frames(values, finite, rules):
             # of several rows that start at one frame the last is not empty
             rows = np.searchsorted(starts, frames.start + np.flatnonzero(wrong), "right") - 1
             found, counts = np.unique(rows, return_counts=True)
@@ -145,10 +151,8 @@ def _blocks(shard: MappedShard) -> Iterator[range]:
         yield range(start, min(start + step, shard.num_frames))
 
 
-def _wrong_frames(
-    shard: MappedShard, frames: range, values: Array, finite: Array, rules: ValueRules
-) -> Iterator[tuple[str, Array]]:
-    """Give each kind of wrong value with a mask (len(frames),) of where it is."""
+def _wrong_frames(values: Array, finite: Array, rules: ValueRules) -> Iterator[tuple[str, Array]]:
+    """Give each kind of wrong value with a mask (num_frames,) of where it is."""
     if not finite.all():
         yield "NaN", _any_in_frame(np.isnan(values))
         yield "infinite", _any_in_frame(np.isinf(values))
@@ -159,7 +163,8 @@ def _wrong_frames(
 
 
 def _any_in_frame(mask: Array) -> Array:
-    return mask.reshape(len(mask), -1).any(axis=1)
+    wrong: Array = np.any(mask.reshape(len(mask), -1), axis=1)
+    return wrong
 
 
 def _average(table: Array, size: int) -> Array:

@@ -129,10 +129,10 @@ def read_corpus(manifests: str | Path) -> dict[str, Any]:
     return summary
 
 
-def _bytes_part(config: DictConfig) -> Any:
-    return OmegaConf.to_container(
-        OmegaConf.masked_copy(config, [key for key in config if key not in RUNTIME_KEYS])
-    )
+def _bytes_part(config: DictConfig) -> dict[Any, Any]:
+    values = OmegaConf.to_container(config)
+    assert isinstance(values, dict)
+    return {key: value for key, value in values.items() if key not in RUNTIME_KEYS}
 
 
 def _tracked(path: Path) -> bool:

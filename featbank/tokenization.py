@@ -81,7 +81,8 @@ def tokenize(
                         provenance=_provenance(source, codebook, made_from),
                         numerics=numerics_class(),
                         shard_bytes=shard_bytes,
-                        **({} if merge_repeats else _frame_grid(source)),
+                        framing=source.header.framing,
+                        **({} if merge_repeats else _frame_times(source)),
                     )
                 )
             rows = part_order(read_manifest(manifests / f"{split}.jsonl"))
@@ -105,7 +106,7 @@ def _tokenize_rows(
         else:
             if source.input_digest(row.id) != row.input_digest:
                 raise StoreError(
-                    f"utterance {row.id!r} in store {source.path} is of other audio than the manifest",
+                    f"utterance {row.id!r} of store {source.path} is of other audio",
                     expected=row.input_digest.hex(),
                     got=source.input_digest(row.id).hex(),
                     hint="run python stages/extract.py again",
@@ -142,10 +143,10 @@ def _provenance(source: Store, codebook: Codebook, made_from: dict[str, Any]) ->
     }
 
 
-def _frame_grid(source: Store) -> dict[str, Any]:
+def _frame_times(source: Store) -> dict[str, Any]:
+    """Say when frames are; a unit that stands for a run of them has no time of its own."""
     header = source.header
     return {
         "frame_rate": header.frame_rate,
         "first_frame_center_s": header.first_frame_center_s,
-        "framing": header.framing,
     }

@@ -50,7 +50,7 @@ def build(config: Mapping[str, Any], trusted_modules: Sequence[str] = ()) -> Any
     arguments = dict(config)
     target = arguments.pop("_target_", None)
     if not isinstance(target, str):
-        raise ConfigError("configuration", expected="a _target_ that names a class", got=repr(target))
+        raise ConfigError("_target_", expected="the name of a class", got=repr(target))
     found = locate_class(target, trusted_modules)
     try:
         signature(found).bind(**arguments)

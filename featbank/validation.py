@@ -1,30 +1,14 @@
-"""Do the stores of an option hold what its manifests and their own headers promise?
-
-Every shard is read once, in blocks: memory is bounded by a block and by the ids of one split.
-"""
+"""Do the stores of an option hold what its manifests and their own headers promise?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from hashlib import sha256
-from math import ceil
 from pathlib import Path
 
-import numpy as np
-
-from featbank.audio import resampled_length
-from featbank.check import CheckResult, Example, LengthHistogram, ProblemLog, StoreCheck
-from featbank.errors import StoreError
-from featbank.failures import read_failures
-from featbank.manifest import SPLITS, Utterance, read_manifest
+from featbank.check import CheckResult, LengthHistogram, ProblemLog
+from featbank.manifest import SPLITS, read_manifest
 from featbank.progress import Advance
-from featbank.provenance import file_sha256
-from featbank.scan import Moments, ValueRules, make_example, scan_shard
-from featbank.store import MappedShard, ShardInfo, StoreHeader, open_store, read_header
-from featbank.store.format import FAILURES_NAME
-
-UNITS, DURATIONS = "units", "durations"
+from featbank.store_check import check_store
 
 _BIN_WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
 _MAX_BINS = 40
@@ -60,11 +44,15 @@ def validate_stores(
     for feature in features:
         for extra in sorted({path.name for path in _folders(feature)} - set(SPLITS)):
             log.add("unknown split", feature.name, expected=" or ".join(SPLITS), got=repr(extra))
-        for split in SPLITS:
-            checker = _StoreChecker(
-                feature / split, place=f"store {name}/{feature.name}/{split}", rows=rows[split]
+        checks += [
+            check_store(
+                feature / split,
+                rows[split],
+                place=f"store {name}/{feature.name}/{split}",
+                advance=lambda seconds: advance(seconds / len(features)),
             )
-            checks.append(checker.check(lambda seconds: advance(seconds / len(features))))
+            for split in SPLITS
+        ]
     return CheckResult(
         name=name,
         stores=tuple(checks),
@@ -94,30 +82,10 @@ def length_histogram(durations_s: Mapping[str, Sequence[float]]) -> LengthHistog
     )
 
 
-class _StoreChecker:
-    """Checks one store, shard by shard."""
-
-    def __init__(self, folder: Path, *, place: str, rows: Sequence[Utterance]) -> None:
-        self._folder = folder
-        self._log = ProblemLog(place)
-        self._rows = rows
-        self._index = {row.id: number for number, row in enumerate(rows)}
-        self._seen = np.zeros(len(rows), np.int64)
-        self._moments = Moments()
-        self._usage: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None
-        self._example: Example | None = None
-        self._found = StoreCheck(
-            name=folder.parent.name, split=folder.name, num_expected=len(rows)
-        )
-
-    def check(self, advance: Advance) -> StoreCheck:
-        """Return what there is and what is wrong with it."""
-        try:
-            header = read_header(self._folder)
-        except StoreError as error:
-            self._log.add("unreadable store", "", expected="a store", got=error)
-            return replace(self._found, problems=self._log.problems())
-        self._check_header(header)
-        for info in header.shards:
-            ...
-        return self._found
+def _folders(path: Path) -> list[Path]:
+    """Return the folders below `path`, by name; hidden ones are unfinished stores."""
+    if not path.is_dir():
+        return []
+    return sorted(
+        found for found in path.iterdir() if found.is_dir() and not found.name.startswith(".")
+    )

@@ -27,7 +27,7 @@ def main(config: DictConfig) -> None:
     if config.pin:
         rows = read_manifest(Path(config.paths.manifests, "train.jsonl"))
         ids = draw_sample(rows, hours=config.hours, seed=config.seed)
-        how = f"{len(ids)} utterances of train, {config.hours} h or all, drawn with seed {config.seed}"
+        how = f"{len(ids)} utterances of train: {config.hours} h or all, by seed {config.seed}"
         write_pins(pins, ids, how=how)
         _log.info("%s: %s; commit it", pins, how)
         return

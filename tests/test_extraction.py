@@ -205,7 +205,7 @@ def test_a_split_that_failed_whole_leaves_an_empty_store_and_its_list(
 def test_audio_changed_since_the_manifest_ends_the_run(corpus: Path, tmp_path: Path) -> None:
     _prepare(corpus)
     soundfile.write(corpus / "allison_en" / "vm-next.flac", np.full(20000, 0.1), 16000)
-    with pytest.raises(FeatbankError, match="has changed since the manifest was made.*run python"):
+    with pytest.raises(FeatbankError, match=r"has changed since the manifest was made.*run python"):
         _extract(corpus, tmp_path / "out")
 
 
@@ -216,7 +216,7 @@ def test_a_store_made_in_another_way_is_replaced_only_when_asked(
     _extract(corpus, tmp_path / "out")
     before = _files(tmp_path / "out")
     other = {**FBANK, "num_mel_bins": 23}
-    with pytest.raises(StoreError, match="was made in another way.*overwrite=true"):
+    with pytest.raises(StoreError, match=r"was made in another way.*overwrite=true"):
         _extract(corpus, tmp_path / "out", extractor=other)
     assert _files(tmp_path / "out") == before
     _extract(corpus, tmp_path / "out", extractor=other, overwrite=True)

@@ -36,7 +36,7 @@ def test_a_run_over_its_budget_ends_and_leaves_the_list(
 ) -> None:
     path = tmp_path / "failures.jsonl"
     with pytest.raises(
-        FailureBudgetError, match="2 of . utterances failed, the first 'a'"
+        FailureBudgetError, match=r"2 of . utterances failed, the first 'a'"
     ) as caught:
         check_budget(BAD, total=total, max_failures=budget, path=path)
     assert str(path) in str(caught.value)

@@ -49,5 +49,5 @@ def test_arguments_a_class_does_not_take_are_named() -> None:
 
 
 def test_a_configuration_without_a_target_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected a _target_ that names a class, got None"):
+    with pytest.raises(ConfigError, match="expected the name of a class, got None"):
         build({"num_workers": 3})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from featbank.errors import StoreError
-from featbank.provenance import canonical_json, fsync_folder, readable_json, write_atomic
+from featbank.failures import Failure, write_failures
+from featbank.provenance import fsync_folder, readable_json, write_atomic
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.layout import StoreHeader
 
@@ -40,22 +41,19 @@ class StoreBuilder:
         self._lock = _lock_folder(self.folder, self.path)
         self._clear_leftovers()
 
-    def commit(self, header: StoreHeader, failures: Sequence[Mapping[str, Any]] = ()) -> None:
+    def commit(self, header: StoreHeader, failures: Sequence[Failure] = ()) -> None:
         """Publish the shards in `folder` under `header`, which is written last.
 
         Args:
             header: lists every shard in `folder`.
-            failures: rows `{"id", "audio", "error", "expected", "got"}` of the failure list.
+            failures: utterances of the manifest that the store does not hold.
 
         Raises:
             StoreError: `folder` and `header` do not agree.
         """
         self._check_whole(header, failures)
         if failures:
-            rows = sorted(failures, key=lambda row: str(row["id"]))
-            write_atomic(
-                self.folder / FAILURES_NAME, "".join(canonical_json(row) + "\n" for row in rows)
-            )
+            write_failures(self.folder / FAILURES_NAME, failures)
         write_atomic(self.folder / HEADER_NAME, readable_json(header.to_json()))
         if self.path.exists():
             self.path.rename(self._aside)
@@ -92,7 +90,7 @@ class StoreBuilder:
             else:
                 self._aside.rename(self.path)
 
-    def _check_whole(self, header: StoreHeader, failures: Sequence[Mapping[str, Any]]) -> None:
+    def _check_whole(self, header: StoreHeader, failures: Sequence[Failure]) -> None:
         if header.num_failures != len(failures):
             raise StoreError(
                 f"header of {self.path}",

@@ -49,7 +49,8 @@ def stored_dtype(name: str) -> np.dtype[Any]:
             expected=f"one of {', '.join(sorted(STORED_DTYPES))}",
             got=repr(name),
         )
-    return np.dtype(name).newbyteorder("<")
+    # by its text, for `newbyteorder` gives a dtype that memoryview takes for a foreign order
+    return np.dtype(np.dtype(name).newbyteorder("<").str)
 
 
 def check_format(fields: Any, expected_format: str, where: str) -> None:

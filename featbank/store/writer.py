@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from featbank.errors import StoreError
+from featbank.failures import Failure
 from featbank.framing import Framing
 from featbank.provenance import canonical_json
 from featbank.store.builder import StoreBuilder
@@ -84,6 +85,7 @@ class StoreWriter:
         self._numerics = dict(numerics or {})
         self._shard_bytes = shard_bytes
         self._rows: dict[str, _SpooledRow] = {}
+        self._failures: dict[str, Failure] = {}
         self._spooled = 0
         self._builder = StoreBuilder(path)
         self._spool_path = self._builder.folder / ".spool"
@@ -104,9 +106,7 @@ class StoreWriter:
             StoreError: an invalid or repeated id, another shape than the first utterance's, or
                 values that the dtype cannot hold.
         """
-        where = f"utterance {utterance_id!r} in store {self._builder.path}"
-        if utterance_id in self._rows:
-            raise StoreError(where, expected="one write", got="a second one")
+        where = self._check_new(utterance_id)
         array = convert_values(values, self._dtype, where)
         if self._shape is None:
             self._shape = array.shape[1:]
@@ -116,6 +116,15 @@ class StoreWriter:
         self._rows[utterance_id] = _SpooledRow(row=row, part=part, start=self._spooled)
         self._spool.write(array.reshape(-1).view(np.uint8).data)
         self._spooled += array.size
+
+    def fail(self, failure: Failure) -> None:
+        """Note that an utterance failed: it goes to the failure list beside the store.
+
+        Raises:
+            StoreError: the utterance was written, or failed already.
+        """
+        self._check_new(failure.id)
+        self._failures[failure.id] = failure
 
     def commit(self) -> None:
         """Write the shards and publish the store."""
@@ -139,8 +148,10 @@ class StoreWriter:
                 self._header,
                 shape=self._shape or (),
                 numerics=(self._numerics,) if shards and self._numerics else (),
+                num_failures=len(self._failures),
                 shards=tuple(shards),
-            )
+            ),
+            list(self._failures.values()),
         )
 
     def abort(self) -> None:
@@ -165,6 +176,13 @@ class StoreWriter:
                 self.commit()
         finally:
             self.abort()
+
+    def _check_new(self, utterance_id: str) -> str:
+        """Refuse an id that is here already; return the words that name it in an error."""
+        where = f"utterance {utterance_id!r} in store {self._builder.path}"
+        if utterance_id in self._rows or utterance_id in self._failures:
+            raise StoreError(where, expected="one write", got="a second one")
+        return where
 
     def _write_shard(self, spooled: Sequence[_SpooledRow], values: Array) -> ShardInfo:
         spec = ShardSpec(

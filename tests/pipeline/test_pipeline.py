@@ -198,7 +198,8 @@ def test_a_value_typed_by_hand_does_not_touch_what_dvc_tracks(own_reproduced: Pr
         assert value in said
     assert _digests(own_reproduced.path / "data") == before
     own_reproduced.run(
-        "python stages/extract.py feature=fbank feature.name=fbank40 feature.extractor.num_mel_bins=40"
+        "python stages/extract.py feature=fbank feature.name=fbank40"
+        " feature.extractor.num_mel_bins=40"
     )
     assert open_store(own_reproduced.path / "data/features/demo/fbank40").shape == (40,)
 

@@ -64,7 +64,7 @@ def test_centroids_that_are_not_finite_are_refused(bad: float) -> None:
 
 
 def test_a_missing_codebook_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(CodebookError, match="got nothing there; run python stages/fit.py"):
+    with pytest.raises(CodebookError, match=r"got nothing there; run python stages/fit.py"):
         load_codebook(tmp_path / "a.safetensors")
 
 

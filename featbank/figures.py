@@ -1,0 +1,162 @@
+"""Pictures of what was checked, as SVG that takes its ink from the page around it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from featbank.check import Example, LengthHistogram
+
+_INK = "#010203"  # drawn with it, then replaced by the page's own colour, light or dark
+_COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2")
+_INCHES = (7.6, 2.3)
+_UNNEEDED = (  # in an SVG that stands in a page
+    re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL),
+    re.compile(r"\s*<style.*?</style>", re.DOTALL),
+    re.compile(r" font-family: [^;\"]*;"),
+)
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.labelcolor": _INK,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "featbank",
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+
+
+def draw_features(
+    example: Example, *, frame_rate: float | None, first_frame_center_s: float | None
+) -> str:
+    """Draw a feature matrix, time to the right and dimensions upwards; NaN and infinity in red.
+
+    Without a frame rate the time axis counts frames.
+    """
+    table = np.array(
+        [[np.nan if value is None else value for value in column] for column in example.columns]
+    ).T
+    rate = frame_rate or 1.0
+    # a frame is drawn from half a hop before its centre to half a hop after
+    start = (first_frame_center_s or 0.0) - 0.5 / rate if frame_rate else 0.0
+    end = start + len(example.columns) * example.frames_per_column / rate
+    top = len(table) * example.values_per_cell
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas()
+        colours = mpl.colormaps["magma"].with_extremes(bad="red")
+        image = axes.imshow(
+            table,
+            aspect="auto",
+            origin="lower",
+            interpolation="none",
+            cmap=colours,
+            extent=(start, end, -0.5, top - 0.5),
+        )
+        # the last column may stand for fewer frames than it is wide
+        axes.set_xlim(start, start + example.num_frames / rate)
+        axes.set_xlabel("time (s)" if frame_rate else "frame")
+        axes.set_ylabel("dimension")
+        bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.03)
+        bar.outline.set_visible(False)
+        return _svg(figure)
+
+
+def draw_units(example: Example, *, frame_rate: float | None) -> str:
+    """Draw a sequence of units as steps; without a frame rate the axis counts units."""
+    units = [column[0] for column in example.columns]
+    edges = np.arange(len(units) + 1) / (frame_rate or 1.0)
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas()
+        axes.stairs(np.array(units, float), edges, baseline=None, color=_COLOURS[0])
+        axes.set_xlim(0, edges[-1])
+        axes.set_xlabel("time (s)" if frame_rate else "place in the sequence")
+        axes.set_ylabel("value")
+        return _svg(figure)
+
+
+def draw_lengths(lengths: LengthHistogram) -> str:
+    """Draw how long the utterances are, the splits on top of each other."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas()
+        below = np.zeros(max((len(counts) for counts in lengths.counts.values()), default=0))
+        edges = np.arange(len(below)) * lengths.bin_s
+        for number, (split, counts) in enumerate(lengths.counts.items()):
+            axes.bar(
+                edges,
+                counts,
+                lengths.bin_s * 0.94,
+                bottom=below,
+                align="edge",
+                color=_COLOURS[number % len(_COLOURS)],
+                label=f"{split} ({sum(counts):,})",
+            )
+            below += counts
+        axes.set_xlim(0, len(below) * lengths.bin_s)
+        axes.set_xlabel("length (s)")
+        axes.set_ylabel("utterances")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
+        return _svg(figure)
+
+
+def draw_usage(usage: Sequence[int]) -> str:
+    """Draw how often each unit occurs, the most used first, and what even usage would be."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas()
+        total = max(1, sum(usage))
+        shares = 100 * np.sort(np.array(usage, float))[::-1] / total
+        edges = np.arange(len(usage) + 1) + 0.5
+        axes.stairs(shares, edges, fill=True, color=_COLOURS[0])
+        axes.axhline(100 / len(usage), color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.annotate(
+            "even usage",
+            (edges[-1], 100 / len(usage)),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="right",
+        )
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_xlabel("unit, by rank")
+        axes.set_ylabel("share of all units (%)")
+        return _svg(figure)
+
+
+def _canvas() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=_INCHES, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure) -> str:
+    """Render an SVG element to stand in a page: the same picture, the same bytes."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    drawing = buffer.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    for pattern in _UNNEEDED:
+        drawing = pattern.sub("", drawing)
+    # an id may stand once on a page of many drawings: only those pointed at stay, as this one's own
+    own = sha256(drawing.encode()).hexdigest()[:12]
+    pointed_at = set(re.findall(r"#([\w-]+)", drawing))
+    drawing = re.sub(
+        r' id="([^"]*)"',
+        lambda found: f' id="{own}-{found[1]}"' if found[1] in pointed_at else "",
+        drawing,
+    )
+    drawing = re.sub(r'(url\(|xlink:href=")#', rf"\1#{own}-", drawing)
+    return drawing.replace(_INK, "currentColor")

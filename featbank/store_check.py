@@ -1,0 +1,315 @@
+"""Is one store what its manifest and its own header promise, and what does it hold?
+
+Every shard is read twice in a row, for its digest and for its values, so the disk is asked once.
+Values go by in blocks: memory is bounded by a block and by the ids of one split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featbank.audio import resampled_length
+from featbank.check import Example, ProblemLog, StoreCheck
+from featbank.errors import StoreError
+from featbank.failures import read_failures
+from featbank.framing import Framing
+from featbank.manifest import Utterance
+from featbank.progress import Advance
+from featbank.provenance import file_sha256
+from featbank.scan import Moments, ValueRules, make_example, scan_shard
+from featbank.store import MappedShard, ShardInfo, Store, StoreHeader, open_store, read_header
+from featbank.store.format import FAILURES_NAME
+
+UNITS, DURATIONS = "units", "durations"
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def check_store(
+    folder: Path, rows: Sequence[Utterance], *, place: str, advance: Advance = lambda _: None
+) -> StoreCheck:
+    """Check one store.
+
+    Where runs of equal units were merged, the store is `.../units/<split>` without a frame rate,
+    and `.../durations/<split>` beside it says how many frames of the framing each unit lasts.
+
+    Args:
+        folder: of the store: `<feature name>/<split>`.
+        rows: of the split's manifest.
+        place: how sentences name the store.
+        advance: told the seconds of audio done, shard by shard.
+
+    Returns:
+        The findings. Damage is a finding, never an error.
+    """
+    log = ProblemLog(place)
+    try:
+        header = read_header(folder)
+    except StoreError as error:
+        log.add("unreadable store", "", expected="a store", got=error)
+        return StoreCheck(
+            name=folder.parent.name,
+            split=folder.name,
+            num_expected=len(rows),
+            problems=log.problems(),
+        )
+    _check_header(header, folder, log)
+    tally = _Tally(folder, header, rows, log)
+    for info in header.shards:
+        before = tally.audio_s
+        try:
+            tally.add(info)
+        except StoreError as error:
+            log.add("damaged shard", f"shard {info.name}", expected="a whole shard", got=error)
+        advance(tally.audio_s - before)
+    failed = _read_failed(folder, header, log)
+    tally.check_every_row_is_somewhere(failed)
+    return tally.result(num_failures=len(failed))
+
+
+class _Tally:
+    """What the shards of a store hold, added up shard by shard."""
+
+    def __init__(
+        self, folder: Path, header: StoreHeader, rows: Sequence[Utterance], log: ProblemLog
+    ) -> None:
+        self._folder = folder
+        self._header = header
+        self._rows = {row.id: row for row in rows}
+        self._log = log
+        self._rules = _value_rules(header, log)
+        self._durations = _open_durations(folder, header, log)
+        self._shard_of: dict[str, str] = {}
+        self._moments = Moments()
+        self._usage = np.zeros(self._rules.num_units or 0, np.int64)
+        self._example: Example | None = None
+        self._example_key = b""
+        self._num_frames = self._num_bytes = 0
+        self.audio_s = 0.0
+
+    def add(self, info: ShardInfo) -> None:
+        """Check a shard and count what it holds.
+
+        Raises:
+            StoreError: it is missing, or too damaged to be read.
+        """
+        path, where = self._folder / info.name, f"shard {info.name}"
+        if path.is_file() and (found := file_sha256(path)) != info.sha256:
+            self._log.add("changed bytes", where, expected=f"sha256 {info.sha256}", got=found)
+        shard = MappedShard(path, info.num_bytes)
+        self._compare_with_header(info, shard, where)
+        scan = scan_shard(shard, self._rules)
+        for number, utterance_id in enumerate(shard.ids()):
+            self._add_row(shard, number, utterance_id, f"{where}, utterance {utterance_id!r}")
+        for kind, rows in scan.faults.items():
+            for number, count in sorted(rows.items()):
+                self._log.add(
+                    f"{kind} values",
+                    f"{where}, utterance {shard.id(number)!r}",
+                    expected=self._rules.describe(),
+                    got=f"{kind} in {count} of {len(shard.frames(number))} frames",
+                )
+        self._moments += scan.moments
+        self._usage += scan.usage
+        self._num_frames += shard.num_frames
+        self._num_bytes += path.stat().st_size
+
+    def check_every_row_is_somewhere(self, failed: Sequence[str]) -> None:
+        """Compare the manifest with the store and its failure list."""
+        in_list = set(failed)
+        for utterance_id in self._rows:
+            where = f"utterance {utterance_id!r}"
+            wanted = f"it in the store or in {FAILURES_NAME}"
+            if utterance_id in in_list and utterance_id in self._shard_of:
+                self._log.add("stored and failed", where, expected=wanted, got="both")
+            elif utterance_id not in in_list and utterance_id not in self._shard_of:
+                self._log.add("missing row", where, expected=wanted, got="neither")
+        for utterance_id in sorted(in_list - set(self._rows)):
+            self._log.add(
+                "extra failure",
+                f"{FAILURES_NAME}, utterance {utterance_id!r}",
+                expected="a row of the manifest",
+                got="no such row",
+            )
+
+    def result(self, *, num_failures: int) -> StoreCheck:
+        """Return what was found so far."""
+        moments = self._moments
+        return StoreCheck(
+            name=self._folder.parent.name,
+            split=self._folder.name,
+            header={k: v for k, v in self._header.to_json().items() if k != "shards"},
+            num_expected=len(self._rows),
+            num_utterances=len(self._shard_of),
+            num_frames=self._num_frames,
+            num_bytes=self._num_bytes,
+            num_shards=len(self._header.shards),
+            num_failures=num_failures,
+            audio_s=round(self.audio_s, 6),
+            minimum=_rounded(moments.minimum) if moments.count else None,
+            mean=_rounded(moments.mean) if moments.count else None,
+            maximum=_rounded(moments.maximum) if moments.count else None,
+            std=_rounded(moments.std) if moments.count else None,
+            usage=None if self._rules.num_units is None else tuple(self._usage.tolist()),
+            example=self._example,
+            problems=self._log.problems(),
+        )
+
+    def _compare_with_header(self, info: ShardInfo, shard: MappedShard, where: str) -> None:
+        header, spec = self._header, shard.spec
+        for what, expected, got in (
+            ("name", header.name, spec.name),
+            ("dtype", header.dtype, spec.dtype),
+            ("shape", header.shape, spec.shape),
+            ("fingerprint", header.fingerprint, spec.fingerprint),
+            ("num_utterances", info.num_utterances, len(shard)),
+            ("num_frames", info.num_frames, shard.num_frames),
+        ):
+            if expected != got:
+                self._log.add(
+                    "shard unlike its header", f"{where}, {what}", expected=expected, got=got
+                )
+
+    def _add_row(self, shard: MappedShard, number: int, utterance_id: str, where: str) -> None:
+        if utterance_id in self._shard_of:
+            self._log.add(
+                "repeated row",
+                where,
+                expected="it once",
+                got=f"also {self._shard_of[utterance_id]}",
+            )
+        self._shard_of[utterance_id] = shard.path.name
+        row = self._rows.get(utterance_id)
+        if row is None:
+            self._log.add("extra row", where, expected="a row of the manifest", got="no such row")
+            return
+        self.audio_s += row.duration_s
+        if (found := shard.input_digest(number)) != row.input_digest:
+            self._log.add(
+                "other audio",
+                where,
+                expected=f"input digest {row.input_digest.hex()}",
+                got=found.hex(),
+            )
+        values = shard.values(shard.frames(number))
+        if self._header.framing is not None:
+            self._check_length(values, _num_frames(row, self._header.framing), utterance_id, where)
+        # the smallest digest: the same utterance in every store, also when the corpus grows
+        key = sha256(utterance_id.encode()).digest()
+        if len(values) and (self._example is None or key < self._example_key):
+            self._example, self._example_key = make_example(utterance_id, values), key
+
+    def _check_length(self, values: Array, expected: int, utterance_id: str, where: str) -> None:
+        """Compare a row with the exact number of frames of its audio."""
+        if not _is_merged(self._header):
+            if len(values) != expected:
+                self._log.add("wrong length", where, expected=f"{expected} frames", got=len(values))
+            return
+        if self._header.name == DURATIONS:
+            if (total := int(values.sum(dtype=np.int64))) != expected:
+                self._log.add(
+                    "wrong sum of durations", where, expected=f"{expected} frames", got=total
+                )
+            return
+        if repeats := int((values[1:] == values[:-1]).sum()):
+            self._log.add(
+                "repeated units", where, expected="no two equal neighbours", got=f"{repeats} pairs"
+            )
+        if self._durations is not None and utterance_id in self._durations:
+            num_durations = self._durations.num_frames(utterance_id)
+            if num_durations != len(values):
+                self._log.add(
+                    "units unlike durations",
+                    where,
+                    expected=f"{num_durations} units, one a duration",
+                    got=len(values),
+                )
+
+
+def _check_header(header: StoreHeader, folder: Path, log: ProblemLog) -> None:
+    framing = header.framing
+    promises: list[tuple[str, object, object]] = [("name", folder.parent.name, header.name)]
+    if framing is None:
+        log.add("no framing", "header", expected="the frame grid, to check lengths by", got="none")
+    elif not _is_merged(header):
+        promises += [
+            ("frame_rate", framing.frame_rate, header.frame_rate),
+            ("first_frame_center_s", framing.first_frame_center_s, header.first_frame_center_s),
+        ]
+    for what, expected, got in promises:
+        if expected != got:
+            log.add("wrong header", what, expected=expected, got=got)
+    listed = {info.name for info in header.shards}
+    for path in sorted(folder.glob("*.h5")):
+        if path.name not in listed:
+            log.add(
+                "stray shard", f"file {path.name}", expected="a header that lists it", got="none"
+            )
+
+
+def _is_merged(header: StoreHeader) -> bool:
+    return header.name in (UNITS, DURATIONS) and header.frame_rate is None
+
+
+def _value_rules(header: StoreHeader, log: ProblemLog) -> ValueRules:
+    """Return what the header promises of the values.
+
+    Tokens are what a codebook stands behind; without its size their range cannot be known.
+    """
+    if header.name == DURATIONS:
+        return ValueRules(minimum=1)
+    codebook = header.provenance.get("codebook")
+    num_units = codebook.get("num_clusters") if isinstance(codebook, dict) else None
+    if header.name == UNITS and not isinstance(num_units, int):
+        log.add(
+            "no codebook",
+            "header",
+            expected="provenance with codebook.num_clusters, to check units by",
+            got=repr(codebook),
+        )
+        return ValueRules()
+    return ValueRules(num_units=num_units)
+
+
+def _open_durations(folder: Path, header: StoreHeader, log: ProblemLog) -> Store | None:
+    """Open the durations beside a store of merged units."""
+    if header.name != UNITS or not _is_merged(header):
+        return None
+    try:
+        return open_store(folder.parent.parent / DURATIONS / folder.name)
+    except StoreError as error:
+        log.add("no durations", "", expected="a store of durations beside it", got=error)
+        return None
+
+
+def _read_failed(folder: Path, header: StoreHeader, log: ProblemLog) -> list[str]:
+    """Return the ids of the failure list."""
+    path = folder / FAILURES_NAME
+    try:
+        failed = [failure.id for failure in read_failures(path)]
+    except (TypeError, ValueError) as error:
+        log.add("damaged failure list", path.name, expected="failures as JSON lines", got=error)
+        return []
+    if len(failed) != header.num_failures:
+        log.add(
+            "wrong header",
+            "num_failures",
+            expected=f"{len(failed)}, as listed",
+            got=header.num_failures,
+        )
+    return failed
+
+
+def _num_frames(row: Utterance, framing: Framing) -> int:
+    samples = resampled_length(row.num_samples, row.sample_rate, framing.sample_rate)
+    return framing.num_frames(samples)
+
+
+def _rounded(value: float) -> float:
+    """Keep six digits: the last bits of a sum differ between machines."""
+    return float(f"{value:.6g}")

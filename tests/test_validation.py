@@ -1,0 +1,512 @@
+"""A sound store passes; every kind of damage is found and named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featbank.audio import load_audio, resampled_length, scan_audio
+from featbank.check import CheckResult, read_check, require_good, write_check
+from featbank.errors import ManifestError, ValidationError
+from featbank.failures import Failure, write_failures
+from featbank.framing import Framing
+from featbank.manifest import Utterance, write_manifest
+from featbank.metrics import entropy_bits, length_rows, metrics, usage_rows
+from featbank.provenance import readable_json, write_atomic
+from featbank.scan import BLOCK_VALUES, make_example
+from featbank.store import StoreWriter, read_header
+from featbank.units import deduplicate
+from featbank.validation import length_histogram, validate_stores
+
+FRAMING = Framing(sample_rate=8000, window_length=200, hop_length=80)
+NUM_UNITS = 12
+Rows = dict[str, Any]
+
+
+def spectrogram(row: Utterance, root: Path) -> Any:
+    """A (T, 40) log spectrogram of real speech, on the grid of `FRAMING`."""
+    waveform = load_audio(
+        root / row.audio,
+        sample_rate=row.sample_rate,
+        num_samples=row.num_samples,
+        target_rate=FRAMING.sample_rate,
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(waveform, FRAMING.window_length)
+    frames = windows[:: FRAMING.hop_length] * np.hanning(FRAMING.window_length)
+    return np.log(np.abs(np.fft.rfft(frames))[:, :40] + 1e-3).astype(np.float32)
+
+
+class Project:
+    """Manifests of real speech and the stores made from them."""
+
+    def __init__(self, folder: Path, demo_corpus: Path) -> None:
+        self.manifests = folder / "manifests"
+        self.features = folder / "features"
+        self.tokens = folder / "tokens"
+        files = sorted(demo_corpus.glob("allison_en/*.flac"))
+        self.rows = [_row(path, demo_corpus) for path in files[:6]]
+        self.splits = {"train": self.rows[:4], "dev": self.rows[4:], "test": []}
+        for split, rows in self.splits.items():
+            write_manifest(self.manifests / f"{split}.jsonl", rows)
+        self.values = {row.id: spectrogram(row, demo_corpus) for row in self.rows}
+        self.units = {
+            key: (value.argmax(axis=1) * NUM_UNITS // 40).astype(np.uint8)
+            for key, value in self.values.items()
+        }
+        for split in self.splits:
+            self.write_features(split)
+
+    @property
+    def first(self) -> Utterance:
+        return self.rows[0]
+
+    def write(self, path: Path, values: Rows, rows: list[Utterance], **header: Any) -> None:
+        options: dict[str, Any] = {
+            "name": path.parent.name,
+            "frame_rate": FRAMING.frame_rate,
+            "first_frame_center_s": FRAMING.first_frame_center_s,
+            "framing": FRAMING,
+            "fingerprint": "f" * 64,
+            "shard_bytes": 100_000,
+            **header,
+        }
+        with StoreWriter(path, **options) as writer:
+            for row in rows:
+                writer.write(row.id, values[row.id], input_digest=row.input_digest)
+
+    def write_features(self, split: str, changed: Mapping[str, Any] | None = None) -> None:
+        values = {**self.values, **(changed or {})}
+        path = self.features / "spectrum" / split
+        self.write(path, values, self.splits[split], dtype="float32", shape=(40,))
+
+    def write_tokens(
+        self, *, merge: bool = False, units: Rows | None = None, durations: Rows | None = None
+    ) -> None:
+        provenance = {"codebook": {"num_clusters": NUM_UNITS}}
+        merged = {key: deduplicate(value) for key, value in self.units.items()}
+        stored: dict[str, tuple[Rows, str]] = {"units": (self.units, "uint8")}
+        if merge:
+            stored = {
+                "units": ({key: value[0] for key, value in merged.items()}, "uint8"),
+                "durations": ({key: value[1] for key, value in merged.items()}, "uint32"),
+            }
+        changes = {"units": units or {}, "durations": durations or {}}
+        grid = {"frame_rate": None, "first_frame_center_s": None} if merge else {}
+        for name, (values, dtype) in stored.items():
+            for split, rows in self.splits.items():
+                self.write(
+                    self.tokens / name / split,
+                    {**values, **changes[name]},
+                    rows,
+                    dtype=dtype,
+                    shape=(),
+                    provenance=provenance,
+                    **grid,
+                )
+
+    def check(self) -> CheckResult:
+        return validate_stores(self.features, self.manifests, name="features/spectrum")
+
+    def check_tokens(self) -> CheckResult:
+        return validate_stores(self.tokens, self.manifests, name="tokens/spectrum-kmeans")
+
+    def edit_header(self, split: str, **changes: Any) -> None:
+        path = self.features / "spectrum" / split / "header.json"
+        write_atomic(path, readable_json({**json.loads(path.read_text()), **changes}))
+
+    def fail(self, split: str, *ids: str) -> None:
+        """Add a failure list to a store, as extraction leaves one."""
+        rows = [Failure(id=name, audio="x.flac", error="cut short") for name in ids]
+        write_failures(self.features / "spectrum" / split / "failures.jsonl", rows)
+        self.edit_header(split, num_failures=len(ids))
+
+
+def _row(path: Path, root: Path) -> Utterance:
+    scan = scan_audio(path)
+    name = path.relative_to(root)
+    return Utterance(
+        id=name.with_suffix("").as_posix(),
+        audio=name.as_posix(),
+        audio_digest=scan.digest,
+        sample_rate=scan.sample_rate,
+        num_samples=scan.num_samples,
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path, demo_corpus: Path) -> Project:
+    return Project(tmp_path, demo_corpus)
+
+
+def sentences(result: CheckResult, kind: str) -> list[str]:
+    """The findings, which are all of one kind."""
+    assert {problem.kind for problem in result.all_problems} == {kind}
+    return [sentence for problem in result.all_problems for sentence in problem.sentences]
+
+
+def test_a_sound_store_passes_and_is_measured(project: Project) -> None:
+    result = project.check()
+    assert result.all_problems == []
+    require_good([result])
+    train, dev, test = result.stores
+    assert (train.num_utterances, dev.num_utterances, test.num_utterances) == (4, 2, 0)
+    values = np.concatenate([project.values[row.id] for row in project.splits["train"]])
+    assert train.num_frames == len(values)
+    assert train.num_shards > 1
+    assert (train.mean, train.std) == pytest.approx((values.mean(), values.std()), rel=1e-4)
+    assert (train.minimum, train.maximum) == pytest.approx((values.min(), values.max()), rel=1e-5)
+    assert train.audio_s == pytest.approx(sum(r.duration_s for r in project.splits["train"]))
+    folder = project.features / "spectrum" / "train"
+    assert train.num_bytes == sum(path.stat().st_size for path in folder.glob("*.h5"))
+    assert (test.mean, test.example) == (None, None)
+
+
+def test_progress_adds_up_to_the_audio_of_the_manifests(project: Project) -> None:
+    done: list[float] = []
+    validate_stores(project.features, project.manifests, name="x", advance=done.append)
+    assert sum(done) == pytest.approx(sum(row.duration_s for row in project.rows))
+
+
+def test_values_are_measured_the_same_whatever_the_block(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = project.check()
+    assert BLOCK_VALUES > 1000
+    monkeypatch.setattr("featbank.scan.BLOCK_VALUES", 1000)
+    assert project.check() == whole
+
+
+def test_row_that_is_nowhere_is_named(project: Project) -> None:
+    project.splits["train"] = project.rows[1:4]
+    project.write_features("train")
+    assert sentences(project.check(), "missing row") == [
+        f"store features/spectrum/spectrum/train, utterance {project.first.id!r}: "
+        "expected it in the store or in failures.jsonl, got neither"
+    ]
+
+
+def test_row_in_the_failure_list_is_not_missing(project: Project) -> None:
+    project.splits["train"] = project.rows[1:4]
+    project.write_features("train")
+    project.fail("train", project.first.id)
+    result = project.check()
+    assert result.all_problems == []
+    assert result.stores[0].num_failures == 1
+
+
+def test_row_both_stored_and_failed_is_named(project: Project) -> None:
+    project.fail("train", project.first.id)
+    [sentence] = sentences(project.check(), "stored and failed")
+    assert project.first.id in sentence
+
+
+def test_row_that_the_manifest_does_not_know_is_named(project: Project) -> None:
+    write_manifest(project.manifests / "train.jsonl", project.rows[1:4])
+    [sentence] = sentences(project.check(), "extra row")
+    assert project.first.id in sentence
+
+
+def test_failure_that_the_manifest_does_not_know_is_named(project: Project) -> None:
+    project.fail("train", "nobody")
+    [sentence] = sentences(project.check(), "extra failure")
+    assert "'nobody'" in sentence
+
+
+def test_damaged_failure_list_is_named(project: Project) -> None:
+    write_atomic(project.features / "spectrum" / "train" / "failures.jsonl", "{not json\n")
+    assert "failures.jsonl" in sentences(project.check(), "damaged failure list")[0]
+
+
+def test_failures_that_the_header_does_not_count_are_named(project: Project) -> None:
+    project.edit_header("train", num_failures=3)
+    assert sentences(project.check(), "wrong header") == [
+        "store features/spectrum/spectrum/train, num_failures: expected 0, as listed, got 3"
+    ]
+
+
+def test_wrong_number_of_frames_is_named(project: Project) -> None:
+    values = project.values[project.first.id]
+    project.write_features("train", {project.first.id: values[:-1]})
+    [sentence] = sentences(project.check(), "wrong length")
+    samples = resampled_length(project.first.num_samples, project.first.sample_rate, 8000)
+    assert sentence.endswith(
+        f"expected {FRAMING.num_frames(samples)} frames, got {len(values) - 1}"
+    )
+    assert ".h5, utterance" in sentence
+
+
+def test_row_of_other_audio_is_named(project: Project) -> None:
+    other = replace(project.first, audio_digest="md5:" + "0" * 32)
+    write_manifest(project.manifests / "train.jsonl", [other, *project.rows[1:4]])
+    [sentence] = sentences(project.check(), "other audio")
+    assert project.first.id in sentence
+    assert other.input_digest.hex() in sentence
+    assert project.first.input_digest.hex() in sentence
+
+
+@pytest.mark.parametrize(("value", "kind"), [(np.nan, "NaN"), (np.inf, "infinite")])
+def test_value_that_is_no_number_is_named(project: Project, value: float, kind: str) -> None:
+    row = project.rows[1]
+    values = project.values[row.id].copy()
+    values[[3, 5], 7] = value
+    project.write_features("train", {row.id: values})
+    result = project.check()
+    [sentence] = sentences(result, f"{kind} values")
+    assert sentence.endswith(
+        f"utterance {row.id!r}: expected finite values, got {kind} in 2 of {len(values)} frames"
+    )
+    assert result.stores[0].maximum is not None  # of the finite values
+    write_check(result, project.manifests / "check.json")  # strict JSON has no NaN
+
+
+def test_changed_byte_is_named_by_its_shard(project: Project) -> None:
+    info = read_header(project.features / "spectrum" / "train").shards[0]
+    path = project.features / "spectrum" / "train" / info.name
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    kinds = {problem.kind: problem for problem in project.check().all_problems}
+    [sentence] = kinds["changed bytes"].sentences
+    assert info.name in sentence
+    assert info.sha256 in sentence
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"x")]
+)
+def test_lost_or_cut_shard_is_named_and_the_others_are_still_checked(
+    project: Project, damage: Callable[[Path], None]
+) -> None:
+    folder = project.features / "spectrum" / "train"
+    shards = read_header(folder).shards
+    assert len(shards) > 1
+    damage(folder / shards[0].name)
+    result = project.check()
+    kinds = {problem.kind: problem for problem in result.all_problems}
+    assert shards[0].name in kinds["damaged shard"].examples[0]
+    assert kinds["missing row"].count == shards[0].num_utterances
+    assert result.stores[0].num_utterances == 4 - shards[0].num_utterances
+
+
+def test_shard_that_no_header_lists_is_named(project: Project) -> None:
+    write_atomic(project.features / "spectrum" / "train" / "0123456789abcdef.h5", b"")
+    [sentence] = sentences(project.check(), "stray shard")
+    assert "0123456789abcdef.h5" in sentence
+
+
+def test_store_without_header_is_named_and_the_others_are_still_checked(project: Project) -> None:
+    (project.features / "spectrum" / "train" / "header.json").unlink()
+    result = project.check()
+    [sentence] = sentences(result, "unreadable store")
+    assert "features/spectrum/spectrum/train" in sentence
+    assert "no header.json" in sentence
+    assert result.stores[1].num_utterances == 2
+
+
+def test_header_unlike_its_shards_is_named(project: Project) -> None:
+    project.edit_header("dev", fingerprint="0" * 64)
+    assert "fingerprint: expected 000" in sentences(project.check(), "shard unlike its header")[0]
+
+
+def test_frame_rate_unlike_the_framing_is_named(project: Project) -> None:
+    project.edit_header("dev", frame_rate=50.0)
+    [sentence] = sentences(project.check(), "wrong header")
+    assert sentence.endswith("frame_rate: expected 100.0, got 50.0")
+
+
+def test_header_without_framing_is_named(project: Project) -> None:
+    project.edit_header("dev", framing=None)
+    assert len(sentences(project.check(), "no framing")) == 1
+
+
+def test_option_without_stores_is_named(project: Project) -> None:
+    result = validate_stores(project.features / "none", project.manifests, name="features/none")
+    assert "got none" in sentences(result, "no store")[0]
+
+
+def test_split_without_manifest_is_named(project: Project) -> None:
+    (project.features / "spectrum" / "evaluation").mkdir()
+    assert "'evaluation'" in sentences(project.check(), "unknown split")[0]
+
+
+def test_missing_manifest_is_an_error(project: Project) -> None:
+    (project.manifests / "dev.jsonl").unlink()
+    with pytest.raises(ManifestError, match=r"dev\.jsonl"):
+        project.check()
+
+
+def test_many_findings_are_counted_and_few_are_told(tmp_path: Path) -> None:
+    rows = [
+        Utterance(id=f"{n:03}", audio="a", audio_digest="b", sample_rate=8000, num_samples=8000)
+        for n in range(100)
+    ]
+    for split in ("train", "dev", "test"):
+        write_manifest(tmp_path / f"{split}.jsonl", rows if split == "train" else [])
+        with StoreWriter(
+            tmp_path / "stores" / "x" / split, name="x", dtype="float32", framing=FRAMING,
+            frame_rate=FRAMING.frame_rate, first_frame_center_s=FRAMING.first_frame_center_s,
+        ):  # fmt: skip
+            pass
+    result = validate_stores(tmp_path / "stores", tmp_path, name="features/x")
+    told = sentences(result, "missing row")
+    assert len(told) == 11
+    assert told[-1] == "and 90 more like these: missing row, 100 in all"
+    with pytest.raises(ValidationError, match="100 problems") as error:
+        require_good([result])
+    assert told[0] in str(error.value)
+
+
+def test_sound_tokens_pass_and_their_usage_is_counted(project: Project) -> None:
+    project.write_tokens()
+    result = project.check_tokens()
+    assert result.all_problems == []
+    units = np.concatenate([project.units[row.id] for row in project.splits["train"]])
+    assert result.stores[0].usage == tuple(np.bincount(units, minlength=NUM_UNITS))
+
+
+def test_unit_outside_the_codebook_is_named(project: Project) -> None:
+    units = project.units[project.first.id].copy()
+    units[4] = NUM_UNITS
+    project.write_tokens(units={project.first.id: units})
+    [sentence] = sentences(project.check_tokens(), "unknown unit values")
+    assert project.first.id in sentence
+    assert "expected units from 0 to 11" in sentence
+
+
+def test_units_without_the_size_of_their_codebook_are_named(project: Project) -> None:
+    project.write_tokens()
+    path = project.tokens / "units" / "dev"
+    header = json.loads((path / "header.json").read_text())
+    write_atomic(path / "header.json", readable_json({**header, "provenance": {}}))
+    assert "codebook.num_clusters" in sentences(project.check_tokens(), "no codebook")[0]
+
+
+def test_sound_merged_units_pass(project: Project) -> None:
+    project.write_tokens(merge=True)
+    result = project.check_tokens()
+    assert result.all_problems == []
+    assert [store.name for store in result.stores] == ["durations"] * 3 + ["units"] * 3
+    assert sum(store.usage is not None for store in result.stores) == 3
+
+
+def test_durations_that_do_not_sum_to_the_frames_are_named(project: Project) -> None:
+    durations = deduplicate(project.units[project.first.id])[1].copy()
+    durations[0] += 2
+    project.write_tokens(merge=True, durations={project.first.id: durations})
+    [sentence] = sentences(project.check_tokens(), "wrong sum of durations")
+    num_frames = len(project.units[project.first.id])
+    assert sentence.endswith(f"expected {num_frames} frames, got {num_frames + 2}")
+
+
+def test_unit_that_lasts_no_frame_is_named(project: Project) -> None:
+    durations = deduplicate(project.units[project.first.id])[1].copy()
+    durations[1] += durations[0]
+    durations[0] = 0
+    project.write_tokens(merge=True, durations={project.first.id: durations})
+    assert "values from 1 on" in sentences(project.check_tokens(), "below 1 values")[0]
+
+
+def test_merged_units_with_a_repeat_are_named(project: Project) -> None:
+    units = deduplicate(project.units[project.first.id])[0].copy()
+    units[1] = units[0]
+    project.write_tokens(merge=True, units={project.first.id: units})
+    assert "equal neighbours" in sentences(project.check_tokens(), "repeated units")[0]
+
+
+def test_units_and_durations_of_different_lengths_are_named(project: Project) -> None:
+    units = deduplicate(project.units[project.first.id])[0]
+    project.write_tokens(merge=True, units={project.first.id: units[:-1]})
+    [sentence] = sentences(project.check_tokens(), "units unlike durations")
+    assert sentence.endswith(f"expected {len(units)} units, one a duration, got {len(units) - 1}")
+
+
+def test_merged_units_without_durations_are_named(project: Project) -> None:
+    project.write_tokens(merge=True)
+    (project.tokens / "durations").rename(project.tokens / ".durations")
+    assert len(sentences(project.check_tokens(), "no durations")) == 3
+
+
+def test_check_survives_its_file_byte_for_byte(project: Project, tmp_path: Path) -> None:
+    project.write_tokens(merge=True)
+    project.fail("dev", "nobody")
+    for name, result in (("a", project.check()), ("b", project.check_tokens())):
+        write_check(result, tmp_path / f"{name}.json")
+        content = (tmp_path / f"{name}.json").read_bytes()
+        assert read_check(tmp_path / f"{name}.json") == result
+        write_check(read_check(tmp_path / f"{name}.json"), tmp_path / f"{name}.json")
+        assert (tmp_path / f"{name}.json").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "nothing there"),
+        ("[", "a JSON object"),
+        ('{"format": "other"}', "featbank-check version 1"),
+        ('{"format": "featbank-check", "format_version": 1}', "the fields of a check"),
+    ],
+)
+def test_file_that_is_no_check_is_refused(
+    tmp_path: Path, content: str | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / "check.json").write_text(content)
+    with pytest.raises(ValidationError, match=message):
+        read_check(tmp_path / "check.json")
+
+
+def test_example_averages_neighbours_and_keeps_the_first_tokens() -> None:
+    values = np.arange(1000 * 3, dtype=np.float32).reshape(1000, 3)
+    example = make_example("a", values)
+    assert (len(example.columns), example.frames_per_column) == (200, 5)
+    assert example.columns[0] == (6.0, 7.0, 8.0)
+    tokens = make_example("a", np.arange(300, dtype=np.uint16))
+    assert tokens.columns == tuple((float(n),) for n in range(200))
+
+
+def test_example_averages_a_remainder_by_its_own_size() -> None:
+    example = make_example("a", np.ones((401, 81), np.float32))
+    assert (len(example.columns), len(example.columns[0])) == (134, 41)
+    assert {cell for column in example.columns for cell in column} == {1.0}
+
+
+def test_lengths_fall_into_bins_shared_by_the_splits() -> None:
+    histogram = length_histogram({"train": [0.0, 19.9, 61.0], "dev": []})
+    assert histogram.bin_s == 2
+    assert [number for number, count in enumerate(histogram.counts["train"]) if count] == [0, 9, 30]
+    assert sum(histogram.counts["dev"]) == 0
+    assert length_rows(histogram)[9] == {"split": "train", "seconds": 18, "count": 1}
+
+
+def test_metrics_are_small_and_nested_by_store(project: Project) -> None:
+    project.write_tokens()
+    results = [project.check(), project.check_tokens()]
+    tree = metrics(results)
+    assert tree["problems"] == 0
+    assert tree["features"]["spectrum"]["spectrum"]["train"]["utterances"] == 4
+    assert tree["tokens"]["spectrum-kmeans"]["units"]["train"]["perplexity"] > 1
+    rows = usage_rows(results)
+    assert [row["rank"] for row in rows] == list(range(1, NUM_UNITS + 1))
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
+    assert sorted((row["count"] for row in rows), reverse=True) == [row["count"] for row in rows]
+
+
+def test_evenly_used_codebook_has_its_size_as_perplexity() -> None:
+    assert 2 ** entropy_bits([3] * 8 + [0]) == pytest.approx(8)
+
+
+def test_validation_needs_neither_torch_nor_the_report() -> None:
+    code = (
+        "import sys, featbank.validation, featbank.metrics; "
+        "sys.exit(bool({'torch', 'matplotlib', 'jinja2'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
