@@ -7,196 +7,51 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from featbank.audio import DECODE_VERSION, audio_digest, load_audio, resampled_length
-from featbank.errors import AudioError, ConfigError, FeatbankError
+from featbank.audio import DECODE_VERSION
 from featbank.failures import Failure, check_budget
 from featbank.feature_io import FeatureStorageConfig, storage_by_name
-from featbank.features.base import AudioBatch, Extractor
+from featbank.features.base import Extractor
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, part_order, read_manifest
-from featbank.numerics import numerics_class
 from featbank.progress import Advance
 from featbank.provenance import canonical_json, digest, package_versions
 from featbank.runners.base import Runner
+from featbank.shard_worker import (
+    Recipe,
+    ShardTask,
+    ShardWorker,
+    build_extractor,
+    num_frames,
+    resampled_samples,
+)
 from featbank.store import (
     ShardInfo,
-    ShardRow,
-    ShardSpec,
-    ShardWriter,
     StoreBuilder,
     StoreHeader,
     plan_shards,
+    row_bytes,
     shard_name,
 )
 from featbank.store.replacing import refuse_other_content
-from featbank.trusted import build
 
 _log = logging.getLogger(__name__)
 
 _PACKAGES = ("featbank", "h5py", "numpy", "soundfile", "soxr", "torch", "torchaudio")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What to compute, apart from the audio: picklable, so that any worker can compute any shard.
-
-    Args:
-        extractor: `_target_` and its arguments.
-        storage: one entry a feature name.
-        fingerprints: one a feature name; see `fingerprint`.
-        audio_root: folder that the manifests' paths are relative to.
-        trusted_modules: packages beside featbank that `_target_` may name.
-    """
-
-    extractor: Mapping[str, Any]
-    storage: Mapping[str, FeatureStorageConfig]
-    fingerprints: Mapping[str, str]
-    audio_root: str
-    trusted_modules: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardTask:
-    """One shard of each of an extractor's stores: the same rows in all of them.
-
-    Args:
-        split: that the rows belong to.
-        rows: in store order.
-        paths: of the shard to write, by feature name.
-    """
-
-    split: str
-    rows: Sequence[Utterance]
-    paths: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardResult:
-    """What became of a task: no shard where all of its rows failed."""
-
-    split: str
-    shards: Mapping[str, ShardInfo]
-    failures: Sequence[Failure]
-    numerics: Mapping[str, Any]
-
-
-class ShardWorker:
-    """Computes shards in one process, which loads the extractor once.
-
-    An utterance is computed alone and in one thread: batch mates and a different number of threads
-    change the last bits of a transformer's output.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        torch.set_num_threads(1)
-        self._recipe = recipe
-        self._extractor = build_extractor(recipe.extractor, recipe.trusted_modules)
-        self._numerics = numerics_class()
-        self._digest = functools.lru_cache(maxsize=1024)(audio_digest)
-
-    def __call__(self, task: ShardTask, advance: Advance) -> ShardResult:
-        """Compute the rows of one task and write its shards."""
-        framing = self._extractor.framing
-        rows = [
-            ShardRow(id=row.id, num_frames=_num_frames(row, framing), input_digest=row.input_digest)
-            for row in task.rows
-        ]
-        failures: list[Failure] = []
-        with ExitStack() as stack:
-            writers = {}
-            for name, path in task.paths.items():
-                writers[name] = ShardWriter(path, self._spec(name), rows)
-                stack.callback(writers[name].abort)
-            for row in task.rows:
-                try:
-                    features = self._compute(row, task.split)
-                except AudioError as error:
-                    failures.append(Failure.of(error, id=row.id, audio=row.audio))
-                    for writer in writers.values():
-                        writer.discard(row.id)
-                else:
-                    for name, writer in writers.items():
-                        writer.write(row.id, features[name])
-                advance(row.duration_s)
-            closed = {name: writer.close() for name, writer in writers.items()}
-        part = task.rows[0].part
-        shards = {name: replace(info, part=part) for name, info in closed.items() if info}
-        return ShardResult(
-            split=task.split, shards=shards, failures=failures, numerics=self._numerics
-        )
-
-    def _compute(self, row: Utterance, split: str) -> dict[str, Any]:
-        batch = AudioBatch(ids=[row.id], waveforms=[torch.from_numpy(self._load(row))])
-        [features] = self._extractor.compute_features(batch, split)
-        expected = {"id", *self._recipe.storage}
-        if set(features) != expected or features["id"] != row.id:
-            raise FeatbankError(
-                f"features of utterance {row.id!r}",
-                expected=f"id and {', '.join(sorted(self._recipe.storage))}",
-                got=", ".join(sorted(features)),
-            )
-        return features
-
-    def _load(self, row: Utterance) -> Any:
-        path = Path(self._recipe.audio_root, row.audio)
-        if (found := self._digest(path)) != row.audio_digest:
-            raise FeatbankError(
-                f"audio {path} of utterance {row.id!r} has changed since the manifest was made",
-                expected=row.audio_digest,
-                got=found,
-                hint="run python stages/prepare.py again",
-            )
-        return load_audio(
-            path,
-            sample_rate=row.sample_rate,
-            start_sample=row.start_sample,
-            num_samples=row.num_samples,
-            channel=row.channel,
-            target_rate=self._extractor.framing.sample_rate,
-        )
-
-    def _spec(self, name: str) -> ShardSpec:
-        return ShardSpec(
-            name=name,
-            dtype=self._recipe.storage[name].dtype,
-            shape=(self._extractor.dimensions[name],),
-            fingerprint=self._recipe.fingerprints[name],
-            numerics=self._numerics,
-        )
-
-
-def build_extractor(config: Mapping[str, Any], trusted_modules: Sequence[str] = ()) -> Extractor:
-    """Build the extractor that a configuration describes.
-
-    Raises:
-        ConfigError: the class is untrusted, or no extractor.
-        WeightsError: its weights cannot be had.
-    """
-    extractor = build(config, trusted_modules)
-    if not isinstance(extractor, Extractor):
-        raise ConfigError(
-            f"_target_ {config['_target_']!r}",
-            expected="an Extractor",
-            got=type(extractor).__name__,
-        )
-    return extractor
-
-
 def describe(config: Mapping[str, Any], extractor: Extractor) -> dict[str, Any]:
     """Return what determines the values of an extractor, as its stores' provenance records it.
 
-    A local weights file appears by its digest only: where it lay changes nothing.
+    Weights appear as what they are, not as the configuration names them: the same tensors from a
+    download and from a local file make the same features.
     """
     weights = extractor.weights
-    settings = {**config, "weights": weights.source} if "weights" in config else dict(config)
+    named_otherwise = ("weights", "weights_sha256", "license") if weights.digest else ()
     return {
-        "extractor": settings,
+        "extractor": {key: value for key, value in config.items() if key not in named_otherwise},
         "extractor_version": type(extractor).version,
         "decode_version": DECODE_VERSION,
         "weights": {
@@ -245,8 +100,9 @@ def extract(
     built = build_extractor(extractor, trusted_modules)
     entries = storage_by_name(storage, built.dimensions)
     provenance = describe(extractor, built)
+    values = {**provenance, "weights": built.weights.digest}
     fingerprints = {
-        name: digest({**provenance, "name": name, "dtype": entry.dtype})
+        name: digest({**values, "name": name, "dtype": entry.dtype})
         for name, entry in entries.items()
     }
     recipe = Recipe(
@@ -295,9 +151,6 @@ def extract(
                 framing=built.framing,
                 fingerprint=fingerprints[name],
                 numerics=tuple(numerics[split][key] for key in sorted(numerics[split])),
-                shards=tuple(
-                    sorted(shards[name, split], key=lambda info: (info.part, info.first_id))
-                ),
                 num_failures=len(failures[split]),
                 provenance={
                     **provenance,
@@ -305,6 +158,9 @@ def extract(
                     "storage": {"shard_bytes": entries[name].shard_bytes},
                     "versions": package_versions(_PACKAGES),
                 },
+                shards=tuple(
+                    sorted(shards[name, split], key=lambda info: (info.part, info.first_id))
+                ),
             )
             builder.commit(header, failures[split])
             headers.append(header)
@@ -318,21 +174,23 @@ def _read_rows(
     rows: dict[str, list[Utterance]] = {}
     too_short: dict[str, list[Failure]] = {}
     for split in SPLITS:
-        every = part_order(read_manifest(manifests / f"{split}.jsonl"))
-        rows[split] = [row for row in every if _samples(row, framing) >= framing.min_samples]
-        too_short[split] = [
-            Failure(
-                id=row.id,
-                audio=row.audio,
-                error="shorter than one frame",
-                expected=f"{framing.min_samples} samples at {framing.sample_rate} Hz",
-                got=f"{_samples(row, framing)}",
+        rows[split], too_short[split] = [], []
+        for row in part_order(read_manifest(manifests / f"{split}.jsonl")):
+            num_samples = resampled_samples(row, framing)
+            if num_samples >= framing.min_samples:
+                rows[split].append(row)
+                continue
+            too_short[split].append(
+                Failure(
+                    id=row.id,
+                    audio=row.audio,
+                    error="shorter than one frame",
+                    expected=f"{framing.min_samples} samples at {framing.sample_rate} Hz",
+                    got=str(num_samples),
+                )
             )
-            for row in every
-            if _samples(row, framing) < framing.min_samples
-        ]
-        if not every:
-            _log.info("split %s of %s is empty", split, manifests)
+        if not rows[split]:
+            _log.info("split %s of %s has no utterance to compute", split, manifests)
     return rows, too_short
 
 
@@ -348,7 +206,10 @@ def _plan(
     }
     frame_bytes, target = max(sizes.values(), key=lambda size: size[0] / size[1])
     framing = extractor.framing
-    nominal = [(row.part, row.id, frame_bytes * _num_frames(row, framing)) for row in rows]
+    nominal = [
+        (row.part, row.id, row_bytes(row.id, frame_bytes * num_frames(row, framing)))
+        for row in rows
+    ]
     for part in plan_shards(nominal, target):
         yield rows[part.start : part.stop]
 
@@ -369,11 +230,3 @@ def _task(
             for name in storage
         },
     )
-
-
-def _samples(row: Utterance, framing: Framing) -> int:
-    return resampled_length(row.num_samples, row.sample_rate, framing.sample_rate)
-
-
-def _num_frames(row: Utterance, framing: Framing) -> int:
-    return framing.num_frames(_samples(row, framing))

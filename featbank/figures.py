@@ -77,16 +77,16 @@ def draw_features(
         return _svg(figure)
 
 
-def draw_units(example: Example, *, frame_rate: float | None) -> str:
-    """Draw a sequence of units as steps; without a frame rate the axis counts units."""
-    units = [column[0] for column in example.columns]
-    edges = np.arange(len(units) + 1) / (frame_rate or 1.0)
+def draw_sequence(example: Example, *, frame_rate: float | None, label: str) -> str:
+    """Draw one number a frame as steps; without a frame rate the axis counts places."""
+    numbers = [column[0] for column in example.columns]
+    edges = np.arange(len(numbers) + 1) / (frame_rate or 1.0)
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
-        axes.stairs(np.array(units, float), edges, baseline=None, color=_COLOURS[0])
+        axes.stairs(np.array(numbers, float), edges, baseline=None, color=_COLOURS[0])
         axes.set_xlim(0, edges[-1])
         axes.set_xlabel("time (s)" if frame_rate else "place in the sequence")
-        axes.set_ylabel("value")
+        axes.set_ylabel(label)
         return _svg(figure)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import log2, prod
 from typing import Any
 
@@ -12,7 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from featbank.check import CheckResult, Example, StoreCheck
-from featbank.figures import draw_features, draw_lengths, draw_units, draw_usage
+from featbank.figures import draw_features, draw_lengths, draw_sequence, draw_usage
+from featbank.manifest import SPLITS
 from featbank.metrics import entropy_bits, total_usage
 
 _ORIGIN_FIELDS = ("fingerprint", "framing", "numerics", "provenance")
@@ -48,12 +50,22 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": format_size, "number": format_number, "hours": format_hours}
+    environment.filters |= {
+        "size": format_size,
+        "number": format_number,
+        "duration": format_duration,
+    }
     problems = [problem for result in results for problem in result.all_problems]
     return environment.get_template("report.html.j2").render(
         corpus=corpus,
         results=results,
-        stores=[(result, store) for result in results for store in result.stores],
+        groups=[
+            (f"{result.name}/{name}", list(stores))
+            for result in results
+            for name, stores in groupby(result.stores, key=lambda store: store.name)
+        ],
+        num_stores=sum(len(result.stores) for result in results),
+        splits={split: corpus["splits"][split] for split in SPLITS},
         problems=problems,
         num_problems=sum(problem.count for problem in problems),
         random_stores=[
@@ -91,15 +103,18 @@ def format_size(num_bytes: int) -> str:
     return f"{size:.1f} TB"
 
 
-def format_hours(hours: float) -> str:
-    """Return hours so that a short corpus does not read as nothing.
+def format_duration(seconds: float) -> str:
+    """Return a length of time in the unit that suits it.
 
-    >>> format_hours(0.0402), format_hours(3.14159), format_hours(50000.0), format_hours(0)
-    ('0.0402', '3.14', '50,000', '0')
+    >>> [format_duration(seconds) for seconds in (0, 26.4, 145, 11_310, 180e6)]
+    ['0 s', '26.4 s', '2.4 min', '3.14 h', '50,000 h']
     """
-    if hours >= 100:
-        return f"{hours:,.0f}"
-    return f"{hours:.2f}" if hours >= 1 else f"{hours:.3g}"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.1f} min"
+    hours = seconds / 3600
+    return f"{hours:.2f} h" if hours < 100 else f"{hours:,.0f} h"
 
 
 def format_number(value: float | None) -> str:
@@ -147,7 +162,7 @@ def _pictures(result: CheckResult) -> Iterator[Picture]:
                 f"Share of each of the {len(usage)} units among {sum(usage):,} in all splits, the "
                 f"most used first. Perplexity {2**entropy:.1f} of {len(usage)} "
                 f"(entropy {entropy:.2f} of {log2(len(usage)):.2f} bits); "
-                f"{dead or 'no'} {'unit is' if dead == 1 else 'units are'} never used."
+                f"{_count(dead, 'unit')} never used."
             ),
         )
     for store in result.stores:
@@ -155,25 +170,29 @@ def _pictures(result: CheckResult) -> Iterator[Picture]:
             yield _example_picture(store, store.example, store.header)
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number or 'no'} {noun}s"
+
+
 def _example_picture(store: StoreCheck, example: Example, header: Mapping[str, Any]) -> Picture:
-    rate = header["frame_rate"]
-    told = f"Utterance {example.id} of {store.split}: {example.num_frames:,} frames"
-    if not header["shape"]:
-        drawing = draw_units(example, frame_rate=rate)
-        shown = len(example.columns)
-        told += f", the first {shown}" if shown < example.num_frames else ""
-    else:
+    rate, shape = header["frame_rate"], header["shape"]
+    told = f"Utterance {example.id}: {_count(example.num_frames, 'frame' if rate else 'unit')}"
+    if shape:
         drawing = draw_features(
             example, frame_rate=rate, first_frame_center_s=header["first_frame_center_s"]
         )
-        told += f" of {prod(header['shape'])} dimensions"
-        if example.frames_per_column > 1 or example.values_per_cell > 1:
-            told += (
-                f", averaged over {example.frames_per_column} frames "
-                f"and {example.values_per_cell} dimensions"
-            )
+        told += f" of {_count(prod(shape), 'dimension')}"
+        if example.frames_per_column > 1:
+            told += f", a column the mean of {example.frames_per_column} frames"
+        if example.values_per_cell > 1:
+            told += f", a row the mean of {example.values_per_cell} dimensions"
+    else:
+        label = "duration (frames)" if store.usage is None else "unit"
+        drawing = draw_sequence(example, frame_rate=rate, label=label)
+        if len(example.columns) < example.num_frames:
+            told += f", the first {len(example.columns)} shown"
     if rate:
-        told += f", at {rate:g} frames a second"
+        told += f"; {rate:g} frames a second"
     return Picture(
         title=f"{store.name}, {store.split}",
         drawing=Markup(drawing),  # noqa: S704

@@ -1,0 +1,325 @@
+"""The report is one file that a person can read and that nothing hostile can use."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from featbank.check import (
+    CheckResult,
+    Example,
+    LengthHistogram,
+    Problem,
+    StoreCheck,
+    read_check,
+    write_check,
+)
+from featbank.report import render_report
+from featbank.scan import make_example
+
+HOSTILE = "<script>document.title='owned'</script>\"><img src=x onerror=alert(1)>$\\frac{"
+CORPUS: dict[str, Any] = {
+    "name": "demo",
+    "license": "CC0-1.0",
+    "num_failures": 0,
+    "splits": {
+        "dev": {"utterances": 1, "hours": 0.001, "speakers": 1},
+        "test": {"utterances": 0, "hours": 0, "speakers": 0},
+        "train": {"utterances": 3, "hours": 0.5, "speakers": 2},
+    },
+}
+LENGTHS = LengthHistogram(bin_s=2, counts={"train": (1, 2), "dev": (0, 1), "test": (0, 0)})
+
+
+def header(*, shape: list[int], weights: str = "none", **changes: Any) -> dict[str, Any]:
+    return {
+        "name": "fbank",
+        "dtype": "float32",
+        "shape": shape,
+        "frame_rate": 100.0,
+        "first_frame_center_s": 0.0125,
+        "framing": None,
+        "fingerprint": "f" * 64,
+        "numerics": [],
+        "provenance": {
+            "corpus": {"name": "demo", "license": "CC0-1.0"},
+            "weights": {"source": weights, "digest": "d" * 64, "license": "MIT"},
+            "versions": {"numpy": "2.4.0"},
+        },
+        **changes,
+    }
+
+
+def features(**changes: Any) -> CheckResult:
+    values = np.random.default_rng(0).standard_normal((450, 80), np.float32)
+    store = StoreCheck(
+        name="fbank",
+        split="train",
+        header=header(shape=[80]),
+        num_expected=3,
+        num_utterances=3,
+        num_frames=1234,
+        num_bytes=2_345_678,
+        num_shards=1,
+        audio_s=1800.0,
+        minimum=-1.0,
+        mean=0.5,
+        maximum=2.0,
+        std=0.25,
+        example=make_example("a-01", values),
+    )
+    return CheckResult(name="features/fbank", stores=(replace(store, **changes),), lengths=LENGTHS)
+
+
+def tokens(usage: tuple[int, ...] = (4, 4, 0, 8)) -> CheckResult:
+    store = StoreCheck(
+        name="units",
+        split="train",
+        header=header(shape=[], dtype="uint8"),
+        usage=usage,
+        example=make_example("a-01", np.array([0, 0, 1, 3, 3], np.uint8)),
+    )
+    return CheckResult(name="tokens/fbank-kmeans", stores=(store,), lengths=LENGTHS)
+
+
+def text_of(page: str) -> str:
+    """What a person reads: no tags, no drawings, white space as one space."""
+    visible = re.sub(r"<(style|svg).*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", visible).split())
+
+
+def test_sound_stores_read_as_all_good() -> None:
+    text = text_of(render_report([features(), tokens()], CORPUS))
+    assert "All good" in text
+    assert "Problems" not in text
+    assert "Random weights" not in text
+    assert "train ✓ good 3 0 30.0 min 1,234 2.3 MB 100 float32 × 80 none" in text
+    assert "train 3 30.0 min 2 dev 1 3.6 s 1 test 0 0 s 0 all 4 30.1 min" in text
+    assert "corpus licence: CC0-1.0" in text
+
+
+def test_problems_come_first_and_in_full() -> None:
+    sentences = tuple(f"store features/fbank/fbank/train, utterance 'u{n}'" for n in range(10))
+    result = features(problems=(Problem(kind="missing row", count=4_000, examples=sentences),))
+    text = text_of(render_report([result], CORPUS))
+    assert "All good" not in text
+    assert "4,000 problems found missing row: 4,000." in text
+    assert all(sentence.replace("'", "&#39;") in text for sentence in sentences)
+    assert "and 3990 more like these: missing row, 4000 in all" in text
+    assert text.index("4,000 problems found") < text.index("Corpus")
+
+
+def test_problem_of_an_option_without_stores_is_shown() -> None:
+    problem = Problem(kind="no store", count=1, examples=("features/x: expected stores, got none",))
+    result = CheckResult(name="features/x", stores=(), lengths=LENGTHS, problems=(problem,))
+    text = text_of(render_report([result], CORPUS))
+    assert "1 problem found" in text
+    assert "features/x: expected stores, got none" in text
+
+
+def test_nothing_checked_is_not_all_good() -> None:
+    text = text_of(render_report([], CORPUS))
+    assert "Nothing was checked" in text
+    assert "All good" not in text
+
+
+def test_random_weights_are_loud_also_behind_tokens() -> None:
+    random = header(shape=[80], weights="random")
+    units = replace(
+        tokens().stores[0],
+        header=header(shape=[], provenance={"feature": random["provenance"], "codebook": {}}),
+    )
+    text = text_of(
+        render_report([features(header=random), replace(tokens(), stores=(units,))], CORPUS)
+    )
+    assert (
+        "Random weights: a dry run, not for training "
+        "features/fbank/fbank/train, tokens/fbank-kmeans/units/train" in text
+    )
+    assert text.count("weights: random") == 2
+
+
+def test_failures_are_told() -> None:
+    text = text_of(render_report([features(num_failures=2)], {**CORPUS, "num_failures": 1}))
+    assert "1 while the manifests were made; 2 in features/fbank/fbank/train" in text
+
+
+def test_store_that_could_not_be_read_has_a_row() -> None:
+    problem = Problem(kind="unreadable store", count=1, examples=("store x: expected a store",))
+    store = StoreCheck(name="fbank", split="dev", num_expected=1, problems=(problem,))
+    result = replace(features(), stores=(store,))
+    assert "dev ✗ 1 0 of 1 0 0 s 0 0 B - - -" in text_of(render_report([result], CORPUS))
+
+
+def test_codebook_usage_is_put_into_numbers() -> None:
+    text = text_of(render_report([tokens()], CORPUS))
+    assert "Perplexity 2.8 of 4 (entropy 1.50 of 2.00 bits); 1 unit never used." in text
+
+
+def test_provenance_names_licences_digests_and_versions() -> None:
+    page = render_report([features(header=header(shape=[80], weights="download"))], CORPUS)
+    text = text_of(page)
+    for fact in ("weights licence MIT", "weights digest dddd", "versions numpy 2.4.0", "ffff"):
+        assert fact in text
+    assert "<details>" in page
+
+
+def test_pictures_have_words_for_those_who_cannot_see_them() -> None:
+    page = render_report([features(), tokens()], CORPUS)
+    figures = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
+    assert len(figures) == 4
+    for figure in figures:
+        assert re.search(r'role="img" aria-label="[^"]{20,}"', figure)
+        assert "<figcaption>" in figure
+    assert "Utterance a-01: 450 frames of 80 dimensions, a column the mean of 3 frames" in page
+    assert ">time (s)</text>" in page
+
+
+def test_value_that_is_no_number_is_drawn_apart() -> None:
+    values = np.zeros((30, 4), np.float32)
+    values[3, 1] = np.nan
+    sound = features(example=make_example("a-01", np.zeros((30, 4), np.float32)))
+    damaged = features(example=make_example("a-01", values))
+    assert render_report([sound], CORPUS) != render_report([damaged], CORPUS)
+
+
+def test_utterance_of_one_frame_and_all_nan_is_drawn() -> None:
+    example = Example(
+        id="a", num_frames=1, frames_per_column=1, values_per_cell=1, columns=((None, None),)
+    )
+    assert "Utterance a: 1 frame of 80 dimensions" in render_report(
+        [features(example=example)], CORPUS
+    )
+
+
+def test_page_needs_no_other_file_and_runs_no_script() -> None:
+    page = render_report([features(), tokens()], CORPUS)
+    targets = re.findall(r"(?:src|href|action|data|srcset)\s*=\s*[\"']([^\"']*)", page)
+    targets += re.findall(r"url\(([^)]*)\)", page)
+    assert targets
+    assert {target for target in targets if not target.startswith(("#", "data:image/png"))} == set()
+    assert "@import" not in page
+    assert "<script" not in page
+    addresses = set(re.findall(r"https?://[^\"'<\s]*", page))
+    assert addresses == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+def test_ids_of_drawings_stand_once_on_the_page() -> None:
+    page = render_report([features(), tokens()], CORPUS)
+    drawing_ids = re.findall(r'<(?:path|clipPath|image|g)[^>]* id="([^"]*)"', page)
+    assert drawing_ids
+    assert len(drawing_ids) == len(set(drawing_ids))
+    assert set(re.findall(r'(?:href="|url\()#([^")]*)', page)) <= set(drawing_ids)
+
+
+def hostile_results() -> list[CheckResult]:
+    problem = Problem(kind=HOSTILE, count=1, examples=(HOSTILE,))
+    values = np.zeros((5, 80), np.float32)
+    evil = header(shape=[80], weights=HOSTILE, fingerprint=HOSTILE)
+    store = features().stores[0]
+    store = replace(
+        store,
+        name=HOSTILE,
+        split=HOSTILE,
+        header=evil,
+        problems=(problem,),
+        example=make_example(HOSTILE, values),
+    )
+    lengths = LengthHistogram(bin_s=1, counts={HOSTILE: (1,)})
+    return [CheckResult(name=HOSTILE, stores=(store,), lengths=lengths)]
+
+
+def test_hostile_text_is_escaped_everywhere() -> None:
+    page = render_report(hostile_results(), {**CORPUS, "name": HOSTILE, "license": HOSTILE})
+    assert "<script" not in page
+    assert "<img" not in page
+    assert page.count("&lt;script&gt;document.title=") >= 8
+
+
+def test_same_checks_give_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    results = [features(), tokens()]
+    for number, result in enumerate(results):
+        write_check(result, tmp_path / f"{number}.json")
+    code = (
+        "import sys\n"
+        "from featbank.check import read_check\n"
+        "from featbank.report import render_report\n"
+        "results = [read_check(path) for path in sys.argv[1:3]]\n"
+        f"sys.stdout.write(render_report(results, {CORPUS!r}))\n"
+    )
+    files = [str(tmp_path / f"{number}.json") for number in range(2)]
+    pages = {
+        subprocess.run(
+            [sys.executable, "-c", code, *files],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert pages == {render_report([read_check(path) for path in files], CORPUS)}
+
+
+def browse(page: str, folder: Path, *options: str) -> str:
+    """Open a page in a real browser and return its document after loading."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs the browser chromium (apt-get install chromium)")
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return subprocess.run(
+        [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={folder / 'profile'}",
+            *options,
+            path.as_uri(),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+
+
+@pytest.mark.slow
+def test_browser_runs_nothing_that_a_hostile_id_holds(tmp_path: Path) -> None:
+    # without the page's own policy, so that escaping alone has to hold
+    page = render_report(hostile_results(), {**CORPUS, "name": HOSTILE})
+    unguarded = re.sub(r"<meta http-equiv[^>]*>", "", page)
+    assert unguarded != page
+    document = browse(unguarded, tmp_path, "--dump-dom")
+    assert "<title>owned" not in document
+    assert "<script" not in document
+    assert "<img" not in document
+    assert document.count("<svg") == 2
+
+
+@pytest.mark.slow
+def test_browser_draws_the_report(tmp_path: Path) -> None:
+    screenshot = tmp_path / "report.png"
+    page = render_report([features(), tokens()], CORPUS)
+    browse(page, tmp_path, f"--screenshot={screenshot}", "--window-size=1000,3000")
+    pixels = matplotlib.image.imread(screenshot)
+    assert pixels.shape[:2] == (3000, 1000)
+    # a heat map has hundreds of colours, words and bars alone have few
+    colours = np.unique((pixels[..., :3] * 255).astype(np.uint8).reshape(-1, 3), axis=0)
+    assert len(colours) > 500
