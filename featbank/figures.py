@@ -37,6 +37,7 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "featbank",
     "text.color": _INK,
+    "text.parse_math": False,  # a dollar sign in a name is one
     "xtick.color": _INK,
     "ytick.color": _INK,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -51,11 +52,15 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "count": _count,
         "size": format_size,
         "number": format_number,
         "duration": format_duration,
     }
     problems = [problem for result in results for problem in result.all_problems]
+    kinds: Counter[str] = Counter()
+    for problem in problems:
+        kinds[problem.kind] += problem.count
     return environment.get_template("report.html.j2").render(
         corpus=corpus,
         results=results,
@@ -67,7 +72,8 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
         num_stores=sum(len(result.stores) for result in results),
         splits={split: corpus["splits"][split] for split in SPLITS},
         problems=problems,
-        num_problems=sum(problem.count for problem in problems),
+        kinds=kinds,
+        num_problems=kinds.total(),
         random_stores=[
             f"{result.name}/{store.name}/{store.split}"
             for result in results
@@ -171,7 +177,9 @@ def _pictures(result: CheckResult) -> Iterator[Picture]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number or 'no'} {noun}s"
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}s" if number else f"no {noun}s"
 
 
 def _example_picture(store: StoreCheck, example: Example, header: Mapping[str, Any]) -> Picture:

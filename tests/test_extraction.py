@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -260,11 +260,10 @@ def test_a_resampled_corpus_has_the_frames_of_its_new_length(corpus: Path, tmp_p
         assert store.num_frames(row.id) == 1 + (len(waveform) - 200) // 80
 
 
-def _stages_of(parent: int) -> Sequence[int]:
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False
-    )
-    return [int(pid) for pid in listed.stdout.split()]
+def _descendants(parent: int) -> list[int]:
+    """The processes that a process started, and those that they started, oldest first."""
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [pid for child in map(int, found) for pid in (child, *_descendants(child))]
 
 
 _CHILD = """
@@ -301,14 +300,7 @@ def slow_run(corpus: Path, tmp_path: Path, root: Path) -> Any:
 
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_run_with_a_clear_error(slow_run: Any, tmp_path: Path) -> None:
-    def workers() -> list[int]:
-        return [
-            pid
-            for pid in _stages_of(slow_run.pid)
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
-
-    os.kill(workers()[0], signal.SIGKILL)
+    os.kill(_descendants(slow_run.pid)[-1], signal.SIGKILL)
     assert slow_run.wait(timeout=60) == 1
     assert (
         "a worker process died: expected it to finish its shard" in (tmp_path / "log").read_text()
@@ -320,8 +312,8 @@ def test_a_killed_worker_ends_the_run_with_a_clear_error(slow_run: Any, tmp_path
 def test_a_killed_run_leaves_no_store_and_no_process_and_the_next_one_succeeds(
     slow_run: Any, corpus: Path, tmp_path: Path
 ) -> None:
-    children = _stages_of(slow_run.pid)
-    assert len(children) >= 2
+    children = _descendants(slow_run.pid)
+    assert len(children) >= 3  # the server they are forked from, and two workers
     slow_run.send_signal(signal.SIGKILL)
     slow_run.wait()
     deadline = time.monotonic() + 30

@@ -17,6 +17,7 @@ from featbank.progress import Advance
 from featbank.runners.base import Result, Task, Worker
 
 _POLL_S = 0.2
+_PRELOADED = ("numpy", "torch")  # slow to import: once, instead of once a worker
 
 # one worker a process; made by _start, called by _run
 _worker: Worker[Any, Any] | None = None
@@ -24,7 +25,7 @@ _progress: Any = None
 
 
 class LocalRunner:
-    """Runs tasks in spawned processes of this machine.
+    """Runs tasks in processes of this machine.
 
     Args:
         num_workers: processes; None for one a processor that this process may use.
@@ -51,8 +52,10 @@ class LocalRunner:
         """
         if not tasks:
             return
-        # spawned, not forked: torch's and HDF5's locks do not survive a fork
-        context = multiprocessing.get_context("spawn")
+        # forked from a server that has imported and computed nothing yet: threads, and the locks of
+        # torch and HDF5, do not survive a fork of this process
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(_PRELOADED))
         done: Any = context.Queue()
         pool = ProcessPoolExecutor(
             min(self.num_workers, len(tasks)),
