@@ -65,7 +65,7 @@ def read_stores(report: Path) -> Iterator[dict[str, Any]]:
     for kind in ("features", "tokens"):
         for option, names in metrics.get(kind, {}).items():
             for name, splits in names.items():
-                row: dict[str, Any] = {"store": f"{kind}/{report.name}/{option}/{name}"}
+                row: dict[str, Any] = {"store": f"data/{kind}/{report.name}/{option}/{name}"}
                 for number in ("utterances", "hours", "frames", "bytes"):
                     row[number] = sum(split.get(number, 0) for split in splits.values())
                 row["real_time_factor"] = _speed(RECORDS / kind / report.name / f"{option}.json")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import log2, prod
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,7 +17,8 @@ from markupsafe import Markup
 from featbank.check import CheckResult, Example, StoreCheck
 from featbank.figures import draw_features, draw_lengths, draw_sequence, draw_usage
 from featbank.manifest import SPLITS
-from featbank.metrics import entropy_bits, total_usage
+from featbank.metrics import entropy_bits, length_rows, metrics, total_usage, usage_rows
+from featbank.provenance import readable_json, write_atomic
 
 _ORIGIN_FIELDS = ("fingerprint", "framing", "numerics", "provenance")
 
@@ -86,6 +88,25 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
         pictures={result.name: list(_pictures(result)) for result in results},
         origins={result.name: list(_origins(result)) for result in results},
     )
+
+
+def write_report(
+    results: Sequence[CheckResult], corpus: Mapping[str, Any], folder: str | Path
+) -> Path:
+    """Write `report.html`, `metrics.json` and the data of DVC's plots; return the report's path.
+
+    Args:
+        results: see `render_report`.
+        corpus: see `render_report`.
+        folder: of the report.
+    """
+    folder = Path(folder)
+    lengths = length_rows(results[0].lengths) if results else []
+    write_atomic(folder / "metrics.json", readable_json(metrics(results)))
+    write_atomic(folder / "codebook_usage.json", readable_json(usage_rows(results)))
+    write_atomic(folder / "utterance_lengths.json", readable_json(lengths))
+    write_atomic(folder / "report.html", render_report(results, corpus))
+    return folder / "report.html"
 
 
 def weights_source(store: StoreCheck) -> str:

@@ -105,6 +105,15 @@ def refuse_tracked(config: DictConfig, out: str | Path) -> None:
     )
 
 
+def chosen_stores() -> list[str]:
+    """Return what params.yaml chooses: `features/<feature>` and `tokens/<feature>-<tokenizer>`."""
+    tokens = (params("tokens") or {}).values()
+    return [
+        *(f"features/{feature}" for feature in params("features")),
+        *(f"tokens/{choice['feature']}-{choice['tokenizer']}" for choice in tokens),
+    ]
+
+
 def record_speed(config: DictConfig, name: str, watch: Stopwatch, audio_s: float) -> None:
     """Keep how long a stage took on this machine, for the closing table alone."""
     path = Path(config.runtime.records, f"{name}.json")

@@ -8,11 +8,14 @@ _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
 import logging
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from featbank.stage import stage
+from featbank.check import read_check
+from featbank.report import write_report
+from featbank.stage import chosen_stores, read_corpus, stage
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +23,9 @@ _log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="report")
 @stage
 def main(config: DictConfig) -> None:
-    raise NotImplementedError
+    results = [read_check(Path(config.paths.checks, f"{name}.json")) for name in chosen_stores()]
+    corpus = read_corpus(config.paths.manifests)
+    _log.info("report: %s", write_report(results, corpus, Path(config.paths.report)))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,16 @@ _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
 import logging
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from featbank.stage import stage
+from featbank.check import CheckResult, require_good, write_check
+from featbank.errors import ConfigError
+from featbank.progress import progress_bar
+from featbank.stage import chosen_stores, read_corpus, stage
+from featbank.validation import validate_stores
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +25,33 @@ _log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="validate")
 @stage
 def main(config: DictConfig) -> None:
-    raise NotImplementedError
+    names = chosen_stores() if config.only is None else [config.only]
+    corpus = read_corpus(config.paths.manifests)
+    total_s = 3600 * sum(split["hours"] for split in corpus["splits"].values()) * len(names)
+    results = []
+    with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
+        for name in names:
+            kind, _, option = name.partition("/")
+            if kind not in ("features", "tokens") or option in ("", "..") or "/" in option:
+                raise ConfigError("only", expected="features/NAME or tokens/NAME", got=name)
+            folder = Path(config.paths.root, kind, config.corpus.name, option)
+            result = validate_stores(folder, config.paths.manifests, name=name, advance=advance)
+            write_check(result, Path(config.paths.checks, f"{name}.json"))
+            _log.info("%s", _told(result))
+            results.append(result)
+    if config.only is None:
+        # imported here, for a check of one choice draws nothing
+        from featbank.report import write_report
+
+        report = write_report(results, corpus, Path(config.paths.report))
+        _log.info("report: %s", report)
+    require_good(results)
+
+
+def _told(result: CheckResult) -> str:
+    problems = sum(problem.count for problem in result.all_problems)
+    utterances = sum(store.num_utterances for store in result.stores)
+    return f"{result.name}: {len(result.stores)} stores, {utterances} utterances, {problems} problems"
 
 
 if __name__ == "__main__":

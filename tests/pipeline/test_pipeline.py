@@ -61,7 +61,7 @@ def test_the_summary_shows_every_store_and_the_report(reproduced: Project) -> No
     rows = {
         row["store"]: row for row in json.loads(reproduced.run("python -m featbank summary --json"))
     }
-    fbank = rows["features/demo/fbank/fbank"]
+    fbank = rows["data/features/demo/fbank/fbank"]
     assert (fbank["utterances"], fbank["frames"]) == (38, 14406)
     assert fbank["hours"] == pytest.approx(0.0402, abs=1e-4)
     assert fbank["real_time_factor"] > 0
