@@ -39,7 +39,7 @@ from featbank.store.replacing import refuse_other_content
 
 _log = logging.getLogger(__name__)
 
-_PACKAGES = ("featbank", "h5py", "numpy", "soundfile", "soxr", "torch", "torchaudio")
+_PACKAGES = ("h5py", "numpy", "soundfile", "soxr", "torch", "torchaudio")
 
 
 def describe(config: Mapping[str, Any], extractor: Extractor) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def fit_codebook(
             "fitted_on": fitted_on,
             "feature_provenance": dict(store.provenance),
             "mean_squared_distance": inertia,
-            "versions": package_versions(("featbank", "numpy", "scikit-learn")),
+            "versions": package_versions(("numpy", "scikit-learn")),
         },
     )
     save_codebook(out, codebook)

@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from featbank import __version__
+
 
 def canonical_json(value: Any) -> str:
     """Render `value` as the one JSON text that stands for it: sorted keys, no spaces, no NaN.
@@ -39,12 +41,12 @@ def file_sha256(path: str | Path) -> str:
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """Return the installed version of each distribution in `names`.
+    """Return the version of featbank, and the installed one of each distribution in `names`.
 
     Raises:
         importlib.metadata.PackageNotFoundError: one of them is not installed.
     """
-    return {name: metadata.version(name) for name in sorted(names)}
+    return {"featbank": __version__, **{name: metadata.version(name) for name in names}}
 
 
 def write_atomic(path: str | Path, data: str | bytes) -> None:

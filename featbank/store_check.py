@@ -24,8 +24,7 @@ from featbank.provenance import file_sha256
 from featbank.scan import Moments, ValueRules, make_example, scan_shard
 from featbank.store import MappedShard, ShardInfo, Store, StoreHeader, open_store, read_header
 from featbank.store.format import FAILURES_NAME
-
-UNITS, DURATIONS = "units", "durations"
+from featbank.units import DURATIONS, UNITS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -17,12 +17,10 @@ from featbank.store import Store, StoreHeader, StoreWriter, open_store, read_hea
 from featbank.store.format import FAILURES_NAME
 from featbank.store.replacing import refuse_other_content
 from featbank.tokenizers.codebook import Codebook
-from featbank.units import deduplicate
+from featbank.units import DURATIONS, UNITS, deduplicate
 
 TOKENIZE_VERSION = 1
 """Bumped when the same features and codebook give other tokens."""
-
-UNITS, DURATIONS = "units", "durations"
 
 
 def tokenize(
@@ -139,7 +137,7 @@ def _provenance(source: Store, codebook: Codebook, made_from: dict[str, Any]) ->
             "fitted_on": codebook.provenance["fitted_on"],
         },
         "feature": dict(source.provenance),
-        "versions": package_versions(("featbank", "numpy", "torch")),
+        "versions": package_versions(("numpy", "torch")),
     }
 
 

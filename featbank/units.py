@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Units = npt.NDArray[Any]
 
+UNITS, DURATIONS = "units", "durations"
+"""Names of the stores that tokenization writes."""
+
 
 def deduplicate(units: Units) -> tuple[Units, Units]:
     """Merge runs of equal units, as GSLM's speech-to-unit step does (Lakhotia et al., 2021).

@@ -51,7 +51,9 @@ def main(config: DictConfig) -> None:
 def _told(result: CheckResult) -> str:
     problems = sum(problem.count for problem in result.all_problems)
     utterances = sum(store.num_utterances for store in result.stores)
-    return f"{result.name}: {len(result.stores)} stores, {utterances} utterances, {problems} problems"
+    return (
+        f"{result.name}: {len(result.stores)} stores, {utterances} utterances, {problems} problems"
+    )
 
 
 if __name__ == "__main__":
