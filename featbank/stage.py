@@ -160,4 +160,12 @@ def _tracked(path: Path) -> bool:
     return any(target == out or out in target.parents or target in out.parents for out in outs)
 
 
-OmegaConf.register_new_resolver("params", params, replace=True)
+def _resolve_params(key: str) -> Any:
+    try:
+        return params(key)
+    except ConfigError as error:
+        # Hydra composes defaults with every exception hidden behind "error resolving interpolation"
+        raise SystemExit(f"ConfigError: {error}") from error
+
+
+OmegaConf.register_new_resolver("params", _resolve_params, replace=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from featbank.check import read_check
-from featbank.report import write_report
+from featbank.report.page import write_report
 from featbank.stage import chosen_stores, read_corpus, stage
+from featbank.validation.result import read_check
 
 _log = logging.getLogger(__name__)
 

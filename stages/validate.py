@@ -13,11 +13,11 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from featbank.check import CheckResult, require_good, write_check
 from featbank.errors import ConfigError
 from featbank.progress import progress_bar
 from featbank.stage import chosen_stores, read_corpus, stage
-from featbank.validation import validate_stores
+from featbank.validation.result import CheckResult, require_good, write_check
+from featbank.validation.stores import validate_stores
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
             results.append(result)
     if config.only is None:
         # imported here, for a check of one choice draws nothing
-        from featbank.report import write_report
+        from featbank.report.page import write_report
 
         report = write_report(results, corpus, Path(config.paths.report))
         _log.info("report: %s", report)

@@ -15,7 +15,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from featbank.check import (
+from featbank.report.page import render_report
+from featbank.validation.result import (
     CheckResult,
     Example,
     LengthHistogram,
@@ -24,8 +25,7 @@ from featbank.check import (
     read_check,
     write_check,
 )
-from featbank.report import render_report
-from featbank.scan import make_example
+from featbank.validation.scan import make_example
 
 HOSTILE = "<script>document.title='owned'</script>\"><img src=x onerror=alert(1)>$\\frac{$"
 CORPUS: dict[str, Any] = {
@@ -252,8 +252,8 @@ def test_same_checks_give_the_same_bytes_in_every_process(tmp_path: Path) -> Non
         write_check(result, tmp_path / f"{number}.json")
     code = (
         "import sys\n"
-        "from featbank.check import read_check\n"
-        "from featbank.report import render_report\n"
+        "from featbank.validation.result import read_check\n"
+        "from featbank.report.page import render_report\n"
         "results = [read_check(path) for path in sys.argv[1:3]]\n"
         f"sys.stdout.write(render_report(results, {CORPUS!r}))\n"
     )

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 
 from featbank.audio import load_audio, resampled_length, scan_audio
-from featbank.check import CheckResult, read_check, require_good, write_check
 from featbank.errors import ManifestError, ValidationError
 from featbank.failures import Failure, write_failures
 from featbank.framing import Framing
 from featbank.manifest import Utterance, write_manifest
-from featbank.metrics import entropy_bits, length_rows, metrics, usage_rows
 from featbank.provenance import readable_json, write_atomic
-from featbank.scan import BLOCK_VALUES, make_example
+from featbank.report.metrics import entropy_bits, length_rows, metrics, usage_rows
 from featbank.store import StoreWriter, read_header
 from featbank.units import deduplicate
-from featbank.validation import length_histogram, validate_stores
+from featbank.validation.result import CheckResult, read_check, require_good, write_check
+from featbank.validation.scan import BLOCK_VALUES, make_example
+from featbank.validation.stores import length_histogram, validate_stores
 
 FRAMING = Framing(sample_rate=8000, window_length=200, hop_length=80)
 NUM_UNITS = 12
@@ -180,7 +180,7 @@ def test_values_are_measured_the_same_whatever_the_block(
 ) -> None:
     whole = project.check()
     assert BLOCK_VALUES > 1000
-    monkeypatch.setattr("featbank.scan.BLOCK_VALUES", 1000)
+    monkeypatch.setattr("featbank.validation.scan.BLOCK_VALUES", 1000)
     assert project.check() == whole
 
 
@@ -506,7 +506,7 @@ def test_evenly_used_codebook_has_its_size_as_perplexity() -> None:
 
 def test_validation_needs_neither_torch_nor_the_report() -> None:
     code = (
-        "import sys, featbank.validation, featbank.metrics; "
+        "import sys, featbank.validation.stores, featbank.report.metrics; "
         "sys.exit(bool({'torch', 'matplotlib', 'jinja2'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

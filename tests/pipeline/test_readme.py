@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 MARK = "<!-- run by tests/pipeline/test_readme.py -->"
 BLOCK = re.compile(re.escape(MARK) + r"\n```(sh|python)\n(.*?)```", re.DOTALL)

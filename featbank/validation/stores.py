@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from featbank.check import CheckResult, LengthHistogram, ProblemLog
 from featbank.manifest import SPLITS, read_manifest
 from featbank.progress import Advance
-from featbank.store_check import check_store
+from featbank.validation.result import CheckResult, LengthHistogram, ProblemLog
+from featbank.validation.store import check_store
 
 _BIN_WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
 _MAX_BINS = 40

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featbank.check import Example
 from featbank.store import MappedShard
+from featbank.validation.result import Example
 
 BLOCK_VALUES = 1 << 17
 """Values looked at together: 1 MB as float64, which a processor's cache holds."""

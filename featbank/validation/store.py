@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from featbank.audio import resampled_length
-from featbank.check import Example, ProblemLog, StoreCheck
 from featbank.errors import StoreError
 from featbank.failures import read_failures
 from featbank.framing import Framing
 from featbank.manifest import Utterance
 from featbank.progress import Advance
 from featbank.provenance import file_sha256
-from featbank.scan import Moments, ValueRules, make_example, scan_shard
 from featbank.store import MappedShard, ShardInfo, Store, StoreHeader, open_store, read_header
 from featbank.store.format import FAILURES_NAME
 from featbank.units import DURATIONS, UNITS
+from featbank.validation.result import Example, ProblemLog, StoreCheck
+from featbank.validation.scan import Moments, ValueRules, make_example, scan_shard
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import log2
 from typing import Any
 
-from featbank.check import CheckResult, LengthHistogram
+from featbank.validation.result import CheckResult, LengthHistogram
 
 
 def entropy_bits(usage: Sequence[int]) -> float:

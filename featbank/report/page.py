@@ -14,11 +14,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from featbank.check import CheckResult, Example, StoreCheck
-from featbank.figures import draw_features, draw_lengths, draw_sequence, draw_usage
 from featbank.manifest import SPLITS
-from featbank.metrics import entropy_bits, length_rows, metrics, total_usage, usage_rows
 from featbank.provenance import readable_json, write_atomic
+from featbank.report.figures import draw_features, draw_lengths, draw_sequence, draw_usage
+from featbank.report.metrics import entropy_bits, length_rows, metrics, total_usage, usage_rows
+from featbank.validation.result import CheckResult, Example, StoreCheck
 
 _ORIGIN_FIELDS = ("fingerprint", "framing", "numerics", "provenance")
 
@@ -47,7 +47,7 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
             split its utterances, hours and speakers.
     """
     environment = Environment(
-        loader=PackageLoader("featbank"),
+        loader=PackageLoader("featbank.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from featbank.check import Example, LengthHistogram
+from featbank.validation.result import Example, LengthHistogram
 
 _INK = "#010203"  # drawn with it, then replaced by the page's own colour, light or dark
 _COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2")

@@ -1,0 +1,1 @@
+"""Validation: do stores hold what their manifests and their own headers promise?"""
