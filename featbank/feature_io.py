@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from featbank.errors import ConfigError
+from featbank.trusted import check_name
 
 PACKED_WRITER = "featbank.store.StoreWriter"
 _DTYPES = ("float32", "float16")
@@ -31,6 +32,7 @@ class FeatureStorageConfig:
     writer_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_name(self.name, "storage: name")
         if self.dtype not in _DTYPES:
             raise ConfigError(
                 f"storage of {self.name!r}: dtype", expected=" or ".join(_DTYPES), got=self.dtype

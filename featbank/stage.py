@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from featbank.errors import ConfigError, FeatbankError
 from featbank.progress import Stopwatch
 from featbank.provenance import readable_json, write_atomic
+from featbank.trusted import check_name
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +63,9 @@ def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
     @functools.wraps(function)
     def run(config: DictConfig) -> None:
         try:
+            for group in ("corpus", "feature", "tokenizer"):
+                if group in config:
+                    check_name(config[group].name, f"{group}.name")
             function(config)
         except FeatbankError as error:
             _log.error("%s: %s", type(error).__name__, error)

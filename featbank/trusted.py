@@ -1,13 +1,31 @@
-"""Building objects from configuration without letting a configuration run anything else."""
+"""What a configuration may name: classes to build, and folders to write."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from typing import Any
 
 from featbank.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def check_name(name: object, where: str) -> str:
+    """Return a name that becomes a folder, if it stays below the folder it is meant for.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(
+            where,
+            expected="letters, digits, '.', '_' and '-', a letter or digit first",
+            got=repr(name),
+        )
+    return name
 
 
 def locate_class(target: str, trusted_modules: Sequence[str] = ()) -> type:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from featbank.errors import ConfigError
+from featbank.feature_io import FeatureStorageConfig
 from featbank.runners.local import LocalRunner
-from featbank.trusted import build, locate_class
+from featbank.trusted import build, check_name, locate_class
 
 
 def test_a_target_of_ours_is_built_with_its_arguments() -> None:
@@ -46,6 +47,14 @@ def test_a_package_that_the_user_trusts_may_be_named() -> None:
 def test_arguments_a_class_does_not_take_are_named() -> None:
     with pytest.raises(ConfigError, match="got an unexpected keyword argument 'workers'"):
         build({"_target_": "featbank.runners.local.LocalRunner", "workers": 3})
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/etc", ".hidden", "a b", 3, None])
+def test_a_name_that_would_leave_its_folder_is_refused(name: object) -> None:
+    with pytest.raises(ConfigError, match=r"feature\.name: expected letters, digits"):
+        check_name(name, "feature.name")
+    with pytest.raises(ConfigError, match="storage: name: expected letters, digits"):
+        FeatureStorageConfig(name=name)  # type: ignore[arg-type]
 
 
 def test_a_configuration_without_a_target_is_refused() -> None:

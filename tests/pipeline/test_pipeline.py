@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+import torchaudio
 
-from featbank.store import open_store
+from featbank.store import Store, open_store
 from tests.pipeline.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -243,6 +245,27 @@ def test_wavlm_with_random_weights_runs_with_no_network(own_reproduced: Project)
         (own_reproduced.path / "data/features/demo/wavlm/wavlm/dev/header.json").read_text()
     )
     assert header["provenance"]["weights"]["source"] == "random"
+    _same_as_torchaudio(store, own_reproduced.path / "corpora/demo")
+
+
+def _same_as_torchaudio(store: Store, root: Path) -> None:
+    """Compare with torchaudio's own model, built with the same seed and run as its users run it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = torchaudio.models.wavlm_base(aux_num_out=None).eval()
+    name = "allison_en/vm-next"
+    waveform, _ = soundfile.read(root / f"{name}.flac", dtype="float32")
+    with torch.inference_mode():
+        layers, _ = model.extract_features(torch.from_numpy(waveform)[None], num_layers=9)
+    torch.set_num_threads(threads)
+    np.testing.assert_array_equal(store[name], layers[8][0].numpy().astype(np.float16))
+
+
+def test_a_name_that_leaves_its_folder_is_refused(checkout: Project) -> None:
+    said = checkout.run("python stages/extract.py feature.name=../../x", status=1)
+    assert "ConfigError: feature.name: expected letters, digits" in said
 
 
 @pytest.mark.parametrize(

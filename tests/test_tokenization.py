@@ -1,0 +1,263 @@
+"""From feature stores to a sample, a codebook and tokens."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featbank.errors import CodebookError, CorpusError, StoreError
+from featbank.failures import Failure, read_failures
+from featbank.fitting import fit_codebook
+from featbank.framing import Framing
+from featbank.manifest import SPLITS, Utterance, read_manifest, write_manifest
+from featbank.sampling import draw_sample, read_pins, write_pins, write_sample
+from featbank.store import StoreWriter, open_store
+from featbank.tokenization import tokenize
+from featbank.tokenizers.codebook import Codebook, load_codebook
+from featbank.units import expand
+
+FRAMING = Framing(sample_rate=16000, window_length=400, hop_length=160)
+KMEANS = {"num_clusters": 4, "n_init": 2}
+
+
+def _utterance(name: str, num_frames: int, part: str = "") -> Utterance:
+    return Utterance(
+        id=name,
+        audio=f"{name}.flac",
+        audio_digest=f"md5:{name}",
+        sample_rate=16000,
+        num_samples=400 + 160 * (num_frames - 1),
+        part=part,
+    )
+
+
+def _values(row: Utterance) -> np.ndarray:
+    """Frames around four centres, in runs of about five."""
+    rng = np.random.default_rng(list(row.id.encode()))
+    num_frames = FRAMING.num_frames(row.num_samples)
+    centres = np.repeat(rng.integers(4, size=num_frames), 5)[:num_frames]
+    noise = rng.normal(scale=0.1, size=(num_frames, 3))
+    return (np.eye(4, 3)[centres] * 10 + noise).astype(np.float32)
+
+
+def _write_features(folder: Path, rows: dict[str, list[Utterance]], fingerprint: str = "f") -> None:
+    for split in SPLITS:
+        write_manifest(folder / "manifests" / f"{split}.jsonl", rows[split])
+        with StoreWriter(
+            folder / "features" / split,
+            name="toy",
+            dtype="float32",
+            shape=(3,),
+            frame_rate=FRAMING.frame_rate,
+            first_frame_center_s=FRAMING.first_frame_center_s,
+            framing=FRAMING,
+            fingerprint=fingerprint,
+        ) as writer:
+            for row in rows[split]:
+                if row.id.startswith("bad"):
+                    writer.fail(Failure(id=row.id, audio=row.audio, error="cut short"))
+                else:
+                    writer.write(row.id, _values(row), input_digest=row.input_digest, part=row.part)
+
+
+@pytest.fixture
+def rows() -> dict[str, list[Utterance]]:
+    return {
+        "train": [
+            _utterance(f"t/{number}", 40 + number, part=f"p{number % 2}") for number in range(6)
+        ],
+        "dev": [_utterance("d-1", 30), _utterance("bad-1", 30)],
+        "test": [],
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path, rows: dict[str, list[Utterance]]) -> Path:
+    _write_features(tmp_path, rows)
+    write_pins(tmp_path / "pins.txt", ["t/1", "t/2", "t/5"], how="by hand")
+    return tmp_path
+
+
+def _sample(folder: Path, **changes: object) -> int:
+    return write_sample(
+        features=folder / "features" / "train", pins=folder / "pins.txt", out=folder / "sample",
+        **changes,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _fit(folder: Path, seed: int = 0, **changes: object) -> Codebook:
+    return fit_codebook(
+        sample=folder / "sample", out=folder / "c.safetensors", settings=KMEANS, seed=seed,
+        **changes,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _tokenize(folder: Path, out: str = "tokens", **changes: object) -> Path:
+    tokenize(
+        manifests=folder / "manifests", features=folder / "features",
+        codebook=load_codebook(folder / "c.safetensors"), out=folder / out,
+        **changes,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return folder / out
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_every_frame_of_every_split_has_the_unit_of_its_nearest_centroid(
+    folder: Path, rows: dict[str, list[Utterance]]
+) -> None:
+    _sample(folder)
+    codebook = _fit(folder)
+    out = _tokenize(folder)
+    for split in SPLITS:
+        store = open_store(out / "units" / split)
+        assert store.header.framing == FRAMING
+        assert (str(store.dtype), store.shape, store.frame_rate) == ("uint8", (), 100.0)
+        for row in rows[split]:
+            if not row.id.startswith("bad"):
+                distances = ((_values(row)[:, None] - codebook.centroids) ** 2).sum(axis=2)
+                np.testing.assert_array_equal(store[row.id], distances.argmin(axis=1))
+                assert store.input_digest(row.id) == row.input_digest
+
+
+def test_a_failure_of_the_features_is_carried_to_the_tokens(folder: Path) -> None:
+    _sample(folder)
+    _fit(folder)
+    out = _tokenize(folder)
+    [failure] = read_failures(out / "units" / "dev" / "failures.jsonl")
+    assert (failure.id, failure.error) == ("bad-1", "cut short")
+    assert list(open_store(out / "units" / "dev").ids) == ["d-1"]
+
+
+def test_the_parts_of_the_corpus_are_those_of_the_tokens(folder: Path) -> None:
+    _sample(folder)
+    _fit(folder)
+    shards = open_store(_tokenize(folder) / "units" / "train").shards
+    assert [shard.part for shard in shards] == ["p0", "p1"]
+
+
+def test_merged_units_expand_to_the_plain_ones(folder: Path) -> None:
+    _sample(folder)
+    _fit(folder)
+    plain = open_store(_tokenize(folder) / "units" / "train")
+    merged = _tokenize(folder, "merged", merge_repeats=True)
+    units, durations = (open_store(merged / name / "train") for name in ("units", "durations"))
+    assert units.frame_rate is None
+    for name in plain.ids:
+        np.testing.assert_array_equal(expand(units[name], durations[name]), plain[name])
+        assert units.num_frames(name) < plain.num_frames(name)
+
+
+def test_growth_changes_neither_the_sample_nor_the_old_tokens(
+    folder: Path, rows: dict[str, list[Utterance]]
+) -> None:
+    _sample(folder)
+    _fit(folder)
+    sample, codebook = _files(folder / "sample"), (folder / "c.safetensors").read_bytes()
+    old = open_store(_tokenize(folder) / "units" / "train")
+    before = {name: old[name].tobytes() for name in old.ids}
+    rows["train"] += [_utterance(f"t/{number}", 25) for number in range(7, 10)]
+    _write_features(folder, rows)
+    _sample(folder)
+    assert _files(folder / "sample") == sample
+    _fit(folder)
+    assert (folder / "c.safetensors").read_bytes() == codebook
+    new = open_store(_tokenize(folder) / "units" / "train")
+    assert len(new) == len(before) + 3
+    assert {name: new[name].tobytes() for name in before} == before
+
+
+def test_a_pinned_id_that_vanished_is_an_error(
+    folder: Path, rows: dict[str, list[Utterance]]
+) -> None:
+    del rows["train"][2]
+    _write_features(folder, rows)
+    with pytest.raises(
+        CorpusError, match=r"expected all of its 3 ids .* 1 missing, the first 't/2'"
+    ):
+        _sample(folder)
+    assert not (folder / "sample").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# nothing\n", "expected an id or more, got none"),
+        ("a\nb\na\n", "expected each id once, got 'a' twice"),
+    ],
+)
+def test_a_list_of_pins_that_makes_no_sense_is_refused(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pins.txt").write_text(text)
+    with pytest.raises(CorpusError, match=message):
+        read_pins(tmp_path / "pins.txt")
+
+
+def test_pins_are_drawn_by_seed_up_to_the_hours_and_stay_under_growth() -> None:
+    utterances = [_utterance(f"t/{number}", 100) for number in range(200)]
+    hours = 20 / 3600  # 20 s of utterances of 1.015 s
+    drawn = draw_sample(utterances, hours=hours, seed=0)
+    assert len(drawn) == 20
+    assert drawn == sorted(drawn) == draw_sample(utterances[::-1], hours=hours, seed=0)
+    assert drawn != draw_sample(utterances, hours=hours, seed=1)
+    assert len(draw_sample(utterances, hours=1, seed=0)) == 200
+
+
+def test_a_codebook_is_refitted_only_when_asked(folder: Path) -> None:
+    _sample(folder)
+    first = _fit(folder)
+    assert _fit(folder).digest == first.digest
+    with pytest.raises(
+        CodebookError, match=r"fitted in another way: seed: expected seed 0, got seed 1"
+    ):
+        _fit(folder, seed=1)
+    assert load_codebook(folder / "c.safetensors").digest == first.digest
+    assert _fit(folder, seed=1, overwrite=True).provenance["fitted_on"]["seed"] == 1
+
+
+def test_a_codebook_of_other_features_is_refused(
+    folder: Path, rows: dict[str, list[Utterance]]
+) -> None:
+    _sample(folder)
+    _fit(folder)
+    shutil.rmtree(folder / "features")
+    _write_features(folder, rows, fingerprint="g")
+    with pytest.raises(CodebookError, match="fitted on features made in another way"):
+        _tokenize(folder)
+    with pytest.raises(StoreError, match="was made in another way"):
+        _sample(folder)
+    assert _sample(folder, overwrite=True) == 3
+
+
+def test_features_of_other_audio_than_the_manifest_are_refused(folder: Path) -> None:
+    _sample(folder)
+    _fit(folder)
+    path = folder / "manifests" / "train.jsonl"
+    [first, *rest] = read_manifest(path)
+    changed = _utterance(first.id, 40)
+    write_manifest(path, [Utterance(**{**_fields(changed), "audio_digest": "md5:new"}), *rest])
+    with pytest.raises(StoreError, match=r"is of other audio.*run python stages/extract.py again"):
+        _tokenize(folder)
+    assert not (folder / "tokens" / "units" / "train").exists()
+
+
+def _fields(row: Utterance) -> dict[str, object]:
+    return {name: getattr(row, name) for name in row.__slots__}
+
+
+def test_tokens_of_another_codebook_are_replaced_only_when_asked(folder: Path) -> None:
+    _sample(folder)
+    _fit(folder)
+    before = _files(_tokenize(folder))
+    _fit(folder, seed=1, overwrite=True)
+    with pytest.raises(StoreError, match="was made in another way"):
+        _tokenize(folder)
+    assert _files(folder / "tokens") == before
+    _tokenize(folder, overwrite=True)
+    assert _files(folder / "tokens") != before
