@@ -6,7 +6,7 @@ import functools
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,11 @@ def read_corpus(manifests: str | Path) -> dict[str, Any]:
         )
     summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return summary
+
+
+def audio_seconds(corpus: Mapping[str, Any]) -> float:
+    """Return the seconds of audio in all splits of a corpus summary."""
+    return 3600 * sum(float(split["hours"]) for split in corpus["splits"].values())
 
 
 def _bytes_part(config: DictConfig) -> dict[Any, Any]:

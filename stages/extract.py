@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
 from featbank.progress import Stopwatch, progress_bar
-from featbank.stage import plain, read_corpus, record_speed, refuse_tracked, stage
+from featbank.stage import audio_seconds, plain, read_corpus, record_speed, refuse_tracked, stage
 from featbank.trusted import build
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
     out = Path(config.paths.features)
     refuse_tracked(config, out)
     corpus = read_corpus(config.paths.manifests)
-    audio_s = 3600 * sum(split["hours"] for split in corpus["splits"].values())
+    audio_s = audio_seconds(corpus)
     name = f"extract-{config.corpus.name}-{config.feature.name}"
     watch = Stopwatch()
     with progress_bar(

@@ -14,7 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from featbank.progress import Stopwatch, progress_bar
-from featbank.stage import read_corpus, record_speed, refuse_tracked, stage
+from featbank.stage import audio_seconds, read_corpus, record_speed, refuse_tracked, stage
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
 
@@ -27,7 +27,7 @@ def main(config: DictConfig) -> None:
     out = Path(config.paths.tokens)
     refuse_tracked(config, out)
     corpus = read_corpus(config.paths.manifests)
-    audio_s = 3600 * sum(split["hours"] for split in corpus["splits"].values())
+    audio_s = audio_seconds(corpus)
     watch = Stopwatch()
     with progress_bar(f"tokenize {out.name}", audio_s, show=config.runtime.progress) as advance:
         headers = tokenize(

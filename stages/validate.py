@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
 from featbank.progress import progress_bar
-from featbank.stage import chosen_stores, read_corpus, stage
+from featbank.stage import audio_seconds, chosen_stores, read_corpus, stage
 from featbank.validation.result import CheckResult, require_good, write_check
 from featbank.validation.stores import validate_stores
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     names = chosen_stores() if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)
-    total_s = 3600 * sum(split["hours"] for split in corpus["splits"].values()) * len(names)
+    total_s = audio_seconds(corpus) * len(names)
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
         for name in names:
