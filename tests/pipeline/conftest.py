@@ -34,7 +34,7 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=280,
+            timeout=600,
         )
         assert done.returncode == status, f"{command}: exit {done.returncode}\n{done.stdout}"
         return done.stdout
