@@ -156,6 +156,7 @@ def extract(
                     **provenance,
                     "corpus": dict(corpus),
                     "storage": {"shard_bytes": entries[name].shard_bytes},
+                    "stores": sorted(entries),
                     "versions": package_versions(_PACKAGES),
                 },
                 shards=tuple(

@@ -48,7 +48,9 @@ def read_failures(path: str | Path) -> list[Failure]:
     path = Path(path)
     if not path.exists():
         return []
-    return [Failure(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    # split("\n"), for splitlines also cuts at characters that stand unescaped in JSON
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [Failure(**json.loads(line)) for line in lines]
 
 
 def check_budget(

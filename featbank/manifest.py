@@ -73,7 +73,7 @@ class Utterance:
 
 _TYPES = {field.name: int if field.type == "int" else str for field in fields(Utterance)}
 _BAD_SEGMENTS = frozenset(["", ".", ".."])
-_BAD_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_BAD_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _REQUIRED = {"id", "audio", "audio_digest", "sample_rate", "num_samples"}
 
 
@@ -82,12 +82,12 @@ def check_id(utterance_id: str, error: type[FeatbankError] = ManifestError) -> N
 
     Raises:
         FeatbankError: as `error`, when the id is empty, is not valid Unicode, has a control
-            character, or, read as a path, has an empty segment, `.` or `..`.
+            character or a line separator, or, read as a path, has an empty segment, `.` or `..`.
     """
     if any(segment in _BAD_SEGMENTS for segment in utterance_id.split("/")):
         got = "an empty one" if not utterance_id else "an empty segment, '.' or '..'"
     elif _BAD_CHARACTERS.search(utterance_id):
-        got = "a control character or a lone surrogate"
+        got = "a control character, a line separator or a lone surrogate"
     else:
         return
     raise error(f"utterance id {utterance_id!r}", expected="a name or a relative path", got=got)

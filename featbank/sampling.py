@@ -44,7 +44,7 @@ def read_pins(path: Path) -> list[str]:
         raise CorpusError(
             f"pinned ids {path}", expected="a file", got="nothing there", hint=_PIN_HINT
         )
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split("\n")
     ids = [line for line in lines if line.strip() and not line.startswith("#")]
     if not ids:
         raise CorpusError(

@@ -137,6 +137,7 @@ def _provenance(source: Store, codebook: Codebook, made_from: dict[str, Any]) ->
             "fitted_on": codebook.provenance["fitted_on"],
         },
         "feature": dict(source.provenance),
+        "stores": sorted([UNITS, DURATIONS] if made_from["merge_repeats"] else [UNITS]),
         "versions": package_versions(("numpy", "torch")),
     }
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from featbank.report.page import write_report
 from featbank.stage import chosen_stores, read_corpus, stage
-from featbank.validation.result import read_check
+from featbank.validation.result import read_check, require_good
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ def main(config: DictConfig) -> None:
     results = [read_check(Path(config.paths.checks, f"{name}.json")) for name in chosen_stores()]
     corpus = read_corpus(config.paths.manifests)
     _log.info("report: %s", write_report(results, corpus, Path(config.paths.report)))
+    require_good(results)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,12 @@ def test_a_list_is_read_back_in_the_order_of_ids(tmp_path: Path) -> None:
     assert read_failures(tmp_path / "none.jsonl") == []
 
 
+def test_a_list_survives_characters_that_end_a_line_elsewhere(tmp_path: Path) -> None:
+    odd = [Failure(id="a", audio="a\u2028b.wav", error="not\x85read")]
+    write_failures(tmp_path / "failures.jsonl", odd)
+    assert read_failures(tmp_path / "failures.jsonl") == odd
+
+
 def test_an_error_becomes_a_failure_with_its_parts() -> None:
     error = AudioError("audio b.wav", expected="samples", got="none")
     assert Failure.of(error, id="b", audio="b.wav") == BAD[0]

@@ -237,6 +237,20 @@ def test_a_damaged_store_fails_validation_by_name(own_reproduced: Project) -> No
     assert "features/mfcc" not in said.split("ValidationError")[-1]
 
 
+def test_a_repro_over_a_damaged_store_fails_and_its_report_says_so(
+    own_reproduced: Project,
+) -> None:
+    header = own_reproduced.path / "data/features/demo/fbank/fbank/dev/header.json"
+    text = header.read_text()
+    header.unlink()
+    header.write_text(text.replace('"frame_rate": 100.0', '"frame_rate": 99.0'))
+    said = own_reproduced.run("dvc repro validate_features@fbank report --single-item", status=255)
+    assert "ValidationError" in said
+    assert "features/fbank/fbank/dev" in said
+    assert json.loads((own_reproduced.path / "reports/demo/metrics.json").read_text())["problems"]
+    assert "All good" not in (own_reproduced.path / "reports/demo/report.html").read_text()
+
+
 def test_wavlm_with_random_weights_runs_with_no_network(own_reproduced: Project) -> None:
     own_reproduced.run("python stages/extract.py feature=wavlm feature.extractor.weights=random")
     store = open_store(own_reproduced.path / "data/features/demo/wavlm")
