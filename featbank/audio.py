@@ -15,7 +15,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from featbank.containers import check_container
+from featbank.containers import check_container, skip_tags
 from featbank.errors import AudioError, FeatbankError
 from featbank.manifest import MIX_CHANNELS
 from featbank.provenance import file_sha256
@@ -29,11 +29,17 @@ _FLAC_HEADER = 42  # "fLaC", a block header, and STREAMINFO, which ends with the
 _FLAC_WIDTHS = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}
 _PCM_DTYPES = {1: "int16", 2: "int16", 3: "int32"}  # to read samples of so many bytes
 
-# Lossy decoders need a run-up before their values are those of a decoding from the start. One
-# second is ample for Opus (RFC 7845 asks for 80 ms) and MP3; libsndfile's seek into the last page
-# of a Vorbis stream goes astray, so that one is decoded from its start.
-_RUN_UP_S = {"OPUS": 1, "MPEG_LAYER_III": 1, "MPEG_LAYER_II": 1, "MPEG_LAYER_I": 1}
-_NO_SEEK = frozenset(["VORBIS"])
+UNKNOWN_LENGTH = 2**63 - 1
+"""What libsndfile counts in a FLAC that states no length: its encoder could not seek back."""
+
+# Lossy decoders need a run-up before their values come close to those of a decoding from the start.
+# One second is ample for Opus (RFC 7845 asks for 80 ms) and MP3. Decoded from their start are the
+# kinds that libsndfile cannot seek in: DWVW, which it does not say, and Vorbis, where its seek into
+# the last page goes astray.
+_RUN_UP_S = {"OPUS": 1, "MPEG_LAYER_III": 1}
+_NO_SEEK = frozenset(["VORBIS", "DWVW_12", "DWVW_16", "DWVW_24", "DWVW_N"])
+# found behind tags that hide it from the container's check; nothing tells when one is cut short
+_REFUSED = {"MPEG_LAYER_I": "MPEG layer I", "MPEG_LAYER_II": "MPEG layer II"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +67,9 @@ class AudioScan:
 def audio_digest(path: str | Path) -> str:
     """Return what stands for a file's audio: `md5:<hex>` of a FLAC's samples, else `sha256:<hex>`.
 
-    A FLAC's header holds the MD5 of its samples, so retagging a file changes no digest. The encoder
-    may have left it at zero; then, and for any other format, it is the SHA-256 of the file's bytes.
+    A FLAC's header holds the MD5 of its samples, so retagging a file changes no digest, be the tags
+    in it or before it. The encoder may have left it at zero; then, and for any other format, it is
+    the SHA-256 of the file's bytes.
 
     Raises:
         AudioError: the file is missing, empty, unreadable, no audio or cut short.
@@ -70,6 +77,7 @@ def audio_digest(path: str | Path) -> str:
     """
     check_container(path)
     with open(path, "rb") as file:
+        skip_tags(file)
         head = file.read(_FLAC_HEADER)
     md5 = head[26:]
     if head.startswith(b"fLaC") and len(md5) == 16 and any(md5):
@@ -96,7 +104,8 @@ def scan_audio(path: str | Path) -> AudioScan:
             else:
                 _check_finite(path, block)
             num_samples += len(block)
-        _check_length(path, expected=file.frames, got=num_samples)
+        if file.frames != UNKNOWN_LENGTH:
+            _check_length(path, expected=file.frames, got=num_samples)
         scan = AudioScan(
             sample_rate=file.samplerate,
             num_channels=file.channels,
@@ -201,13 +210,34 @@ def resampled_length(num_samples: int, sample_rate: int, target_rate: int) -> in
     return int(num_samples / (sample_rate / target_rate) + 0.5)
 
 
+class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A file read on and on.
+
+    soundfile seeks to where it is after each read of a file that it calls seekable. DWVW refuses
+    that, and a FLAC that states no length does at its end.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+    @property
+    def can_seek(self) -> bool:
+        """Whether `seek` leads to the samples that are there."""
+        return super().seekable() and self.subtype not in _NO_SEEK
+
+
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
+def _opened(path: str | Path) -> Iterator[_SequentialFile]:
     """Open a file, telling its own faults from the machine's."""
     promised = "audio"
     try:
-        with soundfile.SoundFile(path) as file:
-            promised = f"{file.frames} samples"
+        with _SequentialFile(path) as file:
+            if file.subtype in _REFUSED:
+                raise AudioError(
+                    f"audio {path}", expected="MPEG layer III", got=_REFUSED[file.subtype]
+                )
+            if file.frames != UNKNOWN_LENGTH:
+                promised = f"{file.frames} samples"
             yield file
     except soundfile.LibsndfileError as error:
         if error.code == _SYSTEM_ERROR:
@@ -224,15 +254,17 @@ def _blocks(file: Any, dtype: str) -> Iterator[NDArray[Any]]:
         yield block
 
 
-def _go_to(file: Any, sample: int) -> None:
-    """Put the file at `sample`, through a run-up where its decoder needs one."""
-    run_up = (
-        sample if file.subtype in _NO_SEEK else _RUN_UP_S.get(file.subtype, 0) * file.samplerate
-    )
-    file.seek(max(0, sample - run_up))
-    while (left := sample - file.tell()) > 0:
-        if not len(file.read(min(left, _BLOCK), dtype="float32", always_2d=True)):
+def _go_to(file: _SequentialFile, sample: int) -> None:
+    """Put a file just opened at `sample`, through a run-up where its decoder needs one."""
+    at = 0
+    if sample and file.can_seek:
+        run_up = _RUN_UP_S.get(file.subtype, 0) * file.samplerate
+        at = file.seek(max(0, sample - run_up))
+    while at < sample:
+        block = file.read(min(sample - at, _BLOCK), dtype="float32", always_2d=True)
+        if not len(block):
             break  # cut short: the caller's check of the length says so
+        at += len(block)
 
 
 def _pcm_bytes(block: NDArray[Any], width: int) -> memoryview:

@@ -3,7 +3,8 @@
 libsndfile returns what is left of a truncated WAV, AIFF, AU, NIST or Ogg file without an error, and
 counts it as the whole. So the length written in the container is compared with the file here. FLAC
 and MP3 need no such check: their decoders claim the length in the header, and the decoded length is
-compared with that. What cannot be seen is an MP3 without a length header, cut between two frames.
+compared with that. What cannot be seen is an MP3 without a length header, or a streamed FLAC whose
+header has neither length nor MD5, cut between two frames.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _FILE_FAULTS = frozenset(
 _UNKNOWN_SIZE = 0xFFFFFFFF  # written by a program that could not seek back to fill it in
 _MAX_OGG_PAGE = 65_307
 _END_OF_STREAM = 4
+_ID3_FOOTER = 0x10
 
 
 def check_container(path: str | Path) -> None:
@@ -57,13 +59,37 @@ def check_container(path: str | Path) -> None:
         ) from error
 
 
+def skip_tags(file: BinaryIO) -> None:
+    """Put a file behind the ID3 tags that it begins with, or at its start."""
+    at = 0
+    while True:
+        file.seek(at)
+        head = file.read(10)
+        if len(head) < 10 or not head.startswith(b"ID3"):
+            break
+        length = 0
+        for byte in head[6:]:  # seven bits each
+            length = length << 7 | byte & 0x7F
+        footer = 10 if head[5] & _ID3_FOOTER else 0
+        at += 10 + length + footer
+    file.seek(at)
+
+
 def _check_bytes(path: str | Path, file: BinaryIO) -> None:
     size = os.fstat(file.fileno()).st_size
     if size == 0:
         raise AudioError(f"audio {path}", expected="audio", got="an empty file")
-    head = file.read(4)
+    head = file.read(12)
     for magics, missing in _KINDS:
         if head.startswith(magics):
+            form = head[8:]
+            if head[:4] in _FORMS and form not in _FORMS[head[:4]]:
+                raise AudioError(
+                    f"audio {path}",
+                    expected=" or ".join(known.decode() for known in _FORMS[head[:4]]),
+                    got=f"{head[:4].decode()} with {form!r} in it",
+                )
+            file.seek(4)
             if problem := missing(file, size):
                 expected, got = problem
                 raise AudioError(f"audio {path} is cut short", expected=expected, got=got)
@@ -71,7 +97,7 @@ def _check_bytes(path: str | Path, file: BinaryIO) -> None:
     raise AudioError(
         f"audio {path}",
         expected="FLAC, WAV, Ogg (Opus, Vorbis), MP3, AIFF, AU or NIST",
-        got=f"a file that begins with {head!r}",
+        got=f"a file that begins with {head[:4]!r}",
     )
 
 
@@ -151,6 +177,14 @@ def _ogg_missing(file: BinaryIO, size: int) -> _Missing:
 def _nothing_missing(_: BinaryIO, __: int) -> _Missing:
     return None
 
+
+# the containers that hold more than audio: what stands in them when they do hold audio
+_FORMS = {
+    b"RIFF": (b"WAVE",),
+    b"RF64": (b"WAVE",),
+    b"RIFX": (b"WAVE",),
+    b"FORM": (b"AIFF", b"AIFC"),
+}
 
 _KINDS: tuple[tuple[tuple[bytes, ...], Callable[[BinaryIO, int], _Missing]], ...] = (
     ((b"fLaC",), _nothing_missing),

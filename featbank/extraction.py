@@ -6,7 +6,7 @@ import functools
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -127,19 +127,22 @@ def extract(
         shards: dict[tuple[str, str], list[ShardInfo]] = defaultdict(list)
         failures = {split: list(rows_failed) for split, rows_failed in too_short.items()}
         numerics: dict[str, dict[str, Any]] = defaultdict(dict)
+        total = sum(len(rows[split]) + len(too_short[split]) for split in SPLITS)
+
+        def check_failures() -> None:
+            every = [failure for split in SPLITS for failure in failures[split]]
+            check_budget(every, total=total, max_failures=max_failures, path=failures_path)
+
+        check_failures()  # before days of computing, and after each shard
         make_worker = functools.partial(ShardWorker, recipe)
-        for result in runner.run(make_worker, tasks, advance):
-            failures[result.split] += result.failures
-            if result.shards:
-                numerics[result.split][canonical_json(result.numerics)] = result.numerics
-            for name, shard in result.shards.items():
-                shards[name, result.split].append(shard)
-        check_budget(
-            [failure for split in SPLITS for failure in failures[split]],
-            total=sum(len(rows[split]) + len(too_short[split]) for split in SPLITS),
-            max_failures=max_failures,
-            path=failures_path,
-        )
+        with closing(runner.run(make_worker, tasks, advance)) as results:
+            for result in results:
+                failures[result.split] += result.failures
+                check_failures()
+                if result.shards:
+                    numerics[result.split][canonical_json(result.numerics)] = result.numerics
+                for name, shard in result.shards.items():
+                    shards[name, result.split].append(shard)
         headers = []
         for (name, split), builder in builders.items():
             header = StoreHeader(

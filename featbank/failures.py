@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 
 from featbank.errors import ConfigError, FailureBudgetError, FeatbankError
@@ -30,11 +31,22 @@ class Failure:
     got: str = ""
 
     @classmethod
-    def of(cls, error: FeatbankError, *, id: str, audio: str) -> Failure:  # noqa: A002
-        """Record `error` as the failure of one utterance."""
-        return cls(
-            id=id, audio=audio, error=error.what, expected=error.expected or "", got=error.got or ""
-        )
+    def of(
+        cls,
+        error: FeatbankError,
+        *,
+        id: str,  # noqa: A002 - the field's name
+        audio: str,
+        root: str | Path,
+    ) -> Failure:
+        """Record `error` as the failure of one utterance.
+
+        The list is part of an output, so it names the file below the corpus `root`, wherever that
+        lies on this machine.
+        """
+        texts = (error.what, error.expected or "", error.got or "")
+        what, expected, got = (text.replace(str(Path(root, audio)), audio) for text in texts)
+        return cls(id=id, audio=audio, error=what, expected=expected, got=got)
 
 
 def write_failures(path: str | Path, failures: Iterable[Failure]) -> None:
@@ -44,13 +56,37 @@ def write_failures(path: str | Path, failures: Iterable[Failure]) -> None:
 
 
 def read_failures(path: str | Path) -> list[Failure]:
-    """Read a failure list; a list that does not exist holds no failure."""
+    """Read a failure list; a list that does not exist holds no failure.
+
+    Raises:
+        FeatbankError: the list is damaged.
+    """
     path = Path(path)
     if not path.exists():
         return []
     # split("\n"), for splitlines also cuts at characters that stand unescaped in JSON
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [Failure(**json.loads(line)) for line in lines]
+    try:
+        return [Failure(**json.loads(line)) for line in lines]
+    except (ValueError, TypeError) as error:
+        raise FeatbankError(f"failure list {path}", expected="its rows", got=error) from error
+
+
+def allowed_failures(max_failures: object, total: int) -> int:
+    """Return how many of `total` utterances may fail.
+
+    Args:
+        max_failures: a number of utterances, or below 1 a share of them.
+        total: utterances of the run.
+
+    Raises:
+        ConfigError: it is no number from 0 on.
+    """
+    usable = isinstance(max_failures, int | float) and not isinstance(max_failures, bool)
+    if not usable or not 0 <= max_failures < inf:  # type: ignore[operator]
+        raise ConfigError("max_failures", expected="a number from 0 on", got=repr(max_failures))
+    number = float(max_failures)  # type: ignore[arg-type]
+    return int(number * total) if number < 1 else int(number)
 
 
 def check_budget(
@@ -68,9 +104,7 @@ def check_budget(
         ConfigError: a negative budget.
         FailureBudgetError: over the budget; names the list and its first entry.
     """
-    if max_failures < 0:
-        raise ConfigError("max_failures", expected="0 or more", got=max_failures)
-    allowed = int(max_failures * total) if max_failures < 1 else int(max_failures)
+    allowed = allowed_failures(max_failures, total)
     if len(failures) <= allowed:
         return
     write_failures(path, failures)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from featbank.errors import ConfigError
-from featbank.trusted import check_name
+from featbank.store import SHARD_BYTES
+from featbank.trusted import check_name, check_type, construct
 
 PACKED_WRITER = "featbank.store.StoreWriter"
 _DTYPES = ("float32", "float16")
@@ -49,6 +50,7 @@ class FeatureStorageConfig:
                 expected="shard_bytes",
                 got=", ".join(unknown),
             )
+        check_type(self.shard_bytes, int, f"storage of {self.name!r}: shard_bytes")
         if self.shard_bytes <= 0:
             raise ConfigError(
                 f"storage of {self.name!r}: shard_bytes", expected="over 0", got=self.shard_bytes
@@ -57,12 +59,22 @@ class FeatureStorageConfig:
     @property
     def shard_bytes(self) -> int:
         """The size in bytes around which shards are cut."""
-        return int(self.writer_kwargs.get("shard_bytes", 256 << 20))
+        size: int = self.writer_kwargs.get("shard_bytes", SHARD_BYTES)
+        return size
 
     @property
     def itemsize(self) -> int:
         """Bytes a value."""
         return np.dtype(self.dtype).itemsize
+
+
+def read_storage(entries: Sequence[Mapping[str, Any]]) -> list[FeatureStorageConfig]:
+    """Read the storage entries of a configuration.
+
+    Raises:
+        ConfigError: an entry has a key that there is not, lacks its name, or has a wrong value.
+    """
+    return [construct(FeatureStorageConfig, entry, "feature.storage") for entry in entries]
 
 
 def storage_by_name(

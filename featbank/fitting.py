@@ -13,6 +13,7 @@ from featbank.provenance import digest, package_versions
 from featbank.store import open_store
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.kmeans import KMeans
+from featbank.trusted import construct
 
 
 def fit_codebook(
@@ -43,7 +44,7 @@ def fit_codebook(
     if out.exists() and not overwrite:
         _refuse_other_codebook(out, fitted_on)
     frames = np.concatenate([np.asarray(store[name], dtype=np.float32) for name in store.ids])
-    centroids, inertia = KMeans(**settings).fit(frames, seed=seed)
+    centroids, inertia = construct(KMeans, settings, "tokenizer.kmeans").fit(frames, seed=seed)
     codebook = Codebook(
         centroids=centroids,
         provenance={

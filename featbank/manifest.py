@@ -122,7 +122,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
             f"manifest {path}",
             expected="a file",
             got="nothing there",
-            hint="run python stages/prepare.py",
+            hint=f"run python stages/prepare.py corpus={path.parent.name}",
         )
     rows: list[Utterance] = []
     with open(path, encoding="utf-8") as file:

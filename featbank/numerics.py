@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+
+_VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
+)
 
 
 def numerics_class() -> dict[str, Any]:
@@ -21,6 +30,8 @@ def numerics_class() -> dict[str, Any]:
         "onednn": torch.backends.mkldnn.enabled,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        # what a user sets to make the libraries use less than the processor has
+        "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
     }
 
 

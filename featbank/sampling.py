@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from featbank.errors import CorpusError
+from featbank.errors import ConfigError, CorpusError
 from featbank.manifest import Utterance
 from featbank.provenance import digest, write_atomic
-from featbank.store import StoreWriter, open_store
+from featbank.store import SHARD_BYTES, StoreWriter, open_store
 from featbank.store.replacing import refuse_other_content
 
-_PIN_HINT = "draw one and commit it: python stages/sample.py pin=true"
+# what the header of a feature store says of its values; a licence or a version of a library may
+# change without them, and must not change the sample, or the codebook would be fitted anew
+_VALUES = ("extractor", "extractor_version", "decode_version")
 
 
 def draw_sample(utterances: Sequence[Utterance], *, hours: float, seed: int) -> list[str]:
@@ -19,7 +21,15 @@ def draw_sample(utterances: Sequence[Utterance], *, hours: float, seed: int) -> 
 
     Returns:
         The ids, sorted.
+
+    Raises:
+        ConfigError: `hours` is not over 0.
+        CorpusError: there is nothing to draw from.
     """
+    if not hours > 0:
+        raise ConfigError("hours", expected="over 0", got=hours)
+    if not utterances:
+        raise CorpusError("utterances to draw a sample from", expected="one or more", got="none")
     drawn, seconds = [], 0.0
     for row in sorted(utterances, key=lambda row: digest([seed, row.id])):
         if seconds >= hours * 3600:
@@ -35,21 +45,19 @@ def write_pins(path: Path, ids: Sequence[str], *, how: str) -> None:
 
 
 def read_pins(path: Path) -> list[str]:
-    """Read the ids that a codebook is fitted on; lines that start with # are comments.
+    """Read the ids that a codebook is fitted on, below one line that says how they were drawn.
 
     Raises:
         CorpusError: there is no such list, it is empty, or it names an id twice.
     """
+    hint = f"draw one and commit it: python stages/sample.py pin=true corpus={path.stem}"
     if not path.is_file():
-        raise CorpusError(
-            f"pinned ids {path}", expected="a file", got="nothing there", hint=_PIN_HINT
-        )
-    lines = path.read_text(encoding="utf-8").split("\n")
-    ids = [line for line in lines if line.strip() and not line.startswith("#")]
+        raise CorpusError(f"pinned ids {path}", expected="a file", got="nothing there", hint=hint)
+    first, *lines = path.read_text(encoding="utf-8").split("\n")
+    # only the first line may be a comment: an id may begin with # too
+    ids = [line for line in ([] if first.startswith("# ") else [first]) + lines if line]
     if not ids:
-        raise CorpusError(
-            f"pinned ids {path}", expected="an id or more", got="none", hint=_PIN_HINT
-        )
+        raise CorpusError(f"pinned ids {path}", expected="an id or more", got="none", hint=hint)
     if len(set(ids)) != len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise CorpusError(f"pinned ids {path}", expected="each id once", got=f"{twice!r} twice")
@@ -57,7 +65,12 @@ def read_pins(path: Path) -> list[str]:
 
 
 def write_sample(
-    *, features: Path, pins: Path, out: Path, shard_bytes: int = 256 << 20, overwrite: bool = False
+    *,
+    features: Path,
+    pins: Path,
+    out: Path,
+    shard_bytes: int = SHARD_BYTES,
+    overwrite: bool = False,
 ) -> int:
     """Copy the pinned utterances of a feature store into a store of their own.
 
@@ -85,7 +98,7 @@ def write_sample(
             expected=f"all of its {len(ids)} ids in {features}",
             got=f"{len(missing)} missing, the first {missing[0]!r}",
             hint="bring them back, or pin anew (which refits the codebook): "
-            "python stages/sample.py pin=true",
+            f"python stages/sample.py pin=true corpus={pins.stem}",
         )
     header = source.header
     refuse_other_content(out, header.fingerprint, overwrite=overwrite)
@@ -98,7 +111,7 @@ def write_sample(
         first_frame_center_s=header.first_frame_center_s,
         framing=header.framing,
         fingerprint=header.fingerprint,
-        provenance=header.provenance,
+        provenance={key: header.provenance[key] for key in _VALUES if key in header.provenance},
         shard_bytes=shard_bytes,
     ) as writer:
         for name in ids:

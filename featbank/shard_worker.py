@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from featbank.audio import audio_digest, load_audio, resampled_length
@@ -20,7 +22,7 @@ from featbank.framing import Framing
 from featbank.manifest import Utterance
 from featbank.numerics import numerics_class
 from featbank.progress import Advance
-from featbank.store import ShardInfo, ShardRow, ShardSpec, ShardWriter
+from featbank.store import ShardInfo, ShardRow, ShardSpec, ShardWriter, shard_name
 from featbank.trusted import build
 
 
@@ -31,7 +33,7 @@ class Recipe:
     Args:
         extractor: `_target_` and its arguments.
         storage: one entry a feature name.
-        fingerprints: one a feature name; see `fingerprint`.
+        fingerprints: of the stores, by feature name.
         audio_root: folder that the manifests' paths are relative to.
         trusted_modules: packages beside featbank that `_target_` may name.
     """
@@ -99,7 +101,7 @@ class ShardWorker:
                 try:
                     features = self._compute(row, task.split)
                 except AudioError as error:
-                    failures.append(Failure.of(error, id=row.id, audio=row.audio))
+                    failures.append(self._failure(row, error))
                     for writer in writers.values():
                         writer.discard(row.id)
                 else:
@@ -107,11 +109,29 @@ class ShardWorker:
                         writer.write(row.id, features[name])
                 advance(row.duration_s)
             closed = {name: writer.close() for name, writer in writers.items()}
-        part = task.rows[0].part
-        shards = {name: replace(info, part=part) for name, info in closed.items() if info}
+        failed = {failure.id for failure in failures}
+        kept = [row for row in task.rows if row.id not in failed]
         return ShardResult(
-            split=task.split, shards=shards, failures=failures, numerics=self._numerics
+            split=task.split,
+            shards={
+                name: self._named(info, name, task, kept) for name, info in closed.items() if info
+            },
+            failures=failures,
+            numerics=self._numerics,
         )
+
+    def _named(
+        self, info: ShardInfo, name: str, task: ShardTask, kept: Sequence[Utterance]
+    ) -> ShardInfo:
+        """Name a shard after the rows it holds: after a failure they are not those of its plan."""
+        contents = [(row.id, row.input_digest) for row in kept]
+        final = shard_name(self._recipe.fingerprints[name], contents)
+        planned = Path(task.paths[name])
+        planned.rename(planned.with_name(final))
+        return replace(info, name=final, part=task.rows[0].part)
+
+    def _failure(self, row: Utterance, error: AudioError) -> Failure:
+        return Failure.of(error, id=row.id, audio=row.audio, root=self._recipe.audio_root)
 
     def _compute(self, row: Utterance, split: str) -> dict[str, Any]:
         batch = AudioBatch(ids=[row.id], waveforms=[torch.from_numpy(self._load(row))])
@@ -123,7 +143,20 @@ class ShardWorker:
                 expected=f"id and {', '.join(sorted(self._recipe.storage))}",
                 got=", ".join(sorted(features)),
             )
-        return features
+        return {name: self._stored(features[name], name, row) for name in self._recipe.storage}
+
+    def _stored(self, values: Any, name: str, row: Utterance) -> npt.NDArray[np.floating[Any]]:
+        """Convert to the stored dtype; a value that it cannot hold fails the utterance."""
+        dtype = self._recipe.storage[name].dtype
+        with np.errstate(over="ignore"):
+            stored = np.asarray(values).astype(dtype)
+        if not np.isfinite(stored).all():
+            raise AudioError(
+                f"feature {name!r} of {row.audio}",
+                expected=f"finite values in {dtype}",
+                got=f"{int(np.sum(~np.isfinite(stored)))} NaN, infinite or too large",
+            )
+        return stored
 
     def _load(self, row: Utterance) -> Any:
         path = Path(self._recipe.audio_root, row.audio)

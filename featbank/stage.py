@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,19 +14,36 @@ from typing import Any
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from featbank.errors import ConfigError, FeatbankError
 from featbank.progress import Stopwatch
 from featbank.provenance import readable_json, write_atomic
-from featbank.trusted import check_name
+from featbank.trusted import check_name, check_type
 
 _log = logging.getLogger(__name__)
 
 PARAMS = Path("params.yaml")
 """The choices, read from the folder the stage is run in."""
 
-RUNTIME_KEYS = ("runtime", "runner", "overwrite", "trusted_modules")
-"""Top-level configuration that changes no byte of any output."""
+CONF = Path("conf")
+"""The definitions, likewise."""
+
+RUNTIME_KEYS = ("runtime", "runner", "overwrite", "trusted_modules", "only", "strict")
+"""Top-level configuration that changes no byte of an output, at most which ones are made."""
+
+
+_NAMED_GROUPS = ("corpus", "feature", "tokenizer")
+
+_TYPES: dict[str, Any] = {
+    "hours": float,
+    "max_failures": float,
+    "only": str | None,
+    "overwrite": bool,
+    "pin": bool,
+    "seed": int,
+    "strict": bool,
+}
 
 
 def params(key: str) -> Any:
@@ -43,7 +61,10 @@ def params(key: str) -> Any:
             got="nothing there",
             hint="run from the root of the project",
         )
-    node = OmegaConf.to_container(OmegaConf.load(PARAMS))
+    try:
+        node = OmegaConf.to_container(OmegaConf.load(PARAMS))
+    except YAMLError as error:
+        raise ConfigError(str(PARAMS), expected="YAML", got=error) from error
     for step in key.split("."):
         try:
             if isinstance(node, dict):
@@ -62,12 +83,16 @@ def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
 
     @functools.wraps(function)
     def run(config: DictConfig) -> None:
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
-            for group in ("corpus", "feature", "tokenizer"):
+            for key, kind in _TYPES.items():
+                if key in config:
+                    check_type(config[key], kind, key)
+            for group in _NAMED_GROUPS:
                 if group in config:
                     check_name(config[group].name, f"{group}.name")
             function(config)
-        except FeatbankError as error:
+        except (FeatbankError, OSError) as error:
             _log.error("%s: %s", type(error).__name__, error)
             sys.exit(1)
         except KeyboardInterrupt:
@@ -75,6 +100,11 @@ def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
             sys.exit(130)
 
     return run
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    """End as Ctrl-C does: what is unfinished is cleared away."""
+    raise KeyboardInterrupt
 
 
 def plain(node: Any) -> Any:
@@ -94,12 +124,24 @@ def refuse_tracked(config: DictConfig, out: str | Path) -> None:
     groups = {
         group: option for group, option in hydra.runtime.choices.items() if "hydra" not in group
     }
+    typed = [text for text in hydra.overrides.task if text.lstrip("+~").split("=")[0] not in groups]
+    [source] = [entry.path for entry in hydra.runtime.config_sources if entry.provider == "main"]
+    if Path(source).resolve() != CONF.resolve():
+        typed.append(f"the definitions in {source}")
     defined = compose(
         hydra.job.config_name, [f"{group}={option}" for group, option in groups.items()]
     )
-    if _bytes_part(defined) == _bytes_part(config) or not _tracked(Path(out)):
+    for group in _NAMED_GROUPS:
+        if group in groups and defined[group].name != groups[group]:
+            # two options of one name would take turns at one output
+            raise ConfigError(
+                f"name in {CONF / group / groups[group]}.yaml",
+                expected=groups[group],
+                got=repr(defined[group].name),
+            )
+    same = _bytes_part(defined) == _bytes_part(config) and Path(source).resolve() == CONF.resolve()
+    if same or not _tracked(Path(out)):
         return
-    typed = [text for text in hydra.overrides.task if text.lstrip("+~").split("=")[0] not in groups]
     raise ConfigError(
         f"{out} is tracked by DVC",
         expected="the values of its definition in conf/",
@@ -110,11 +152,24 @@ def refuse_tracked(config: DictConfig, out: str | Path) -> None:
 
 
 def chosen_stores() -> list[str]:
-    """Return what params.yaml chooses: `features/<feature>` and `tokens/<feature>-<tokenizer>`."""
-    tokens = (params("tokens") or {}).values()
+    """Return what params.yaml chooses: `features/<feature>` and `tokens/<feature>-<tokenizer>`.
+
+    Raises:
+        ConfigError: the choices have another form.
+    """
+    features, tokens = params("features") or [], params("tokens") or {}
+    if not isinstance(features, list):
+        raise ConfigError(f"{PARAMS}: features", expected="a list: [fbank, mfcc]", got=features)
+    if not isinstance(tokens, dict):
+        raise ConfigError(f"{PARAMS}: tokens", expected="entries by stage name", got=tokens)
+    for stage_name, choice in tokens.items():
+        if not isinstance(choice, dict) or set(choice) != {"feature", "tokenizer"}:
+            raise ConfigError(
+                f"{PARAMS}: tokens.{stage_name}", expected="a feature and a tokenizer", got=choice
+            )
     return [
-        *(f"features/{feature}" for feature in params("features")),
-        *(f"tokens/{choice['feature']}-{choice['tokenizer']}" for choice in tokens),
+        *(f"features/{feature}" for feature in features),
+        *(f"tokens/{choice['feature']}-{choice['tokenizer']}" for choice in tokens.values()),
     ]
 
 
@@ -136,7 +191,7 @@ def read_corpus(manifests: str | Path) -> dict[str, Any]:
             f"corpus summary {path}",
             expected="a file",
             got="nothing there",
-            hint="run python stages/prepare.py",
+            hint=f"run python stages/prepare.py corpus={path.parent.name}",
         )
     summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return summary

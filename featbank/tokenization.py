@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from featbank.manifest import SPLITS, Utterance, part_order, read_manifest
 from featbank.numerics import numerics_class, one_thread
 from featbank.progress import Advance
 from featbank.provenance import digest, package_versions
-from featbank.store import Store, StoreHeader, StoreWriter, open_store, read_header
+from featbank.store import SHARD_BYTES, Store, StoreHeader, StoreWriter, open_store, read_header
 from featbank.store.format import FAILURES_NAME
 from featbank.store.replacing import refuse_other_content
 from featbank.tokenizers.codebook import Codebook
@@ -30,7 +31,7 @@ def tokenize(
     codebook: Codebook,
     out: Path,
     merge_repeats: bool = False,
-    shard_bytes: int = 256 << 20,
+    shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
     advance: Advance = lambda _: None,
 ) -> list[StoreHeader]:
@@ -54,28 +55,29 @@ def tokenize(
         StoreError: an utterance has no features, or a store is there that holds something else.
     """
     made_from = {
-        "codebook": codebook.digest,
+        "codebook": codebook.centroids_digest,
         "feature_fingerprint": codebook.provenance["fitted_on"]["feature_fingerprint"],
         "merge_repeats": merge_repeats,
         "tokenize_version": TOKENIZE_VERSION,
     }
     dtypes = {UNITS: codebook.unit_dtype, **({DURATIONS: "uint32"} if merge_repeats else {})}
-    headers = []
+    fingerprints = {name: digest({**made_from, "name": name}) for name in dtypes}
+    sources = {split: open_store(features / split) for split in SPLITS}
+    rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in SPLITS}
     for split in SPLITS:
-        source = open_store(features / split)
-        _refuse_other_features(source, codebook)
-        with contextlib.ExitStack() as stack, one_thread():
-            writers = {}
-            for name, dtype in dtypes.items():
-                fingerprint = digest({**made_from, "name": name})
-                refuse_other_content(out / name / split, fingerprint, overwrite=overwrite)
-                writers[name] = stack.enter_context(
+        _refuse_other_features(sources[split], codebook)
+        for name, fingerprint in fingerprints.items():
+            refuse_other_content(out / name / split, fingerprint, overwrite=overwrite)
+    with contextlib.ExitStack() as stack, one_thread():
+        for split, source in sources.items():
+            writers = {
+                name: stack.enter_context(
                     StoreWriter(
                         out / name / split,
                         name=name,
                         dtype=dtype,
                         shape=(),
-                        fingerprint=fingerprint,
+                        fingerprint=fingerprints[name],
                         provenance=_provenance(source, codebook, made_from),
                         numerics=numerics_class(),
                         shard_bytes=shard_bytes,
@@ -83,10 +85,13 @@ def tokenize(
                         **({} if merge_repeats else _frame_times(source)),
                     )
                 )
-            rows = part_order(read_manifest(manifests / f"{split}.jsonl"))
-            _tokenize_rows(rows, source, codebook, writers, advance)
-        headers += [read_header(out / name / split) for name in dtypes]
-    return headers
+                for name, dtype in dtypes.items()
+            }
+            _tokenize_rows(rows[split], source, codebook, writers, advance)
+    for name in {UNITS, DURATIONS} - set(dtypes):
+        # of units that were merged, and have just been replaced
+        shutil.rmtree(out / name, ignore_errors=True)
+    return [read_header(out / name / split) for split in SPLITS for name in dtypes]
 
 
 def _tokenize_rows(

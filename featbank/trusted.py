@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
-from inspect import signature
-from typing import Any
+from inspect import Parameter, signature
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from featbank.errors import ConfigError
 
+Built = TypeVar("Built")
+
+_PLAIN = (bool, int, float, str, type(None))
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -69,15 +74,75 @@ def build(config: Mapping[str, Any], trusted_modules: Sequence[str] = ()) -> Any
     target = arguments.pop("_target_", None)
     if not isinstance(target, str):
         raise ConfigError("_target_", expected="the name of a class", got=repr(target))
-    found = locate_class(target, trusted_modules)
+    return construct(locate_class(target, trusted_modules), arguments, target)
+
+
+def construct(found: type[Built], arguments: Mapping[str, Any], where: str) -> Built:
+    """Call a class with arguments that a configuration gives.
+
+    Args:
+        found: the class.
+        arguments: by name.
+        where: the arguments' place in the configuration, for errors.
+
+    Raises:
+        ConfigError: an argument is unknown, missing, of another type than its annotation says, or
+            refused by the class.
+    """
+    parameters = _parameters(found)
+    for name in arguments:
+        if name not in parameters:
+            near = get_close_matches(name, parameters, n=1)
+            raise ConfigError(
+                f"{where}: {name}",
+                expected=f"one of {', '.join(parameters)}",
+                got="an option that there is not",
+                hint=f"did you mean {near[0]}?" if near else "",
+            )
+    required = [name for name, one in parameters.items() if one.default is Parameter.empty]
+    if missing := [name for name in required if name not in arguments]:
+        raise ConfigError(where, expected=f"a value for {', '.join(missing)}", got="none")
+    for name, value in arguments.items():
+        check_type(value, parameters[name].annotation, f"{where}: {name}")
     try:
-        signature(found).bind(**arguments)
-    except TypeError as error:
-        expected = f"arguments {signature(found)}"
-        raise ConfigError(
-            f"configuration of {target}", expected=expected, got=str(error)
-        ) from error
-    return found(**arguments)
+        return found(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(where, got=str(error)) from error
+
+
+def _parameters(found: type) -> dict[str, Parameter]:
+    """Return the arguments of a class by name, with those it hands on to its bases."""
+    collected: dict[str, Parameter] = {}
+    for base in found.__mro__:
+        if "__init__" not in vars(base) or base is object:
+            continue
+        method = vars(base)["__init__"]
+        hints = get_type_hints(method)
+        _self, *own = signature(method).parameters.values()
+        for one in own:
+            if one.kind is not Parameter.VAR_KEYWORD:
+                hinted = one.replace(annotation=hints.get(one.name, Any))
+                collected.setdefault(one.name, hinted)
+        if not any(one.kind is Parameter.VAR_KEYWORD for one in own):
+            break
+    return collected
+
+
+def check_type(value: object, annotation: Any, where: str) -> None:
+    """Refuse a configuration value of another plain type: `no` is a text, not false.
+
+    Annotations other than bool, int, float, str, None and unions of them are not looked at.
+
+    Raises:
+        ConfigError: the types differ.
+    """
+    options = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    if not all(option in _PLAIN for option in options):
+        return
+    accepted = {*options, *([int] if float in options else [])}
+    if type(value) not in accepted:
+        names = " or ".join("null" if one is type(None) else one.__name__ for one in options)
+        raise ConfigError(where, expected=names, got=f"{type(value).__name__} {value!r}")
 
 
 def _under(module: str, packages: Sequence[str]) -> bool:

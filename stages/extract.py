@@ -14,7 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from featbank.extraction import extract
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import read_storage
 from featbank.progress import Stopwatch, progress_bar
 from featbank.stage import audio_seconds, plain, read_corpus, record_speed, refuse_tracked, stage
 from featbank.trusted import build
@@ -39,7 +39,7 @@ def main(config: DictConfig) -> None:
             audio_root=Path(config.corpus.root),
             out=out,
             extractor=plain(config.feature.extractor),
-            storage=[FeatureStorageConfig(**entry) for entry in plain(config.feature.storage)],
+            storage=read_storage(plain(config.feature.storage)),
             corpus={"name": corpus["name"], "license": corpus["license"]},
             runner=build(plain(config.runner), config.trusted_modules),
             failures_path=Path(config.runtime.failures, f"{name}.jsonl"),

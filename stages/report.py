@@ -14,7 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from featbank.report.page import write_report
-from featbank.stage import chosen_stores, read_corpus, stage
+from featbank.stage import chosen_stores, read_corpus, refuse_tracked, stage
 from featbank.validation.result import read_check, require_good
 
 _log = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="report")
 @stage
 def main(config: DictConfig) -> None:
+    refuse_tracked(config, config.paths.report)
     results = [read_check(Path(config.paths.checks, f"{name}.json")) for name in chosen_stores()]
     corpus = read_corpus(config.paths.manifests)
     _log.info("report: %s", write_report(results, corpus, Path(config.paths.report)))

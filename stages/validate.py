@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
 from featbank.progress import progress_bar
-from featbank.stage import audio_seconds, chosen_stores, read_corpus, stage
+from featbank.stage import audio_seconds, chosen_stores, read_corpus, refuse_tracked, stage
+from featbank.trusted import check_name
 from featbank.validation.result import CheckResult, require_good, write_check
 from featbank.validation.stores import validate_stores
 
@@ -25,18 +26,24 @@ _log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="validate")
 @stage
 def main(config: DictConfig) -> None:
-    names = chosen_stores() if config.only is None else [config.only]
+    refuse_tracked(config, config.paths.checks)
+    refuse_tracked(config, config.paths.report)
+    chosen = chosen_stores()
+    names = chosen if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)
     total_s = audio_seconds(corpus) * len(names)
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
         for name in names:
             kind, _, option = name.partition("/")
-            if kind not in ("features", "tokens") or option in ("", "..") or "/" in option:
+            if kind not in ("features", "tokens"):
                 raise ConfigError("only", expected="features/NAME or tokens/NAME", got=name)
+            check_name(option, "only")
             folder = Path(config.paths.root, kind, config.corpus.name, option)
             result = validate_stores(folder, config.paths.manifests, name=name, advance=advance)
-            write_check(result, Path(config.paths.checks, f"{name}.json"))
+            # the report's stage depends on the folder of checks: only choices go there
+            checks = config.paths.checks if name in chosen else config.runtime.checks
+            write_check(result, Path(checks, f"{name}.json"))
             _log.info("%s", _told(result))
             results.append(result)
     if config.only is None:

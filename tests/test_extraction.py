@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ import torchaudio
 from featbank.audio import load_audio
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
-from featbank.errors import ConfigError, FailureBudgetError, FeatbankError, StoreError
+from featbank.errors import ConfigError, FailureBudgetError, FeatbankError, StoreError, WeightsError
 from featbank.extraction import extract
 from featbank.failures import read_failures
 from featbank.feature_io import FeatureStorageConfig
@@ -159,6 +160,7 @@ def test_audio_gone_since_the_manifest_is_listed_and_ends_the_run(
         _extract(corpus, tmp_path / "out")
     [failure] = read_failures(tmp_path / "failures.jsonl")
     assert (failure.id, failure.audio) == ("allison_en/vm-next", "allison_en/vm-next.flac")
+    assert failure.error == "audio allison_en/vm-next.flac"  # wherever the corpus lies
     assert (failure.expected, failure.got) == ("a readable file", "No such file or directory")
     assert not list((tmp_path / "out").rglob("header.json"))
     assert not list((tmp_path / "out").rglob("*.h5"))
@@ -185,6 +187,76 @@ def test_an_utterance_shorter_than_a_frame_is_listed(corpus: Path, tmp_path: Pat
     _extract(corpus, tmp_path / "out", max_failures=0.1)
     [failure] = read_failures(tmp_path / "out" / "fbank" / "test" / "failures.jsonl")
     assert (failure.id, failure.got) == ("short", "399")
+
+
+def test_a_budget_that_cannot_be_met_ends_the_run_before_it_computes(
+    corpus: Path, tmp_path: Path
+) -> None:
+    class NoRunner:
+        def run(self, *_: object) -> Any:
+            raise AssertionError("nothing should be computed")
+
+    soundfile.write(corpus / "short.flac", np.full(399, 0.1), 16000)
+    with open(corpus / "transcripts.tsv", "a", encoding="utf-8") as table:
+        table.write("short.flac\tnobody\ten\ttest\thm\n")
+    _prepare(corpus)
+    with pytest.raises(FailureBudgetError, match="1 of 39 utterances failed"):
+        _extract(corpus, tmp_path / "out", runner=NoRunner())
+    for budget in (-1, float("nan"), "3", True):
+        with pytest.raises(ConfigError, match="max_failures: expected a number from 0 on"):
+            _extract(corpus, tmp_path / "out", runner=NoRunner(), max_failures=budget)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [("nan", "float32"), ("-inf", "float32"), ("1e6", "float16")]
+)
+def test_an_utterance_whose_values_cannot_be_stored_is_listed(
+    value: str, dtype: str, corpus: Path, tmp_path: Path
+) -> None:
+    _prepare(corpus)
+    odd = {"_target_": "tests.two_features.OddFbank", "value": value, "folder": "june_fr/"}
+    headers = _extract(
+        corpus, tmp_path / "out", extractor=odd, max_failures=11, trusted_modules=["tests"],
+        storage=[{"name": "fbank", "dtype": dtype}],
+    )  # fmt: skip
+    assert sum(header.num_failures for header in headers) == 11
+    for path in (tmp_path / "out").rglob("failures.jsonl"):
+        for failure in read_failures(path):
+            assert failure.id.startswith("june_fr/")
+            assert failure.expected == f"finite values in {dtype}"
+    assert not any(name.startswith("june_fr/") for name in open_store(tmp_path / "out").ids)
+
+
+def test_a_shard_with_a_failure_is_the_one_of_a_corpus_without_that_utterance(
+    corpus: Path, tmp_path: Path
+) -> None:
+    _prepare(corpus)
+    (corpus / "allison_en" / "vm-next.flac").unlink()
+    _extract(corpus, tmp_path / "failed", max_failures=1)
+    table = (corpus / "transcripts.tsv").read_text().splitlines(keepends=True)
+    (corpus / "transcripts.tsv").write_text("".join(row for row in table if "vm-next" not in row))
+    _prepare(corpus)
+    _extract(corpus, tmp_path / "without")
+    failed, without = (
+        {name: data for name, data in _files(tmp_path / out).items() if name.endswith(".h5")}
+        for out in ("failed", "without")
+    )
+    assert failed == without
+
+
+def test_an_error_in_a_worker_s_start_is_the_error_of_the_run(corpus: Path, tmp_path: Path) -> None:
+    _prepare(corpus)
+    broken = {"_target_": "tests.two_features.BrokenFbank"}
+    storage = [{"name": "fbank"}, {"name": "energy"}]
+    bystander = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    bystander.start()
+    with pytest.raises(WeightsError, match="weights of a worker: expected a file"):
+        _extract(
+            corpus, tmp_path / "out", extractor=broken, storage=storage, trusted_modules=["tests"]
+        )
+    assert bystander.is_alive()  # only the workers are ended
+    bystander.kill()
+    bystander.join()
 
 
 def test_a_split_that_failed_whole_leaves_an_empty_store_and_its_list(
@@ -306,6 +378,42 @@ def test_a_killed_worker_ends_the_run_with_a_clear_error(slow_run: Any, tmp_path
         "a worker process died: expected it to finish its shard" in (tmp_path / "log").read_text()
     )
     assert not list((tmp_path / "out").rglob("header.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stage_that_is_stopped_says_so_and_leaves_nothing(
+    number: signal.Signals, corpus: Path, tmp_path: Path, root: Path
+) -> None:
+    _prepare(corpus)
+    paths = {"root": tmp_path / "data", "manifests": tmp_path / "manifests"}
+    command = [
+        sys.executable, root / "stages" / "extract.py", f"corpus.root={corpus}",
+        "~feature.extractor", "+feature.extractor={_target_: tests.two_features.SlowFbank}",
+        "trusted_modules=[tests]",
+        *(f"paths.{name}={path}" for name, path in paths.items()),
+        f"runtime.records={tmp_path}",
+    ]  # fmt: skip
+    with open(tmp_path / "log", "wb") as log:
+        child = subprocess.Popen(
+            command, cwd=root, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob(".*.h5.*")):
+        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+        assert child.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    descendants = _descendants(child.pid)
+    # Ctrl-C reaches the whole group; a scheduler stops the process it started
+    os.killpg(child.pid, number) if number == signal.SIGINT else child.send_signal(number)
+    assert child.wait(timeout=60) == 130
+    said = (tmp_path / "log").read_text()
+    assert said == "interrupted; what was there before is as it was\n"
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in descendants):
+        assert time.monotonic() < deadline, "a process outlives the run"
+        time.sleep(0.1)
 
 
 @pytest.mark.slow

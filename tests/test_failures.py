@@ -26,8 +26,8 @@ def test_a_list_survives_characters_that_end_a_line_elsewhere(tmp_path: Path) ->
 
 
 def test_an_error_becomes_a_failure_with_its_parts() -> None:
-    error = AudioError("audio b.wav", expected="samples", got="none")
-    assert Failure.of(error, id="b", audio="b.wav") == BAD[0]
+    error = AudioError("audio /corpora/mine/b.wav", expected="samples", got="none")
+    assert Failure.of(error, id="b", audio="b.wav", root="/corpora/mine") == BAD[0]
 
 
 @pytest.mark.parametrize(("total", "budget"), [(2, 2), (4, 0.5), (1000, 2.0)])
@@ -50,5 +50,5 @@ def test_a_run_over_its_budget_ends_and_leaves_the_list(
 
 
 def test_a_negative_budget_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="max_failures: expected 0 or more, got -1"):
+    with pytest.raises(ConfigError, match="max_failures: expected a number from 0 on, got -1"):
         check_budget(BAD, total=2, max_failures=-1, path=tmp_path / "failures.jsonl")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import os
 import re
 import shutil
@@ -15,7 +18,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from featbank.report.page import render_report
+from featbank.report.figures import draw_features, draw_units, draw_usage
+from featbank.report.metrics import total_usage
+from featbank.report.page import render_report, write_report
 from featbank.validation.result import (
     CheckResult,
     Example,
@@ -38,7 +43,7 @@ CORPUS: dict[str, Any] = {
         "train": {"utterances": 3, "hours": 0.5, "speakers": 2},
     },
 }
-LENGTHS = LengthHistogram(bin_s=2, counts={"train": (1, 2), "dev": (0, 1), "test": (0, 0)})
+LENGTHS = LengthHistogram(bin_s=2, counts={"dev": (0, 1), "train": (1, 2), "test": (0, 0)})
 
 
 def header(*, shape: list[int], weights: str = "none", **changes: Any) -> dict[str, Any]:
@@ -119,6 +124,26 @@ def test_problems_come_first_and_in_full() -> None:
     assert text.index("4,000 problems found") < text.index("Corpus")
 
 
+def test_split_in_which_all_failed_is_not_all_good() -> None:
+    empty = replace(
+        features().stores[0], split="dev", num_utterances=0, num_failures=3, mean=None, example=None
+    )
+    page = render_report([replace(features(), stores=(*features().stores, empty))], CORPUS)
+    text = text_of(page)
+    assert "All good" not in text
+    assert 'class="verdict good"' not in page
+    assert "dev all failed 0 of 3 3" in text
+    assert (
+        "No problem found, but every utterance failed in 1 store features/fbank/fbank/dev" in text
+    )
+
+
+def test_split_in_which_some_failed_is_good() -> None:
+    assert "All good" in text_of(
+        render_report([features(num_utterances=1, num_failures=2)], CORPUS)
+    )
+
+
 def test_problem_of_an_option_without_stores_is_shown() -> None:
     problem = Problem(kind="no store", count=1, examples=("features/x: expected stores, got none",))
     result = CheckResult(name="features/x", stores=(), lengths=LENGTHS, problems=(problem,))
@@ -185,6 +210,115 @@ def test_pictures_have_words_for_those_who_cannot_see_them() -> None:
     assert ">time (s)</text>" in page
 
 
+def pixels_of(drawing: str) -> tuple[Any, list[float]]:
+    """The first picture in an SVG as RGB (height, width, 3), and its transform onto the page."""
+    [(data, numbers), *_] = re.findall(
+        r'base64,([^"]*)" width="\d+" height="\d+" transform="matrix\(([^)]*)\)', drawing
+    )
+    image = matplotlib.image.imread(io.BytesIO(base64.b64decode(data)), format="png")
+    return image[..., :3], [float(number) for number in numbers.split()]
+
+
+def test_low_dimensions_are_at_the_bottom_of_a_feature_picture() -> None:
+    values = np.zeros((16, 3), np.float32)
+    values[:, 0], values[:, 2] = np.arange(16), -np.arange(16)
+    drawing = draw_features(make_example("a", values), frame_rate=None, first_frame_center_s=None)
+    image, (_, _, _, down, _, top) = pixels_of(drawing)
+    brighter_later = image[:, -1].sum(axis=1) - image[:, 0].sum(axis=1)
+    rising, falling = int(brighter_later.argmax()), int(brighter_later.argmin())
+    assert {rising, falling} == {0, 2}
+    assert rising * down + top > falling * down + top  # an SVG counts from the top
+
+
+def test_each_dimension_is_drawn_to_its_own_scale() -> None:
+    ramp = np.arange(16, dtype=np.float32)
+    values = np.stack([1000 * ramp + 5000, 0.001 * ramp, np.full(16, 7, np.float32)], axis=1)
+    image, _ = pixels_of(
+        draw_features(make_example("a", values), frame_rate=None, first_frame_center_s=None)
+    )
+    np.testing.assert_allclose(image[0], image[1], atol=0.02)
+    assert len(np.unique(image[1], axis=0)) == 16
+    assert len(np.unique(image[2], axis=0)) == 1
+    assert "each dimension is drawn scaled to mean 0" in render_report([features()], CORPUS)
+
+
+def words_of(drawing: str) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", drawing)
+
+
+@pytest.mark.parametrize("draw", [draw_features, draw_units])
+def test_time_axis_begins_half_a_hop_before_the_first_frame_center(draw: Any) -> None:
+    # 4 frames a second from 10.125 s: the first one spans 10.0 to 10.25 s
+    values = np.ones((16, 3), np.float32) if draw is draw_features else np.ones(16, np.uint8)
+    drawing = draw(make_example("a", values), frame_rate=4.0, first_frame_center_s=10.125)
+    times = [float(word) for word in words_of(drawing) if re.fullmatch(r"1\d\.?\d*", word)]
+    assert (min(times), max(times)) == (10, 14)
+
+
+def test_units_are_drawn_as_a_strip_of_the_whole_utterance() -> None:
+    units = np.repeat(np.array([3, 0, 3, 99], np.uint8), [100, 50, 150, 400])
+    drawing = draw_units(make_example("a", units), frame_rate=100.0, first_frame_center_s=0.005)
+    image, _ = pixels_of(drawing)
+    assert image.shape == (1, 700, 3)
+    colours = np.unique(image[0], axis=0)
+    assert len(colours) == 3
+    np.testing.assert_array_equal(image[0, 0], image[0, 299])
+    assert "7" in words_of(drawing)
+
+
+def test_picture_of_a_long_sequence_says_what_was_left_out() -> None:
+    long = replace(tokens().stores[0], example=make_example("a", np.zeros(2500, np.uint8)))
+    page = render_report([replace(tokens(), stores=(long,))], CORPUS)
+    assert "2,500 frames, a colour a unit, one in 3 drawn" in page
+
+
+def test_usage_is_drawn_by_rank() -> None:
+    drawing = draw_usage((1, 5, 3))
+    assert drawing == draw_usage((5, 3, 1))
+    [path] = re.findall(r'd="([^"]*)"[^>]*fill: #4c78a8', drawing)
+    heights = [float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", path)]
+    assert heights[1] < heights[3] < heights[5]  # from the top: the tallest first
+
+
+def test_usages_of_unequal_lengths_are_reported() -> None:
+    one, two = tokens().stores[0], replace(tokens().stores[0], split="dev", usage=(1, 2, 3, 4, 5))
+    problem = Problem(kind="splits unlike each other", count=1, examples=("x",))
+    result = replace(tokens(), stores=(one, two), problems=(problem,))
+    assert total_usage(result) == (5, 6, 3, 12, 5)
+    assert "splits unlike each other" in render_report([result], CORPUS)
+
+
+@pytest.mark.parametrize("odd", [{"feature": 5}, {"weights": "none", "corpus": 3}, {"versions": 1}])
+def test_provenance_of_another_form_is_shown(odd: dict[str, Any]) -> None:
+    result = features(header=header(shape=[80], provenance=odd))
+    assert next(iter(odd)) in text_of(render_report([result], CORPUS))
+
+
+def test_plot_files_have_a_row_a_point_and_a_column_a_curve(tmp_path: Path) -> None:
+    small = replace(tokens((3, 1)), name="tokens/mfcc-kmeans2")
+    write_report([features(), tokens(), small], CORPUS, tmp_path)
+    assert json.loads((tmp_path / "codebook_usage.json").read_text()) == [
+        {"rank": 1, "fbank-kmeans": 0.5, "mfcc-kmeans2": 0.75},
+        {"rank": 2, "fbank-kmeans": 0.25, "mfcc-kmeans2": 0.25},
+        {"rank": 3, "fbank-kmeans": 0.25, "mfcc-kmeans2": None},
+        {"rank": 4, "fbank-kmeans": 0.0, "mfcc-kmeans2": None},
+    ]
+    assert json.loads((tmp_path / "utterance_lengths.json").read_text()) == [
+        {"seconds": 0, "train": 1, "dev": 0, "test": 0},
+        {"seconds": 2, "train": 2, "dev": 1, "test": 0},
+    ]
+
+
+def test_report_is_the_same_from_a_check_and_from_its_file(tmp_path: Path) -> None:
+    results = [features(), tokens()]
+    for result in results:
+        write_check(result, tmp_path / result.name)
+    read = [read_check(tmp_path / result.name) for result in results]
+    assert render_report(results, CORPUS) == render_report(read, CORPUS)
+    places = [render_report(read, CORPUS).index(f">{word} (") for word in ("train", "dev", "test")]
+    assert places == sorted(places)
+
+
 def test_value_that_is_no_number_is_drawn_apart() -> None:
     values = np.zeros((30, 4), np.float32)
     values[3, 1] = np.nan
@@ -235,7 +369,7 @@ def hostile_results() -> list[CheckResult]:
         problems=(problem,),
         example=make_example(HOSTILE, values),
     )
-    lengths = LengthHistogram(bin_s=1, counts={HOSTILE: (1,)})
+    lengths = LengthHistogram(bin_s=1, counts={"train": (1,), HOSTILE: (1,)})
     return [CheckResult(name=HOSTILE, stores=(store,), lengths=lengths)]
 
 

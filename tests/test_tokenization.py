@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featbank.errors import CodebookError, CorpusError, StoreError
+from featbank.errors import CodebookError, ConfigError, CorpusError, StoreError
 from featbank.failures import Failure, read_failures
 from featbank.fitting import fit_codebook
 from featbank.framing import Framing
@@ -188,6 +188,7 @@ def test_a_pinned_id_that_vanished_is_an_error(
     ("text", "message"),
     [
         ("# nothing\n", "expected an id or more, got none"),
+        ("", "expected an id or more, got none"),
         ("a\nb\na\n", "expected each id once, got 'a' twice"),
     ],
 )
@@ -197,6 +198,17 @@ def test_a_list_of_pins_that_makes_no_sense_is_refused(
     (tmp_path / "pins.txt").write_text(text)
     with pytest.raises(CorpusError, match=message):
         read_pins(tmp_path / "pins.txt")
+
+
+def test_pins_are_read_back_whatever_they_begin_with(tmp_path: Path) -> None:
+    write_pins(tmp_path / "pins.txt", ["#1/a", "# b", "c"], how="by hand")
+    assert read_pins(tmp_path / "pins.txt") == ["#1/a", "# b", "c"]
+
+
+@pytest.mark.parametrize("hours", [0, -1])
+def test_no_hours_are_no_sample(hours: float) -> None:
+    with pytest.raises(ConfigError, match="hours: expected over 0"):
+        draw_sample([_utterance("a", 10)], hours=hours, seed=0)
 
 
 def test_pins_are_drawn_by_seed_up_to_the_hours_and_stay_under_growth() -> None:

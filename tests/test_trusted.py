@@ -45,8 +45,26 @@ def test_a_package_that_the_user_trusts_may_be_named() -> None:
 
 
 def test_arguments_a_class_does_not_take_are_named() -> None:
-    with pytest.raises(ConfigError, match="got an unexpected keyword argument 'workers'"):
-        build({"_target_": "featbank.runners.local.LocalRunner", "workers": 3})
+    message = r"LocalRunner: num_worker: expected one of num_workers, .* did you mean num_workers\?"
+    with pytest.raises(ConfigError, match=message):
+        build({"_target_": "featbank.runners.local.LocalRunner", "num_worker": 3})
+
+
+@pytest.mark.parametrize("value", ["two", 1.5, True, "3"])
+def test_a_value_of_another_type_is_refused_where_it_stands(value: object) -> None:
+    with pytest.raises(ConfigError, match="num_workers: expected int or null, got"):
+        build({"_target_": "featbank.runners.local.LocalRunner", "num_workers": value})
+
+
+def test_a_text_is_no_flag_and_a_whole_number_is_a_float() -> None:
+    with pytest.raises(ConfigError, match="snip_edges: expected bool, got str 'no'"):
+        build({"_target_": "featbank.features.kaldi.Fbank", "snip_edges": "no"})
+    assert build({"_target_": "featbank.features.kaldi.Fbank", "low_freq": 40}).low_freq == 40
+
+
+def test_a_missing_argument_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"SslEncoder: expected a value for bundle, layers"):
+        build({"_target_": "featbank.features.ssl.SslEncoder", "weights": "random"})
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/etc", ".hidden", "a b", 3, None])

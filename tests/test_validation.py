@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -17,10 +19,10 @@ from featbank.audio import load_audio, resampled_length, scan_audio
 from featbank.errors import ManifestError, ValidationError
 from featbank.failures import Failure, write_failures
 from featbank.framing import Framing
-from featbank.manifest import Utterance, write_manifest
-from featbank.provenance import readable_json, write_atomic
+from featbank.manifest import SPLITS, Utterance, write_manifest
+from featbank.provenance import file_sha256, readable_json, write_atomic
 from featbank.report.metrics import entropy_bits, length_rows, metrics, usage_rows
-from featbank.store import StoreWriter, read_header
+from featbank.store import MappedShard, StoreWriter, open_store, read_header
 from featbank.units import deduplicate
 from featbank.validation.result import CheckResult, read_check, require_good, write_check
 from featbank.validation.scan import BLOCK_VALUES, make_example
@@ -76,11 +78,13 @@ class Project:
             "framing": FRAMING,
             "fingerprint": "f" * 64,
             "shard_bytes": 100_000,
+            "provenance": {"stores": [path.parent.name]},
             **header,
         }
         with StoreWriter(path, **options) as writer:
             for row in rows:
-                writer.write(row.id, values[row.id], input_digest=row.input_digest)
+                digest = row.input_digest
+                writer.write(row.id, values[row.id], input_digest=digest, part=row.part)
 
     def write_features(self, split: str, changed: Mapping[str, Any] | None = None) -> None:
         values = {**self.values, **(changed or {})}
@@ -90,7 +94,8 @@ class Project:
     def write_tokens(
         self, *, merge: bool = False, units: Rows | None = None, durations: Rows | None = None
     ) -> None:
-        provenance = {"codebook": {"num_clusters": NUM_UNITS}}
+        names = ["durations", "units"] if merge else ["units"]
+        provenance = {"codebook": {"num_clusters": NUM_UNITS, "sha256": "c"}, "stores": names}
         merged = {key: deduplicate(value) for key, value in self.units.items()}
         stored: dict[str, tuple[Rows, str]] = {"units": (self.units, "uint8")}
         if merge:
@@ -118,9 +123,25 @@ class Project:
     def check_tokens(self) -> CheckResult:
         return validate_stores(self.tokens, self.manifests, name="tokens/spectrum-kmeans")
 
+    def header(self, store: str) -> dict[str, Any]:
+        return dict(json.loads((self.features.parent / store / "header.json").read_text()))
+
+    def edit_store(self, store: str, **changes: Any) -> None:
+        fields = {**self.header(store), **changes}
+        write_atomic(self.features.parent / store / "header.json", readable_json(fields))
+
     def edit_header(self, split: str, **changes: Any) -> None:
-        path = self.features / "spectrum" / split / "header.json"
-        write_atomic(path, readable_json({**json.loads(path.read_text()), **changes}))
+        self.edit_store(f"features/spectrum/{split}", **changes)
+
+    def edit_shard(self, number: int, **changes: Any) -> dict[str, Any]:
+        """Change what the header of `train` lists of one shard, and the sums; return what was."""
+        shards = self.header("features/spectrum/train")["shards"]
+        before = dict(shards[number])
+        shards[number] |= changes
+        sums = ("num_utterances", "num_frames")
+        totals = {name: sum(shard[name] for shard in shards) for name in sums}
+        self.edit_header("train", shards=shards, **totals)
+        return before
 
     def fail(self, split: str, *ids: str) -> None:
         """Add a failure list to a store, as extraction leaves one."""
@@ -150,6 +171,14 @@ def sentences(result: CheckResult, kind: str) -> list[str]:
     """The findings, which are all of one kind."""
     assert {problem.kind for problem in result.all_problems} == {kind}
     return [sentence for problem in result.all_problems for sentence in problem.sentences]
+
+
+def findings(result: CheckResult) -> dict[str, list[str]]:
+    """All sentences, by kind."""
+    found: dict[str, list[str]] = {}
+    for problem in result.all_problems:
+        found.setdefault(problem.kind, []).extend(problem.sentences)
+    return found
 
 
 def test_a_sound_store_passes_and_is_measured(project: Project) -> None:
@@ -252,7 +281,9 @@ def test_row_of_other_audio_is_named(project: Project) -> None:
     assert project.first.input_digest.hex() in sentence
 
 
-@pytest.mark.parametrize(("value", "kind"), [(np.nan, "NaN"), (np.inf, "infinite")])
+@pytest.mark.parametrize(
+    ("value", "kind"), [(np.nan, "NaN"), (np.inf, "infinite"), (-np.inf, "infinite")]
+)
 def test_value_that_is_no_number_is_named(project: Project, value: float, kind: str) -> None:
     row = project.rows[1]
     values = project.values[row.id].copy()
@@ -312,20 +343,126 @@ def test_store_without_header_is_named_and_the_others_are_still_checked(project:
     assert result.stores[1].num_utterances == 2
 
 
-def test_header_unlike_its_shards_is_named(project: Project) -> None:
-    project.edit_header("dev", fingerprint="0" * 64)
-    assert "fingerprint: expected 000" in sentences(project.check(), "shard unlike its header")[0]
+@pytest.mark.parametrize(
+    ("field", "value", "got"),
+    [
+        ("fingerprint", "0" * 64, "f" * 64),
+        ("dtype", "float64", "float32"),
+        ("shape", [41], "(40,)"),
+        ("name", "cepstrum", "spectrum"),
+    ],
+)
+def test_header_unlike_its_shards_is_named(
+    project: Project, field: str, value: Any, got: str
+) -> None:
+    project.edit_header("dev", **{field: value})
+    sentence = findings(project.check())["shard unlike its header"][0]
+    assert f", {field}: expected" in sentence
+    assert sentence.endswith(f", got {got}")
 
 
-def test_frame_rate_unlike_the_framing_is_named(project: Project) -> None:
-    project.edit_header("dev", frame_rate=50.0)
-    [sentence] = sentences(project.check(), "wrong header")
-    assert sentence.endswith("frame_rate: expected 100.0, got 50.0")
+@pytest.mark.parametrize("field", ["num_utterances", "num_frames"])
+def test_shard_that_holds_another_number_is_named(project: Project, field: str) -> None:
+    real = read_header(project.features / "spectrum" / "train").shards[0]
+    project.edit_shard(0, **{field: getattr(real, field) + 1})
+    [sentence] = sentences(project.check(), "shard unlike its header")
+    told = f"expected {getattr(real, field) + 1}, got {getattr(real, field)}"
+    assert sentence.endswith(f"{real.name}, {field}: {told}")
+
+
+def test_shard_of_another_size_is_named(project: Project) -> None:
+    before = project.edit_shard(0, num_bytes=5)
+    sentence = findings(project.check())["damaged shard"][0]
+    assert before["name"] in sentence
+    assert f"expected 5 bytes, got {before['num_bytes']} bytes" in sentence
+
+
+def test_shard_that_begins_elsewhere_is_named(project: Project) -> None:
+    before = project.edit_shard(0, first_id=project.rows[0].id + "0")
+    [sentence] = sentences(project.check(), "shard unlike its header")
+    assert sentence.endswith(f"first_id: expected {project.rows[0].id}0, got {before['first_id']}")
+
+
+def test_rows_that_a_reader_cannot_find_are_named(project: Project) -> None:
+    folder = project.features / "spectrum" / "train"
+    second = read_header(folder).shards[1]
+    first = MappedShard(folder / read_header(folder).shards[0].name)
+    last = first.id(len(first) - 1)
+    project.edit_shard(1, first_id=last)  # the reader looks for it in the second shard
+    found = findings(project.check())
+    assert last not in open_store(folder)
+    assert f"utterance {last!r}: expected a reader to find it" in found["unreachable row"][0]
+    assert second.name in found["shard unlike its header"][0]
+
+
+def test_shard_of_another_part_is_named(project: Project) -> None:
+    number = len(read_header(project.features / "spectrum" / "train").shards) - 1
+    project.edit_shard(number, part="b")
+    found = sentences(project.check(), "wrong part")
+    assert found[0].endswith("expected '', got 'b'")
+
+
+def test_sound_store_of_several_parts_passes(project: Project) -> None:
+    rows = [replace(row, part="ab"[n % 2]) for n, row in enumerate(project.splits["train"])]
+    project.splits["train"] = rows
+    write_manifest(project.manifests / "train.jsonl", rows)
+    project.write_features("train")
+    assert project.check().all_problems == []
+
+
+def test_row_that_is_there_twice_is_named(project: Project) -> None:
+    shards = project.header("features/spectrum/train")["shards"]
+    shards.append({**shards[0], "part": "b"})
+    sums = ("num_utterances", "num_frames")
+    totals = {name: sum(shard[name] for shard in shards) for name in sums}
+    project.edit_header("train", shards=shards, **totals)
+    found = findings(project.check())["repeated row"]
+    assert len(found) == shards[0]["num_utterances"]
+    assert found[0].endswith(f"expected it once, got also {shards[0]['name']}")
+
+
+def test_rows_out_of_order_are_named(project: Project) -> None:
+    # swapped ids of equal length, as another writer might leave them: a search misses them
+    rows = project.splits["train"]
+    a, b = (replace(rows[0], id=f"x/{name}") for name in "ab")
+    write_manifest(project.manifests / "train.jsonl", [a, b])
+    project.values |= {a.id: project.values[rows[0].id], b.id: project.values[rows[0].id]}
+    project.splits["train"] = [a, b]
+    path = project.features / "spectrum" / "train"
+    project.write(path, project.values, [a, b], dtype="float32", shape=(40,), shard_bytes=1 << 20)
+    shard = path / read_header(path).shards[0].name
+    with h5py.File(shard, "r+") as file:
+        file["id_bytes"][:] = np.frombuffer(b"x/bx/a", np.uint8)
+    project.edit_shard(0, first_id="x/b", sha256=file_sha256(shard))
+    found = findings(project.check())
+    assert set(found) == {"unsorted rows", "unreachable row"}
+    assert "'x/a': expected after 'x/b'" in found["unsorted rows"][0]
+
+
+def test_header_of_another_name_is_named(project: Project) -> None:
+    project.edit_header("dev", name="cepstrum")
+    [sentence] = findings(project.check())["wrong header"]
+    assert sentence.endswith("name: expected spectrum, got cepstrum")
+
+
+@pytest.mark.parametrize(
+    ("field", "right", "wrong"),
+    [("frame_rate", 100.0, 50.0), ("first_frame_center_s", 0.0125, 0.005)],
+)
+def test_frame_times_unlike_the_framing_are_named(
+    project: Project, field: str, right: float, wrong: float
+) -> None:
+    for split in SPLITS:
+        project.edit_header(split, **{field: wrong})
+    found = sentences(project.check(), "wrong header")
+    assert len(found) == 3
+    assert found[0].endswith(f"{field}: expected {right}, got {wrong}")
 
 
 def test_header_without_framing_is_named(project: Project) -> None:
-    project.edit_header("dev", framing=None)
-    assert len(sentences(project.check(), "no framing")) == 1
+    for split in SPLITS:
+        project.edit_header(split, framing=None)
+    assert len(sentences(project.check(), "no framing")) == 3
 
 
 def test_option_without_stores_is_named(project: Project) -> None:
@@ -354,6 +491,7 @@ def test_many_findings_are_counted_and_few_are_told(tmp_path: Path) -> None:
         with StoreWriter(
             tmp_path / "stores" / "x" / split, name="x", dtype="float32", framing=FRAMING,
             frame_rate=FRAMING.frame_rate, first_frame_center_s=FRAMING.first_frame_center_s,
+            provenance={"stores": ["x"]},
         ):  # fmt: skip
             pass
     result = validate_stores(tmp_path / "stores", tmp_path, name="features/x")
@@ -382,12 +520,71 @@ def test_unit_outside_the_codebook_is_named(project: Project) -> None:
     assert "expected units from 0 to 11" in sentence
 
 
-def test_units_without_the_size_of_their_codebook_are_named(project: Project) -> None:
+@pytest.mark.parametrize(
+    "codebook",
+    [None, 5, {}, *({"num_clusters": n} for n in (True, -1, 0, 10**12, 1.5, "12", None))],
+)
+def test_units_without_the_size_of_their_codebook_are_named(
+    project: Project, codebook: object
+) -> None:
     project.write_tokens()
-    path = project.tokens / "units" / "dev"
-    header = json.loads((path / "header.json").read_text())
-    write_atomic(path / "header.json", readable_json({**header, "provenance": {}}))
-    assert "codebook.num_clusters" in sentences(project.check_tokens(), "no codebook")[0]
+    provenance = {"codebook": codebook, "stores": ["units"]}
+    for split in SPLITS:
+        project.edit_store(f"tokens/units/{split}", provenance=provenance)
+    result = project.check_tokens()
+    found = sentences(result, "no codebook")
+    assert len(found) == 3
+    assert "codebook.num_clusters" in found[0]
+    write_check(result, project.manifests / "check.json")
+
+
+def test_splits_made_from_different_things_are_named(project: Project) -> None:
+    project.write_tokens()
+    provenance = project.header("tokens/units/dev")["provenance"]
+    other = {**provenance, "codebook": {"num_clusters": NUM_UNITS + 1, "sha256": "d"}}
+    project.edit_store("tokens/units/dev", provenance=other)
+    assert sentences(project.check_tokens(), "splits unlike each other") == [
+        "tokens/spectrum-kmeans, units/dev, provenance.codebook.num_clusters: "
+        "expected 12 as in train, got 13",
+        "tokens/spectrum-kmeans, units/dev, provenance.codebook.sha256: "
+        "expected 'c' as in train, got 'd'",
+    ]
+
+
+def test_splits_of_different_fingerprints_are_named(project: Project) -> None:
+    project.write(
+        project.features / "spectrum" / "dev",
+        project.values,
+        project.splits["dev"],
+        dtype="float32",
+        shape=(40,),
+        fingerprint="0" * 64,
+    )
+    [sentence] = sentences(project.check(), "splits unlike each other")
+    assert "spectrum/dev, fingerprint: expected 'fff" in sentence
+
+
+def test_splits_may_come_from_different_machines(project: Project) -> None:
+    project.edit_header("dev", numerics=[{"isa": "AVX2"}])
+    assert project.check().all_problems == []
+
+
+def test_feature_that_was_lost_is_named(project: Project) -> None:
+    names = {"stores": ["energy", "spectrum"]}
+    for split in SPLITS:
+        project.edit_header(split, provenance=names)
+    assert sentences(project.check(), "lost feature") == [
+        "features/spectrum, feature 'energy': "
+        "expected its stores, as the header of spectrum/train lists it, got none"
+    ]
+
+
+@pytest.mark.parametrize("listed", [None, "spectrum", ["other"], [5]])
+def test_feature_that_no_header_lists_is_named(project: Project, listed: object) -> None:
+    for split in SPLITS:
+        project.edit_header(split, provenance={"stores": listed})
+    [sentence] = findings(project.check())["unlisted feature"]
+    assert "feature 'spectrum': expected a header that lists it" in sentence
 
 
 def test_sound_merged_units_pass(project: Project) -> None:
@@ -432,7 +629,38 @@ def test_units_and_durations_of_different_lengths_are_named(project: Project) ->
 def test_merged_units_without_durations_are_named(project: Project) -> None:
     project.write_tokens(merge=True)
     (project.tokens / "durations").rename(project.tokens / ".durations")
-    assert len(sentences(project.check_tokens(), "no durations")) == 3
+    found = findings(project.check_tokens())
+    assert set(found) == {"lost feature", "no durations"}
+    assert len(found["no durations"]) == 3
+
+
+def test_durations_without_units_are_named(project: Project) -> None:
+    project.write_tokens(merge=True)
+    (project.tokens / "units").rename(project.tokens / ".units")
+    found = findings(project.check_tokens())
+    assert set(found) == {"lost feature", "no units"}
+    assert "feature 'units'" in found["lost feature"][0]
+
+
+def test_units_have_no_mean_for_their_numbers_are_names(project: Project) -> None:
+    project.write_tokens(merge=True)
+    durations, units = (
+        next(store for store in project.check_tokens().stores if store.name == name)
+        for name in ("durations", "units")
+    )
+    assert (units.mean, units.std, units.minimum) == (None, None, 0)
+    assert durations.mean is not None
+
+
+def test_example_is_the_utterance_of_the_smallest_digest(project: Project) -> None:
+    rows = project.splits["train"] = project.rows[:5]
+    write_manifest(project.manifests / "train.jsonl", rows)
+    project.write_features("train")
+    smallest = min(rows, key=lambda row: sha256(row.id.encode()).digest())
+    assert smallest not in (rows[0], rows[-1])  # else the first or the last would do
+    example = project.check().stores[0].example
+    assert example is not None
+    assert example.id == smallest.id
 
 
 def test_check_survives_its_file_byte_for_byte(project: Project, tmp_path: Path) -> None:
@@ -464,13 +692,16 @@ def test_file_that_is_no_check_is_refused(
         read_check(tmp_path / "check.json")
 
 
-def test_example_averages_neighbours_and_keeps_the_first_tokens() -> None:
+def test_example_averages_neighbours_and_keeps_every_so_many_tokens() -> None:
     values = np.arange(1000 * 3, dtype=np.float32).reshape(1000, 3)
     example = make_example("a", values)
     assert (len(example.columns), example.frames_per_column) == (200, 5)
     assert example.columns[0] == (6.0, 7.0, 8.0)
     tokens = make_example("a", np.arange(300, dtype=np.uint16))
-    assert tokens.columns == tuple((float(n),) for n in range(200))
+    assert tokens.columns == tuple((float(n),) for n in range(300))
+    long = make_example("a", np.arange(2500, dtype=np.uint16) // 3 % 9)
+    assert (len(long.columns), long.frames_per_column) == (834, 3)
+    assert long.columns[:10] == tuple((float(n % 9),) for n in range(10))
 
 
 def test_example_averages_a_remainder_by_its_own_size() -> None:
@@ -484,7 +715,8 @@ def test_lengths_fall_into_bins_shared_by_the_splits() -> None:
     assert histogram.bin_s == 2
     assert [number for number, count in enumerate(histogram.counts["train"]) if count] == [0, 9, 30]
     assert sum(histogram.counts["dev"]) == 0
-    assert length_rows(histogram)[9] == {"split": "train", "seconds": 18, "count": 1}
+    assert length_rows(histogram)[9] == {"seconds": 18, "train": 1, "dev": 0}
+    assert len(length_rows(histogram)) == 31
 
 
 def test_metrics_are_small_and_nested_by_store(project: Project) -> None:
@@ -494,10 +726,14 @@ def test_metrics_are_small_and_nested_by_store(project: Project) -> None:
     assert tree["problems"] == 0
     assert tree["features"]["spectrum"]["spectrum"]["train"]["utterances"] == 4
     assert tree["tokens"]["spectrum-kmeans"]["units"]["train"]["perplexity"] > 1
+    assert "mean" in tree["features"]["spectrum"]["spectrum"]["train"]
+    assert not {"mean", "std"} & set(tree["tokens"]["spectrum-kmeans"]["units"]["train"])
     rows = usage_rows(results)
     assert [row["rank"] for row in rows] == list(range(1, NUM_UNITS + 1))
-    assert sum(row["share"] for row in rows) == pytest.approx(1)
-    assert sorted((row["count"] for row in rows), reverse=True) == [row["count"] for row in rows]
+    shares = [row["spectrum-kmeans"] for row in rows]
+    assert sum(shares) == pytest.approx(1)
+    assert sorted(shares, reverse=True) == shares
+    assert len(set(shares)) > 2
 
 
 def test_evenly_used_codebook_has_its_size_as_perplexity() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from featbank.errors import WeightsError
 from featbank.features.base import AudioBatch, Extractor
 from featbank.features.kaldi import Fbank
 from featbank.framing import Framing
@@ -30,6 +32,39 @@ class FbankAndEnergy(Extractor):
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
         rows = self._fbank.compute_features(batch, stage)
         return [{**row, "energy": row["fbank"].mean(1, keepdims=True)} for row in rows]
+
+
+class OddFbank(FbankAndEnergy):
+    """Gives values that cannot be stored for utterances of one corpus folder.
+
+    Args:
+        value: what takes the place of the first value: `nan`, `-inf` or a number.
+        folder: of the utterances.
+    """
+
+    def __init__(self, value: str, folder: str) -> None:
+        super().__init__()
+        self._value, self._folder = float(value), folder
+
+    @property
+    def dimensions(self) -> Mapping[str, int]:
+        return {"fbank": 23}
+
+    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
+        rows = self._fbank.compute_features(batch, stage)
+        for row in rows:
+            if row["id"].startswith(self._folder):
+                row["fbank"][0, 0] = self._value
+        return rows
+
+
+class BrokenFbank(FbankAndEnergy):
+    """Can be made in the process that plans, and in no worker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if multiprocessing.parent_process() is not None:
+            raise WeightsError("weights of a worker", expected="a file", got="nothing there")
 
 
 class SlowFbank(FbankAndEnergy):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ class CorpusRow:
         where: the place that describes it, for messages: `transcripts.tsv:12`.
         start_s: start in the file, in seconds.
         duration_s: length, in seconds; None goes on to the end of the file.
+        claimed_duration_s: what the corpus says of the length of the whole file, in seconds. It
+            selects nothing: it is held against the length that the file has.
         channel: index from 0, or `MIX_CHANNELS`; None when the corpus does not say.
         speaker, language, text, part: as in `Utterance`.
         split: `train`, `dev` or `test`; empty when the corpus gives none.
@@ -34,6 +35,7 @@ class CorpusRow:
     where: str
     start_s: float = 0.0
     duration_s: float | None = None
+    claimed_duration_s: float | None = None
     channel: int | None = None
     speaker: str = ""
     language: str = ""
@@ -48,7 +50,8 @@ class Listing:
 
     Args:
         rows: its utterances.
-        unlisted: audio files that none of its tables mentions, sorted.
+        unlisted: audio files that none of its tables mentions, or that its reader leaves out,
+            sorted.
     """
 
     rows: Sequence[CorpusRow]
@@ -107,8 +110,10 @@ class Corpus(ABC):
             )
         listing = self.read()
         if not listing.rows:
+            unlisted = listing.unlisted
+            also = f", and {len(unlisted)} audio files not taken: {unlisted[0]}" if unlisted else ""
             raise CorpusError(
-                f"corpus {self.name} in {self.root}", expected="utterances", got="none"
+                f"corpus {self.name} in {self.root}", expected="utterances", got=f"none{also}"
             )
         return listing
 
@@ -144,26 +149,3 @@ def check_split(split: str, where: str) -> str:
     if split not in SPLITS:
         raise CorpusError(f"split in {where}", expected=" or ".join(SPLITS), got=repr(split))
     return split
-
-
-def read_text(path: Path, root: Path) -> str:
-    """Read a UTF-8 table of a corpus; a byte order mark is dropped.
-
-    Raises:
-        CorpusError: it is missing, a folder, unreadable or not UTF-8.
-    """
-    name = os.path.relpath(path, root)
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise CorpusError(
-            f"table {name} in {root}", expected="a readable file", got=error.strerror
-        ) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise CorpusError(
-            f"table {name} in {root}, line {line}",
-            expected="UTF-8",
-            got=f"byte 0x{error.object[error.start]:02x}",
-            hint="convert it with iconv",
-        ) from error

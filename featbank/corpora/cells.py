@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.corpora.base import read_text
 from featbank.errors import ConfigError, CorpusError
 
 
@@ -52,6 +52,29 @@ def read_cells(path: Path, root: Path) -> tuple[list[str], list[Cells]]:
     if repeated := sorted({column for column in columns if columns.count(column) > 1}):
         raise CorpusError(f"header of {name}", expected="each column once", got=", ".join(repeated))
     return columns, [_cells(columns, line, f"{name}:{number}") for number, line in rest]
+
+
+def read_text(path: Path, root: Path) -> str:
+    """Read a UTF-8 table of a corpus; a byte order mark is dropped.
+
+    Raises:
+        CorpusError: it is missing, a folder, unreadable or not UTF-8.
+    """
+    name = os.path.relpath(path, root)
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise CorpusError(
+            f"table {name} in {root}", expected="a readable file", got=error.strerror
+        ) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise CorpusError(
+            f"table {name} in {root}, line {line}",
+            expected="UTF-8",
+            got=f"byte 0x{error.object[error.start]:02x}",
+            hint="convert it with iconv",
+        ) from error
 
 
 def _stream(path: Path, root: Path) -> io.StringIO:

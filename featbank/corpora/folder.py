@@ -7,20 +7,22 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from featbank.corpora.base import Corpus, CorpusRow, Listing, check_split
-from featbank.corpora.paths import list_audio, relative_audio, stem
+from featbank.corpora.paths import READABLE_SUFFIXES, list_audio, relative_audio, stem
 from featbank.errors import ConfigError, CorpusError
 
 _MEANINGS = frozenset(["speaker", "language", "split", "part", "_"])
 
 
 class FolderCorpus(Corpus):
-    """Takes each audio file below the root, or below it those that `glob` or `suffixes` picks.
+    """Takes each audio file below the root, or those of them that `glob` and `suffixes` pick.
+
+    The others are `unlisted`, as are files of audio that does not decode, such as `.m4a`.
 
     Args:
         folders: what the folders above a file mean, from the root down: `speaker`, `language`,
             `split`, `part`, or `_` for nothing. `[split, speaker]` reads `dev/anna/x.wav`.
         glob: pattern that the relative path must match, from its end: `clips/*.wav`.
-        suffixes: endings to take; None takes all that belong to audio.
+        suffixes: endings to take; None takes those of the kinds that decode.
         arguments: as of `Corpus`.
     """
 
@@ -39,19 +41,19 @@ class FolderCorpus(Corpus):
             )
         self.folders = tuple(folders)
         self.glob = glob
-        self.suffixes = None if suffixes is None else frozenset(map(str.lower, suffixes))
+        self.suffixes = (
+            READABLE_SUFFIXES if suffixes is None else frozenset(map(str.lower, suffixes))
+        )
 
     def read(self) -> Listing:
-        """Walk the tree. Audio files that `glob` or `suffixes` leaves out are `unlisted`."""
+        """Walk the tree. Audio files that `glob` or `suffixes` leave out are `unlisted`."""
         files = sorted(list_audio(self.root))
         rows = [self._row(audio) for audio in files if self._is_wanted(audio)]
         return Listing(rows=rows, unlisted=[audio for audio in files if not self._is_wanted(audio)])
 
     def _is_wanted(self, audio: str) -> bool:
         path = PurePosixPath(audio)
-        return path.match(self.glob) and (
-            self.suffixes is None or path.suffix.lower() in self.suffixes
-        )
+        return path.match(self.glob) and path.suffix.lower() in self.suffixes
 
     def _row(self, audio: str) -> CorpusRow:
         above = PurePosixPath(audio).parts[:-1]

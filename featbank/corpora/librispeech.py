@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow, Listing, check_split, read_text
+from featbank.corpora.base import Corpus, CorpusRow, Listing, check_split
+from featbank.corpora.cells import read_text
 from featbank.corpora.paths import list_audio, relative_audio, stem
-from featbank.errors import CorpusError
+from featbank.errors import ConfigError, CorpusError
 
 
 class LibriSpeechCorpus(Corpus):
@@ -19,10 +20,17 @@ class LibriSpeechCorpus(Corpus):
     Args:
         subsets: folders to read; None reads all that hold transcripts.
         arguments: as of `Corpus`.
+
+    Raises:
+        ConfigError: `subsets` is an empty list.
     """
 
     def __init__(self, *, subsets: Sequence[str] | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
+        if subsets is not None and not subsets:
+            raise ConfigError(
+                "corpus.subsets", expected="names of folders, or null for all", got="an empty list"
+            )
         self.subsets = None if subsets is None else tuple(subsets)
 
     def read(self) -> Listing:
@@ -37,7 +45,14 @@ class LibriSpeechCorpus(Corpus):
                     f"subset {subset} of {self.root}", expected="a folder", got="nothing there"
                 )
             files.update(list_audio(self.root, folder))
-            for path in sorted(folder.glob("*/*/*.trans.txt")):
+            transcripts = sorted(folder.glob("*/*/*.trans.txt"))
+            if self.subsets and not transcripts:
+                raise CorpusError(
+                    f"subset {subset} of {self.root}",
+                    expected="transcripts in SPEAKER/CHAPTER/*.trans.txt",
+                    got="none",
+                )
+            for path in transcripts:
                 rows += self._transcripts(path, subset)
         return Listing(rows=rows, unlisted=sorted(files - {row.audio for row in rows}))
 
@@ -48,7 +63,7 @@ class LibriSpeechCorpus(Corpus):
         for number, line in enumerate(read_text(path, self.root).split("\n"), start=1):
             if not line.strip():
                 continue
-            name, _, text = line.rstrip("\r").partition(" ")
+            name, _, text = line.strip().partition(" ")
             where = f"{table}:{number}"
             audio = relative_audio(f"{folder.as_posix()}/{name}.flac", self.root, where)
             yield CorpusRow(
@@ -57,7 +72,7 @@ class LibriSpeechCorpus(Corpus):
                 where=where,
                 speaker=folder.parts[-2],
                 language=self.language,
-                text=text,
+                text=text.strip(),
                 part=subset,
                 split=split,
             )

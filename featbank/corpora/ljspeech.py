@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow, Listing, read_text
+from featbank.corpora.base import Corpus, CorpusRow, Listing
+from featbank.corpora.cells import read_text
 from featbank.corpora.paths import list_audio, relative_audio, stem
 from featbank.errors import CorpusError
 

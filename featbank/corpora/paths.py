@@ -9,11 +9,17 @@ from pathlib import Path, PurePosixPath
 from featbank.errors import CorpusError
 from featbank.manifest import check_id
 
+READABLE_SUFFIXES = frozenset([
+    ".flac", ".wav", ".wave", ".bwf", ".rf64", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff",
+    ".aifc", ".au", ".snd", ".sph", ".nist",
+])  # fmt: skip
+"""Endings of the kinds that decode."""
+
 # kinds that do not decode are here too: such a file is reported, not overlooked
-AUDIO_SUFFIXES = frozenset([
-    ".flac", ".wav", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd",
-    ".sph", ".w64", ".caf", ".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".wv", ".ape", ".ac3",
-    ".3gp",
+AUDIO_SUFFIXES = READABLE_SUFFIXES | frozenset([
+    ".w64", ".caf", ".mp1", ".mp2", ".mpga", ".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm",
+    ".weba", ".mka", ".amr", ".awb", ".wv", ".ape", ".ac3", ".3gp", ".spx", ".tta", ".mpc", ".shn",
+    ".voc", ".vox", ".gsm", ".ra", ".raw", ".pcm", ".dsf", ".dff",
 ])  # fmt: skip
 
 

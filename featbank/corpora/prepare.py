@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from featbank.corpora.base import Corpus, CorpusRow
+from featbank.corpora.publishing import check_replaceable, clear_leftovers, publish
 from featbank.corpora.resolving import resolve
 from featbank.corpora.scanning import estimate_duration_s, scan_files
 from featbank.errors import AudioError, CorpusError
 from featbank.failures import Failure, check_budget, write_failures
 from featbank.manifest import SPLITS, Utterance, check_id, write_manifest
 from featbank.progress import Advance
-from featbank.provenance import fsync_folder, readable_json, write_atomic
+from featbank.provenance import readable_json, write_atomic
 
 _log = logging.getLogger(__name__)
 
@@ -61,9 +60,11 @@ def prepare(
         OSError: the machine failed, not a file.
     """
     out = Path(out)
-    _check_replaceable(out)
+    clear_leftovers(out)
+    check_replaceable(out)
     listing = corpus.list_utterances()
     _check_ids(listing.rows)
+    _check_splits(listing.rows)
     splits = {row.id: _split_of(row, corpus) for row in listing.rows}
     files = sorted({row.audio for row in listing.rows})
     total_s = 0.0 if progress is _no_progress else estimate_duration_s(corpus.root, files)
@@ -76,7 +77,7 @@ def prepare(
         try:
             utterance = resolve(row, scans[row.audio], corpus.channel)
         except AudioError as error:
-            failures.append(Failure.of(error, id=row.id, audio=row.audio))
+            failures.append(Failure.of(error, id=row.id, audio=row.audio, root=corpus.root))
         else:
             utterances[splits[row.id]].append(utterance)
     check_budget(failures, total=len(splits), max_failures=max_failures, path=failures_path)
@@ -84,7 +85,12 @@ def prepare(
 
     summary = _summary(corpus, utterances, len(failures), listing.unlisted)
     _log_summary(summary)
-    _write_folder(out, utterances, failures, summary)
+    with publish(out) as folder:
+        for split, rows in utterances.items():
+            write_manifest(folder / f"{split}.jsonl", rows)
+        if failures:
+            write_failures(folder / "failures.jsonl", failures)
+        write_atomic(folder / "corpus.json", readable_json(summary))
     return summary
 
 
@@ -100,6 +106,19 @@ def _check_ids(rows: Sequence[CorpusRow]) -> None:
                 hint="give each its own id",
             )
         seen[row.id] = row.where
+
+
+def _check_splits(rows: Sequence[CorpusRow]) -> None:
+    """Refuse splits that are given to some only: the rule would send a speaker to two of them."""
+    named = next((row for row in rows if row.split), None)
+    unnamed = next((row for row in rows if not row.split), None)
+    if named and unnamed:
+        raise CorpusError(
+            "splits of the corpus",
+            expected="one named by every row, or by none",
+            got=f"{named.split} in {named.where}, none in {unnamed.where}",
+            hint="name them all, or leave the column out with corpus.ignore_columns",
+        )
 
 
 def _split_of(row: CorpusRow, corpus: Corpus) -> str:
@@ -143,47 +162,8 @@ def _log_summary(summary: Mapping[str, Any]) -> None:
     if unlisted := summary["unlisted"]:
         more = ", ..." if len(unlisted) > _NAMED else ""
         _log.warning(
-            "%s: %d audio files are in no table, all named in corpus.json: %s%s",
+            "%s: %d audio files are in no table or left out, all named in corpus.json: %s%s",
             name, len(unlisted), ", ".join(unlisted[:_NAMED]), more,
         )  # fmt: skip
     if summary["num_failures"]:
         _log.warning("%s: %d utterances failed, see failures.jsonl", name, summary["num_failures"])
-
-
-def _check_replaceable(out: Path) -> None:
-    if (
-        out.exists()
-        and not (out / "corpus.json").is_file()
-        and (not out.is_dir() or any(out.iterdir()))
-    ):
-        raise CorpusError(
-            f"manifests folder {out}",
-            expected="a free place, or manifests to replace",
-            got="something else there",
-            hint="remove it, or choose another path",
-        )
-
-
-def _write_folder(
-    out: Path,
-    utterances: Mapping[str, Sequence[Utterance]],
-    failures: Sequence[Failure],
-    summary: Mapping[str, Any],
-) -> None:
-    """Write the folder beside its place, then move it there: never half of it can be seen."""
-    beside = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    aside = out.with_name(f".{out.name}.{os.getpid()}.replaced")
-    beside.mkdir(parents=True)
-    try:
-        for split, rows in utterances.items():
-            write_manifest(beside / f"{split}.jsonl", rows)
-        if failures:
-            write_failures(beside / "failures.jsonl", failures)
-        write_atomic(beside / "corpus.json", readable_json(summary))
-        if out.exists():
-            out.rename(aside)
-        beside.rename(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    fsync_folder(out.parent)
-    shutil.rmtree(aside, ignore_errors=True)

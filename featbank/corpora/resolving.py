@@ -7,6 +7,11 @@ from featbank.corpora.base import CorpusRow
 from featbank.errors import AudioError
 from featbank.manifest import MIX_CHANNELS, Utterance
 
+# how far a table's claim of a file's length may be off, whichever is more: tables round, and lossy
+# encoders pad; what is further off is another recording, or half of it
+_CLAIM_TOLERANCE_S = 0.1
+_CLAIM_TOLERANCE = 0.01
+
 
 def resolve(row: CorpusRow, scan: AudioScan | AudioError, default_channel: int | None) -> Utterance:
     """Make the manifest's row: exact samples, a true length, a definite channel.
@@ -17,10 +22,12 @@ def resolve(row: CorpusRow, scan: AudioScan | AudioError, default_channel: int |
         default_channel: of a row that does not say its own; None takes a file's only one.
 
     Raises:
-        AudioError: the file cannot be used, or not as the corpus says.
+        AudioError: the file cannot be used, or not as the corpus says, or its length is over 0.1 s
+            and over 1 % away from what the corpus claims.
     """
     if isinstance(scan, AudioError):
         raise scan
+    _check_claim(row, scan)
     start = round(row.start_s * scan.sample_rate)
     end = scan.num_samples
     if row.duration_s is not None:
@@ -47,6 +54,18 @@ def resolve(row: CorpusRow, scan: AudioScan | AudioError, default_channel: int |
         text=row.text,
         part=row.part,
     )
+
+
+def _check_claim(row: CorpusRow, scan: AudioScan) -> None:
+    if row.claimed_duration_s is None:
+        return
+    tolerance_s = max(_CLAIM_TOLERANCE_S, _CLAIM_TOLERANCE * scan.duration_s)
+    if abs(row.claimed_duration_s - scan.duration_s) > tolerance_s:
+        raise AudioError(
+            f"length of {row.audio}; a segment of a file needs a start in {row.where}",
+            expected=f"{row.claimed_duration_s} s, or up to {tolerance_s:.3g} s more or less",
+            got=f"{scan.duration_s:.3f} s",
+        )
 
 
 def _channel(row: CorpusRow, num_channels: int, default: int | None) -> int:

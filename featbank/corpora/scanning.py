@@ -9,7 +9,7 @@ from pathlib import Path
 
 import soundfile
 
-from featbank.audio import AudioScan, scan_audio
+from featbank.audio import UNKNOWN_LENGTH, AudioScan, scan_audio
 from featbank.errors import AudioError
 from featbank.progress import Advance
 
@@ -61,7 +61,7 @@ def estimate_duration_s(root: Path, files: Sequence[str]) -> float:
     """Estimate the seconds of audio in `files`, for a progress bar, from the headers of a few.
 
     Returns:
-        The estimate; 0 when none of the few can be opened.
+        The estimate; 0 when none of the few can be opened and states a length.
     """
     seconds, num_bytes = 0.0, 0
     for file in files[:: max(1, len(files) // _SAMPLED)]:
@@ -70,6 +70,8 @@ def estimate_duration_s(root: Path, files: Sequence[str]) -> float:
         try:
             info = soundfile.info(root / file)
         except soundfile.LibsndfileError:
+            continue
+        if info.frames == UNKNOWN_LENGTH:
             continue
         seconds += info.frames / info.samplerate
         num_bytes += (root / file).stat().st_size

@@ -25,7 +25,9 @@ class TableCorpus(Corpus):
     Columns: `path` or `audio` (relative to the root), and optionally `id`, `start` and `duration`
     in seconds, `channel` (an index from 0, or `mix`), `speaker`, `language`, `split`, `text` and
     `part`. An utterance without an id is named by its path without suffix, and by what else it
-    selects: its times in milliseconds, its channel.
+    selects: its times in milliseconds, its channel. A segment needs a `start`, 0 for one at the
+    beginning of its file: without one, an utterance is the whole file, and its `duration` is only
+    held against the length that the file has.
 
     Args:
         table: path of the table, relative to the root.
@@ -105,7 +107,8 @@ class TableCorpus(Corpus):
             audio=audio,
             where=where,
             start_s=start_s or 0.0,
-            duration_s=duration_s,
+            duration_s=None if start_s is None else duration_s,
+            claimed_duration_s=duration_s if start_s is None else None,
             channel=channel,
             speaker=values.get("speaker", ""),
             language=values.get("language") or self.language,
@@ -132,14 +135,13 @@ def _seconds(values: Mapping[str, str], column: str, where: str) -> float | None
 def _selection(start_s: float | None, duration_s: float | None, channel: int | None) -> str:
     """Name what an utterance selects of its file: nothing, times in milliseconds, a channel.
 
-    >>> _selection(1.25, 2.0, None), _selection(None, None, 1), _selection(0.5, None, None)
+    >>> _selection(1.25, 2.0, None), _selection(None, 2.0, 1), _selection(0.5, None, None)
     ('-0001250-0003250', '-ch1', '-0000500-end')
     """
     name = ""
-    if start_s is not None or duration_s is not None:
-        start = start_s or 0.0
-        end = "end" if duration_s is None else f"{round(1000 * (start + duration_s)):07d}"
-        name = f"-{round(1000 * start):07d}-{end}"
+    if start_s is not None:
+        end = "end" if duration_s is None else f"{round(1000 * (start_s + duration_s)):07d}"
+        name = f"-{round(1000 * start_s):07d}-{end}"
     if channel is not None:
         name += "-mix" if channel == MIX_CHANNELS else f"-ch{channel}"
     return name

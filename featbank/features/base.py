@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 
-from featbank.errors import AudioError, FeatbankError
+from featbank.errors import AudioError, ConfigError, FeatbankError
 from featbank.framing import Framing
 
 
@@ -34,12 +34,24 @@ class Weights:
     Args:
         source: `none`, `random`, `download` or `file`.
         digest: SHA-256 over the tensors (name, dtype, shape, bytes, in name order); empty for none.
-        license: as their publisher states it.
+        license: as their publisher states it; of a local file, as the configuration does.
     """
 
     source: str = "none"
     digest: str = ""
     license: str = ""
+
+
+def check_feature_names(names: Iterable[str]) -> None:
+    """Refuse a feature called `id`: it would take the place of the utterance's.
+
+    Raises:
+        ConfigError: a feature is.
+    """
+    if "id" in names:
+        raise ConfigError(
+            "feature name", expected="any but id, which names the utterance", got="id"
+        )
 
 
 class Extractor(ABC):
@@ -99,9 +111,11 @@ class UtteranceExtractor(Extractor):
         """Compute all features of a batch, as numpy arrays.
 
         Raises:
+            ConfigError: a feature is called `id`.
             AudioError: a waveform is too short for one frame.
             FeatbankError: a feature has another shape than `framing` and `dimensions` promise.
         """
+        check_feature_names(self.dimensions)
         with torch.inference_mode():
             return [
                 {"id": id, **self._compute_checked(id, waveform)}

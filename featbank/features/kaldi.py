@@ -4,6 +4,9 @@ The numbers are those of `torchaudio.compliance.kaldi` (and so of Kaldi's feat/ 
 float32 rounding. Against calling that function, the window and the matrices are built once, the
 frames go through in blocks that stay in the processor's cache, and the power spectrum needs no
 square root: over twice as fast in one thread.
+
+The defaults are torchaudio's. Kaldi's own differ: its `energy_floor` is 0, its MFCC has
+`use_energy` true, it dithers, and it reads the 16-bit range (`waveform_scale` 32768).
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ _BLOCK_FRAMES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class KaldiExtractor(UtteranceExtractor):
-    """The front end that filterbank and MFCC share. Defaults are Kaldi's.
+    """The front end that filterbank and MFCC share.
 
     Args:
         sample_rate: of the waveforms, in Hz.

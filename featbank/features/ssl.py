@@ -14,8 +14,9 @@ from torchaudio.models import Wav2Vec2Model, wav2vec2_model, wavlm_model
 from torchaudio.pipelines import Wav2Vec2Bundle
 
 from featbank.errors import ConfigError
-from featbank.features.base import UtteranceExtractor, Weights
-from featbank.features.weights import RANDOM, load_model, source_of, tensors_digest
+from featbank.features.base import UtteranceExtractor, Weights, check_feature_names
+from featbank.features.licenses import published_license
+from featbank.features.weights import FILE, RANDOM, load_model, source_of, tensors_digest
 from featbank.framing import Framing
 
 
@@ -32,10 +33,11 @@ class SslEncoder(UtteranceExtractor):
         weights: `download`, `random` or the path of a file as torchaudio publishes it.
         weights_sha256: of a local file, in hexadecimal.
         seed: of random weights.
-        license: of the weights, as their publisher states it.
+        license: of the weights of a local file, as the user states it. A bundle's published weights
+            have the one that torchaudio documents, which is not to be contradicted here.
 
     Raises:
-        ConfigError: there is no such bundle or layer.
+        ConfigError: there is no such bundle or layer, or it has another licence.
         WeightsError: the weights cannot be had, or do not fit the bundle.
     """
 
@@ -49,13 +51,13 @@ class SslEncoder(UtteranceExtractor):
         weights: str,
         weights_sha256: str | None = None,
         seed: int = 0,
-        license: str = "",  # noqa: A002 - the word of the config
+        license: str | None = None,  # noqa: A002 - the word of the config
     ) -> None:
         published = _find_bundle(bundle)
         self._architecture = _architecture(published)
         self._layers = _check_layers(bundle, layers, self._architecture.num_layers)
         self._source = source_of(weights)
-        self._license = license
+        self._license = _license(bundle, self._source, license)
         self._model = load_model(
             weights,
             weights_sha256=weights_sha256,
@@ -81,7 +83,7 @@ class SslEncoder(UtteranceExtractor):
         return Weights(
             source=self._source,
             digest=tensors_digest(self._model.state_dict()),
-            license="" if self._source == RANDOM else self._license,
+            license=self._license,
         )
 
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
@@ -158,9 +160,17 @@ def _download(bundle: Wav2Vec2Bundle) -> Wav2Vec2Model:
     return model
 
 
+def _license(bundle: str, source: str, stated: str | None) -> str:
+    if source == FILE:
+        return stated or ""  # it may hold any weights that fit the bundle
+    published = published_license(bundle, stated)
+    return "" if source == RANDOM else published
+
+
 def _check_layers(bundle: str, layers: Mapping[str, int], num_layers: int) -> dict[str, int]:
     if not layers:
         raise ConfigError(f"layers of {bundle}", expected="feature name -> layer", got="none")
+    check_feature_names(layers)
     for name, layer in layers.items():
         if type(layer) is not int or not 1 <= layer <= num_layers:
             raise ConfigError(

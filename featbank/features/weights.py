@@ -52,10 +52,12 @@ def load_model(
         unused: name prefixes of tensors in a local file for which the model has no place.
 
     Raises:
-        ConfigError: a file without its digest, or a digest without a file.
+        ConfigError: nothing that could be weights, a file without its digest, or a digest without
+            a file.
         WeightsError: the weights cannot be had, or are not the ones that were named.
     """
-    if weights in (DOWNLOAD, RANDOM) and weights_sha256 is not None:
+    source = source_of(weights)
+    if source != FILE and weights_sha256 is not None:
         raise ConfigError(
             f"weights: {weights}",
             expected="weights_sha256: null, since only a local file is checked against it",
@@ -63,16 +65,27 @@ def load_model(
         )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        if weights == DOWNLOAD:
+        if source == DOWNLOAD:
             return _download(download).eval()
-        if weights == RANDOM:
+        if source == RANDOM:
             return build().eval()
         tensors = read_tensors(Path(weights), weights_sha256)
         return _fill(build(), tensors, unused, where=f"weights {weights}").eval()
 
 
 def source_of(weights: str) -> str:
-    """Return `download`, `random` or, for the path of a local file, `file`."""
+    """Return `download`, `random` or, for the path of a local file, `file`.
+
+    Raises:
+        ConfigError: it is no text, as a `null` of the configuration is not.
+    """
+    if not isinstance(weights, str):
+        raise ConfigError(
+            "weights",
+            expected="download, random or the path of a local file",
+            got="null" if weights is None else repr(weights),
+            hint=_three_ways(),
+        )
     return weights if weights in (DOWNLOAD, RANDOM) else FILE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from colorsys import hsv_to_rgb
 from hashlib import sha256
 from typing import Any
 
@@ -16,9 +17,12 @@ from matplotlib.ticker import MaxNLocator
 
 from featbank.validation.result import Example, LengthHistogram
 
+Array = np.ndarray[Any, np.dtype[Any]]
+
 _INK = "#010203"  # drawn with it, then replaced by the page's own colour, light or dark
 _COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2")
 _INCHES = (7.6, 2.3)
+_DRAWN_DEVIATIONS = 3
 _UNNEEDED = (  # in an SVG that stands in a page
     re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL),
     re.compile(r"\s*<style.*?</style>", re.DOTALL),
@@ -48,45 +52,69 @@ def draw_features(
 ) -> str:
     """Draw a feature matrix, time to the right and dimensions upwards; NaN and infinity in red.
 
-    Without a frame rate the time axis counts frames.
+    Each dimension is scaled to mean 0 and standard deviation 1, for dimensions such as a cepstrum's
+    first and its deltas differ in size by orders of magnitude. Without a frame rate the time axis
+    counts frames.
     """
     table = np.array(
         [[np.nan if value is None else value for value in column] for column in example.columns]
     ).T
-    rate = frame_rate or 1.0
-    # a frame is drawn from half a hop before its centre to half a hop after
-    start = (first_frame_center_s or 0.0) - 0.5 / rate if frame_rate else 0.0
-    end = start + len(example.columns) * example.frames_per_column / rate
     top = len(table) * example.values_per_cell
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
         colours = mpl.colormaps["magma"].with_extremes(bad="red")
         image = axes.imshow(
-            table,
+            _standardised(table),
             aspect="auto",
             origin="lower",
             interpolation="none",
             cmap=colours,
-            extent=(start, end, -0.5, top - 0.5),
+            vmin=-_DRAWN_DEVIATIONS,
+            vmax=_DRAWN_DEVIATIONS,
+            extent=(
+                *_time_extent(example, frame_rate, first_frame_center_s),
+                -0.5,
+                top - 0.5,
+            ),
         )
-        # the last column may stand for fewer frames than it is wide
-        axes.set_xlim(start, start + example.num_frames / rate)
-        axes.set_xlabel("time (s)" if frame_rate else "frame")
+        _finish_time_axis(axes, example, frame_rate, first_frame_center_s, "frame")
         axes.set_ylabel("dimension")
         bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.03)
+        bar.set_label("standard deviations")
         bar.outline.set_visible(False)
         return _svg(figure)
 
 
-def draw_sequence(example: Example, *, frame_rate: float | None, label: str) -> str:
+def draw_units(
+    example: Example, *, frame_rate: float | None, first_frame_center_s: float | None
+) -> str:
+    """Draw units as a strip, a colour a unit; without a frame rate the axis counts places."""
+    colours = [_unit_colour(column[0]) for column in example.columns]
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(height=0.85)
+        axes.imshow(
+            np.array([colours]),
+            aspect="auto",
+            interpolation="none",
+            extent=(*_time_extent(example, frame_rate, first_frame_center_s), 0, 1),
+        )
+        _finish_time_axis(axes, example, frame_rate, first_frame_center_s, "place in the sequence")
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        return _svg(figure)
+
+
+def draw_sequence(
+    example: Example, *, frame_rate: float | None, first_frame_center_s: float | None, label: str
+) -> str:
     """Draw one number a frame as steps; without a frame rate the axis counts places."""
     numbers = [column[0] for column in example.columns]
-    edges = np.arange(len(numbers) + 1) / (frame_rate or 1.0)
+    start, end = _time_extent(example, frame_rate, first_frame_center_s)
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
+        edges = np.linspace(start, end, len(numbers) + 1)
         axes.stairs(np.array(numbers, float), edges, baseline=None, color=_COLOURS[0])
-        axes.set_xlim(0, edges[-1])
-        axes.set_xlabel("time (s)" if frame_rate else "place in the sequence")
+        _finish_time_axis(axes, example, frame_rate, first_frame_center_s, "place in the sequence")
         axes.set_ylabel(label)
         return _svg(figure)
 
@@ -95,9 +123,9 @@ def draw_lengths(lengths: LengthHistogram) -> str:
     """Draw how long the utterances are, the splits on top of each other."""
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
-        below = np.zeros(max((len(counts) for counts in lengths.counts.values()), default=0))
+        below = np.zeros(max((len(counts) for _, counts in lengths.by_split), default=0))
         edges = np.arange(len(below)) * lengths.bin_s
-        for number, (split, counts) in enumerate(lengths.counts.items()):
+        for number, (split, counts) in enumerate(lengths.by_split):
             axes.bar(
                 edges,
                 counts,
@@ -138,9 +166,54 @@ def draw_usage(usage: Sequence[int]) -> str:
         return _svg(figure)
 
 
-def _canvas() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=_INCHES, layout="constrained")
+def _canvas(height: float = _INCHES[1]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_INCHES[0], height), layout="constrained")
     return figure, figure.add_subplot()
+
+
+def _time_extent(
+    example: Example, frame_rate: float | None, first_frame_center_s: float | None
+) -> tuple[float, float]:
+    """Return where the columns begin and end: in seconds, or without a frame rate in frames.
+
+    A frame is drawn from half a hop before its centre to half a hop after.
+    """
+    rate = frame_rate or 1.0
+    start = (first_frame_center_s or 0.0) - 0.5 / rate if frame_rate else 0.0
+    return start, start + len(example.columns) * example.frames_per_column / rate
+
+
+def _finish_time_axis(
+    axes: Axes,
+    example: Example,
+    frame_rate: float | None,
+    first_frame_center_s: float | None,
+    label: str,
+) -> None:
+    start, _ = _time_extent(example, frame_rate, first_frame_center_s)
+    # the last column may stand for fewer frames than it is wide
+    axes.set_xlim(start, start + example.num_frames / (frame_rate or 1.0))
+    axes.set_xlabel("time (s)" if frame_rate else label)
+
+
+def _standardised(table: Array) -> Array:
+    """Scale the finite values of each row to mean 0 and, unless all are one, deviation 1."""
+    finite = np.ma.masked_invalid(table)
+    varies = np.ma.filled(finite.max(axis=1, keepdims=True) > finite.min(axis=1, keepdims=True), 0)
+    deviation = np.where(varies, np.ma.filled(finite.std(axis=1, keepdims=True), 1), 1)
+    scaled = (finite - finite.mean(axis=1, keepdims=True)) / deviation
+    filled: Array = scaled.filled(np.nan)
+    return filled
+
+
+def _unit_colour(unit: float | None) -> tuple[float, float, float]:
+    """Give each unit a colour; steps of the golden ratio keep the hues of any few units apart."""
+    if unit is None:
+        return (1.0, 0.0, 0.0)
+    number = int(unit)
+    return hsv_to_rgb(
+        number * 0.618034 % 1, 0.4 + number * 7 % 5 * 0.12, 0.9 - number * 3 % 4 * 0.1
+    )
 
 
 def _svg(figure: Figure) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from math import log2
 from typing import Any
 
@@ -22,7 +23,8 @@ def entropy_bits(usage: Sequence[int]) -> float:
 def total_usage(result: CheckResult) -> tuple[int, ...]:
     """Return how often each unit occurs in all splits; empty where there are no units."""
     counted = [store.usage for store in result.stores if store.usage]
-    return tuple(map(sum, zip(*counted, strict=True)))
+    # splits of codebooks of different sizes are a problem that the check names
+    return tuple(map(sum, zip_longest(*counted, fillvalue=0)))
 
 
 def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
@@ -52,28 +54,31 @@ def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
 
 
 def usage_rows(results: Sequence[CheckResult]) -> list[dict[str, Any]]:
-    """Return each codebook's usage for a DVC plot, the most used unit first, over all splits."""
-    rows = []
+    """Return the usage of codebooks for a DVC plot: a row a rank, a column a codebook.
+
+    A column is named after its option, such as `mfcc-kmeans100`, and holds the share of the unit of
+    that rank in all splits, the most used first. A codebook with fewer units has null below them,
+    for DVC wants the same columns in every row.
+    """
+    columns = {}
     for result in results:
-        usage = total_usage(result)
-        ranked = sorted(enumerate(usage), key=lambda pair: (-pair[1], pair[0]))
-        rows += [
-            {
-                "codebook": result.name,
-                "rank": rank,
-                "unit": unit,
-                "count": count,
-                "share": round(count / max(1, sum(usage)), 9),
-            }
-            for rank, (unit, count) in enumerate(ranked, start=1)
-        ]
-    return rows
+        if usage := total_usage(result):
+            total = max(1, sum(usage))
+            shares = [round(count / total, 9) for count in sorted(usage, reverse=True)]
+            columns[result.name.rpartition("/")[2]] = shares
+    return [
+        {"rank": rank, **dict(zip(columns, shares, strict=True))}
+        for rank, shares in enumerate(zip_longest(*columns.values()), start=1)
+    ]
 
 
 def length_rows(lengths: LengthHistogram) -> list[dict[str, Any]]:
-    """Return the lengths of the utterances for a DVC plot: `seconds` is where a bin begins."""
+    """Return the lengths of the utterances for a DVC plot: a row a bin, a column a split.
+
+    `seconds` is where a bin begins.
+    """
+    splits = [split for split, _ in lengths.by_split]
     return [
-        {"split": split, "seconds": round(number * lengths.bin_s, 6), "count": count}
-        for split, counts in lengths.counts.items()
-        for number, count in enumerate(counts)
+        {"seconds": round(number * lengths.bin_s, 6), **dict(zip(splits, counts, strict=True))}
+        for number, counts in enumerate(zip(*(bins for _, bins in lengths.by_split), strict=True))
     ]

@@ -16,7 +16,13 @@ from markupsafe import Markup
 
 from featbank.manifest import SPLITS
 from featbank.provenance import readable_json, write_atomic
-from featbank.report.figures import draw_features, draw_lengths, draw_sequence, draw_usage
+from featbank.report.figures import (
+    draw_features,
+    draw_lengths,
+    draw_sequence,
+    draw_units,
+    draw_usage,
+)
 from featbank.report.metrics import entropy_bits, length_rows, metrics, total_usage, usage_rows
 from featbank.validation.result import CheckResult, Example, StoreCheck
 
@@ -83,6 +89,12 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
             if weights_source(store) == "random"
         ],
         failures=list(_failures(results, corpus)),
+        empty_stores=[
+            f"{result.name}/{store.name}/{store.split}"
+            for result in results
+            for store in result.stores
+            if store.num_expected and not store.num_utterances
+        ],
         weights_source=weights_source,
         lengths=_lengths_picture(results),
         pictures={result.name: list(_pictures(result)) for result in results},
@@ -111,9 +123,7 @@ def write_report(
 
 def weights_source(store: StoreCheck) -> str:
     """Return where the weights behind a store came from; those of its features, for tokens."""
-    provenance = (store.header or {}).get("provenance", {})
-    weights = provenance.get("feature", provenance).get("weights", {})
-    return str(weights.get("source", "")) if isinstance(weights, Mapping) else ""
+    return str(_part(_feature_provenance(store), "weights").get("source", ""))
 
 
 def format_size(num_bytes: int) -> str:
@@ -168,7 +178,7 @@ def _failures(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> Iter
 
 def _lengths_picture(results: Sequence[CheckResult]) -> Picture | None:
     """Draw the lengths of the manifests' utterances, which all results share."""
-    if not results or not any(sum(counts) for counts in results[0].lengths.counts.values()):
+    if not results or not any(sum(counts) for _, counts in results[0].lengths.by_split):
         return None
     lengths = results[0].lengths
     return Picture(
@@ -205,21 +215,24 @@ def _count(number: int, noun: str) -> str:
 
 def _example_picture(store: StoreCheck, example: Example, header: Mapping[str, Any]) -> Picture:
     rate, shape = header["frame_rate"], header["shape"]
+    grid = {"frame_rate": rate, "first_frame_center_s": header["first_frame_center_s"]}
     told = f"Utterance {example.id}: {_count(example.num_frames, 'frame' if rate else 'unit')}"
     if shape:
-        drawing = draw_features(
-            example, frame_rate=rate, first_frame_center_s=header["first_frame_center_s"]
-        )
+        drawing = draw_features(example, **grid)
         told += f" of {_count(prod(shape), 'dimension')}"
         if example.frames_per_column > 1:
             told += f", a column the mean of {example.frames_per_column} frames"
         if example.values_per_cell > 1:
             told += f", a row the mean of {example.values_per_cell} dimensions"
+        told += "; each dimension is drawn scaled to mean 0 and standard deviation 1"
     else:
-        label = "duration (frames)" if store.usage is None else "unit"
-        drawing = draw_sequence(example, frame_rate=rate, label=label)
-        if len(example.columns) < example.num_frames:
-            told += f", the first {len(example.columns)} shown"
+        if store.usage is not None:
+            drawing = draw_units(example, **grid)
+            told += ", a colour a unit"
+        else:
+            drawing = draw_sequence(example, **grid, label="duration (frames)")
+        if example.frames_per_column > 1:
+            told += f", one in {example.frames_per_column} drawn"
     if rate:
         told += f"; {rate:g} frames a second"
     return Picture(
@@ -245,9 +258,8 @@ def _origins(result: CheckResult) -> Iterator[tuple[str, list[tuple[str, str]], 
 
 def _facts(store: StoreCheck) -> Iterator[tuple[str, str]]:
     header = store.header or {}
-    provenance = header["provenance"]
-    source = provenance.get("feature", provenance)
-    weights, corpus = source.get("weights") or {}, source.get("corpus") or {}
+    source = _feature_provenance(store)
+    weights, corpus = _part(source, "weights"), _part(source, "corpus")
     yield "fingerprint", header["fingerprint"]
     if "license" in corpus:
         yield "corpus", f"{corpus.get('name', '')}, {corpus['license']}"
@@ -255,5 +267,17 @@ def _facts(store: StoreCheck) -> Iterator[tuple[str, str]]:
         yield "weights", weights["source"]
         yield "weights digest", weights.get("digest", "")
         yield "weights licence", weights.get("license") or "not stated"
-    if versions := provenance.get("versions"):
+    if versions := _part(_part(header, "provenance"), "versions"):
         yield "versions", ", ".join(f"{name} {versions[name]}" for name in sorted(versions))
+
+
+def _feature_provenance(store: StoreCheck) -> Mapping[str, Any]:
+    """Return what a store's features were made from; for tokens, those behind them."""
+    provenance = _part(store.header or {}, "provenance")
+    return _part(provenance, "feature") or provenance
+
+
+def _part(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return an object in provenance; provenance is free, so it may be missing or another thing."""
+    found = fields.get(name)
+    return found if isinstance(found, Mapping) else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol, TypeVar
 
 from featbank.progress import Advance
@@ -22,7 +22,7 @@ class Runner(Protocol):
         make_worker: Callable[[], Worker[Task, Result]],
         tasks: Sequence[Task],
         advance: Advance,
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """Run every task once and give each result as it comes, in any order.
 
         Args:

@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from queue import Empty
 from typing import Any
 
@@ -17,9 +18,11 @@ from featbank.progress import Advance
 from featbank.runners.base import Result, Task, Worker
 
 _POLL_S = 0.2
+_AHEAD = 2  # tasks handed out for each worker
 _PRELOADED = ("numpy", "torch")  # slow to import: once, instead of once a worker
 
-# one worker a process; made by _start, called by _run
+# of a worker process: set by _start; the first _run makes the worker, for its errors travel back
+_make_worker: Callable[[], Worker[Any, Any]] | None = None
 _worker: Worker[Any, Any] | None = None
 _progress: Any = None
 
@@ -37,14 +40,14 @@ class LocalRunner:
     def __init__(self, *, num_workers: int | None = None) -> None:
         if num_workers is not None and num_workers < 1:
             raise ConfigError("runner.num_workers", expected="1 or more, or null", got=num_workers)
-        self.num_workers = num_workers or len(os.sched_getaffinity(0))
+        self.num_workers = num_workers or _usable_processors()
 
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],
         tasks: Sequence[Task],
         advance: Advance,
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """Run the tasks; see `Runner.run`.
 
         Raises:
@@ -63,10 +66,14 @@ class LocalRunner:
             initializer=_start,
             initargs=(make_worker, done),
         )
+        others = set(multiprocessing.active_children())
+        waiting = iter(tasks)
+        # few at a time: waiting for a set of futures costs its size
+        pending = {pool.submit(_run, task) for task in islice(waiting, _AHEAD * self.num_workers)}
         try:
-            pending = {pool.submit(_run, task) for task in tasks}
             while pending:
                 finished, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                pending |= {pool.submit(_run, task) for task in islice(waiting, len(finished))}
                 _drain(done, advance)
                 for future in finished:
                     yield future.result()
@@ -79,12 +86,18 @@ class LocalRunner:
                 hint="lower runner.num_workers, or look at the system's log, and run again",
             ) from error
         except BaseException:
-            for process in multiprocessing.active_children():
+            for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             done.close()
+
+
+def _usable_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _drain(done: Any, advance: Advance) -> None:
@@ -96,11 +109,11 @@ def _drain(done: Any, advance: Advance) -> None:
 
 
 def _start(make_worker: Callable[[], Worker[Any, Any]], done: Any) -> None:
-    global _worker, _progress
+    global _make_worker, _progress
     # Ctrl-C reaches the whole process group: the parent answers it and ends the workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker, _progress = make_worker(), done
+    _make_worker, _progress = make_worker, done
 
 
 def _end_with_parent() -> None:
@@ -111,5 +124,7 @@ def _end_with_parent() -> None:
 
 
 def _run(task: Any) -> Any:
-    assert _worker is not None
+    global _worker
+    assert _make_worker is not None
+    _worker = _worker or _make_worker()
     return _worker(task, _progress.put)

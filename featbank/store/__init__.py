@@ -6,9 +6,10 @@ from featbank.store.mapped import MappedShard
 from featbank.store.reader import Store, open_store
 from featbank.store.shard import ShardRow, ShardSpec, ShardWriter
 from featbank.store.sharding import plan_shards, row_bytes, shard_name
-from featbank.store.writer import StoreWriter
+from featbank.store.writer import SHARD_BYTES, StoreWriter
 
 __all__ = [
+    "SHARD_BYTES",
     "MappedShard",
     "ShardInfo",
     "ShardRow",

@@ -59,8 +59,8 @@ class StoreBuilder:
             self.path.rename(self._aside)
         self.folder.rename(self.path)
         fsync_folder(self.path.parent)
-        self._release()
         shutil.rmtree(self._aside, ignore_errors=True)
+        self._release()
 
     def abort(self) -> None:
         """Drop the unfinished store; after `commit` nothing happens."""

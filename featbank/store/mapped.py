@@ -46,10 +46,10 @@ class MappedShard:
                 if size == 0:
                     raise self._damaged("an HDF5 file", "an empty file")
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise self._damaged("a file", "nothing there") from error
-        except OSError as error:
-            raise self._damaged("a readable file", error) from error
+        except IsADirectoryError as error:
+            raise self._damaged("a file", "a folder") from error
         try:
             with h5py.File(self.path, "r", locking=False) as shard:
                 self._read_layout(shard)

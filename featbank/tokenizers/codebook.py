@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,12 @@ class Codebook:
         return len(self.centroids)
 
     @property
+    def centroids_digest(self) -> str:
+        """The SHA-256 of the centroids alone: what decides a unit, however it came about."""
+        shape = canonical_json(self.centroids.shape).encode()
+        return sha256(shape + np.ascontiguousarray(self.centroids, "<f4").tobytes()).hexdigest()
+
+    @property
     def unit_dtype(self) -> str:
         """The smallest unsigned integer type that holds every unit."""
         return str(np.min_scalar_type(self.num_clusters - 1))
@@ -73,13 +80,17 @@ class Codebook:
             (T,) of `unit_dtype`.
 
         Raises:
-            CodebookError: the features have another dimension.
+            CodebookError: the features have another dimension, or values that are not finite.
         """
         if features.ndim != 2 or features.shape[1] != self.centroids.shape[1]:
             raise CodebookError(
                 "features for a codebook",
                 expected=f"shape (T, {self.centroids.shape[1]})",
                 got=f"{features.shape}",
+            )
+        if not np.isfinite(features).all():
+            raise CodebookError(
+                "features for a codebook", expected="finite values", got="NaN or inf"
             )
         centroids = torch.from_numpy(self.centroids)
         with torch.inference_mode():
@@ -112,7 +123,7 @@ def load_codebook(path: str | Path) -> Codebook:
             f"codebook {path}",
             expected="a file",
             got="nothing there",
-            hint="run python stages/fit.py",
+            hint="run python stages/fit.py with the same corpus, feature and tokenizer",
         )
     try:
         with safe_open(path, framework="numpy") as file:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.errors import ValidationError
+from featbank.manifest import SPLITS
 from featbank.provenance import canonical_json, write_atomic
 
 FORMAT = "featbank-check"
@@ -72,7 +73,8 @@ class Example:
     Args:
         id: of the utterance.
         num_frames: that the store holds of it.
-        frames_per_column, values_per_cell: neighbours that were averaged into one cell.
+        frames_per_column, values_per_cell: neighbours that were averaged into one cell; of tokens
+            the first is kept.
         columns: one list of values a column of time; None stands for NaN and infinity.
     """
 
@@ -93,7 +95,8 @@ class StoreCheck:
         num_expected: rows of the manifest.
         num_utterances, num_frames, num_bytes, num_shards, num_failures: really there.
         audio_s: seconds of audio of the utterances that are there.
-        minimum, mean, maximum, std: of all finite values; None when there are none.
+        minimum, mean, maximum, std: of all finite values; None when there are none, and no mean
+            or std for units, whose numbers are names.
         usage: how often each unit of the codebook occurs; None for what is no units.
         example: always the same utterance, also when the corpus grows.
         problems: empty for a store that is as it should be.
@@ -129,6 +132,11 @@ class LengthHistogram:
 
     bin_s: float
     counts: Mapping[str, tuple[int, ...]]
+
+    @property
+    def by_split(self) -> list[tuple[str, tuple[int, ...]]]:
+        """The counts in the order of `SPLITS`, which JSON does not keep."""
+        return [(split, self.counts[split]) for split in SPLITS if split in self.counts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

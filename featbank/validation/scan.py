@@ -18,17 +18,18 @@ BLOCK_VALUES = 1 << 17
 """Values looked at together: 1 MB as float64, which a processor's cache holds."""
 
 MAX_COLUMNS, MAX_CELLS = 200, 80
+MAX_TOKENS = 1000
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Count, mean, sum of squared distances from it, and extremes of some values."""
+    """Count, mean, sum of squared deviations from it, and extremes of some values."""
 
     count: int = 0
     mean: float = 0.0
-    squares: float = 0.0
+    squared_deviations: float = 0.0
     minimum: float = float("inf")
     maximum: float = float("-inf")
 
@@ -37,13 +38,13 @@ class Moments:
         """Measure finite values of any shape."""
         if not values.size:
             return cls()
-        apart = values.astype(np.float64).ravel()
-        mean = float(apart.mean())
-        apart -= mean
+        deviations = values.astype(np.float64).ravel()
+        mean = float(deviations.mean())
+        deviations -= mean
         return cls(
             count=values.size,
             mean=mean,
-            squares=float(np.einsum("i,i", apart, apart)),
+            squared_deviations=float(np.einsum("i,i", deviations, deviations)),
             minimum=float(values.min()),
             maximum=float(values.max()),
         )
@@ -53,11 +54,13 @@ class Moments:
         if not self.count or not other.count:
             return self if self.count else other
         count = self.count + other.count
-        apart = other.mean - self.mean
+        shift = other.mean - self.mean
         return Moments(
             count=count,
-            mean=self.mean + apart * other.count / count,
-            squares=self.squares + other.squares + apart**2 * self.count * other.count / count,
+            mean=self.mean + shift * other.count / count,
+            squared_deviations=self.squared_deviations
+            + other.squared_deviations
+            + shift**2 * self.count * other.count / count,
             minimum=min(self.minimum, other.minimum),
             maximum=max(self.maximum, other.maximum),
         )
@@ -65,7 +68,7 @@ class Moments:
     @property
     def std(self) -> float:
         """Standard deviation."""
-        return sqrt(self.squares / self.count)
+        return sqrt(self.squared_deviations / self.count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,14 +133,15 @@ def scan_shard(shard: MappedShard, rules: ValueRules) -> ShardScan:
 def make_example(utterance_id: str, values: Array) -> Example:
     """Shrink an utterance's values (T, ...) for a picture by averaging neighbours.
 
-    Tokens, (T,), are no quantities: their first `MAX_COLUMNS` are kept as they are.
+    Tokens, (T,), are no quantities: of neighbours beyond `MAX_TOKENS` columns the first is kept.
     """
     tokens = values.ndim == 1
-    table = values[:MAX_COLUMNS, None] if tokens else values.reshape(len(values), -1)
-    per_column = max(1, ceil(len(table) / MAX_COLUMNS))
+    per_column = max(1, ceil(len(values) / (MAX_TOKENS if tokens else MAX_COLUMNS)))
+    table = values[::per_column, None] if tokens else values.reshape(len(values), -1)
     per_cell = max(1, ceil(table.shape[1] / MAX_CELLS))
     with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, as it should be
-        pooled = _average(_average(table.astype(np.float64), per_column).T, per_cell).T
+        pooled = _average(table.astype(np.float64), 1 if tokens else per_column)
+        pooled = _average(pooled.T, per_cell).T
     return Example(
         id=utterance_id,
         num_frames=len(values),

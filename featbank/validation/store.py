@@ -7,6 +7,7 @@ Values go by in blocks: memory is bounded by a block and by the ids of one split
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,22 @@ import numpy as np
 
 from featbank.audio import resampled_length
 from featbank.errors import StoreError
-from featbank.failures import read_failures
 from featbank.framing import Framing
 from featbank.manifest import Utterance
 from featbank.progress import Advance
 from featbank.provenance import file_sha256
-from featbank.store import MappedShard, ShardInfo, Store, StoreHeader, open_store, read_header
+from featbank.store import MappedShard, Store, StoreHeader, open_store, read_header
 from featbank.store.format import FAILURES_NAME
 from featbank.units import DURATIONS, UNITS
+from featbank.validation.header import (
+    check_header,
+    compare_with_shard,
+    is_merged,
+    read_failed_ids,
+    value_rules,
+)
 from featbank.validation.result import Example, ProblemLog, StoreCheck
-from featbank.validation.scan import Moments, ValueRules, make_example, scan_shard
+from featbank.validation.scan import Moments, make_example, scan_shard
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -57,16 +64,16 @@ def check_store(
             num_expected=len(rows),
             problems=log.problems(),
         )
-    _check_header(header, folder, log)
+    check_header(header, folder, log)
     tally = _Tally(folder, header, rows, log)
-    for info in header.shards:
+    for number, info in enumerate(header.shards):
         before = tally.audio_s
         try:
-            tally.add(info)
+            tally.add(number)
         except StoreError as error:
             log.add("damaged shard", f"shard {info.name}", expected="a whole shard", got=error)
         advance(tally.audio_s - before)
-    failed = _read_failed(folder, header, log)
+    failed = read_failed_ids(folder, header, log)
     tally.check_every_row_is_somewhere(failed)
     return tally.result(num_failures=len(failed))
 
@@ -81,7 +88,7 @@ class _Tally:
         self._header = header
         self._rows = {row.id: row for row in rows}
         self._log = log
-        self._rules = _value_rules(header, log)
+        self._rules = value_rules(header, log)
         self._durations = _open_durations(folder, header, log)
         self._shard_of: dict[str, str] = {}
         self._moments = Moments()
@@ -91,27 +98,34 @@ class _Tally:
         self._num_frames = self._num_bytes = 0
         self.audio_s = 0.0
 
-    def add(self, info: ShardInfo) -> None:
-        """Check a shard and count what it holds.
+    def add(self, number: int) -> None:
+        """Check a shard of the header and count what it holds.
 
         Raises:
             StoreError: it is missing, or too damaged to be read.
         """
+        info = self._header.shards[number]
         path, where = self._folder / info.name, f"shard {info.name}"
         if path.is_file() and (found := file_sha256(path)) != info.sha256:
             self._log.add("changed bytes", where, expected=f"sha256 {info.sha256}", got=found)
         shard = MappedShard(path, info.num_bytes)
-        self._compare_with_header(info, shard, where)
+        if compare_with_shard(self._header, info, shard, where, self._log):
+            self._check_lookup(number, shard, where)
         scan = scan_shard(shard, self._rules)
-        for number, utterance_id in enumerate(shard.ids()):
-            self._add_row(shard, number, utterance_id, f"{where}, utterance {utterance_id!r}")
+        previous = ""
+        for row, utterance_id in enumerate(shard.ids()):
+            row_where = f"{where}, utterance {utterance_id!r}"
+            if utterance_id <= previous:
+                self._log.add("unsorted rows", row_where, expected=f"after {previous!r}", got="it")
+            previous = utterance_id
+            self._add_row(shard, row, utterance_id, info.part, row_where)
         for kind, rows in scan.faults.items():
-            for number, count in sorted(rows.items()):
+            for row, count in sorted(rows.items()):
                 self._log.add(
                     f"{kind} values",
-                    f"{where}, utterance {shard.id(number)!r}",
+                    f"{where}, utterance {shard.id(row)!r}",
                     expected=self._rules.describe(),
-                    got=f"{kind} in {count} of {len(shard.frames(number))} frames",
+                    got=f"{kind} in {count} of {len(shard.frames(row))} frames",
                 )
         self._moments += scan.moments
         self._usage += scan.usage
@@ -139,6 +153,7 @@ class _Tally:
     def result(self, *, num_failures: int) -> StoreCheck:
         """Return what was found so far."""
         moments = self._moments
+        measured = moments.count and self._header.name != UNITS  # the numbers of units are names
         return StoreCheck(
             name=self._folder.parent.name,
             split=self._folder.name,
@@ -151,30 +166,46 @@ class _Tally:
             num_failures=num_failures,
             audio_s=round(self.audio_s, 6),
             minimum=_rounded(moments.minimum) if moments.count else None,
-            mean=_rounded(moments.mean) if moments.count else None,
+            mean=_rounded(moments.mean) if measured else None,
             maximum=_rounded(moments.maximum) if moments.count else None,
-            std=_rounded(moments.std) if moments.count else None,
+            std=_rounded(moments.std) if measured else None,
             usage=None if self._rules.num_units is None else tuple(self._usage.tolist()),
             example=self._example,
             problems=self._log.problems(),
         )
 
-    def _compare_with_header(self, info: ShardInfo, shard: MappedShard, where: str) -> None:
-        header, spec = self._header, shard.spec
-        for what, expected, got in (
-            ("name", header.name, spec.name),
-            ("dtype", header.dtype, spec.dtype),
-            ("shape", header.shape, spec.shape),
-            ("fingerprint", header.fingerprint, spec.fingerprint),
-            ("num_utterances", info.num_utterances, len(shard)),
-            ("num_frames", info.num_frames, shard.num_frames),
-        ):
-            if expected != got:
-                self._log.add(
-                    "shard unlike its header", f"{where}, {what}", expected=expected, got=got
-                )
+    def _check_lookup(self, number: int, shard: MappedShard, where: str) -> None:
+        """Ask a reader for the first and the last row of a shard.
 
-    def _add_row(self, shard: MappedShard, number: int, utterance_id: str, where: str) -> None:
+        It gets the shard and those beside it, for where ids go wrong they go to a neighbour.
+        """
+        shards = self._header.shards
+        beside = [
+            info
+            for info in shards[max(0, number - 1) : number + 2]
+            if info.part == shards[number].part
+        ]
+        store = Store(self._folder, {"": replace(self._header, shards=tuple(beside))})
+        for row in sorted({0, len(shard) - 1}):
+            utterance_id = shard.id(row)
+            try:
+                found = utterance_id in store
+            except StoreError as error:
+                got: object = error
+            else:
+                if found:
+                    continue
+                got = "no such id"
+            self._log.add(
+                "unreachable row",
+                f"{where}, utterance {utterance_id!r}",
+                expected="a reader to find it",
+                got=got,
+            )
+
+    def _add_row(
+        self, shard: MappedShard, number: int, utterance_id: str, part: str, where: str
+    ) -> None:
         if utterance_id in self._shard_of:
             self._log.add(
                 "repeated row",
@@ -188,6 +219,8 @@ class _Tally:
             self._log.add("extra row", where, expected="a row of the manifest", got="no such row")
             return
         self.audio_s += row.duration_s
+        if part != row.part:
+            self._log.add("wrong part", where, expected=repr(row.part), got=repr(part))
         if (found := shard.input_digest(number)) != row.input_digest:
             self._log.add(
                 "other audio",
@@ -205,7 +238,7 @@ class _Tally:
 
     def _check_length(self, values: Array, expected: int, utterance_id: str, where: str) -> None:
         """Compare a row with the exact number of frames of its audio."""
-        if not _is_merged(self._header):
+        if not is_merged(self._header):
             if len(values) != expected:
                 self._log.add("wrong length", where, expected=f"{expected} frames", got=len(values))
             return
@@ -230,78 +263,15 @@ class _Tally:
                 )
 
 
-def _check_header(header: StoreHeader, folder: Path, log: ProblemLog) -> None:
-    framing = header.framing
-    promises: list[tuple[str, object, object]] = [("name", folder.parent.name, header.name)]
-    if framing is None:
-        log.add("no framing", "header", expected="the frame grid, to check lengths by", got="none")
-    elif not _is_merged(header):
-        promises += [
-            ("frame_rate", framing.frame_rate, header.frame_rate),
-            ("first_frame_center_s", framing.first_frame_center_s, header.first_frame_center_s),
-        ]
-    for what, expected, got in promises:
-        if expected != got:
-            log.add("wrong header", what, expected=expected, got=got)
-    listed = {info.name for info in header.shards}
-    for path in sorted(folder.glob("*.h5")):
-        if path.name not in listed:
-            log.add(
-                "stray shard", f"file {path.name}", expected="a header that lists it", got="none"
-            )
-
-
-def _is_merged(header: StoreHeader) -> bool:
-    return header.name in (UNITS, DURATIONS) and header.frame_rate is None
-
-
-def _value_rules(header: StoreHeader, log: ProblemLog) -> ValueRules:
-    """Return what the header promises of the values.
-
-    Tokens are what a codebook stands behind; without its size their range cannot be known.
-    """
-    if header.name == DURATIONS:
-        return ValueRules(minimum=1)
-    codebook = header.provenance.get("codebook")
-    num_units = codebook.get("num_clusters") if isinstance(codebook, dict) else None
-    if header.name == UNITS and not isinstance(num_units, int):
-        log.add(
-            "no codebook",
-            "header",
-            expected="provenance with codebook.num_clusters, to check units by",
-            got=repr(codebook),
-        )
-        return ValueRules()
-    return ValueRules(num_units=num_units)
-
-
 def _open_durations(folder: Path, header: StoreHeader, log: ProblemLog) -> Store | None:
     """Open the durations beside a store of merged units."""
-    if header.name != UNITS or not _is_merged(header):
+    if header.name != UNITS or not is_merged(header):
         return None
     try:
         return open_store(folder.parent.parent / DURATIONS / folder.name)
     except StoreError as error:
         log.add("no durations", "", expected="a store of durations beside it", got=error)
         return None
-
-
-def _read_failed(folder: Path, header: StoreHeader, log: ProblemLog) -> list[str]:
-    """Return the ids of the failure list."""
-    path = folder / FAILURES_NAME
-    try:
-        failed = [failure.id for failure in read_failures(path)]
-    except (TypeError, ValueError) as error:
-        log.add("damaged failure list", path.name, expected="failures as JSON lines", got=error)
-        return []
-    if len(failed) != header.num_failures:
-        log.add(
-            "wrong header",
-            "num_failures",
-            expected=f"{len(failed)}, as listed",
-            got=header.num_failures,
-        )
-    return failed
 
 
 def _num_frames(row: Utterance, framing: Framing) -> int:

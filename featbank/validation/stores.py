@@ -7,7 +7,8 @@ from pathlib import Path
 
 from featbank.manifest import SPLITS, read_manifest
 from featbank.progress import Advance
-from featbank.validation.result import CheckResult, LengthHistogram, ProblemLog
+from featbank.validation.header import check_features, check_splits_agree
+from featbank.validation.result import CheckResult, LengthHistogram, ProblemLog, StoreCheck
 from featbank.validation.store import check_store
 
 _BIN_WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
@@ -40,11 +41,11 @@ def validate_stores(
     log = ProblemLog(name)
     if not features:
         log.add("no store", "", expected=f"stores in {folder}", got="none")
-    checks = []
+    checks: list[StoreCheck] = []
     for feature in features:
         for extra in sorted({path.name for path in _folders(feature)} - set(SPLITS)):
             log.add("unknown split", feature.name, expected=" or ".join(SPLITS), got=repr(extra))
-        checks += [
+        of_feature = [
             check_store(
                 feature / split,
                 rows[split],
@@ -53,6 +54,9 @@ def validate_stores(
             )
             for split in SPLITS
         ]
+        check_splits_agree(of_feature, log)
+        checks += of_feature
+    check_features([feature.name for feature in features], checks, log)
     return CheckResult(
         name=name,
         stores=tuple(checks),

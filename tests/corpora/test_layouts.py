@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,12 +21,51 @@ Recorder = Callable[..., Path]
 
 def test_a_folder_gives_every_audio_file(root: Path, record: Recorder) -> None:
     record("anna/x.wav"), record("ben/x.flac"), record("ben/deep/y.WAV")
-    (root / "ben/z.m4a").write_bytes(b"does not decode, but must not be overlooked")
     (root / "notes.txt").write_text("no audio")
     listing = FolderCorpus(name="c", root=root, license="", folders=["speaker"]).list_utterances()
     assert [(row.id, row.speaker) for row in listing.rows] == [
-        ("anna/x", "anna"), ("ben/deep/y", "ben"), ("ben/x", "ben"), ("ben/z", "ben"),
+        ("anna/x", "anna"), ("ben/deep/y", "ben"), ("ben/x", "ben"),
     ]  # fmt: skip
+    assert listing.unlisted == []
+
+
+def test_a_folder_reports_audio_of_kinds_that_do_not_decode(root: Path, record: Recorder) -> None:
+    record("x.wav")
+    for name in ("a.mp2", "b.raw", "c.m4a", "d.MP2"):
+        (root / name).write_bytes(b"does not decode, but must not be overlooked")
+    listing = FolderCorpus(name="c", root=root, license="").list_utterances()
+    assert [row.audio for row in listing.rows] == ["x.wav"]
+    assert listing.unlisted == ["a.mp2", "b.raw", "c.m4a", "d.MP2"]
+    told = FolderCorpus(name="c", root=root, license="", suffixes=[".m4a"]).list_utterances()
+    assert [row.audio for row in told.rows] == ["c.m4a"]
+    (root / "x.wav").unlink()
+    with pytest.raises(CorpusError, match=r"got none, and 4 audio files not taken: a.mp2"):
+        FolderCorpus(name="c", root=root, license="").list_utterances()
+
+
+def test_a_file_linked_out_of_a_folder_is_refused(
+    root: Path, record: Recorder, tmp_path: Path
+) -> None:
+    record("in.wav").rename(tmp_path / "out.wav")
+    (root / "link.wav").symlink_to(tmp_path / "out.wav")
+    with pytest.raises(CorpusError, match=r"got link.wav, a symbolic link to .*out.wav"):
+        FolderCorpus(name="c", root=root, license="").list_utterances()
+
+
+def test_a_folder_that_cannot_be_listed_ends_the_run(
+    root: Path, record: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record("a/x.wav"), record("b/y.wav")
+    scandir = os.scandir
+
+    def fail(path: str) -> Any:
+        if Path(path).name == "b":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        FolderCorpus(name="c", root=root, license="").list_utterances()
 
 
 def test_folders_mean_what_they_are_said_to_mean(root: Path, record: Recorder) -> None:
@@ -96,6 +138,31 @@ def test_librispeech_reads_the_subsets_it_is_told(root: Path, record: Recorder) 
         corpus.list_utterances()
 
 
+def test_librispeech_refuses_to_read_no_subset(root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"corpus.subsets: expected names of .* an empty list"):
+        LibriSpeechCorpus(name="c", root=root, license="", subsets=[])
+
+
+def test_librispeech_refuses_a_named_subset_without_transcripts(
+    root: Path, record: Recorder
+) -> None:
+    librispeech(root, record)
+    record("test-clean/1/2/1-2-0000.flac")
+    corpus = LibriSpeechCorpus(name="c", root=root, license="", subsets=["dev-other", "test-clean"])
+    with pytest.raises(CorpusError, match=r"subset test-clean of .*: expected transcripts in"):
+        corpus.list_utterances()
+    listing = LibriSpeechCorpus(name="c", root=root, license="").list_utterances()
+    assert listing.unlisted == ["test-clean/1/2/1-2-0000.flac"]
+
+
+def test_a_librispeech_text_has_no_white_space_around_it(root: Path, record: Recorder) -> None:
+    record("dev-other/7/8/7-8-0000.flac"), record("dev-other/7/8/7-8-0001.flac")
+    lines = b"7-8-0000  TWO SPACES \r\n7-8-0001 ONE\r\n\r\n"
+    (root / "dev-other/7/8/7-8.trans.txt").write_bytes(lines)
+    listing = LibriSpeechCorpus(name="c", root=root, license="").list_utterances()
+    assert [row.text for row in listing.rows] == ["TWO SPACES", "ONE"]
+
+
 def test_librispeech_refuses_a_subset_of_no_split(root: Path, record: Recorder) -> None:
     librispeech(root, record)
     (root / "dev-other").rename(root / "validation-other")
@@ -133,3 +200,10 @@ def test_ljspeech_refuses_a_malformed_row(root: Path, line: str, message: str) -
     with pytest.raises(CorpusError) as caught:
         LJSpeechCorpus(name="c", root=root, license="").list_utterances()
     assert message in str(caught.value)
+
+
+def test_an_ljspeech_text_has_no_carriage_return(root: Path, record: Recorder) -> None:
+    record("wavs/LJ001-0001.wav")
+    (root / "metadata.csv").write_bytes(b"LJ001-0001|a|b\r\n\r\n")
+    [row] = LJSpeechCorpus(name="c", root=root, license="").list_utterances().rows
+    assert row.text == "b"

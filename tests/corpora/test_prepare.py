@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from featbank.audio import load_audio
 from featbank.corpora.base import Corpus
 from featbank.corpora.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
+from featbank.corpora.scanning import estimate_duration_s
 from featbank.corpora.table import TableCorpus
 from featbank.errors import CorpusError, FailureBudgetError
 from featbank.failures import Failure, read_failures
@@ -146,6 +149,43 @@ def test_a_segment_past_the_end_of_its_file_is_listed(root: Path, record: Record
     assert failures["long"].got == "17600"
     assert (failures["none"].expected, failures["none"].got) == ("at least one sample", "none")
     assert list(all_rows(root.parent / "manifests/c")) == ["fits"]
+
+
+def test_a_duration_without_a_start_is_a_claim_and_no_segment(root: Path, record: Recorder) -> None:
+    for name, num_samples in (("short", 16_000), ("long", 320_000)):  # 1 s and 20 s
+        for case in "abcd":
+            record(f"{name}-{case}.wav", num_samples=num_samples)
+    text = (
+        "path\tduration\n"
+        "short-a.wav\t1.1\nshort-b.wav\t0.9\nshort-c.wav\t1.11\nshort-d.wav\t0.89\n"
+        "long-a.wav\t20.2\nlong-b.wav\t19.8\nlong-c.wav\t20.21\nlong-d.wav\t19.79\n"
+    )
+    failures = failures_of(table(root, text), root)
+    rows = all_rows(root.parent / "manifests/c")
+    assert {name: (row.start_sample, row.num_samples) for name, row in rows.items()} == {
+        "short-a": (0, 16_000), "short-b": (0, 16_000),
+        "long-a": (0, 320_000), "long-b": (0, 320_000),
+    }  # fmt: skip
+    assert sorted(failures) == ["long-c", "long-d", "short-c", "short-d"]
+    found = failures["long-c"]
+    assert found.error == "length of long-c.wav; a segment of a file needs a start in t.tsv:8"
+    assert (found.expected, found.got) == ("20.21 s, or up to 0.2 s more or less", "20.000 s")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_splits_that_only_some_rows_name_are_refused(
+    root: Path, record: Recorder, order: int
+) -> None:
+    record("a.wav"), record("b.wav")
+    rows = ['{"path": "a.wav", "speaker": "anna", "split": "test"}', '{"path": "b.wav"}'][::order]
+    (root / "t.jsonl").write_text("\n".join(rows))
+    corpus = TableCorpus(name="c", root=root, license="CC0", table="t.jsonl", splits={"by": "hash"})
+    named, unnamed = (1, 2) if order == 1 else (2, 1)
+    with pytest.raises(
+        CorpusError,
+        match=rf"by every row, or by none, got test in t.jsonl:{named}, none in t.jsonl:{unnamed}",
+    ):
+        run(corpus, root)
 
 
 def test_a_file_of_several_channels_needs_to_be_told_which(root: Path, record: Recorder) -> None:
@@ -290,6 +330,57 @@ def test_a_folder_of_something_else_is_not_replaced(root: Path, record: Recorder
     with pytest.raises(CorpusError, match=r"expected a free place, .*, got something else there"):
         run(table(root, "path\nx.wav\n"), root)
     assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize("old_is_back", [True, False])
+def test_what_a_killed_run_left_is_cleared_or_put_back(
+    root: Path, record: Recorder, old_is_back: bool
+) -> None:
+    record("x.wav")
+    out = run(table(root, "path\nx.wav\n"), root)
+    before = content(out)
+    aside, beside = out.with_name(".c.replaced"), out.with_name(".c.partial")
+    if old_is_back:  # killed after the second rename
+        shutil.copytree(out, aside)
+    else:  # and before it
+        out.rename(aside)
+    beside.mkdir()
+    (beside / "train.jsonl").touch()
+    with pytest.raises(FailureBudgetError):
+        run(table(root, "path\nmissing.wav\n"), root)
+    assert content(out) == before
+    assert [path.name for path in out.parent.iterdir()] == ["c"]
+    assert content(run(table(root, "path\nx.wav\n"), root)) == before
+    assert [path.name for path in out.parent.iterdir()] == ["c"]
+
+
+def test_a_run_that_cannot_move_its_folder_puts_the_old_one_back(
+    root: Path, record: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record("x.wav"), record("y.wav")
+    out = run(table(root, "path\nx.wav\n"), root)
+    before = content(out)
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name == ".c.partial":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        run(table(root, "path\nx.wav\ny.wav\n"), root)
+    assert content(out) == before
+    assert [path.name for path in out.parent.iterdir()] == ["c"]
+
+
+def test_a_file_of_unknown_length_is_not_estimated(root: Path, record: Recorder) -> None:
+    written = bytearray(record("x.flac").read_bytes())
+    packed = int.from_bytes(written[18:26], "big")
+    written[18:26] = (packed >> 36 << 36).to_bytes(8, "big")
+    (root / "x.flac").write_bytes(written)
+    assert estimate_duration_s(root, ["x.flac"]) == 0
+    assert all_rows(run(table(root, "path\nx.flac\n"), root))["x"].num_samples == 1600
 
 
 def test_progress_is_told_the_seconds_of_audio(demo: Corpus, root: Path) -> None:

@@ -45,6 +45,23 @@ def test_json_lines_may_leave_columns_out(root: Path) -> None:
     assert (second.where, second.speaker, second.duration_s) == ("t.jsonl:3", "", None)
 
 
+def test_blank_json_lines_are_no_rows(root: Path) -> None:
+    text = '\n  \r\n{"path": "x.wav"}\r\n\t\n{"path": "y.wav"}\n\n'
+    rows = rows_of(root, text, table="t.jsonl")
+    assert [(row.where, row.audio) for row in rows] == [
+        ("t.jsonl:3", "x.wav"),
+        ("t.jsonl:5", "y.wav"),
+    ]
+
+
+def test_a_duration_without_a_start_selects_nothing(root: Path) -> None:
+    text = "path\tstart\tduration\nx.wav\t\t2.5\ny.wav\t0\t2.5\n"
+    whole, segment = rows_of(root, text)
+    assert (whole.id, whole.duration_s, whole.claimed_duration_s) == ("x", None, 2.5)
+    assert (segment.id, segment.duration_s) == ("y-0000000-0002500", 2.5)
+    assert segment.claimed_duration_s is None
+
+
 def test_columns_are_renamed_and_ignored_as_told(root: Path) -> None:
     text = "clip\tclient\tup_votes\nx.mp3\tanna\t2\n"
     [row] = rows_of(

@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from featbank.features.base import Extractor
+from featbank.features.licenses import LICENSES
 from featbank.trusted import build
 from tests.features.checks import compute
 
@@ -54,8 +55,10 @@ def test_mfcc_option_is_huberts_first_iteration() -> None:
 
 
 @pytest.mark.parametrize("option", ["wavlm", "hubert", "wav2vec2"])
-def test_encoder_option_names_its_weights_license(option: str) -> None:
+def test_encoder_option_downloads_weights_under_the_license_its_comment_says(option: str) -> None:
     settings = read(option)["extractor"]
-    assert settings["license"] == "MIT"
+    assert settings["license"] is None
+    assert LICENSES[settings["bundle"]] == "MIT"
+    assert "the published weights are MIT" in (CONF / f"{option}.yaml").read_text(encoding="utf-8")
     assert settings["weights"] == "download"
     assert settings["weights_sha256"] is None

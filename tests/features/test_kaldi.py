@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import fields
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torchaudio
+from torch.nn.functional import one_hot
 
 from featbank.errors import AudioError, ConfigError
 from featbank.features.base import UtteranceExtractor
 from featbank.features.dsp import compute_deltas, mirror_edges
-from featbank.features.kaldi import INT16_SCALE, Fbank, Mfcc
+from featbank.features.kaldi import INT16_SCALE, Fbank, KaldiExtractor, Mfcc
 from featbank.framing import Framing
 from tests.features.checks import assert_batch_mates_change_no_bit, boundary_lengths, compute
 
@@ -148,6 +151,56 @@ def test_waveform_too_short_for_a_frame_is_an_audio_error(snip_edges: bool, shor
     message = f"utterance 'a' is too short.*expected {shortest} samples at 16000 Hz.*{shortest - 1}"
     with pytest.raises(AudioError, match=message):
         compute(extractor, torch.zeros(shortest - 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "first_center_s"),
+    [
+        ({"snip_edges": True}, 0.0125),
+        ({"snip_edges": False}, 0.005),
+        ({"snip_edges": False, "frame_shift_ms": 20.0}, 0.01),
+        ({"snip_edges": False, "frame_length_ms": 32.0}, 0.005),
+    ],
+)
+def test_frames_are_loudest_for_a_click_at_the_centre_their_framing_says(
+    options: dict[str, Any], first_center_s: float
+) -> None:
+    extractor = Fbank(
+        window_type="hanning", preemphasis=0.0, remove_dc_offset=False, num_mel_bins=10, **options
+    )
+    framing = extractor.framing
+    assert framing.first_frame_center_s == first_center_s
+    frame = 5  # clear of the edges and their mirror images
+    center = first_center_s * 16000 + frame * framing.hop_length
+    clicks = [int(center) + offset for offset in range(-12, 13)]
+    loudness = [
+        compute(extractor, one_hot(torch.tensor(click), 3200).float())["fbank"][frame].sum()
+        for click in clicks
+    ]
+    # the window's middle lies between two samples
+    assert abs(clicks[int(np.argmax(loudness))] + 0.5 - center) <= 0.5
+
+
+@pytest.mark.parametrize("kind", [Fbank, Mfcc])
+@pytest.mark.parametrize("energy_floor", [0.0, 1e-9])
+def test_energy_of_silence_is_kaldis_epsilon_however_low_the_floor(
+    kind: type[KaldiExtractor], energy_floor: float
+) -> None:
+    extractor = kind(use_energy=True, energy_floor=energy_floor)
+    [values] = list(compute(extractor, torch.zeros(800)).values())[1:]
+    assert np.isfinite(values).all()
+    assert np.allclose(values[:, 0], np.log(np.finfo(np.float32).eps))
+
+
+def test_defaults_are_torchaudios() -> None:
+    for kind, function in (
+        (Fbank, torchaudio.compliance.kaldi.fbank),
+        (Mfcc, torchaudio.compliance.kaldi.mfcc),
+    ):
+        theirs = signature(function).parameters
+        ours = {field.name: field.default for field in fields(kind)}
+        for name in set(ours) - {"waveform_scale", "deltas"}:
+            assert ours[name] == theirs[TORCHAUDIO_NAMES.get(name, name)].default, name
 
 
 @pytest.mark.parametrize(("window_length", "hop_length"), [(25, 1), (10, 4), (5, 2), (3, 8)])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +16,16 @@ import torchaudio.pipelines
 from torchaudio.pipelines import Wav2Vec2ASRBundle, Wav2Vec2Bundle
 
 from featbank.errors import AudioError, ConfigError, WeightsError
+from featbank.features.licenses import LICENSES
 from featbank.features.ssl import SslEncoder
 from featbank.features.weights import tensors_digest
 from featbank.provenance import file_sha256
-from tests.features.checks import assert_batch_mates_change_no_bit, boundary_lengths, compute
+from tests.features.checks import (
+    Payload,
+    assert_batch_mates_change_no_bit,
+    boundary_lengths,
+    compute,
+)
 
 LAYERS = {"low": 1, "middle": 4, "again": 4}
 
@@ -212,6 +220,118 @@ def test_waveform_is_normalised_where_the_bundle_says_so_and_a_letter_head_is_le
             with torch.inference_mode():
                 theirs, _ = model.extract_features(waveform.unsqueeze(0))
             assert np.array_equal(compute(encoder, waveform)["b"], theirs[2][0].numpy())
+
+
+@pytest.mark.parametrize("tiny", [Wav2Vec2Bundle, Wav2Vec2ASRBundle], indirect=True)
+def test_downloaded_pickle_that_runs_code_is_refused_and_does_not_run(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    path = tmp_path / "checkpoints" / "tiny.pth"
+    path.parent.mkdir()
+    torch.save({"aux.weight": Payload()}, path)
+    with pytest.raises(WeightsError, match="the downloaded file cannot be used"):
+        SslEncoder(bundle=tiny, layers={"a": 1}, weights="download")
+    path.write_bytes(pickle.dumps(Payload(), protocol=2))
+    with pytest.raises(WeightsError, match="the downloaded file cannot be used"):
+        SslEncoder(bundle=tiny, layers={"a": 1}, weights="download")
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("weights", ["download", "random", "file"])
+def test_dropout_is_off_whatever_the_weights_come_from(
+    weights: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = SslEncoder(bundle=tiny, layers={"a": 3}, weights="random")
+    path = tmp_path / "checkpoints" / "tiny.pth"
+    path.parent.mkdir()
+    torch.save(random._model.state_dict(), path)
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    settings = {"weights": weights}
+    if weights == "file":
+        settings = {"weights": str(path), "weights_sha256": file_sha256(path)}
+    encoder = SslEncoder(bundle=tiny, layers={"a": 3}, **settings)
+    assert not any(module.training for module in encoder._model.modules())
+    waveform = torch.linspace(-1, 1, 4000)
+    assert np.array_equal(compute(encoder, waveform)["a"], compute(encoder, waveform)["a"])
+
+
+def test_license_of_every_bundle_is_the_one_torchaudio_documents() -> None:
+    pipelines = vars(torchaudio.pipelines).items()
+    bundles = {n: b for n, b in pipelines if isinstance(b, Wav2Vec2Bundle)}
+    assert set(LICENSES) == set(bundles)
+    for name, bundle in bundles.items():
+        documented = " ".join(bundle.__doc__.split()).replace("CC-BY-NC", "CC BY-NC")
+        assert re.search(rf" under \[?`?{re.escape(LICENSES[name])} ", documented), name
+        assert ("BY-NC" in documented) == ("BY-NC" in LICENSES[name])
+
+
+@pytest.fixture
+def published(tiny: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The tiny bundle under the name of one with a licence against commerce: its file."""
+    path = tmp_path / "checkpoints" / "tiny.pth"
+    path.parent.mkdir()
+    encoder = SslEncoder(bundle=tiny, layers={"a": 1}, weights="random")
+    torch.save(encoder._model.state_dict(), path)
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    bundle = getattr(torchaudio.pipelines, tiny)
+    monkeypatch.setattr(torchaudio.pipelines, "VOXPOPULI_ASR_BASE_10K_DE", bundle)
+    return path
+
+
+def voxpopuli(**settings: Any) -> SslEncoder:
+    return SslEncoder(bundle="VOXPOPULI_ASR_BASE_10K_DE", layers={"a": 1}, **settings)
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("stated", [None, "", "CC BY-NC 4.0", "cc-by-nc-4.0"])
+def test_downloaded_weights_have_the_license_of_their_bundle(stated: str | None) -> None:
+    assert voxpopuli(weights="download", license=stated).weights.license == "CC BY-NC 4.0"
+
+
+@pytest.mark.parametrize("weights", ["download", "random"])
+def test_license_that_contradicts_the_bundles_is_refused_before_weights_are_looked_for(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "empty"))
+    message = (
+        "license of VOXPOPULI_ASR_BASE_10K_DE: expected CC BY-NC 4.0.*got MIT; set license: null"
+    )
+    with pytest.raises(ConfigError, match=message):
+        voxpopuli(weights=weights, license="MIT")
+
+
+@pytest.mark.parametrize(
+    ("stated", "recorded"), [("MIT", "MIT"), ("bought", "bought"), (None, ""), ("", "")]
+)
+def test_license_of_a_local_file_is_what_the_user_states(
+    stated: str | None, recorded: str, published: Path
+) -> None:
+    encoder = voxpopuli(
+        weights=str(published), weights_sha256=file_sha256(published), license=stated
+    )
+    assert (encoder.weights.source, encoder.weights.license) == ("file", recorded)
+
+
+@pytest.mark.usefixtures("published")
+def test_license_of_a_bundle_that_nobody_looked_up_is_what_the_user_states(tiny: str) -> None:
+    for stated, recorded in (("mine", "mine"), (None, "")):
+        encoder = SslEncoder(bundle=tiny, layers={"a": 1}, weights="download", license=stated)
+        assert encoder.weights.license == recorded
+
+
+def test_layer_called_id_is_refused_before_any_weights_are_looked_for() -> None:
+    with pytest.raises(ConfigError, match="feature name: expected any but id"):
+        SslEncoder(bundle="WAVLM_BASE", layers={"low": 1, "id": 2}, weights="nowhere.pt")
+
+
+def test_weights_null_says_the_three_ways() -> None:
+    with pytest.raises(
+        ConfigError, match=r"weights: expected download, random or .*got null; there"
+    ):
+        SslEncoder(bundle="WAVLM_BASE", layers={"low": 1}, weights=None)  # type: ignore[arg-type]
 
 
 def test_download_without_a_network_says_the_three_ways(tmp_path: Path) -> None:

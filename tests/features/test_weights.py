@@ -13,6 +13,7 @@ import torch
 from featbank.errors import ConfigError, WeightsError
 from featbank.features.weights import load_model, read_tensors, tensors_digest
 from featbank.provenance import file_sha256
+from tests.features.checks import Payload
 
 
 def build() -> torch.nn.Linear:
@@ -66,6 +67,19 @@ def test_file_without_sha256_is_refused_with_the_digest_it_has(tmp_path: Path) -
         load(path)
 
 
+@pytest.mark.parametrize(
+    ("weights", "got"), [(None, "null"), (False, "False"), (["a"], r"\['a'\]")]
+)
+def test_weights_that_are_no_text_are_refused_with_the_three_ways(weights: Any, got: str) -> None:
+    message = (
+        f"weights: expected download, random or the path of a local file, got {got}; there are"
+    )
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_model(weights, weights_sha256=None, seed=0, build=build, download=no_download)
+    for words in ("weights_sha256", "a network", "weights: random"):
+        assert words in str(caught.value)
+
+
 def test_missing_file_says_the_three_ways(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         load(tmp_path / "absent.pt", "0" * 64)
@@ -79,19 +93,16 @@ def test_sha256_without_a_file_is_refused(weights: str) -> None:
         load(weights, "0" * 64)
 
 
-class _Payload:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (Path("ran"),)
-
-
 def test_pickle_that_runs_code_is_refused_and_does_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.save({"weight": _Payload()}, "model.pt")
+    # not even where torch is told to trust all that does not say otherwise
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    torch.save({"weight": Payload()}, "model.pt")
     with pytest.raises(WeightsError, match="expected a file of tensors, and nothing else"):
         load("model.pt", file_sha256("model.pt"))
-    Path("plain.pt").write_bytes(pickle.dumps(_Payload(), protocol=2))
+    Path("plain.pt").write_bytes(pickle.dumps(Payload(), protocol=2))
     with pytest.raises(WeightsError, match="a file of tensors, and nothing else"):
         load("plain.pt", file_sha256("plain.pt"))
     assert not Path("ran").exists()
@@ -141,6 +152,10 @@ def test_random_weights_follow_the_seed_and_leave_the_global_state_alone() -> No
     digests = [tensors_digest(model.state_dict()) for model in (first, again, other)]
     assert digests[0] == digests[1] != digests[2]
     assert not first.training
+
+
+def test_downloaded_model_is_in_eval_mode() -> None:
+    assert not load("download", download=lambda: build().train()).training
 
 
 def test_download_that_fails_says_the_three_ways() -> None:

@@ -78,6 +78,20 @@ def checkout(root: Path, tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
+def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A checkout with manifests and no more, shared: tests only read it."""
+    project = _checkout(root, tmp_path_factory.mktemp("prepared") / "project")
+    project.run("python stages/prepare.py")
+    return project
+
+
+@pytest.fixture
+def own_prepared(prepared: Project, tmp_path: Path) -> Project:
+    """A copy of that checkout, for a test that changes things."""
+    return prepared.copy(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
 def _reproduced(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = _checkout(root, tmp_path_factory.mktemp("reproduced") / "project")
     project.run("dvc repro")

@@ -206,6 +206,80 @@ def test_a_value_typed_by_hand_does_not_touch_what_dvc_tracks(own_reproduced: Pr
     assert open_store(own_reproduced.path / "data/features/demo/fbank40").shape == (40,)
 
 
+def test_an_option_that_takes_the_name_of_another_is_refused(checkout: Project) -> None:
+    for name in ("feature/mfcc", "corpus/demo"):
+        shutil.copy(checkout.path / f"conf/{name}.yaml", checkout.path / f"conf/{name}2.yaml")
+    said = checkout.run("python stages/prepare.py corpus=demo2", status=1)
+    assert "name in conf/corpus/demo2.yaml: expected demo2, got 'demo'" in said
+    checkout.run("python stages/prepare.py")
+    said = checkout.run("python stages/extract.py feature=mfcc2", status=1)
+    assert "name in conf/feature/mfcc2.yaml: expected mfcc2, got 'mfcc'" in said
+
+
+def test_definitions_of_another_folder_do_not_touch_what_dvc_tracks(
+    checkout: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(checkout.path / "conf", tmp_path / "conf")
+    said = checkout.run(f"python stages/prepare.py --config-path {tmp_path}/conf", status=1)
+    assert "data/manifests/demo is tracked by DVC" in said
+    assert f"got the definitions in {tmp_path}/conf" in said
+
+
+def test_a_validation_of_another_tree_does_not_touch_the_tracked_report(
+    own_reproduced: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(own_reproduced.path / "data", tmp_path / "data")
+    said = own_reproduced.run(f"python stages/validate.py paths.root={tmp_path}/data", status=1)
+    assert "reports/demo is tracked by DVC" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("extract.py overwrite=no", "overwrite: expected bool, got str 'no'"),
+        ("extract.py max_failures=all", "max_failures: expected float, got str 'all'"),
+        ("extract.py runner.num_workers=two", "num_workers: expected int or null, got str 'two'"),
+        (
+            "extract.py feature.name=x feature.extractor.num_mel_bins=abc",
+            "num_mel_bins: expected int",
+        ),
+        ("extract.py feature.name=x +feature.extractor.mel_bins=3", "did you mean num_mel_bins?"),
+        (
+            "extract.py feature.name=x feature.extractor._target_=os.system",
+            "expected a class under",
+        ),
+        ("sample.py pin=true hours=0", "hours: expected over 0, got 0"),
+        ("sample.py pin=true hours=ten", "hours: expected float, got str 'ten'"),
+        ("validate.py only=features/..", "only: expected letters, digits"),
+        ("validate.py only=fbank", "only: expected features/NAME or tokens/NAME, got fbank"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named_without_a_traceback(
+    command: str, message: str, prepared: Project
+) -> None:
+    said = prepared.run(f"python stages/{command}", status=1)
+    assert message in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("features: [fbank, mfcc]", "features: fbank", "features: expected a list: [fbank, mfcc]"),
+        ("tokenizer: kmeans100}", "tokeniser: kmeans100}", "expected a feature and a tokenizer"),
+        ("corpus: demo", "corpus: [demo", "params.yaml: expected YAML"),
+        ("corpus: demo", "korpus: demo", "params.yaml: corpus: expected a choice, got no 'corpus'"),
+    ],
+)
+def test_choices_of_another_form_are_named(
+    old: str, new: str, message: str, own_prepared: Project
+) -> None:
+    own_prepared.edit("params.yaml", old, new)
+    said = own_prepared.run("python stages/validate.py", status=1)
+    assert message in said
+    assert "Traceback" not in said
+
+
 def test_a_hand_typed_store_of_another_content_is_kept(own_reproduced: Project) -> None:
     typed = "python stages/extract.py feature=fbank feature.name=mine feature.extractor"
     own_reproduced.run(f"{typed}.num_mel_bins=40")

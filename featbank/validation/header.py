@@ -1,0 +1,172 @@
+"""What a store's header promises: of its folder, of its shards, of its values, of its siblings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from featbank.errors import FeatbankError
+from featbank.failures import read_failures
+from featbank.store import MappedShard, ShardInfo, StoreHeader
+from featbank.store.format import FAILURES_NAME
+from featbank.units import DURATIONS, UNITS
+from featbank.validation.result import ProblemLog, StoreCheck
+from featbank.validation.scan import ValueRules
+
+MAX_UNITS = 1 << 20
+"""No codebook is larger; a header that says so would have memory taken for its counts."""
+
+_OF_ONE_SPLIT = frozenset(["name", "num_utterances", "num_frames", "num_failures", "numerics"])
+
+
+def is_merged(header: StoreHeader) -> bool:
+    """Tell whether runs of equal units were merged, which leaves no frame rate."""
+    return header.name in (UNITS, DURATIONS) and header.frame_rate is None
+
+
+def check_header(header: StoreHeader, folder: Path, log: ProblemLog) -> None:
+    """Compare a header with the folder it stands in and with its own frame grid."""
+    framing = header.framing
+    promises: list[tuple[str, object, object]] = [("name", folder.parent.name, header.name)]
+    if framing is None:
+        log.add("no framing", "header", expected="the frame grid, to check lengths by", got="none")
+    elif not is_merged(header):
+        promises += [
+            ("frame_rate", framing.frame_rate, header.frame_rate),
+            ("first_frame_center_s", framing.first_frame_center_s, header.first_frame_center_s),
+        ]
+    for what, expected, got in promises:
+        if expected != got:
+            log.add("wrong header", what, expected=expected, got=got)
+    listed = {info.name for info in header.shards}
+    for path in sorted(folder.glob("*.h5")):
+        if path.name not in listed:
+            log.add(
+                "stray shard", f"file {path.name}", expected="a header that lists it", got="none"
+            )
+
+
+def value_rules(header: StoreHeader, log: ProblemLog) -> ValueRules:
+    """Return what the header promises of the values.
+
+    Units are what a codebook stands behind; without its size their range cannot be known.
+    """
+    if header.name == DURATIONS:
+        return ValueRules(minimum=1)
+    if header.name != UNITS:
+        return ValueRules()
+    codebook = header.provenance.get("codebook")
+    num_units = codebook.get("num_clusters") if isinstance(codebook, dict) else None
+    if type(num_units) is not int or not 0 < num_units <= MAX_UNITS:  # True is an int, too
+        log.add(
+            "no codebook",
+            "header",
+            expected=f"provenance with codebook.num_clusters from 1 to {MAX_UNITS}",
+            got=repr(num_units if isinstance(codebook, dict) else codebook),
+        )
+        return ValueRules()
+    return ValueRules(num_units=num_units)
+
+
+def compare_with_shard(
+    header: StoreHeader, info: ShardInfo, shard: MappedShard, where: str, log: ProblemLog
+) -> bool:
+    """Tell whether a shard is as the header lists it; what is not is noted."""
+    spec = shard.spec
+    promises = [
+        (what, expected, got)
+        for what, expected, got in (
+            ("name", header.name, spec.name),
+            ("dtype", header.dtype, spec.dtype),
+            ("shape", header.shape, spec.shape),
+            ("fingerprint", header.fingerprint, spec.fingerprint),
+            ("first_id", info.first_id, shard.id(0) if len(shard) else None),
+            ("num_utterances", info.num_utterances, len(shard)),
+            ("num_frames", info.num_frames, shard.num_frames),
+        )
+        if expected != got
+    ]
+    for what, expected, got in promises:
+        log.add("shard unlike its header", f"{where}, {what}", expected=expected, got=got)
+    return not promises
+
+
+def read_failed_ids(folder: Path, header: StoreHeader, log: ProblemLog) -> list[str]:
+    """Return the ids of the failure list, and compare their number with the header's."""
+    path = folder / FAILURES_NAME
+    try:
+        failed = [failure.id for failure in read_failures(path)]
+    except (FeatbankError, TypeError, ValueError) as error:
+        log.add("damaged failure list", path.name, expected="failures as JSON lines", got=error)
+        return []
+    if len(failed) != header.num_failures:
+        log.add(
+            "wrong header",
+            "num_failures",
+            expected=f"{len(failed)}, as listed",
+            got=header.num_failures,
+        )
+    return failed
+
+
+def check_features(present: Sequence[str], checks: Sequence[StoreCheck], log: ProblemLog) -> None:
+    """Compare the features that are there with those that the headers say one pass made."""
+    listed: dict[str, str] = {}
+    for check in checks:
+        for name in _made_together(check):
+            listed.setdefault(name, f"{check.name}/{check.split}")
+    for name in sorted(listed.keys() - set(present)):
+        log.add(
+            "lost feature",
+            f"feature {name!r}",
+            expected=f"its stores, as the header of {listed[name]} lists it",
+            got="none",
+        )
+    for name in sorted(set(present) - listed.keys()):
+        log.add(
+            "unlisted feature",
+            f"feature {name!r}",
+            expected="a header that lists it in provenance.stores",
+            got="none",
+        )
+    if DURATIONS in present and UNITS not in present:
+        log.add("no units", "", expected=f"stores of {UNITS} beside {DURATIONS}", got="none")
+
+
+def check_splits_agree(checks: Sequence[StoreCheck], log: ProblemLog) -> None:
+    """Compare the headers of the splits of one feature: one pass makes them all.
+
+    They may differ in what they count and in the machines that computed them.
+    """
+    readable = [(check, _leaves(check.header)) for check in checks if check.header is not None]
+    for check, found in readable[1:]:
+        first, expected = readable[0]
+        for path in sorted(expected.keys() | found.keys()):
+            if expected.get(path) != found.get(path) and path.split(".")[0] not in _OF_ONE_SPLIT:
+                log.add(
+                    "splits unlike each other",
+                    f"{check.name}/{check.split}, {path}",
+                    expected=f"{expected.get(path)!r} as in {first.split}",
+                    got=repr(found.get(path)),
+                )
+
+
+def _made_together(check: StoreCheck) -> list[str]:
+    names = (check.header or {}).get("provenance", {}).get("stores")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Flatten nested mappings.
+
+    >>> _leaves({"a": {"b": 1, "c": [2]}, "d": None})
+    {'a.b': 1, 'a.c': [2], 'd': None}
+    """
+    if not isinstance(value, Mapping):
+        return {path: value}
+    return {
+        leaf: found
+        for key, child in value.items()
+        for leaf, found in _leaves(child, f"{path}.{key}" if path else str(key)).items()
+    }
