@@ -371,7 +371,7 @@ def test_layers_i_and_ii_of_mpeg_are_refused_with_tags_and_without(
     length = 417 if frame[1] == 0xFD else 136
     frames = frame.ljust(length, b"\0") * 100
     path.write_bytes(frames)
-    with pytest.raises(AudioError, match="expected FLAC, WAV, .*, got a file that begins with"):
+    with pytest.raises(AudioError, match=r"expected FLAC, WAV, .*, got a file that begins with"):
         scan_audio(path)
     path.write_bytes(b"ID3\x03\0\0\0\0\0\x0a" + bytes(10) + frames)
     with pytest.raises(AudioError, match=message):

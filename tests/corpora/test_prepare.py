@@ -157,8 +157,8 @@ def test_a_duration_without_a_start_is_a_claim_and_no_segment(root: Path, record
             record(f"{name}-{case}.wav", num_samples=num_samples)
     text = (
         "path\tduration\n"
-        "short-a.wav\t1.1\nshort-b.wav\t0.9\nshort-c.wav\t1.11\nshort-d.wav\t0.89\n"
-        "long-a.wav\t20.2\nlong-b.wav\t19.8\nlong-c.wav\t20.21\nlong-d.wav\t19.79\n"
+        "short-a.wav\t1.09\nshort-b.wav\t0.91\nshort-c.wav\t1.11\nshort-d.wav\t0.89\n"
+        "long-a.wav\t20.19\nlong-b.wav\t19.81\nlong-c.wav\t20.21\nlong-d.wav\t19.79\n"
     )
     failures = failures_of(table(root, text), root)
     rows = all_rows(root.parent / "manifests/c")

@@ -15,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 import featbank.stage  # noqa: F401 - registers the params resolver
+from featbank.feature_io import read_storage
 from tests.conftest import ROOT
 
 OUT_OF = {
@@ -148,3 +149,27 @@ def _imported(files: set[Path]) -> set[str]:
     return {
         file.relative_to(ROOT).as_posix() for file in seen if file.is_relative_to(ROOT / "featbank")
     }
+
+
+def test_every_corpus_lies_where_the_pipeline_looks_for_it() -> None:
+    for path in (ROOT / "conf" / "corpus").glob("*.yaml"):
+        assert OmegaConf.load(path).root == f"corpora/{path.stem}"
+
+
+def test_every_definition_is_named_after_its_file() -> None:
+    for group in ("corpus", "feature", "tokenizer"):
+        for path in (ROOT / "conf" / group).glob("*.yaml"):
+            assert OmegaConf.load(path).name == path.stem
+
+
+@pytest.mark.parametrize("feature", sorted(path.stem for path in (ROOT / "conf/feature").iterdir()))
+def test_every_feature_composes_and_names_its_stores(
+    feature: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("extract", [f"feature={feature}"])
+    assert config.paths.features == f"data/features/demo/{feature}"
+    storage = read_storage(OmegaConf.to_container(config.feature.storage))
+    assert all(entry.shard_bytes > 0 for entry in storage)
