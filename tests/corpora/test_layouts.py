@@ -157,10 +157,11 @@ def test_librispeech_refuses_a_named_subset_without_transcripts(
 
 def test_a_librispeech_text_has_no_white_space_around_it(root: Path, record: Recorder) -> None:
     record("dev-other/7/8/7-8-0000.flac"), record("dev-other/7/8/7-8-0001.flac")
-    lines = b"7-8-0000  TWO SPACES \r\n7-8-0001 ONE\r\n\r\n"
+    record("dev-other/7/8/7-8-0002.flac")
+    lines = b"7-8-0000  TWO SPACES \r\n7-8-0001 ONE\r\n\r\n7-8-0002\r\n"
     (root / "dev-other/7/8/7-8.trans.txt").write_bytes(lines)
     listing = LibriSpeechCorpus(name="c", root=root, license="").list_utterances()
-    assert [row.text for row in listing.rows] == ["TWO SPACES", "ONE"]
+    assert [row.text for row in listing.rows] == ["TWO SPACES", "ONE", ""]
 
 
 def test_librispeech_refuses_a_subset_of_no_split(root: Path, record: Recorder) -> None:
