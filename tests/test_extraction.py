@@ -332,6 +332,11 @@ def test_a_resampled_corpus_has_the_frames_of_its_new_length(corpus: Path, tmp_p
         assert store.num_frames(row.id) == 1 + (len(waveform) - 200) // 80
 
 
+def _is_deaf_to_ctrl_c(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text().split("SigBlk:")[1].split()[0]
+    return bool(int(status, 16) >> (signal.SIGINT - 1) & 1)
+
+
 def _descendants(parent: int) -> list[int]:
     """The processes that a process started, and those that they started, oldest first."""
     found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
@@ -404,6 +409,9 @@ def test_a_stage_that_is_stopped_says_so_and_leaves_nothing(
         assert child.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.05)
     descendants = _descendants(child.pid)
+    # the tracker of multiprocessing ignores it; the server and its workers never hear it
+    assert all(_is_deaf_to_ctrl_c(pid) for pid in descendants[1:])
+    assert len(descendants) >= 3
     # Ctrl-C reaches the whole group; a scheduler stops the process it started
     os.killpg(child.pid, number) if number == signal.SIGINT else child.send_signal(number)
     assert child.wait(timeout=60) == 130

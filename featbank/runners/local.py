@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing import forkserver, resource_tracker
 from queue import Empty
 from typing import Any
 
@@ -59,6 +60,7 @@ class LocalRunner:
         # torch and HDF5, do not survive a fork of this process
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(_PRELOADED))
+        _start_server()
         done: Any = context.Queue()
         pool = ProcessPoolExecutor(
             min(self.num_workers, len(tasks)),
@@ -100,6 +102,19 @@ def _usable_processors() -> int:
     return os.cpu_count() or 1
 
 
+def _start_server() -> None:
+    """Start the server that workers are forked from, deaf to Ctrl-C, as they then are from birth.
+
+    Ctrl-C reaches the whole process group: this process answers it, and ends the workers.
+    """
+    resource_tracker.ensure_running()  # the server starts it, and it would lift the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _drain(done: Any, advance: Advance) -> None:
     while True:
         try:
@@ -110,8 +125,6 @@ def _drain(done: Any, advance: Advance) -> None:
 
 def _start(make_worker: Callable[[], Worker[Any, Any]], done: Any) -> None:
     global _make_worker, _progress
-    # Ctrl-C reaches the whole process group: the parent answers it and ends the workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _make_worker, _progress = make_worker, done
 
