@@ -149,6 +149,7 @@ def extract(
                 name=name,
                 dtype=entries[name].dtype,
                 shape=(built.dimensions[name],),
+                compression=entries[name].compression,
                 frame_rate=built.framing.frame_rate,
                 first_frame_center_s=built.framing.first_frame_center_s,
                 framing=built.framing,
@@ -211,7 +212,7 @@ def _plan(
     frame_bytes, target = max(sizes.values(), key=lambda size: size[0] / size[1])
     framing = extractor.framing
     nominal = [
-        (row.part, row.id, row_bytes(row.id, frame_bytes * num_frames(row, framing)))
+        (row.part, row.id, row_bytes(row.id.encode(), frame_bytes * num_frames(row, framing)))
         for row in rows
     ]
     for part in plan_shards(nominal, target):
@@ -225,12 +226,12 @@ def _task(
     fingerprints: Mapping[str, str],
     builders: Mapping[tuple[str, str], StoreBuilder],
 ) -> ShardTask:
-    contents = [(row.id, row.input_digest) for row in rows]
+    ids, digests = [row.id for row in rows], [row.input_digest for row in rows]
     return ShardTask(
         split=split,
         rows=rows,
         paths={
-            name: str(builders[name, split].folder / shard_name(fingerprints[name], contents))
+            name: str(builders[name, split].folder / shard_name(fingerprints[name], ids, digests))
             for name in storage
         },
     )

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from featbank.errors import ConfigError
-from featbank.store import SHARD_BYTES
+from featbank.store import SHARD_BYTES, find_encoding
 from featbank.trusted import check_name, check_type, construct
 
 PACKED_WRITER = "featbank.store.StoreWriter"
-_DTYPES = ("float32", "float16")
+_DTYPES = ("float32", "float16", "bfloat16", "int8_scaled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +20,10 @@ class FeatureStorageConfig:
 
     Args:
         name: the feature's name: a key of the dicts that `compute_features` returns.
-        dtype: what its values are stored as: float32 or float16.
+        dtype: what its values are stored as: float32, float16, bfloat16 or int8_scaled.
         writer_class: the packed HDF5 writer, so far the only one.
-        writer_kwargs: `shard_bytes`, the size in bytes around which shards are cut.
+        writer_kwargs: `shard_bytes`, the size in bytes around which shards are cut, and
+            `compression`, zstd or blosc.
     """
 
     name: str
@@ -44,10 +43,10 @@ class FeatureStorageConfig:
                 expected=PACKED_WRITER,
                 got=self.writer_class,
             )
-        if unknown := sorted(set(self.writer_kwargs) - {"shard_bytes"}):
+        if unknown := sorted(set(self.writer_kwargs) - {"shard_bytes", "compression"}):
             raise ConfigError(
                 f"storage of {self.name!r}: writer_kwargs",
-                expected="shard_bytes",
+                expected="shard_bytes or compression",
                 got=", ".join(unknown),
             )
         check_type(self.shard_bytes, int, f"storage of {self.name!r}: shard_bytes")
@@ -63,9 +62,15 @@ class FeatureStorageConfig:
         return size
 
     @property
+    def compression(self) -> str | None:
+        """Of the values."""
+        name: str | None = self.writer_kwargs.get("compression")
+        return name
+
+    @property
     def itemsize(self) -> int:
         """Bytes a value."""
-        return np.dtype(self.dtype).itemsize
+        return find_encoding(self.dtype).stored.itemsize
 
 
 def read_storage(entries: Sequence[Mapping[str, Any]]) -> list[FeatureStorageConfig]:

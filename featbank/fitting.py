@@ -35,7 +35,7 @@ def fit_codebook(
     fitted_on = {
         "feature": store.header.name,
         "feature_fingerprint": store.header.fingerprint,
-        "sample": digest([shard.sha256 for shard in store.shards]),
+        "sample": digest([shard.digest for shard in store.shards]),
         "num_utterances": len(store),
         "num_frames": store.num_frames_total,
         "kmeans": dict(settings),

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from featbank.audio import audio_digest, load_audio, resampled_length
-from featbank.errors import AudioError, ConfigError, FeatbankError
+from featbank.errors import AudioError, ConfigError, FeatbankError, StoreError
 from featbank.failures import Failure
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import AudioBatch, Extractor
@@ -22,7 +21,16 @@ from featbank.framing import Framing
 from featbank.manifest import Utterance
 from featbank.numerics import numerics_class
 from featbank.progress import Advance
-from featbank.store import ShardInfo, ShardRow, ShardSpec, ShardWriter, shard_name
+from featbank.store import (
+    Encoded,
+    ShardInfo,
+    ShardRow,
+    ShardSpec,
+    ShardWriter,
+    as_array,
+    find_encoding,
+    shard_name,
+)
 from featbank.trusted import build
 
 
@@ -124,8 +132,11 @@ class ShardWorker:
         self, info: ShardInfo, name: str, task: ShardTask, kept: Sequence[Utterance]
     ) -> ShardInfo:
         """Name a shard after the rows it holds: after a failure they are not those of its plan."""
-        contents = [(row.id, row.input_digest) for row in kept]
-        final = shard_name(self._recipe.fingerprints[name], contents)
+        final = shard_name(
+            self._recipe.fingerprints[name],
+            [row.id for row in kept],
+            [row.input_digest for row in kept],
+        )
         planned = Path(task.paths[name])
         planned.rename(planned.with_name(final))
         return replace(info, name=final, part=task.rows[0].part)
@@ -145,18 +156,18 @@ class ShardWorker:
             )
         return {name: self._stored(features[name], name, row) for name in self._recipe.storage}
 
-    def _stored(self, values: Any, name: str, row: Utterance) -> npt.NDArray[np.floating[Any]]:
+    def _stored(self, values: Any, name: str, row: Utterance) -> Encoded:
         """Convert to the stored dtype; a value that it cannot hold fails the utterance."""
         dtype = self._recipe.storage[name].dtype
-        with np.errstate(over="ignore"):
-            stored = np.asarray(values).astype(dtype)
-        if not np.isfinite(stored).all():
-            raise AudioError(
-                f"feature {name!r} of {row.audio}",
-                expected=f"finite values in {dtype}",
-                got=f"{int(np.sum(~np.isfinite(stored)))} NaN, infinite or too large",
-            )
-        return stored
+        where, expected = f"feature {name!r} of {row.audio}", f"finite values in {dtype}"
+        array = as_array(values, where)
+        if not np.isfinite(array).all():
+            num_wrong = int(np.sum(~np.isfinite(array)))
+            raise AudioError(where, expected=expected, got=f"{num_wrong} NaN or infinite")
+        try:
+            return find_encoding(dtype).encode(array, where)
+        except StoreError as error:
+            raise AudioError(where, expected=expected, got=error.got) from error
 
     def _load(self, row: Utterance) -> Any:
         path = Path(self._recipe.audio_root, row.audio)
@@ -183,6 +194,7 @@ class ShardWorker:
             shape=(self._extractor.dimensions[name],),
             fingerprint=self._recipe.fingerprints[name],
             numerics=self._numerics,
+            compression=self._recipe.storage[name].compression,
         )
 
 

@@ -1,15 +1,21 @@
 """Stores: one feature of one split, in packed HDF5 shards that a reader memory-maps."""
 
 from featbank.store.builder import StoreBuilder
+from featbank.store.encoding import ENCODINGS, Encoded, as_array, find_encoding, token_dtype
 from featbank.store.layout import ShardInfo, StoreHeader, read_header
 from featbank.store.mapped import MappedShard
 from featbank.store.reader import Store, open_store
-from featbank.store.shard import ShardRow, ShardSpec, ShardWriter
+from featbank.store.shard import ShardRow, ShardWriter
+from featbank.store.shard_file import ShardSpec
 from featbank.store.sharding import plan_shards, row_bytes, shard_name
+from featbank.store.verify import Damage, verify_shard
 from featbank.store.writer import SHARD_BYTES, StoreWriter
 
 __all__ = [
+    "ENCODINGS",
     "SHARD_BYTES",
+    "Damage",
+    "Encoded",
     "MappedShard",
     "ShardInfo",
     "ShardRow",
@@ -19,9 +25,13 @@ __all__ = [
     "StoreBuilder",
     "StoreHeader",
     "StoreWriter",
+    "as_array",
+    "find_encoding",
     "open_store",
     "plan_shards",
     "read_header",
     "row_bytes",
     "shard_name",
+    "token_dtype",
+    "verify_shard",
 ]

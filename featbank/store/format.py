@@ -1,15 +1,23 @@
 """What a store is on disk: a folder with `header.json`, shards, and `failures.jsonl` if any failed.
 
 The header is written last, so a folder with a header is a whole store. A shard `<16 hex>.h5` is one
-HDF5 file of contiguous, uncompressed datasets, each aligned to 64 bytes, rows sorted by id:
+HDF5 file, rows sorted by id, of these datasets, each contiguous and aligned to 64 bytes:
 
-    values         (num_frames, *shape)   the rows one after the other
-    offsets        (num_rows + 1,) int64  first frame of each row, then the total
-    id_bytes       (total,) uint8         the ids in UTF-8, one after the other
-    id_offsets     (num_rows + 1,) int64  first byte of each id, then the total
-    input_digests  (num_rows, 16) uint8   digest of what the extractor saw of each row, or zeros
+    values         (num_frames, *shape)     the rows one after the other, as `encoding` stores them
+    row_starts     (num_rows + 1, 2) int64  first frame and first byte of the id of each row, then
+                                            the totals
+    id_bytes       (total,) uint8           the ids in UTF-8, one after the other
+    id_slots       (num_slots,) uint64      hash index of the ids: see `id_index`
+    checksums      (num_rows,) uint64       XXH3-64 of the bytes of each row in `values`
+    scales         (num_rows, *shape) float32   of `int8_scaled` alone: value = stored * scale
+    input_digests  (num_rows, 16) uint8     digest of what the extractor saw of each row, zeros for
+                                            none; absent where no row states one
 
-and the attributes format, format_version, name, fingerprint and numerics (canonical JSON).
+and the attributes format, format_version, name, dtype, fingerprint and numerics (canonical JSON).
+Where `compression` is chosen, `values` alone is chunked and compressed, which plain h5py undoes.
+
+The digest of a shard, which the header lists, is the SHA-256 of the whole file but the bytes of
+contiguous `values`; those stand under the checksums, so that damage is found by row.
 """
 
 from __future__ import annotations
@@ -23,7 +31,7 @@ from featbank.errors import StoreError
 
 STORE_FORMAT = "featbank-store"
 SHARD_FORMAT = "featbank-shard"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 HEADER_NAME = "header.json"
 FAILURES_NAME = "failures.jsonl"
 ALIGNMENT = 64
@@ -31,44 +39,25 @@ DIGEST_BYTES = 16
 NO_DIGEST = bytes(DIGEST_BYTES)
 """Stands in a shard for an input digest that was not stated."""
 
-STORED_DTYPES = frozenset(
-    ["float16", "float32", "float64"]
-    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-)
-
-
-def stored_dtype(name: str) -> np.dtype[Any]:
-    """Return the little-endian NumPy dtype that a store writes for `name`.
-
-    Raises:
-        StoreError: stores do not hold that dtype.
-    """
-    if name not in STORED_DTYPES:
-        raise StoreError(
-            "dtype of a store",
-            expected=f"one of {', '.join(sorted(STORED_DTYPES))}",
-            got=repr(name),
-        )
-    # by its text, for `newbyteorder` gives a dtype that memoryview takes for a foreign order
-    return np.dtype(np.dtype(name).newbyteorder("<").str)
-
 
 def check_format(fields: Any, expected_format: str, where: str) -> None:
     """Refuse what is not `expected_format`, or is of a version this code does not know.
 
     Raises:
-        StoreError: foreign, newer, or without a version.
+        StoreError: foreign, newer, older, or without a version.
     """
     found = fields.get("format") if isinstance(fields, Mapping) else type(fields).__name__
     if found != expected_format:
         raise StoreError(where, expected=f"format {expected_format!r}", got=repr(found))
     version = int(typed_field(fields, "format_version", (int, np.integer), where))
-    if not 1 <= version <= FORMAT_VERSION:
+    if version != FORMAT_VERSION:
         raise StoreError(
             where,
-            expected=f"format_version up to {FORMAT_VERSION}",
+            expected=f"format_version {FORMAT_VERSION}",
             got=version,
-            hint="install a newer featbank" if version > FORMAT_VERSION else "",
+            hint="install a newer featbank"
+            if version > FORMAT_VERSION
+            else "run the stage that makes it again",
         )
 
 

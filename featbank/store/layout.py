@@ -7,21 +7,27 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from math import fsum, prod
 from pathlib import Path
 from typing import Any
 
 from featbank.errors import StoreError
 from featbank.framing import Framing
+from featbank.store.encoding import find_encoding
 from featbank.store.format import (
     FORMAT_VERSION,
     HEADER_NAME,
     STORE_FORMAT,
     check_format,
-    stored_dtype,
     typed_field,
 )
 
 _SHARD_NAME = re.compile(r"[0-9a-f]{16}\.h5")
+_SHARD_FIELDS: dict[tuple[type, ...], tuple[str, ...]] = {
+    (str,): ("name", "part", "first_id", "last_id", "digest"),
+    (int,): ("num_utterances", "num_frames", "num_bytes", "values_start"),
+    (int, float): ("max_abs_error", "sum_abs_error"),
+}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -32,27 +38,45 @@ class ShardInfo:
     Args:
         name: of the file in the store's folder, as `shard_name` gives it.
         part: the group that all its utterances belong to.
-        first_id: the smallest id in it.
+        first_id, last_id: the smallest and the greatest id in it.
         num_utterances, num_frames: what it holds.
         num_bytes: size of the file.
-        sha256: of the file, in hexadecimal.
+        values_start: where the values begin in the file; 0 where they are not contiguous.
+        digest: SHA-256 of the file but those values, in hexadecimal.
+        max_abs_error, sum_abs_error: what narrowing to the stored dtype changed in the values.
     """
 
     name: str
     part: str = ""
     first_id: str
+    last_id: str
     num_utterances: int
     num_frames: int
     num_bytes: int
-    sha256: str
+    values_start: int
+    digest: str
+    max_abs_error: float = 0.0
+    sum_abs_error: float = 0.0
 
     def __post_init__(self) -> None:
         # a header is outside data: a name must not lead out of the store's folder
         if not _SHARD_NAME.fullmatch(self.name):
             raise StoreError("name of a shard", expected="<16 hex digits>.h5", got=repr(self.name))
-        if not _SHA256.fullmatch(self.sha256):
+        if not _SHA256.fullmatch(self.digest):
             raise StoreError(
-                f"sha256 of shard {self.name}", expected="64 hex digits", got=repr(self.sha256)
+                f"digest of shard {self.name}", expected="64 hex digits", got=repr(self.digest)
+            )
+        if not 0 <= self.values_start <= self.num_bytes or self.num_frames < 0:
+            raise StoreError(
+                f"values of shard {self.name}",
+                expected=f"within its {self.num_bytes} bytes",
+                got=f"{self.num_frames} frames from byte {self.values_start}",
+            )
+        if self.first_id > self.last_id:
+            raise StoreError(
+                f"last_id of shard {self.name}",
+                expected=f"{self.first_id!r} or after",
+                got=repr(self.last_id),
             )
 
 
@@ -62,8 +86,12 @@ class StoreHeader:
 
     Args:
         name: of the feature.
-        dtype: NumPy name of the stored dtype.
+        dtype: that is stored: a NumPy name, `bfloat16` or `int8_scaled`.
         shape: of one frame: `(80,)` for 80 mel bins, `()` for one unit a frame.
+        time_axis: of an utterance as it is read: 0 for (T, *shape), -1 for codes (Q, T), which are
+            stored frame by frame all the same.
+        codebook_size: tokens are below it; None for what is no tokens, or for an unknown codebook.
+        compression: of the values: `zstd`, `blosc` or None.
         frame_rate: frames a second; None when it varies.
         first_frame_center_s: time of the middle of the first frame; None when it is not defined.
         framing: the exact frame grid, where there is one.
@@ -77,6 +105,9 @@ class StoreHeader:
     name: str
     dtype: str
     shape: tuple[int, ...]
+    time_axis: int = 0
+    codebook_size: int | None = None
+    compression: str | None = None
     frame_rate: float | None = None
     first_frame_center_s: float | None = None
     framing: Framing | None = None
@@ -96,6 +127,23 @@ class StoreHeader:
         """Frames in all shards."""
         return sum(shard.num_frames for shard in self.shards)
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of all shards."""
+        return sum(shard.num_bytes for shard in self.shards)
+
+    @property
+    def max_abs_error(self) -> float:
+        """Greatest difference between a value as it was written and as it is read."""
+        return max((shard.max_abs_error for shard in self.shards), default=0.0)
+
+    @property
+    def mean_abs_error(self) -> float:
+        """Mean difference between the values as they were written and as they are read."""
+        num_values = self.num_frames * prod(self.shape)
+        # the exactly rounded sum, which no order of the shards can change
+        return fsum(shard.sum_abs_error for shard in self.shards) / max(1, num_values)
+
     def to_json(self) -> dict[str, Any]:
         """Return the header as plain JSON values."""
         return {
@@ -104,12 +152,17 @@ class StoreHeader:
             "name": self.name,
             "dtype": self.dtype,
             "shape": list(self.shape),
+            "time_axis": self.time_axis,
+            "codebook_size": self.codebook_size,
+            "compression": self.compression,
             "frame_rate": self.frame_rate,
             "first_frame_center_s": self.first_frame_center_s,
             "framing": None if self.framing is None else self.framing.to_json(),
             "num_utterances": self.num_utterances,
             "num_frames": self.num_frames,
             "num_failures": self.num_failures,
+            "max_abs_error": self.max_abs_error,
+            "mean_abs_error": self.mean_abs_error,
             "fingerprint": self.fingerprint,
             "numerics": [dict(numerics) for numerics in self.numerics],
             "provenance": dict(self.provenance),
@@ -132,8 +185,11 @@ class StoreHeader:
         try:
             header = cls(
                 name=typed_field(fields, "name", (str,), where),
-                dtype=stored_dtype(typed_field(fields, "dtype", (str,), where)).name,
+                dtype=find_encoding(typed_field(fields, "dtype", (str,), where)).name,
                 shape=_shape(fields, where),
+                time_axis=_time_axis(fields, where),
+                codebook_size=typed_field(fields, "codebook_size", (int, type(None)), where),
+                compression=typed_field(fields, "compression", (str, type(None)), where),
                 frame_rate=typed_field(fields, "frame_rate", (int, float, type(None)), where),
                 first_frame_center_s=typed_field(
                     fields, "first_frame_center_s", (int, float, type(None)), where
@@ -182,19 +238,22 @@ def _shape(fields: Mapping[str, Any], where: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def _time_axis(fields: Mapping[str, Any], where: str) -> int:
+    axis: int = typed_field(fields, "time_axis", (int,), where)
+    if axis not in (0, -1):
+        raise StoreError(f"{where}: time_axis", expected="0 or -1", got=axis)
+    return axis
+
+
 def _shard_info(fields: Any, where: str) -> ShardInfo:
     if not isinstance(fields, dict):
         raise StoreError(f"{where}: shards", expected="objects", got=type(fields).__name__)
-    return ShardInfo(
-        **{
-            name: typed_field(fields, name, (str,), where)
-            for name in ("name", "part", "first_id", "sha256")
-        },
-        **{
-            name: typed_field(fields, name, (int,), where)
-            for name in ("num_utterances", "num_frames", "num_bytes")
-        },
-    )
+    values: dict[str, Any] = {
+        name: typed_field(fields, name, kinds, where)
+        for kinds, names in _SHARD_FIELDS.items()
+        for name in names
+    }
+    return ShardInfo(**values)
 
 
 def _check_sums(header: StoreHeader, fields: Mapping[str, Any], where: str) -> None:
@@ -205,9 +264,9 @@ def _check_sums(header: StoreHeader, fields: Mapping[str, Any], where: str) -> N
                 f"{where}: {name}", expected=f"the shards' sum {getattr(header, name)}", got=stated
             )
     for previous, shard in pairwise(header.shards):
-        if (previous.part, previous.first_id) >= (shard.part, shard.first_id):
+        if (previous.part, previous.last_id) >= (shard.part, shard.first_id):
             raise StoreError(
                 f"{where}: shards",
-                expected=f"a shard after {previous.first_id!r}",
+                expected=f"a shard after {previous.last_id!r}",
                 got=repr(shard.first_id),
             )

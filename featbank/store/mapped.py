@@ -1,27 +1,25 @@
-"""Read one shard through a memory map, with no HDF5 handle left open: safe in threads and forks."""
+"""Read one shard through a memory map, with no handle left open: safe in threads and forks."""
 
 from __future__ import annotations
 
 import json
-import mmap
-from bisect import bisect_left
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
+from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
-from featbank.store.format import (
-    DIGEST_BYTES,
-    SHARD_FORMAT,
-    STORED_DTYPES,
-    check_format,
-    stored_dtype,
-)
-from featbank.store.shard import ShardSpec
-from featbank.store.values import Array
+from featbank.store.compression import CompressedValues
+from featbank.store.encoding import SCALES_DTYPE, Array, find_encoding
+from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_format
+from featbank.store.id_index import LOW_BITS, home_slot, num_home_slots
+from featbank.store.mapping import map_file
+from featbank.store.shard_file import ShardSpec
 
 
 class MappedShard:
@@ -35,21 +33,21 @@ class MappedShard:
             num_bytes: its size as the header states it, checked first.
 
         Raises:
-            StoreError: missing, truncated, foreign, of a newer version, or damaged.
+            StoreError: missing, truncated, foreign, of another version, or damaged.
         """
         self.path = Path(path)
         try:
             with open(self.path, "rb") as file:
                 size = file.seek(0, 2)
                 if num_bytes is not None and size != num_bytes:
-                    raise self._damaged(f"{num_bytes} bytes", f"{size} bytes")
+                    raise self.damaged(f"{num_bytes} bytes", f"{size} bytes")
                 if size == 0:
-                    raise self._damaged("an HDF5 file", "an empty file")
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                    raise self.damaged("an HDF5 file", "an empty file")
+                self._map = map_file(file.fileno(), size)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise self._damaged("a file", "nothing there") from error
+            raise self.damaged("a file", "nothing there") from error
         except IsADirectoryError as error:
-            raise self._damaged("a file", "a folder") from error
+            raise self.damaged("a file", "a folder") from error
         try:
             with h5py.File(self.path, "r", locking=False) as shard:
                 self._read_layout(shard)
@@ -60,54 +58,138 @@ class MappedShard:
             TypeError,
             ValueError,
         ) as error:  # what h5py raises
-            raise self._damaged("a whole HDF5 shard", error) from error
+            raise self.damaged("a whole HDF5 shard", error) from error
 
     @property
     def num_frames(self) -> int:
         """Frames of all rows."""
         return len(self._values)
 
+    @property
+    def frame_starts(self) -> npt.NDArray[np.int64]:
+        """First frame of each row, then the total: (num_rows + 1,)."""
+        starts: npt.NDArray[np.int64] = self._row_starts[:, 0]
+        return starts
+
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self._starts) - 1
+        return self._num_rows
 
     def id(self, row: int) -> str:
         """Return the id of a row."""
         try:
             return self._id_bytes_of(row).decode()
         except UnicodeDecodeError as error:
-            raise self._damaged(f"row {row}'s id in UTF-8", error) from error
+            raise self.damaged(f"row {row}'s id in UTF-8", error) from error
 
-    def ids(self) -> Iterator[str]:
-        """Give the ids, sorted."""
-        return (self.id(row) for row in range(len(self)))
+    def ids(self, start: int = 0, stop: int | None = None) -> Iterator[str]:
+        """Give the ids of rows, sorted."""
+        return map(self.id, range(start, len(self) if stop is None else stop))
 
     def find(self, utterance_id: str) -> int | None:
         """Return the row of an id, or None when it is not here."""
-        key = utterance_id.encode(errors="surrogatepass")
-        row = bisect_left(range(len(self)), key, key=self._id_bytes_of)
-        return row if row < len(self) and self._id_bytes_of(row) == key else None
+        try:
+            key = utterance_id.encode()
+        except UnicodeEncodeError:  # a lone surrogate: no store holds it
+            return None
+        id_hash = xxh3_64_intdigest(key)
+        tag, slots, starts = id_hash & LOW_BITS, self._slots, self._starts
+        slot = home_slot(id_hash, self._home_slots)
+        try:
+            while entry := slots[slot]:
+                if entry >> 32 == tag:
+                    row = (entry & LOW_BITS) - 1
+                    # numbers 2 * row + 1 and + 3 are where this id and the next one start
+                    start, stop = starts[2 * row + 1], starts[2 * row + 3]
+                    if self._ids[start:stop].tobytes() == key:
+                        return row
+                slot += 1
+        except IndexError as error:  # the last slot of a sound table is empty
+            raise self.damaged("a sound index of ids", "a slot that leads nowhere") from error
+        return None
 
     def frames(self, row: int) -> range:
         """Return the frames of a row, as places in `values`."""
-        start, stop = self._starts[row], self._starts[row + 1]
-        if not 0 <= start <= stop <= len(self._values):
-            raise self._damaged(
-                f"row {row} within {len(self._values)} frames", f"frames {start} to {stop}"
+        start, stop = self._starts[2 * row], self._starts[2 * row + 2]
+        if not 0 <= start <= stop <= self._num_frames:
+            raise self.damaged(
+                f"row {row} within {self._num_frames} frames", f"frames {start} to {stop}"
             )
         return range(start, stop)
 
+    def read(self, row: int, left: int = 0, right: int | None = None) -> Array:
+        """Return frames of one row, (frames, *shape), read-only; a view where values are plain.
+
+        Args:
+            row: of the shard.
+            left: the first frame, counted in the row.
+            right: the one after the last; None for the end of the row.
+
+        Raises:
+            StoreError: they are not frames of the row.
+        """
+        starts = self._starts
+        start, stop = starts[2 * row], starts[2 * row + 2]
+        if not 0 <= start <= stop <= self._num_frames:
+            self.frames(row)  # says what is wrong
+        if left or right is not None:
+            first, last = start + left, stop if right is None else start + right
+            if not start <= first <= last <= stop:
+                raise StoreError(
+                    f"utterance {self.id(row)!r} in shard {self.path}",
+                    expected=f"offsets within its {stop - start} frames",
+                    got=f"{left} to {stop - start if right is None else right}",
+                )
+            start, stop = first, last
+        values = self._values[start:stop]
+        if self._plain:
+            return values
+        return self._decode(values, None if self._scales is None else self._scales[row])
+
     def values(self, frames: range) -> Array:
-        """Return the values of consecutive frames, (len(frames), *shape): a view, read-only."""
+        """Return the values of consecutive frames of any rows, (len(frames), *shape), read-only."""
+        values = self._values[frames.start : frames.stop]
+        if self._plain:
+            return values
+        if self._scales is None:
+            return self._decode(values, None)
+        rows = np.searchsorted(self.frame_starts, np.arange(frames.start, frames.stop), "right") - 1
+        return self._decode(values, self._scales[rows])
+
+    def stored(self, row: int) -> Array:
+        """Return the frames of a row as they are stored, (T, *shape): what its checksum is of."""
+        frames = self.frames(row)
         return self._values[frames.start : frames.stop]
+
+    def scale(self, row: int) -> Array | None:
+        """Return the scale of a row, (*shape,) float32, where the dtype has one."""
+        return None if self._scales is None else self._scales[row]
+
+    def checksum(self, row: int) -> int:
+        """Return the XXH3-64 that the stored bytes of a row had when they were written."""
+        return int(self._checksums[row])
 
     def input_digest(self, row: int) -> bytes:
         """Return the 16-byte digest of a row's inputs; zeros when it was not stated."""
-        return bytes(self._input_digests[row])
+        return NO_DIGEST if self._input_digests is None else bytes(self._input_digests[row])
+
+    def damaged(self, expected: str, got: object) -> StoreError:
+        """Return the error that says what is wrong with the file."""
+        return StoreError(
+            f"shard {self.path}",
+            expected=expected,
+            got=got,
+            hint="fetch it again with dvc pull, or run the stage that makes it",
+        )
+
+    def _decode(self, stored: Array, scale: Array | None) -> Array:
+        values = self._encoding.decode(stored, scale)
+        values.flags.writeable = False
+        return values
 
     def _id_bytes_of(self, row: int) -> bytes:
-        start, stop = self._id_starts[row], self._id_starts[row + 1]
-        return self._map[self._ids_at + start : self._ids_at + stop]
+        start, stop = self._starts[2 * row + 1], self._starts[2 * row + 3]
+        return self._ids[start:stop].tobytes()
 
     def _read_layout(self, shard: h5py.File) -> None:
         attributes = {
@@ -115,64 +197,98 @@ class MappedShard:
             for name, value in shard.attrs.items()
         }
         check_format(attributes, SHARD_FORMAT, f"shard {self.path}")
-        self._values = self._locate(shard["values"])
-        offsets = self._locate(shard["offsets"], "int64", (None,))
-        id_offsets = self._locate(shard["id_offsets"], "int64", offsets.shape)
-        # memory views: a search takes many single numbers, which NumPy gives slowly
-        self._starts, self._id_starts = offsets.data, id_offsets.data
-        id_bytes = self._locate(shard["id_bytes"], "uint8", (None,))
-        self._input_digests = self._locate(
-            shard["input_digests"], "uint8", (len(self), DIGEST_BYTES)
+        self._encoding = find_encoding(str(attributes["dtype"]))
+        compressed = self._is_compressed(shard)
+        self._values = self._compressed(shard) if compressed else self._plain_values(shard)
+        self._num_frames = len(self._values)
+        # what a read gives without any work: a view
+        self._plain = not compressed and self._encoding.read == self._encoding.stored
+        self._row_starts = self._locate(shard, "row_starts", np.dtype("<i8"), (None, 2))
+        self._num_rows = rows = len(self._row_starts) - 1
+        self._checksums = self._locate(shard, "checksums", np.dtype("<u8"), (rows,))
+        slots = self._locate(shard, "id_slots", np.dtype("<u8"), (None,))
+        ids = self._locate(shard, "id_bytes", np.dtype("u1"), (None,))
+        shape = self._values.shape[1:]
+        self._scales = (
+            self._locate(shard, "scales", SCALES_DTYPE, (rows, *shape))
+            if self._encoding.has_scale
+            else None
         )
-        self._ids_at: int = shard["id_bytes"].id.get_offset() or 0
-        for name, starts, total in (
-            ("offsets", self._starts, len(self._values)),
-            ("id_offsets", self._id_starts, len(id_bytes)),
-        ):
-            if starts[0] != 0 or starts[-1] != total:
-                raise self._damaged(f"{name} from 0 to {total}", f"{starts[0]} to {starts[-1]}")
+        self._input_digests = (
+            self._locate(shard, "input_digests", np.dtype("u1"), (rows, DIGEST_BYTES))
+            if "input_digests" in shard
+            else None
+        )
+        # memory views: a search takes many single numbers, which NumPy gives slowly
+        self._starts, self._slots, self._ids = (
+            self._row_starts.reshape(-1).data,
+            slots.data,
+            ids.data,
+        )
+        self._home_slots = num_home_slots(rows)
+        totals = (self._num_frames, len(ids))
+        if rows < 1 or (*self._row_starts[0], *self._row_starts[-1]) != (0, 0, *totals):
+            raise self.damaged(
+                f"row_starts from 0, 0 to {totals}", self._row_starts[[0, -1]].tolist()
+            )
+        if len(slots) <= self._home_slots or slots[-1]:
+            raise self.damaged(f"over {self._home_slots} id_slots, the last one empty", len(slots))
         self.spec = ShardSpec(
             name=str(attributes["name"]),
-            dtype=self._values.dtype.name,
-            shape=self._values.shape[1:],
+            dtype=self._encoding.name,
+            shape=shape,
             fingerprint=str(attributes["fingerprint"]),
             numerics=json.loads(attributes["numerics"]),
+            compression=attributes.get("compression"),
         )
+
+    def _is_compressed(self, shard: h5py.File) -> bool:
+        return self._dataset(shard, "values").chunks is not None
+
+    def _compressed(self, shard: h5py.File) -> Any:
+        values = shard["values"]
+        self._check_type(values)
+        if not values.shape:
+            raise self.damaged("values of shape (num_frames, ...)", values.shape)
+        return CompressedValues(self.path, values.shape, self._encoding.stored)
+
+    def _plain_values(self, shard: h5py.File) -> Array:
+        self._check_type(shard["values"])
+        return self._view(shard["values"], self._encoding.stored, None)
+
+    def _check_type(self, values: h5py.Dataset) -> None:
+        if values.id.get_type() != self._encoding.hdf5_type:
+            raise self.damaged(f"values of {self._encoding.name}", values.dtype)
+
+    def _dataset(self, shard: h5py.File, name: str) -> h5py.Dataset:
+        if not isinstance(dataset := shard[name], h5py.Dataset):
+            raise self.damaged("datasets only", "a group")
+        return dataset
 
     def _locate(
-        self,
-        dataset: h5py.Dataset,
-        dtype: str | None = None,
-        shape: tuple[int | None, ...] | None = None,
+        self, shard: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int | None, ...]
+    ) -> Array:
+        dataset = self._dataset(shard, name)
+        if dataset.dtype != dtype:
+            raise self.damaged(f"{name} of {dtype.str}", dataset.dtype.str)
+        return self._view(dataset, dtype, shape)
+
+    def _view(
+        self, dataset: h5py.Dataset, dtype: np.dtype[Any], shape: tuple[int | None, ...] | None
     ) -> Array:
         """Return a dataset as a view of the map, checked to lie inside the file."""
-        if not isinstance(dataset, h5py.Dataset):
-            raise self._damaged("datasets only", "a group")
         name, found = dataset.name, dataset.shape
-        if dataset.dtype.name not in ({dtype} if dtype else STORED_DTYPES):
-            raise self._damaged(f"{name} of {dtype or 'a known dtype'}", dataset.dtype)
-        stored = stored_dtype(dataset.dtype.name)
-        if stored != dataset.dtype:
-            raise self._damaged(f"{name} in little-endian order", dataset.dtype.str)
         if not found or not _fits(found, shape):
-            raise self._damaged(f"{name} of shape {shape or '(num_frames, ...)'}", found)
+            raise self.damaged(f"{name} of shape {shape or '(num_frames, ...)'}", found)
         if prod(found) == 0:  # HDF5 gives an empty dataset no place in the file
-            return np.empty(found, stored)
+            return np.empty(found, dtype)
         start = dataset.id.get_offset()
         if start is None:
-            raise self._damaged(f"{name} contiguous and uncompressed", "another storage")
-        end = start + prod(found) * stored.itemsize
+            raise self.damaged(f"{name} contiguous and uncompressed", "another storage")
+        end = start + prod(found) * dtype.itemsize
         if end > len(self._map):  # reading a map past its file is a SIGBUS
-            raise self._damaged(f"{name} up to byte {end}", f"{len(self._map)} bytes")
-        return np.frombuffer(self._map, stored, prod(found), start).reshape(found)
-
-    def _damaged(self, expected: str, got: object) -> StoreError:
-        return StoreError(
-            f"shard {self.path}",
-            expected=expected,
-            got=got,
-            hint="fetch it again with dvc pull, or run the stage that makes it",
-        )
+            raise self.damaged(f"{name} up to byte {end}", f"{len(self._map)} bytes")
+        return self._map[start:end].view(dtype).reshape(found)
 
 
 def _fits(found: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> bool:

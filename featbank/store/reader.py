@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import groupby
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from featbank.errors import StoreError
-from featbank.provenance import canonical_json, file_sha256
-from featbank.store.format import HEADER_NAME
-from featbank.store.layout import ShardInfo, StoreHeader, read_header
+from featbank.store.encoding import Array, find_encoding
+from featbank.store.ids import StoreIds
+from featbank.store.joining import read_headers
+from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
-from featbank.store.values import Array
+from featbank.store.verify import Damage, verify_shard
 
 
 def open_store(path: str | Path) -> Store:
@@ -28,37 +29,40 @@ def open_store(path: str | Path) -> Store:
     Raises:
         StoreError: no store there, a damaged one, or stores that do not belong together.
     """
-    path = Path(path)
-    if (path / HEADER_NAME).is_file() or not path.is_dir():
-        return Store(path, {"": read_header(path)})
-    folders = sorted(
-        found.parent.relative_to(path)
-        for found in path.rglob(HEADER_NAME)
-        # hidden folders are unfinished stores
-        if not any(name.startswith(".") for name in found.relative_to(path).parts)
-    )
-    if not folders:
-        return Store(path, {"": read_header(path)})  # says what is missing
-    return Store(path, {folder.as_posix(): read_header(path / folder) for folder in folders})
+    return Store(path)
 
 
 class Store:
     """The features of utterances by id: `store["a-01"]` is a read-only array (T, *shape)."""
 
-    def __init__(self, path: Path, headers: Mapping[str, StoreHeader]) -> None:
-        """Use `open_store`.
-
-        Args:
-            path: of the store, or of the folder that holds several.
-            headers: by folder below `path`; "" for a store that is `path` itself.
-        """
-        self.path = path
-        self.header = _joined_header(path, headers)
-        self._runs = [
-            _ShardRun(path / folder, header, list(shards))
-            for folder, header in headers.items()
-            for _, shards in groupby(header.shards, key=lambda shard: shard.part)
+    def __init__(self, path: str | Path) -> None:
+        """Open; see `open_store`."""
+        self.storage_path = Path(path)
+        headers, self.header = read_headers(self.storage_path)
+        self._dtype = find_encoding(self.header.dtype).read
+        self._time_last = self.header.time_axis == -1
+        self._sources = [
+            (folder, header, info) for folder, header in headers.items() for info in header.shards
         ]
+        self._opened: list[MappedShard | None] = [None] * len(self._sources)
+        self._rows_before = [
+            0,
+            *accumulate(info.num_utterances for info in self.header.shards),
+        ]
+        # shards by their first id; parts and splits may overlap, so beside each stands the greatest
+        # last id so far: a search goes back only while that reaches the id
+        self._by_first_id = sorted(
+            range(len(self._sources)), key=lambda number: self.shards[number].first_id
+        )
+        self._first_ids = [self.shards[number].first_id for number in self._by_first_id]
+        self._reach = list(
+            accumulate((self.shards[number].last_id for number in self._by_first_id), max)
+        )
+
+    @property
+    def path(self) -> Path:
+        """Of the store, or of the folder that holds several."""
+        return self.storage_path
 
     @property
     def shards(self) -> tuple[ShardInfo, ...]:
@@ -77,8 +81,8 @@ class Store:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the values."""
-        return np.dtype(self.header.dtype)
+        """Of the values as they are read; `header.dtype` names how they are stored."""
+        return self._dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -102,18 +106,32 @@ class Store:
 
     @property
     def ids(self) -> Sequence[str]:
-        """All ids, in store order: by part, then by id."""
-        return list(self)
+        """All ids, in store order: by folder, part and id. They stay in the shards until asked."""
+        return StoreIds(self)
+
+    @property
+    def rows_before(self) -> Sequence[int]:
+        """Utterances before each shard, then the total: (num_shards + 1,)."""
+        return self._rows_before
+
+    @property
+    def frame_counts(self) -> npt.NDArray[np.int64]:
+        """Frames of every utterance, in the order of `ids`: (len(self),)."""
+        counts = [np.diff(self.open_shard(number).frame_starts) for number in self._shard_numbers]
+        return np.concatenate([np.empty(0, np.int64), *counts])
+
+    @property
+    def _shard_numbers(self) -> range:
+        return range(len(self._sources))
 
     def __len__(self) -> int:
         """Return the number of utterances."""
-        return self.header.num_utterances
+        return self._rows_before[-1]
 
     def __iter__(self) -> Iterator[str]:
         """Give the ids, in store order."""
-        for run in self._runs:
-            for number in range(len(run.shards)):
-                yield from run.open(number).ids()
+        for number in self._shard_numbers:
+            yield from self.open_shard(number).ids()
 
     def __contains__(self, utterance_id: object) -> bool:
         """Tell whether the store holds an id."""
@@ -132,21 +150,41 @@ class Store:
         """Return the frames from `left_offset_frames` up to, not including, `right_offset_frames`.
 
         Returns:
-            A view of the file, (right - left, *shape), read-only; copy it to change it.
+            (right - left, *shape), or (Q, right - left) for codes with the time axis last;
+            read-only. Where the dtype is read as it is stored, a view of the file: copy it to
+            change it.
 
         Raises:
             StoreError: an id that is not there, or offsets outside its frames.
         """
         shard, row = self._locate(utterance_id)
-        frames = shard.frames(row)
-        right = len(frames) if right_offset_frames is None else right_offset_frames
-        if not 0 <= left_offset_frames <= right <= len(frames):
-            raise StoreError(
-                f"utterance {utterance_id!r} in store {self.path}",
-                expected=f"offsets within its {len(frames)} frames",
-                got=f"{left_offset_frames} to {right}",
-            )
-        return shard.values(frames[left_offset_frames:right])
+        values = shard.read(row, left_offset_frames, right_offset_frames)
+        return np.moveaxis(values, 0, -1) if self._time_last else values
+
+    def read_batch(
+        self, utterance_ids: Sequence[str], padding_value: float = 0
+    ) -> tuple[Array, npt.NDArray[np.int64]]:
+        """Read utterances into one padded array.
+
+        Args:
+            utterance_ids: B of them, in the order wanted; one may come twice.
+            padding_value: fills the frames behind the end of each.
+
+        Returns:
+            The values, (B, T, *shape), or (B, Q, T) for codes with the time axis last, T being the
+            length of the longest, and the lengths in frames, (B,).
+
+        Raises:
+            StoreError: an id that is not there.
+        """
+        places = [self._locate(one) for one in utterance_ids]
+        lengths = np.array([len(shard.frames(row)) for shard, row in places], np.int64)
+        longest = int(lengths.max(initial=0))
+        padded = np.empty((len(places), longest, *self.shape), self.dtype)
+        for line, (shard, row), length in zip(padded, places, lengths, strict=True):
+            line[:length] = shard.read(row)
+            line[length:] = padding_value
+        return (np.moveaxis(padded, 1, -1) if self._time_last else padded), lengths
 
     def num_frames(self, utterance_id: str) -> int:
         """Return T of an utterance.
@@ -166,118 +204,83 @@ class Store:
         shard, row = self._locate(utterance_id)
         return shard.input_digest(row)
 
-    def verify(self) -> list[str]:
-        """Digest every shard, and return one line a problem; none when all bytes are as written."""
-        problems = []
-        for run in self._runs:
-            for shard in run.shards:
-                path = run.folder / shard.name
-                if not path.is_file():
-                    problems.append(f"shard {path}: missing")
-                elif (size := path.stat().st_size) != shard.num_bytes:
-                    problems.append(f"shard {path}: expected {shard.num_bytes} bytes, got {size}")
-                elif (found := file_sha256(path)) != shard.sha256:
-                    problems.append(f"shard {path}: expected sha256 {shard.sha256}, got {found}")
-        return problems
+    def open_shard(self, number: int) -> MappedShard:
+        """Return the shard that `shards[number]` lists.
+
+        Raises:
+            StoreError: it is missing, damaged, or not the one that is listed.
+        """
+        # two threads may both open a shard: either map serves
+        shard = self._opened[number]
+        if shard is None:
+            shard = self._opened[number] = _open_listed(*self._sources[number])
+        return shard
+
+    def verify(self, advance: Callable[[int], object] = lambda _: None) -> list[Damage]:
+        """Read every shard; return what is damaged, nothing when all bytes are as written.
+
+        Args:
+            advance: told the bytes of each shard when it is done.
+        """
+        found = []
+        for folder, header, info in self._sources:
+            if damage := verify_shard(folder, header, info):
+                found.append(damage)
+            advance(info.num_bytes)
+        return found
+
+    def close(self) -> None:
+        """Let go of the maps; arrays that were read stay good, and a later read opens anew."""
+        self._opened = [None] * len(self._sources)
+
+    def __enter__(self) -> Store:
+        """Return the store."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the path: maps do not travel between processes."""
-        return open_store, (self.path,)
+        return Store, (self.storage_path,)
 
     def _locate(self, utterance_id: str) -> tuple[MappedShard, int]:
         found = self._find(utterance_id)
         if found is None:
             raise StoreError(
-                f"store {self.path}",
+                f"store {self.storage_path}",
                 expected=f"an id among its {len(self)}",
                 got=repr(utterance_id),
             )
         return found
 
     def _find(self, utterance_id: str) -> tuple[MappedShard, int] | None:
-        for run in self._runs:
-            if found := run.find(utterance_id):
-                return found
+        place = bisect_right(self._first_ids, utterance_id) - 1
+        while place >= 0 and self._reach[place] >= utterance_id:
+            number = self._by_first_id[place]
+            shard = self._opened[number] or self.open_shard(number)
+            row = shard.find(utterance_id)
+            if row is not None:
+                return shard, row
+            place -= 1
         return None
 
 
-class _ShardRun:
-    """The shards of one part of one store: first ids rise, so an id has one possible shard."""
-
-    def __init__(self, folder: Path, header: StoreHeader, shards: Sequence[ShardInfo]) -> None:
-        self.folder = folder
-        self.shards = shards
-        self._header = header
-        self._first_ids = [shard.first_id for shard in shards]
-        self._opened: list[MappedShard | None] = [None] * len(shards)
-
-    def find(self, utterance_id: str) -> tuple[MappedShard, int] | None:
-        number = bisect_right(self._first_ids, utterance_id) - 1
-        if number < 0:
-            return None
-        shard = self.open(number)
-        row = shard.find(utterance_id)
-        return None if row is None else (shard, row)
-
-    def open(self, number: int) -> MappedShard:
-        # two threads may both open a shard: either map serves
-        shard = self._opened[number]
-        if shard is None:
-            shard = self._opened[number] = self._open_checked(self.shards[number])
-        return shard
-
-    def _open_checked(self, info: ShardInfo) -> MappedShard:
-        shard = MappedShard(self.folder / info.name, info.num_bytes)
-        header = self._header
-        for what, expected, got in (
-            ("name", header.name, shard.spec.name),
-            ("dtype", header.dtype, shard.spec.dtype),
-            ("shape", header.shape, shard.spec.shape),
-            ("fingerprint", header.fingerprint, shard.spec.fingerprint),
-            ("num_utterances", info.num_utterances, len(shard)),
-            ("num_frames", info.num_frames, shard.num_frames),
-        ):
-            if expected != got:
-                raise StoreError(
-                    f"shard {shard.path}", expected=f"{what} {expected!r}", got=repr(got)
-                )
-        return shard
-
-
-def _joined_header(path: Path, headers: Mapping[str, StoreHeader]) -> StoreHeader:
-    """Describe stores opened as one; refuse those that are not one feature made in one way."""
-    names = sorted({header.name for header in headers.values()})
-    if len(names) > 1:
-        raise StoreError(
-            f"folder {path}",
-            expected="stores of one feature",
-            got=", ".join(names),
-            hint="open one of the folders below it",
-        )
-    first_folder, first = next(iter(headers.items()))
-    if first_folder == "":
-        return first
-    for folder, header in headers.items():
-        for field in (
-            "dtype",
-            "shape",
-            "frame_rate",
-            "first_frame_center_s",
-            "framing",
-            "fingerprint",
-        ):
-            if getattr(header, field) != getattr(first, field):
-                raise StoreError(
-                    f"folder {path}: {field} of {folder}",
-                    expected=f"{getattr(first, field)!r} as in {first_folder}",
-                    got=repr(getattr(header, field)),
-                    hint="run the stage that makes the older one again",
-                )
-    numerics = {canonical_json(one): one for header in headers.values() for one in header.numerics}
-    return replace(
-        first,
-        numerics=tuple(numerics[key] for key in sorted(numerics)),
-        provenance={folder: header.provenance for folder, header in headers.items()},
-        num_failures=sum(header.num_failures for header in headers.values()),
-        shards=tuple(shard for header in headers.values() for shard in header.shards),
-    )
+def _open_listed(folder: Path, header: StoreHeader, info: ShardInfo) -> MappedShard:
+    shard = MappedShard(folder / info.name, info.num_bytes)
+    spec = shard.spec
+    for what, expected, got in (
+        ("name", header.name, spec.name),
+        ("dtype", header.dtype, spec.dtype),
+        ("shape", header.shape, spec.shape),
+        ("fingerprint", header.fingerprint, spec.fingerprint),
+        ("compression", header.compression, spec.compression),
+        ("first_id", info.first_id, shard.id(0)),
+        ("last_id", info.last_id, shard.id(len(shard) - 1)),
+        ("num_utterances", info.num_utterances, len(shard)),
+        ("num_frames", info.num_frames, shard.num_frames),
+    ):
+        if expected != got:
+            raise StoreError(f"shard {shard.path}", expected=f"{what} {expected!r}", got=repr(got))
+    return shard

@@ -1,51 +1,20 @@
-"""Write one shard: laid out from the row lengths first, then filled as values arrive."""
+"""Write one shard whose rows are known before their values."""
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from featbank.errors import StoreError
 from featbank.manifest import check_id
-from featbank.provenance import canonical_json, file_sha256, fsync_folder
-from featbank.store.format import (
-    ALIGNMENT,
-    DIGEST_BYTES,
-    FORMAT_VERSION,
-    NO_DIGEST,
-    SHARD_FORMAT,
-    stored_dtype,
-)
+from featbank.store.encoding import SCALES_DTYPE, Encoded, as_array, find_encoding
+from featbank.store.format import DIGEST_BYTES
 from featbank.store.layout import ShardInfo
-from featbank.store.values import Array, convert_values
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardSpec:
-    """What all the rows of a shard have in common.
-
-    Args:
-        name: of the feature.
-        dtype: NumPy name of the stored dtype.
-        shape: of one frame.
-        fingerprint: of the store.
-        numerics: the class of machine that computed the values, as JSON values.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    fingerprint: str
-    numerics: Mapping[str, Any]
+from featbank.store.shard_file import ShardFile, ShardSpec, disk_fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +35,7 @@ class ShardRow:
         check_id(self.id, StoreError)
         if self.num_frames < 0:
             raise StoreError(f"row {self.id!r}", expected="0 frames or more", got=self.num_frames)
-        if len(self.input_digest) not in (0, DIGEST_BYTES):
-            raise StoreError(
-                f"input digest of {self.id!r}",
-                expected=f"{DIGEST_BYTES} bytes or none",
-                got=f"{len(self.input_digest)} bytes",
-            )
+        check_digest(self.id, self.input_digest)
 
 
 class ShardWriter:
@@ -94,28 +58,18 @@ class ShardWriter:
         self.path = Path(path)
         self._spec = spec
         self._rows = tuple(rows)
-        self._check_order()
-        self._dtype = stored_dtype(spec.dtype)
-        self._frame_bytes = self._dtype.itemsize * prod(spec.shape)
-        self._starts = [0, *accumulate(row.num_frames for row in self._rows)]
+        self._encoding = find_encoding(spec.dtype)
         self._index = {row.id: index for index, row in enumerate(self._rows)}
-        self._unwritten = set(self._index)
+        self._written: dict[str, _Written] = {}
         self._discarded: set[str] = set()
-        # a name of its own, for two workers may be given one shard when the first seemed dead
-        self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
-        try:
-            self._values_at = _lay_out(self._temporary, spec, self._rows, self._starts)
-            self._descriptor = os.open(self._temporary, os.O_RDWR)
-        except BaseException:
-            self._temporary.unlink(missing_ok=True)
-            raise
+        self._file = _create(self.path, spec, self._rows)
 
     def write(self, utterance_id: str, values: Any) -> None:
         """Write the values of one row.
 
         Args:
             utterance_id: of one of the rows.
-            values: (num_frames, *shape), a NumPy array or a torch tensor on the CPU.
+            values: (num_frames, *shape), a NumPy array, a torch tensor on the CPU, or `Encoded`.
 
         Raises:
             StoreError: the id is unknown, written or discarded already, the shape is not the
@@ -123,15 +77,21 @@ class ShardWriter:
         """
         where = f"utterance {utterance_id!r} in shard {self.path}"
         index = self._row_index(utterance_id, where)
-        if utterance_id not in self._unwritten:
+        if utterance_id in self._written:
             raise StoreError(where, expected="one write", got="a second one")
-        array = convert_values(values, self._dtype, where)
+        encoded = self._encode(values, where)
         expected = (self._rows[index].num_frames, *self._spec.shape)
-        if array.shape != expected:
-            raise StoreError(where, expected=f"shape {expected}", got=array.shape)
-        start = self._values_at + self._starts[index] * self._frame_bytes
-        _write_at(self._descriptor, array.reshape(-1).view(np.uint8).data, start)
-        self._unwritten.remove(utterance_id)
+        if encoded.stored.shape != expected:
+            raise StoreError(where, expected=f"shape {expected}", got=encoded.stored.shape)
+        try:
+            self._file.write_row(index, encoded.stored)
+        except OSError as error:
+            raise disk_fault(f"shard {self.path}", error) from error
+        self._written[utterance_id] = _Written(
+            checksum=encoded.checksum,
+            scale=b"" if encoded.scale is None else encoded.scale.tobytes(),
+            error=(encoded.max_abs_error, encoded.sum_abs_error),
+        )
 
     def discard(self, utterance_id: str) -> None:
         """Take out a row that failed: the finished shard is as if it had never been planned.
@@ -141,7 +101,7 @@ class ShardWriter:
         """
         self._row_index(utterance_id, f"utterance {utterance_id!r} in shard {self.path}")
         self._discarded.add(utterance_id)
-        self._unwritten.discard(utterance_id)
+        self._written.pop(utterance_id, None)
 
     def close(self) -> ShardInfo | None:
         """Finish the shard under its own name.
@@ -151,34 +111,30 @@ class ShardWriter:
             then there is no shard.
 
         Raises:
-            StoreError: some rows were neither written nor discarded. Nothing is left on disk.
+            StoreError: some rows were neither written nor discarded, or the disk is full. Nothing
+                is left on disk.
         """
         try:
-            if self._unwritten:
+            if unwritten := self._index.keys() - self._written.keys() - self._discarded:
                 raise StoreError(
                     f"shard {self.path}",
                     expected=f"all of its {len(self._rows)} rows",
-                    got=f"{len(self._unwritten)} unwritten, first {min(self._unwritten)!r}",
+                    got=f"{len(unwritten)} unwritten, first {min(unwritten)!r}",
                 )
-            return self._without_discarded() if self._discarded else self._publish()
+            return self._without_discarded() if self._discarded else self._finish(self._file)
+        except OSError as error:
+            raise disk_fault(f"shard {self.path}", error) from error
         finally:
             self.abort()
 
     def abort(self) -> None:
         """Drop the unfinished file; after `close` there is none, and nothing happens."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        self._temporary.unlink(missing_ok=True)
+        self._file.abort()
 
-    def _check_order(self) -> None:
-        if not self._rows:
-            raise StoreError(f"shard {self.path}", expected="at least one row", got="none")
-        for previous, row in pairwise(self._rows):
-            if row.id <= previous.id:
-                raise StoreError(
-                    f"shard {self.path}", expected=f"an id after {previous.id!r}", got=repr(row.id)
-                )
+    def _encode(self, values: Any, where: str) -> Encoded:
+        if isinstance(values, Encoded):
+            return values
+        return self._encoding.encode(as_array(values, where), where)
 
     def _row_index(self, utterance_id: str, where: str) -> int:
         if utterance_id not in self._index:
@@ -187,83 +143,56 @@ class ShardWriter:
             raise StoreError(where, expected="a row that is still there", got="a discarded one")
         return self._index[utterance_id]
 
-    def _publish(self) -> ShardInfo:
-        os.fsync(self._descriptor)
-        info = ShardInfo(
-            name=self.path.name,
-            first_id=self._rows[0].id,
-            num_utterances=len(self._rows),
-            num_frames=self._starts[-1],
-            num_bytes=os.fstat(self._descriptor).st_size,
-            sha256=file_sha256(self._temporary),
+    def _finish(self, file: ShardFile) -> ShardInfo:
+        written = [self._written[row.id] for row in self._rows if row.id in self._written]
+        scales = None
+        if self._encoding.has_scale:
+            joined = b"".join(one.scale for one in written)
+            scales = np.frombuffer(joined, SCALES_DTYPE).reshape(-1, *self._spec.shape)
+        return file.finish(
+            [one.checksum for one in written], scales, [one.error for one in written]
         )
-        self._temporary.replace(self.path)
-        fsync_folder(self.path.parent)
-        return info
 
     def _without_discarded(self) -> ShardInfo | None:
-        kept = [row for row in self._rows if row.id not in self._discarded]
+        kept = [index for index, row in enumerate(self._rows) if row.id not in self._discarded]
         if not kept:
             return None
-        rest = ShardWriter(self.path, self._spec, kept)
+        rest = _create(self.path, self._spec, [self._rows[index] for index in kept])
         try:
-            written = self._mapped_values()
-            for row in kept:
-                index = self._index[row.id]
-                rest.write(row.id, written[self._starts[index] : self._starts[index + 1]])
-            return rest.close()
+            starts = self._file.starts
+            for place, index in enumerate(kept):
+                rest.write_row(place, self._file.written(range(starts[index], starts[index + 1])))
+            return self._finish(rest)
         finally:
             rest.abort()
 
-    def _mapped_values(self) -> Array:
-        shape = (self._starts[-1], *self._spec.shape)
-        if prod(shape) == 0:
-            return np.empty(shape, self._dtype)
-        return np.memmap(self._temporary, self._dtype, "r", self._values_at, shape)
 
+def check_digest(utterance_id: str, input_digest: bytes) -> None:
+    """Refuse an input digest of another length.
 
-def _lay_out(path: Path, spec: ShardSpec, rows: Sequence[ShardRow], starts: list[int]) -> int:
-    """Create the file with everything but the values; return the byte at which they begin."""
-    ids = [row.id.encode() for row in rows]
-    digests = b"".join(row.input_digest or NO_DIGEST for row in rows)
-    datasets = {
-        "offsets": np.array(starts, "<i8"),
-        "id_offsets": np.array([0, *accumulate(map(len, ids))], "<i8"),
-        "id_bytes": np.frombuffer(b"".join(ids), np.uint8),
-        "input_digests": np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES),
-    }
-    attributes = {
-        "format": SHARD_FORMAT,
-        "name": spec.name,
-        "fingerprint": spec.fingerprint,
-        "numerics": canonical_json(spec.numerics),
-    }
-    # contiguous storage reserved at once and never filled: the layout follows from the rows alone
-    reserved = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    reserved.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    reserved.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    aligned = {"alignment_threshold": 1, "alignment_interval": ALIGNMENT}
-    with h5py.File(path, "w-", track_order=False, locking=False, **aligned) as file:
-        file.attrs["format_version"] = FORMAT_VERSION
-        for name, text in attributes.items():
-            # of fixed length: HDF5 may loop for ever on a damaged heap of variable-length strings
-            encoded = text.encode()
-            fixed = h5py.string_dtype("utf-8", max(1, len(encoded)))
-            file.attrs.create(name, np.array(encoded, fixed))
-        for name, data in datasets.items():
-            file.create_dataset(name, data=data, track_times=False)
-        values = file.create_dataset(
-            "values",
-            (starts[-1], *spec.shape),
-            stored_dtype(spec.dtype),
-            dcpl=reserved,
-            track_times=False,
+    Raises:
+        StoreError: it is neither 16 bytes nor none.
+    """
+    if len(input_digest) not in (0, DIGEST_BYTES):
+        raise StoreError(
+            f"input digest of {utterance_id!r}",
+            expected=f"{DIGEST_BYTES} bytes or none",
+            got=f"{len(input_digest)} bytes",
         )
-        # None for a dataset without a value: there is nothing to write then
-        return values.id.get_offset() or 0
 
 
-def _write_at(descriptor: int, data: memoryview, start: int) -> None:
-    written = 0
-    while written < len(data):  # one call takes at most 2 GiB
-        written += os.pwrite(descriptor, data[written:], start + written)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    checksum: int
+    scale: bytes
+    error: tuple[float, float]
+
+
+def _create(path: Path, spec: ShardSpec, rows: Sequence[ShardRow]) -> ShardFile:
+    return ShardFile(
+        path,
+        spec,
+        [row.id for row in rows],
+        [row.num_frames for row in rows],
+        [row.input_digest for row in rows],
+    )

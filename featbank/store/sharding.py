@@ -1,35 +1,35 @@
-"""Which rows share a shard, and what the shard is called: pure functions of the rows alone."""
+"""Which rows share a shard, and what the shard is called: functions of the rows alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from hashlib import blake2b, sha256
-from itertools import accumulate, groupby, pairwise
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from itertools import groupby, pairwise
 from math import inf, log
+
+from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
 from featbank.store.format import NO_DIGEST
 
-_INDEX_BYTES = 32  # a row's share of offsets, id_offsets and input_digests
+_INDEX_BYTES = 52  # a row's share of row_starts, checksums, id_slots and input_digests
 
 
-def row_bytes(utterance_id: str, value_bytes: int) -> int:
+def row_bytes(key: bytes, value_bytes: int) -> int:
     """Return what a row weighs in a shard: its values, its id and its entries in the index.
 
-    >>> row_bytes("a-01", 320)
-    356
+    Args:
+        key: the id in UTF-8.
+        value_bytes: of its values.
+
+    >>> row_bytes(b"a-01", 320)
+    376
     """
-    return value_bytes + len(utterance_id.encode()) + _INDEX_BYTES
+    return value_bytes + len(key) + _INDEX_BYTES
 
 
 def plan_shards(rows: Sequence[tuple[str, str, int]], target_bytes: int) -> list[range]:
     """Cut rows into shards by their content, so that an added row moves a cut or two and no more.
-
-    The gap after each row draws a priority from a hash of the row; a span of rows that weighs more
-    than twice the target is cut at the gap of smallest priority in it, and both sides likewise. The
-    spans are those of a treap (Seidel and Aragon, 1996), which no order of insertion can change. A
-    priority is exponential with the row's weight as its rate, so that every byte is equally likely
-    to be cut at, and shards come out alike whether rows are long or short.
 
     Args:
         rows: (part, id, nominal bytes), sorted by (part, id); a shard holds rows of one part.
@@ -41,8 +41,7 @@ def plan_shards(rows: Sequence[tuple[str, str, int]], target_bytes: int) -> list
     Raises:
         StoreError: the rows are not in order, one is there twice, or the target is not positive.
     """
-    if target_bytes < 1:
-        raise StoreError("target size of a shard", expected="at least 1 byte", got=target_bytes)
+    check_target(target_bytes)
     for previous, row in pairwise(rows):
         if previous[:2] >= row[:2]:
             raise StoreError(
@@ -51,54 +50,117 @@ def plan_shards(rows: Sequence[tuple[str, str, int]], target_bytes: int) -> list
                 got="before it or twice",
             )
     ranges: list[range] = []
-    for _, group in groupby(range(len(rows)), key=lambda index: rows[index][0]):
-        part = list(group)
-        ranges += _plan_part(rows, range(part[0], part[-1] + 1), 2 * target_bytes)
+    for part, group in groupby(range(len(rows)), key=lambda index: rows[index][0]):
+        places = list(group)
+        cutter = ShardCutter(part, target_bytes)
+        cuts = cutter.extend((rows[index][1].encode(), rows[index][2]) for index in places)
+        edges = [places[0], *(places[0] + cut for cut in cuts), places[-1] + 1]
+        ranges += [range(start, stop) for start, stop in pairwise(edges)]
     return ranges
 
 
-def shard_name(fingerprint: str, rows: Sequence[tuple[str, bytes]]) -> str:
+class ShardCutter:
+    """Cuts the rows of one part as they come, in order of their ids.
+
+    The gap after each row draws a priority from a hash of the row; a span of rows that weighs more
+    than twice the target is cut at the gap of smallest priority in it, and both sides likewise. The
+    spans are those of a treap (Seidel and Aragon, 1996), which no order of insertion can change. A
+    priority is exponential with the row's weight as its rate, so that every byte is equally likely
+    to be cut at, and shards come out alike whether rows are long or short.
+
+    A cut is certain as soon as the span of its gap, which later rows can only widen, weighs enough:
+    the rows behind the last cut never weigh more than twice the target.
+    """
+
+    def __init__(self, part: str, target_bytes: int) -> None:
+        """Begin with no rows.
+
+        Args:
+            part: that the rows belong to.
+            target_bytes: a shard weighs at most twice this, unless it is a single row.
+
+        Raises:
+            StoreError: it is not positive.
+        """
+        check_target(target_bytes)
+        self._prefix = part.encode() + b"\0"
+        self._cap = 2 * target_bytes
+        self._num_rows = 0
+        self._last_start = 0  # weight before the last row
+        self._weight = 0
+        self._last_priority = inf
+        # of the spans that are still open, widest first: (gap, weight before its span, priority)
+        self._open: list[tuple[int, int, float]] = []
+        self._num_cut = 0  # of these, from the widest on
+
+    def extend(self, rows: Iterable[tuple[bytes, int]]) -> list[int]:
+        """Add the next rows.
+
+        Args:
+            rows: the id in UTF-8 and the weight of each.
+
+        Returns:
+            The rows before which a cut has become certain, rising; each number is given once.
+        """
+        # in local names, for this runs once for each of ten million rows
+        prefix, cap, spans, cuts = self._prefix, self._cap, self._open, []
+        num_rows, num_cut, weight = self._num_rows, self._num_cut, self._weight
+        start, priority = self._last_start, self._last_priority
+        for key, row_weight in rows:
+            if num_rows:
+                # the gap behind the last row ends all spans of greater priority
+                while spans and spans[-1][2] > priority:
+                    _, start, _ = spans.pop()
+                if num_cut > len(spans):
+                    num_cut = len(spans)
+                spans.append((num_rows, start, priority))
+            num_rows += 1
+            start = weight
+            weight += row_weight
+            priority = _priority(prefix + key, row_weight)
+            # of the spans that are not cut the first is the widest
+            while num_cut < len(spans) and weight - spans[num_cut][1] > cap:
+                cuts.append(spans[num_cut][0])
+                num_cut += 1
+        self._num_rows, self._num_cut, self._weight = num_rows, num_cut, weight
+        self._last_start, self._last_priority = start, priority
+        return cuts
+
+
+def shard_name(fingerprint: str, ids: Sequence[str], input_digests: Iterable[bytes]) -> str:
     """Name a shard by what it is made from, which is known before any value is computed.
 
     Args:
         fingerprint: of the store.
-        rows: (id, input digest) of the shard's rows, in order; an empty digest is one not stated.
+        ids: of the shard's rows, in order.
+        input_digests: of these rows; an empty digest is one not stated.
 
-    >>> shard_name("f", [("a", b"")])
-    '3ba91dcf85705fe4.h5'
+    >>> shard_name("f", ["a"], [b""])
+    'a00f681744eb712b.h5'
     """
-    made_from = sha256()
-    for text, input_digest in ((fingerprint, b""), *rows):
-        encoded = text.encode()
-        made_from.update(len(encoded).to_bytes(8, "little") + encoded)
-        made_from.update(input_digest or NO_DIGEST)
+    # no id holds a zero byte
+    made_from = sha256("\0".join([str(len(ids)), fingerprint, *ids, ""]).encode())
+    made_from.update(b"".join([one or NO_DIGEST for one in input_digests]))
     return made_from.hexdigest()[:16] + ".h5"
 
 
-def _priority(part: str, utterance_id: str, weight: int) -> float:
-    """Draw -ln(u) / weight, u uniform in (0, 1] from a hash: small where a cut is preferred."""
+def check_target(target_bytes: int) -> None:
+    """Refuse a target size of shards that is not positive.
+
+    Raises:
+        StoreError: it is not.
+    """
+    if target_bytes < 1:
+        raise StoreError("target size of a shard", expected="at least 1 byte", got=target_bytes)
+
+
+def _priority(key: bytes, weight: int) -> float:
+    """Draw -ln(u) / weight, u uniform in (0, 1] from a hash: small where a cut is preferred.
+
+    Args:
+        key: the part, a zero byte and the id of the row before the gap.
+        weight: of that row.
+    """
     if weight <= 0:
         return inf
-    key = blake2b(f"{part}\0{utterance_id}".encode(), digest_size=8).digest()
-    uniform = ((int.from_bytes(key, "little") >> 11) + 1) / 2**53
-    return -log(uniform) / weight
-
-
-def _plan_part(rows: Sequence[tuple[str, str, int]], part: range, cap: int) -> list[range]:
-    """Cut the rows of one part, in one pass with a stack of open spans."""
-    weight_before = [0, *accumulate(rows[index][2] for index in part)]
-    last_gap = len(part) - 1  # gap i lies between row i and row i + 1; this one is the end
-    cuts: list[int] = []
-    open_gaps: list[tuple[int, int, float]] = []  # (gap, first row of its span, priority), rising
-    for gap in range(len(part)):
-        # the end closes every span
-        priority = _priority(*rows[part[gap]]) if gap < last_gap else -inf
-        first_row = gap
-        while open_gaps and open_gaps[-1][2] > priority:
-            closed, first_row, _ = open_gaps.pop()
-            # `closed` has the smallest priority of the gaps between the rows first_row .. gap
-            if weight_before[gap + 1] - weight_before[first_row] > cap:
-                cuts.append(closed + 1)
-        open_gaps.append((gap, first_row, priority))
-    edges = [0, *sorted(cuts), len(part)]
-    return [part[start:stop] for start, stop in pairwise(edges)]
+    return -log(((xxh3_64_intdigest(key) >> 11) + 1) / 2**53) / weight

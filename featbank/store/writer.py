@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,13 +14,17 @@ import numpy as np
 from featbank.errors import StoreError
 from featbank.failures import Failure
 from featbank.framing import Framing
+from featbank.manifest import check_id
 from featbank.provenance import canonical_json
 from featbank.store.builder import StoreBuilder
-from featbank.store.format import stored_dtype
-from featbank.store.layout import ShardInfo, StoreHeader
-from featbank.store.shard import ShardRow, ShardSpec, ShardWriter
-from featbank.store.sharding import plan_shards, row_bytes, shard_name
-from featbank.store.values import Array, convert_values
+from featbank.store.compression import check_compression
+from featbank.store.encoding import Array, Encoded, as_array, find_encoding, token_dtype
+from featbank.store.layout import StoreHeader
+from featbank.store.shard import check_digest
+from featbank.store.shard_file import ShardSpec, disk_fault, sync_files
+from featbank.store.sharding import check_target
+from featbank.store.sorted_run import SortedRun
+from featbank.store.spool import Spool
 
 SHARD_BYTES = 256 << 20
 """Default target size of a shard; none weighs more than twice this."""
@@ -30,9 +33,10 @@ SHARD_BYTES = 256 << 20
 class StoreWriter:
     """Writes a store from utterances in any order; the same rows give the same bytes.
 
-    Values wait in one raw file beside the shards, so memory holds one utterance and the list of
-    rows. Leaving the `with` block publishes the store; an exception, or a kill, leaves what was
-    there before.
+    While ids rise, shards are written as they become certain, and memory holds the values of twice
+    `shard_bytes` at most. From the first id on that does not, values wait in one raw file beside
+    the shards, and memory holds only the list of rows. Leaving the `with` block publishes the
+    store; an exception, or a kill, leaves what was there before.
     """
 
     def __init__(
@@ -40,8 +44,11 @@ class StoreWriter:
         path: str | Path,
         *,
         name: str,
-        dtype: str,
+        dtype: str | None = None,
         shape: tuple[int, ...] | None = None,
+        time_axis: int = 0,
+        codebook_size: int | None = None,
+        compression: str | None = None,
         frame_rate: float | None = None,
         first_frame_center_s: float | None = None,
         framing: Framing | None = None,
@@ -55,8 +62,14 @@ class StoreWriter:
         Args:
             path: of the store to be.
             name: of the feature.
-            dtype: NumPy name of the stored dtype.
+            dtype: that is stored: a NumPy name, `bfloat16`, or `int8_scaled` (floats as int8 with a
+                scale an utterance and dimension). None for the smallest that holds the tokens of a
+                codebook, or float32 where there is none.
             shape: of one frame; as the first utterance has it when None, `()` when there is none.
+            time_axis: of the arrays that are written and read: 0 for (T, *shape), -1 for codes
+                (Q, T).
+            codebook_size: tokens are from 0 to one less; others are refused.
+            compression: of the values: `zstd` or `blosc`, for archives; reads then undo it.
             frame_rate: frames a second; None when it varies.
             first_frame_center_s: time of the middle of the first frame.
             framing: the exact frame grid.
@@ -66,13 +79,27 @@ class StoreWriter:
             numerics: the class of machine that computed the values, as JSON values.
 
         Raises:
-            StoreError: another writer is at work, `path` holds something that is no store, or
-                stores do not hold `dtype`.
+            StoreError: another writer is at work, `path` holds something that is no store, or an
+                option has a value that stores do not know.
         """
+        if dtype is None:
+            dtype = "float32" if codebook_size is None else token_dtype(codebook_size)
+        self._encoding = find_encoding(dtype)
+        if time_axis not in (0, -1):
+            raise StoreError("time_axis of a store", expected="0 or -1", got=time_axis)
+        if codebook_size is not None and self._encoding.read.kind not in "iu":
+            raise StoreError(
+                "dtype of a store of tokens", expected="an integer dtype", got=repr(dtype)
+            )
+        check_compression(compression)
+        check_target(shard_bytes)
         self._header = StoreHeader(
             name=name,
-            dtype=stored_dtype(dtype).name,
+            dtype=dtype,
             shape=shape or (),
+            time_axis=time_axis,
+            codebook_size=codebook_size,
+            compression=compression,
             frame_rate=frame_rate,
             first_frame_center_s=first_frame_center_s,
             framing=framing,
@@ -80,42 +107,61 @@ class StoreWriter:
             provenance=dict(provenance or {}),
         )
         canonical_json(self._header.to_json())  # what is no JSON is refused now, not after hours
-        self._dtype = stored_dtype(dtype)
         self._shape = shape
         self._numerics = dict(numerics or {})
+        canonical_json(self._numerics)
         self._shard_bytes = shard_bytes
-        self._rows: dict[str, _SpooledRow] = {}
         self._failures: dict[str, Failure] = {}
-        self._spooled = 0
+        self._known: set[str] | None = None  # ids, where their order does not tell what is new
+        self._run: SortedRun | None = None  # from the first utterance on
+        self._spool: Spool | None = None  # from the first one on that is out of order
         self._builder = StoreBuilder(path)
-        self._spool_path = self._builder.folder / ".spool"
-        self._spool = open(self._spool_path, "wb")  # noqa: SIM115 - closed by commit or abort
+        self._in_store = f" in store {self._builder.path}"
 
-    def write(
-        self, utterance_id: str, values: Any, input_digest: bytes = b"", part: str = ""
-    ) -> None:
+    @property
+    def name(self) -> str:
+        """Of the feature."""
+        return self._header.name
+
+    @property
+    def storage_path(self) -> Path:
+        """Of the store to be."""
+        return self._builder.path
+
+    def write(self, key: str, value: Any, input_digest: bytes = b"", part: str = "") -> None:
         """Add one utterance.
 
         Args:
-            utterance_id: not yet in the store.
-            values: (T, *shape), a NumPy array or a torch tensor on the CPU; T may be 0.
+            key: its id, not yet in the store.
+            value: (T, *shape), or (Q, T) where the time axis is the last: a NumPy array or a torch
+                tensor on the CPU; T may be 0.
             input_digest: 16 bytes that stand for what it was computed from.
             part: the group whose shards it goes to.
 
         Raises:
-            StoreError: an invalid or repeated id, another shape than the first utterance's, or
-                values that the dtype cannot hold.
+            StoreError: an invalid or repeated id, another shape than the first utterance's, values
+                that the dtype or the codebook does not have, or a disk that is full.
         """
-        where = self._check_new(utterance_id)
-        array = convert_values(values, self._dtype, where)
-        if self._shape is None:
-            self._shape = array.shape[1:]
-        if array.shape[1:] != self._shape:
-            raise StoreError(where, expected=f"frames of shape {self._shape}", got=array.shape[1:])
-        row = ShardRow(id=utterance_id, num_frames=len(array), input_digest=input_digest)
-        self._rows[utterance_id] = _SpooledRow(row=row, part=part, start=self._spooled)
-        self._spool.write(array.reshape(-1).view(np.uint8).data)
-        self._spooled += array.size
+        check_id(key, StoreError)
+        encoded = self._encode(key, value)
+        run = self._run
+        if run is None:
+            run = self._run = SortedRun(self._builder.folder, self._spec(), self._shard_bytes)
+        # an id after all others of the only part is new: the usual case, where none are collected
+        usual = key > run.last_id and part == run.part and not (self._known or self._failures)
+        if not usual:
+            self._refuse_known(key)
+        if input_digest:
+            check_digest(key, input_digest)
+        try:
+            if self._spool is None and (usual or (part, key) > (run.part, run.last_id)):
+                run.add(key, part, input_digest, encoded)
+            else:
+                self._spooled(run).add(key, part, input_digest, encoded)
+        except OSError as error:
+            raise disk_fault(f"store {self.storage_path}", error) from error
+        if self._known is not None:
+            self._known.add(key)
 
     def fail(self, failure: Failure) -> None:
         """Note that an utterance failed: it goes to the failure list beside the store.
@@ -123,41 +169,37 @@ class StoreWriter:
         Raises:
             StoreError: the utterance was written, or failed already.
         """
-        self._check_new(failure.id)
+        self._refuse_known(failure.id)
         self._failures[failure.id] = failure
 
     def commit(self) -> None:
-        """Write the shards and publish the store."""
-        self._spool.close()
-        spooled = sorted(self._rows.values(), key=lambda one: (one.part, one.row.id))
-        frame_bytes = self._dtype.itemsize * prod(self._shape or ())
-        weights = [
-            (one.part, one.row.id, row_bytes(one.row.id, one.row.num_frames * frame_bytes))
-            for one in spooled
-        ]
-        plan = plan_shards(weights, self._shard_bytes)
-        values = (
-            np.asarray(np.memmap(self._spool_path, self._dtype, "r"))
-            if self._spooled
-            else np.empty(0, self._dtype)  # an empty file cannot be mapped
-        )
-        shards = [self._write_shard([spooled[index] for index in shard], values) for shard in plan]
-        self._spool_path.unlink()
-        self._builder.commit(
-            replace(
-                self._header,
-                shape=self._shape or (),
-                numerics=(self._numerics,) if shards and self._numerics else (),
-                num_failures=len(self._failures),
-                shards=tuple(shards),
-            ),
-            list(self._failures.values()),
-        )
+        """Write what is left, wait until the disk has all of it, and publish the store.
+
+        Raises:
+            StoreError: the disk is full. Nothing is published.
+        """
+        try:
+            shards = (self._spool or self._run).finish() if self._run else []
+            sync_files(self._builder.folder, [info.name for info in shards])
+            self._builder.commit(
+                replace(
+                    self._header,
+                    shape=self._shape or (),
+                    numerics=(self._numerics,) if shards and self._numerics else (),
+                    num_failures=len(self._failures),
+                    shards=tuple(shards),
+                ),
+                list(self._failures.values()),
+            )
+        except OSError as error:
+            raise disk_fault(f"store {self.storage_path}", error) from error
 
     def abort(self) -> None:
         """Drop what was written; after `commit` nothing happens."""
-        with suppress(OSError):  # what a full disk could not take is dropped anyway
-            self._spool.close()
+        if self._spool is not None:
+            with suppress(OSError):  # what a full disk could not take is dropped anyway
+                self._spool.close()
+        self._run = self._spool = None
         self._builder.abort()
 
     def __enter__(self) -> Self:
@@ -177,38 +219,53 @@ class StoreWriter:
         finally:
             self.abort()
 
-    def _check_new(self, utterance_id: str) -> str:
-        """Refuse an id that is here already; return the words that name it in an error."""
-        where = f"utterance {utterance_id!r} in store {self._builder.path}"
-        if utterance_id in self._rows or utterance_id in self._failures:
-            raise StoreError(where, expected="one write", got="a second one")
-        return where
+    def _spooled(self, run: SortedRun) -> Spool:
+        """Return the spool, which takes over from the sorted run when an id is out of order."""
+        if self._spool is None:
+            path = self._builder.folder / ".spool"
+            self._spool = Spool(path, run, self._spec(), self._shard_bytes)
+        return self._spool
 
-    def _write_shard(self, spooled: Sequence[_SpooledRow], values: Array) -> ShardInfo:
-        spec = ShardSpec(
+    def _encode(self, key: str, value: Any) -> Encoded:
+        where = f"utterance {key!r}{self._in_store}"
+        array = as_array(value, where)
+        if self._header.time_axis == -1:
+            array = np.moveaxis(array, -1, 0)
+        if self._header.codebook_size is not None:
+            self._check_tokens(array, where)
+        shape = array.shape[1:]
+        if self._shape is not None and shape != self._shape:
+            raise StoreError(where, expected=f"frames of shape {self._shape}", got=shape)
+        encoded = self._encoding.encode(array, where)
+        self._shape = shape
+        return encoded
+
+    def _check_tokens(self, array: Array, where: str) -> None:
+        size = self._header.codebook_size
+        if size is None or not array.size or array.dtype.kind not in "iu":
+            return
+        lowest, highest = int(array.min()), int(array.max())
+        if lowest < 0 or highest >= size:
+            raise StoreError(
+                where,
+                expected=f"tokens from 0 to {size - 1}",
+                got=lowest if lowest < 0 else highest,
+            )
+
+    def _refuse_known(self, utterance_id: str) -> None:
+        """Refuse an id that is here already; from now on, all of them are kept to tell."""
+        if self._known is None:
+            self._known = set(self._run.ids()) if self._run else set()
+        if utterance_id in self._known or utterance_id in self._failures:
+            where = f"utterance {utterance_id!r}{self._in_store}"
+            raise StoreError(where, expected="one write", got="a second one")
+
+    def _spec(self) -> ShardSpec:
+        return ShardSpec(
             name=self._header.name,
             dtype=self._header.dtype,
             shape=self._shape or (),
             fingerprint=self._header.fingerprint,
             numerics=self._numerics,
+            compression=self._header.compression,
         )
-        rows = [one.row for one in spooled]
-        name = shard_name(spec.fingerprint, [(row.id, row.input_digest) for row in rows])
-        writer = ShardWriter(self._builder.folder / name, spec, rows)
-        try:
-            for one in spooled:
-                shape = (one.row.num_frames, *spec.shape)
-                row_values = values[one.start : one.start + prod(shape)].reshape(shape)
-                writer.write(one.row.id, row_values)
-            info = writer.close()
-        finally:
-            writer.abort()
-        assert info is not None  # no row was discarded
-        return replace(info, part=spooled[0].part)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SpooledRow:
-    row: ShardRow
-    part: str
-    start: int

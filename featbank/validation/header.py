@@ -17,7 +17,17 @@ from featbank.validation.scan import ValueRules
 MAX_UNITS = 1 << 20
 """No codebook is larger; a header that says so would have memory taken for its counts."""
 
-_OF_ONE_SPLIT = frozenset(["name", "num_utterances", "num_frames", "num_failures", "numerics"])
+_OF_ONE_SPLIT = frozenset(
+    [
+        "name",
+        "num_utterances",
+        "num_frames",
+        "num_failures",
+        "max_abs_error",
+        "mean_abs_error",
+        "numerics",
+    ]
+)
 
 
 def is_merged(header: StoreHeader) -> bool:
@@ -81,7 +91,9 @@ def compare_with_shard(
             ("dtype", header.dtype, spec.dtype),
             ("shape", header.shape, spec.shape),
             ("fingerprint", header.fingerprint, spec.fingerprint),
-            ("first_id", info.first_id, shard.id(0) if len(shard) else None),
+            ("compression", header.compression, spec.compression),
+            ("first_id", info.first_id, shard.id(0)),
+            ("last_id", info.last_id, shard.id(len(shard) - 1)),
             ("num_utterances", info.num_utterances, len(shard)),
             ("num_frames", info.num_frames, shard.num_frames),
         )

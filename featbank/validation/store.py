@@ -7,7 +7,6 @@ Values go by in blocks: memory is bounded by a block and by the ids of one split
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from featbank.errors import StoreError
 from featbank.framing import Framing
 from featbank.manifest import Utterance
 from featbank.progress import Advance
-from featbank.provenance import file_sha256
-from featbank.store import MappedShard, Store, StoreHeader, open_store, read_header
+from featbank.store import MappedShard, Store, StoreHeader, open_store, read_header, verify_shard
 from featbank.store.format import FAILURES_NAME
 from featbank.units import DURATIONS, UNITS
 from featbank.validation.header import (
@@ -88,6 +86,7 @@ class _Tally:
         self._header = header
         self._rows = {row.id: row for row in rows}
         self._log = log
+        self._store = open_store(folder)
         self._rules = value_rules(header, log)
         self._durations = _open_durations(folder, header, log)
         self._shard_of: dict[str, str] = {}
@@ -106,11 +105,11 @@ class _Tally:
         """
         info = self._header.shards[number]
         path, where = self._folder / info.name, f"shard {info.name}"
-        if path.is_file() and (found := file_sha256(path)) != info.sha256:
-            self._log.add("changed bytes", where, expected=f"sha256 {info.sha256}", got=found)
         shard = MappedShard(path, info.num_bytes)
+        if damage := verify_shard(self._folder, self._header, info):
+            self._log.add("changed bytes", where, expected="all as written", got=damage)
         if compare_with_shard(self._header, info, shard, where, self._log):
-            self._check_lookup(number, shard, where)
+            self._check_lookup(shard, where)
         scan = scan_shard(shard, self._rules)
         previous = ""
         for row, utterance_id in enumerate(shard.ids()):
@@ -174,22 +173,12 @@ class _Tally:
             problems=self._log.problems(),
         )
 
-    def _check_lookup(self, number: int, shard: MappedShard, where: str) -> None:
-        """Ask a reader for the first and the last row of a shard.
-
-        It gets the shard and those beside it, for where ids go wrong they go to a neighbour.
-        """
-        shards = self._header.shards
-        beside = [
-            info
-            for info in shards[max(0, number - 1) : number + 2]
-            if info.part == shards[number].part
-        ]
-        store = Store(self._folder, {"": replace(self._header, shards=tuple(beside))})
+    def _check_lookup(self, shard: MappedShard, where: str) -> None:
+        """Ask a reader for the first and the last row of a shard."""
         for row in sorted({0, len(shard) - 1}):
             utterance_id = shard.id(row)
             try:
-                found = utterance_id in store
+                found = utterance_id in self._store
             except StoreError as error:
                 got: object = error
             else:

@@ -228,7 +228,7 @@ def test_a_full_disk_is_an_error_and_the_next_run_succeeds(tmp_path: Path) -> No
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (30000, limits[1]))
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(StoreError, match=r"store .*expected a disk with room.*File too large"):
             write(tmp_path / "s", 1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

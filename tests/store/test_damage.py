@@ -65,7 +65,8 @@ def test_reader_refuses_a_header_that_is_no_json(store: Store, text: str) -> Non
     [
         ({"format": "other"}, "expected format 'featbank-store', got 'other'"),
         ({"format": "gone"}, "expected format 'featbank-store', got None"),
-        ({"format_version": 2}, "format_version up to 1, got 2; install a newer featbank"),
+        ({"format_version": 3}, "format_version 2, got 3; install a newer featbank"),
+        ({"format_version": 1}, "format_version 2, got 1; run the stage that makes it again"),
         ({"format_version": "1"}, "header.json: format_version: expected int"),
         ({"dtype": "object"}, "expected one of .* got 'object'"),
         ({"name": "gone"}, "header.json: name: expected str, got no such field"),
@@ -101,7 +102,7 @@ def test_a_missing_shard(store: Store) -> None:
     first_shard(store).unlink()
     refused("expected a file, got nothing there; fetch it again with dvc pull", store.path)
     assert open_store(store.path)["u39"][0, 0] == 39  # the others still serve
-    assert store.verify() == [f"shard {first_shard(store)}: missing"]
+    assert list(map(str, store.verify())) == [f"shard {first_shard(store)}: missing"]
 
 
 @pytest.mark.parametrize("kept", [0, 100, 3000, -1])
@@ -109,7 +110,7 @@ def test_a_truncated_shard(store: Store, kept: int) -> None:
     data = first_shard(store).read_bytes()
     first_shard(store).write_bytes(data[:kept])
     refused(f"expected {len(data)} bytes, got", store.path)
-    assert store.verify() == [
+    assert list(map(str, store.verify())) == [
         f"shard {first_shard(store)}: expected {len(data)} bytes, got {len(data[:kept])}"
     ]
 
@@ -140,31 +141,36 @@ def change_shard(path: Path, change: Callable[[h5py.File], object]) -> None:
 
 
 def test_a_shard_of_a_newer_version(store: Store) -> None:
-    change_shard(first_shard(store), lambda file: file.attrs.modify("format_version", 2))
-    refused("format_version up to 1, got 2; install a newer featbank", store.path)
+    change_shard(first_shard(store), lambda file: file.attrs.modify("format_version", 3))
+    refused("format_version 2, got 3; install a newer featbank", store.path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda file: file.pop("offsets"), "expected a whole HDF5 shard"),
+        (lambda file: file.pop("row_starts"), "expected a whole HDF5 shard"),
         (lambda file: file.attrs.pop("numerics"), "expected a whole HDF5 shard"),
         (
-            lambda file: file["offsets"].write_direct(np.full(len(file["offsets"]), 9)),
-            "offsets from",
+            lambda file: file["row_starts"].write_direct(np.full(file["row_starts"].shape, 9)),
+            "row_starts from",
         ),
-        (lambda file: replace(file, "values", np.zeros(9, ">f4")), "little-endian order"),
-        (lambda file: replace(file, "values", np.zeros(9, complex)), "of a known dtype"),
+        (lambda file: replace(file, "values", np.zeros(9, ">f4")), "values of float32, got"),
+        (lambda file: replace(file, "values", np.zeros(9, complex)), "values of float32, got"),
         (
             lambda file: replace(file, "values", np.float32(1)),
             r"shape \(num_frames, ...\), got \(\)",
         ),
-        (lambda file: replace(file, "offsets", np.zeros(0, "i8")), "of shape"),
-        (lambda file: replace(file, "input_digests", np.zeros((3, 16), "u1")), "of shape"),
+        (lambda file: replace(file, "row_starts", np.zeros(0, "i8")), "of shape"),
+        (lambda file: replace(file, "checksums", np.zeros(99, "u8")), "of shape"),
         (lambda file: replace(file, "values", None), "datasets only, got a group"),
         (
-            lambda file: replace(file, "values", np.zeros(999), compression="gzip"),
+            lambda file: replace(file, "id_bytes", np.zeros(999, "u1"), compression="gzip"),
             "contiguous and uncompressed",
+        ),
+        (lambda file: replace(file, "id_slots", np.zeros(3, "u8")), "id_slots, the last one empty"),
+        (
+            lambda file: replace(file, "values", np.zeros(999, "f4"), compression="gzip"),
+            "row_starts from",
         ),
     ],
 )
@@ -185,15 +191,15 @@ def replace(file: h5py.File, name: str, data: Any, **options: Any) -> None:
         file.create_dataset(name, data=data, **options)
 
 
-def set_second(file: h5py.File, name: str, value: int) -> None:
-    file[name][1] = value
+def set_second(file: h5py.File, frame: int) -> None:
+    file["row_starts"][1, 0] = frame
 
 
 @pytest.mark.parametrize("frame", [10**9, -1])
 def test_offsets_that_leave_the_values_are_refused_when_read(store: Store, frame: int) -> None:
     info = max(store.shards, key=lambda shard: shard.num_utterances)
     assert info.num_utterances > 1
-    change_shard(store.path / info.name, lambda file: set_second(file, "offsets", frame))
+    change_shard(store.path / info.name, lambda file: set_second(file, frame))
     message = f"{info.name}: expected row 0 within .* frames, got frames 0 to {frame}"
     with pytest.raises(StoreError, match=message):
         open_store(store.path)[info.first_id]
@@ -211,15 +217,33 @@ def test_a_shard_of_another_store_is_refused(store: Store, tmp_path: Path) -> No
     refused("expected fingerprint '', got 'g'", store.path)
 
 
-def test_verify_names_the_shard_of_a_flipped_bit(store: Store) -> None:
-    path = store.path / store.shards[2].name
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_verify_finds_every_flipped_bit_and_names_the_shard_and_the_rows(
+    tmp_path: Path, compression: str | None
+) -> None:
+    with StoreWriter(
+        tmp_path / "s", name="x", dtype="int16", shard_bytes=99, compression=compression
+    ) as writer:
+        for number in range(5):
+            writer.write(f"u{number}", np.full(20, number))
+    store = open_store(tmp_path / "s")
+    assert store.verify() == []
+    number = next(number for number, one in enumerate(store.shards) if one.num_utterances == 2)
+    info, ids = store.shards[number], list(store.open_shard(number).ids())
+    path = store.path / info.name
     data = bytearray(path.read_bytes())
-    for position in (9, len(data) // 2, len(data) - 1):
-        data[position] ^= 1
+    for position in range(len(data)):
+        data[position] ^= 1 << position % 8
         path.write_bytes(data)
-        [problem] = open_store(store.path).verify()
-        assert problem.startswith(f"shard {path}: expected sha256 {store.shards[2].sha256}, got")
-        data[position] ^= 1
+        [damage] = store.verify()
+        assert damage.shard == str(path)
+        in_values = position - info.values_start if info.values_start else -1
+        if 0 <= in_values < 80:
+            assert damage.ids == (ids[in_values // 40],)
+            assert str(damage) == f"shard {path}: expected other values of {damage.ids[0]!r}"
+        else:
+            assert damage.message.startswith(f"expected digest {info.digest}, got")
+        data[position] ^= 1 << position % 8
 
 
 def test_any_flipped_bits_in_a_shard_are_an_error_or_harmless_never_a_crash(store: Store) -> None:

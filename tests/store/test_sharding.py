@@ -29,7 +29,13 @@ def by_recursion(rows: Sequence[Row], start: int, stop: int, cap: int) -> list[r
     """The definition of the cut, one span at a time."""
     if stop - start < 2 or sum(row[2] for row in rows[start:stop]) <= cap:
         return [range(start, stop)]
-    cut = min(range(start, stop - 1), key=lambda gap: _priority(*rows[gap])) + 1
+    cut = (
+        min(
+            range(start, stop - 1),
+            key=lambda gap: _priority(f"{rows[gap][0]}\0{rows[gap][1]}".encode(), rows[gap][2]),
+        )
+        + 1
+    )
     return by_recursion(rows, start, cut, cap) + by_recursion(rows, cut, stop, cap)
 
 
@@ -106,11 +112,11 @@ def test_a_target_of_nothing_is_refused() -> None:
 def test_a_shards_name_tells_ids_digests_and_fingerprints_apart() -> None:
     digest = bytes(range(16))
     names = [
-        shard_name("f", [("a", digest), ("b", digest)]),
-        shard_name("f", [("a", digest), ("b", bytes(16))]),
-        shard_name("f", [("ab", digest)]),
-        shard_name("f", [("a", digest)]),
-        shard_name("g", [("a", digest)]),
+        shard_name("f", ["a", "b"], [digest, digest]),
+        shard_name("f", ["a", "b"], [digest, bytes(16)]),
+        shard_name("f", ["ab"], [digest]),
+        shard_name("f", ["a"], [digest]),
+        shard_name("g", ["a"], [digest]),
     ]
     assert len(set(names)) == len(names)
-    assert shard_name("f", [("a", b"")]) == shard_name("f", [("a", bytes(16))])
+    assert shard_name("f", ["a"], [b""]) == shard_name("f", ["a"], [bytes(16)])

@@ -1,0 +1,90 @@
+"""Rows on their way into a store: what is known of them apart from their values."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from featbank.store.encoding import SCALES_DTYPE, Encoded
+from featbank.store.layout import ShardInfo
+from featbank.store.shard_file import ShardFile, ShardSpec
+
+
+class Columns:
+    """One entry a row in each column; no object a row, of which ten million are slow and large."""
+
+    __slots__ = ("checksums", "ids", "input_digests", "max_errors", "num_frames", "sum_errors")
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.num_frames = array("q")
+        self.input_digests: list[bytes] = []
+        self.checksums = array("Q")
+        self.max_errors = array("d")
+        self.sum_errors = array("d")
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.ids)
+
+    def append(self, utterance_id: str, input_digest: bytes, encoded: Encoded) -> None:
+        """Add a row, but for its checksum."""
+        self.ids.append(utterance_id)
+        self.num_frames.append(len(encoded.stored))
+        self.input_digests.append(input_digest)
+        self.max_errors.append(encoded.max_abs_error)
+        self.sum_errors.append(encoded.sum_abs_error)
+
+    def extend(self, other: Columns) -> None:
+        """Add the rows of others."""
+        for name in self.__slots__:
+            getattr(self, name).extend(getattr(other, name))
+
+    def take(self, num_rows: int) -> Columns:
+        """Remove the first rows, and return them."""
+        taken = Columns()
+        for name in self.__slots__:
+            column = getattr(self, name)
+            getattr(taken, name).extend(column[:num_rows])
+            del column[:num_rows]
+        return taken
+
+    def pick(self, rows: Sequence[int]) -> Self:
+        """Return some rows, in the order asked for."""
+        picked = type(self)()
+        for name in self.__slots__:
+            column = getattr(self, name)
+            getattr(picked, name).extend([column[row] for row in rows])
+        return picked
+
+
+def write_shard(
+    path: Path, spec: ShardSpec, rows: Columns, values: Iterable[memoryview], scales: bytes
+) -> ShardInfo:
+    """Write one shard whose values are at hand; `sync_files` must follow.
+
+    Args:
+        path: of the shard.
+        spec: what the rows have in common.
+        rows: all of one part, ids rising.
+        values: the stored bytes of all rows, one after the other, cut anywhere.
+        scales: the scales of all rows where the dtype has them.
+    """
+    file = ShardFile(path, spec, rows.ids, rows.num_frames, rows.input_digests)
+    try:
+        written = 0
+        for piece in values:
+            file.write(written, piece)
+            written += piece.nbytes
+        return file.finish(
+            rows.checksums,
+            np.frombuffer(scales, SCALES_DTYPE).reshape(-1, *spec.shape) if scales else None,
+            zip(rows.max_errors, rows.sum_errors, strict=True),
+            sync=False,
+        )
+    finally:
+        file.abort()

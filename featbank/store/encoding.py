@@ -1,0 +1,276 @@
+"""How values are stored: every dtype a store holds, what it costs, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from featbank.errors import StoreError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+SCALES_DTYPE = np.dtype("<f4")
+
+
+class Encoded(NamedTuple):
+    """The values of one utterance as a store holds them.
+
+    Args:
+        stored: (T, *shape), C-contiguous, of the encoding's `stored` dtype.
+        scale: (*shape,) float32 where the encoding has one.
+        max_abs_error: of a value, on the way to the store and back.
+        sum_abs_error: over all values.
+    """
+
+    stored: Array
+    scale: Array | None = None
+    max_abs_error: float = 0.0
+    sum_abs_error: float = 0.0
+
+    @property
+    def checksum(self) -> int:
+        """XXH3-64 of the stored bytes."""
+        return checksum(self.stored)
+
+
+class Encoding:
+    """A dtype as NumPy has it: stored and read as it is. Floats may be narrowed.
+
+    Args:
+        name: of the dtype, as a header states it.
+    """
+
+    has_scale = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        # by its text, for `newbyteorder` gives a dtype that memoryview takes for a foreign order
+        self.stored = np.dtype(np.dtype(name).newbyteorder("<").str)
+        self.read = self.stored
+
+    @property
+    def hdf5_type(self) -> Any:
+        """Of the dataset of values, as h5py's low level has it."""
+        return h5py.h5t.py_create(self.stored, logical=True)
+
+    def encode(self, array: Array, where: str) -> Encoded:
+        """Convert values for the store: integers keep their value, finite numbers stay finite.
+
+        Args:
+            array: (T, ...).
+            where: what it belongs to, for errors.
+
+        Raises:
+            StoreError: it is of another kind, or out of range.
+        """
+        if array.dtype == self.stored:
+            return Encoded(array if array.flags.c_contiguous else np.ascontiguousarray(array))
+        if np.can_cast(array.dtype, self.stored, "safe"):
+            return Encoded(np.ascontiguousarray(array, dtype=self.stored))
+        if array.dtype.kind in "iu" and self.stored.kind in "iu":
+            return Encoded(_narrow_integers(array, self.stored, where))
+        if array.dtype.kind == "f" and self.stored.kind == "f":
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                narrow = np.ascontiguousarray(array, dtype=self.stored)
+            _refuse_overflow(array, narrow, self.name, where)
+            return Encoded(narrow, None, *_errors(array, narrow))
+        raise _other_kind(array, self.name, where)
+
+    def decode(self, stored: Array, scale: Array | None = None) -> Array:  # noqa: ARG002
+        """Return values as a read gives them, (T, *shape); a view where nothing is converted."""
+        return stored
+
+
+class Bfloat16(Encoding):
+    """The upper half of a float32, rounded to nearest, ties to even; read as float32.
+
+    In HDF5 it is a two-byte float: sign bit 15, exponent bits 7 to 14 with bias 127, mantissa bits
+    0 to 6. Plain h5py reads it as float32.
+    """
+
+    def __init__(self) -> None:
+        self.name = "bfloat16"
+        self.stored = np.dtype("<u2")
+        self.read = np.dtype("<f4")
+
+    @property
+    def hdf5_type(self) -> Any:
+        """The two-byte float."""
+        kind = h5py.h5t.IEEE_F32LE.copy()
+        kind.set_fields(15, 7, 8, 0, 7)
+        kind.set_size(2)
+        kind.set_ebias(127)
+        return kind
+
+    def encode(self, array: Array, where: str) -> Encoded:
+        """Round float values to bfloat16; see `Encoding.encode`."""
+        if array.dtype.kind != "f":
+            raise _other_kind(array, self.name, where)
+        with np.errstate(over="ignore", invalid="ignore"):
+            single = np.ascontiguousarray(array, dtype="<f4")
+        bits = single.view("<u4")
+        rounded = (bits + (((bits >> 16) & 1) + 0x7FFF)) >> 16
+        # a NaN stays one, whatever the rounding would carry into its exponent
+        stored = np.where(np.isnan(single), (bits >> 16) | 0x40, rounded).astype(self.stored)
+        back = self.decode(stored)
+        _refuse_overflow(array, back, self.name, where)
+        return Encoded(stored, None, *_errors(array, back))
+
+    def decode(self, stored: Array, scale: Array | None = None) -> Array:  # noqa: ARG002
+        """Widen to float32, exactly."""
+        return (stored.astype("<u4") << 16).view("<f4")
+
+
+class ScaledInt8(Encoding):
+    """Floats as 8-bit integers with one scale an utterance and dimension; read as float32.
+
+    Symmetric linear quantization: scale = max |x| / 127 over the utterance's frames, and
+    x ~ scale * round(x / scale), off by half a scale at most. The scale is the utterance's own, so
+    that its bytes do not depend on others.
+    """
+
+    has_scale = True
+
+    def __init__(self) -> None:
+        self.name = "int8_scaled"
+        self.stored = np.dtype("<i1")
+        self.read = np.dtype("<f4")
+
+    def encode(self, array: Array, where: str) -> Encoded:
+        """Quantize float values, which must be finite; see `Encoding.encode`."""
+        if array.dtype.kind != "f":
+            raise _other_kind(array, self.name, where)
+        if not np.isfinite(array).all():
+            raise StoreError(
+                where, expected=f"finite values for {self.name}", got="NaN or infinity"
+            )
+        peak = np.abs(array).max(axis=0, initial=0)
+        _refuse_overflow(peak, peak.astype(SCALES_DTYPE), self.name, where)
+        # a scale that rounds to zero would lose the sign of nothing but zeros
+        scale = (peak.astype(np.float64) / 127).astype(SCALES_DTYPE)
+        steps = np.divide(array, scale, out=np.zeros(array.shape), where=scale > 0)
+        stored = np.clip(np.rint(steps), -127, 127).astype(self.stored)
+        return Encoded(stored, scale, *_errors(array, self.decode(stored, scale)))
+
+    def decode(self, stored: Array, scale: Array | None = None) -> Array:
+        """Multiply by the scale."""
+        assert scale is not None
+        return stored * scale
+
+
+ENCODINGS: dict[str, Encoding] = {
+    **{
+        name: Encoding(name)
+        for name in (
+            [
+                "float16",
+                "float32",
+                "float64",
+                "int8",
+                "int16",
+                "int32",
+                "int64",
+                "uint8",
+                "uint16",
+                "uint32",
+                "uint64",
+            ]
+        )
+    },
+    "bfloat16": Bfloat16(),
+    "int8_scaled": ScaledInt8(),
+}
+
+
+def find_encoding(name: str) -> Encoding:
+    """Return the encoding of a dtype's name.
+
+    Raises:
+        StoreError: stores do not hold that dtype.
+    """
+    if name not in ENCODINGS:
+        raise StoreError(
+            "dtype of a store", expected=f"one of {', '.join(sorted(ENCODINGS))}", got=repr(name)
+        )
+    return ENCODINGS[name]
+
+
+def token_dtype(codebook_size: int) -> str:
+    """Return the smallest unsigned integer dtype that holds the tokens of a codebook.
+
+    >>> token_dtype(256), token_dtype(257)
+    ('uint8', 'uint16')
+    """
+    if codebook_size < 1:
+        raise StoreError("codebook_size", expected="1 or more", got=codebook_size)
+    return np.min_scalar_type(codebook_size - 1).name
+
+
+def as_array(values: Any, where: str) -> Array:
+    """Return values as a NumPy array with a frame axis; a bfloat16 tensor becomes float32.
+
+    Raises:
+        StoreError: they are no array, or a scalar.
+    """
+    if type(values) is not np.ndarray:
+        try:
+            if str(getattr(values, "dtype", "")) == "torch.bfloat16":  # NumPy has none
+                values = values.float()
+            values = np.asarray(values)
+        except (TypeError, ValueError, RuntimeError) as error:  # what torch and NumPy raise
+            raise StoreError(
+                where, expected="a NumPy array or a detached CPU tensor", got=error
+            ) from error
+    if values.ndim == 0:
+        raise StoreError(where, expected="an array (T, ...)", got="a scalar")
+    array: Array = values
+    return array
+
+
+def checksum(stored: Array) -> int:
+    """Return the XXH3-64 of an array's bytes; it is C-contiguous."""
+    return xxh3_64_intdigest(stored.data)
+
+
+def _other_kind(array: Array, name: str, where: str) -> StoreError:
+    return StoreError(where, expected=f"values that {name} can hold", got=array.dtype.name)
+
+
+def _narrow_integers(array: Array, dtype: np.dtype[Any], where: str) -> Array:
+    limits = np.iinfo(dtype)
+    for extreme in (int(array.min()), int(array.max())) if array.size else ():
+        if not limits.min <= extreme <= limits.max:
+            raise StoreError(
+                where,
+                expected=f"values of {dtype.name}, {limits.min} to {limits.max}",
+                got=extreme,
+                hint="choose a wider dtype",
+            )
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _refuse_overflow(array: Array, narrow: Array, name: str, where: str) -> None:
+    overflowed = np.isfinite(array) & ~np.isfinite(narrow)
+    if overflowed.any():
+        raise StoreError(
+            where,
+            expected=f"values within the range of {name}",
+            got=f"{array[overflowed].flat[0]:g}",
+            hint="choose a wider dtype",
+        )
+
+
+def _errors(array: Array, back: Array) -> tuple[float, float]:
+    """Return the greatest and the summed absolute difference; NaN and infinity differ by none."""
+    if not array.size:
+        return 0.0, 0.0
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(array - back)
+    greatest = float(difference.max())
+    if greatest != greatest:  # NaN, or an infinity less itself
+        difference = np.nan_to_num(difference, nan=0.0, posinf=0.0)
+        greatest = float(difference.max())
+    return greatest, float(difference.sum(dtype=np.float64))

@@ -1,0 +1,61 @@
+"""Map a file into memory without keeping a descriptor open, as `mmap.mmap` does until 3.13.
+
+A store has up to a thousand shards and a training run several stores, each in many workers: a
+descriptor a shard would pass the usual limit of 1,024.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_long,  # off_t, on the 64-bit systems that torch runs on
+]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_FAILED = ctypes.c_void_p(-1).value
+
+
+def map_file(descriptor: int, num_bytes: int) -> npt.NDArray[np.uint8]:
+    """Map the first bytes of an open file, read-only; arrays that view them keep the map alive.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    return np.asarray(_Mapping(descriptor, num_bytes))
+
+
+class _Mapping:
+    def __init__(self, descriptor: int, num_bytes: int) -> None:
+        self._size = num_bytes
+        self._munmap = _libc.munmap  # at interpreter exit the module may be gone before the map
+        self._address = _libc.mmap(None, num_bytes, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
+        if self._address == _FAILED:
+            self._address = None
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        return {
+            "version": 3,
+            "data": (self._address, True),
+            "shape": (self._size,),
+            "typestr": "|u1",
+        }
+
+    def __del__(self) -> None:
+        if self._address is not None:
+            self._munmap(self._address, self._size)

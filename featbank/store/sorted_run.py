@@ -1,0 +1,139 @@
+"""Write shards straight away, from rows that come in the order in which a store holds them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from featbank.store.byte_queue import ByteQueue
+from featbank.store.columns import Columns, write_shard
+from featbank.store.encoding import Encoded, find_encoding
+from featbank.store.layout import ShardInfo
+from featbank.store.mapped import MappedShard
+from featbank.store.shard_file import ShardSpec
+from featbank.store.sharding import ShardCutter, row_bytes, shard_name
+
+_SETTLE_BYTES = 1 << 20
+_SETTLE_ROWS = 1 << 14
+
+
+class SortedRun:
+    """Keeps the rows that no shard is certain of yet: at most twice the target size of values."""
+
+    def __init__(self, folder: Path, spec: ShardSpec, shard_bytes: int) -> None:
+        self.shards: list[ShardInfo] = []
+        self.waiting = Columns()
+        self.values = ByteQueue()
+        self.scales = bytearray()
+        self.part = ""
+        self.last_id = ""  # no id is empty
+        self._folder = folder
+        self._spec = spec
+        self._shard_bytes = shard_bytes
+        self._cutter = ShardCutter("", shard_bytes)
+        # of the rows of this part: how many the cutter has seen, how many are in shards
+        self._num_settled = self._num_cut = 0
+        self._new: list[bytes] = []  # values that are not yet in `values`
+        self._new_bytes = 0
+        self._frame_bytes = find_encoding(spec.dtype).stored.itemsize * prod(spec.shape)
+        # of the rows in shards that are written, for a shard keeps but their totals
+        self._max_errors, self._sum_errors = array("d"), array("d")
+
+    def ids(self) -> Iterator[str]:
+        """Give all ids."""
+        for info in self.shards:
+            yield from MappedShard(self._folder / info.name).ids()
+        yield from self.waiting.ids
+
+    def add(self, utterance_id: str, part: str, input_digest: bytes, encoded: Encoded) -> None:
+        """Add the next row; now and then, write the shards that have become certain."""
+        if part != self.part:
+            self._end_part()
+            self.part = part
+            self._cutter = ShardCutter(part, self._shard_bytes)
+        self.last_id = utterance_id
+        self.waiting.append(utterance_id, input_digest, encoded)
+        stored = encoded.stored
+        if stored.nbytes < _SETTLE_BYTES:
+            self._new.append(stored.tobytes())
+        else:  # one copy less
+            self.gather()
+            self.waiting.checksums.append(encoded.checksum)
+            self.values.append(stored.reshape(-1).view(np.uint8))
+        if encoded.scale is not None:
+            self.scales.extend(encoded.scale.tobytes())
+        self._new_bytes += stored.nbytes
+        if self._new_bytes >= _SETTLE_BYTES or len(self._new) >= _SETTLE_ROWS:
+            self._settle()
+
+    def gather(self) -> None:
+        """Make `values` and the checksums hold those of all waiting rows."""
+        self.waiting.checksums.extend(map(xxh3_64_intdigest, self._new))
+        self.values.append(np.frombuffer(b"".join(self._new), np.uint8))
+        self._new.clear()
+        self._new_bytes = 0
+
+    def written(self) -> Iterator[tuple[MappedShard, Columns]]:
+        """Give the shards that are written, with their rows."""
+        start = 0
+        for info in self.shards:
+            shard = MappedShard(self._folder / info.name)
+            stop = start + len(shard)
+            rows = Columns()
+            rows.ids.extend(shard.ids())
+            rows.num_frames.extend(len(shard.frames(row)) for row in range(len(shard)))
+            rows.input_digests.extend(map(shard.input_digest, range(len(shard))))
+            rows.checksums.extend(map(shard.checksum, range(len(shard))))
+            rows.max_errors.extend(self._max_errors[start:stop])
+            rows.sum_errors.extend(self._sum_errors[start:stop])
+            yield shard, rows
+            start = stop
+
+    def finish(self) -> list[ShardInfo]:
+        """Write what is left; return all shards, in order."""
+        self._end_part()
+        return self.shards
+
+    def _end_part(self) -> None:
+        self._settle()
+        if len(self.waiting):
+            self._write(len(self.waiting))
+        self._num_cut = self._num_settled = 0
+
+    def _settle(self) -> None:
+        """See which shards the rows that came since the last time make certain; write these."""
+        self.gather()
+        first, frame_bytes = self._num_settled - self._num_cut, self._frame_bytes
+        keys = [one.encode() for one in self.waiting.ids[first:]]
+        lengths = self.waiting.num_frames[first:]
+        self._num_settled += len(keys)
+        weights = [
+            row_bytes(key, length * frame_bytes) for key, length in zip(keys, lengths, strict=True)
+        ]
+        for cut in self._cutter.extend(zip(keys, weights, strict=True)):
+            self._write(cut - self._num_cut)
+            self._num_cut = cut
+
+    def _write(self, num_rows: int) -> None:
+        scales_bytes = len(self.scales) // len(self.waiting) * num_rows
+        rows = self.waiting.take(num_rows)
+        values_bytes = sum(rows.num_frames) * self._frame_bytes
+        name = shard_name(self._spec.fingerprint, rows.ids, rows.input_digests)
+        info = write_shard(
+            self._folder / name,
+            self._spec,
+            rows,
+            self.values.first(values_bytes),
+            bytes(self.scales[:scales_bytes]),
+        )
+        self.shards.append(replace(info, part=self.part))
+        self._max_errors.extend(rows.max_errors)
+        self._sum_errors.extend(rows.sum_errors)
+        del self.scales[:scales_bytes]
+        self.values.drop(values_bytes)

@@ -1,0 +1,78 @@
+"""Compare every byte of a store with what its header and its checksums say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from featbank.errors import StoreError
+from featbank.store.encoding import checksum, find_encoding
+from featbank.store.layout import ShardInfo, StoreHeader
+from featbank.store.mapped import MappedShard
+from featbank.store.shard_file import digest_around
+
+_MAX_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One damaged shard.
+
+    Args:
+        shard: path of the file.
+        message: what was expected, and what was found.
+        ids: of the rows whose values differ; empty where the damage is not in values alone.
+    """
+
+    shard: str
+    message: str
+    ids: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        named = ", ".join(map(repr, self.ids[:_MAX_NAMED]))
+        more = len(self.ids) - _MAX_NAMED
+        rows = f" of {named}{f' and {more} more' if more > 0 else ''}" if self.ids else ""
+        return f"shard {self.shard}: {self.message}{rows}"
+
+
+def verify_shard(folder: Path, header: StoreHeader, info: ShardInfo) -> Damage | None:
+    """Read a whole shard; return what is wrong with it, or None when all bytes are as written."""
+    path = folder / info.name
+    try:
+        problem = _file_problem(path, header, info)
+        if problem is not None:
+            return Damage(str(path), problem)
+        shard = MappedShard(path, info.num_bytes)
+        ids = tuple(_rows_unlike_their_checksums(shard))
+    except StoreError as error:
+        return Damage(str(path), str(error))
+    return Damage(str(path), "expected other values", ids) if ids else None
+
+
+def _file_problem(path: Path, header: StoreHeader, info: ShardInfo) -> str | None:
+    if not path.is_file():
+        return "missing"
+    frame_bytes = find_encoding(header.dtype).stored.itemsize * prod(header.shape)
+    values_bytes = info.num_frames * frame_bytes if info.values_start else 0
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != info.num_bytes:
+            return f"expected {info.num_bytes} bytes, got {size}"
+        if info.values_start + values_bytes > size:
+            return (
+                f"expected values up to byte {info.values_start + values_bytes}, got {size} bytes"
+            )
+        found = digest_around(file.fileno(), info.values_start, values_bytes)
+    if found != info.digest:
+        return f"expected digest {info.digest}, got {found}"
+    return None
+
+
+def _rows_unlike_their_checksums(shard: MappedShard) -> Iterator[str]:
+    for row in range(len(shard)):
+        if checksum(shard.stored(row)) != shard.checksum(row):
+            yield shard.id(row)

@@ -1,0 +1,152 @@
+"""Values are converted as their dtype allows, what that changes is measured, the rest refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from featbank.errors import StoreError
+from featbank.store import Encoded, StoreWriter, as_array, find_encoding, open_store, token_dtype
+
+FLOATS = arrays(
+    np.float32,
+    st.tuples(st.integers(0, 5), st.integers(1, 4)),
+    elements=st.floats(-1e4, 1e4, width=32),
+)
+
+
+def encode(values: Any, dtype: str) -> Encoded:
+    return find_encoding(dtype).encode(as_array(values, "here"), "here")
+
+
+def test_floats_may_lose_precision_only() -> None:
+    values = np.array([1.0001, np.nan, np.inf, -65504.0], np.float32)
+    encoded = encode(values, "float16")
+    np.testing.assert_array_equal(encoded.stored, values.astype(np.float16))
+    assert encoded.max_abs_error == encoded.sum_abs_error == pytest.approx(1.0001 - 1, abs=2e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_overflow_is_refused_with_the_value(dtype: str) -> None:
+    with pytest.raises(StoreError, match=rf"here: expected .* range of {dtype}, got 3.4e\+38"):
+        encode(np.array([1.0, 3.4e38], np.float32), dtype)
+
+
+@pytest.mark.parametrize("value", [-1, 256])
+def test_integers_out_of_range_are_refused(value: int) -> None:
+    with pytest.raises(StoreError, match=rf"values of uint8, 0 to 255, got {value}"):
+        encode(np.array([value], np.int64), "uint8")
+
+
+def test_integers_in_range_keep_their_value() -> None:
+    stored = encode(np.array([0, 255], np.int64), "uint8").stored
+    assert stored.dtype == np.uint8
+    assert stored.tolist() == [0, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (np.zeros(2, np.float32), "uint16"),
+        (np.zeros(2, np.int64), "float16"),
+        (np.zeros(2, np.int64), "bfloat16"),
+        (np.zeros(2, np.int8), "int8_scaled"),
+        (np.zeros(2, np.complex64), "float32"),
+        (np.array(["a"]), "float32"),
+        (np.array([1.0, np.nan]), "int8_scaled"),
+        (torch.zeros(2, requires_grad=True), "float32"),
+        (1.0, "float32"),
+        ([[1.0], [1.0, 2.0]], "float32"),
+    ],
+)
+def test_what_the_dtype_cannot_stand_for_is_refused(values: Any, dtype: str) -> None:
+    with pytest.raises(StoreError, match="here: expected"):
+        encode(values, dtype)
+
+
+def test_a_transposed_tensor_is_stored_in_its_own_order() -> None:
+    tensor = torch.arange(6, dtype=torch.float32).reshape(2, 3).T
+    stored = encode(tensor, "float32").stored
+    assert stored.flags.c_contiguous
+    assert stored.tolist() == tensor.tolist()
+
+
+@given(st.lists(st.floats(width=32), max_size=20))
+def test_bfloat16_is_what_torch_makes_of_it(values: list[float]) -> None:
+    array = np.array(values, np.float32)
+    ours = find_encoding("bfloat16")
+    expected = torch.from_numpy(array).bfloat16().float().numpy()
+    if (np.isfinite(array) & ~np.isfinite(expected)).any():
+        with pytest.raises(StoreError, match="range of bfloat16"):
+            ours.encode(array, "here")
+    else:
+        encoded = ours.encode(array, "here")
+        np.testing.assert_array_equal(ours.decode(encoded.stored), expected)
+
+
+def test_a_bfloat16_tensor_is_stored_without_loss() -> None:
+    tensor = torch.randn(9, 4).bfloat16()
+    encoded = encode(tensor, "bfloat16")
+    np.testing.assert_array_equal(encoded.stored, tensor.view(torch.uint16).numpy())
+    assert encoded.max_abs_error == 0
+
+
+@given(FLOATS)
+def test_scaled_int8_is_off_by_half_a_scale_at_most(values: np.ndarray) -> None:
+    ours = find_encoding("int8_scaled")
+    encoded = ours.encode(values, "here")
+    assert encoded.scale is not None
+    assert (encoded.stored.dtype, encoded.scale.shape) == (np.int8, values.shape[1:])
+    error = np.abs(ours.decode(encoded.stored, encoded.scale).astype(np.float64) - values)
+    assert (error <= encoded.scale * 0.5 * (1 + 1e-5) + 1e-37).all()
+    assert encoded.max_abs_error == pytest.approx(error.max(initial=0), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8_scaled"])
+def test_the_header_says_what_was_lost_whatever_the_order(tmp_path: Path, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = {f"u{number:02d}": rng.standard_normal((number, 5)).astype("f4") for number in range(40)}
+    for name, order in (("a", sorted(rows)), ("b", sorted(rows, reverse=True))):
+        with StoreWriter(tmp_path / name, name="x", dtype=dtype, shard_bytes=700) as writer:
+            for one in order:
+                writer.write(one, rows[one])
+    store = open_store(tmp_path / "a")
+    errors = np.concatenate([np.abs(store[one] - rows[one]) for one in rows])
+    assert store.dtype == (np.float16 if dtype == "float16" else np.float32)
+    assert store.header.max_abs_error == pytest.approx(errors.max(), rel=1e-6)
+    assert store.header.mean_abs_error == pytest.approx(errors.mean(), rel=1e-5)
+    assert store.header == open_store(tmp_path / "b").header
+
+
+@pytest.mark.parametrize("compression", [None, "zstd", "blosc"])
+def test_plain_h5py_reads_bfloat16_as_float32(tmp_path: Path, compression: str | None) -> None:
+    tensor = torch.randn(50, 4).bfloat16()
+    with StoreWriter(tmp_path / "s", name="x", dtype="bfloat16", compression=compression) as writer:
+        writer.write("a", tensor)
+    [info] = open_store(tmp_path / "s").shards
+    with h5py.File(tmp_path / "s" / info.name) as shard:
+        np.testing.assert_array_equal(shard["values"][:].astype("f4"), tensor.float().numpy())
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(1, "uint8"), (256, "uint8"), (65537, "uint32")])
+def test_tokens_take_the_smallest_integer_that_holds_the_codebook(
+    tmp_path: Path, size: int, dtype: str
+) -> None:
+    assert token_dtype(size) == dtype
+    with StoreWriter(tmp_path / "s", name="units", codebook_size=size) as writer:
+        writer.write("a", np.array([0, size - 1]))
+        with pytest.raises(StoreError, match=f"'b' .*tokens from 0 to {size - 1}, got {size}"):
+            writer.write("b", np.array([size]))
+        with pytest.raises(StoreError, match=r"'b' .*got -1"):
+            writer.write("b", np.array([-1]))
+    store = open_store(tmp_path / "s")
+    assert (store.dtype.name, store.header.codebook_size) == (dtype, size)
+    assert list(store.ids) == ["a"]
