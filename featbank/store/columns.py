@@ -83,7 +83,8 @@ def write_shard(
         return file.finish(
             rows.checksums,
             np.frombuffer(scales, SCALES_DTYPE).reshape(-1, *spec.shape) if scales else None,
-            zip(rows.max_errors, rows.sum_errors, strict=True),
+            rows.max_errors,
+            rows.sum_errors,
             sync=False,
         )
     finally:

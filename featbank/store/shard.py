@@ -90,7 +90,8 @@ class ShardWriter:
         self._written[utterance_id] = _Written(
             checksum=encoded.checksum,
             scale=b"" if encoded.scale is None else encoded.scale.tobytes(),
-            error=(encoded.max_abs_error, encoded.sum_abs_error),
+            max_abs_error=encoded.max_abs_error,
+            sum_abs_error=encoded.sum_abs_error,
         )
 
     def discard(self, utterance_id: str) -> None:
@@ -150,7 +151,10 @@ class ShardWriter:
             joined = b"".join(one.scale for one in written)
             scales = np.frombuffer(joined, SCALES_DTYPE).reshape(-1, *self._spec.shape)
         return file.finish(
-            [one.checksum for one in written], scales, [one.error for one in written]
+            [one.checksum for one in written],
+            scales,
+            [one.max_abs_error for one in written],
+            [one.sum_abs_error for one in written],
         )
 
     def _without_discarded(self) -> ShardInfo | None:
@@ -185,7 +189,8 @@ def check_digest(utterance_id: str, input_digest: bytes) -> None:
 class _Written:
     checksum: int
     scale: bytes
-    error: tuple[float, float]
+    max_abs_error: float
+    sum_abs_error: float
 
 
 def _create(path: Path, spec: ShardSpec, rows: Sequence[ShardRow]) -> ShardFile:

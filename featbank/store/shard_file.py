@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from math import fsum, prod
+from operator import lt
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ class ShardFile:
         self,
         checksums: Sequence[int],
         scales: Array | None,
-        errors: Iterable[tuple[float, float]],
+        max_errors: Sequence[float],
+        sum_errors: Sequence[float],
         *,
         sync: bool = True,
     ) -> ShardInfo:
@@ -126,7 +128,8 @@ class ShardFile:
         Args:
             checksums: XXH3-64 of the stored bytes of each row.
             scales: (num_rows, *shape) float32, where the encoding has them.
-            errors: of each row: the greatest of its values, and their sum.
+            max_errors: the greatest absolute error of each row.
+            sum_errors: the sum of those of each row.
             sync: wait until the disk has it; without, `sync_files` must follow.
 
         Returns:
@@ -141,7 +144,6 @@ class ShardFile:
             values_start = 0
         if sync:
             os.fsync(self._descriptor)
-        greatest, summed = zip(*errors, strict=True)
         values_bytes = self.starts[-1] * self._frame_bytes if values_start else 0
         info = ShardInfo(
             name=self.path.name,
@@ -152,9 +154,9 @@ class ShardFile:
             num_bytes=os.fstat(self._descriptor).st_size,
             values_start=values_start,
             digest=digest_around(self._descriptor, values_start, values_bytes),
-            max_abs_error=max(greatest),
+            max_abs_error=max(max_errors),
             # the exactly rounded sum, which the order of the writes cannot change
-            sum_abs_error=fsum(summed),
+            sum_abs_error=fsum(sum_errors),
         )
         self._temporary.replace(self.path)
         if sync:
@@ -246,16 +248,17 @@ def _blocks(start: int, stop: int) -> Iterator[range]:
 def _check_order(path: Path, ids: Sequence[str]) -> None:
     if not 0 < len(ids) <= MAX_ROWS:
         raise StoreError(f"shard {path}", expected=f"1 to {MAX_ROWS} rows", got=len(ids))
-    for previous, following in pairwise(ids):
-        if following <= previous:
-            raise StoreError(f"shard {path}", expected=f"an id after {previous!r}", got=following)
+    if all(map(lt, ids, islice(ids, 1, None))):
+        return
+    previous, following = next(pair for pair in pairwise(ids) if pair[0] >= pair[1])
+    raise StoreError(f"shard {path}", expected=f"an id after {previous!r}", got=repr(following))
 
 
 def _columns(
     ids: Sequence[str], starts: Sequence[int], input_digests: Sequence[bytes]
 ) -> dict[str, Array]:
     """Return what is known before any value is, by the name of its dataset."""
-    keys = [one.encode() for one in ids]
+    keys = list(map(str.encode, ids))
     row_starts = np.empty((len(starts), 2), "<i8")
     row_starts[:, 0] = starts
     row_starts[:, 1] = [0, *accumulate(map(len, keys))]

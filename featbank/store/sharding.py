@@ -12,6 +12,7 @@ from xxhash import xxh3_64_intdigest
 from featbank.errors import StoreError
 from featbank.store.format import NO_DIGEST
 
+_UNIT = 2.0**-53
 _INDEX_BYTES = 52  # a row's share of row_starts, checksums, id_slots and input_digests
 
 
@@ -117,7 +118,11 @@ class ShardCutter:
             num_rows += 1
             start = weight
             weight += row_weight
-            priority = _priority(prefix + key, row_weight)
+            priority = (
+                -log(((xxh3_64_intdigest(prefix + key) >> 11) + 1) * _UNIT) / row_weight
+                if row_weight > 0
+                else inf
+            )
             # of the spans that are not cut the first is the widest
             while num_cut < len(spans) and weight - spans[num_cut][1] > cap:
                 cuts.append(spans[num_cut][0])
@@ -152,15 +157,3 @@ def check_target(target_bytes: int) -> None:
     """
     if target_bytes < 1:
         raise StoreError("target size of a shard", expected="at least 1 byte", got=target_bytes)
-
-
-def _priority(key: bytes, weight: int) -> float:
-    """Draw -ln(u) / weight, u uniform in (0, 1] from a hash: small where a cut is preferred.
-
-    Args:
-        key: the part, a zero byte and the id of the row before the gap.
-        weight: of that row.
-    """
-    if weight <= 0:
-        return inf
-    return -log(((xxh3_64_intdigest(key) >> 11) + 1) / 2**53) / weight

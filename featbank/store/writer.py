@@ -106,6 +106,8 @@ class StoreWriter:
             fingerprint=fingerprint,
             provenance=dict(provenance or {}),
         )
+        self._is_plain = time_axis == 0 and codebook_size is None and not self._encoding.has_scale
+        self._is_plain &= self._encoding.read == self._encoding.stored
         canonical_json(self._header.to_json())  # what is no JSON is refused now, not after hours
         self._shape = shape
         self._numerics = dict(numerics or {})
@@ -227,6 +229,14 @@ class StoreWriter:
         return self._spool
 
     def _encode(self, key: str, value: Any) -> Encoded:
+        if (
+            self._is_plain
+            and type(value) is np.ndarray
+            and value.dtype == self._encoding.stored
+            and value.shape[1:] == self._shape
+            and value.flags.c_contiguous
+        ):
+            return Encoded(value)  # nothing to convert: the usual case, ten million times
         where = f"utterance {key!r}{self._in_store}"
         array = as_array(value, where)
         if self._header.time_axis == -1:

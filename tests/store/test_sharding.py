@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf, log
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
 from featbank.store import plan_shards, shard_name
-from featbank.store.sharding import _priority
 
 Row = tuple[str, str, int]
 
@@ -25,6 +26,12 @@ def contents(rows: Sequence[Row], target: int) -> set[tuple[Row, ...]]:
     return {tuple(rows[plan.start : plan.stop]) for plan in plan_shards(rows, target)}
 
 
+def priority(row: Row) -> float:
+    part, utterance_id, size = row
+    uniform = ((xxh3_64_intdigest(f"{part}\0{utterance_id}".encode()) >> 11) + 1) / 2**53
+    return -log(uniform) / size if size else inf
+
+
 def by_recursion(rows: Sequence[Row], start: int, stop: int, cap: int) -> list[range]:
     """The definition of the cut, one span at a time."""
     if stop - start < 2 or sum(row[2] for row in rows[start:stop]) <= cap:
@@ -32,7 +39,7 @@ def by_recursion(rows: Sequence[Row], start: int, stop: int, cap: int) -> list[r
     cut = (
         min(
             range(start, stop - 1),
-            key=lambda gap: _priority(f"{rows[gap][0]}\0{rows[gap][1]}".encode(), rows[gap][2]),
+            key=lambda gap: priority(rows[gap]),
         )
         + 1
     )
