@@ -18,7 +18,7 @@ from featbank.store.compression import CompressedValues
 from featbank.store.encoding import SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_format
 from featbank.store.id_index import LOW_BITS, home_slot, num_home_slots
-from featbank.store.mapping import map_file
+from featbank.store.mapping import map_file, populate
 from featbank.store.shard_file import ShardSpec
 
 
@@ -226,6 +226,9 @@ class MappedShard:
             ids.data,
         )
         self._home_slots = num_home_slots(rows)
+        # every read by id looks at these, at places that are far from each other
+        for index in (self._row_starts, slots, ids):
+            populate(index)
         totals = (self._num_frames, len(ids))
         if rows < 1 or (*self._row_starts[0], *self._row_starts[-1]) != (0, 0, *totals):
             raise self.damaged(

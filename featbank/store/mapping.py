@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ _libc.mmap.argtypes = [
     ctypes.c_long,  # off_t, on the 64-bit systems that torch runs on
 ]
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14 and later
 _FAILED = ctypes.c_void_p(-1).value
 
 
@@ -35,6 +38,17 @@ def map_file(descriptor: int, num_bytes: int) -> npt.NDArray[np.uint8]:
         OSError: the system refuses.
     """
     return np.asarray(_Mapping(descriptor, num_bytes))
+
+
+def populate(mapped: npt.NDArray[Any]) -> None:
+    """Make a part of a map present at once: one call costs less than the page faults of reads.
+
+    Where the system does not know how, it stays as it is.
+    """
+    if sys.platform == "linux" and mapped.nbytes:
+        address = mapped.ctypes.data
+        start = address - address % mmap.PAGESIZE
+        _libc.madvise(start, address + mapped.nbytes - start, _POPULATE_READ)
 
 
 class _Mapping:
