@@ -1,0 +1,43 @@
+"""What the commands about a store share: how it is named, and its splits."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from featbank.store import StoreHeader
+from featbank.store.joining import read_headers
+
+
+def add_command(commands: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
+    """Add a command that is given a store; return its parser."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command.add_argument(
+        "store", type=Path, metavar="STORE", help="folder of a store, or of its splits"
+    )
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=run)
+    return command
+
+
+def read_splits(path: Path) -> tuple[dict[str, StoreHeader], StoreHeader]:
+    """Read the headers below `path`, by their folders; that of a store itself is "".
+
+    Returns:
+        These, in the order of an opened store's shards, and the one that describes them all.
+
+    Raises:
+        StoreError: no store there, a damaged one, or stores that do not belong together.
+    """
+    headers, joined = read_headers(path)
+    splits = {
+        "" if folder == path else folder.relative_to(path).as_posix(): header
+        for folder, header in headers.items()
+    }
+    return splits, joined
+
+
+def duration_s(header: StoreHeader, num_frames: int) -> float | None:
+    """Return how long frames last; None when their rate varies."""
+    return num_frames / header.frame_rate if header.frame_rate else None

@@ -1,0 +1,157 @@
+"""The command line: how its commands end, and what never reaches a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featbank.cli import main
+from featbank.store import StoreWriter
+
+COMMANDS = ["info", "ls", "verify", "head"]
+
+
+def write(path: Path, num_rows: int = 5) -> Path:
+    with StoreWriter(path, name="units", dtype="uint8", shard_bytes=2000) as writer:
+        for number in range(num_rows):
+            writer.write(f"speaker/u{number:04d}", np.full(number % 7, number % 256, np.uint8))
+    return path
+
+
+def environment(**variables: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("output", [[], ["--json"]])
+def test_an_error_is_one_line_on_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, output: list[str]
+) -> None:
+    assert main([command, str(tmp_path / "none"), *output]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    [line] = captured.err.splitlines()
+    assert line.startswith(f"StoreError: store {tmp_path / 'none'}: expected a folder with header")
+
+
+def test_a_message_is_never_wrapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / ("long " * 50)
+    assert main(["info", str(folder)]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_an_error_of_the_system_is_one_line_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    (tmp_path / "header.json").symlink_to(loop)
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "header.json").mkdir()
+    assert main(["info", str(tmp_path / "s")]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "header.json" in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_is_one_document_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main([command, str(write(tmp_path / "s")), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert isinstance(json.loads(captured.out), dict)
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("output", [[], ["--json"]])
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(
+    tmp_path: Path, output: list[str]
+) -> None:
+    arguments = ["ls", str(write(tmp_path / "s", 5000)), "--limit", "0", *output]
+    with subprocess.Popen(
+        [sys.executable, "-m", "featbank", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_ids_are_shown_in_whatever_encoding_the_terminal_has(tmp_path: Path, command: str) -> None:
+    with StoreWriter(tmp_path / "s", name="units", dtype="uint8") as writer:
+        writer.write("日本/語", np.zeros(3, np.uint8))
+    shown = subprocess.run(
+        [sys.executable, "-m", "featbank", command, str(tmp_path / "s")],
+        capture_output=True,
+        check=True,
+        env=environment(PYTHONIOENCODING="ascii"),
+    )
+    assert shown.stdout.isascii()
+    assert (rb"\u65e5\u672c/\u8a9e" in shown.stdout) == (command in ("ls", "head"))
+
+
+def test_a_header_cannot_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = write(tmp_path / "s") / "header.json"
+    fields = json.loads(header.read_text())
+    fields["provenance"] = {"corpus\x1b[2J": "[red]x[/red] :smile: \x1b]0;title\x07", "s": "\ud800"}
+    header.write_text(json.dumps({**fields, "name": fields["name"]}))
+    assert main(["info", str(tmp_path / "s")]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    for text in (r"corpus\x1b[2J", r"[red]x[/red] :smile: \x1b]0;title\x07", r"\ud800"):
+        assert text in shown
+
+
+def test_what_is_no_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["destroy"])
+    assert ended.value.code == 2
+    assert "invalid choice: 'destroy'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "1.5"])
+def test_numbers_of_rows_are_from_zero_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["ls", str(tmp_path), f"--limit={number}"])
+    assert ended.value.code == 2
+    assert f"expected a number from 0 on, got '{number}'" in capsys.readouterr().err
+
+
+def test_the_commands_load_neither_torch_nor_hydra(tmp_path: Path) -> None:
+    write(tmp_path / "s")
+    program = (
+        "import sys; from featbank.cli import main; status = main(sys.argv[1:]);"
+        "assert not {'torch', 'hydra', 'dvc'} & sys.modules.keys(); sys.exit(status)"
+    )
+    for command in COMMANDS:
+        subprocess.run(
+            [sys.executable, "-c", program, command, str(tmp_path / "s")],
+            check=True,
+            capture_output=True,
+            env=environment(),
+        )
+
+
+def test_a_summary_without_reports_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["summary"]) == 1
+    assert "expected a metrics.json a corpus, got none; run dvc repro" in capsys.readouterr().err
