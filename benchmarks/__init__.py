@@ -1,0 +1,1 @@
+"""Measure featbank's stores against the floor, and against what others store features in."""

@@ -1,0 +1,66 @@
+"""How much is measured: all of it, or so little that a run takes a minute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The sizes of a run.
+
+    Args:
+        num_dense: utterances of the dense corpus.
+        num_tokens: utterances of the token corpus.
+        rounds: of reads.
+        turn_s: seconds of one contender's turn in a round.
+        write_rounds: of writes, which take long.
+        bounded_bytes: of the store that is written in bounded memory.
+        sizes: of the stores of the large corpus, in utterances.
+        large_rounds: of fresh processes at each size.
+        grown_rows: utterances of the corpus that grows.
+        additions: of one utterance to it.
+        loader_rounds: epochs of the loader.
+    """
+
+    num_dense: int
+    num_tokens: int
+    rounds: int
+    turn_s: float
+    write_rounds: int
+    bounded_bytes: int
+    sizes: tuple[int, ...]
+    large_rounds: int
+    grown_rows: int
+    additions: int
+    loader_rounds: int
+
+
+SCALES = {
+    "full": Scale(
+        num_dense=800,
+        num_tokens=100_000,
+        rounds=21,
+        turn_s=0.2,
+        write_rounds=5,
+        bounded_bytes=10_000_000_000,
+        sizes=(10**4, 10**5, 10**6, 10**7),
+        large_rounds=5,
+        grown_rows=100_000,
+        additions=100,
+        loader_rounds=5,
+    ),
+    "small": Scale(
+        num_dense=60,
+        num_tokens=5_000,
+        rounds=5,
+        turn_s=0.05,
+        write_rounds=2,
+        bounded_bytes=1_000_000_000,
+        sizes=(10**4, 10**5),
+        large_rounds=2,
+        grown_rows=10_000,
+        additions=20,
+        loader_rounds=1,
+    ),
+}
