@@ -167,8 +167,10 @@ def extract(
                     sorted(shards[name, split], key=lambda info: (info.part, info.first_id))
                 ),
             )
-            builder.commit(header, failures[split])
+            builder.complete(header, failures[split])
             headers.append(header)
+        for builder in builders.values():  # all of them, or none
+            builder.publish()
     return headers
 
 

@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 Advance = Callable[[float], None]
@@ -51,6 +59,31 @@ def progress_bar(
     ) as bar:
         task = bar.add_task(description, total=total_s)
         yield lambda seconds: bar.advance(task, seconds)
+
+
+@contextmanager
+def count_bar(
+    description: str, total: int | None, *, show: bool | None = None
+) -> Iterator[Callable[[int], None]]:
+    """Show the progress of a step over a number of things on standard error.
+
+    Args:
+        description: the step, in a few words.
+        total: how many there are; None when nobody knows.
+        show: as of `progress_bar`.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    visible = wanted() if show is None else show
+    with Progress(
+        *columns, console=Console(stderr=True), disable=not visible, transient=True
+    ) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda number: bar.advance(task, number)
 
 
 class Stopwatch:

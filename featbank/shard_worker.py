@@ -21,6 +21,7 @@ from featbank.framing import Framing
 from featbank.manifest import Utterance
 from featbank.numerics import numerics_class
 from featbank.progress import Advance
+from featbank.routing import route
 from featbank.store import (
     Encoded,
     ShardInfo,
@@ -146,13 +147,11 @@ class ShardWorker:
 
     def _compute(self, row: Utterance, split: str) -> dict[str, Any]:
         batch = AudioBatch(ids=[row.id], waveforms=[torch.from_numpy(self._load(row))])
-        [features] = self._extractor.compute_features(batch, split)
-        expected = {"id", *self._recipe.storage}
-        if set(features) != expected or features["id"] != row.id:
+        returned = self._extractor.compute_features(batch, split)
+        [(utterance_id, features)] = route(returned, self._recipe.storage)
+        if utterance_id != row.id:
             raise FeatbankError(
-                f"features of utterance {row.id!r}",
-                expected=f"id and {', '.join(sorted(self._recipe.storage))}",
-                got=", ".join(sorted(features)),
+                f"features of utterance {row.id!r}", expected="its own", got=repr(utterance_id)
             )
         return {name: self._stored(features[name], name, row) for name in self._recipe.storage}
 

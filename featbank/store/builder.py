@@ -17,11 +17,11 @@ from featbank.store.layout import StoreHeader
 
 
 class StoreBuilder:
-    """Owns the unfinished store at `folder`; `commit` puts it in its place in one rename.
+    """Owns the unfinished store at `folder`; `publish` puts it in its place in one rename.
 
     A lock on the folder refuses a second builder while this one lives, and dies with its process,
     so that what a killed builder left is simply cleared. As a context manager it aborts unless
-    committed.
+    published.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -41,8 +41,8 @@ class StoreBuilder:
         self._lock = _lock_folder(self.folder, self.path)
         self._clear_leftovers()
 
-    def commit(self, header: StoreHeader, failures: Sequence[Failure] = ()) -> None:
-        """Publish the shards in `folder` under `header`, which is written last.
+    def complete(self, header: StoreHeader, failures: Sequence[Failure] = ()) -> None:
+        """Put the header beside the shards in `folder`: nothing is missing now but the place.
 
         Args:
             header: lists every shard in `folder`.
@@ -55,6 +55,9 @@ class StoreBuilder:
         if failures:
             write_failures(self.folder / FAILURES_NAME, failures)
         write_atomic(self.folder / HEADER_NAME, readable_json(header.to_json()))
+
+    def publish(self) -> None:
+        """Move the completed store to its place; the one that was there goes."""
         if self.path.exists():
             self.path.rename(self._aside)
         self.folder.rename(self.path)
@@ -63,7 +66,7 @@ class StoreBuilder:
         self._release()
 
     def abort(self) -> None:
-        """Drop the unfinished store; after `commit` nothing happens."""
+        """Drop the unfinished store; after `publish` nothing happens."""
         if self._lock >= 0:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._release()

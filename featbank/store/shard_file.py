@@ -208,7 +208,7 @@ class ShardFile:
         self._descriptor = os.open(self._temporary, os.O_RDWR)
 
 
-def disk_fault(where: str, error: OSError) -> StoreError:
+def disk_fault(where: str, error: Exception) -> StoreError:
     """Return the error that says that a disk did not take, or give, what belongs to a store."""
     return StoreError(
         where,

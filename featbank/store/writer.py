@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -117,6 +117,7 @@ class StoreWriter:
         self._known: set[str] | None = None  # ids, where their order does not tell what is new
         self._run: SortedRun | None = None  # from the first utterance on
         self._spool: Spool | None = None  # from the first one on that is out of order
+        self._state: Literal["open", "prepared", "ended"] = "open"
         self._builder = StoreBuilder(path)
         self._in_store = f" in store {self._builder.path}"
 
@@ -142,8 +143,10 @@ class StoreWriter:
 
         Raises:
             StoreError: an invalid or repeated id, another shape than the first utterance's, values
-                that the dtype or the codebook does not have, or a disk that is full.
+                that the dtype or the codebook does not have, a writer that has ended, or a disk
+                that is full.
         """
+        self._check_open()
         check_id(key, StoreError)
         encoded = self._encode(key, value)
         run = self._run
@@ -169,21 +172,25 @@ class StoreWriter:
         """Note that an utterance failed: it goes to the failure list beside the store.
 
         Raises:
-            StoreError: the utterance was written, or failed already.
+            StoreError: the utterance was written, or failed already, or the writer has ended.
         """
+        self._check_open()
         self._refuse_known(failure.id)
         self._failures[failure.id] = failure
 
-    def commit(self) -> None:
-        """Write what is left, wait until the disk has all of it, and publish the store.
+    def prepare(self) -> None:
+        """Write what is left and wait until the disk has all of it: `commit` only moves it then.
+
+        So that several stores are published together or not at all.
 
         Raises:
-            StoreError: the disk is full. Nothing is published.
+            StoreError: the disk is full, or the writer has ended.
         """
+        self._check_open()
         try:
             shards = (self._spool or self._run).finish() if self._run else []
             sync_files(self._builder.folder, [info.name for info in shards])
-            self._builder.commit(
+            self._builder.complete(
                 replace(
                     self._header,
                     shape=self._shape or (),
@@ -195,6 +202,18 @@ class StoreWriter:
             )
         except OSError as error:
             raise disk_fault(f"store {self.storage_path}", error) from error
+        self._state = "prepared"
+
+    def commit(self) -> None:
+        """Publish the store, after `prepare` where that was not called.
+
+        Raises:
+            StoreError: the disk is full, or the writer has ended. Nothing is published.
+        """
+        if self._state != "prepared":
+            self.prepare()
+        self._builder.publish()
+        self._state = "ended"
 
     def abort(self) -> None:
         """Drop what was written; after `commit` nothing happens."""
@@ -203,6 +222,7 @@ class StoreWriter:
                 self._spool.close()
         self._run = self._spool = None
         self._builder.abort()
+        self._state = "ended"
 
     def __enter__(self) -> Self:
         """Return the writer."""
@@ -220,6 +240,15 @@ class StoreWriter:
                 self.commit()
         finally:
             self.abort()
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise StoreError(
+                f"writer of store {self.storage_path}",
+                expected="one that is open",
+                got=f"one that is {self._state}",
+                hint="a store is written once: begin a new writer for another",
+            )
 
     def _spooled(self, run: SortedRun) -> Spool:
         """Return the spool, which takes over from the sorted run when an id is out of order."""

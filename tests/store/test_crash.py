@@ -179,7 +179,9 @@ def header(**fields: Any) -> StoreHeader:
 
 def test_failures_are_listed_beside_the_shards_by_id(tmp_path: Path) -> None:
     failures = [Failure(id=name, audio=f"{name}.wav", error="empty") for name in ("b", "a")]
-    StoreBuilder(tmp_path / "s").commit(header(num_failures=2), failures)
+    with StoreBuilder(tmp_path / "s") as builder:
+        builder.complete(header(num_failures=2), failures)
+        builder.publish()
     assert read_failures(tmp_path / "s" / "failures.jsonl") == failures[::-1]
     assert open_store(tmp_path / "s").header.num_failures == 2
 
@@ -203,7 +205,7 @@ def test_a_header_that_miscounts_failures_is_refused(tmp_path: Path) -> None:
         StoreBuilder(tmp_path / "s") as builder,
         pytest.raises(StoreError, match="expected num_failures 0, got 1"),
     ):
-        builder.commit(header(num_failures=1))
+        builder.complete(header(num_failures=1))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -212,13 +214,14 @@ def test_a_header_must_list_the_shards_that_are_there(tmp_path: Path) -> None:
     listed = open_store(tmp_path / "s").shards
     with StoreBuilder(tmp_path / "t") as builder:
         with pytest.raises(StoreError, match=r"\.h5 of .*bytes, got no file"):
-            builder.commit(header(shards=listed))
+            builder.complete(header(shards=listed))
         (builder.folder / listed[0].name).write_bytes(b"stray")
         with pytest.raises(StoreError, match="no such shard in the header, got 5 bytes"):
-            builder.commit(header())
+            builder.complete(header())
         (builder.folder / listed[0].name).unlink()
         (builder.folder / ".dead-worker.partial").write_bytes(b"temporary")
-        builder.commit(header())
+        builder.complete(header())
+        builder.publish()
     assert [entry.name for entry in (tmp_path / "t").iterdir()] == ["header.json"]
 
 

@@ -135,7 +135,7 @@ def test_a_store_built_shard_by_shard_has_the_same_bytes(tmp_path: Path) -> None
             for row in reversed(part):
                 shard.write(row.id, rows[row.id])
             shards.append(replace(shard.close(), part="p"))
-        builder.commit(
+        builder.complete(
             StoreHeader(
                 name="fbank",
                 dtype="float16",
@@ -145,6 +145,7 @@ def test_a_store_built_shard_by_shard_has_the_same_bytes(tmp_path: Path) -> None
                 shards=tuple(shards),
             )
         )
+        builder.publish()
     assert len(shards) > 3
     assert files(tmp_path / "a") == files(tmp_path / "b")
 

@@ -1,0 +1,142 @@
+"""How the features of an extractor are stored, as a YAML recipe declares it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from featbank.errors import ConfigError
+from featbank.store import ENCODINGS, SHARD_BYTES, find_encoding
+from featbank.store.compression import check_compression
+from featbank.trusted import check_name, check_type, construct
+
+PACKED_WRITER = "featbank.feature_io.PackedHdf5Writer"
+PACKED_READER = "featbank.feature_io.PackedHdf5Reader"
+_STAGE_DTYPES = ("float32", "float16", "bfloat16", "int8_scaled")
+_STAGE_KWARGS = frozenset(["shard_bytes", "compression"])
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureStorageConfig:
+    """Storage of one feature.
+
+    Args:
+        name: the feature's name: a key of the dicts that `compute_features` returns.
+        dtype: what its values are stored as; see `featbank.store.ENCODINGS`.
+        writer_class: a dotted path, a class, or a callable as HyperPyYAML's `!name:` gives it.
+        writer_kwargs: further arguments of it: for the packed writer `shard_bytes`, `compression`,
+            `time_axis`, `codebook_size`, `frame_rate`, `provenance` and so on.
+
+    Raises:
+        ConfigError: the name could not be a folder, or stores do not hold the dtype.
+    """
+
+    name: str
+    dtype: str = "float32"
+    writer_class: str | Callable[..., Any] = PACKED_WRITER
+    writer_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "storage: name")
+        if self.dtype not in ENCODINGS:
+            raise ConfigError(
+                f"storage of {self.name!r}: dtype",
+                expected=" or ".join(ENCODINGS),
+                got=self.dtype,
+            )
+
+    @property
+    def shard_bytes(self) -> int:
+        """The size in bytes around which shards are cut."""
+        size: int = self.writer_kwargs.get("shard_bytes", SHARD_BYTES)
+        return size
+
+    @property
+    def compression(self) -> str | None:
+        """Of the values."""
+        name: str | None = self.writer_kwargs.get("compression")
+        return name
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes a value."""
+        return find_encoding(self.dtype).stored.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureStorageReaderConfig:
+    """How one feature is read.
+
+    Args:
+        name: of the feature.
+        reader_class: a dotted path, a class, or a callable as HyperPyYAML's `!name:` gives it.
+        reader_kwargs: further arguments of it.
+
+    Raises:
+        ConfigError: the name could not be a folder.
+    """
+
+    name: str
+    reader_class: str | Callable[..., Any] = PACKED_READER
+    reader_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "storage: name")
+
+
+def read_storage(entries: Sequence[Mapping[str, Any]]) -> list[FeatureStorageConfig]:
+    """Read the storage entries of a stage, which writes packed stores of floats.
+
+    Raises:
+        ConfigError: an entry has a key that there is not, lacks its name, or has a wrong value.
+    """
+    found = [construct(FeatureStorageConfig, entry, "feature.storage") for entry in entries]
+    for entry in found:
+        _check_for_stage(entry)
+    return found
+
+
+def _check_for_stage(entry: FeatureStorageConfig) -> None:
+    where = f"storage of {entry.name!r}"
+    if entry.dtype not in _STAGE_DTYPES:
+        raise ConfigError(f"{where}: dtype", expected=" or ".join(_STAGE_DTYPES), got=entry.dtype)
+    if entry.writer_class != PACKED_WRITER:
+        raise ConfigError(
+            f"{where}: writer_class",
+            expected=PACKED_WRITER,
+            got=entry.writer_class,
+            hint="other files are written by FeatureBrain.cache_features",
+        )
+    if unknown := sorted(set(entry.writer_kwargs) - _STAGE_KWARGS):
+        raise ConfigError(
+            f"{where}: writer_kwargs",
+            expected=" or ".join(sorted(_STAGE_KWARGS)),
+            got=", ".join(unknown),
+        )
+    check_type(entry.shard_bytes, int, f"{where}: shard_bytes")
+    if entry.shard_bytes <= 0:
+        raise ConfigError(f"{where}: shard_bytes", expected="over 0", got=entry.shard_bytes)
+    check_compression(entry.compression)
+
+
+def storage_by_name(
+    entries: Iterable[FeatureStorageConfig], names: Iterable[str]
+) -> dict[str, FeatureStorageConfig]:
+    """Match storage entries with the features an extractor computes, one each.
+
+    Raises:
+        ConfigError: a feature has no entry, or an entry no feature, or two.
+    """
+    found: dict[str, FeatureStorageConfig] = {}
+    for entry in entries:
+        if entry.name in found:
+            raise ConfigError(f"storage of {entry.name!r}", expected="one entry", got="two")
+        found[entry.name] = entry
+    if set(found) != set(names):
+        raise ConfigError(
+            "storage",
+            expected=f"one entry for each of {', '.join(sorted(names))}",
+            got=", ".join(sorted(found)) or "none",
+        )
+    return found

@@ -1,0 +1,235 @@
+"""Write HDF5 files with one dataset an utterance, for lhotse to read."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self
+
+import h5py
+import numpy as np
+
+from featbank.errors import StoreError
+from featbank.feature_io.base import Array
+from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
+from featbank.manifest import check_id
+from featbank.provenance import fsync_folder
+from featbank.store.encoding import Encoding, as_array, find_encoding
+from featbank.store.shard_file import disk_fault
+
+
+class _Hdf5Writer(ABC):
+    """Writes `<storage_path>.h5` under a hidden name, which `commit` exchanges for its own.
+
+    A lock on the hidden file refuses a second writer and dies with its process, so that what a
+    killed one left is simply overwritten.
+    """
+
+    dtypes: ClassVar[frozenset[str]]
+
+    def __init__(self, storage_path: str | Path, *, name: str, dtype: str = "float32") -> None:
+        """Begin a file.
+
+        Args:
+            storage_path: of the file to be; `.h5` is added where it is not there.
+            name: of the feature.
+            dtype: NumPy name of the dtype that values are stored as.
+
+        Raises:
+            StoreError: another writer is at work, or the files do not hold `dtype`.
+        """
+        if dtype not in self.dtypes:
+            raise StoreError(
+                f"dtype for {type(self).__name__}",
+                expected=f"one of {', '.join(sorted(self.dtypes))}",
+                got=repr(dtype),
+            )
+        self.name = name
+        self.storage_path = hdf5_path(storage_path)
+        self._encoding: Encoding = find_encoding(dtype)
+        self._written: set[str] = set()
+        self._state: Literal["open", "prepared", "ended"] = "open"
+        self._partial = self.storage_path.with_name(f".{self.storage_path.name}.partial")
+        self.storage_path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = self._take_lock()
+        try:
+            os.ftruncate(self._lock, 0)
+            self._file = h5py.File(self._partial, "w", locking=False)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def write(self, key: str, value: Any) -> None:
+        """Write one utterance.
+
+        Args:
+            key: its id, not yet written; slashes make HDF5 groups.
+            value: (T, ...), a NumPy array or a torch tensor on the CPU.
+
+        Raises:
+            StoreError: an invalid or repeated id, one that is the folder of another, values that
+                the dtype cannot hold, a writer that has ended, or a disk that is full.
+        """
+        where = f"utterance {key!r} in {self.storage_path}"
+        self._check_open()
+        check_id(key, StoreError)
+        if key in self._written:
+            raise StoreError(where, expected="one write", got="a second one")
+        stored = self._encoding.encode(as_array(value, where), where).stored
+        packed = self._packed(stored, where)
+        try:
+            self._file.create_dataset(key, data=packed, track_times=False)
+        except ValueError as error:
+            raise StoreError(
+                where,
+                expected="an id that is no folder of another",
+                got=error,
+                hint="write it to a packed store, which knows no folders",
+            ) from error
+        except (OSError, RuntimeError) as error:
+            raise disk_fault(where, error) from error
+        self._written.add(key)
+
+    def prepare(self) -> None:
+        """Close the file and wait until the disk has it: `commit` only renames it then.
+
+        Raises:
+            StoreError: the disk is full, or the writer has ended.
+        """
+        self._check_open()
+        try:
+            self._file.close()
+            os.fsync(self._lock)
+        except (OSError, RuntimeError) as error:
+            raise disk_fault(f"file {self.storage_path}", error) from error
+        self._state = "prepared"
+
+    def commit(self) -> None:
+        """Publish the file, after `prepare` where that was not called.
+
+        Raises:
+            StoreError: the disk is full, or the writer has ended. Nothing is published.
+        """
+        if self._state != "prepared":
+            self.prepare()
+        self._partial.replace(self.storage_path)
+        fsync_folder(self.storage_path.parent)
+        self._end()
+
+    def abort(self) -> None:
+        """Drop what was written; after `commit` nothing happens."""
+        if self._state == "ended":
+            return
+        with suppress(OSError, RuntimeError):  # what a full disk could not take is dropped
+            self._file.close()
+        self._partial.unlink(missing_ok=True)
+        self._end()
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Publish the file, or drop it when the block raised."""
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.abort()
+
+    @abstractmethod
+    def _packed(self, stored: Array, where: str) -> Any:
+        """Return what goes into the dataset."""
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise StoreError(
+                f"writer of {self.storage_path}",
+                expected="one that is open",
+                got=f"one that is {self._state}",
+            )
+
+    def _end(self) -> None:
+        self._state = "ended"
+        os.close(self._lock)
+
+    def _take_lock(self) -> int:
+        while True:
+            lock = os.open(self._partial, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(lock)
+                raise StoreError(
+                    f"file {self.storage_path}",
+                    expected="one writer at a time",
+                    got="another one at work",
+                    hint="wait for it to end",
+                ) from error
+            # its owner may just have published it under its own name
+            if self._partial.exists() and os.path.samestat(os.fstat(lock), self._partial.stat()):
+                return lock
+            os.close(lock)
+
+
+class NumpyHdf5Writer(_Hdf5Writer):
+    """Writes one uncompressed dataset an utterance, as lhotse's `NumpyHdf5Writer` does."""
+
+    dtypes = frozenset(
+        ["float16", "float32", "float64"]
+        + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+    )
+
+    def _packed(self, stored: Array, where: str) -> Array:  # noqa: ARG002
+        return stored
+
+
+class LilcomHdf5Writer(_Hdf5Writer):
+    """Writes one lilcom-compressed blob an utterance, as lhotse's `LilcomHdf5Writer` does.
+
+    Lossy: values become multiples of 2 ** tick_power; they are read as float32.
+    """
+
+    dtypes = frozenset(["float32"])
+
+    def __init__(
+        self,
+        storage_path: str | Path,
+        *,
+        name: str,
+        dtype: str = "float32",
+        tick_power: int = -5,
+    ) -> None:
+        """Begin a file.
+
+        Args:
+            storage_path: of the file to be; `.h5` is added where it is not there.
+            name: of the feature.
+            dtype: float32.
+            tick_power: the accuracy: values are off by 2 ** (tick_power - 1) at most.
+
+        Raises:
+            StoreError: lilcom is missing, another writer is at work, or `dtype` is another.
+        """
+        self._lilcom = import_lilcom()
+        self._tick_power = tick_power
+        super().__init__(storage_path, name=name, dtype=dtype)
+
+    def _packed(self, stored: Array, where: str) -> np.void:
+        if not stored.size or not np.isfinite(stored).all():
+            raise StoreError(
+                where,
+                expected="finite values, one or more: lilcom compresses no others",
+                got="NaN or infinity" if stored.size else f"shape {stored.shape}",
+            )
+        # a copy, for lilcom leaves what it did not keep in the array that it is given
+        return np.void(self._lilcom.compress(stored.copy(), tick_power=self._tick_power))

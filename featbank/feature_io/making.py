@@ -1,0 +1,152 @@
+"""Make the writers and readers that a recipe declares."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from featbank.errors import ConfigError
+from featbank.feature_io.base import FeatureStorageReader, FeatureStorageWriter
+from featbank.feature_io.config import (
+    PACKED_READER,
+    FeatureStorageConfig,
+    FeatureStorageReaderConfig,
+)
+from featbank.feature_io.hdf5_readers import LilcomHdf5Reader, NumpyHdf5Reader
+from featbank.feature_io.hdf5_writers import LilcomHdf5Writer, NumpyHdf5Writer
+from featbank.store import Store, StoreWriter
+from featbank.trusted import construct, locate_class
+
+PackedHdf5Writer = StoreWriter
+PackedHdf5Reader = Store
+
+_READER_OF = {
+    PackedHdf5Writer: PackedHdf5Reader,
+    NumpyHdf5Writer: NumpyHdf5Reader,
+    LilcomHdf5Writer: LilcomHdf5Reader,
+}
+
+
+def create_feature_storage_writers(
+    feature_configs: Iterable[FeatureStorageConfig | Mapping[str, Any]],
+    base_path: str | Path,
+    prefix: str = "",
+    suffix: str = "",
+    trusted_modules: Sequence[str] = (),
+) -> dict[str, FeatureStorageWriter]:
+    """Make one writer a feature, at `<base_path>/<prefix><name><suffix>`.
+
+    Args:
+        feature_configs: what to write, as objects or as YAML gives them.
+        base_path: folder of all of them.
+        prefix: of the names of their files or folders; may name folders: `train/`.
+        suffix: of these names: `/train` gives the layout of the pipeline, `<name>/<split>`.
+        trusted_modules: packages beside featbank that a dotted `writer_class` may name.
+
+    Returns:
+        The writers by feature name. When one cannot be made, none is left open.
+
+    Raises:
+        ConfigError: two entries for one feature, a class that is not trusted, or arguments that it
+            does not take.
+        StoreError: another writer is at work at one of the paths.
+    """
+    writers: dict[str, FeatureStorageWriter] = {}
+    try:
+        for config in feature_configs:
+            if not isinstance(config, FeatureStorageConfig):
+                config = construct(FeatureStorageConfig, config, "feature_configs")
+            if config.name in writers:
+                raise ConfigError(f"storage of {config.name!r}", expected="one entry", got="two")
+            writers[config.name] = _make(
+                _resolve(config.writer_class, trusted_modules),
+                Path(base_path, f"{prefix}{config.name}{suffix}"),
+                {"name": config.name, "dtype": config.dtype, **config.writer_kwargs},
+                f"storage of {config.name!r}",
+            )
+    except BaseException:
+        for writer in writers.values():
+            writer.abort()
+        raise
+    return writers
+
+
+def create_feature_storage_readers(
+    feature_configs: Iterable[
+        FeatureStorageReaderConfig | FeatureStorageConfig | Mapping[str, Any]
+    ],
+    base_path: str | Path,
+    prefix: str = "",
+    suffix: str = "",
+    trusted_modules: Sequence[str] = (),
+) -> dict[str, FeatureStorageReader]:
+    """Open one reader a feature, at `<base_path>/<prefix><name><suffix>`.
+
+    Args:
+        feature_configs: what to read; of a writer's entry, the reader that belongs to its class.
+        base_path: folder of all of them.
+        prefix: of the names of their files or folders.
+        suffix: of these names.
+        trusted_modules: packages beside featbank that a dotted `reader_class` may name.
+
+    Returns:
+        The readers by feature name.
+
+    Raises:
+        ConfigError: two entries for one feature, or a class that is not trusted or not known.
+        StoreError: nothing is there, or it is damaged.
+    """
+    readers: dict[str, FeatureStorageReader] = {}
+    for config in feature_configs:
+        found = _reader_config(config, trusted_modules)
+        if found.name in readers:
+            raise ConfigError(f"storage of {found.name!r}", expected="one entry", got="two")
+        readers[found.name] = _make(
+            _resolve(found.reader_class, trusted_modules),
+            Path(base_path, f"{prefix}{found.name}{suffix}"),
+            found.reader_kwargs,
+            f"storage of {found.name!r}",
+        )
+    return readers
+
+
+def _reader_config(
+    config: FeatureStorageReaderConfig | FeatureStorageConfig | Mapping[str, Any],
+    trusted_modules: Sequence[str],
+) -> FeatureStorageReaderConfig:
+    if isinstance(config, Mapping):
+        if not {"writer_class", "writer_kwargs", "dtype"} & set(config):
+            return construct(FeatureStorageReaderConfig, config, "feature_configs")
+        config = construct(FeatureStorageConfig, config, "feature_configs")
+    if isinstance(config, FeatureStorageReaderConfig):
+        return config
+    writer = _resolve(config.writer_class, trusted_modules)
+    while isinstance(writer, functools.partial):
+        writer = writer.func
+    if writer not in _READER_OF:
+        raise ConfigError(
+            f"storage of {config.name!r}",
+            expected="a FeatureStorageReaderConfig",
+            got=f"only a writer, {writer!r}",
+            hint=f"the reader of packed stores is {PACKED_READER}",
+        )
+    return FeatureStorageReaderConfig(config.name, _READER_OF[writer])
+
+
+def _resolve(
+    named: str | Callable[..., Any], trusted_modules: Sequence[str]
+) -> type | Callable[..., Any]:
+    return locate_class(named, trusted_modules) if isinstance(named, str) else named
+
+
+def _make(
+    found: type | Callable[..., Any], path: Path, arguments: Mapping[str, Any], where: str
+) -> Any:
+    """Call a class with the path as its first argument and the others by name, checked."""
+    if not isinstance(found, type):
+        return found(path, **arguments)
+    first = next(iter(signature(found).parameters))
+    return construct(found, {first: path, **arguments}, where)

@@ -1,0 +1,1 @@
+"""Other toolkits: what their recipes need to write and read stores."""

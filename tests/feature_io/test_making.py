@@ -1,0 +1,121 @@
+"""Writers and readers are made as a recipe declares them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featbank.errors import ConfigError, StoreError
+from featbank.feature_io import (
+    FeatureStorageConfig,
+    FeatureStorageReader,
+    FeatureStorageReaderConfig,
+    FeatureStorageWriter,
+    LilcomHdf5Writer,
+    NumpyHdf5Reader,
+    NumpyHdf5Writer,
+    PackedHdf5Reader,
+    PackedHdf5Writer,
+    create_feature_storage_readers,
+    create_feature_storage_writers,
+    read_storage,
+)
+from featbank.store import Store, StoreWriter
+
+CONFIGS = [
+    FeatureStorageConfig("fbank", "float16", writer_kwargs={"frame_rate": 100.0}),
+    FeatureStorageConfig("units", "uint16", PackedHdf5Writer, {"codebook_size": 500}),
+    {"name": "pitch", "writer_class": "featbank.feature_io.NumpyHdf5Writer"},
+    FeatureStorageConfig("mfcc", writer_class=functools.partial(LilcomHdf5Writer, tick_power=-8)),
+]
+
+
+def test_the_packed_classes_are_the_store() -> None:
+    assert (PackedHdf5Writer, PackedHdf5Reader) == (StoreWriter, Store)
+
+
+def test_writers_and_readers_of_several_classes_agree(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values: dict[str, Any] = {
+        "fbank": rng.standard_normal((9, 4)).astype(np.float16),
+        "units": rng.integers(0, 500, 9),
+        "pitch": rng.standard_normal(9).astype(np.float32),
+        "mfcc": rng.standard_normal((9, 4)).astype(np.float32),
+    }
+    writers = create_feature_storage_writers(CONFIGS, tmp_path, prefix="x-", suffix="/train")
+    assert list(writers) == ["fbank", "units", "pitch", "mfcc"]
+    for name, writer in writers.items():
+        assert isinstance(writer, FeatureStorageWriter)
+        assert writer.name == name
+        with writer:
+            writer.write("a", values[name])
+    readers = create_feature_storage_readers(CONFIGS, tmp_path, prefix="x-", suffix="/train")
+    for name, reader in readers.items():
+        assert isinstance(reader, FeatureStorageReader)
+        assert reader.storage_path.parent == tmp_path / f"x-{name}"
+        np.testing.assert_allclose(reader.read("a"), values[name], rtol=0, atol=2**-9)
+        np.testing.assert_allclose(reader.read("a", 2, 5), values[name][2:5], rtol=0, atol=2**-9)
+    assert isinstance(readers["pitch"], NumpyHdf5Reader)
+    store = readers["fbank"]
+    assert isinstance(store, Store)
+    assert (store.frame_rate, store.dtype) == (100.0, np.float16)
+
+
+def test_a_reader_is_declared_by_itself(tmp_path: Path) -> None:
+    with NumpyHdf5Writer(tmp_path / "pitch", name="pitch") as writer:
+        writer.write("a", np.ones(3))
+    for config in (
+        FeatureStorageReaderConfig("pitch", NumpyHdf5Reader),
+        {"name": "pitch", "reader_class": "featbank.feature_io.NumpyHdf5Reader"},
+    ):
+        [reader] = create_feature_storage_readers([config], tmp_path).values()
+        assert reader.read("a").tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"name": "x", "writer_clas": "y"}, "did you mean writer_class"),
+        ({"name": "../x"}, "letters, digits"),
+        ({"name": "x", "dtype": "float8"}, "dtype: expected .*got float8"),
+        ({"name": "x", "writer_class": "os.system"}, "expected a class under featbank"),
+        ({"name": "x", "writer_kwargs": {"shard_byte": 5}}, "did you mean shard_bytes"),
+        ({"name": "x", "writer_kwargs": {"frame_rate": "50"}}, "frame_rate: expected .*'50'"),
+        ({"name": "fbank"}, "expected one entry, got two"),
+    ],
+)
+def test_a_wrong_entry_is_refused_and_no_writer_is_left(
+    tmp_path: Path, config: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_feature_storage_writers([CONFIGS[0], config], tmp_path)
+    create_feature_storage_writers(CONFIGS[:1], tmp_path)["fbank"].abort()  # nobody holds its lock
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_there_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no folder"):
+        create_feature_storage_readers([FeatureStorageReaderConfig("x")], tmp_path)
+    unknown = FeatureStorageConfig("x", writer_class=dict)
+    with pytest.raises(ConfigError, match="expected a FeatureStorageReaderConfig"):
+        create_feature_storage_readers([unknown], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"dtype": "uint16"}, "dtype: expected float32 or float16 or"),
+        ({"writer_class": "featbank.feature_io.NumpyHdf5Writer"}, "PackedHdf5Writer, got"),
+        ({"writer_kwargs": {"frame_rate": 5.0}}, "expected compression or shard_bytes"),
+        ({"writer_kwargs": {"shard_bytes": 0}}, "shard_bytes: expected over 0"),
+        ({"writer_kwargs": {"shard_bytes": "1"}}, "shard_bytes: expected int"),
+        ({"writer_kwargs": {"compression": "gzip"}}, "expected zstd or blosc"),
+    ],
+)
+def test_a_stage_writes_packed_floats_only(entry: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigError, StoreError), match=message):
+        read_storage([{"name": "x", **entry}])
