@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from featbank.store import StoreWriter
 COMMANDS = ["info", "ls", "verify", "head"]
 
 
-def write(path: Path, num_rows: int = 5) -> Path:
-    with StoreWriter(path, name="units", dtype="uint8", shard_bytes=2000) as writer:
+def write(path: Path, num_rows: int = 5, **options: Any) -> Path:
+    settings = {"name": "units", "dtype": "uint8", "shard_bytes": 2000, **options}
+    with StoreWriter(path, **settings) as writer:
         for number in range(num_rows):
             writer.write(f"speaker/u{number:04d}", np.full(number % 7, number % 256, np.uint8))
     return path
@@ -105,15 +107,13 @@ def test_ids_are_shown_in_whatever_encoding_the_terminal_has(tmp_path: Path, com
 def test_a_header_cannot_steer_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    header = write(tmp_path / "s") / "header.json"
-    fields = json.loads(header.read_text())
-    fields["provenance"] = {"corpus\x1b[2J": "[red]x[/red] :smile: \x1b]0;title\x07", "s": "\ud800"}
-    header.write_text(json.dumps({**fields, "name": fields["name"]}))
+    provenance = {"corpus\x1b[2J": "[red]x[/red] :smile: \x1b]0;title\x07", "line\n": "\u202ex"}
+    write(tmp_path / "s", provenance=provenance)
     assert main(["info", str(tmp_path / "s")]) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "\x07" not in shown
-    for text in (r"corpus\x1b[2J", r"[red]x[/red] :smile: \x1b]0;title\x07", r"\ud800"):
+    for text in (r"corpus\x1b[2J", r"[red]x[/red] :smile: \x1b]0;title\x07", r"\u202ex"):
         assert text in shown
 
 

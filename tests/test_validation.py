@@ -20,7 +20,7 @@ from featbank.errors import ManifestError, ValidationError
 from featbank.failures import Failure, write_failures
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, write_manifest
-from featbank.provenance import readable_json, write_atomic
+from featbank.provenance import digest, readable_json, write_atomic
 from featbank.report.metrics import entropy_bits, length_rows, metrics, usage_rows
 from featbank.store import StoreWriter, open_store, read_header
 from featbank.units import deduplicate
@@ -128,6 +128,8 @@ class Project:
 
     def edit_store(self, store: str, **changes: Any) -> None:
         fields = {**self.header(store), **changes}
+        del fields["digest"]
+        fields["digest"] = digest(fields)
         write_atomic(self.features.parent / store / "header.json", readable_json(fields))
 
     def edit_header(self, split: str, **changes: Any) -> None:

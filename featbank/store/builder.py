@@ -11,9 +11,9 @@ from typing import Self
 
 from featbank.errors import StoreError
 from featbank.failures import Failure, write_failures
-from featbank.provenance import fsync_folder, readable_json, write_atomic
+from featbank.provenance import fsync_folder, write_atomic
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
-from featbank.store.layout import StoreHeader
+from featbank.store.layout import StoreHeader, header_text
 
 
 class StoreBuilder:
@@ -54,7 +54,7 @@ class StoreBuilder:
         self._check_whole(header, failures)
         if failures:
             write_failures(self.folder / FAILURES_NAME, failures)
-        write_atomic(self.folder / HEADER_NAME, readable_json(header.to_json()))
+        write_atomic(self.folder / HEADER_NAME, header_text(header))
 
     def publish(self) -> None:
         """Move the completed store to its place; the one that was there goes."""

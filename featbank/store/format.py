@@ -17,7 +17,8 @@ and the attributes format, format_version, name, dtype, fingerprint and numerics
 Where `compression` is chosen, `values` alone is chunked and compressed, which plain h5py undoes.
 
 The digest of a shard, which the header lists, is the SHA-256 of the whole file but the bytes of
-contiguous `values`; those stand under the checksums, so that damage is found by row.
+contiguous `values`; those stand under the checksums, so that damage is found by row. The header's
+own `digest` is the SHA-256 of the canonical JSON of its other fields.
 """
 
 from __future__ import annotations

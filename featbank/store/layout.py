@@ -13,6 +13,7 @@ from typing import Any
 
 from featbank.errors import StoreError
 from featbank.framing import Framing
+from featbank.provenance import canonical_json, digest, readable_json
 from featbank.store.encoding import find_encoding
 from featbank.store.format import (
     FORMAT_VERSION,
@@ -210,6 +211,12 @@ class StoreHeader:
         return header
 
 
+def header_text(header: StoreHeader) -> str:
+    """Return the text of `header.json`: the header, and the digest of its fields."""
+    fields = json.loads(canonical_json(header.to_json()))  # as a reader parses it: all keys texts
+    return readable_json({**fields, "digest": digest(fields)})
+
+
 def read_header(folder: str | Path) -> StoreHeader:
     """Read the header of the store in `folder`.
 
@@ -219,16 +226,31 @@ def read_header(folder: str | Path) -> StoreHeader:
     path = Path(folder) / HEADER_NAME
     try:
         fields = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except OSError as error:
         raise StoreError(
             f"store {folder}",
             expected=f"a folder with {HEADER_NAME}",
-            got=f"no {HEADER_NAME}" if Path(folder).is_dir() else "no folder",
+            got=_instead_of_header(Path(folder), error),
             hint="run the stage that makes it, or dvc pull",
         ) from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         raise StoreError(str(path), expected="a JSON object", got=error) from error
-    return StoreHeader.from_json(fields, str(path))
+    header = StoreHeader.from_json(fields, str(path))
+    # last, for the errors above say more; what they miss would be believed
+    _check_digest(fields, str(path))
+    return header
+
+
+def _instead_of_header(folder: Path, error: OSError) -> object:
+    """Say what stands where a store should."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return error
+    for link in (folder / HEADER_NAME, folder, *folder.parents):
+        if link.is_symlink() and not link.exists():
+            return f"a link to nowhere, {link}"
+    if folder.is_dir():
+        return f"no {HEADER_NAME}"
+    return "a file" if folder.is_file() else "no folder"
 
 
 def _shape(fields: Mapping[str, Any], where: str) -> tuple[int, ...]:
@@ -254,6 +276,21 @@ def _shard_info(fields: Any, where: str) -> ShardInfo:
         for name in names
     }
     return ShardInfo(**values)
+
+
+def _check_digest(fields: Mapping[str, Any], where: str) -> None:
+    stated = typed_field(fields, "digest", (str,), where)
+    try:
+        found = digest({name: value for name, value in fields.items() if name != "digest"})
+    except ValueError as error:  # NaN, or half a surrogate pair
+        raise StoreError(where, expected="the fields of a store header", got=error) from error
+    if found != stated:
+        raise StoreError(
+            where,
+            expected=f"digest {stated}",
+            got=found,
+            hint="it was changed: fetch it again with dvc pull, or run the stage that makes it",
+        )
 
 
 def _check_sums(header: StoreHeader, fields: Mapping[str, Any], where: str) -> None:

@@ -19,7 +19,7 @@ from featbank.provenance import canonical_json
 from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
 from featbank.store.encoding import Array, Encoded, as_array, find_encoding, token_dtype
-from featbank.store.layout import StoreHeader
+from featbank.store.layout import StoreHeader, header_text
 from featbank.store.shard import check_digest
 from featbank.store.shard_file import ShardSpec, disk_fault, sync_files
 from featbank.store.sharding import check_target
@@ -108,7 +108,7 @@ class StoreWriter:
         )
         self._is_plain = time_axis == 0 and codebook_size is None and not self._encoding.has_scale
         self._is_plain &= self._encoding.read == self._encoding.stored
-        canonical_json(self._header.to_json())  # what is no JSON is refused now, not after hours
+        header_text(self._header).encode()  # what is no JSON is refused now, not after hours
         self._shape = shape
         self._numerics = dict(numerics or {})
         canonical_json(self._numerics)
