@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from itertools import pairwise
@@ -120,6 +120,15 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     Raises:
         ManifestError: the file is missing, or a line is no row, or not in order.
     """
+    return list(iterate_manifest(path))
+
+
+def iterate_manifest(path: str | Path) -> Iterator[Utterance]:
+    """Give the rows of one split, of which memory holds one at a time.
+
+    Raises:
+        ManifestError: the file is missing, or a line is no row, or not in order.
+    """
     path = Path(path)
     if not path.is_file():
         raise ManifestError(
@@ -128,16 +137,16 @@ def read_manifest(path: str | Path) -> list[Utterance]:
             got="nothing there",
             hint=f"run python stages/prepare.py corpus={path.parent.name}",
         )
-    rows: list[Utterance] = []
+    last_id = ""  # no id is empty
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             row = _parse_row(line, f"{path}:{number}")
-            if rows and row.id <= rows[-1].id:
+            if row.id <= last_id:
                 raise ManifestError(
-                    f"{path}:{number}", expected=f"an id after {rows[-1].id!r}", got=repr(row.id)
+                    f"{path}:{number}", expected=f"an id after {last_id!r}", got=repr(row.id)
                 )
-            rows.append(row)
-    return rows
+            last_id = row.id
+            yield row
 
 
 def part_order(utterances: Sequence[Utterance]) -> list[Utterance]:

@@ -71,6 +71,17 @@ class MappedShard:
         starts: npt.NDArray[np.int64] = self._row_starts[:, 0]
         return starts
 
+    @property
+    def id_starts(self) -> npt.NDArray[np.int64]:
+        """First byte of each row's id in `id_bytes`, then the total: (num_rows + 1,)."""
+        starts: npt.NDArray[np.int64] = self._row_starts[:, 1]
+        return starts
+
+    @property
+    def id_bytes(self) -> memoryview:
+        """The ids of all rows in UTF-8, one after the other."""
+        return self._ids
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return self._num_rows

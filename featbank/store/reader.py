@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import StoreError
+from featbank.failures import Failure, read_failures
 from featbank.store.encoding import Array, find_encoding
+from featbank.store.format import FAILURES_NAME
 from featbank.store.ids import StoreIds
 from featbank.store.joining import read_headers
 from featbank.store.layout import ShardInfo, StoreHeader
@@ -39,6 +41,7 @@ class Store:
         """Open; see `open_store`."""
         self.storage_path = Path(path)
         headers, self.header = read_headers(self.storage_path)
+        self._folders = list(headers)
         self._dtype = find_encoding(self.header.dtype).read
         self._time_last = self.header.time_axis == -1
         self._sources = [
@@ -157,7 +160,7 @@ class Store:
         Raises:
             StoreError: an id that is not there, or offsets outside its frames.
         """
-        shard, row = self._locate(utterance_id)
+        _, shard, row = self._locate(utterance_id)
         values = shard.read(row, left_offset_frames, right_offset_frames)
         return np.moveaxis(values, 0, -1) if self._time_last else values
 
@@ -178,10 +181,10 @@ class Store:
             StoreError: an id that is not there.
         """
         places = [self._locate(one) for one in utterance_ids]
-        lengths = np.array([len(shard.frames(row)) for shard, row in places], np.int64)
+        lengths = np.array([len(shard.frames(row)) for _, shard, row in places], np.int64)
         longest = int(lengths.max(initial=0))
         padded = np.empty((len(places), longest, *self.shape), self.dtype)
-        for line, (shard, row), length in zip(padded, places, lengths, strict=True):
+        for line, (_, shard, row), length in zip(padded, places, lengths, strict=True):
             line[:length] = shard.read(row)
             line[length:] = padding_value
         return (np.moveaxis(padded, 1, -1) if self._time_last else padded), lengths
@@ -192,8 +195,13 @@ class Store:
         Raises:
             StoreError: an id that is not there.
         """
-        shard, row = self._locate(utterance_id)
+        _, shard, row = self._locate(utterance_id)
         return len(shard.frames(row))
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The utterances that should be here and failed, as the failure lists have them."""
+        return [one for folder in self._folders for one in read_failures(folder / FAILURES_NAME)]
 
     def input_digest(self, utterance_id: str) -> bytes:
         """Return the 16-byte digest of what the utterance was computed from; zeros: not stated.
@@ -201,7 +209,7 @@ class Store:
         Raises:
             StoreError: an id that is not there.
         """
-        shard, row = self._locate(utterance_id)
+        _, shard, row = self._locate(utterance_id)
         return shard.input_digest(row)
 
     def open_shard(self, number: int) -> MappedShard:
@@ -245,7 +253,8 @@ class Store:
         """Pickle as the path: maps do not travel between processes."""
         return Store, (self.storage_path,)
 
-    def _locate(self, utterance_id: str) -> tuple[MappedShard, int]:
+    def _locate(self, utterance_id: str) -> tuple[int, MappedShard, int]:
+        """Return the number of a shard, the shard, and the row of an utterance in it."""
         found = self._find(utterance_id)
         if found is None:
             raise StoreError(
@@ -255,14 +264,23 @@ class Store:
             )
         return found
 
-    def _find(self, utterance_id: str) -> tuple[MappedShard, int] | None:
+    def row_number(self, utterance_id: str) -> int:
+        """Return where an utterance stands in `ids`.
+
+        Raises:
+            StoreError: an id that is not there.
+        """
+        number, _, row = self._locate(utterance_id)
+        return self._rows_before[number] + row
+
+    def _find(self, utterance_id: str) -> tuple[int, MappedShard, int] | None:
         place = bisect_right(self._first_ids, utterance_id) - 1
         while place >= 0 and self._reach[place] >= utterance_id:
             number = self._by_first_id[place]
             shard = self._opened[number] or self.open_shard(number)
             row = shard.find(utterance_id)
             if row is not None:
-                return shard, row
+                return number, shard, row
             place -= 1
         return None
 

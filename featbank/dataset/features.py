@@ -1,0 +1,252 @@
+"""A map-style dataset over stores that are joined by utterance id."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from featbank.dataset.manifest_texts import ManifestTexts
+from featbank.dataset.padding import Padded, item_dtype, pad
+from featbank.errors import ConfigError, StoreError
+from featbank.store import Store, open_store
+
+_log = logging.getLogger(__name__)
+
+
+class FeatureDataset(Dataset[dict[str, Any]]):
+    """Utterances with their features, tokens and texts.
+
+    An item is a dict: `id`, a tensor (T, *shape) under the name of each store, (Q, T) for codes,
+    and a text under each field of the manifest. Floats have the dtype that the store reads as,
+    integers are int64. Hand `collate` to the `DataLoader`: it copies values from the files into the
+    padded batch, once.
+
+    The dataset may be forked, or pickled to a spawned worker: workers share the page cache, and
+    none holds a list of ids.
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[str, Store | str | Path],
+        *,
+        manifest: str | Path | Sequence[str | Path] | None = None,
+        fields: Sequence[str] = ("text",),
+        ids: Iterable[str] | None = None,
+        skip_missing: bool = False,
+        padding_value: float | Mapping[str, float] = 0.0,
+    ) -> None:
+        """Join stores.
+
+        Args:
+            stores: by the name that their values get; the order of items is that of the first one.
+            manifest: one or several, such as those of the splits that the stores hold.
+            fields: what is taken of them: text, speaker, language, part, audio.
+            ids: only these utterances, in this order.
+            skip_missing: leave out what is not in every store and in the manifest; without, such
+                utterances are an error. What a store lists as failed is never one.
+            padding_value: of batches, one or by store: -100 is what torch's losses ignore.
+
+        Raises:
+            ConfigError: no store, or a name that is given twice.
+            StoreError: a store is damaged, or utterances are missing.
+            ManifestError: a manifest is missing or damaged.
+        """
+        self.stores = {
+            name: one if isinstance(one, Store) else open_store(one) for name, one in stores.items()
+        }
+        if not self.stores:
+            raise ConfigError("stores of a dataset", expected="one or more", got="none")
+        self._first = next(iter(self.stores.values()))
+        self._padding = _by_store(padding_value, self.stores)
+        self._texts: ManifestTexts | None = None
+        if manifest is not None:
+            paths = [manifest] if isinstance(manifest, str | Path) else manifest
+            self._texts = ManifestTexts(self._first, paths, fields)
+            if twice := sorted({"id", *self.stores} & {*fields}):
+                raise ConfigError(
+                    "stores and fields of a dataset", expected="names of their own", got=twice[0]
+                )
+        if "id" in self.stores:
+            raise ConfigError("name of a store", expected="another than 'id'", got="'id'")
+        self._rows = self._choose(ids) if ids is not None else self._join(skip_missing)
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+        return len(self._first) if self._rows is None else len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return one utterance, its tensors in memory of their own."""
+        row, utterance_id = self._locate(index)
+        values = {
+            name: torch.from_numpy(np.array(store[utterance_id], item_dtype(store.dtype)))
+            for name, store in self.stores.items()
+        }
+        return {"id": utterance_id, **values, **self._texts_of(row)}
+
+    def __getitems__(self, indices: list[int]) -> Sequence[dict[str, Any]]:
+        """Return utterances that are read when they are looked at, for `collate` to copy once."""
+        return _Chosen(self, indices)
+
+    def collate(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Make a batch: the `collate_fn` of a `DataLoader`.
+
+        Args:
+            items: one or more of this dataset.
+
+        Returns:
+            `id` and each text as a list of B, the values of each store as `Padded`.
+        """
+        if isinstance(items, _Chosen):
+            return items.padded()
+        names = [name for name in items[0] if name not in self.stores]
+        return {
+            **{name: [item[name] for item in items] for name in names},
+            **{
+                name: self._pad(name, [item[name].numpy() for item in items])
+                for name in self.stores
+            },
+        }
+
+    def id(self, index: int) -> str:
+        """Return the id of an item."""
+        return self._locate(index)[1]
+
+    def lengths(self, name: str | None = None) -> npt.NDArray[np.int64]:
+        """Return the frames of every item, (len(self),): what batches are made by.
+
+        Args:
+            name: of the store; the first one by default.
+        """
+        store = self._first if name is None else self.stores[name]
+        if store is self._first or store.ids == self._first.ids:
+            counts = store.frame_counts
+            return counts if self._rows is None else counts[self._rows]
+        each = (store.num_frames(self.id(index)) for index in range(len(self)))
+        return np.fromiter(each, np.int64, len(self))
+
+    def _locate(self, index: int) -> tuple[int, str]:
+        """Return the row in the first store and the id of an item."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"expected an index within {len(self)} utterances, got {index}")
+        row = index % len(self) if self._rows is None else int(self._rows[index])
+        return row, self._first.ids[row]
+
+    def _texts_of(self, row: int) -> dict[str, str]:
+        return self._texts.of(row) if self._texts else {}
+
+    def _pad(self, name: str, arrays: Sequence[npt.NDArray[Any]]) -> Padded:
+        return pad(
+            arrays,
+            time_axis=self.stores[name].header.time_axis,
+            padding_value=self._padding[name],
+        )
+
+    def _choose(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Return the rows of ids, all of which must be there."""
+        chosen = list(ids)
+        rows = np.fromiter(map(self._first.row_number, chosen), np.int64, len(chosen))
+        for name, store in self.stores.items():
+            absent = [one for one in chosen if one not in store]
+            _refuse(f"store {name!r} at {store.storage_path}", "all ids that were chosen", absent)
+        if self._texts:
+            absent = [
+                one for one, row in zip(chosen, rows, strict=True) if not self._texts.has(row)
+            ]
+            _refuse("manifest", "all ids that were chosen", absent)
+        return rows
+
+    def _join(self, skip_missing: bool) -> npt.NDArray[np.int64] | None:
+        """Return the rows that are everywhere; None for all, when nothing is missing anywhere."""
+        first, keep = self._first, np.ones(len(self._first), bool)
+        failed = {failure.id for store in self.stores.values() for failure in store.failures}
+        for name, store in self.stores.items():
+            if store is first or store.ids == first.ids:
+                continue
+            found = np.fromiter((one in store for one in first.ids), bool, len(first))
+            keep &= found
+            if skip_missing:
+                continue
+            where = f"store {name!r} at {store.storage_path}"
+            absent = [first.ids[row] for row in np.flatnonzero(~found).tolist()]
+            _refuse(where, "all utterances of the first store", absent, failed)
+            if len(store) > found.sum():
+                more = [one for one in store.ids if one not in first]
+                _refuse(f"store {first.storage_path}", f"all utterances of {name!r}", more, failed)
+        if self._texts:
+            without = self._texts.rows_without
+            keep[without] = False
+            if not skip_missing:
+                _refuse(
+                    "manifest", "a row an utterance", [first.ids[row] for row in without.tolist()]
+                )
+                more = self._texts.ids_elsewhere
+                _refuse(f"store {first.storage_path}", "all rows of the manifest", more, failed)
+        if keep.all():
+            return None
+        rows = np.flatnonzero(keep)
+        _log.info("%d of %d utterances are left out", len(first) - len(rows), len(first))
+        return rows
+
+
+class _Chosen(Sequence[dict[str, Any]]):
+    """Some items of a dataset, read when they are looked at."""
+
+    def __init__(self, dataset: FeatureDataset, indices: list[int]) -> None:
+        self._dataset = dataset
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return _Chosen(self._dataset, self._indices[place])
+        return self._dataset[self._indices[place]]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(self._dataset.__getitem__, self._indices)
+
+    def padded(self) -> dict[str, Any]:
+        """Return them as one batch, copied once."""
+        dataset = self._dataset
+        located = [dataset._locate(index) for index in self._indices]
+        texts = [dataset._texts_of(row) for row, _ in located]
+        ids = [utterance_id for _, utterance_id in located]
+        return {
+            "id": ids,
+            **{field: [one[field] for one in texts] for field in texts[0]},
+            **{
+                name: dataset._pad(name, [*map(store.read, ids)])
+                for name, store in dataset.stores.items()
+            },
+        }
+
+
+def _by_store(
+    padding_value: float | Mapping[str, float], stores: Mapping[str, Store]
+) -> dict[str, float]:
+    if not isinstance(padding_value, Mapping):
+        return dict.fromkeys(stores, padding_value)
+    if unknown := sorted(set(padding_value) - set(stores)):
+        raise ConfigError(
+            "padding_value", expected=f"names among {', '.join(stores)}", got=unknown[0]
+        )
+    return {name: padding_value.get(name, 0.0) for name in stores}
+
+
+def _refuse(where: str, expected: str, absent: Sequence[str], failed: Iterable[str] = ()) -> None:
+    missing = [one for one in absent if one not in failed]
+    if missing:
+        raise StoreError(
+            where,
+            expected=expected,
+            got=f"{len(missing)} missing, the first {missing[0]!r}",
+            hint="run the stage that makes it again, or leave them out with skip_missing=True",
+        )

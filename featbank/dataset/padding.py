@@ -1,0 +1,69 @@
+"""Arrays of several lengths as one padded tensor, copied once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import get_worker_info
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Padded(NamedTuple):
+    """Utterances of one feature, padded at their end to the longest.
+
+    Args:
+        values: (B, T, *shape), or (B, Q, T) for codes.
+        lengths: (B,) int64, in frames.
+    """
+
+    values: torch.Tensor
+    lengths: torch.Tensor
+
+
+def item_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return what values are given as: floats as they are read, integers as int64.
+
+    Tokens are stored in the smallest unsigned integers; torch looks up embeddings by int64.
+
+    >>> item_dtype(np.dtype("uint16"))
+    dtype('int64')
+    """
+    return np.dtype(np.int64) if dtype.kind in "iu" else dtype
+
+
+def pad(arrays: Sequence[Array], *, time_axis: int = 0, padding_value: float = 0) -> Padded:
+    """Copy arrays into one tensor.
+
+    In a worker of a `DataLoader` the tensor lies in shared memory from the start, so that it
+    reaches the training process without another copy.
+
+    Args:
+        arrays: one or more, (T, *shape) or (Q, T), alike but for T.
+        time_axis: 0, or -1 for (Q, T).
+        padding_value: behind the end of each.
+    """
+    lengths = [one.shape[time_axis] for one in arrays]
+    frame = list(arrays[0].shape)
+    frame[time_axis] = max(lengths)
+    values = _empty((len(arrays), *frame), item_dtype(arrays[0].dtype))
+    for line, one, length in zip(values.numpy(), arrays, lengths, strict=True):
+        by_time = np.moveaxis(line, time_axis, 0)
+        by_time[:length] = np.moveaxis(one, time_axis, 0)
+        by_time[length:] = padding_value
+    return Padded(values, torch.tensor(lengths))
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> torch.Tensor:
+    empty: Any = torch.from_numpy(np.empty(0, dtype))
+    if get_worker_info() is None:
+        tensor: torch.Tensor = empty.new_empty(shape)
+    else:
+        # as torch's default_collate does; `share_memory_` would copy what is not yet written
+        shared = empty.untyped_storage()._new_shared(prod(shape) * dtype.itemsize)
+        tensor = empty.new_empty(0).set_(shared, 0, shape)
+    return tensor
