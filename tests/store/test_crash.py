@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from featbank.errors import StoreError
 from featbank.failures import Failure, read_failures
 from featbank.store import StoreBuilder, StoreHeader, StoreWriter, open_store
+from tests.store.trust import kill, run, start
 
 WRITER = """
 import sys
@@ -31,6 +32,104 @@ while True:
             values = np.full((number, 8), generation, np.float32)
             writer.write(f"u{number:03d}", values)
     generation += 1
+"""
+
+# Forks itself for each kill: SIGKILL before the first call to the file system that Python reports,
+# then before the second, and so on, until a write makes no more of them.
+KILLED_EVERYWHERE = """
+import itertools, os, shutil, signal, sys
+from pathlib import Path
+import numpy as np
+from featbank.store import StoreWriter, open_store
+
+path, replaces, step = Path(sys.argv[1]), sys.argv[2] == "True", int(sys.argv[3])
+
+def write(value):
+    with StoreWriter(path, name="x", dtype="int16", shard_bytes=1000) as writer:
+        for number in range(30)[::step]:
+            writer.write(f"u{number:02d}", np.full((number, 3), value, np.int16))
+
+def value():
+    store = open_store(path)
+    assert store.verify() == []
+    assert len(store.shards) > 2 and len(store) == 30
+    [found] = {int(one) for name in store.ids for one in store[name].ravel()}
+    return found
+
+def kill_before(call):
+    calls = itertools.count()
+    def report(event, arguments):
+        if event.startswith(("open", "os.", "shutil.", "fcntl.")) and next(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(report)
+
+for call in itertools.count():
+    if replaces:
+        write(1)
+    child = os.fork()
+    if not child:
+        kill_before(call)
+        write(2)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    if path.exists():  # a store that is replaced is gone only between two renames
+        assert value() in ((1, 2) if replaces else (2,))
+    write(3)
+    assert value() == 3
+    assert list(path.parent.iterdir()) == [path]
+    shutil.rmtree(path)
+    if status == 0:
+        break
+print(call)
+"""
+
+# Leaves no room, then a page, then two, until a write finds enough.
+FULL_DISK = """
+import itertools, os, shutil, subprocess, sys
+from pathlib import Path
+import numpy as np
+from featbank.errors import StoreError
+from featbank.store import StoreWriter, open_store
+
+disk, step, compression = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] or None
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800k", "tmpfs", disk], check=True)
+path, filler = disk / "s", disk / "filler"
+noise = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+
+def write(num_rows):
+    with StoreWriter(
+        path, name="x", dtype="float32", shard_bytes=8000, compression=compression
+    ) as writer:
+        for number in range(num_rows)[::step]:
+            writer.write(f"u{number:02d}", noise[: number + 1])
+
+def num_rows():
+    store = open_store(path)
+    assert store.verify() == []
+    return len(store)
+
+def leave(num_bytes):
+    filler.unlink(missing_ok=True)
+    room = os.statvfs(disk)
+    with open(filler, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_bsize - num_bytes)
+
+write(5)
+for pages in itertools.count():
+    leave(pages * 4096)
+    try:
+        write(40)
+        break
+    except StoreError as error:
+        assert "expected a disk with room that works, got" in str(error), error
+    assert sorted(os.listdir(disk)) == ["filler", "s"]
+    assert num_rows() == 5
+assert num_rows() == 40
+filler.unlink()
+write(30)
+assert num_rows() == 30
+print(pages)
 """
 
 HOLDER = """
@@ -59,35 +158,27 @@ def one_generation(path: Path) -> float:
     return found[0]
 
 
-def start_writer(path: Path, program: str = WRITER) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert process.stdout.readline() == b"ready\n"
-    return process
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-
-
-def test_a_killed_writer_leaves_a_whole_store_or_none(tmp_path: Path) -> None:
+def test_a_writer_killed_at_any_time_leaves_a_whole_store_or_none(tmp_path: Path) -> None:
     path = tmp_path / "s"
     chance = random.Random(0)
-    for _ in range(10):
+    for _ in range(6):
         write(path, -1)
-        process = start_writer(path)
-        time.sleep(chance.uniform(0, 0.4))
+        process = start(WRITER, path)
+        time.sleep(chance.uniform(0, 0.3))
         kill(process)
         if path.exists():  # it is missing only between the two renames of a commit
             one_generation(path)
         write(path, -2)  # the killed writer's lock is gone, and what it left is cleared
         assert one_generation(path) == -2
         assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+@pytest.mark.parametrize("step", [1, -1], ids=["sorted", "reversed"])
+def test_a_writer_killed_before_any_call_leaves_a_whole_store_or_none(
+    tmp_path: Path, step: int, replaces: bool
+) -> None:
+    assert int(run(KILLED_EVERYWHERE, tmp_path / "s", replaces, step)) > 20
 
 
 def test_a_kill_between_the_two_renames_gives_the_old_store_back(tmp_path: Path) -> None:
@@ -141,7 +232,7 @@ def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> Non
 
 def test_a_writer_of_another_process_is_refused_until_it_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    process = start_writer(path, HOLDER)
+    process = start(HOLDER, path)
     try:
         with pytest.raises(StoreError, match="expected one writer at a time"):
             StoreBuilder(path)
@@ -225,7 +316,7 @@ def test_a_header_must_list_the_shards_that_are_there(tmp_path: Path) -> None:
     assert [entry.name for entry in (tmp_path / "t").iterdir()] == ["header.json"]
 
 
-def test_a_full_disk_is_an_error_and_the_next_run_succeeds(tmp_path: Path) -> None:
+def test_a_file_that_grows_too_large_is_an_error_and_the_next_run_succeeds(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -239,3 +330,23 @@ def test_a_full_disk_is_an_error_and_the_next_run_succeeds(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
     write(tmp_path / "s", 2)
     assert one_generation(tmp_path / "s") == 2
+
+
+# a process that alone sees what it mounts
+ALONE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+
+
+def may_mount() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    tried = [*ALONE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return subprocess.run(tried, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs the right to mount a small disk")
+@pytest.mark.parametrize("compression", ["", "zstd"], ids=["plain", "zstd"])
+@pytest.mark.parametrize("step", [1, -1], ids=["sorted", "reversed"])
+def test_a_full_disk_is_an_error_and_the_next_run_succeeds(
+    tmp_path: Path, step: int, compression: str
+) -> None:
+    assert int(run(FULL_DISK, tmp_path, step, compression, command=ALONE)) > 5

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,14 @@ import numpy as np
 import pytest
 
 from featbank.errors import StoreError
-from featbank.store import MappedShard, Store, StoreWriter, open_store
+from featbank.store import (
+    MappedShard,
+    Store,
+    StoreWriter,
+    open_store,
+    read_header,
+    verify_shard,
+)
 
 
 @pytest.fixture
@@ -54,7 +64,25 @@ def test_reader_refuses_an_unfinished_store(store: Store) -> None:
     refused("got no header.json", store.path.parent)
 
 
-@pytest.mark.parametrize("text", ["", "{", "\udcff", '{"format": '])
+def test_what_is_no_folder_is_named(tmp_path: Path) -> None:
+    gone, loop, file = tmp_path / "gone", tmp_path / "loop", tmp_path / "file"
+    gone.symlink_to(tmp_path / "elsewhere")
+    loop.symlink_to(loop)
+    file.write_text("text")
+    refused(f"got a link to nowhere, {gone}", gone)
+    refused(f"got a link to nowhere, {gone}", gone / "dev")
+    refused("Too many levels of symbolic links", loop)
+    refused("got a file", file)
+
+
+def test_a_header_whose_link_is_broken(store: Store) -> None:
+    header = store.path / "header.json"
+    header.unlink()
+    header.symlink_to(store.path / "cache")
+    refused(f"got a link to nowhere, {header}", store.path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "\udcff", '{"format": ', "[" * 100_000])
 def test_reader_refuses_a_header_that_is_no_json(store: Store, text: str) -> None:
     (store.path / "header.json").write_bytes(text.encode(errors="surrogateescape"))
     refused(r"header.json: expected a JSON object, got", store.path)
@@ -74,6 +102,9 @@ def test_reader_refuses_a_header_that_is_no_json(store: Store, text: str) -> Non
         ({"num_frames": 7}, "num_frames: expected the shards' sum 360, got 7"),
         ({"framing": {"hop": 1}}, "expected the fields of a store header, got"),
         ({"shards": [7]}, "shards: expected objects, got int"),
+        ({"frame_rate": 50.0}, "header.json: expected digest .*dvc pull"),
+        ({"provenance": {"rate": float("nan")}}, "expected the fields of a store header, got"),
+        ({"digest": "gone"}, "header.json: digest: expected str, got no such field"),
     ],
 )
 def test_reader_refuses_a_header_that_is_not_ours(
@@ -231,19 +262,46 @@ def test_verify_finds_every_flipped_bit_and_names_the_shard_and_the_rows(
     number = next(number for number, one in enumerate(store.shards) if one.num_utterances == 2)
     info, ids = store.shards[number], list(store.open_shard(number).ids())
     path = store.path / info.name
-    data = bytearray(path.read_bytes())
-    for position in range(len(data)):
-        data[position] ^= 1 << position % 8
-        path.write_bytes(data)
-        [damage] = store.verify()
-        assert damage.shard == str(path)
-        in_values = position - info.values_start if info.values_start else -1
-        if 0 <= in_values < 80:
-            assert damage.ids == (ids[in_values // 40],)
-            assert str(damage) == f"shard {path}: expected other values of {damage.ids[0]!r}"
-        else:
-            assert damage.message.startswith(f"expected digest {info.digest}, got")
-        data[position] ^= 1 << position % 8
+    with open(path, "r+b", buffering=0) as file:
+        for position, byte in enumerate(path.read_bytes()):
+            os.pwrite(file.fileno(), bytes([byte ^ 1 << position % 8]), position)
+            damage = verify_shard(store.path, store.header, info)
+            assert damage is not None
+            assert damage.shard == str(path)
+            in_values = position - info.values_start if info.values_start else -1
+            if 0 <= in_values < 80:
+                assert damage.ids == (ids[in_values // 40],)
+                assert str(damage) == f"shard {path}: expected other values of {damage.ids[0]!r}"
+            else:
+                assert damage.message.startswith(f"expected digest {info.digest}, got")
+            os.pwrite(file.fileno(), bytes([byte]), position)
+    assert store.verify() == []
+
+
+def test_any_flipped_bit_of_a_header_is_an_error_or_changes_nothing(tmp_path: Path) -> None:
+    provenance = {"corpus": "demo", "rate": 16000}
+    with StoreWriter(tmp_path / "s", name="x", dtype="int16", provenance=provenance) as writer:
+        writer.write("ü", np.zeros(3, np.int16))
+    path = tmp_path / "s" / "header.json"
+    whole, header = path.read_bytes(), read_header(tmp_path / "s")
+    with open(path, "r+b", buffering=0) as file:
+        for position, bit in itertools.product(range(len(whole)), range(8)):
+            os.pwrite(file.fileno(), bytes([whole[position] ^ 1 << bit]), position)
+            with suppress(StoreError):
+                assert read_header(tmp_path / "s") == header
+            os.pwrite(file.fileno(), whole[position : position + 1], position)
+
+
+def test_a_half_copied_shard_that_has_its_size_is_found_with_its_rows(store: Store) -> None:
+    number = max(range(len(store.shards)), key=lambda one: store.shards[one].num_utterances)
+    info, ids = store.shards[number], list(store.open_shard(number).ids())
+    row_bytes = 9 * 8 * 4
+    assert len(ids) > 2
+    with open(store.path / info.name, "r+b") as file:  # all but the first row, as a sparse file
+        file.seek(info.values_start + row_bytes)
+        file.write(bytes(row_bytes * (len(ids) - 1)))
+    [damage] = store.verify()
+    assert damage.ids == tuple(one for one in ids[1:] if one != "u00")  # zeros as it was
 
 
 def test_any_flipped_bits_in_a_shard_are_an_error_or_harmless_never_a_crash(store: Store) -> None:

@@ -62,6 +62,7 @@ def test_integers_in_range_keep_their_value() -> None:
         (np.zeros(2, np.complex64), "float32"),
         (np.array(["a"]), "float32"),
         (np.array([1.0, np.nan]), "int8_scaled"),
+        (np.array([1.0, -np.inf]), "int8_scaled"),
         (torch.zeros(2, requires_grad=True), "float32"),
         (1.0, "float32"),
         ([[1.0], [1.0, 2.0]], "float32"),
@@ -97,17 +98,6 @@ def test_a_bfloat16_tensor_is_stored_without_loss() -> None:
     encoded = encode(tensor, "bfloat16")
     np.testing.assert_array_equal(encoded.stored, tensor.view(torch.uint16).numpy())
     assert encoded.max_abs_error == 0
-
-
-@given(FLOATS)
-def test_scaled_int8_is_off_by_half_a_scale_at_most(values: np.ndarray) -> None:
-    ours = find_encoding("int8_scaled")
-    encoded = ours.encode(values, "here")
-    assert encoded.scale is not None
-    assert (encoded.stored.dtype, encoded.scale.shape) == (np.int8, values.shape[1:])
-    error = np.abs(ours.decode(encoded.stored, encoded.scale).astype(np.float64) - values)
-    assert (error <= encoded.scale * 0.5 * (1 + 1e-5) + 1e-37).all()
-    assert encoded.max_abs_error == pytest.approx(error.max(initial=0), rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8_scaled"])

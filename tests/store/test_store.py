@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featbank.errors import ManifestError, StoreError
@@ -72,45 +71,6 @@ def write(path: Path, rows: Rows, **options: Any) -> Store:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {entry.name: entry.read_bytes() for entry in folder.iterdir()}
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    ids=st.lists(IDS, unique=True, max_size=12),
-    shape=st.lists(st.integers(1, 4), max_size=2).map(tuple),
-    dtype=DTYPES,
-    data=st.data(),
-)
-def test_any_utterance_comes_back_as_it_was(
-    tmp_path_factory: pytest.TempPathFactory,
-    ids: list[str],
-    shape: tuple[int, ...],
-    dtype: str,
-    data: Any,
-) -> None:
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    rows = {
-        name: (rng.standard_normal((data.draw(st.integers(0, 5)), *shape)) * 9).astype(dtype)
-        for name in ids
-    }
-    path = tmp_path_factory.mktemp("store") / "s"
-    store = write(path, rows, dtype=dtype, shape=shape, shard_bytes=200)
-    assert list(store.ids) == sorted(rows)
-    assert (store.dtype, store.shape, len(store)) == (np.dtype(dtype), shape, len(rows))
-    assert store.num_frames_total == sum(map(len, rows.values()))
-    for name, values in rows.items():
-        assert store.num_frames(name) == len(values)
-        assert store[name].dtype == values.dtype
-        np.testing.assert_array_equal(store[name], values, strict=True)
-    assert store.verify() == []
-
-
-def test_the_order_of_writes_changes_no_byte(tmp_path: Path) -> None:
-    rows = make_rows()
-    first = write(tmp_path / "a", rows)
-    write(tmp_path / "b", dict(reversed(rows.items())))
-    assert len(first.shards) > 3
-    assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
 def test_a_store_built_shard_by_shard_has_the_same_bytes(tmp_path: Path) -> None:
@@ -203,16 +163,6 @@ def test_a_torch_tensor_is_stored_like_its_array(tmp_path: Path) -> None:
     write(tmp_path / "a", rows)
     write(tmp_path / "b", {name: torch.from_numpy(values) for name, values in rows.items()})
     assert files(tmp_path / "a") == files(tmp_path / "b")
-
-
-def test_offsets_cut_frames_out_and_must_lie_inside(tmp_path: Path) -> None:
-    store = write(tmp_path / "s", {"a": np.arange(80, dtype=np.float32).reshape(10, 8)})
-    cut = store.read("a", left_offset_frames=2, right_offset_frames=5)
-    np.testing.assert_array_equal(cut, store["a"][2:5])
-    assert store.read("a", left_offset_frames=10).shape == (0, 8)
-    for left, right in [(-1, 5), (0, 11), (6, 5), (11, None)]:
-        with pytest.raises(StoreError, match=r"'a' .*expected offsets within its 10 frames"):
-            store.read("a", left_offset_frames=left, right_offset_frames=right)
 
 
 def test_what_is_read_cannot_be_written_to(tmp_path: Path) -> None:
