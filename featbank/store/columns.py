@@ -78,7 +78,7 @@ def write_shard(
     try:
         written = 0
         for piece in values:
-            file.write(written, piece)
+            file.write_through(written, piece)
             written += piece.nbytes
         return file.finish(
             rows.checksums,

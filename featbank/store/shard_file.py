@@ -23,6 +23,7 @@ from featbank.store.encoding import SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import ALIGNMENT, DIGEST_BYTES, FORMAT_VERSION, NO_DIGEST, SHARD_FORMAT
 from featbank.store.id_index import MAX_ROWS, build_slots
 from featbank.store.layout import ShardInfo
+from featbank.store.writeback import start_writeback
 
 _BLOCK_BYTES = 1 << 24
 
@@ -101,6 +102,11 @@ class ShardFile:
             data: of bytes.
         """
         _write_at(self._descriptor, data, self._values_start + start)
+
+    def write_through(self, start: int, data: memoryview) -> None:
+        """Write stored bytes, many of them, and let the disk begin with them at once."""
+        self.write(start, data)
+        start_writeback(self._descriptor, self._values_start + start, data.nbytes)
 
     def write_row(self, row: int, stored: Array) -> None:
         """Write the values of a row, (num_frames, *shape), as stored."""
