@@ -48,17 +48,45 @@ def test_a_message_is_never_wrapped(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_an_error_of_the_system_is_one_line_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def replace_header(path: Path, **fields: Any) -> Path:
+    header = write(path) / "header.json"
+    header.write_text(json.dumps({**json.loads(header.read_text()), **fields}))
+    return path
+
+
+def broken_link(path: Path) -> Path:
+    path.symlink_to(path.with_name("elsewhere"))
+    return path / "dev"
+
+
+def folder_for_header(path: Path) -> Path:
+    (path / "header.json").mkdir(parents=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: write(path) / "header.json", "got a file"),
+        (lambda path: write(path / "fbank").with_name("mfcc"), "got no folder"),
+        (lambda path: path.parent, "got no header.json; run the stage that makes it, or dvc pull"),
+        (broken_link, "got a link to nowhere"),
+        (folder_for_header, "Is a directory"),
+        (lambda path: replace_header(path, format="zarr"), "format 'featbank-store', got 'zarr'"),
+        (lambda path: replace_header(path, format_version=99), "99; install a newer featbank"),
+        (lambda path: replace_header(path, provenance={}, shards=7), "shards: expected list"),
+    ],
+)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_no_store_is_an_error_that_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Any, message: str, command: str
 ) -> None:
-    loop = tmp_path / "loop"
-    loop.symlink_to(loop)
-    (tmp_path / "header.json").symlink_to(loop)
-    (tmp_path / "s").mkdir()
-    (tmp_path / "s" / "header.json").mkdir()
-    assert main(["info", str(tmp_path / "s")]) == 1
-    [line] = capsys.readouterr().err.splitlines()
-    assert "header.json" in line
+    assert main([command, str(make(tmp_path / "s"))]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    [line] = captured.err.splitlines()
+    assert line.startswith("StoreError: ")
+    assert message in line
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -71,11 +99,8 @@ def test_json_is_one_document_and_nothing_else(
     assert captured.err == ""
 
 
-@pytest.mark.parametrize("output", [[], ["--json"]])
-def test_a_reader_that_has_seen_enough_ends_a_command_quietly(
-    tmp_path: Path, output: list[str]
-) -> None:
-    arguments = ["ls", str(write(tmp_path / "s", 5000)), "--limit", "0", *output]
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(tmp_path: Path) -> None:
+    arguments = ["ls", str(write(tmp_path / "s", 5000)), "--limit", "0", "--json"]
     with subprocess.Popen(
         [sys.executable, "-m", "featbank", *arguments],
         stdout=subprocess.PIPE,
@@ -135,18 +160,60 @@ def test_numbers_of_rows_are_from_zero_on(
 
 
 def test_the_commands_load_neither_torch_nor_hydra(tmp_path: Path) -> None:
-    write(tmp_path / "s")
-    program = (
-        "import sys; from featbank.cli import main; status = main(sys.argv[1:]);"
-        "assert not {'torch', 'hydra', 'dvc'} & sys.modules.keys(); sys.exit(status)"
+    program = f"""
+import sys
+from featbank.cli import main
+for command in {COMMANDS}:
+    assert main([command, sys.argv[1]]) == 0
+assert not {{"torch", "hydra", "dvc"}} & sys.modules.keys()
+"""
+    subprocess.run(
+        [sys.executable, "-c", program, str(write(tmp_path / "s"))],
+        check=True,
+        capture_output=True,
+        env=environment(),
     )
-    for command in COMMANDS:
+
+
+def test_a_summary_sums_the_splits_of_each_store(tmp_path: Path) -> None:
+    split = {"utterances": 600, "hours": 0.5, "frames": 180_000, "bytes": 2_000_000}
+    report, record = tmp_path / "reports" / "demo", tmp_path / ".featbank/runs/features/demo"
+    for folder in (report, record):
+        folder.mkdir(parents=True)
+    metrics = {"features": {"fbank": {"fbank": {"dev": split, "train": split}}}}
+    (report / "metrics.json").write_text(json.dumps(metrics))
+    (record / "fbank.json").write_text(json.dumps({"audio_s": 3600, "seconds": 2}))
+    shown = [
         subprocess.run(
-            [sys.executable, "-c", program, command, str(tmp_path / "s")],
-            check=True,
+            [sys.executable, "-m", "featbank", "summary", *output],
+            cwd=tmp_path,
             capture_output=True,
+            check=True,
+            text=True,
             env=environment(),
-        )
+        ).stdout
+        for output in ([], ["--json"])
+    ]
+    cells = ["data/features/demo/fbank/fbank", "1,200", "1.00", "360,000", "4.0", "1,800"]
+    assert " ".join(cells) in " ".join(shown[0].replace("│", " ").split())
+    assert f"report: {Path('reports', 'demo', 'report.html')}" in shown[0].splitlines()
+    [row] = json.loads(shown[1])
+    assert (row["utterances"], row["real_time_factor"]) == (1200, 1800)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "\0"])
+def test_damaged_metrics_are_an_error_that_names_them(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports" / "demo").mkdir(parents=True)
+    (tmp_path / "reports" / "demo" / "metrics.json").write_text(text)
+    assert main(["summary"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "metrics.json: expected a JSON object, got " in line
 
 
 def test_a_summary_without_reports_says_what_to_run(

@@ -216,6 +216,29 @@ def test_ls_finds_ids_by_their_beginning(
     assert listed["total"] == len(found)
 
 
+def test_ls_opens_only_the_shards_whose_rows_it_shows(capsys: Capture, store: Path) -> None:
+    first, *_, last = open_store(store).shards
+    for shard in open_store(store).shards[1:-1]:
+        (store / shard.name).unlink()
+    listed = given(capsys, "ls", store, "--limit", first.num_utterances)
+    assert len(listed["utterances"]) == first.num_utterances
+    assert listed["more"] == 30 - first.num_utterances
+    [found] = given(capsys, "ls", store, "--prefix", last.last_id)["utterances"]
+    assert found["id"] == last.last_id
+    assert run("ls", store) == 1
+    assert "expected a file, got nothing there" in capsys.readouterr().err
+
+
+def test_ls_gives_a_long_list_in_several_tables(capsys: Capture, tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "s", name="units", dtype="uint8") as writer:
+        for number in range(2500):
+            writer.write(f"u{number:04d}", np.zeros(2, np.uint8))
+    lines = shown(capsys, "ls", tmp_path / "s", "--limit", 0).splitlines()
+    assert [line for line in lines if line.startswith("u")] == [
+        f"u{number:04d} 2" for number in range(2500)
+    ]
+
+
 def test_ls_says_when_there_is_nothing(capsys: Capture, store: Path) -> None:
     assert shown(capsys, "ls", store, "--prefix", "z") == "no utterances"
 
@@ -266,19 +289,22 @@ def test_verify_gives_every_damage_a_line_and_fails(capsys: Capture, store: Path
     missing, flipped = store / shards[1].name, store / shards[-1].name
     missing.unlink()
     data = bytearray(flipped.read_bytes())
-    data[len(data) // 2] ^= 4
+    data[shards[-1].values_start] ^= 4
     flipped.write_bytes(data)
     assert run("verify", store) == 1
-    *lines, last = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert missing.name in lines[0]
-    assert flipped.name in lines[1]
+    captured = capsys.readouterr()
+    *lines, last = captured.out.splitlines()
+    assert lines == [
+        f"shard {missing}: missing",
+        f"shard {flipped}: expected other values of {shards[-1].first_id!r}",
+    ]
     assert last.startswith(f"{len(shards)} shards, 30 utterances, ")
     assert last.endswith(": 2 damaged")
+    assert captured.err == ""
     assert run("verify", store, "--json") == 1
     damages = json.loads(capsys.readouterr().out)["damages"]
-    assert [Path(damage["shard"]).name for damage in damages] == [missing.name, flipped.name]
-    assert all(damage["message"] for damage in damages)
+    assert [damage["ids"] for damage in damages] == [[], [shards[-1].first_id]]
+    assert [damage["shard"] for damage in damages] == [str(missing), str(flipped)]
 
 
 def test_verify_shows_its_progress_on_a_terminal_alone(store: Path) -> None:
@@ -332,6 +358,7 @@ def test_head_of_an_empty_utterance_and_of_an_empty_store(
     assert (row["shape"], row["min"], row["mean"], row["frames"]) == ([0, 4], None, None, [])
     assert "min -, mean -, max -" in shown(capsys, "head", store)
     empty = write(tmp_path / "empty", [])
+    assert shown(capsys, "head", empty) == "no utterances"
     assert given(capsys, "head", empty) == {"utterances": []}
 
 
