@@ -80,7 +80,7 @@ def _write(contender: Contender, folder: Path, corpus: Corpus, order: Array | No
 def _memory(folder: Path, scale: Scale) -> Report:
     """Write a large store in a fresh process, ids sorted and shuffled."""
     report = Report(
-        f"Memory: a store of {scale.bounded_bytes / 1e9:.0f} GB written",
+        f"Memory: a store of {scale.bounded_bytes / 1e9:.3g} GB written",
         ["order of ids", "peak resident MB", "of which before the first row", "MB/s"],
     )
     for order in ("sorted", "any"):
