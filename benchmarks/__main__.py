@@ -24,7 +24,6 @@ PARTS: dict[str, Callable[[Shelf, Scale], list[Report]]] = {
     "large": large.measure,
     "growth": growth.measure,
     "loader": loader.measure,
-    "loader": loader.measure,
 }
 
 _QUIET_AND_OFFLINE = {
