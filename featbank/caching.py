@@ -16,6 +16,7 @@ from featbank.feature_io import (
     create_feature_storage_writers,
 )
 from featbank.routing import route
+from featbank.store import commit_together
 from featbank.trusted import check_name, construct
 
 
@@ -83,11 +84,7 @@ class FeatureCache:
                         writer.write(utterance_id, features[name])
                     num_written += 1
                 advance(num_written)
-            # all of them, or none: what can fail, fails before the first is published
-            for writer in writers.values():
-                writer.prepare()
-            for writer in writers.values():
-                writer.commit()
+            commit_together(writers.values())
         self.readers.forget(split)
 
 

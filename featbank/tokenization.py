@@ -14,7 +14,15 @@ from featbank.manifest import SPLITS, Utterance, part_order, read_manifest
 from featbank.numerics import numerics_class, one_thread
 from featbank.progress import Advance
 from featbank.provenance import digest, package_versions
-from featbank.store import SHARD_BYTES, Store, StoreHeader, StoreWriter, open_store, read_header
+from featbank.store import (
+    SHARD_BYTES,
+    Store,
+    StoreHeader,
+    StoreWriter,
+    commit_together,
+    open_store,
+    read_header,
+)
 from featbank.store.format import FAILURES_NAME
 from featbank.store.replacing import refuse_other_content
 from featbank.tokenizers.codebook import Codebook
@@ -69,6 +77,7 @@ def tokenize(
         for name, fingerprint in fingerprints.items():
             refuse_other_content(out / name / split, fingerprint, overwrite=overwrite)
     with contextlib.ExitStack() as stack, one_thread():
+        every: list[StoreWriter] = []
         for split, source in sources.items():
             writers = {
                 name: stack.enter_context(
@@ -77,6 +86,7 @@ def tokenize(
                         name=name,
                         dtype=dtype,
                         shape=(),
+                        codebook_size=codebook.num_clusters if name == UNITS else None,
                         fingerprint=fingerprints[name],
                         provenance=_provenance(source, codebook, made_from),
                         numerics=numerics_class(),
@@ -88,6 +98,8 @@ def tokenize(
                 for name, dtype in dtypes.items()
             }
             _tokenize_rows(rows[split], source, codebook, writers, advance)
+            every += writers.values()
+        commit_together(every)
     for name in {UNITS, DURATIONS} - set(dtypes):
         # of units that were merged, and have just been replaced
         shutil.rmtree(out / name, ignore_errors=True)

@@ -141,7 +141,7 @@ class _Hdf5Writer(ABC):
     ) -> None:
         """Publish the file, or drop it when the block raised."""
         try:
-            if kind is None:
+            if kind is None and self._state != "ended":
                 self.commit()
         finally:
             self.abort()

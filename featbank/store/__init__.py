@@ -9,7 +9,7 @@ from featbank.store.shard import ShardRow, ShardWriter
 from featbank.store.shard_file import ShardSpec
 from featbank.store.sharding import plan_shards, row_bytes, shard_name
 from featbank.store.verify import Damage, verify_shard
-from featbank.store.writer import SHARD_BYTES, StoreWriter
+from featbank.store.writer import SHARD_BYTES, StoreWriter, commit_together
 
 __all__ = [
     "ENCODINGS",
@@ -26,6 +26,7 @@ __all__ = [
     "StoreHeader",
     "StoreWriter",
     "as_array",
+    "commit_together",
     "find_encoding",
     "open_store",
     "plan_shards",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 
@@ -236,7 +236,7 @@ class StoreWriter:
     ) -> None:
         """Publish the store, or drop it when the block raised."""
         try:
-            if kind is None:
+            if kind is None and self._state != "ended":
                 self.commit()
         finally:
             self.abort()
@@ -308,3 +308,22 @@ class StoreWriter:
             numerics=self._numerics,
             compression=self._header.compression,
         )
+
+
+class Committed(Protocol):
+    """What is written first and published then."""
+
+    def prepare(self) -> None:
+        """Bring all of it to the disk."""
+
+    def commit(self) -> None:
+        """Publish it."""
+
+
+def commit_together(writers: Iterable[Committed]) -> None:
+    """Publish what several writers wrote, or nothing: what can fail, fails before the first."""
+    writers = list(writers)
+    for writer in writers:
+        writer.prepare()
+    for writer in writers:
+        writer.commit()

@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from featbank.errors import CodebookError
 from featbank.provenance import canonical_json, file_sha256, write_atomic
+from featbank.store import token_dtype
 
 FORMAT = "featbank-codebook"
 FORMAT_VERSION = 1
@@ -66,7 +67,7 @@ class Codebook:
     @property
     def unit_dtype(self) -> str:
         """The smallest unsigned integer type that holds every unit."""
-        return str(np.min_scalar_type(self.num_clusters - 1))
+        return token_dtype(self.num_clusters)
 
     def assign(self, features: Floats) -> npt.NDArray[Any]:
         """Return the nearest centroid of each frame; of several equally near ones the first.

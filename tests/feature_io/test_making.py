@@ -119,3 +119,16 @@ def test_what_is_not_there_cannot_be_read(tmp_path: Path) -> None:
 def test_a_stage_writes_packed_floats_only(entry: dict[str, Any], message: str) -> None:
     with pytest.raises((ConfigError, StoreError), match=message):
         read_storage([{"name": "x", **entry}])
+
+
+@pytest.mark.parametrize("kind", [PackedHdf5Writer, NumpyHdf5Writer])
+def test_a_writer_may_be_committed_inside_its_block(tmp_path: Path, kind: Any) -> None:
+    with kind(tmp_path / "x", name="x") as writer:
+        writer.write("a", np.ones((3, 1)))
+        writer.commit()
+        with pytest.raises(StoreError, match="expected one that is open, got one that is ended"):
+            writer.write("b", np.ones((3, 1)))
+    [reader] = create_feature_storage_readers(
+        [FeatureStorageConfig("x", writer_class=kind)], tmp_path
+    ).values()
+    assert len(reader) == 1
