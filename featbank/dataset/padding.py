@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import get_worker_info
+
+from featbank.dataset.handing_over import empty
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -39,31 +39,20 @@ def item_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def pad(arrays: Sequence[Array], *, time_axis: int = 0, padding_value: float = 0) -> Padded:
     """Copy arrays into one tensor.
 
-    In a worker of a `DataLoader` the tensor lies in shared memory from the start, so that it
-    reaches the training process without another copy.
+    In a worker of a `DataLoader` the tensor reaches the training process without another copy.
 
     Args:
         arrays: one or more, (T, *shape) or (Q, T), alike but for T.
         time_axis: 0, or -1 for (Q, T).
         padding_value: behind the end of each.
     """
-    lengths = [one.shape[time_axis] for one in arrays]
+    lengths = empty((len(arrays),), np.dtype(np.int64))
+    lengths.numpy()[:] = [one.shape[time_axis] for one in arrays]
     frame = list(arrays[0].shape)
-    frame[time_axis] = max(lengths)
-    values = _empty((len(arrays), *frame), item_dtype(arrays[0].dtype))
-    for line, one, length in zip(values.numpy(), arrays, lengths, strict=True):
+    frame[time_axis] = int(lengths.numpy().max())
+    values = empty((len(arrays), *frame), item_dtype(arrays[0].dtype))
+    for line, one, length in zip(values.numpy(), arrays, lengths.numpy(), strict=True):
         by_time = np.moveaxis(line, time_axis, 0)
         by_time[:length] = np.moveaxis(one, time_axis, 0)
         by_time[length:] = padding_value
-    return Padded(values, torch.tensor(lengths))
-
-
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> torch.Tensor:
-    empty: Any = torch.from_numpy(np.empty(0, dtype))
-    if get_worker_info() is None:
-        tensor: torch.Tensor = empty.new_empty(shape)
-    else:
-        # as torch's default_collate does; `share_memory_` would copy what is not yet written
-        shared = empty.untyped_storage()._new_shared(prod(shape) * dtype.itemsize)
-        tensor = empty.new_empty(0).set_(shared, 0, shape)
-    return tensor
+    return Padded(values, lengths)
