@@ -76,10 +76,12 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         if "id" in self.stores:
             raise ConfigError("name of a store", expected="another than 'id'", got="'id'")
         self._rows = self._choose(ids) if ids is not None else self._join(skip_missing)
+        self._ids = self._first.ids
+        self._length = len(self._first) if self._rows is None else len(self._rows)
 
     def __len__(self) -> int:
         """Return the number of utterances."""
-        return len(self._first) if self._rows is None else len(self._rows)
+        return self._length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return one utterance, its tensors in memory of their own."""
@@ -133,10 +135,10 @@ class FeatureDataset(Dataset[dict[str, Any]]):
 
     def _locate(self, index: int) -> tuple[int, str]:
         """Return the row in the first store and the id of an item."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"expected an index within {len(self)} utterances, got {index}")
-        row = index % len(self) if self._rows is None else int(self._rows[index])
-        return row, self._first.ids[row]
+        if not -self._length <= index < self._length:
+            raise IndexError(f"expected an index within {self._length} utterances, got {index}")
+        row = index % self._length if self._rows is None else int(self._rows[index])
+        return row, self._ids[row]
 
     def _texts_of(self, row: int) -> dict[str, str]:
         return self._texts.of(row) if self._texts else {}

@@ -51,8 +51,11 @@ def pad(arrays: Sequence[Array], *, time_axis: int = 0, padding_value: float = 0
     frame = list(arrays[0].shape)
     frame[time_axis] = int(lengths.numpy().max())
     values = empty((len(arrays), *frame), item_dtype(arrays[0].dtype))
-    for line, one, length in zip(values.numpy(), arrays, lengths.numpy(), strict=True):
-        by_time = np.moveaxis(line, time_axis, 0)
-        by_time[:length] = np.moveaxis(one, time_axis, 0)
-        by_time[length:] = padding_value
+    lines = values.numpy()
+    if time_axis == -1:
+        lines, arrays = np.moveaxis(lines, -1, 1), [np.moveaxis(one, -1, 0) for one in arrays]
+    for line, one in zip(lines, arrays, strict=True):
+        length = len(one)
+        line[:length] = one
+        line[length:] = padding_value
     return Padded(values, lengths)
