@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader
@@ -21,7 +23,7 @@ from featbank.store import Store, open_store
 
 BATCH_SIZE = 64
 NUM_WORKERS = 2
-NUM_AHEAD = 8  # batches that workers may have made before the clock begins
+NUM_AROUND = 16  # batches before the clock begins and after it ends: workers are at work in between
 BARE, LOADER = "read_batch in one process", f"DataLoader, {NUM_WORKERS} workers"
 
 Batches = list[list[int]]
@@ -29,8 +31,8 @@ Batches = list[list[int]]
 
 def measure(shelf: Shelf, scale: Scale) -> list[Report]:
     """Read the same batches of dense features, and of tokens, both ways."""
-    dense = _compare(shelf, dense_corpus(scale.num_dense), scale, scale.num_dense // 16)
-    tokens = _compare(shelf, token_corpus(scale.num_tokens), scale, scale.num_tokens // 100)
+    dense = _compare(shelf, dense_corpus(scale.num_dense), scale, scale.loader_batches)
+    tokens = _compare(shelf, token_corpus(scale.num_tokens), scale, 20 * scale.loader_batches)
     ratio = float(dense.rows[1][2])
     dense.bars = [Bar(f"{LOADER} / {BARE}, dense", 0.9, ratio)]
     tokens.notes = [
@@ -41,8 +43,8 @@ def measure(shelf: Shelf, scale: Scale) -> list[Report]:
 
 def _compare(shelf: Shelf, corpus: Corpus, scale: Scale, num_batches: int) -> Report:
     path = shelf.get(Featbank(), corpus).folder / "store"
-    draws = np.random.default_rng(7).integers(0, len(corpus), (NUM_AHEAD + num_batches, BATCH_SIZE))
-    batches: Batches = draws.tolist()
+    size = (NUM_AROUND + num_batches + NUM_AROUND, BATCH_SIZE)
+    batches: Batches = np.random.default_rng(7).integers(0, len(corpus), size).tolist()
     store = open_store(path)
     rates = interleave(
         {BARE: partial(_bare, store, batches), LOADER: partial(_loader, path, batches)},
@@ -59,20 +61,19 @@ def _compare(shelf: Shelf, corpus: Corpus, scale: Scale, num_batches: int) -> Re
 
 def _bare(store: Store, batches: Batches) -> float:
     ids = store.ids
-    begin = time.perf_counter()
-    for batch in batches[NUM_AHEAD:]:
-        store.read_batch([ids[index] for index in batch])
-    return BATCH_SIZE * (len(batches) - NUM_AHEAD) / (time.perf_counter() - begin)
+    return _rate(store.read_batch([ids[index] for index in batch]) for batch in batches)
 
 
 def _loader(path: Path, batches: Batches) -> float:
-    """Return the rate after the workers have started and are at work."""
     dataset = FeatureDataset({"features": path})
-    loader = DataLoader(
-        dataset, batch_sampler=batches, num_workers=NUM_WORKERS, collate_fn=dataset.collate
+    return _rate(
+        DataLoader(
+            dataset, batch_sampler=batches, num_workers=NUM_WORKERS, collate_fn=dataset.collate
+        )
     )
-    begin = 0.0
-    for number, _ in enumerate(loader, start=1):
-        if number == NUM_AHEAD:
-            begin = time.perf_counter()
-    return BATCH_SIZE * (len(batches) - NUM_AHEAD) / (time.perf_counter() - begin)
+
+
+def _rate(made: Iterable[Any]) -> float:
+    """Return utterances a second between the first and the last batches."""
+    times = [time.perf_counter() for _ in made][NUM_AROUND - 1 : -NUM_AROUND]
+    return BATCH_SIZE * (len(times) - 1) / (times[-1] - times[0])

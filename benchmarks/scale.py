@@ -20,7 +20,7 @@ class Scale:
         large_rounds: of fresh processes at each size.
         grown_rows: utterances of the corpus that grows.
         additions: of one utterance to it.
-        loader_batches: of dense features in a turn of the loader.
+        loader_batches: of dense features in a turn of the loader; twenty times as many of tokens.
         loader_rounds: of such turns.
     """
 
@@ -50,21 +50,21 @@ SCALES = {
         large_rounds=5,
         grown_rows=100_000,
         additions=100,
-        loader_batches=40,
+        loader_batches=80,
         loader_rounds=5,
     ),
     "small": Scale(
-        num_dense=100,
-        num_tokens=5_000,
-        rounds=5,
+        num_dense=40,
+        num_tokens=2_000,
+        rounds=3,
         turn_s=0.05,
         write_rounds=2,
-        bounded_bytes=500_000_000,
+        bounded_bytes=300_000_000,
         sizes=(10**4, 10**5),
-        large_rounds=2,
+        large_rounds=1,
         grown_rows=10_000,
         additions=20,
-        loader_batches=5,
-        loader_rounds=3,
+        loader_batches=20,
+        loader_rounds=1,
     ),
 }
