@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -19,10 +18,11 @@ from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
 from featbank.manifest import check_id
 from featbank.provenance import fsync_folder
 from featbank.store.encoding import Encoding, as_array, find_encoding
+from featbank.store.publishing import PublishingWriter
 from featbank.store.shard_file import disk_fault
 
 
-class _Hdf5Writer(ABC):
+class _Hdf5Writer(PublishingWriter):
     """Writes `<storage_path>.h5` under a hidden name, which `commit` exchanges for its own.
 
     A lock on the hidden file refuses a second writer and dies with its process, so that what a
@@ -49,10 +49,9 @@ class _Hdf5Writer(ABC):
                 got=repr(dtype),
             )
         self.name = name
-        self.storage_path = hdf5_path(storage_path)
+        self._storage_path = hdf5_path(storage_path)
         self._encoding: Encoding = find_encoding(dtype)
         self._written: set[str] = set()
-        self._state: Literal["open", "prepared", "ended"] = "open"
         self._partial = self.storage_path.with_name(f".{self.storage_path.name}.partial")
         self.storage_path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = self._take_lock()
@@ -62,6 +61,11 @@ class _Hdf5Writer(ABC):
         except BaseException:
             os.close(self._lock)
             raise
+
+    @property
+    def storage_path(self) -> Path:
+        """Of the file to be."""
+        return self._storage_path
 
     def write(self, key: str, value: Any) -> None:
         """Write one utterance.
@@ -94,73 +98,27 @@ class _Hdf5Writer(ABC):
             raise disk_fault(where, error) from error
         self._written.add(key)
 
-    def prepare(self) -> None:
-        """Close the file and wait until the disk has it: `commit` only renames it then.
-
-        Raises:
-            StoreError: the disk is full, or the writer has ended.
-        """
-        self._check_open()
+    def _complete(self) -> None:
         try:
             self._file.close()
             os.fsync(self._lock)
         except (OSError, RuntimeError) as error:
             raise disk_fault(f"file {self.storage_path}", error) from error
-        self._state = "prepared"
 
-    def commit(self) -> None:
-        """Publish the file, after `prepare` where that was not called.
-
-        Raises:
-            StoreError: the disk is full, or the writer has ended. Nothing is published.
-        """
-        if self._state != "prepared":
-            self.prepare()
+    def _publish(self) -> None:
         self._partial.replace(self.storage_path)
         fsync_folder(self.storage_path.parent)
-        self._end()
+        os.close(self._lock)
 
-    def abort(self) -> None:
-        """Drop what was written; after `commit` nothing happens."""
-        if self._state == "ended":
-            return
+    def _drop(self) -> None:
         with suppress(OSError, RuntimeError):  # what a full disk could not take is dropped
             self._file.close()
         self._partial.unlink(missing_ok=True)
-        self._end()
-
-    def __enter__(self) -> Self:
-        """Return the writer."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Publish the file, or drop it when the block raised."""
-        try:
-            if kind is None and self._state != "ended":
-                self.commit()
-        finally:
-            self.abort()
+        os.close(self._lock)
 
     @abstractmethod
     def _packed(self, stored: Array, where: str) -> Any:
         """Return what goes into the dataset."""
-
-    def _check_open(self) -> None:
-        if self._state != "open":
-            raise StoreError(
-                f"writer of {self.storage_path}",
-                expected="one that is open",
-                got=f"one that is {self._state}",
-            )
-
-    def _end(self) -> None:
-        self._state = "ended"
-        os.close(self._lock)
 
     def _take_lock(self) -> int:
         while True:

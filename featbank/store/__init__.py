@@ -4,12 +4,13 @@ from featbank.store.builder import StoreBuilder
 from featbank.store.encoding import ENCODINGS, Encoded, as_array, find_encoding, token_dtype
 from featbank.store.layout import ShardInfo, StoreHeader, read_header
 from featbank.store.mapped import MappedShard
+from featbank.store.publishing import commit_together
 from featbank.store.reader import Store, open_store
 from featbank.store.shard import ShardRow, ShardWriter
 from featbank.store.shard_file import ShardSpec
 from featbank.store.sharding import plan_shards, row_bytes, shard_name
 from featbank.store.verify import Damage, verify_shard
-from featbank.store.writer import SHARD_BYTES, StoreWriter, commit_together
+from featbank.store.writer import SHARD_BYTES, StoreWriter
 
 __all__ = [
     "ENCODINGS",

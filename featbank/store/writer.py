@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
 from featbank.store.encoding import Array, Encoded, as_array, find_encoding, token_dtype
 from featbank.store.layout import StoreHeader, header_text
+from featbank.store.publishing import PublishingWriter
 from featbank.store.shard import check_digest
 from featbank.store.shard_file import ShardSpec, disk_fault, sync_files
 from featbank.store.sharding import check_target
@@ -30,7 +30,7 @@ SHARD_BYTES = 256 << 20
 """Default target size of a shard; none weighs more than twice this."""
 
 
-class StoreWriter:
+class StoreWriter(PublishingWriter):
     """Writes a store from utterances in any order; the same rows give the same bytes.
 
     While ids rise, shards are written as they become certain, and memory holds the values of twice
@@ -117,7 +117,6 @@ class StoreWriter:
         self._known: set[str] | None = None  # ids, where their order does not tell what is new
         self._run: SortedRun | None = None  # from the first utterance on
         self._spool: Spool | None = None  # from the first one on that is out of order
-        self._state: Literal["open", "prepared", "ended"] = "open"
         self._builder = StoreBuilder(path)
         self._in_store = f" in store {self._builder.path}"
 
@@ -178,15 +177,7 @@ class StoreWriter:
         self._refuse_known(failure.id)
         self._failures[failure.id] = failure
 
-    def prepare(self) -> None:
-        """Write what is left and wait until the disk has all of it: `commit` only moves it then.
-
-        So that several stores are published together or not at all.
-
-        Raises:
-            StoreError: the disk is full, or the writer has ended.
-        """
-        self._check_open()
+    def _complete(self) -> None:
         try:
             shards = (self._spool or self._run).finish() if self._run else []
             sync_files(self._builder.folder, [info.name for info in shards])
@@ -202,53 +193,16 @@ class StoreWriter:
             )
         except OSError as error:
             raise disk_fault(f"store {self.storage_path}", error) from error
-        self._state = "prepared"
 
-    def commit(self) -> None:
-        """Publish the store, after `prepare` where that was not called.
-
-        Raises:
-            StoreError: the disk is full, or the writer has ended. Nothing is published.
-        """
-        if self._state != "prepared":
-            self.prepare()
+    def _publish(self) -> None:
         self._builder.publish()
-        self._state = "ended"
 
-    def abort(self) -> None:
-        """Drop what was written; after `commit` nothing happens."""
+    def _drop(self) -> None:
         if self._spool is not None:
             with suppress(OSError):  # what a full disk could not take is dropped anyway
                 self._spool.close()
         self._run = self._spool = None
         self._builder.abort()
-        self._state = "ended"
-
-    def __enter__(self) -> Self:
-        """Return the writer."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Publish the store, or drop it when the block raised."""
-        try:
-            if kind is None and self._state != "ended":
-                self.commit()
-        finally:
-            self.abort()
-
-    def _check_open(self) -> None:
-        if self._state != "open":
-            raise StoreError(
-                f"writer of store {self.storage_path}",
-                expected="one that is open",
-                got=f"one that is {self._state}",
-                hint="a store is written once: begin a new writer for another",
-            )
 
     def _spooled(self, run: SortedRun) -> Spool:
         """Return the spool, which takes over from the sorted run when an id is out of order."""
@@ -308,22 +262,3 @@ class StoreWriter:
             numerics=self._numerics,
             compression=self._header.compression,
         )
-
-
-class Committed(Protocol):
-    """What is written first and published then."""
-
-    def prepare(self) -> None:
-        """Bring all of it to the disk."""
-
-    def commit(self) -> None:
-        """Publish it."""
-
-
-def commit_together(writers: Iterable[Committed]) -> None:
-    """Publish what several writers wrote, or nothing: what can fail, fails before the first."""
-    writers = list(writers)
-    for writer in writers:
-        writer.prepare()
-    for writer in writers:
-        writer.commit()

@@ -1,0 +1,109 @@
+"""Writers that publish all they wrote at once, or nothing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from featbank.errors import StoreError
+
+
+class PublishingWriter(ABC):
+    """Open first, then prepared, at last ended: what is common to all writers.
+
+    As a context manager it publishes, or drops everything when the block raised.
+    """
+
+    _state: Literal["open", "prepared", "ended"] = "open"
+
+    @property
+    @abstractmethod
+    def storage_path(self) -> Path:
+        """Where the values can be read once they are published."""
+
+    def prepare(self) -> None:
+        """Write what is left and wait until the disk has all of it: `commit` only renames it then.
+
+        Raises:
+            StoreError: the disk is full, or the writer has ended.
+        """
+        self._check_open()
+        self._complete()
+        self._state = "prepared"
+
+    def commit(self) -> None:
+        """Publish what was written, after `prepare` where that was not called.
+
+        Raises:
+            StoreError: the disk is full, or the writer has ended. Nothing is published.
+        """
+        if self._state != "prepared":
+            self.prepare()
+        self._publish()
+        self._state = "ended"
+
+    def abort(self) -> None:
+        """Drop what was written; after `commit` nothing happens."""
+        if self._state != "ended":
+            self._state = "ended"
+            self._drop()
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Publish what was written, or drop it when the block raised."""
+        try:
+            if kind is None and self._state != "ended":
+                self.commit()
+        finally:
+            self.abort()
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise StoreError(
+                f"writer of {self.storage_path}",
+                expected="one that is open",
+                got=f"one that is {self._state}",
+                hint="what is there is never added to: begin a new writer",
+            )
+
+    @abstractmethod
+    def _complete(self) -> None:
+        """Bring all of it to the disk, under another name."""
+
+    @abstractmethod
+    def _publish(self) -> None:
+        """Give it its name."""
+
+    @abstractmethod
+    def _drop(self) -> None:
+        """Remove what is not published."""
+
+
+class _Committed(Protocol):
+    def prepare(self) -> None: ...
+
+    def commit(self) -> None: ...
+
+
+def commit_together(writers: Iterable[_Committed]) -> None:
+    """Publish what several writers wrote, or nothing: what can fail, fails before the first.
+
+    Raises:
+        StoreError: a disk is full, or a writer has ended.
+    """
+    writers = list(writers)
+    for writer in writers:
+        writer.prepare()
+    for writer in writers:
+        writer.commit()
