@@ -57,7 +57,7 @@ class _Hdf5Writer(PublishingWriter):
         self._lock = self._take_lock()
         try:
             os.ftruncate(self._lock, 0)
-            self._file = h5py.File(self._partial, "w", locking=False)
+            self._file = _create(self._partial)
         except BaseException:
             os.close(self._lock)
             raise
@@ -76,7 +76,8 @@ class _Hdf5Writer(PublishingWriter):
 
         Raises:
             StoreError: an invalid or repeated id, one that is the folder of another, values that
-                the dtype cannot hold, a writer that has ended, or a disk that is full.
+                the dtype cannot hold, a writer that has failed or ended, or a disk that is full:
+                the writer has failed then, and publishes nothing.
         """
         where = f"utterance {key!r} in {self.storage_path}"
         self._check_open()
@@ -95,6 +96,7 @@ class _Hdf5Writer(PublishingWriter):
                 hint="write it to a packed store, which knows no folders",
             ) from error
         except (OSError, RuntimeError) as error:
+            self._state = "failed"  # HDF5 may have the half of it
             raise disk_fault(where, error) from error
         self._written.add(key)
 
@@ -137,6 +139,19 @@ class _Hdf5Writer(PublishingWriter):
             if self._partial.exists() and os.path.samestat(os.fstat(lock), self._partial.stat()):
                 return lock
             os.close(lock)
+
+
+def _create(path: Path) -> h5py.File:
+    """Create a file as `h5py.File(path, "w", locking=False)` does, but for one buffer.
+
+    HDF5 would keep values below 64 KiB back until their dataset is closed, where h5py cannot raise
+    what goes wrong: without that buffer the write itself fails.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_file_locking(False, False)
+    access.set_sieve_buf_size(0)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fapl=access))
 
 
 class NumpyHdf5Writer(_Hdf5Writer):

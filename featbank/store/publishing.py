@@ -14,10 +14,11 @@ from featbank.errors import StoreError
 class PublishingWriter(ABC):
     """Open first, then prepared, at last ended: what is common to all writers.
 
-    As a context manager it publishes, or drops everything when the block raised.
+    A step that stops half way, as on a full disk, leaves it failed: nothing more is taken or
+    published then. As a context manager it publishes, or drops everything when the block raised.
     """
 
-    _state: Literal["open", "prepared", "ended"] = "open"
+    _state: Literal["open", "prepared", "failed", "ended"] = "open"
 
     @property
     @abstractmethod
@@ -28,9 +29,10 @@ class PublishingWriter(ABC):
         """Write what is left and wait until the disk has all of it: `commit` only renames it then.
 
         Raises:
-            StoreError: the disk is full, or the writer has ended.
+            StoreError: the disk is full, or the writer has failed or ended.
         """
         self._check_open()
+        self._state = "failed"  # until all of it is there
         self._complete()
         self._state = "prepared"
 
@@ -38,10 +40,11 @@ class PublishingWriter(ABC):
         """Publish what was written, after `prepare` where that was not called.
 
         Raises:
-            StoreError: the disk is full, or the writer has ended. Nothing is published.
+            StoreError: the disk is full, or the writer has failed or ended. Nothing is published.
         """
         if self._state != "prepared":
             self.prepare()
+        self._state = "failed"  # until it has its name
         self._publish()
         self._state = "ended"
 
@@ -70,11 +73,14 @@ class PublishingWriter(ABC):
 
     def _check_open(self) -> None:
         if self._state != "open":
+            has_failed = self._state == "failed"
             raise StoreError(
                 f"writer of {self.storage_path}",
                 expected="one that is open",
-                got=f"one that is {self._state}",
-                hint="what is there is never added to: begin a new writer",
+                got="one that has failed" if has_failed else f"one that is {self._state}",
+                hint="what it took is dropped: begin anew"
+                if has_failed
+                else "what is there is never added to: begin a new writer",
             )
 
     @abstractmethod
@@ -100,7 +106,7 @@ def commit_together(writers: Iterable[_Committed]) -> None:
     """Publish what several writers wrote, or nothing: what can fail, fails before the first.
 
     Raises:
-        StoreError: a disk is full, or a writer has ended.
+        StoreError: a disk is full, or a writer has failed or ended.
     """
     writers = list(writers)
     for writer in writers:

@@ -142,8 +142,8 @@ class StoreWriter(PublishingWriter):
 
         Raises:
             StoreError: an invalid or repeated id, another shape than the first utterance's, values
-                that the dtype or the codebook does not have, a writer that has ended, or a disk
-                that is full.
+                that the dtype or the codebook does not have, a writer that has failed or ended, or
+                a disk that is full: the writer has failed then, and publishes nothing.
         """
         self._check_open()
         check_id(key, StoreError)
@@ -157,6 +157,7 @@ class StoreWriter(PublishingWriter):
             self._refuse_known(key)
         if input_digest:
             check_digest(key, input_digest)
+        self._state = "failed"  # until the row is there as a whole
         try:
             if self._spool is None and (usual or (part, key) > (run.part, run.last_id)):
                 run.add(key, part, input_digest, encoded)
@@ -164,6 +165,7 @@ class StoreWriter(PublishingWriter):
                 self._spooled(run).add(key, part, input_digest, encoded)
         except OSError as error:
             raise disk_fault(f"store {self.storage_path}", error) from error
+        self._state = "open"
         if self._known is not None:
             self._known.add(key)
 
