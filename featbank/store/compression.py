@@ -13,6 +13,7 @@ import numpy as np
 
 from featbank.errors import StoreError
 from featbank.store.encoding import Array
+from featbank.store.stamps import Stamp, open_same
 
 COMPRESSIONS = ("zstd", "blosc")
 _CHUNK_BYTES = 1 << 17  # a random read undoes one or two: small enough for that, and large for zstd
@@ -58,11 +59,14 @@ class CompressedValues:
     HDF5 handles do not survive a fork, so each process opens the file when it first reads.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...], stored: np.dtype[Any]) -> None:
+    def __init__(
+        self, path: Path, stamp: Stamp | None, shape: tuple[int, ...], stored: np.dtype[Any]
+    ) -> None:
         """Open nothing yet.
 
         Args:
             path: of the shard.
+            stamp: of the file that was there when the rows were read.
             shape: (num_frames, *shape) of its values.
             stored: their dtype as it is stored.
 
@@ -71,6 +75,7 @@ class CompressedValues:
         """
         _plugins()
         self._path = path
+        self._stamp = stamp
         self.shape = shape
         self.dtype = stored
         self._process = -1
@@ -84,7 +89,7 @@ class CompressedValues:
         """Read and undo the chunks that hold some frames.
 
         Raises:
-            StoreError: they are damaged.
+            StoreError: they are damaged, or the file was replaced.
         """
         start, stop, _ = frames.indices(len(self))
         values = np.empty((stop - start, *self.shape[1:]), self.dtype)
@@ -102,7 +107,7 @@ class CompressedValues:
 
     def _open(self) -> h5py.Dataset:
         if self._dataset is None or self._process != os.getpid():
-            self._dataset = h5py.File(self._path, "r", locking=False)["values"]
+            self._dataset = open_same(self._path, self._stamp)["values"]
             self._process = os.getpid()
         return self._dataset
 

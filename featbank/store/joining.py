@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +24,14 @@ _ALIKE = (
 )
 
 
-def read_headers(path: Path) -> tuple[dict[Path, StoreHeader], StoreHeader]:
+def read_headers(
+    path: Path, read: Callable[[Path], StoreHeader] = read_header
+) -> tuple[dict[Path, StoreHeader], StoreHeader]:
     """Read the header of a store, or those of all stores below a folder.
+
+    Args:
+        path: of the store or the folder.
+        read: reads the header of the store in a folder.
 
     Returns:
         The headers by the folders of their shards, and the one that describes them all.
@@ -34,7 +40,7 @@ def read_headers(path: Path) -> tuple[dict[Path, StoreHeader], StoreHeader]:
         StoreError: no store there, a damaged one, or stores that do not belong together.
     """
     if (path / HEADER_NAME).is_file() or not path.is_dir():
-        header = read_header(path)
+        header = read(path)
         return {path: header}, header
     folders = sorted(
         found.parent.relative_to(path)
@@ -43,8 +49,8 @@ def read_headers(path: Path) -> tuple[dict[Path, StoreHeader], StoreHeader]:
         if not any(name.startswith(".") for name in found.relative_to(path).parts)
     )
     if not folders:
-        read_header(path)  # says what is missing
-    headers = {folder.as_posix(): read_header(path / folder) for folder in folders}
+        read(path)  # says what is missing
+    headers = {folder.as_posix(): read(path / folder) for folder in folders}
     return {path / folder: header for folder, header in headers.items()}, _joined(path, headers)
 
 

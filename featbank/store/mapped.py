@@ -20,6 +20,7 @@ from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_f
 from featbank.store.id_index import LOW_BITS, home_slot, num_home_slots
 from featbank.store.mapping import map_file, populate
 from featbank.store.shard_file import ShardSpec
+from featbank.store.stamps import Stamp, open_same
 
 
 class MappedShard:
@@ -44,12 +45,13 @@ class MappedShard:
                 if size == 0:
                     raise self.damaged("an HDF5 file", "an empty file")
                 self._map = map_file(file.fileno(), size)
+                self._stamp = Stamp.of(file.fileno())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise self.damaged("a file", "nothing there") from error
         except IsADirectoryError as error:
             raise self.damaged("a file", "a folder") from error
         try:
-            with h5py.File(self.path, "r", locking=False) as shard:
+            with open_same(self.path, self._stamp) as shard:
                 self._read_layout(shard)
         except (
             OSError,
@@ -264,7 +266,7 @@ class MappedShard:
         self._check_type(values)
         if not values.shape:
             raise self.damaged("values of shape (num_frames, ...)", values.shape)
-        return CompressedValues(self.path, values.shape, self._encoding.stored)
+        return CompressedValues(self.path, self._stamp, values.shape, self._encoding.stored)
 
     def _plain_values(self, shard: h5py.File) -> Array:
         self._check_type(shard["values"])

@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from featbank.errors import StoreError
 from featbank.failures import Failure, read_failures
+from featbank.provenance import digest
 from featbank.store.encoding import Array, find_encoding
 from featbank.store.format import FAILURES_NAME
 from featbank.store.ids import StoreIds
 from featbank.store.joining import read_headers
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
+from featbank.store.stamps import OpenedHeader, replaced
 from featbank.store.verify import Damage, verify_shard
 
 
@@ -26,7 +28,8 @@ def open_store(path: str | Path) -> Store:
     """Open a store, or a folder of stores of one feature (its splits) as one.
 
     Only headers are read; a shard is opened when an id in it is asked for. The store may be used
-    from threads and forked processes, and pickles as its path.
+    from threads and forked processes, and pickles as its path. When another one takes its place,
+    opened shards stay good; what would open one of the others is an error, for they are gone.
 
     Raises:
         StoreError: no store there, a damaged one, or stores that do not belong together.
@@ -40,12 +43,12 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         """Open; see `open_store`."""
         self.storage_path = Path(path)
-        headers, self.header = read_headers(self.storage_path)
-        self._folders = list(headers)
+        self._headers: list[OpenedHeader] = []
+        _, self.header = read_headers(self.storage_path, self._open_header)
         self._dtype = find_encoding(self.header.dtype).read
         self._time_last = self.header.time_axis == -1
         self._sources = [
-            (folder, header, info) for folder, header in headers.items() for info in header.shards
+            (opened, info) for opened in self._headers for info in opened.header.shards
         ]
         self._opened: list[MappedShard | None] = [None] * len(self._sources)
         self._rows_before = [
@@ -201,7 +204,9 @@ class Store:
     @property
     def failures(self) -> list[Failure]:
         """The utterances that should be here and failed, as the failure lists have them."""
-        return [one for folder in self._folders for one in read_failures(folder / FAILURES_NAME)]
+        return [
+            one for opened in self._headers for one in read_failures(opened.folder / FAILURES_NAME)
+        ]
 
     def input_digest(self, utterance_id: str) -> bytes:
         """Return the 16-byte digest of what the utterance was computed from; zeros: not stated.
@@ -216,7 +221,8 @@ class Store:
         """Return the shard that `shards[number]` lists.
 
         Raises:
-            StoreError: it is missing, damaged, or not the one that is listed.
+            StoreError: it is missing, damaged, or not the one that is listed, or the store was
+                replaced meanwhile.
         """
         # two threads may both open a shard: either map serves
         shard = self._opened[number]
@@ -231,8 +237,8 @@ class Store:
             advance: told the bytes of each shard when it is done.
         """
         found = []
-        for folder, header, info in self._sources:
-            if damage := verify_shard(folder, header, info):
+        for opened, info in self._sources:
+            if damage := verify_shard(opened.folder, opened.header, info):
                 found.append(damage)
             advance(info.num_bytes)
         return found
@@ -250,8 +256,15 @@ class Store:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the path: maps do not travel between processes."""
-        return Store, (self.storage_path,)
+        """Pickle as the path, and a digest that tells whether the same store is there then."""
+        return _reopen, (self.storage_path, self._digest())
+
+    def _open_header(self, folder: Path) -> StoreHeader:
+        self._headers.append(OpenedHeader(folder))
+        return self._headers[-1].header
+
+    def _digest(self) -> str:
+        return digest([opened.header.to_json() for opened in self._headers])
 
     def _locate(self, utterance_id: str) -> tuple[int, MappedShard, int]:
         """Return the number of a shard, the shard, and the row of an utterance in it."""
@@ -285,8 +298,20 @@ class Store:
         return None
 
 
-def _open_listed(folder: Path, header: StoreHeader, info: ShardInfo) -> MappedShard:
-    shard = MappedShard(folder / info.name, info.num_bytes)
+def _reopen(path: Path, expected: str) -> Store:
+    """Open the store that was pickled, and no other."""
+    store = Store(path)
+    if store._digest() != expected:
+        raise replaced(f"store {path}")
+    return store
+
+
+def _open_listed(opened: OpenedHeader, info: ShardInfo) -> MappedShard:
+    try:
+        shard = MappedShard(opened.folder / info.name, info.num_bytes)
+    finally:
+        opened.check()  # after the shard is open, or is not there, for it may come from another one
+    header = opened.header
     spec = shard.spec
     for what, expected, got in (
         ("name", header.name, spec.name),
