@@ -167,8 +167,7 @@ def extract(
                     sorted(shards[name, split], key=lambda info: (info.part, info.first_id))
                 ),
             )
-            builder.complete(header, failures[split])
-            headers.append(header)
+            headers.append(builder.complete(header, failures[split]))
         for builder in builders.values():  # all of them, or none
             builder.publish()
     return headers

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from featbank.errors import CodebookError, StoreError
-from featbank.failures import read_failures
 from featbank.manifest import SPLITS, Utterance, part_order, read_manifest
 from featbank.numerics import numerics_class, one_thread
 from featbank.progress import Advance
@@ -23,7 +22,6 @@ from featbank.store import (
     open_store,
     read_header,
 )
-from featbank.store.format import FAILURES_NAME
 from featbank.store.replacing import refuse_other_content
 from featbank.tokenizers.codebook import Codebook
 from featbank.units import DURATIONS, UNITS, deduplicate
@@ -113,7 +111,7 @@ def _tokenize_rows(
     writers: dict[str, StoreWriter],
     advance: Advance,
 ) -> None:
-    failed = {failure.id: failure for failure in read_failures(source.path / FAILURES_NAME)}
+    failed = {failure.id: failure for failure in source.failures}
     for row in rows:
         if row.id in failed:
             for writer in writers.values():

@@ -20,7 +20,7 @@ from featbank.errors import ManifestError, ValidationError
 from featbank.failures import Failure, write_failures
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, write_manifest
-from featbank.provenance import digest, readable_json, write_atomic
+from featbank.provenance import digest, file_sha256, readable_json, write_atomic
 from featbank.report.metrics import entropy_bits, length_rows, metrics, usage_rows
 from featbank.store import StoreWriter, open_store, read_header
 from featbank.units import deduplicate
@@ -148,8 +148,9 @@ class Project:
     def fail(self, split: str, *ids: str) -> None:
         """Add a failure list to a store, as extraction leaves one."""
         rows = [Failure(id=name, audio="x.flac", error="cut short") for name in ids]
-        write_failures(self.features / "spectrum" / split / "failures.jsonl", rows)
-        self.edit_header(split, num_failures=len(ids))
+        path = self.features / "spectrum" / split / "failures.jsonl"
+        write_failures(path, rows)
+        self.edit_header(split, num_failures=len(ids), failures_digest=file_sha256(path))
 
 
 def _row(path: Path, root: Path) -> Utterance:

@@ -6,12 +6,14 @@ import fcntl
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from featbank.errors import StoreError
 from featbank.failures import Failure, write_failures
 from featbank.provenance import fsync_folder, write_atomic
+from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.layout import StoreHeader, header_text
 
@@ -41,12 +43,15 @@ class StoreBuilder:
         self._lock = _lock_folder(self.folder, self.path)
         self._clear_leftovers()
 
-    def complete(self, header: StoreHeader, failures: Sequence[Failure] = ()) -> None:
+    def complete(self, header: StoreHeader, failures: Sequence[Failure] = ()) -> StoreHeader:
         """Put the header beside the shards in `folder`: nothing is missing now but the place.
 
         Args:
             header: lists every shard in `folder`.
             failures: utterances of the manifest that the store does not hold.
+
+        Returns:
+            The header as it was written, with the digest of the failure list.
 
         Raises:
             StoreError: `folder` and `header` do not agree.
@@ -54,7 +59,9 @@ class StoreBuilder:
         self._check_whole(header, failures)
         if failures:
             write_failures(self.folder / FAILURES_NAME, failures)
+        header = replace(header, failures_digest=failures_digest(self.folder))
         write_atomic(self.folder / HEADER_NAME, header_text(header))
+        return header
 
     def publish(self) -> None:
         """Move the completed store to its place; the one that was there goes."""

@@ -80,5 +80,6 @@ def _joined(path: Path, headers: Mapping[str, StoreHeader]) -> StoreHeader:
         numerics=tuple(numerics[key] for key in sorted(numerics)),
         provenance={folder: header.provenance for folder, header in headers.items()},
         num_failures=sum(header.num_failures for header in headers.values()),
+        failures_digest="",  # of several lists
         shards=tuple(shard for header in headers.values() for shard in header.shards),
     )

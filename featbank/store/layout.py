@@ -100,6 +100,7 @@ class StoreHeader:
         numerics: the numerics classes found in the shards, distinct, sorted.
         provenance: what the store was made from, as JSON values.
         num_failures: rows of the failure list.
+        failures_digest: SHA-256 of that file, in hexadecimal; empty when there is none.
         shards: sorted by part, then first id.
     """
 
@@ -116,6 +117,7 @@ class StoreHeader:
     numerics: tuple[Mapping[str, Any], ...] = ()
     provenance: Mapping[str, Any]
     num_failures: int = 0
+    failures_digest: str = ""
     shards: tuple[ShardInfo, ...] = ()
 
     @property
@@ -162,6 +164,7 @@ class StoreHeader:
             "num_utterances": self.num_utterances,
             "num_frames": self.num_frames,
             "num_failures": self.num_failures,
+            "failures_digest": self.failures_digest,
             "max_abs_error": self.max_abs_error,
             "mean_abs_error": self.mean_abs_error,
             "fingerprint": self.fingerprint,
@@ -200,6 +203,7 @@ class StoreHeader:
                 numerics=tuple(typed_field(fields, "numerics", (list,), where)),
                 provenance=typed_field(fields, "provenance", (dict,), where),
                 num_failures=typed_field(fields, "num_failures", (int,), where),
+                failures_digest=typed_field(fields, "failures_digest", (str,), where),
                 shards=tuple(
                     _shard_info(shard, where)
                     for shard in typed_field(fields, "shards", (list,), where)

@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import StoreError
-from featbank.failures import Failure, read_failures
+from featbank.failures import Failure
 from featbank.provenance import digest
 from featbank.store.encoding import Array, find_encoding
-from featbank.store.format import FAILURES_NAME
+from featbank.store.failure_list import read_listed_failures
 from featbank.store.ids import StoreIds
 from featbank.store.joining import read_headers
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
 from featbank.store.stamps import OpenedHeader, replaced
-from featbank.store.verify import Damage, verify_shard
+from featbank.store.verify import Damage, verify_failures, verify_shard
 
 
 def open_store(path: str | Path) -> Store:
@@ -203,10 +203,12 @@ class Store:
 
     @property
     def failures(self) -> list[Failure]:
-        """The utterances that should be here and failed, as the failure lists have them."""
-        return [
-            one for opened in self._headers for one in read_failures(opened.folder / FAILURES_NAME)
-        ]
+        """The utterances that should be here and failed, as the failure lists have them.
+
+        Raises:
+            StoreError: a list is damaged, or the store was replaced after it was opened.
+        """
+        return [one for opened in self._headers for one in _failures(opened)]
 
     def input_digest(self, utterance_id: str) -> bytes:
         """Return the 16-byte digest of what the utterance was computed from; zeros: not stated.
@@ -231,12 +233,13 @@ class Store:
         return shard
 
     def verify(self, advance: Callable[[int], object] = lambda _: None) -> list[Damage]:
-        """Read every shard; return what is damaged, nothing when all bytes are as written.
+        """Read every file; return what is damaged, nothing when all bytes are as written.
 
         Args:
             advance: told the bytes of each shard when it is done.
         """
-        found = []
+        lists = (verify_failures(opened.folder, opened.header) for opened in self._headers)
+        found = [damage for damage in lists if damage]
         for opened, info in self._sources:
             if damage := verify_shard(opened.folder, opened.header, info):
                 found.append(damage)
@@ -304,6 +307,13 @@ def _reopen(path: Path, expected: str) -> Store:
     if store._digest() != expected:
         raise replaced(f"store {path}")
     return store
+
+
+def _failures(opened: OpenedHeader) -> list[Failure]:
+    try:
+        return read_listed_failures(opened.folder, opened.header)
+    finally:
+        opened.check()  # the list may be that of another store
 
 
 def _open_listed(opened: OpenedHeader, info: ShardInfo) -> MappedShard:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from featbank.errors import StoreError
 from featbank.store.encoding import checksum, find_encoding
+from featbank.store.failure_list import read_listed_failures
+from featbank.store.format import FAILURES_NAME
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
 from featbank.store.shard_file import digest_around
@@ -19,7 +21,7 @@ _MAX_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One damaged shard.
+    """One damaged shard, or a damaged failure list.
 
     Args:
         shard: path of the file.
@@ -36,7 +38,8 @@ class Damage:
         named = ", ".join(map(repr, self.ids[:_MAX_NAMED]))
         more = len(self.ids) - _MAX_NAMED
         rows = f" of {named}{f' and {more} more' if more > 0 else ''}" if self.ids else ""
-        return f"shard {self.shard}: {self.message}{rows}"
+        kind = "failure list" if Path(self.shard).name == FAILURES_NAME else "shard"
+        return f"{kind} {self.shard}: {self.message}{rows}"
 
 
 def verify_shard(folder: Path, header: StoreHeader, info: ShardInfo) -> Damage | None:
@@ -51,6 +54,15 @@ def verify_shard(folder: Path, header: StoreHeader, info: ShardInfo) -> Damage |
     except StoreError as error:
         return Damage(str(path), str(error))
     return Damage(str(path), "expected other values", ids) if ids else None
+
+
+def verify_failures(folder: Path, header: StoreHeader) -> Damage | None:
+    """Read the failure list of a store; return what is wrong with it, or None."""
+    try:
+        read_listed_failures(folder, header)
+    except StoreError as error:
+        return Damage(str(folder / FAILURES_NAME), f"expected {error.expected}, got {error.got}")
+    return None
 
 
 def _file_problem(path: Path, header: StoreHeader, info: ShardInfo) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 from featbank.errors import FeatbankError
 from featbank.failures import read_failures
 from featbank.store import MappedShard, ShardInfo, StoreHeader
+from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME
 from featbank.units import DURATIONS, UNITS
 from featbank.validation.result import ProblemLog, StoreCheck
@@ -23,6 +24,7 @@ _OF_ONE_SPLIT = frozenset(
         "num_utterances",
         "num_frames",
         "num_failures",
+        "failures_digest",
         "max_abs_error",
         "mean_abs_error",
         "numerics",
@@ -105,7 +107,7 @@ def compare_with_shard(
 
 
 def read_failed_ids(folder: Path, header: StoreHeader, log: ProblemLog) -> list[str]:
-    """Return the ids of the failure list, and compare their number with the header's."""
+    """Return the ids of the failure list, and compare it with what the header says of it."""
     path = folder / FAILURES_NAME
     try:
         failed = [failure.id for failure in read_failures(path)]
@@ -119,6 +121,8 @@ def read_failed_ids(folder: Path, header: StoreHeader, log: ProblemLog) -> list[
             expected=f"{len(failed)}, as listed",
             got=header.num_failures,
         )
+    elif (found := failures_digest(folder)) != header.failures_digest:
+        log.add("damaged failure list", path.name, expected=header.failures_digest, got=found)
     return failed
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 from featbank.errors import StoreError
+from featbank.failures import Failure
 from featbank.store import (
     MappedShard,
     Store,
@@ -276,6 +279,37 @@ def test_verify_finds_every_flipped_bit_and_names_the_shard_and_the_rows(
                 assert damage.message.startswith(f"expected digest {info.digest}, got")
             os.pwrite(file.fileno(), bytes([byte]), position)
     assert store.verify() == []
+
+
+def test_a_failure_list_that_was_changed_is_found(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "s", name="x", dtype="int16") as writer:
+        writer.write("a", np.zeros(3, np.int16))
+        writer.fail(Failure(id="b", audio="b.wav", error="empty"))
+    store, path = open_store(tmp_path / "s"), tmp_path / "s" / "failures.jsonl"
+    assert store.verify() == []
+    assert [failure.id for failure in store.failures] == ["b"]
+    whole = path.read_bytes()
+    digest = f"digest {sha256(whole).hexdigest()}"
+    changed = whole.replace(b'"b"', b'"c"')
+    for data, got in (
+        (changed, "digest [0-9a-f]{64}"),
+        (b"\xff\n", "digest"),
+        (None, "no such file"),
+    ):
+        path.unlink()
+        if data is not None:
+            path.write_bytes(data)
+        message = f"failure list {path}: expected {digest}, got {got}"
+        [damage] = store.verify()
+        assert re.match(message, str(damage))
+        with pytest.raises(StoreError, match=message):
+            _ = store.failures
+
+
+def test_a_failure_list_that_no_header_knows_is_found(store: Store) -> None:
+    (store.path / "failures.jsonl").write_text("")
+    [damage] = store.verify()
+    assert "failures.jsonl: expected no such file, got digest" in str(damage)
 
 
 def test_any_flipped_bit_of_a_header_is_an_error_or_changes_nothing(tmp_path: Path) -> None:

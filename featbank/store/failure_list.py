@@ -1,0 +1,42 @@
+"""The list of utterances that a store should hold and does not, as its header vouches for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from featbank.errors import FeatbankError, StoreError
+from featbank.failures import Failure, read_failures
+from featbank.provenance import file_sha256
+from featbank.store.format import FAILURES_NAME
+from featbank.store.layout import StoreHeader
+
+
+def failures_digest(folder: Path) -> str:
+    """Return the SHA-256 of a store's failure list, in hexadecimal; empty when there is none."""
+    path = folder / FAILURES_NAME
+    return file_sha256(path) if path.is_file() else ""
+
+
+def read_listed_failures(folder: Path, header: StoreHeader) -> list[Failure]:
+    """Read the failure list of a store.
+
+    Raises:
+        StoreError: it is not the one that the header vouches for.
+    """
+    where, hint = f"failure list {folder / FAILURES_NAME}", "fetch it again with dvc pull"
+    try:
+        found = failures_digest(folder)
+        failures = read_failures(folder / FAILURES_NAME) if found == header.failures_digest else []
+    except (FeatbankError, OSError, ValueError) as error:
+        raise StoreError(where, expected="its rows", got=error, hint=hint) from error
+    if found != header.failures_digest:
+        raise StoreError(
+            where, expected=_named(header.failures_digest), got=_named(found), hint=hint
+        )
+    if len(failures) != header.num_failures:
+        raise StoreError(where, expected=f"{header.num_failures} rows", got=len(failures))
+    return failures
+
+
+def _named(digest: str) -> str:
+    return f"digest {digest}" if digest else "no such file"
