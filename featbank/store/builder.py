@@ -30,18 +30,25 @@ class StoreBuilder:
         """Take the lock and clear left-overs.
 
         Args:
-            path: of the store to be; a store that is there stays until the commit.
+            path: of the store to be; a store that is there stays until the commit. Where it is a
+                link, what it leads to is replaced, and the link stays.
 
         Raises:
             StoreError: another writer is at work, or `path` holds something that is no store.
         """
         self.path = Path(path)
+        _check_replaceable(self.path)
+        if self.path.is_symlink():
+            self.path = self.path.resolve()
         self.folder = self.path.with_name(f".{self.path.name}.partial")
         self._aside = self.path.with_name(f".{self.path.name}.replaced")
-        _check_replaceable(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _lock_folder(self.folder, self.path)
-        self._clear_leftovers()
+        try:
+            self._clear_leftovers()
+        except BaseException:
+            self._release()
+            raise
 
     def complete(self, header: StoreHeader, failures: Sequence[Failure] = ()) -> StoreHeader:
         """Put the header beside the shards in `folder`: nothing is missing now but the place.
@@ -64,7 +71,12 @@ class StoreBuilder:
         return header
 
     def publish(self) -> None:
-        """Move the completed store to its place; the one that was there goes."""
+        """Move the completed store to its place; the one that was there goes.
+
+        Raises:
+            StoreError: something that is no store has come to the place meanwhile.
+        """
+        _check_replaceable(self.path)
         if self.path.exists():
             self.path.rename(self._aside)
         self.folder.rename(self.path)

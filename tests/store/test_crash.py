@@ -258,6 +258,48 @@ def test_what_is_no_store_is_never_replaced(tmp_path: Path, kind: str) -> None:
         StoreBuilder(path)
 
 
+def test_what_came_to_the_place_meanwhile_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    writer = StoreWriter(path, name="x", dtype="int8")
+    writer.write("a", np.zeros(3, np.int8))
+    path.mkdir()
+    (path / "thesis.txt").write_text("three years of work")
+    with pytest.raises(StoreError, match="expected a free place, or a store to replace"), writer:
+        pass
+    assert [entry.name for entry in path.iterdir()] == ["thesis.txt"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_store_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    real, link = tmp_path / "far" / "s", tmp_path / "link"
+    link.symlink_to(real)
+    with pytest.raises(StoreError, match="expected a free place"):  # a disk that is not there?
+        StoreBuilder(link)
+    write(real, 4)
+    for value in (5, 6, 7):
+        write(link, value)
+        assert one_generation(real) == value
+        assert sorted(tmp_path.iterdir()) == [real.parent, link]
+        assert link.readlink() == real
+        assert list(real.parent.iterdir()) == [real]
+
+
+def test_a_builder_that_cannot_clear_what_was_left_lets_the_lock_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".s.partial").mkdir()
+    (tmp_path / ".s.partial" / "left").mkdir()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch, pytest.raises(PermissionError):
+        patch.setattr(shutil, "rmtree", refuse)
+        StoreBuilder(tmp_path / "s")
+    write(tmp_path / "s", 4)
+    assert one_generation(tmp_path / "s") == 4
+
+
 def test_an_empty_folder_may_become_a_store(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     write(tmp_path / "s", 3)
