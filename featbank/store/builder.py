@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -13,6 +14,7 @@ from typing import Self
 from featbank.errors import StoreError
 from featbank.failures import Failure, write_failures
 from featbank.provenance import fsync_folder, write_atomic
+from featbank.store.exchange import exchange
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.layout import StoreHeader, header_text
@@ -20,6 +22,8 @@ from featbank.store.layout import StoreHeader, header_text
 
 class StoreBuilder:
     """Owns the unfinished store at `folder`; `publish` puts it in its place in one rename.
+
+    Where the system cannot exchange two folders, a store that is replaced is gone for a moment.
 
     A lock on the folder refuses a second builder while this one lives, and dies with its process,
     so that what a killed builder left is simply cleared. As a context manager it aborts unless
@@ -77,11 +81,14 @@ class StoreBuilder:
             StoreError: something that is no store has come to the place meanwhile.
         """
         _check_replaceable(self.path)
-        if self.path.exists():
+        if not self.path.exists():
+            self.folder.rename(self.path)
+            fsync_folder(self.path.parent)
+        elif not self._exchange():
             self.path.rename(self._aside)
-        self.folder.rename(self.path)
-        fsync_folder(self.path.parent)
-        shutil.rmtree(self._aside, ignore_errors=True)
+            self.folder.rename(self.path)
+            fsync_folder(self.path.parent)
+            shutil.rmtree(self._aside, ignore_errors=True)
         self._release()
 
     def abort(self) -> None:
@@ -97,6 +104,21 @@ class StoreBuilder:
     def __exit__(self, *_: object) -> None:
         """Drop what was not committed."""
         self.abort()
+
+    def _exchange(self) -> bool:
+        """Exchange the store that is there for the completed one, if the system can; drop it."""
+        old = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # it comes to the place of our folder, whose lock another builder must not get
+            with suppress(BlockingIOError):
+                fcntl.flock(old, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not exchange(self.folder, self.path):
+                return False
+            fsync_folder(self.path.parent)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        finally:
+            os.close(old)
+        return True
 
     def _release(self) -> None:
         os.close(self._lock)

@@ -16,7 +16,8 @@ import pytest
 
 from featbank.errors import StoreError
 from featbank.failures import Failure, read_failures
-from featbank.store import StoreBuilder, StoreHeader, StoreWriter, open_store
+from featbank.store import StoreBuilder, StoreHeader, StoreWriter, builder, open_store
+from featbank.store.exchange import exchange
 from tests.store.trust import kill, run, start
 
 WRITER = """
@@ -43,6 +44,7 @@ import numpy as np
 from featbank.store import StoreWriter, open_store
 
 path, replaces, step = Path(sys.argv[1]), sys.argv[2] == "True", int(sys.argv[3])
+exchanges = sys.argv[4] == "True"  # else a store that is replaced is gone between two renames
 
 def write(value):
     with StoreWriter(path, name="x", dtype="int16", shard_bytes=1500) as writer:
@@ -73,7 +75,7 @@ for call in itertools.count():
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL)
-    if path.exists():  # a store that is replaced is gone only between two renames
+    if path.exists() or (replaces and exchanges):
         assert value() in ((1, 2) if replaces else (2,))
     write(3)
     assert value() == 3
@@ -142,6 +144,36 @@ with StoreBuilder(sys.argv[1]):
 """
 
 
+# Looks for the store before each call to the file system that Python reports.
+WATCHED = """
+import os, sys
+import numpy as np
+from featbank.store import StoreWriter
+
+path, seen = sys.argv[1], []
+
+def look(event, arguments):
+    if event.startswith(("open", "os.", "shutil.", "fcntl.")):
+        seen.append(os.path.exists(path))
+
+sys.addaudithook(look)
+with StoreWriter(path, name="x") as writer:
+    writer.write("a", np.zeros((3, 2)))
+assert all(seen)
+print(len(seen))
+"""
+
+
+def can_exchange(folder: Path) -> bool:
+    one, other = folder / "one", folder / "other"
+    one.mkdir()
+    other.mkdir()
+    done = exchange(one, other)
+    one.rmdir()
+    other.rmdir()
+    return done
+
+
 def write(path: Path, value: float, num_rows: int = 100) -> None:
     with StoreWriter(path, name="fbank", dtype="float32", shard_bytes=20000) as writer:
         for number in range(num_rows):
@@ -178,7 +210,25 @@ def test_a_writer_killed_at_any_time_leaves_a_whole_store_or_none(tmp_path: Path
 def test_a_writer_killed_before_any_call_leaves_a_whole_store_or_none(
     tmp_path: Path, step: int, replaces: bool
 ) -> None:
-    assert int(run(KILLED_EVERYWHERE, tmp_path / "s", replaces, step)) > 20
+    exchanges = can_exchange(tmp_path)
+    assert int(run(KILLED_EVERYWHERE, tmp_path / "s", replaces, step, exchanges)) > 20
+
+
+def test_there_is_a_store_at_any_time_while_it_is_replaced(tmp_path: Path) -> None:
+    if not can_exchange(tmp_path):
+        pytest.skip("this disk cannot exchange two folders")
+    write(tmp_path / "s", 1)
+    assert int(run(WATCHED, tmp_path / "s")) > 10
+
+
+def test_a_store_is_replaced_where_folders_cannot_be_exchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "exchange", lambda *_: False)
+    for value in (1, 2):
+        write(tmp_path / "s", value)
+        assert one_generation(tmp_path / "s") == value
+        assert list(tmp_path.iterdir()) == [tmp_path / "s"]
 
 
 def test_a_kill_between_the_two_renames_gives_the_old_store_back(tmp_path: Path) -> None:
@@ -293,9 +343,10 @@ def test_a_builder_that_cannot_clear_what_was_left_lets_the_lock_go(
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    with monkeypatch.context() as patch, pytest.raises(PermissionError):
+    with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", refuse)
-        StoreBuilder(tmp_path / "s")
+        with pytest.raises(PermissionError):
+            StoreBuilder(tmp_path / "s")
     write(tmp_path / "s", 4)
     assert one_generation(tmp_path / "s") == 4
 
