@@ -18,6 +18,7 @@ from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
 from featbank.manifest import check_id
 from featbank.provenance import fsync_folder
 from featbank.store.encoding import Encoding, as_array, find_encoding
+from featbank.store.locks import Lock
 from featbank.store.publishing import PublishingWriter
 from featbank.store.shard_file import disk_fault
 
@@ -54,12 +55,12 @@ class _Hdf5Writer(PublishingWriter):
         self._written: set[str] = set()
         self._partial = self.storage_path.with_name(f".{self.storage_path.name}.partial")
         self.storage_path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = self._take_lock()
+        self._lock = Lock(self._take_lock())
         try:
-            os.ftruncate(self._lock, 0)
+            os.ftruncate(self._lock.descriptor, 0)
             self._file = _create(self._partial)
         except BaseException:
-            os.close(self._lock)
+            self._lock.release()
             raise
 
     @property
@@ -103,20 +104,21 @@ class _Hdf5Writer(PublishingWriter):
     def _complete(self) -> None:
         try:
             self._file.close()
-            os.fsync(self._lock)
+            os.fsync(self._lock.descriptor)
         except (OSError, RuntimeError) as error:
             raise disk_fault(f"file {self.storage_path}", error) from error
 
     def _publish(self) -> None:
         self._partial.replace(self.storage_path)
         fsync_folder(self.storage_path.parent)
-        os.close(self._lock)
+        self._lock.release()
 
     def _drop(self) -> None:
         with suppress(OSError, RuntimeError):  # what a full disk could not take is dropped
             self._file.close()
-        self._partial.unlink(missing_ok=True)
-        os.close(self._lock)
+        if self._lock.is_held:  # else this is a forked child, and the file is its parent's
+            self._partial.unlink(missing_ok=True)
+            self._lock.release()
 
     @abstractmethod
     def _packed(self, stored: Array, where: str) -> Any:

@@ -18,6 +18,7 @@ from featbank.store.exchange import exchange
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.layout import StoreHeader, header_text
+from featbank.store.locks import Lock
 
 
 class StoreBuilder:
@@ -47,11 +48,11 @@ class StoreBuilder:
         self.folder = self.path.with_name(f".{self.path.name}.partial")
         self._aside = self.path.with_name(f".{self.path.name}.replaced")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock_folder(self.folder, self.path)
+        self._lock = Lock(_lock_folder(self.folder, self.path))
         try:
             self._clear_leftovers()
         except BaseException:
-            self._release()
+            self._lock.release()
             raise
 
     def complete(self, header: StoreHeader, failures: Sequence[Failure] = ()) -> StoreHeader:
@@ -89,13 +90,13 @@ class StoreBuilder:
             self.folder.rename(self.path)
             fsync_folder(self.path.parent)
             shutil.rmtree(self._aside, ignore_errors=True)
-        self._release()
+        self._lock.release()
 
     def abort(self) -> None:
         """Drop the unfinished store; after `publish` nothing happens."""
-        if self._lock >= 0:
+        if self._lock.is_held:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self._release()
+            self._lock.release()
 
     def __enter__(self) -> Self:
         """Return the builder."""
@@ -119,10 +120,6 @@ class StoreBuilder:
         finally:
             os.close(old)
         return True
-
-    def _release(self) -> None:
-        os.close(self._lock)
-        self._lock = -1
 
     def _clear_leftovers(self) -> None:
         for entry in self.folder.iterdir():
