@@ -83,11 +83,17 @@ def check_id(utterance_id: str, error: type[FeatbankError] = ManifestError) -> N
     """Refuse an id that could not name a row in a file, or a file below a folder.
 
     Raises:
-        FeatbankError: as `error`, when the id is empty, is not valid Unicode, has a control
-            character or a line separator, or, read as a path, has an empty segment, `.` or `..`.
+        FeatbankError: as `error`, when the id is no text, is empty, is not valid Unicode, has a
+            control character or a line separator, or, read as a path, has an empty segment, `.` or
+            `..`.
     """
-    if _ORDINARY.fullmatch(utterance_id):
-        return  # most are, and this is called for each of ten million
+    try:
+        if _ORDINARY.fullmatch(utterance_id):
+            return  # most are, and this is called for each of ten million
+    except TypeError as wrong:
+        raise error(
+            f"utterance id {utterance_id!r}", expected="a text", got=type(utterance_id).__name__
+        ) from wrong
     if any(segment in _BAD_SEGMENTS for segment in utterance_id.split("/")):
         got = "an empty one" if not utterance_id else "an empty segment, '.' or '..'"
     elif _BAD_CHARACTERS.search(utterance_id):

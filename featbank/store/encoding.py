@@ -153,7 +153,10 @@ class ScaledInt8(Encoding):
         scale = (peak.astype(np.float64) / 127).astype(SCALES_DTYPE)
         steps = np.divide(array, scale, out=np.zeros(array.shape), where=scale > 0)
         stored = np.clip(np.rint(steps), -127, 127).astype(self.stored)
-        return Encoded(stored, scale, *_errors(array, self.decode(stored, scale)))
+        with np.errstate(over="ignore"):
+            back = self.decode(stored, scale)
+        _refuse_overflow(array, back, self.name, where)
+        return Encoded(stored, scale, *_errors(array, back))
 
     def decode(self, stored: Array, scale: Array | None = None) -> Array:
         """Multiply by the scale."""

@@ -174,15 +174,16 @@ class Store:
 
         Args:
             utterance_ids: B of them, in the order wanted; one may come twice.
-            padding_value: fills the frames behind the end of each.
+            padding_value: fills the frames behind the end of each; the dtype holds it.
 
         Returns:
             The values, (B, T, *shape), or (B, Q, T) for codes with the time axis last, T being the
             length of the longest, and the lengths in frames, (B,).
 
         Raises:
-            StoreError: an id that is not there.
+            StoreError: an id that is not there, or a padding value that the dtype cannot hold.
         """
+        self._check_padding(padding_value)
         places = [self._locate(one) for one in utterance_ids]
         lengths = np.array([len(shard.frames(row)) for _, shard, row in places], np.int64)
         longest = int(lengths.max(initial=0))
@@ -191,6 +192,18 @@ class Store:
             line[:length] = shard.read(row)
             line[length:] = padding_value
         return (np.moveaxis(padded, 1, -1) if self._time_last else padded), lengths
+
+    def _check_padding(self, value: float) -> None:
+        if self.dtype.kind not in "iu":
+            return
+        limits = np.iinfo(self.dtype)
+        if not (limits.min <= value <= limits.max and value == int(value)):
+            raise StoreError(
+                f"padding_value for store {self.storage_path}",
+                expected=f"a value of {self.dtype.name}, {limits.min} to {limits.max}",
+                got=value,
+                hint="write the store with a wider, signed dtype, or fill by the lengths",
+            )
 
     def num_frames(self, utterance_id: str) -> int:
         """Return T of an utterance.
@@ -271,7 +284,12 @@ class Store:
 
     def _locate(self, utterance_id: str) -> tuple[int, MappedShard, int]:
         """Return the number of a shard, the shard, and the row of an utterance in it."""
-        found = self._find(utterance_id)
+        try:
+            found = self._find(utterance_id)
+        except TypeError:  # no text; asked only now, for this is called for every read
+            if isinstance(utterance_id, str):
+                raise
+            found = None
         if found is None:
             raise StoreError(
                 f"store {self.storage_path}",

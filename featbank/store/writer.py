@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,6 @@ from featbank.errors import StoreError
 from featbank.failures import Failure
 from featbank.framing import Framing
 from featbank.manifest import check_id
-from featbank.provenance import canonical_json
 from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
 from featbank.store.encoding import Array, Encoded, as_array, find_encoding, token_dtype
@@ -45,7 +44,7 @@ class StoreWriter(PublishingWriter):
         *,
         name: str,
         dtype: str | None = None,
-        shape: tuple[int, ...] | None = None,
+        shape: Sequence[int] | None = None,
         time_axis: int = 0,
         codebook_size: int | None = None,
         compression: str | None = None,
@@ -93,10 +92,11 @@ class StoreWriter(PublishingWriter):
             )
         check_compression(compression)
         check_target(shard_bytes)
+        self._shape = None if shape is None else tuple(shape)
         self._header = StoreHeader(
             name=name,
             dtype=dtype,
-            shape=shape or (),
+            shape=self._shape or (),
             time_axis=time_axis,
             codebook_size=codebook_size,
             compression=compression,
@@ -108,10 +108,16 @@ class StoreWriter(PublishingWriter):
         )
         self._is_plain = time_axis == 0 and codebook_size is None and not self._encoding.has_scale
         self._is_plain &= self._encoding.read == self._encoding.stored
-        header_text(self._header).encode()  # what is no JSON is refused now, not after hours
-        self._shape = shape
         self._numerics = dict(numerics or {})
-        canonical_json(self._numerics)
+        try:  # now, not after hours
+            header_text(replace(self._header, numerics=(self._numerics,))).encode()
+        except (TypeError, ValueError) as error:  # what is no JSON, and NaN or half a surrogate
+            raise StoreError(
+                f"header of store {path}",
+                expected="provenance, numerics and numbers that JSON has",
+                got=error,
+                hint="give paths as texts, and None for NaN",
+            ) from error
         self._shard_bytes = shard_bytes
         self._failures: dict[str, Failure] = {}
         self._known: set[str] | None = None  # ids, where their order does not tell what is new

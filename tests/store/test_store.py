@@ -203,7 +203,7 @@ def test_wrong_writes_are_refused_and_nothing_is_published(tmp_path: Path) -> No
 def test_a_dtype_or_a_provenance_that_cannot_be_stored_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"expected one of bfloat16, .*got 'complex64'"):
         StoreWriter(tmp_path / "s", name="x", dtype="complex64")
-    with pytest.raises(ValueError, match="Out of range float values"):
+    with pytest.raises(StoreError, match="Out of range float values"):
         StoreWriter(tmp_path / "s", name="x", dtype="int8", provenance={"a": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
