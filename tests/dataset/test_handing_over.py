@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import gc
+import copy
 import os
+import subprocess
+import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -74,35 +77,117 @@ def test_batches_that_are_kept_keep_their_values(
     assert shared < 20 or length < LARGE
 
 
-class Sliced:
-    """What people do in a collate function of their own."""
+def sliced(padded: Padded) -> Any:
+    return padded.values[:, 3:], padded.values * 2, torch.stack([padded.values[0]])
+
+
+def view_before_whole(padded: Padded) -> Any:
+    return padded.values[:, 3:], padded.values
+
+
+def sent_twice(padded: Padded) -> Any:
+    return padded.values, padded, copy.copy(padded.values)
+
+
+def transposed(padded: Padded) -> Any:
+    return padded.values.expand(-1, -1, 3).contiguous(), padded.values.transpose_(1, 2)
+
+
+def exchanged(padded: Padded) -> Any:
+    padded.values.data = padded.values.data * 2
+    return padded.values
+
+
+def copied(padded: Padded) -> Any:
+    with BytesIO() as file:
+        torch.save(padded.values, file)
+        file.seek(0)
+        return copy.deepcopy(padded), torch.load(file)
+
+
+def moved(padded: Padded) -> Any:
+    return padded.values.share_memory_(), padded.values.numpy()
+
+
+remembered: list[Any] = []
+
+
+def with_earlier_ones(padded: Padded) -> Any:
+    remembered.append(padded)
+    for earlier in remembered[-4:]:
+        assert (earlier.values == earlier.values.flatten()[0]).all()
+    return remembered[-1], [earlier.values for earlier in remembered[-4:-1]]
+
+
+class Own:
+    """A collate function of one's own, over ours."""
+
+    def __init__(self, change: Any) -> None:
+        self.change = change
 
     def __call__(self, items: Any) -> Any:
         padded, *_ = collate(items)
-        assert isinstance(padded.values, torch.Tensor)
-        return padded.values[:, 3:], padded.values * 2, torch.stack([padded.values[0]])
+        return self.change(padded)
 
 
-def test_other_tensors_made_of_one_travel_as_torch_has_it() -> None:
-    batches = DataLoader(Numbers(LARGE), batch_size=1, collate_fn=Sliced(), num_workers=2)
-    held = [(index, one) for index, batch in enumerate(batches) for one in batch]
-    for index, one in held:
-        assert type(one) is torch.Tensor
-        assert ((one == index) | (one == 2 * index)).all()
+def tensors(batch: Any) -> list[torch.Tensor]:
+    if isinstance(batch, torch.Tensor):
+        return [batch]
+    if isinstance(batch, np.ndarray):
+        return [torch.from_numpy(batch)]
+    return [one for part in batch for one in tensors(part)]
 
 
-def test_a_fork_of_the_training_process_frees_nothing() -> None:
-    batches = iter(loader(LARGE, num_workers=1, prefetch_factor=1))
-    held, *_ = next(batches)
-    child = os.fork()
-    if child == 0:
-        del held
-        gc.collect()
-        os._exit(0)
-    os.waitpid(child, 0)
-    for _ in range(20):
-        next(batches)
-    assert (held.values == 0).all()
+@pytest.mark.parametrize("length", [10, LARGE])
+@pytest.mark.parametrize(
+    "change",
+    [
+        sliced,
+        view_before_whole,
+        sent_twice,
+        transposed,
+        exchanged,
+        copied,
+        moved,
+        with_earlier_ones,
+    ],
+)
+def test_whatever_a_collate_function_does_no_value_changes(change: Any, length: int) -> None:
+    batches = []
+    for num_workers in (0, 1):
+        remembered.clear()
+        loader = DataLoader(Numbers(length), collate_fn=Own(change), num_workers=num_workers)
+        batches.append(list(loader))
+    alone, handed = [[*map(tensors, one)] for one in batches]
+    for expected, found in zip(alone, handed, strict=True):
+        for one, other in zip(expected, found, strict=True):
+            assert type(other) is torch.Tensor
+            assert one.shape == other.shape
+            assert torch.equal(one, other)
+
+
+FORKED = """
+import os, time
+from tests.dataset.test_handing_over import LARGE, loader
+batches = iter(loader(LARGE, num_workers=1, prefetch_factor=1))
+held, *_ = next(batches)
+child = os.fork()
+if child == 0:
+    time.sleep(1)
+    os._exit(0 if (held.values == 0).all() else 1)
+del held
+for _ in range(40):
+    next(batches)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_fork_of_the_training_process_keeps_its_batch() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], capture_output=True, env=environment, timeout=120
+    )
+    assert done.stdout == b"0\n", done.stderr
 
 
 def test_an_early_end_and_persistent_workers_lose_nothing() -> None:
