@@ -61,6 +61,14 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         self.stores = {
             name: one if isinstance(one, Store) else open_store(one) for name, one in stores.items()
         }
+        for store in self.stores.values():
+            if (repeated := store.repeated_id()) is not None:
+                raise StoreError(
+                    f"store {store.storage_path}",
+                    expected="each id in one of its splits",
+                    got=f"{repeated!r} in two",
+                    hint="open one split, or give the utterances ids of their own",
+                )
         if not self.stores:
             raise ConfigError("stores of a dataset", expected="one or more", got="none")
         self._first = next(iter(self.stores.values()))
@@ -75,7 +83,9 @@ class FeatureDataset(Dataset[dict[str, Any]]):
                 )
         if "id" in self.stores:
             raise ConfigError("name of a store", expected="another than 'id'", got="'id'")
-        self._rows = self._choose(ids) if ids is not None else self._join(skip_missing)
+        self._rows = (
+            self._choose(ids, skip_missing) if ids is not None else self._join(skip_missing)
+        )
         self._ids = self._first.ids
         self._length = len(self._first) if self._rows is None else len(self._rows)
 
@@ -126,6 +136,8 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         Args:
             name: of the store; the first one by default.
         """
+        if name is not None and name not in self.stores:
+            raise ConfigError("name of a store", expected=" or ".join(self.stores), got=name)
         store = self._first if name is None else self.stores[name]
         if store is self._first or store.ids == self._first.ids:
             counts = store.frame_counts
@@ -150,51 +162,77 @@ class FeatureDataset(Dataset[dict[str, Any]]):
             padding_value=self._padding[name],
         )
 
-    def _choose(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
-        """Return the rows of ids, all of which must be there."""
+    def _choose(self, ids: Iterable[str], skip_missing: bool) -> npt.NDArray[np.int64]:
+        """Return the rows of ids, in their order."""
         chosen = list(ids)
-        rows = np.fromiter(map(self._first.row_number, chosen), np.int64, len(chosen))
-        for name, store in self.stores.items():
-            absent = [one for one in chosen if one not in store]
-            _refuse(f"store {name!r} at {store.storage_path}", "all ids that were chosen", absent)
+        absent = {
+            f"store {name!r} at {store.storage_path}": [one for one in chosen if one not in store]
+            for name, store in self.stores.items()
+        }
+        missing = {one for some in absent.values() for one in some}
+        found = [one for one in chosen if one not in missing]
         if self._texts:
-            absent = [
-                one for one, row in zip(chosen, rows, strict=True) if not self._texts.has(row)
+            texts = self._texts
+            absent["manifest"] = [
+                one for one in found if not texts.has(self._first.row_number(one))
             ]
-            _refuse("manifest", "all ids that were chosen", absent)
-        return rows
+            missing.update(absent["manifest"])
+        self._settle(absent, "all ids that were chosen", skip_missing, len(chosen))
+        kept = [self._first.row_number(one) for one in found if one not in missing]
+        return np.array(kept, np.int64)
 
     def _join(self, skip_missing: bool) -> npt.NDArray[np.int64] | None:
         """Return the rows that are everywhere; None for all, when nothing is missing anywhere."""
         first, keep = self._first, np.ones(len(self._first), bool)
-        failed = {failure.id for store in self.stores.values() for failure in store.failures}
+        first_name = next(iter(self.stores))
+        here = f"store {first_name!r} at {first.storage_path}"
+        absent: dict[str, list[str]] = {here: []}
         for name, store in self.stores.items():
             if store is first or store.ids == first.ids:
                 continue
             found = np.fromiter((one in store for one in first.ids), bool, len(first))
             keep &= found
-            if skip_missing:
-                continue
-            where = f"store {name!r} at {store.storage_path}"
-            absent = [first.ids[row] for row in np.flatnonzero(~found).tolist()]
-            _refuse(where, "all utterances of the first store", absent, failed)
+            absent[f"store {name!r} at {store.storage_path}"] = self._ids_of(~found)
             if len(store) > found.sum():
-                more = [one for one in store.ids if one not in first]
-                _refuse(f"store {first.storage_path}", f"all utterances of {name!r}", more, failed)
+                absent[here] += [one for one in store.ids if one not in first]
         if self._texts:
-            without = self._texts.rows_without
-            keep[without] = False
-            if not skip_missing:
-                _refuse(
-                    "manifest", "a row an utterance", [first.ids[row] for row in without.tolist()]
+            without = np.zeros(len(first), bool)
+            without[self._texts.rows_without] = True
+            keep &= ~without
+            absent["manifest"] = self._ids_of(without)
+            absent[here] += self._texts.ids_elsewhere
+        absent[here] = list(dict.fromkeys(absent[here]))
+        missing = {one for some in absent.values() for one in some}
+        self._settle(
+            absent, "all utterances of the others", skip_missing, int(keep.sum()) + len(missing)
+        )
+        return None if keep.all() else np.flatnonzero(keep)
+
+    def _ids_of(self, rows: npt.NDArray[np.bool_]) -> list[str]:
+        return [self._first.ids[row] for row in np.flatnonzero(rows).tolist()]
+
+    def _settle(
+        self, absent: Mapping[str, Sequence[str]], expected: str, skip_missing: bool, total: int
+    ) -> None:
+        """Refuse what is missing without being known to have failed; say what is left out."""
+        failed = {failure.id for store in self.stores.values() for failure in store.failures}
+        for where, some in absent.items():
+            unknown = [one for one in some if one not in failed]
+            if unknown and not skip_missing:
+                raise StoreError(
+                    where,
+                    expected=expected,
+                    got=f"{len(unknown)} missing, the first {unknown[0]!r}",
+                    hint="run the stage that makes it again, or set skip_missing=True",
                 )
-                more = self._texts.ids_elsewhere
-                _refuse(f"store {first.storage_path}", "all rows of the manifest", more, failed)
-        if keep.all():
-            return None
-        rows = np.flatnonzero(keep)
-        _log.info("%d of %d utterances are left out", len(first) - len(rows), len(first))
-        return rows
+        if missing := {one for some in absent.values() for one in some}:
+            _log.warning(
+                "%d of %d utterances are left out, %d of them listed as failed: %s",
+                len(missing),
+                total,
+                len(missing & failed),
+                "; ".join(f"{where} lacks {len(some)}" for where, some in absent.items() if some),
+            )
 
 
 class _Chosen(Sequence[dict[str, Any]]):
@@ -241,14 +279,3 @@ def _by_store(
             "padding_value", expected=f"names among {', '.join(stores)}", got=unknown[0]
         )
     return {name: padding_value.get(name, 0.0) for name in stores}
-
-
-def _refuse(where: str, expected: str, absent: Sequence[str], failed: Iterable[str] = ()) -> None:
-    missing = [one for one in absent if one not in failed]
-    if missing:
-        raise StoreError(
-            where,
-            expected=expected,
-            got=f"{len(missing)} missing, the first {missing[0]!r}",
-            hint="run the stage that makes it again, or leave them out with skip_missing=True",
-        )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from featbank.errors import ConfigError
+from featbank.errors import ConfigError, ManifestError
 from featbank.manifest import iterate_manifest
 from featbank.store import Store
 
@@ -48,7 +48,14 @@ class ManifestTexts:
                 if utterance.id not in store:
                     self.ids_elsewhere.append(utterance.id)
                     continue
-                self._places[store.row_number(utterance.id)] = number
+                row = store.row_number(utterance.id)
+                if self._places[row] >= 0:
+                    raise ManifestError(
+                        f"{path}: utterance {utterance.id!r}",
+                        expected="a row in one manifest",
+                        got="another one",
+                    )
+                self._places[row] = number
                 for field, texts in self._bytes.items():
                     texts.extend(getattr(utterance, field).encode())
                     self._starts[field].append(len(texts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from operator import index
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,9 +48,10 @@ class ResumableSampler(Sampler[Pick], ABC):
         self.rank = rank
         self.num_ranks = num_ranks
         self.shuffle = shuffle
-        self.seed = seed
+        self.seed = index(seed)  # of NumPy's integers too, which would be another key
         self.drop_last = drop_last
         self.epoch = 0
+        self._resumed = 0  # picks of all ranks that were done before a state was loaded
         self._start = 0  # picks of all ranks before the next iteration begins
         self._given = 0  # picks of all ranks before the one that this rank is given next
 
@@ -72,7 +74,7 @@ class ResumableSampler(Sampler[Pick], ABC):
     def __iter__(self) -> Iterator[Pick]:
         """Give this rank's picks: from the start of the epoch, or from where it was stopped."""
         order = self._order()
-        self._given, self._start = self._start, 0
+        self._given, self._resumed, self._start = self._start, self._start, 0
         for _ in range(self._num_left(self._given)):
             pick = order[(self._given + self.rank) % len(order)]
             self._given += self.num_ranks
@@ -81,20 +83,22 @@ class ResumableSampler(Sampler[Pick], ABC):
     def set_epoch(self, epoch: int) -> None:
         """Begin another epoch; to go on in the one that a state was loaded of changes nothing."""
         if epoch != self.epoch:
-            self._start = self._given = 0
-        self.epoch = epoch
+            self._resumed = self._start = self._given = 0
+        self.epoch = index(epoch)
 
     def state_dict(self, num_done: int | None = None) -> dict[str, Any]:
         """Return where this run is, for `load_state_dict` of any rank of a later one.
 
         Args:
-            num_done: picks of this epoch that each rank is done with, those before an earlier stop
-                included. None for as many as were given, which with the workers of a `DataLoader`
-                is more: they fetch ahead. Then count the batches yourself.
+            num_done: picks that each rank is done with, counted from the start of the epoch or,
+                where this run went on in it, from there. None for as many as were given, which with
+                the workers of a `DataLoader` is more: they fetch ahead. Then count them yourself.
         """
         return {
             "epoch": self.epoch,
-            "num_done": self._given if num_done is None else num_done * self.num_ranks,
+            "num_done": self._given
+            if num_done is None
+            else self._resumed + num_done * self.num_ranks,
             "order": self._identity(),
         }
 
@@ -106,7 +110,7 @@ class ResumableSampler(Sampler[Pick], ABC):
         Raises:
             ConfigError: the state is of other data, another seed or other settings.
         """
-        if state["order"] != self._identity():
+        if state.get("order") != self._identity():
             raise ConfigError(
                 "state of a sampler",
                 expected="the data, seed and settings that it is of",
@@ -114,7 +118,7 @@ class ResumableSampler(Sampler[Pick], ABC):
                 hint="make the sampler as it was made then, or begin an epoch anew",
             )
         self.epoch = state["epoch"]
-        self._start = self._given = state["num_done"]
+        self._resumed = self._start = self._given = state["num_done"]
 
     def _num_left(self, given: int) -> int:
         left = max(0, self._num_picks() - given)

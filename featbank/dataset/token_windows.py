@@ -56,6 +56,8 @@ class TokenWindows(Dataset[torch.Tensor]):
                 expected="one integer a frame",
                 got=f"frames of shape {header.shape}, {header.dtype}",
             )
+        if window_length < 1:
+            raise ConfigError("window_length", expected="1 or more", got=window_length)
         if not 0 <= overlap < window_length:
             raise ConfigError("overlap of windows", expected=f"below {window_length}", got=overlap)
         if separator is None:

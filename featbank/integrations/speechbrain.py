@@ -119,7 +119,7 @@ def stored_features(
     reader: FeatureStorageReader,
     provides: str,
     takes: str = "id",
-    convert: Callable[[torch.Tensor], torch.Tensor] = lambda values: values,
+    convert: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> DynamicItem:
     """Return a dynamic item that reads an utterance's features by its id.
 
@@ -132,11 +132,23 @@ def stored_features(
     Returns:
         For `dataset.add_dynamic_item(...)`; it gives (T, ...) tensors in memory of their own.
     """
+    return DynamicItem([takes], _StoredFeatures(reader, convert), [provides])
 
-    def read(utterance_id: str) -> torch.Tensor:
-        return convert(torch.from_numpy(reader.read(utterance_id).copy()))
 
-    return DynamicItem([takes], read, [provides])
+class _StoredFeatures:
+    """Reads by id; unlike a function within a function it can be pickled for a spawned worker."""
+
+    def __init__(
+        self,
+        reader: FeatureStorageReader,
+        convert: Callable[[torch.Tensor], torch.Tensor] | None,
+    ) -> None:
+        self._reader = reader
+        self._convert = convert
+
+    def __call__(self, utterance_id: str) -> torch.Tensor:
+        values = torch.from_numpy(self._reader.read(utterance_id).copy())
+        return values if self._convert is None else self._convert(values)
 
 
 def split_name(stage: Stage | str) -> str:

@@ -223,6 +223,27 @@ class Store:
         """
         return [one for opened in self._headers for one in _failures(opened)]
 
+    def repeated_id(self) -> str | None:
+        """Return an id that two of the stores opened as one have: a read finds one of them only.
+
+        Looks up the ids of all stores but the largest; None for a single store.
+        """
+        largest = max(self._headers, key=lambda opened: opened.header.num_utterances)
+        for number, (opened, info) in enumerate(self._sources):
+            others = [
+                other
+                for other, (elsewhere, there) in enumerate(self._sources)
+                if elsewhere is not opened
+                and there.first_id <= info.last_id
+                and info.first_id <= there.last_id
+            ]
+            if opened is largest or not others:
+                continue
+            for one in self.open_shard(number).ids():
+                if any(self.open_shard(other).find(one) is not None for other in others):
+                    return one
+        return None
+
     def input_digest(self, utterance_id: str) -> bytes:
         """Return the 16-byte digest of what the utterance was computed from; zeros: not stated.
 

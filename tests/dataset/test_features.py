@@ -164,8 +164,10 @@ def test_chosen_ids_come_in_their_order_and_must_be_there(
 ) -> None:
     dataset = FeatureDataset(stores, ids=iter([IDS[7], IDS[2]]))
     assert [dataset.id(index) for index in range(len(dataset))] == [IDS[7], IDS[2]]
-    with pytest.raises(StoreError, match="expected an id among its 20, got 'nobody'"):
+    with pytest.raises(StoreError, match=r"all ids that were chosen, got 1 missing.*'nobody'"):
         FeatureDataset(stores, ids=["nobody"])
+    some = FeatureDataset(stores, ids=["nobody", IDS[3]], skip_missing=True)
+    assert [some.id(index) for index in range(len(some))] == [IDS[3]]
     fewer = write(tmp_path / "fewer", units, IDS[:5], codebook_size=5)
     with pytest.raises(StoreError, match=r"store 'fewer' .*1 missing, the first 'speaker-2/ü-05'"):
         FeatureDataset({**stores, "fewer": fewer}, ids=IDS[4:6])
@@ -177,7 +179,7 @@ def test_nothing_is_left_out_unseen(stores: dict[str, Path], tmp_path: Path) -> 
     fewer = write(tmp_path / "fewer", units, IDS[:17], codebook_size=500)
     for joined, where in (
         ({**stores, "fewer": fewer}, "store 'fewer' at"),
-        ({"fewer": fewer, **stores}, f"store {fewer}"),
+        ({"fewer": fewer, **stores}, "store 'fewer' at"),
     ):
         with pytest.raises(StoreError, match=f"{where}.*3 missing, the first .*skip_missing"):
             FeatureDataset(joined)
@@ -186,11 +188,13 @@ def test_nothing_is_left_out_unseen(stores: dict[str, Path], tmp_path: Path) -> 
         check = dataset.collate([dataset[index] for index in range(17)])
         assert check["features"].lengths.tolist() == dataset.lengths("features").tolist()
     listed = manifest(tmp_path / "more.jsonl", [*IDS, "speaker-9/new"])
-    with pytest.raises(StoreError, match=r"all rows of the manifest, got 1 missing.*-9/new"):
+    with pytest.raises(StoreError, match=r"all utterances of the others, got 1 missing.*-9/new"):
         FeatureDataset(stores, manifest=listed)
     assert len(FeatureDataset(stores, manifest=listed, skip_missing=True)) == 20
     listed = manifest(tmp_path / "less.jsonl", IDS[2:])
-    with pytest.raises(StoreError, match="manifest: expected a row an utterance, got 2 missing"):
+    with pytest.raises(
+        StoreError, match="manifest: expected all utterances of the others, got 2 missing"
+    ):
         FeatureDataset(stores, manifest=listed)
     assert len(FeatureDataset(stores, manifest=listed, skip_missing=True)) == 18
 
@@ -217,6 +221,27 @@ def test_a_store_that_is_cut_elsewhere_joins_and_splits_open_as_one(tmp_path: Pa
         assert item["text"] == f"text of {item['id']}"
 
 
+def test_an_id_in_two_splits_or_two_manifests_is_refused(
+    stores: dict[str, Path], tmp_path: Path
+) -> None:
+    write(tmp_path / "a" / "train", units, IDS[:12], codebook_size=500)
+    write(tmp_path / "a" / "dev", units, IDS[11:], codebook_size=500)
+    with pytest.raises(StoreError, match=f"each id in one of its splits, got '{IDS[11]}' in two"):
+        FeatureDataset({"units": tmp_path / "a"})
+    listed = [manifest(tmp_path / "1.jsonl", IDS), manifest(tmp_path / "2.jsonl", IDS[:1])]
+    with pytest.raises(ManifestError, match=f"'{IDS[0]}': expected a row in one manifest"):
+        FeatureDataset(stores, manifest=listed)
+
+
+def test_what_is_left_out_is_logged(
+    stores: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fewer = write(tmp_path / "fewer", units, IDS[:17], (IDS[18],), codebook_size=500)
+    FeatureDataset({"fewer": fewer, **stores}, skip_missing=True)
+    assert "3 of 20 utterances are left out, 1 of them listed as failed" in caplog.text
+    assert f"store 'fewer' at {fewer} lacks 3" in caplog.text
+
+
 def test_wrong_calls_are_refused(stores: dict[str, Path], tmp_path: Path) -> None:
     listed = manifest(tmp_path / "m.jsonl")
     for call, error, message in (
@@ -238,6 +263,7 @@ def test_wrong_calls_are_refused(stores: dict[str, Path], tmp_path: Path) -> Non
             "names among features, units, codes, got unit",
         ),
         (lambda: FeatureDataset({"x": tmp_path / "no"}), StoreError, "no folder"),
+        (lambda: FeatureDataset(stores).lengths("unit"), ConfigError, "features or units or codes"),
         (lambda: FeatureDataset(stores, manifest=tmp_path / "no"), ManifestError, "nothing there"),
     ):
         with pytest.raises(error, match=message):

@@ -200,6 +200,31 @@ def test_a_resumed_run_gives_what_was_left_on_any_number_of_ranks(
     assert len(together) - len(rest) < after
 
 
+@KINDS
+def test_a_run_that_is_stopped_twice_counts_from_where_it_went_on(
+    windows: TokenWindows, kind: str
+) -> None:
+    whole = list(samplers(windows, kind))
+    state = samplers(windows, kind, rank=0, num_ranks=2).state_dict(num_done=3)
+    again = samplers(windows, kind, rank=1, num_ranks=4)
+    again.load_state_dict(state)
+    rest = iter(again)
+    assert [next(rest), next(rest)] == [whole[6 + 1], whole[6 + 4 + 1]]
+    state = again.state_dict(num_done=2)
+    assert state == again.state_dict()
+    alone = samplers(windows, kind)
+    alone.load_state_dict(state)
+    assert list(alone) == whole[6 + 8 :]
+
+
+def test_numpys_integers_are_the_same_seeds_and_epochs(windows: TokenWindows) -> None:
+    ours, numpys = WindowSampler(windows, seed=3), WindowSampler(windows, seed=np.int64(3))
+    ours.set_epoch(1)
+    numpys.set_epoch(np.int64(1))
+    assert list(ours) == list(numpys)
+    assert json.dumps(ours.state_dict()) == json.dumps(numpys.state_dict())
+
+
 @pytest.fixture(scope="module")
 def windows_once(tmp_path_factory: pytest.TempPathFactory) -> TokenWindows:
     return write_tokens(tmp_path_factory.mktemp("once") / "units")
@@ -207,6 +232,8 @@ def windows_once(tmp_path_factory: pytest.TempPathFactory) -> TokenWindows:
 
 def test_a_state_of_something_else_is_refused(windows: TokenWindows, tmp_path: Path) -> None:
     state = batches().state_dict()
+    with pytest.raises(ConfigError, match="expected the data, seed and settings"):
+        batches().load_state_dict({})
     for other in (batches(seed=1), batches(max_frames=900), batches(shuffle=False)):
         with pytest.raises(ConfigError, match="expected the data, seed and settings"):
             other.load_state_dict(state)
