@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 from featbank.caching import FeatureCache
 from featbank.feature_io import FeatureStorageConfig, FeatureStorageReader, FeatureStorageWriter
@@ -78,12 +78,13 @@ class FeatureBrain(ABC):
             FeatbankError: what was returned is not one dict an utterance, or cannot be stored.
         """
         loader = as_loader(dataset_or_loader, loader_kwargs)
+        total = num_utterances(loader)
         with (
             evaluating(self.modules),
-            count_bar(f"features of {stage}", num_utterances(loader), show=self._progress) as step,
+            count_bar(f"features of {stage}", total, show=self._progress) as step,
         ):
             self._cache.cache(
-                loader, lambda batch: self.compute_features(batch, stage), stage, step
+                loader, lambda batch: self.compute_features(batch, stage), stage, step, total
             )
 
     @property
@@ -122,6 +123,14 @@ def as_loader(
 
 
 def num_utterances(loader: Iterable[Any]) -> int | None:
-    """Return how many utterances a loader gives, where it can tell."""
-    dataset = getattr(loader, "dataset", None)
-    return len(dataset) if hasattr(dataset, "__len__") else None  # type: ignore[arg-type]
+    """Return how many utterances a loader should give, where it can tell.
+
+    Those that its sampler draws, though `drop_last` may leave some of them out.
+    """
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return None
+    batch_sampler = loader.batch_sampler
+    if batch_sampler is not None and type(batch_sampler) is not BatchSampler:
+        return None  # one of the user's own, which may give any part of the dataset
+    sampler = loader.sampler
+    return len(sampler) if isinstance(sampler, Sized) else None

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from featbank.errors import ConfigError, StoreError
+from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.feature_io import (
     FeatureStorageConfig,
     FeatureStorageReader,
@@ -58,6 +58,7 @@ class FeatureCache:
         compute: Callable[[Any], Any],
         split: str,
         advance: Callable[[int], object] = lambda _: None,
+        num_utterances: int | None = None,
     ) -> None:
         """Compute and write all features of a split; an exception or a kill publishes nothing.
 
@@ -66,9 +67,11 @@ class FeatureCache:
             compute: gives what `compute_features` returns for a batch.
             split: its name.
             advance: told the utterances of each batch once they are written.
+            num_utterances: that the batches should give; None when nobody knows.
 
         Raises:
-            FeatbankError: what was returned is not one dict an utterance, or cannot be stored.
+            FeatbankError: what was returned is not one dict an utterance, or cannot be stored, or
+                there were no utterances, or another number of them.
         """
         check_name(split, "split")
         writers = create_feature_storage_writers(self.configs, self.base_path, suffix=f"/{split}")
@@ -77,13 +80,24 @@ class FeatureCache:
                 stack.callback(writer.abort)
             self.writers[split] = writers
             stack.callback(self.writers.pop, split)
+            time_axes = {name: getattr(one, "time_axis", 0) for name, one in writers.items()}
+            total = 0
             for batch in batches:
                 num_written = 0
-                for utterance_id, features in route(compute(batch), writers):
+                for utterance_id, features in route(compute(batch), writers, time_axes):
                     for name, writer in writers.items():
                         writer.write(utterance_id, features[name])
                     num_written += 1
                 advance(num_written)
+                total += num_written
+            # a generator that is used up, or drop_last, would lose utterances unseen
+            if not total or total != (num_utterances or total):
+                raise FeatbankError(
+                    f"features of split {split!r}",
+                    expected=f"{num_utterances or 'one or more'} utterances",
+                    got=total,
+                    hint="nothing was published; give all batches of the split, once",
+                )
             commit_together(writers.values())
         self.readers.forget(split)
 

@@ -11,7 +11,9 @@ _WHERE = "what compute_features returned"
 
 
 def route(
-    returned: Sequence[Mapping[str, Any]] | Mapping[str, Any], names: Collection[str]
+    returned: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+    names: Collection[str],
+    time_axes: Mapping[str, int] | None = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the id and the features of each utterance of a batch.
 
@@ -23,6 +25,7 @@ def route(
             is rounded as speechbrain rounds it: a frame off where the frames of an utterance are
             not that share of the longest's. Give numbers where you know them.
         names: of all features.
+        time_axes: of the arrays of an utterance, where it is not the first: -1 for codes (Q, T).
 
     Yields:
         The id, and by name the valid frames: views where they can be.
@@ -44,7 +47,10 @@ def route(
         where = f"features of utterance {features['id']!r}"
         yield (
             features["id"],
-            {name: _valid(features[name], f"{name!r} in {where}") for name in names},
+            {
+                name: _valid(features[name], f"{name!r} in {where}", (time_axes or {}).get(name, 0))
+                for name in names
+            },
         )
 
 
@@ -96,12 +102,12 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2
 
 
-def _valid(value: Any, where: str) -> Any:
+def _valid(value: Any, where: str, time_axis: int) -> Any:
     if not _is_pair(value):
         return _on_cpu(value)
     padded, length = value
     length = length.item() if hasattr(length, "item") else length
-    longest = len(padded)
+    longest = padded.shape[time_axis] if hasattr(padded, "shape") else len(padded)
     # a share of the longest, rounded as speechbrain rounds it
     num_frames = round(length * longest) if isinstance(length, float) else length
     if isinstance(num_frames, bool) or not 0 <= num_frames <= longest:
@@ -110,7 +116,7 @@ def _valid(value: Any, where: str) -> Any:
             expected=f"0 to {longest} frames, or a share of them up to 1.0",
             got=length,
         )
-    return _on_cpu(padded[:num_frames])
+    return _on_cpu(padded[..., :num_frames] if time_axis == -1 else padded[:num_frames])
 
 
 def _on_cpu(value: Any) -> Any:

@@ -113,6 +113,33 @@ def test_an_error_publishes_nothing_and_leaves_what_was_there(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.h5")} == before
 
 
+def test_a_split_that_would_lose_utterances_is_not_published(brain: Doubling) -> None:
+    loader = DataLoader(Ragged(), batch_size=2, collate_fn=pad)
+    brain.cache_features(loader, "train")
+    batches = iter(list(loader))
+    list(batches)
+    with pytest.raises(FeatbankError, match="expected one or more utterances, got 0; nothing was"):
+        brain.cache_features(batches, "train")
+    dropping = DataLoader(Ragged(), batch_size=2, collate_fn=pad, drop_last=True)
+    with pytest.raises(FeatbankError, match="'train': expected 9 utterances, got 8"):
+        brain.cache_features(dropping, "train")
+    assert len(brain.feature_readers["train"]["twice"]) == 9
+
+
+def test_codes_are_cut_where_their_time_is(tmp_path: Path) -> None:
+    class Codec(FeatureBrain):
+        def compute_features(self, batch: Any, stage: str) -> Any:  # noqa: ARG002
+            codes = torch.arange(2 * 8 * 100).reshape(2, 8, 100) % 500
+            return {"id": ["a", "b"], "codes": (codes, torch.tensor([1.0, 0.5]))}
+
+    options = {"time_axis": -1, "codebook_size": 500}
+    brain = Codec([FeatureStorageConfig("codes", "uint16", writer_kwargs=options)], tmp_path)
+    brain.cache_features([None], "train")
+    reader = brain.feature_readers["train"]["codes"]
+    assert [reader.read(one).shape for one in "ab"] == [(8, 100), (8, 50)]
+    assert reader.read("b")[1].tolist() == [number % 500 for number in range(900, 950)]
+
+
 def test_a_split_is_replaced_and_readers_see_the_new_one(brain: Doubling) -> None:
     batches = list(DataLoader(Ragged(), batch_size=3, collate_fn=pad))
     brain.cache_features(batches[:1], "train")

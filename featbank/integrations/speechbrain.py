@@ -90,6 +90,7 @@ class FeatureCachingMixin:
                 lambda batch: self.compute_features(self._on_device(batch), stage),
                 split,
                 advance,
+                total,
             )
 
     @property

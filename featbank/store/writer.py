@@ -136,6 +136,11 @@ class StoreWriter(PublishingWriter):
         """Of the store to be."""
         return self._builder.path
 
+    @property
+    def time_axis(self) -> int:
+        """Of the arrays that are written."""
+        return self._header.time_axis
+
     def write(self, key: str, value: Any, input_digest: bytes = b"", part: str = "") -> None:
         """Add one utterance.
 
