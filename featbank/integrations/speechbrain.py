@@ -153,9 +153,5 @@ class _StoredFeatures:
 
 
 def split_name(stage: Stage | str) -> str:
-    """Return the name of a stage's split.
-
-    >>> split_name(Stage.VALID), split_name("dev")
-    ('valid', 'dev')
-    """
+    """Return the name of a stage's split: `valid` of `Stage.VALID`."""
     return stage.name.lower() if isinstance(stage, Stage) else stage
