@@ -68,12 +68,12 @@ class BrokenFbank(FbankAndEnergy):
 
 
 class SlowFbank(FbankAndEnergy):
-    """Takes a tenth of a second an utterance, so that a test can kill it in the midst."""
+    """Takes a third of a second an utterance, so that a test can kill it in the midst."""
 
     @property
     def dimensions(self) -> Mapping[str, int]:
         return {"fbank": 23}
 
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
-        time.sleep(0.1)
+        time.sleep(0.33)
         return self._fbank.compute_features(batch, stage)
