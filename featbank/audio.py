@@ -94,11 +94,11 @@ def scan_audio(path: str | Path) -> AudioScan:
         OSError: the machine failed, not the file.
     """
     digest = audio_digest(path)
-    with _opened(path) as file:
+    with open_audio(path) as file:
         width = _FLAC_WIDTHS.get(file.subtype) if digest.startswith("md5:") else None
         md5 = hashlib.md5(usedforsecurity=False)
         num_samples = 0
-        for block in _blocks(file, _PCM_DTYPES[width] if width else "float32"):
+        for block in read_blocks(file, _PCM_DTYPES[width] if width else "float32"):
             if width:
                 md5.update(_pcm_bytes(block, width))
             else:
@@ -151,8 +151,41 @@ def load_audio(
         FeatbankError: the resampler gave another length than its formula.
         OSError: the machine failed, not the file.
     """
+    [waveform] = read_segment(
+        path,
+        sample_rate=sample_rate,
+        num_samples=num_samples,
+        start_sample=start_sample,
+        channel=channel,
+        block_samples=num_samples,
+    )
+    return resample(waveform, sample_rate, target_rate or sample_rate)
+
+
+def read_segment(
+    path: str | Path,
+    *,
+    sample_rate: int,
+    num_samples: int,
+    start_sample: int = 0,
+    channel: int = 0,
+    block_samples: int = _BLOCK,
+) -> Iterator[NDArray[np.float32]]:
+    """Read one utterance at the file's own rate, in blocks of `block_samples` and a last one.
+
+    Arguments and errors are those of `load_audio`; an error may come after the first blocks.
+
+    Yields:
+        (n,) float32, together `num_samples` samples.
+    """
+    if start_sample < 0 or num_samples < 1:
+        raise AudioError(
+            f"segment of {path}",
+            expected="a start from 0 on and at least one sample",
+            got=f"{num_samples} from {start_sample} on",
+        )
     check_container(path)
-    with _opened(path) as file:
+    with open_audio(path) as file:
         if file.samplerate != sample_rate:
             raise AudioError(
                 f"audio {path}", expected=f"{sample_rate} Hz", got=f"{file.samplerate} Hz"
@@ -167,12 +200,17 @@ def load_audio(
                 expected=f"samples up to {start_sample + num_samples}",
                 got=f"{file.frames}",
             )
-        _go_to(file, start_sample)
-        block = file.read(num_samples, dtype="float32", always_2d=True)
-        _check_length(path, expected=num_samples, got=len(block))
-    waveform = block.mean(axis=1) if channel == MIX_CHANNELS else block[:, channel].copy()
-    _check_finite(path, waveform)
-    return resample(waveform, sample_rate, target_rate or sample_rate)
+        go_to(file, start_sample)
+        done = 0
+        while done < num_samples:
+            wanted = min(block_samples, num_samples - done)
+            block = file.read(wanted)
+            if len(block) < wanted:
+                _check_length(path, expected=num_samples, got=done + len(block))
+            waveform = block.mean(axis=1) if channel == MIX_CHANNELS else block[:, channel].copy()
+            _check_finite(path, waveform)
+            yield waveform
+            done += wanted
 
 
 def resample(
@@ -210,7 +248,7 @@ def resampled_length(num_samples: int, sample_rate: int, target_rate: int) -> in
     return int(num_samples / (sample_rate / target_rate) + 0.5)
 
 
-class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
+class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
     """A file read on and on.
 
     soundfile seeks to where it is after each read of a file that it calls seekable. DWVW refuses
@@ -218,7 +256,13 @@ class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
     """
 
     def seekable(self) -> bool:
+        """Say no, so that soundfile only reads."""
         return False
+
+    def read(self, frames: int, dtype: str = "float32") -> NDArray[Any]:
+        """Return the next samples, at most `frames` of each channel: (n, channels)."""
+        block: NDArray[Any] = super().read(frames, dtype=dtype, always_2d=True)
+        return block
 
     @property
     def can_seek(self) -> bool:
@@ -227,11 +271,16 @@ class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[_SequentialFile]:
-    """Open a file, telling its own faults from the machine's."""
+def open_audio(path: str | Path) -> Iterator[AudioFile]:
+    """Open a file, telling its own faults from the machine's.
+
+    Raises:
+        AudioError: what it holds does not decode; also out of the reads in the `with` block.
+        OSError: the machine failed, not the file.
+    """
     promised = "audio"
     try:
-        with _SequentialFile(path) as file:
+        with AudioFile(path) as file:
             if file.subtype in _REFUSED:
                 raise AudioError(
                     f"audio {path}", expected="MPEG layer III", got=_REFUSED[file.subtype]
@@ -248,20 +297,20 @@ def _opened(path: str | Path) -> Iterator[_SequentialFile]:
         ) from error
 
 
-def _blocks(file: Any, dtype: str) -> Iterator[NDArray[Any]]:
+def read_blocks(file: AudioFile, dtype: str = "float32") -> Iterator[NDArray[Any]]:
     """Read from where the file stands to its end: (block, channels) each."""
-    while len(block := file.read(_BLOCK, dtype=dtype, always_2d=True)):
+    while len(block := file.read(_BLOCK, dtype)):
         yield block
 
 
-def _go_to(file: _SequentialFile, sample: int) -> None:
+def go_to(file: AudioFile, sample: int) -> None:
     """Put a file just opened at `sample`, through a run-up where its decoder needs one."""
     at = 0
     if sample and file.can_seek:
         run_up = _RUN_UP_S.get(file.subtype, 0) * file.samplerate
         at = file.seek(max(0, sample - run_up))
     while at < sample:
-        block = file.read(min(sample - at, _BLOCK), dtype="float32", always_2d=True)
+        block = file.read(min(sample - at, _BLOCK))
         if not len(block):
             break  # cut short: the caller's check of the length says so
         at += len(block)
