@@ -10,6 +10,8 @@ HDF5 file, rows sorted by id, of these datasets, each contiguous and aligned to 
     id_slots       (num_slots,) uint64      hash index of the ids: see `id_index`
     checksums      (num_rows,) uint64       XXH3-64 of the bytes of each row in `values`
     scales         (num_rows, *shape) float32   of `int8_scaled` alone: value = stored * scale
+    rounding_errors  (num_rows, 2) float64  of floats alone: the greatest and the summed absolute
+                                            error that narrowing made in each row
     input_digests  (num_rows, 16) uint8     digest of what the extractor saw of each row, zeros for
                                             none; absent where no row states one
 
@@ -32,7 +34,7 @@ from featbank.errors import StoreError
 
 STORE_FORMAT = "featbank-store"
 SHARD_FORMAT = "featbank-shard"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 HEADER_NAME = "header.json"
 FAILURES_NAME = "failures.jsonl"
 ALIGNMENT = 64

@@ -15,7 +15,7 @@ from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
 from featbank.store.compression import CompressedValues
-from featbank.store.encoding import SCALES_DTYPE, Array, find_encoding
+from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_format
 from featbank.store.id_index import LOW_BITS, home_slot, num_home_slots
 from featbank.store.mapping import map_file, populate
@@ -182,6 +182,13 @@ class MappedShard:
         """Return the XXH3-64 that the stored bytes of a row had when they were written."""
         return int(self._checksums[row])
 
+    def rounding_error(self, row: int) -> tuple[float, float]:
+        """Return the greatest and the summed absolute error of storing a row; 0 for integers."""
+        if self._rounding_errors is None:
+            return 0.0, 0.0
+        greatest, summed = self._rounding_errors[row]
+        return float(greatest), float(summed)
+
     def input_digest(self, row: int) -> bytes:
         """Return the 16-byte digest of a row's inputs; zeros when it was not stated."""
         return NO_DIGEST if self._input_digests is None else bytes(self._input_digests[row])
@@ -225,6 +232,11 @@ class MappedShard:
         self._scales = (
             self._locate(shard, "scales", SCALES_DTYPE, (rows, *shape))
             if self._encoding.has_scale
+            else None
+        )
+        self._rounding_errors = (
+            self._locate(shard, "rounding_errors", ERRORS_DTYPE, (rows, 2))
+            if self._encoding.rounds
             else None
         )
         self._input_digests = (

@@ -19,7 +19,7 @@ import numpy as np
 from featbank.errors import StoreError
 from featbank.provenance import canonical_json, fsync_folder
 from featbank.store.compression import chunked, transfer
-from featbank.store.encoding import SCALES_DTYPE, Array, find_encoding
+from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import ALIGNMENT, DIGEST_BYTES, FORMAT_VERSION, NO_DIGEST, SHARD_FORMAT
 from featbank.store.id_index import MAX_ROWS, build_slots
 from featbank.store.layout import ShardInfo
@@ -144,6 +144,8 @@ class ShardFile:
         self._fill("checksums", np.array(checksums, "<u8"))
         if scales is not None:
             self._fill("scales", np.ascontiguousarray(scales, SCALES_DTYPE))
+        if find_encoding(self._spec.dtype).rounds:
+            self._fill("rounding_errors", np.column_stack((max_errors, sum_errors)))
         values_start = self._values_start
         if self._spec.compression is not None and values_start:  # else there is not one value
             self._compress()
@@ -187,14 +189,16 @@ class ShardFile:
     def _compress(self) -> None:
         """Exchange the file for one whose values are compressed, block by block, in order.
 
-        Only now, for the bytes of chunks that are filled piece by piece depend on the pieces.
+        Only now, for the bytes of chunks that are filled piece by piece depend on the pieces. HDF5
+        makes the file in memory: where a disk is full, closing one that it writes itself may crash.
         """
         compressed = self._temporary.with_name(f"{self._temporary.name}.compressed")
         try:
             with h5py.File(self._temporary, "r", locking=False) as plain:
                 columns = {name: plain[name][:] for name in plain if name != "values"}
             num_frames = self.starts[-1]
-            with _create(compressed, self._spec, columns) as file:
+            in_memory = {"driver": "core", "backing_store": False, "block_size": _BLOCK_BYTES}
+            with _create(compressed, self._spec, columns, **in_memory) as file:
                 shape = (num_frames, *self._spec.shape)
                 options = chunked(str(self._spec.compression), shape, self._dtype.itemsize)
                 values = _create_values(file, self._spec, num_frames, **options)
@@ -203,6 +207,8 @@ class ShardFile:
                 for start in range(0, num_frames, step):
                     frames = range(start, min(start + step, num_frames))
                     transfer(values, "write", start, self.written(frames))
+                file.flush()
+                compressed.write_bytes(file.id.get_file_image())
             compressed.replace(self._temporary)
         except BaseException as error:
             compressed.unlink(missing_ok=True)
@@ -297,12 +303,16 @@ def _lay_out(
             opened["scales"] = file.create_dataset(
                 "scales", (num_rows, *spec.shape), SCALES_DTYPE, dcpl=reserved, track_times=False
             )
+        if find_encoding(spec.dtype).rounds:
+            opened["rounding_errors"] = file.create_dataset(
+                "rounding_errors", (num_rows, 2), ERRORS_DTYPE, dcpl=reserved, track_times=False
+            )
         opened["values"] = _create_values(file, spec, num_frames, dcpl=reserved)
         # None for a dataset without a value: there is nothing to write then
         return {name: dataset.id.get_offset() or 0 for name, dataset in opened.items()}
 
 
-def _create(path: Path, spec: ShardSpec, columns: Mapping[str, Array]) -> h5py.File:
+def _create(path: Path, spec: ShardSpec, columns: Mapping[str, Array], **options: Any) -> h5py.File:
     attributes = {
         "format": SHARD_FORMAT,
         "name": spec.name,
@@ -312,7 +322,7 @@ def _create(path: Path, spec: ShardSpec, columns: Mapping[str, Array]) -> h5py.F
         **({"compression": spec.compression} if spec.compression else {}),
     }
     aligned = {"alignment_threshold": 1, "alignment_interval": ALIGNMENT}
-    file = h5py.File(path, "w-", track_order=False, locking=False, **aligned)
+    file = h5py.File(path, "w-", track_order=False, locking=False, **aligned, **options)
     try:
         file.attrs["format_version"] = FORMAT_VERSION
         for name, text in attributes.items():
