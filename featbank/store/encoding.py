@@ -13,6 +13,7 @@ from featbank.errors import StoreError
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SCALES_DTYPE = np.dtype("<f4")
+ERRORS_DTYPE = np.dtype("<f8")
 
 
 class Encoded(NamedTuple):
@@ -50,6 +51,11 @@ class Encoding:
         # by its text, for `newbyteorder` gives a dtype that memoryview takes for a foreign order
         self.stored = np.dtype(np.dtype(name).newbyteorder("<").str)
         self.read = self.stored
+
+    @property
+    def rounds(self) -> bool:
+        """Whether values may differ from those written: floats do, integers never."""
+        return self.read.kind == "f"
 
     @property
     def hdf5_type(self) -> Any:

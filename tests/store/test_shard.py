@@ -78,6 +78,7 @@ def test_every_dataset_is_contiguous_and_aligned_to_64_bytes(tmp_path: Path) -> 
             "id_slots",
             "checksums",
             "input_digests",
+            "rounding_errors",
         }
         for dataset in shard.values():
             assert dataset.id.get_offset() % 64 == 0
