@@ -42,6 +42,22 @@ class Framing:
             return 0
         return 1 + (num_samples - self.window_length) // self.hop_length
 
+    def span(self, frames: range) -> range:
+        """Return the positions of the samples that some consecutive frames see.
+
+        >>> kaldi = dict(sample_rate=16000, window_length=400, hop_length=160)
+        >>> Framing(**kaldi).span(range(10, 12))
+        range(1600, 2160)
+
+        Where edges are mirrored, positions lie before the waveform and behind it.
+
+        >>> Framing(**kaldi, snip_edges=False).span(range(2))
+        range(-120, 440)
+        """
+        first = 0 if self.snip_edges else self.hop_length // 2 - self.window_length // 2
+        last = (frames.stop - 1) * self.hop_length
+        return range(frames.start * self.hop_length + first, last + first + self.window_length)
+
     @property
     def min_samples(self) -> int:
         """The shortest waveform, in samples, that gives a frame."""

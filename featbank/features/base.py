@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from featbank.errors import AudioError, ConfigError, FeatbankError
 from featbank.framing import Framing
@@ -25,6 +27,17 @@ class AudioBatch:
 
     ids: Sequence[str]
     waveforms: Sequence[torch.Tensor]
+
+
+class LongWaveform(Protocol):
+    """A waveform that is read piece by piece and as often as needed, such as `Recording`."""
+
+    @property
+    def num_samples(self) -> int:
+        """Its length, at the extractor's rate."""
+
+    def blocks(self, num_samples_per_block: int) -> Iterator[NDArray[np.float32]]:
+        """Read it from its start in consecutive blocks of that length and a last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +92,15 @@ class Extractor(ABC):
         """Where the weights came from."""
         return Weights()
 
+    @property
+    def max_samples(self) -> int | None:
+        """The longest waveform that `compute_features` is given; None: it is given any.
+
+        Longer ones go through `compute_pieces`. Which way an utterance goes is a function of its
+        own length and of the extractor, so that its values are too.
+        """
+        return None
+
     @abstractmethod
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
         """Compute all features of a batch.
@@ -91,6 +113,27 @@ class Extractor(ABC):
             One dict an utterance, in the batch's order: `id`, and for each name in `dimensions` an
             array of shape (framing.num_frames(num_samples), D), float32.
         """
+
+    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
+        """Compute all features of one utterance longer than `max_samples`, in bounded memory.
+
+        Args:
+            recording: the waveform, at the extractor's rate.
+            stage: the split that is being computed.
+
+        Yields:
+            Consecutive pieces: for each name in `dimensions` an array (n, D), float32, n over 0 and
+            the same under all names, together framing.num_frames(recording.num_samples) frames.
+
+        Raises:
+            AudioError: the waveform cannot be used; it may come after the first pieces.
+        """
+        raise FeatbankError(
+            f"{type(self).__name__}.compute_pieces",
+            expected="an extractor with a max_samples",
+            got=self.max_samples,
+            hint="give the utterance to compute_features",
+        )
 
 
 class UtteranceExtractor(Extractor):
@@ -106,6 +149,13 @@ class UtteranceExtractor(Extractor):
         The waveform is the caller's memory: it is never written to, and a computation whose last
         bits depend on alignment starts from a copy.
         """
+
+    def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
+        """Compute a long waveform: (n, D) under each name, piece after piece.
+
+        Given by a subclass that has a `max_samples`.
+        """
+        raise NotImplementedError
 
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:  # noqa: ARG002
         """Compute all features of a batch, as numpy arrays.
@@ -130,12 +180,42 @@ class UtteranceExtractor(Extractor):
                 expected=f"{self.framing.min_samples} samples at {self.framing.sample_rate} Hz",
                 got=num_samples,
             )
-        features = self._compute(waveform)
         num_frames = self.framing.num_frames(num_samples)
+        where = f"of utterance {id!r} ({num_samples} samples)"
+        return self._as_promised(self._compute(waveform), num_frames, where)
+
+    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[dict[str, Any]]:
+        """Compute all features of a long utterance, as numpy arrays, piece by piece.
+
+        Raises:
+            FeatbankError: a feature has another shape than `framing` and `dimensions` promise, or
+                this extractor has no `max_samples`.
+        """
+        if self.max_samples is None:
+            return super().compute_pieces(recording, stage)
+        check_feature_names(self.dimensions)
+        return self._pieces_checked(recording)
+
+    @torch.inference_mode()  # on while a piece is computed, off while the caller has it
+    def _pieces_checked(self, recording: LongWaveform) -> Iterator[dict[str, Any]]:
+        num_frames = self.framing.num_frames(recording.num_samples)
+        where = f"of a recording of {recording.num_samples} samples"
+        done = 0
+        for features in self._compute_windows(recording):
+            num_new = max(1, min(len(features[name]) for name in self.dimensions))
+            yield self._as_promised(features, num_new, f"from frame {done} on {where}")
+            done += num_new
+        if done != num_frames:
+            raise FeatbankError(f"features {where}", expected=f"{num_frames} frames", got=done)
+
+    def _as_promised(
+        self, features: Mapping[str, torch.Tensor], num_frames: int, where: str
+    ) -> dict[str, Any]:
+        """Return features as numpy arrays, once their shapes are what was promised."""
         for name, dimension in self.dimensions.items():
             if features[name].shape != (num_frames, dimension):
                 raise FeatbankError(
-                    f"feature {name!r} of utterance {id!r} ({num_samples} samples)",
+                    f"feature {name!r} {where}",
                     expected=f"{num_frames} frames x {dimension}",
                     got=" x ".join(map(str, features[name].shape)),
                 )

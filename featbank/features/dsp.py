@@ -42,15 +42,34 @@ def mirror_edges(samples: torch.Tensor, framing: Framing) -> torch.Tensor:
     [2.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 3.0]
     """
     (num_samples,) = samples.shape
-    reach = (framing.num_frames(num_samples) - 1) * framing.hop_length + framing.window_length
-    start = framing.hop_length // 2 - framing.window_length // 2
+    wanted = framing.span(range(framing.num_frames(num_samples)))
+    return read_mirrored(samples, range(num_samples), wanted, num_samples)
+
+
+def read_mirrored(
+    samples: torch.Tensor, held: range, wanted: range, num_samples: int
+) -> torch.Tensor:
+    """Return positions `wanted` of a waveform, which is mirrored before its start and at its end.
+
+    Args:
+        samples: (len(held),), the part of the waveform that is at hand.
+        held: its positions in the waveform.
+        wanted: positions, whose mirror images too are at hand.
+        num_samples: of the waveform.
+    """
 
     def mirrored(first: int, stop: int) -> torch.Tensor:
         positions = torch.arange(first, max(first, stop)) % (2 * num_samples)
-        return samples[torch.minimum(positions, 2 * num_samples - 1 - positions)]
+        return samples[torch.minimum(positions, 2 * num_samples - 1 - positions) - held.start]
 
-    inside = samples[max(start, 0) : start + reach]
-    return torch.cat((mirrored(start, 0), inside, mirrored(num_samples, start + reach)))
+    inside = samples[max(wanted.start, 0) - held.start : max(wanted.stop, 0) - held.start]
+    return torch.cat(
+        (
+            mirrored(wanted.start, min(0, wanted.stop)),
+            inside,
+            mirrored(max(num_samples, wanted.start), wanted.stop),
+        )
+    )
 
 
 def compute_deltas(values: torch.Tensor) -> torch.Tensor:

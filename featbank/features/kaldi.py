@@ -12,7 +12,7 @@ The defaults are torchaudio's. Kaldi's own differ: its `energy_floor` is 0, its 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -20,14 +20,16 @@ from typing import ClassVar
 import torch
 
 from featbank.errors import ConfigError
-from featbank.features.base import UtteranceExtractor
+from featbank.features.base import LongWaveform, UtteranceExtractor
 from featbank.features.dsp import (
     WINDOWS,
     cepstral_matrix,
     compute_deltas,
     mel_matrix,
     mirror_edges,
+    read_mirrored,
 )
+from featbank.features.windows import plan_windows, read_windows
 from featbank.framing import Framing
 
 INT16_SCALE = 32768.0
@@ -35,8 +37,10 @@ INT16_SCALE = 32768.0
 
 _EPSILON = torch.finfo(torch.float32).eps  # Kaldi's floor under every logarithm
 # A row's bits do not depend on how many rows share its block, unless it is alone in one (a matrix
-# product of one row is another routine): cut long recordings at multiples of this.
+# product of one row is another routine). So long recordings are cut at multiples of this: then each
+# block, the last one too, is the one that it would be in a recording computed whole.
 _BLOCK_FRAMES = 256
+_WINDOW_FRAMES = 128 * _BLOCK_FRAMES  # some five minutes; changes no bit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +115,20 @@ class KaldiExtractor(UtteranceExtractor):
             snip_edges=self.snip_edges,
         )
 
+    @property
+    def max_samples(self) -> int:
+        """Some minutes; the pieces of a longer recording are equal to the whole, bit for bit."""
+        return max(_WINDOW_FRAMES * self.framing.hop_length, self.framing.window_length)
+
+    @property
+    def _context_frames(self) -> int:
+        """How many frames to either side `_features` may look at, as a multiple of a block."""
+        return 0
+
+    @abstractmethod
+    def _features(self, rows: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Turn the values of consecutive frames into features (T, D) under their names."""
+
     @abstractmethod
     def _values(self, log_mel: torch.Tensor, log_energy: torch.Tensor | None) -> torch.Tensor:
         """Turn (frames, num_mel_bins), and (frames, 1) if `use_energy`, into the values stored."""
@@ -121,13 +139,32 @@ class KaldiExtractor(UtteranceExtractor):
                 f"{type(self).__name__} {option}", expected=expected, got=getattr(self, option)
             )
 
-    def _rows(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Compute the values of every frame, block by block."""
-        framing = self.framing
+    def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
         samples = waveform * self.waveform_scale  # a copy, in torch's own memory
-        if not framing.snip_edges:
-            samples = mirror_edges(samples, framing)
-        frames = samples.unfold(0, framing.window_length, framing.hop_length)
+        if not self.snip_edges:
+            samples = mirror_edges(samples, self.framing)
+        return self._features(self._rows(samples))
+
+    def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
+        num_samples, framing = recording.num_samples, self.framing
+        windows = plan_windows(
+            num_samples,
+            framing,
+            max_frames=_WINDOW_FRAMES,
+            context_frames=self._context_frames,
+            multiple=_BLOCK_FRAMES,
+        )
+        for window, read in read_windows(recording, windows):
+            samples = torch.from_numpy(read) * self.waveform_scale
+            if not self.snip_edges:
+                wanted = framing.span(window.frames)
+                samples = read_mirrored(samples, window.samples, wanted, num_samples)
+            features = self._features(self._rows(samples))
+            yield {name: rows[window.kept_rows] for name, rows in features.items()}
+
+    def _rows(self, samples: torch.Tensor) -> torch.Tensor:
+        """Compute the values of every frame, block by block."""
+        frames = samples.unfold(0, self.framing.window_length, self.framing.hop_length)
         return torch.cat(
             [self._values(*self._log_mel(b)) for b in torch.split(frames, _BLOCK_FRAMES)]
         )
@@ -174,8 +211,8 @@ class Fbank(KaldiExtractor):
         """The dimension of `fbank`."""
         return {"fbank": self.num_mel_bins + self.use_energy}
 
-    def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        return {"fbank": self._rows(waveform)}
+    def _features(self, rows: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        return {"fbank": rows}
 
     def _values(self, log_mel: torch.Tensor, log_energy: torch.Tensor | None) -> torch.Tensor:
         return log_mel if log_energy is None else torch.cat((log_energy, log_mel), dim=1)
@@ -208,8 +245,12 @@ class Mfcc(KaldiExtractor):
         """The dimension of `mfcc`."""
         return {"mfcc": self.num_ceps * (1 + self.deltas)}
 
-    def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        orders = [self._rows(waveform)]
+    @property
+    def _context_frames(self) -> int:
+        return _BLOCK_FRAMES if self.deltas else 0  # each order reaches two frames further
+
+    def _features(self, rows: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        orders = [rows]
         for _ in range(self.deltas):
             orders.append(compute_deltas(orders[-1]))
         return {"mfcc": torch.cat(orders, dim=1)}

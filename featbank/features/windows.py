@@ -1,0 +1,133 @@
+"""A long waveform cut into windows that overlap, and stitched again without a frame too many.
+
+Frame `t` of a grid sees `window_length` samples. A frame near the cut of a window lacks what lies
+beyond it, if the model sees further than one frame's samples: so each window computes
+`context_frames` more than it keeps at each of its cuts, and the neighbours' kept frames meet in the
+middle of what both computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featbank.errors import FeatbankError
+from featbank.features.base import LongWaveform
+from featbank.framing import Framing
+
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One window of a waveform.
+
+    Args:
+        samples: that it reads, of the waveform.
+        frames: that follow from these samples, of the waveform's.
+        kept: those of them that are its own; the kept frames of all windows follow on each other.
+    """
+
+    samples: range
+    frames: range
+    kept: range
+
+    @property
+    def kept_rows(self) -> slice:
+        """Where the kept frames stand among the computed ones."""
+        return slice(self.kept.start - self.frames.start, self.kept.stop - self.frames.start)
+
+
+def plan_windows(
+    num_samples: int,
+    framing: Framing,
+    *,
+    max_frames: int,
+    context_frames: int = 0,
+    multiple: int = 1,
+) -> list[Window]:
+    """Cut a waveform into the fewest windows, all of about the same length.
+
+    None is left over that is short: what would be a tail of some samples is spread over all.
+
+    Args:
+        num_samples: of the waveform; at least one frame's.
+        framing: the frame grid.
+        max_frames: that a window may compute.
+        context_frames: computed beyond each cut, but not kept.
+        multiple: cuts lie at multiples of it; so do `max_frames` and `context_frames`.
+
+    >>> framing = Framing(sample_rate=16000, window_length=400, hop_length=320)
+    >>> for window in plan_windows(4000, framing, max_frames=8, context_frames=2):
+    ...     print(window.samples, window.frames, window.kept)
+    range(0, 2640) range(0, 8) range(0, 6)
+    range(1280, 3920) range(4, 12) range(6, 12)
+    """
+    num_frames = framing.num_frames(num_samples)
+    unit, context = multiple, context_frames // multiple
+    num_units, max_units = -(-num_frames // unit), max_frames // unit
+    assert num_frames > 0
+    assert max_units > 2 * context
+    if num_units <= max_units:
+        num_windows = 1
+    else:
+        num_windows = -(-(num_units - 2 * context) // (max_units - 2 * context))
+    # the overlaps counted twice, each window computes its share of all
+    total = num_units + 2 * context * (num_windows - 1)
+    bounds = [total * number // num_windows for number in range(num_windows + 1)]
+    windows = []
+    for number in range(num_windows):
+        skipped = 2 * context * number
+        first, stop = bounds[number] - skipped, bounds[number + 1] - skipped
+        is_last = number == num_windows - 1
+        frames = range(first * unit, num_frames if is_last else stop * unit)
+        kept = range(
+            (first + context) * unit if number else 0,
+            num_frames if is_last else (stop - context) * unit,
+        )
+        windows.append(
+            Window(samples=_seen(frames, num_samples, framing), frames=frames, kept=kept)
+        )
+    return windows
+
+
+def read_windows(
+    waveform: LongWaveform, windows: Sequence[Window]
+) -> Iterator[tuple[Window, NDArray[np.float32]]]:
+    """Read a waveform once and give each window with its samples, float32.
+
+    Memory holds one window and some blocks. The waveform is read to its end, so that what is wrong
+    behind the last window is noticed too.
+
+    Raises:
+        FeatbankError: the waveform ended before its `num_samples`.
+    """
+    blocks = waveform.blocks(_BLOCK)
+    held = np.empty(0, np.float32)
+    read = 0
+    for window in windows:
+        parts = [held]
+        while read < window.samples.stop:
+            block = next(blocks, None)
+            if block is None:
+                raise FeatbankError(
+                    "a waveform that is read in blocks",
+                    expected=f"{waveform.num_samples} samples",
+                    got=read,
+                )
+            parts.append(block)
+            read += len(block)
+        joined = np.concatenate(parts)
+        held = joined[window.samples.start - (read - len(joined)) :]
+        yield window, held[: len(window.samples)]
+    for _ in blocks:
+        pass
+
+
+def _seen(frames: range, num_samples: int, framing: Framing) -> range:
+    """Return the samples of the waveform that frames see."""
+    span = framing.span(frames)
+    return range(max(0, span.start), min(span.stop, num_samples))

@@ -1,0 +1,112 @@
+"""One utterance read piece by piece: memory is bounded, however long it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from featbank.audio import read_segment, resampled_length
+from featbank.errors import FeatbankError
+
+Waveform = NDArray[np.float32]
+
+
+class Recording:
+    """An utterance at the rate of the extractor that reads it, in blocks and as often as needed.
+
+    The samples are those that `audio.load_audio` gives, bit for bit.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        sample_rate: int,
+        num_samples: int,
+        start_sample: int = 0,
+        channel: int = 0,
+        target_rate: int,
+    ) -> None:
+        """Describe what to read; nothing is opened yet.
+
+        Args:
+            path: of the file.
+            sample_rate: that the file is expected to have, in Hz.
+            num_samples: length of the utterance, at the file's rate.
+            start_sample: where it begins in the file.
+            channel: index from 0, or `MIX_CHANNELS` for the mean of all.
+            target_rate: rate of the blocks.
+        """
+        self._path = path
+        self._sample_rate = sample_rate
+        self._file_samples = num_samples
+        self._start_sample = start_sample
+        self._channel = channel
+        self._target_rate = target_rate
+
+    @property
+    def num_samples(self) -> int:
+        """The length at `target_rate`."""
+        return resampled_length(self._file_samples, self._sample_rate, self._target_rate)
+
+    def blocks(self, num_samples_per_block: int) -> Iterator[Waveform]:
+        """Read the waveform from its start; each call begins anew.
+
+        Args:
+            num_samples_per_block: at `target_rate`; the last block holds what is left.
+
+        Yields:
+            (n,) float32, together `num_samples` samples.
+
+        Raises:
+            AudioError, FeatbankError, OSError: as `audio.load_audio` does, but an error may come
+                after the first blocks.
+        """
+        waveform = read_segment(
+            self._path,
+            sample_rate=self._sample_rate,
+            num_samples=self._file_samples,
+            start_sample=self._start_sample,
+            channel=self._channel,
+        )
+        if self._target_rate != self._sample_rate:
+            waveform = self._resampled(waveform)
+        return _regroup(waveform, num_samples_per_block)
+
+    def _resampled(self, waveform: Iterable[Waveform]) -> Iterator[Waveform]:
+        """Resample block by block: libsoxr's state goes on, so that the blocks leave no trace."""
+        stream = soxr.ResampleStream(self._sample_rate, self._target_rate, 1, quality="HQ")
+        read = given = 0
+        for block in waveform:
+            read += len(block)
+            resampled = stream.resample_chunk(block, last=read == self._file_samples)
+            given += len(resampled)
+            yield resampled
+        if given != self.num_samples:
+            raise FeatbankError(
+                f"{read} samples resampled from {self._sample_rate} to {self._target_rate} Hz",
+                expected=f"{self.num_samples} samples",
+                got=given,
+                hint="this soxr has another rule for lengths; install the locked one",
+            )
+
+
+def _regroup(blocks: Iterable[Waveform], size: int) -> Iterator[Waveform]:
+    """Cut what comes in blocks of any length into blocks of `size` samples and a last one."""
+    held: list[Waveform] = []
+    num_held = 0
+    for block in blocks:
+        held.append(block)
+        num_held += len(block)
+        if num_held < size:
+            continue
+        joined = np.concatenate(held)
+        num_whole = num_held - num_held % size
+        yield from np.split(joined[:num_whole], range(size, num_whole, size))
+        held, num_held = [joined[num_whole:]], num_held % size
+    if num_held:
+        yield np.concatenate(held)

@@ -1,0 +1,113 @@
+"""An utterance read in blocks is the one that is read whole, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featbank.audio import load_audio
+from featbank.errors import AudioError
+from featbank.manifest import MIX_CHANNELS
+from featbank.recording import Recording
+
+FORMATS = {
+    "x.wav": ("WAV", "PCM_16"),
+    "x-float.wav": ("WAV", "FLOAT"),
+    "x.flac": ("FLAC", "PCM_16"),
+    "x.ogg": ("OGG", "VORBIS"),
+    "x.opus": ("OGG", "OPUS"),
+    "x.mp3": ("MP3", "MPEG_LAYER_III"),
+    "x-dwvw.aiff": ("AIFF", "DWVW_16"),
+}
+BLOCK = 1 << 16  # that the file is read in
+
+
+def noise(num_samples: int, num_channels: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return 0.1 * rng.standard_normal((num_samples, num_channels)).astype(np.float32)
+
+
+def write(path: Path, samples: np.ndarray, rate: int = 16000) -> Path:
+    kind, subtype = FORMATS[path.name]
+    soundfile.write(path, samples, rate, format=kind, subtype=subtype)
+    return path
+
+
+@pytest.mark.parametrize("channel", [0, 1, MIX_CHANNELS])
+@pytest.mark.parametrize("name", [name for name in FORMATS if "dwvw" not in name])
+def test_blocks_are_the_samples_of_a_whole_read(tmp_path: Path, name: str, channel: int) -> None:
+    path = write(tmp_path / name, noise(200_000, 2), 48000)
+    segment = {"sample_rate": 48000, "num_samples": 150_001, "start_sample": 40_000}
+    for target_rate in (48000, 16000):
+        arguments = {**segment, "channel": channel, "target_rate": target_rate}
+        recording = Recording(path, **arguments)
+        whole = load_audio(path, **arguments)
+        assert recording.num_samples == len(whole)
+        assert np.array_equal(np.concatenate(list(recording.blocks(10_000))), whole)
+
+
+def test_a_file_that_cannot_seek_gives_the_samples_of_a_whole_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "x-dwvw.aiff", noise(150_000))
+    arguments = {"sample_rate": 16000, "num_samples": 70_000, "start_sample": 75_000}
+    blocks = Recording(path, **arguments, target_rate=16000).blocks(1000)
+    assert np.array_equal(np.concatenate(list(blocks)), load_audio(path, **arguments))
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("audio") / "x.wav", noise(3 * BLOCK + 1), 44100)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    num_samples=st.sampled_from(
+        [n + d for n in (BLOCK, 2 * BLOCK, 3 * BLOCK) for d in (-1, 0, 1)] + [1, 2, 441]
+    ),
+    target_rate=st.sampled_from([8000, 11025, 16000, 22050, 44100, 48000, 96000]),
+    size=st.sampled_from([1000, BLOCK - 1, BLOCK, BLOCK + 1, 10**6]),
+)
+def test_resampling_in_blocks_leaves_no_trace(
+    stored: Path, num_samples: int, target_rate: int, size: int
+) -> None:
+    arguments = {"sample_rate": 44100, "num_samples": num_samples, "target_rate": target_rate}
+    recording = Recording(stored, **arguments)
+    blocks = list(recording.blocks(size))
+    whole = load_audio(stored, **arguments)
+    assert recording.num_samples == len(whole)
+    assert [len(block) for block in blocks] == [
+        min(size, len(whole) - start) for start in range(0, len(whole), size)
+    ]
+    assert np.array_equal(np.concatenate([whole[:0], *blocks]), whole)
+
+
+def test_a_second_pass_begins_anew_even_after_one_that_was_given_up(stored: Path) -> None:
+    recording = Recording(stored, sample_rate=44100, num_samples=2 * BLOCK, target_rate=16000)
+    first = next(recording.blocks(5000))
+    given_up = recording.blocks(5000)
+    next(given_up), next(given_up)
+    assert np.array_equal(next(recording.blocks(5000)), first)
+
+
+def test_what_a_whole_read_refuses_is_refused(tmp_path: Path, stored: Path) -> None:
+    good = {"sample_rate": 44100, "num_samples": 3 * BLOCK, "target_rate": 16000}
+    damaged = noise(3 * BLOCK)
+    damaged[-5] = np.nan
+    nan = write(tmp_path / "x-float.wav", damaged, 44100)
+    for path, changed, message in (
+        (stored, {"sample_rate": 16000}, "expected 16000 Hz, got 44100 Hz"),
+        (stored, {"channel": 1}, "expected a channel 1, got 1 channels"),
+        (stored, {"start_sample": 2}, f"up to {3 * BLOCK + 2}, got {3 * BLOCK + 1}"),
+        (tmp_path / "none.wav", {}, "expected a readable file, got No such file"),
+        (nan, {}, "expected finite samples, got 1 NaN"),
+    ):
+        arguments = {**good, **changed}
+        with pytest.raises(AudioError, match=message) as of_whole:
+            load_audio(path, **arguments)
+        with pytest.raises(AudioError) as of_blocks:
+            list(Recording(path, **arguments).blocks(1000))
+        assert str(of_blocks.value) == str(of_whole.value)
