@@ -11,6 +11,31 @@ other error is about the run and ends it.
 
 from __future__ import annotations
 
+from typing import Any, Literal, get_args
+
+AudioFault = Literal[
+    "missing",  # nothing is there
+    "unreadable",  # it may not be read, or its path is no path
+    "bad_name",  # not UTF-8, or with a control character
+    "not_a_file",  # a folder, a pipe, a device
+    "empty",  # no byte
+    "unknown_format",  # no audio of a kind that is read
+    "truncated",  # less than it promises
+    "damaged",  # does not decode, or to other samples than it vouches for
+    "no_samples",
+    "not_finite",  # NaN or infinite samples
+    "wrong_rate",
+    "wrong_channel",
+    "wrong_length",  # of the whole file
+    "bad_segment",  # outside of its file, or empty
+    "too_short",  # for one frame
+    "bad_features",  # that the extractor made of it: not finite, or beyond the stored dtype
+    "other",
+]
+"""What can be wrong with one utterance. Failure lists hold it as `kind`: no name ever changes."""
+
+AUDIO_FAULTS: frozenset[str] = frozenset(get_args(AudioFault))
+
 
 class FeatbankError(Exception):
     """Base of every error featbank raises on purpose.
@@ -44,13 +69,12 @@ class FeatbankError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # keyword arguments do not survive the default pickling between worker processes
-        return _rebuild, (type(self), self.what, self.expected, self.got, self.hint)
+        fields = {name: value for name, value in vars(self).items() if name != "what"}
+        return _rebuild, (type(self), self.what, fields)
 
 
-def _rebuild(
-    kind: type[FeatbankError], what: str, expected: str | None, got: str | None, hint: str
-) -> FeatbankError:
-    return kind(what, expected=expected, got=got, hint=hint)
+def _rebuild(kind: type[FeatbankError], what: str, fields: dict[str, Any]) -> FeatbankError:
+    return kind(what, **fields)
 
 
 class ConfigError(FeatbankError):
@@ -62,7 +86,24 @@ class CorpusError(FeatbankError):
 
 
 class AudioError(FeatbankError):
-    """One utterance whose audio cannot be used: it goes to the failure list."""
+    """One utterance whose audio cannot be used: it goes to the failure list.
+
+    Args:
+        what, expected, got, hint: as of `FeatbankError`.
+        kind: which fault it is.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        kind: AudioFault = "other",
+        expected: object = None,
+        got: object = None,
+        hint: str = "",
+    ) -> None:
+        self.kind: AudioFault = kind
+        super().__init__(what, expected=expected, got=got, hint=hint)
 
 
 class ManifestError(FeatbankError):

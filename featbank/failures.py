@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import inf
 from pathlib import Path
 
-from featbank.errors import ConfigError, FailureBudgetError, FeatbankError
+from featbank.errors import (
+    AUDIO_FAULTS,
+    AudioError,
+    AudioFault,
+    ConfigError,
+    FailureBudgetError,
+    FeatbankError,
+)
 from featbank.provenance import canonical_json, write_atomic
 
 
@@ -19,7 +26,8 @@ class Failure:
     Args:
         id: of the utterance.
         audio: path of its file, relative to the corpus root.
-        error: what went wrong.
+        kind: which fault it is, for programs.
+        error: what went wrong, for people.
         expected: what would have been right; empty when the error says it all.
         got: what was found.
     """
@@ -29,11 +37,23 @@ class Failure:
     error: str
     expected: str = ""
     got: str = ""
+    kind: AudioFault = "other"
+
+    def __post_init__(self) -> None:
+        """Check the fields, and escape what no list could hold."""
+        for field in fields(self):
+            text = getattr(self, field.name)
+            if not isinstance(text, str):
+                raise TypeError(f"{field.name} of a failure: expected a text, got {text!r}")
+            if not text.isascii():
+                object.__setattr__(self, field.name, printable(text))
+        if self.kind not in AUDIO_FAULTS:
+            raise ValueError(f"kind of a failure: expected one of AUDIO_FAULTS, got {self.kind!r}")
 
     @classmethod
     def of(
         cls,
-        error: FeatbankError,
+        error: AudioError,
         *,
         id: str,  # noqa: A002 - the field's name
         audio: str,
@@ -46,7 +66,16 @@ class Failure:
         """
         texts = (error.what, error.expected or "", error.got or "")
         what, expected, got = (text.replace(str(Path(root, audio)), audio) for text in texts)
-        return cls(id=id, audio=audio, error=what, expected=expected, got=got)
+        return cls(id=id, audio=audio, kind=error.kind, error=what, expected=expected, got=got)
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with what is no Unicode escaped: bytes of a file's name that are not UTF-8.
+
+    >>> printable("caf\udce9.wav")
+    'caf\\udce9.wav'
+    """
+    return text.encode(errors="backslashreplace").decode()
 
 
 def write_failures(path: str | Path, failures: Iterable[Failure]) -> None:
