@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from typing import Protocol, TypeVar
 
+from featbank.errors import ConfigError
 from featbank.progress import Advance
 
 Task = TypeVar("Task")
@@ -13,6 +14,9 @@ Result = TypeVar("Result")
 Worker = Callable[[Task, Advance], Result]
 """Runs one task, telling the seconds of audio as they are done. Made once a process."""
 
+MAX_RETRIES = 2
+"""How often a task is given to another worker, unless the configuration says otherwise."""
+
 
 class Runner(Protocol):
     """Spreads tasks over workers; which one runs a task, and when, must not change its result."""
@@ -20,16 +24,33 @@ class Runner(Protocol):
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],
-        tasks: Sequence[Task],
+        tasks: Iterable[Task],
         advance: Advance,
     ) -> Generator[Result, None, None]:
-        """Run every task once and give each result as it comes, in any order.
+        """Run every task and give each result once, as it comes, in any order.
+
+        A worker that dies costs its task only: another one runs that anew, so a task must not mind
+        that half of it was done before. Closing the generator ends all workers.
 
         Args:
             make_worker: picklable; called once in each process, so that a model is loaded once.
-            tasks: picklable; handed out one at a time, so that a slow one holds up nobody.
-            advance: told the seconds of audio done, whichever worker did them.
+            tasks: each picklable; taken as workers become free, a few ahead of them, and handed out
+                one at a time, so that a slow one holds up nobody.
+            advance: told the seconds of audio done, whichever worker did them; once, even where a
+                task was begun twice.
 
         Raises:
-            Exception: the first error of a worker ends the run.
+            FeatbankError: a task saw its workers die more than `max_retries` times.
+            Exception: the first error that a worker raises, or that making one does. It ends the
+                run, and has the worker's traceback as a note.
         """
+
+
+def check_at_least(name: str, value: float | None, least: float) -> None:
+    """Refuse a number of a runner's configuration that is too small; None is none of our business.
+
+    Raises:
+        ConfigError: `value` is below `least`.
+    """
+    if value is not None and value < least:
+        raise ConfigError(f"runner.{name}", expected=f"{least} or more", got=value)

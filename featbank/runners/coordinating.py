@@ -1,0 +1,176 @@
+"""The coordinator's side of every runner: tasks handed out lazily, and again when a worker died."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol
+
+from featbank.errors import FeatbankError
+from featbank.progress import Advance
+from featbank.runners.base import Task
+from featbank.runners.performing import Outcome
+
+_log = logging.getLogger(__name__)
+
+_TASK_CHARACTERS = 160  # of a task in an error: enough to tell its first utterance
+
+
+@dataclass(slots=True, eq=False)
+class Attempt(Generic[Task]):
+    """A task in a worker's hands.
+
+    Args:
+        number: of the task, from 0 on.
+        task: itself.
+        deaths: workers that have died of it.
+        told_s: seconds of audio of it that the caller has been told.
+    """
+
+    number: int
+    task: Task
+    deaths: int = 0
+    told_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A worker has done this much of its task."""
+
+    attempt: Attempt[Any]
+    done_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A worker is done with its task."""
+
+    attempt: Attempt[Any]
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A worker died, in the way that `how` says."""
+
+    attempt: Attempt[Any]
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A worker had to go, through no fault of its task."""
+
+    attempt: Attempt[Any]
+
+
+Event = Told | Done | Died | Returned
+
+
+class Crew(Protocol):
+    """The workers of one run."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more task may be handed out."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task is handed out."""
+
+    def hand(self, attempt: Attempt[Any]) -> None:
+        """Hand a task out, where there is room."""
+
+    def wait(self) -> Sequence[Event]:
+        """Wait for something to happen and return it; now and then nothing."""
+
+    def end(self) -> None:
+        """End all workers, at once where they are busy, and clear away what they leave."""
+
+
+def coordinate(
+    crew: Crew, tasks: Iterable[Task], *, max_retries: int, advance: Advance, hint: str
+) -> Generator[Any, None, None]:
+    """Run tasks on a crew and end it, however this ends; see `Runner.run`.
+
+    Args:
+        crew: of the run.
+        tasks: consumed as there is room.
+        max_retries: how often one task may go to another worker.
+        advance: told the seconds of audio done.
+        hint: what to do when workers die.
+    """
+    handout = _Handout(tasks, max_retries=max_retries, advance=advance, hint=hint)
+    try:
+        handout.fill(crew)
+        while crew.is_busy:
+            results = []
+            for event in crew.wait():
+                handout.settle(event)
+                if isinstance(event, Done):
+                    results.append(event.outcome.get())
+            handout.fill(crew)  # before the caller takes its time over the results
+            yield from results
+    finally:
+        crew.end()
+
+
+class _Handout(Generic[Task]):
+    """Tasks to hand out: first those that came back, then new ones, taken one at a time."""
+
+    def __init__(
+        self, tasks: Iterable[Task], *, max_retries: int, advance: Advance, hint: str
+    ) -> None:
+        self._tasks = iter(tasks)
+        self._max_retries = max_retries
+        self._advance = advance
+        self._hint = hint
+        self._back: deque[Attempt[Task]] = deque()
+        self._taken = 0
+
+    def fill(self, crew: Crew) -> None:
+        while crew.has_room and (attempt := self._take()):
+            crew.hand(attempt)
+
+    def _take(self) -> Attempt[Task] | None:
+        if self._back:
+            return self._back.popleft()
+        for task in self._tasks:
+            self._taken += 1
+            return Attempt(self._taken - 1, task)
+        return None
+
+    def settle(self, event: Event) -> None:
+        match event:
+            case Told(attempt, done_s):
+                self._tell(attempt, done_s)
+            case Done(attempt, outcome):
+                self._tell(attempt, outcome.done_s)
+            case Died(attempt, how):
+                self._bury(attempt, how)
+            case Returned(attempt):
+                self._back.append(attempt)
+
+    def _tell(self, attempt: Attempt[Task], done_s: float) -> None:
+        # what was told of it before a worker died counts once
+        if done_s > attempt.told_s:
+            self._advance(done_s - attempt.told_s)
+            attempt.told_s = done_s
+
+    def _bury(self, attempt: Attempt[Task], how: str) -> None:
+        attempt.deaths += 1
+        if attempt.deaths <= self._max_retries:
+            _log.warning("a worker died (%s): its task goes to another", how)
+            self._back.append(attempt)
+            return
+        task = repr(attempt.task)
+        if len(task) > _TASK_CHARACTERS:
+            task = task[:_TASK_CHARACTERS] + "..."
+        raise FeatbankError(
+            f"{attempt.deaths} workers died of one task" if attempt.deaths > 1 else "a worker died",
+            expected="a result",
+            got=f"{how}, at {task}",
+            hint=self._hint,
+        )

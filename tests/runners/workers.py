@@ -1,0 +1,119 @@
+"""Workers for the tests of the runners, as modules that worker processes import."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from featbank.errors import ConfigError
+from featbank.progress import Advance
+
+
+class Squares:
+    """Squares numbers, each of which stands for a second of audio told in two halves."""
+
+    def __call__(self, task: int, advance: Advance) -> int:
+        advance(0.5)
+        advance(0.5)
+        return task * task
+
+
+class Whereabouts:
+    """Tells in which process it runs, which worker of that process it is, and a variable there."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        Whereabouts.made += 1
+        self._number = Whereabouts.made
+
+    def __call__(self, task: str, _advance: Advance) -> tuple[int, int, str | None]:
+        time.sleep(0.05)  # so that every worker gets some
+        return os.getpid(), self._number, os.environ.get(task)
+
+
+class AwkwardError(Exception):
+    """Cannot be unpickled: it does not hand its arguments to its base."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+class Refuses:
+    """Raises an error of the kind that the task names."""
+
+    def __call__(self, task: str, _advance: Advance) -> Any:
+        if task == "config":
+            raise ConfigError("a value", expected="one", got="two", hint="change it")
+        if task == "awkward":
+            raise AwkwardError("this", "that")
+        if task == "value":
+            raise ValueError("no such thing")
+        return lambda: task  # which cannot be pickled
+
+
+def refuse_to_be_made() -> Callable[[Any, Advance], Any]:
+    """Make no worker."""
+    raise ConfigError("a worker", expected="to be made", got="nothing")
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """Makes workers that kill their process in the midst of tasks.
+
+    Args:
+        folder: where each beginning of a task leaves a file named by its task and process.
+        deadly: the tasks.
+        deaths: how many workers each kills.
+    """
+
+    folder: Path
+    deadly: tuple[int, ...]
+    deaths: int
+
+    def __call__(self) -> Callable[[int, Advance], int]:
+        return self._work
+
+    def _work(self, task: int, advance: Advance) -> int:
+        before = len(list(self.folder.glob(f"{task}.*")))
+        (self.folder / f"{task}.{os.getpid()}").touch()
+        advance(0.75)
+        if task in self.deadly and before < self.deaths:
+            time.sleep(0.5)
+            advance(0.0)  # so that what was done is told before
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        advance(0.25)
+        return task
+
+
+@dataclass(frozen=True)
+class Sleeper:
+    """Makes workers that leave their process id in a folder and sleep, but for task 0.
+
+    Args:
+        folder: of the process ids.
+        fails: whether task 0 raises once another task has begun; it returns at once otherwise.
+    """
+
+    folder: Path
+    fails: bool = False
+
+    def __call__(self) -> Callable[[int, Advance], int]:
+        return self._work
+
+    def _work(self, task: int, _advance: Advance) -> int:
+        (self.folder / str(os.getpid())).touch()
+        if task:
+            (self.folder / "sleeping").touch()
+            time.sleep(600)
+        while not (self.folder / "sleeping").exists():
+            time.sleep(0.05)
+        if self.fails:
+            raise ValueError("task 0 cannot be done")
+        return task
