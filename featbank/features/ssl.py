@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
-import torchaudio.pipelines
-from torchaudio.models import Wav2Vec2Model, wav2vec2_model, wavlm_model
-from torchaudio.pipelines import Wav2Vec2Bundle
+from torch.nn.functional import layer_norm
 
 from featbank.errors import ConfigError
-from featbank.features.base import UtteranceExtractor, Weights, check_feature_names
+from featbank.features.base import (
+    LongWaveform,
+    UtteranceExtractor,
+    Weights,
+    check_feature_names,
+)
+from featbank.features.bundles import architecture, download, find_bundle
+from featbank.features.front_end import RecordingFrontEnd
 from featbank.features.licenses import published_license
 from featbank.features.weights import FILE, RANDOM, load_model, source_of, tensors_digest
+from featbank.features.windows import plan_windows, read_windows
 from featbank.framing import Framing
 
 
@@ -25,6 +29,12 @@ class SslEncoder(UtteranceExtractor):
 
     Only as many layers run as the deepest one asked for. A waveform is computed alone and unpadded:
     padding shifts the group norm of the base models, even under a mask.
+
+    Attention takes memory by the square of the length, so a recording longer than `max_window_s` is
+    computed in windows of about the same length. What is normalised over the whole waveform still
+    is, by statistics from a pass of its own; so the convolutions give what they would give of the
+    whole, up to rounding. Attention and the positional convolution see one window: what that
+    changes near the seams is for `python -m benchmarks.seams` to measure.
 
     Args:
         bundle: a name in `torchaudio.pipelines`, such as WAVLM_BASE.
@@ -35,9 +45,12 @@ class SslEncoder(UtteranceExtractor):
         seed: of random weights.
         license: of the weights of a local file, as the user states it. A bundle's published weights
             have the one that torchaudio documents, which is not to be contradicted here.
+        max_window_s: the longest waveform that is computed at once, in seconds; None for any.
+        context_s: what a window computes beyond each of its seams and leaves to its neighbour.
 
     Raises:
-        ConfigError: there is no such bundle or layer, or it has another licence.
+        ConfigError: there is no such bundle or layer, it has another licence, or the windows are
+            too short for their contexts.
         WeightsError: the weights cannot be had, or do not fit the bundle.
     """
 
@@ -52,9 +65,12 @@ class SslEncoder(UtteranceExtractor):
         weights_sha256: str | None = None,
         seed: int = 0,
         license: str | None = None,  # noqa: A002 - the word of the config
+        max_window_s: float | None = None,
+        context_s: float = 5.0,
     ) -> None:
-        published = _find_bundle(bundle)
-        self._architecture = _architecture(published)
+        published = find_bundle(bundle)
+        self._architecture = architecture(published)
+        self._windowing = _windowing(self.framing, max_window_s, context_s)
         self._layers = _check_layers(bundle, layers, self._architecture.num_layers)
         self._source = source_of(weights)
         self._license = _license(bundle, self._source, license)
@@ -63,7 +79,7 @@ class SslEncoder(UtteranceExtractor):
             weights_sha256=weights_sha256,
             seed=seed,
             build=self._architecture.build,
-            download=lambda: _download(published),
+            download=lambda: download(published),
             unused=("aux.",),  # the letters of a bundle fine-tuned for recognition
         )
 
@@ -71,6 +87,11 @@ class SslEncoder(UtteranceExtractor):
     def framing(self) -> Framing:
         """The convolutions' receptive field, hopped by the product of their strides."""
         return self._architecture.framing
+
+    @property
+    def max_samples(self) -> int | None:
+        """What `max_window_s` lasts."""
+        return self._windowing.max_samples if self._windowing else None
 
     @property
     def dimensions(self) -> Mapping[str, int]:
@@ -89,75 +110,53 @@ class SslEncoder(UtteranceExtractor):
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
         waveform = waveform.clone()  # into torch's own memory
         if self._architecture.normalize_waveform:
-            waveform = torch.nn.functional.layer_norm(waveform, waveform.shape)
+            waveform = layer_norm(waveform, waveform.shape)
+        frames, _ = self._model.feature_extractor(waveform.unsqueeze(0), None)
+        return self._encode(frames)
+
+    def _encode(self, frames: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Run the transformer over what the convolutions gave, (1, T, D)."""
         deepest = max(self._layers.values())
-        outputs, _ = self._model.extract_features(waveform.unsqueeze(0), num_layers=deepest)
+        outputs = self._model.encoder.extract_features(frames, None, num_layers=deepest)
         return {name: outputs[layer - 1].squeeze(0) for name, layer in self._layers.items()}
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Architecture:
-    """What a bundle says about its model."""
-
-    factory: Callable[..., Wav2Vec2Model]
-    params: Mapping[str, Any]
-    sample_rate: int
-    normalize_waveform: bool
-
-    def build(self) -> Wav2Vec2Model:
-        """Make the encoder with fresh weights, and without a recognition head."""
-        return self.factory(**{**self.params, "aux_num_out": None})
-
-    @property
-    def num_layers(self) -> int:
-        return int(self.params["encoder_num_layers"])
-
-    @property
-    def dimension(self) -> int:
-        return int(self.params["encoder_embed_dim"])
-
-    @property
-    def framing(self) -> Framing:
-        window_length = hop_length = 1
-        for _, kernel_size, stride in self.params["extractor_conv_layer_config"]:
-            window_length += (kernel_size - 1) * hop_length
-            hop_length *= stride
-        return Framing(
-            sample_rate=self.sample_rate, window_length=window_length, hop_length=hop_length
+    def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
+        assert self._windowing is not None
+        windows = plan_windows(
+            recording.num_samples,
+            self.framing,
+            max_frames=self.framing.num_frames(self._windowing.max_samples),
+            context_frames=self._windowing.context_frames,
         )
+        front_end = RecordingFrontEnd(
+            self._model, recording, normalize_waveform=self._architecture.normalize_waveform
+        )
+        for window, samples in read_windows(recording, windows):
+            features = self._encode(front_end(torch.from_numpy(samples)))
+            yield {name: rows[window.kept_rows] for name, rows in features.items()}
 
 
-def _find_bundle(name: str) -> Wav2Vec2Bundle:
-    bundles = {
-        key: value
-        for key, value in vars(torchaudio.pipelines).items()
-        if isinstance(value, Wav2Vec2Bundle)
-    }
-    if name not in bundles:
-        raise ConfigError("bundle", expected=" or ".join(sorted(bundles)), got=name)
-    return bundles[name]
+class _Windowing(NamedTuple):
+    max_samples: int
+    context_frames: int
 
 
-def _architecture(bundle: Wav2Vec2Bundle) -> _Architecture:
-    # A bundle's parameters have no public name, and its get_model() always fetches the weights:
-    # this is the one place that reaches for them.
-    factories = {"Wav2Vec2": wav2vec2_model, "WavLM": wavlm_model}
-    return _Architecture(
-        factory=factories[bundle._model_type],
-        params=bundle._params,
-        sample_rate=int(bundle.sample_rate),
-        normalize_waveform=bundle._normalize_waveform,
+def _windowing(framing: Framing, max_window_s: float | None, context_s: float) -> _Windowing | None:
+    if max_window_s is None:
+        return None
+    windowing = _Windowing(
+        max_samples=round(max_window_s * framing.sample_rate),
+        context_frames=round(context_s * framing.frame_rate),
     )
-
-
-def _download(bundle: Wav2Vec2Bundle) -> Wav2Vec2Model:
-    # torch.hub would unpickle anything without weights_only
-    options = {"weights_only": True, "map_location": "cpu", "progress": sys.stderr.isatty()}
-    model = bundle.get_model(dl_kwargs=options)
-    if not isinstance(model, Wav2Vec2Model):
-        model = model.model  # torchaudio's wrapper, which normalises the waveform: done in _compute
-    model.aux = None
-    return model
+    if context_s < 0:
+        raise ConfigError("context_s", expected="0 seconds or more", got=context_s)
+    if framing.num_frames(windowing.max_samples) <= 2 * windowing.context_frames:
+        raise ConfigError(
+            "max_window_s",
+            expected=f"over {2 * context_s:g} seconds, for context_s on both sides",
+            got=max_window_s,
+        )
+    return windowing
 
 
 def _license(bundle: str, source: str, stated: str | None) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,30 @@ class Payload:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (Path("ran"),)
+
+
+class Held:
+    """A waveform in memory, read in blocks."""
+
+    def __init__(self, waveform: torch.Tensor) -> None:
+        self._waveform = waveform.numpy()
+
+    @property
+    def num_samples(self) -> int:
+        return len(self._waveform)
+
+    def blocks(self, num_samples_per_block: int) -> Iterator[np.ndarray]:
+        for start in range(0, self.num_samples, num_samples_per_block):
+            yield self._waveform[start : start + num_samples_per_block]
+
+
+def compute_pieces(extractor: Extractor, waveform: torch.Tensor) -> list[dict[str, np.ndarray]]:
+    """Compute the features of one utterance piece by piece."""
+    return list(extractor.compute_pieces(Held(waveform), "test"))
+
+
+def joined(pieces: list[dict[str, np.ndarray]], name: str) -> np.ndarray:
+    return np.concatenate([piece[name] for piece in pieces])
 
 
 def compute(extractor: Extractor, waveform: torch.Tensor) -> dict[str, np.ndarray]:

@@ -11,11 +11,18 @@ import torchaudio
 from torch.nn.functional import one_hot
 
 from featbank.errors import AudioError, ConfigError
+from featbank.features import kaldi
 from featbank.features.base import UtteranceExtractor
 from featbank.features.dsp import compute_deltas, mirror_edges
 from featbank.features.kaldi import INT16_SCALE, Fbank, KaldiExtractor, Mfcc
 from featbank.framing import Framing
-from tests.features.checks import assert_batch_mates_change_no_bit, boundary_lengths, compute
+from tests.features.checks import (
+    assert_batch_mates_change_no_bit,
+    boundary_lengths,
+    compute,
+    compute_pieces,
+    joined,
+)
 
 TORCHAUDIO_NAMES = {
     "sample_rate": "sample_frequency",
@@ -257,6 +264,52 @@ def test_rows_of_a_long_recording_equal_those_of_its_parts_cut_at_block_boundari
     cut = 512
     tail = compute(extractor, recording[cut * 160 :])["fbank"]
     assert np.array_equal(whole[cut:], tail)
+
+
+PIECEWISE: list[KaldiExtractor] = [
+    Fbank(num_mel_bins=80, waveform_scale=INT16_SCALE),
+    Fbank(snip_edges=False, use_energy=True),
+    Fbank(snip_edges=False, frame_length_ms=30.0625, frame_shift_ms=7.0),
+    Fbank(frame_length_ms=5.0, frame_shift_ms=10.0, num_mel_bins=10),
+    Mfcc(),
+    Mfcc(deltas=1, snip_edges=False),
+    Mfcc(deltas=2),
+]
+
+
+@pytest.mark.parametrize("extractor", PIECEWISE, ids=repr)
+def test_pieces_equal_the_whole_bit_for_bit_around_every_boundary(
+    extractor: KaldiExtractor,
+    speech: dict[str, torch.Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kaldi, "_WINDOW_FRAMES", 768)
+    recording = torch.cat(list(speech.values()))
+    framing = extractor.framing
+    [name] = extractor.dimensions
+    for num_frames in (768, 769, 770, 1023, 1024, 1025, 1280, 1281, 1537, 2049):
+        reach = num_frames * framing.hop_length
+        if framing.snip_edges:
+            reach += framing.window_length - framing.hop_length
+        for num_samples in (reach - 1, reach, reach + 1, reach + framing.hop_length // 2):
+            waveform = recording[:num_samples]
+            pieces = compute_pieces(extractor, waveform)
+            whole = compute(extractor, waveform)[name]
+            assert all(len(piece[name]) for piece in pieces)
+            assert np.array_equal(joined(pieces, name), whole), num_samples
+
+
+@pytest.mark.parametrize("extractor", PIECEWISE[::6], ids=repr)
+def test_some_minutes_more_than_the_limit_are_pieces_that_equal_the_whole(
+    extractor: KaldiExtractor,
+) -> None:
+    assert extractor.max_samples > 5 * 60 * 16000
+    num_samples = 2 * extractor.max_samples + 640
+    noise = torch.randn(num_samples, generator=torch.Generator().manual_seed(0))
+    pieces = compute_pieces(extractor, noise)
+    [name] = extractor.dimensions
+    assert len(pieces) == 3
+    assert np.array_equal(joined(pieces, name), compute(extractor, noise)[name])
 
 
 @pytest.mark.parametrize(
