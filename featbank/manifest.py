@@ -135,6 +135,15 @@ def iterate_manifest(path: str | Path) -> Iterator[Utterance]:
     Raises:
         ManifestError: the file is missing, or a line is no row, or not in order.
     """
+    return (row for _, row in iterate_with_offsets(path))
+
+
+def iterate_with_offsets(path: str | Path) -> Iterator[tuple[int, Utterance]]:
+    """Give the rows of one split, each after the byte of the file at which it begins.
+
+    Raises:
+        ManifestError: the file is missing, or a line is no row, or not in order.
+    """
     path = Path(path)
     if not path.is_file():
         raise ManifestError(
@@ -144,7 +153,8 @@ def iterate_manifest(path: str | Path) -> Iterator[Utterance]:
             hint=f"run python stages/prepare.py corpus={path.parent.name}",
         )
     last_id = ""  # no id is empty
-    with open(path, encoding="utf-8") as file:
+    offset = 0
+    with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             row = _parse_row(line, f"{path}:{number}")
             if row.id <= last_id:
@@ -152,7 +162,21 @@ def iterate_manifest(path: str | Path) -> Iterator[Utterance]:
                     f"{path}:{number}", expected=f"an id after {last_id!r}", got=repr(row.id)
                 )
             last_id = row.id
-            yield row
+            yield offset, row
+            offset += len(line)
+
+
+def read_rows_at(path: str | Path, offsets: Iterable[int]) -> Iterator[Utterance]:
+    """Give the rows that begin at some bytes of a manifest, in the order of these.
+
+    Raises:
+        ManifestError: the file has changed since the bytes were counted.
+    """
+    with open(path, "rb") as file:
+        for offset in offsets:
+            if file.tell() != offset:
+                file.seek(offset)
+            yield _parse_row(file.readline(), f"{path}, byte {offset}")
 
 
 def part_order(utterances: Sequence[Utterance]) -> list[Utterance]:
@@ -160,10 +184,10 @@ def part_order(utterances: Sequence[Utterance]) -> list[Utterance]:
     return sorted(utterances, key=lambda utterance: (utterance.part, utterance.id))
 
 
-def _parse_row(line: str, where: str) -> Utterance:
+def _parse_row(line: bytes, where: str) -> Utterance:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or no UTF-8
         raise ManifestError(where, expected="a JSON object", got=str(error)) from error
     if not isinstance(row, dict):
         raise ManifestError(where, expected="a JSON object", got=type(row).__name__)

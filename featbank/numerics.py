@@ -36,10 +36,10 @@ def numerics_class() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute in one thread, whatever the machine has."""
+def thread_count(number: int) -> Iterator[None]:
+    """Compute in a number of threads, whatever the machine has."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(number)
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
+from featbank.engine.tasks import Tally
 from featbank.errors import ConfigError, FeatbankError
 from featbank.progress import Stopwatch
 from featbank.provenance import readable_json, write_atomic
@@ -29,7 +31,7 @@ PARAMS = Path("params.yaml")
 CONF = Path("conf")
 """The definitions, likewise."""
 
-RUNTIME_KEYS = ("runtime", "runner", "overwrite", "trusted_modules", "only", "strict")
+RUNTIME_KEYS = ("runtime", "runner", "numerics", "overwrite", "trusted_modules", "only", "strict")
 """Top-level configuration that changes no byte of an output, at most which ones are made."""
 
 
@@ -38,6 +40,8 @@ _NAMED_GROUPS = ("corpus", "feature", "tokenizer")
 _TYPES: dict[str, Any] = {
     "hours": float,
     "max_failures": float,
+    "num_threads": int,
+    "numerics": str,
     "only": str | None,
     "overwrite": bool,
     "pin": bool,
@@ -175,8 +179,17 @@ def chosen_stores() -> list[str]:
 
 def record_speed(config: DictConfig, name: str, watch: Stopwatch, audio_s: float) -> None:
     """Keep how long a stage took on this machine, for the closing table alone."""
-    path = Path(config.runtime.records, f"{name}.json")
-    write_atomic(path, readable_json({"audio_s": audio_s, "seconds": watch.seconds}))
+    _record(config, name, {"audio_s": audio_s, "seconds": watch.seconds})
+
+
+def record_run(config: DictConfig, name: str, watch: Stopwatch, tally: Tally) -> None:
+    """Keep how long a stage took on this machine, and what of its output it computed."""
+    fields = {"audio_s": tally.computed_s, "seconds": watch.seconds, "tally": asdict(tally)}
+    _record(config, name, fields)
+
+
+def _record(config: DictConfig, name: str, fields: Mapping[str, Any]) -> None:
+    write_atomic(Path(config.runtime.records, f"{name}.json"), readable_json(fields))
 
 
 def read_corpus(manifests: str | Path) -> dict[str, Any]:

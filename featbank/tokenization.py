@@ -10,7 +10,7 @@ from typing import Any
 
 from featbank.errors import CodebookError, StoreError
 from featbank.manifest import SPLITS, Utterance, part_order, read_manifest
-from featbank.numerics import numerics_class, one_thread
+from featbank.numerics import numerics_class, thread_count
 from featbank.progress import Advance
 from featbank.provenance import digest, package_versions
 from featbank.store import (
@@ -74,7 +74,7 @@ def tokenize(
         _refuse_other_features(sources[split], codebook)
         for name, fingerprint in fingerprints.items():
             refuse_other_content(out / name / split, fingerprint, overwrite=overwrite)
-    with contextlib.ExitStack() as stack, one_thread():
+    with contextlib.ExitStack() as stack, thread_count(1):
         every: list[StoreWriter] = []
         for split, source in sources.items():
             writers = {

@@ -15,8 +15,9 @@ from omegaconf import DictConfig
 
 from featbank.extraction import extract
 from featbank.feature_io import read_storage
+from featbank.previous_output import previous_output
 from featbank.progress import Stopwatch, progress_bar
-from featbank.stage import audio_seconds, plain, read_corpus, record_speed, refuse_tracked, stage
+from featbank.stage import audio_seconds, plain, read_corpus, record_run, refuse_tracked, stage
 from featbank.trusted import build
 
 _log = logging.getLogger(__name__)
@@ -31,10 +32,13 @@ def main(config: DictConfig) -> None:
     audio_s = audio_seconds(corpus)
     name = f"extract-{config.corpus.name}-{config.feature.name}"
     watch = Stopwatch()
-    with progress_bar(
-        f"extract {config.feature.name}", audio_s, show=config.runtime.progress
-    ) as advance:
-        headers = extract(
+    with (
+        previous_output(out, Path(config.runtime.work)) as previous,
+        progress_bar(
+            f"extract {config.feature.name}", audio_s, show=config.runtime.progress
+        ) as advance,
+    ):
+        done = extract(
             manifests=Path(config.paths.manifests),
             audio_root=Path(config.corpus.root),
             out=out,
@@ -42,20 +46,25 @@ def main(config: DictConfig) -> None:
             storage=read_storage(plain(config.feature.storage)),
             corpus={"name": corpus["name"], "license": corpus["license"]},
             runner=build(plain(config.runner), config.trusted_modules),
+            work=Path(config.runtime.work, name),
             failures_path=Path(config.runtime.failures, f"{name}.jsonl"),
             max_failures=config.max_failures,
             overwrite=config.overwrite,
+            previous=previous,
+            numerics=config.numerics,
+            num_threads=config.num_threads,
             trusted_modules=config.trusted_modules,
             advance=advance,
         )
-    record_speed(config, f"features/{config.corpus.name}/{config.feature.name}", watch, audio_s)
+    record_run(config, f"features/{config.corpus.name}/{config.feature.name}", watch, done.tally)
     _log.info(
-        "%s: %d utterances, %d frames, %d failures, %.0f x real time",
+        "%s: %d utterances, %d frames, %d failures; %s, %.0f x real time",
         out,
-        sum(header.num_utterances for header in headers),
-        sum(header.num_frames for header in headers),
-        sum(header.num_failures for header in headers),
-        watch.real_time_factor(audio_s),
+        sum(header.num_utterances for header in done.headers),
+        sum(header.num_frames for header in done.headers),
+        sum(header.num_failures for header in done.headers),
+        done.tally,
+        watch.real_time_factor(done.tally.computed_s),
     )
 
 

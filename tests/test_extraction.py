@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ def _prepare(root: Path) -> Path:
     return manifests
 
 
-def _extract(root: Path, out: Path, *, num_workers: int = 2, **changes: Any) -> list[StoreHeader]:
+def _extract(
+    root: Path, out: Path, *, num_workers: int = 2, **changes: Any
+) -> Sequence[StoreHeader]:
     storage = changes.pop("storage", [{"name": "fbank"}])
     settings: dict[str, Any] = {
         "manifests": root.parent / "manifests",
@@ -56,10 +58,11 @@ def _extract(root: Path, out: Path, *, num_workers: int = 2, **changes: Any) -> 
         "extractor": FBANK,
         "corpus": {"name": "demo", "license": "free"},
         "runner": LocalRunner(num_workers=num_workers),
+        "work": root.parent / "work",
         "failures_path": root.parent / "failures.jsonl",
     }
     entries = [FeatureStorageConfig(**entry) for entry in storage]
-    return extract(**(settings | changes), storage=entries)
+    return extract(**(settings | changes), storage=entries).headers
 
 
 def _files(folder: Path) -> dict[str, bytes]:

@@ -67,6 +67,8 @@ def _speed(record: Path) -> float | None:
     if not record.is_file():  # pulled, or computed on another machine
         return None
     measured = _read_object(record)
+    if not measured["audio_s"]:  # the last run had nothing to compute
+        return None
     speed: float = measured["audio_s"] / measured["seconds"]
     return speed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from abc import abstractmethod
 from contextlib import suppress
@@ -18,7 +17,7 @@ from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
 from featbank.manifest import check_id
 from featbank.provenance import fsync_folder
 from featbank.store.encoding import Encoding, as_array, find_encoding
-from featbank.store.locks import Lock
+from featbank.store.locks import lock_file
 from featbank.store.publishing import PublishingWriter
 from featbank.store.shard_file import disk_fault
 
@@ -55,7 +54,7 @@ class _Hdf5Writer(PublishingWriter):
         self._written: set[str] = set()
         self._partial = self.storage_path.with_name(f".{self.storage_path.name}.partial")
         self.storage_path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = Lock(self._take_lock())
+        self._lock = lock_file(self._partial, f"file {self.storage_path}")
         try:
             os.ftruncate(self._lock.descriptor, 0)
             self._file = _create(self._partial)
@@ -123,24 +122,6 @@ class _Hdf5Writer(PublishingWriter):
     @abstractmethod
     def _packed(self, stored: Array, where: str) -> Any:
         """Return what goes into the dataset."""
-
-    def _take_lock(self) -> int:
-        while True:
-            lock = os.open(self._partial, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                os.close(lock)
-                raise StoreError(
-                    f"file {self.storage_path}",
-                    expected="one writer at a time",
-                    got="another one at work",
-                    hint="wait for it to end",
-                ) from error
-            # its owner may just have published it under its own name
-            if self._partial.exists() and os.path.samestat(os.fstat(lock), self._partial.stat()):
-                return lock
-            os.close(lock)
 
 
 def _create(path: Path) -> h5py.File:

@@ -2,22 +2,26 @@
 
 from featbank.store.builder import StoreBuilder
 from featbank.store.encoding import ENCODINGS, Encoded, as_array, find_encoding, token_dtype
+from featbank.store.format import FORMAT_VERSION, HEADER_NAME
 from featbank.store.layout import ShardInfo, StoreHeader, read_header
 from featbank.store.mapped import MappedShard
 from featbank.store.publishing import commit_together
 from featbank.store.reader import Store, open_store
 from featbank.store.shard import ShardRow, ShardWriter
 from featbank.store.shard_file import ShardSpec
-from featbank.store.sharding import plan_shards, row_bytes, shard_name
+from featbank.store.sharding import ShardCutter, plan_shards, row_bytes, shard_name
 from featbank.store.verify import Damage, verify_shard
 from featbank.store.writer import SHARD_BYTES, StoreWriter
 
 __all__ = [
     "ENCODINGS",
+    "FORMAT_VERSION",
+    "HEADER_NAME",
     "SHARD_BYTES",
     "Damage",
     "Encoded",
     "MappedShard",
+    "ShardCutter",
     "ShardInfo",
     "ShardRow",
     "ShardSpec",

@@ -18,13 +18,14 @@ from featbank.store.exchange import exchange
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.layout import StoreHeader, header_text
-from featbank.store.locks import Lock
+from featbank.store.locks import lock_folder
 
 
 class StoreBuilder:
-    """Owns the unfinished store at `folder`; `publish` puts it in its place in one rename.
+    """Owns the unfinished store at `folder`; `publish` puts it in its place.
 
-    Where the system cannot exchange two folders, a store that is replaced is gone for a moment.
+    A store that is there is exchanged for it in one step; where the system cannot exchange two
+    folders, it is gone for a moment.
 
     A lock on the folder refuses a second builder while this one lives, and dies with its process,
     so that what a killed builder left is simply cleared. As a context manager it aborts unless
@@ -48,7 +49,7 @@ class StoreBuilder:
         self.folder = self.path.with_name(f".{self.path.name}.partial")
         self._aside = self.path.with_name(f".{self.path.name}.replaced")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = Lock(_lock_folder(self.folder, self.path))
+        self._lock = lock_folder(self.folder, f"store {self.path}")
         try:
             self._clear_leftovers()
         except BaseException:
@@ -166,34 +167,3 @@ def _check_replaceable(path: Path) -> None:
             got="something else there",
             hint="remove it, or choose another path",
         )
-
-
-def _lock_folder(folder: Path, path: Path) -> int:
-    """Create `folder` and return a descriptor that holds its lock until it is closed."""
-    while True:
-        folder.mkdir(exist_ok=True)
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # its owner has just finished
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise StoreError(
-                f"store {path}",
-                expected="one writer at a time",
-                got="another one at work",
-                hint="wait for it to end",
-            ) from error
-        if _is_there(descriptor, folder):
-            return descriptor
-        os.close(descriptor)
-
-
-def _is_there(descriptor: int, folder: Path) -> bool:
-    """Tell whether `folder` is still the one we locked: its owner may just have moved it."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), folder.stat())
-    except FileNotFoundError:
-        return False

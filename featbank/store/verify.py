@@ -14,7 +14,7 @@ from featbank.store.failure_list import read_listed_failures
 from featbank.store.format import FAILURES_NAME
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
-from featbank.store.shard_file import digest_around
+from featbank.store.shard_file import ShardSpec, digest_around
 
 _MAX_NAMED = 5
 
@@ -46,7 +46,7 @@ def verify_shard(folder: Path, header: StoreHeader, info: ShardInfo) -> Damage |
     """Read a whole shard; return what is wrong with it, or None when all bytes are as written."""
     path = folder / info.name
     try:
-        problem = _file_problem(path, header, info)
+        problem = file_problem(path, header, info)
         if problem is not None:
             return Damage(str(path), problem)
         shard = MappedShard(path, info.num_bytes)
@@ -65,10 +65,17 @@ def verify_failures(folder: Path, header: StoreHeader) -> Damage | None:
     return None
 
 
-def _file_problem(path: Path, header: StoreHeader, info: ShardInfo) -> str | None:
+def file_problem(path: Path, made: StoreHeader | ShardSpec, info: ShardInfo) -> str | None:
+    """Read a shard but its plain values; return what is wrong with it, or None.
+
+    Args:
+        path: of the shard.
+        made: says what it is stored as.
+        info: what the header lists of it.
+    """
     if not path.is_file():
         return "missing"
-    frame_bytes = find_encoding(header.dtype).stored.itemsize * prod(header.shape)
+    frame_bytes = find_encoding(made.dtype).stored.itemsize * prod(made.shape)
     values_bytes = info.num_frames * frame_bytes if info.values_start else 0
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size

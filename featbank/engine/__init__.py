@@ -1,0 +1,1 @@
+"""The engine: shards planned from manifests, computed by workers, taken over where they exist."""

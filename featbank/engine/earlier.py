@@ -1,0 +1,96 @@
+"""Stores that are there already, or were before: what of them a new run may take over."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from featbank.engine.tasks import Source
+from featbank.errors import FeatbankError
+from featbank.store import HEADER_NAME, MappedShard, ShardSpec, read_header
+from featbank.store.failure_list import read_listed_failures
+from featbank.store.verify import file_problem
+
+_log = logging.getLogger(__name__)
+
+
+class EarlierShards:
+    """The shards of earlier stores of one feature, made in the same way as the new ones.
+
+    A store that was made in another way, or is damaged, has nothing to take over: it is passed by.
+
+    Attributes:
+        failed: ids of utterances that those stores could not hold.
+    """
+
+    def __init__(self, folders: Iterable[Path], spec: ShardSpec) -> None:
+        """Read the headers.
+
+        Args:
+            folders: of stores; those that are not there are passed by.
+            spec: of the new shards, but for their numerics class.
+        """
+        self._spec = spec
+        self.failed: set[str] = set()
+        self._by_name: dict[str, Source] = {}
+        # shards of one part of one store do not overlap: sorted by their last ids
+        self._runs: dict[str, list[list[Source]]] = defaultdict(list)
+        for folder in folders:
+            if (folder / HEADER_NAME).is_file():
+                try:
+                    self._add(folder)
+                except (FeatbankError, OSError) as error:
+                    _log.warning("nothing is taken over from store %s: %s", folder, error)
+
+    def named(self, name: str) -> Source | None:
+        """Return a shard of exactly this name, which is made from exactly these rows."""
+        return self._by_name.get(name)
+
+    def overlapping(self, part: str, first_id: str, last_id: str) -> Iterator[Source]:
+        """Give the shards whose ids lie around these, so that they may hold some of the rows."""
+        for run in self._runs[part]:
+            start = bisect_left(run, first_id, key=lambda entry: entry[1].last_id)
+            for source in run[start:]:
+                if source[1].first_id > last_id:
+                    break
+                yield source
+
+    def open_whole(self, source: Source) -> MappedShard | None:
+        """Open a shard to take it over as it is; None when it is not what its header says.
+
+        All but its values is read; the values stand under checksums, which `validate` looks at.
+        """
+        path, info = source
+        try:
+            shard = MappedShard(path, info.num_bytes)
+            problem = file_problem(path, shard.spec, info)
+        except (FeatbankError, OSError) as error:
+            problem = str(error)
+        if problem:
+            _log.warning("%s is not taken over: %s", path, problem)
+            return None
+        return shard if same_way(shard.spec, self._spec) else None
+
+    def _add(self, folder: Path) -> None:
+        header = read_header(folder)
+        spec = self._spec
+        described = (header.dtype, header.shape, header.compression, header.fingerprint)
+        if described != (spec.dtype, spec.shape, spec.compression, spec.fingerprint):
+            return
+        self.failed.update(failure.id for failure in read_listed_failures(folder, header))
+        runs: dict[str, list[Source]] = defaultdict(list)
+        for info in header.shards:  # sorted by part, then id
+            entry = (folder / info.name, info)
+            self._by_name[info.name] = entry
+            runs[info.part].append(entry)
+        for part, run in runs.items():
+            self._runs[part].append(run)
+
+
+def same_way(one: ShardSpec, other: ShardSpec) -> bool:
+    """Tell whether two shards were made in the same way, whatever machine made them."""
+    return replace(one, numerics={}) == replace(other, numerics={})

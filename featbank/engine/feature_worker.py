@@ -1,0 +1,98 @@
+"""The worker of extraction: what the extractor gives is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from featbank.engine.rows import num_frames
+from featbank.engine.tasks import ShardTask
+from featbank.engine.work import shard_path
+from featbank.engine.worker import ExtractorRecipe, Features, ShardWorker
+from featbank.errors import AudioError, StoreError
+from featbank.feature_io import FeatureStorageConfig
+from featbank.features.base import Extractor
+from featbank.manifest import Utterance
+from featbank.store import Encoded, ShardRow, ShardSpec, ShardWriter, as_array, find_encoding
+
+
+class FeatureWorker(ShardWorker[ShardWriter]):
+    """Makes shards of features.
+
+    Args:
+        recipe: of the extractor.
+        storage: one entry a feature name.
+        fingerprints: of the stores, by feature name.
+    """
+
+    def __init__(
+        self,
+        recipe: ExtractorRecipe,
+        storage: Mapping[str, FeatureStorageConfig],
+        fingerprints: Mapping[str, str],
+    ) -> None:
+        super().__init__(recipe)
+        self._storage = storage
+        self.specs = shard_specs(self.extractor, storage, fingerprints, self.numerics)
+
+    def _open(self, task: ShardTask, name: str) -> ShardWriter:
+        framing = self.extractor.framing
+        rows = [
+            ShardRow(id=row.id, num_frames=num_frames(row, framing), input_digest=row.input_digest)
+            for row in task.rows
+        ]
+        path = shard_path(task, name, task.names[name])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return ShardWriter(path, self.specs[name], rows)
+
+    def _write(
+        self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, ShardWriter]
+    ) -> None:
+        whole = num_frames(row, self.extractor.framing)
+        for piece in pieces:
+            for name in self._storage:
+                values = as_array(piece[name], _where(name, row))
+                encoded = self._encoded(values, name, row)
+                if name in sinks:
+                    if len(values) == whole:
+                        sinks[name].write(row.id, encoded)
+                    else:
+                        sinks[name].write_piece(row.id, values)
+
+    def _encoded(self, values: Any, name: str, row: Utterance) -> Encoded:
+        """Convert to the stored dtype; a value that it cannot hold fails the utterance."""
+        dtype = self._storage[name].dtype
+        where, expected = _where(name, row), f"finite values in {dtype}"
+        if not np.isfinite(values).all():
+            num_wrong = int(np.sum(~np.isfinite(values)))
+            raise AudioError(where, expected=expected, got=f"{num_wrong} NaN or infinite")
+        try:
+            return find_encoding(dtype).encode(values, where)
+        except StoreError as error:
+            raise AudioError(where, expected=expected, got=error.got) from error
+
+
+def shard_specs(
+    extractor: Extractor,
+    storage: Mapping[str, FeatureStorageConfig],
+    fingerprints: Mapping[str, str],
+    numerics: Mapping[str, Any],
+) -> dict[str, ShardSpec]:
+    """Return what the rows of each shard have in common, by feature name."""
+    return {
+        name: ShardSpec(
+            name=name,
+            dtype=entry.dtype,
+            shape=(extractor.dimensions[name],),
+            fingerprint=fingerprints[name],
+            numerics=numerics,
+            compression=entry.compression,
+        )
+        for name, entry in storage.items()
+    }
+
+
+def _where(name: str, row: Utterance) -> str:
+    return f"feature {name!r} of {row.audio}"

@@ -1,0 +1,108 @@
+"""Audio on its way to an extractor: read ahead of the computing, checked against the manifest."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featbank.audio import audio_digest, load_audio
+from featbank.engine.rows import num_samples
+from featbank.errors import FeatbankError
+from featbank.framing import Framing
+from featbank.manifest import Utterance
+from featbank.recording import Recording
+
+_log = logging.getLogger(__name__)
+
+_AHEAD_S = 120.0  # audio that waits for the extractor, in seconds: 8 MB at 16 kHz
+_WAITS_S = (1.0, 5.0, 25.0)  # before a read that the machine failed is tried again
+
+Read = TypeVar("Read")
+
+
+class AudioReader:
+    """Reads the utterances of a corpus at the rate of an extractor.
+
+    Args:
+        root: folder that the manifests' paths are relative to.
+        framing: of the extractor.
+        max_samples: longer utterances are given as a `Recording`; None gives each as a whole.
+    """
+
+    def __init__(self, root: str, framing: Framing, max_samples: int | None) -> None:
+        self._root = root
+        self._framing = framing
+        self._max_samples = max_samples
+        self._digest = functools.lru_cache(maxsize=1024)(audio_digest)
+
+    def read_ahead(
+        self, rows: Iterable[Utterance]
+    ) -> Iterator[tuple[Utterance, Future[NDArray[np.float32] | Recording]]]:
+        """Give each row with its audio, which a thread reads while earlier ones are computed.
+
+        The future raises what `read` does.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="decode") as thread:
+            waiting: deque[tuple[Utterance, Future[NDArray[np.float32] | Recording]]] = deque()
+            waiting_s = 0.0
+            try:
+                for row in rows:
+                    waiting.append((row, thread.submit(self.read, row)))
+                    waiting_s += row.duration_s
+                    while waiting_s > _AHEAD_S:
+                        waiting_s -= waiting[0][0].duration_s
+                        yield waiting.popleft()
+                while waiting:
+                    yield waiting.popleft()
+            finally:
+                thread.shutdown(cancel_futures=True)
+
+    def read(self, row: Utterance) -> NDArray[np.float32] | Recording:
+        """Return the waveform of an utterance, (num_samples,), or its recording where it is long.
+
+        Raises:
+            AudioError: its file is unusable.
+            FeatbankError: its file is another one than when the manifest was made.
+            OSError: the machine failed, again and again.
+        """
+        return _patiently(lambda: self._read(row), row.audio)
+
+    def _read(self, row: Utterance) -> NDArray[np.float32] | Recording:
+        path = Path(self._root, row.audio)
+        if (found := self._digest(path)) != row.audio_digest:
+            raise FeatbankError(
+                f"audio {path} of utterance {row.id!r} has changed since the manifest was made",
+                expected=row.audio_digest,
+                got=found,
+                hint="run python stages/prepare.py again",
+            )
+        place: dict[str, Any] = {
+            "sample_rate": row.sample_rate,
+            "start_sample": row.start_sample,
+            "num_samples": row.num_samples,
+            "channel": row.channel,
+            "target_rate": self._framing.sample_rate,
+        }
+        if self._max_samples is not None and num_samples(row, self._framing) > self._max_samples:
+            return Recording(path, **place)
+        return load_audio(path, **place)
+
+
+def _patiently(read: Callable[[], Read], what: str) -> Read:
+    """Call `read` again where the machine fails, as a busy network disk does for a while."""
+    for wait_s in _WAITS_S:
+        try:
+            return read()
+        except OSError as error:
+            _log.warning("%s: %s; trying again in %g s", what, error, wait_s)
+            time.sleep(wait_s)
+    return read()

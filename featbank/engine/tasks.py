@@ -1,0 +1,114 @@
+"""What crosses the border between the run and its workers: a task, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from featbank.failures import Failure
+from featbank.manifest import Utterance
+from featbank.store import ShardInfo
+
+Source = tuple[Path, ShardInfo]
+"""A shard of an earlier run: its file, and what its header lists of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardTask:
+    """One shard of each of the stores that are made together: the same rows in all of them.
+
+    Args:
+        split: that the rows belong to.
+        rows: in store order, all of one part.
+        names: of the shards if no row fails, by feature name.
+        work: folder that takes the shards, in a folder for each feature, and the result.
+        sources: shards of earlier runs that may hold some of the rows, by feature name.
+        failed_before: ids of rows that an earlier run could not use.
+    """
+
+    split: str
+    rows: Sequence[Utterance]
+    names: Mapping[str, str]
+    work: str
+    sources: Mapping[str, Sequence[Source]] = field(default_factory=dict)
+    failed_before: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """What the task is made from, in 16 hexadecimal digits."""
+        return self.names[min(self.names)].removesuffix(".h5")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What a run did, in numbers.
+
+    Args:
+        num_computed: utterances that were decoded and computed.
+        num_copied: utterances whose values were copied from an earlier shard into a new one.
+        num_kept: utterances in shards that were taken over as they are.
+        num_shards_written: new shards.
+        num_shards_kept: shards taken over as they are.
+        computed_s: audio that was decoded and computed, in seconds.
+    """
+
+    num_computed: int = 0
+    num_copied: int = 0
+    num_kept: int = 0
+    num_shards_written: int = 0
+    num_shards_kept: int = 0
+    computed_s: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        """Return the sums."""
+        ours, theirs = asdict(self), asdict(other)
+        return Tally(**{name: ours[name] + theirs[name] for name in ours})
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return (
+            f"{self.num_computed} utterances computed, {self.num_copied} copied, "
+            f"{self.num_kept} kept in {self.num_shards_kept} shards; "
+            f"{self.num_shards_written} shards written"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardResult:
+    """What became of a task: no shards where all of its rows failed.
+
+    Args:
+        split: that the rows belong to.
+        shards: by feature name; each with its part.
+        failures: rows that are in none of them.
+        numerics: the class of the machine that computed them.
+        tally: what it took.
+    """
+
+    split: str
+    shards: Mapping[str, ShardInfo]
+    failures: Sequence[Failure]
+    numerics: Mapping[str, Any]
+    tally: Tally
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> ShardResult:
+        """Build a result from what `to_json` returned.
+
+        Raises:
+            KeyError, TypeError: fields are missing, or of another version.
+            StoreError: a field has a value that it cannot have.
+        """
+        return cls(
+            split=fields["split"],
+            shards={name: ShardInfo(**info) for name, info in fields["shards"].items()},
+            failures=[Failure(**one) for one in fields["failures"]],
+            numerics=fields["numerics"],
+            tally=Tally(**fields["tally"]),
+        )

@@ -1,0 +1,112 @@
+"""The work folder: where a run keeps finished shards until all of them can be published."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from featbank.engine.tasks import ShardResult, ShardTask
+from featbank.errors import FeatbankError, StoreError
+from featbank.provenance import canonical_json, digest, write_atomic
+from featbank.store import FORMAT_VERSION, ShardSpec
+from featbank.store.locks import lock_folder
+
+_log = logging.getLogger(__name__)
+
+_RESULTS = "results"
+
+
+class WorkFolder:
+    """Finished shards of one run, and of the runs before it that were stopped.
+
+    It is named by all that determines the bytes, so that what is found here belongs to this run.
+    Shards and results are files with names of their own that appear whole: a worker that outlives
+    its run harms nobody.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Take the folder, and clear what workers that died left unfinished.
+
+        Raises:
+            StoreError: another run is at work in it.
+        """
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_folder(path, f"work folder {path}", "one run at a time")
+        for temporary in path.rglob(".*"):
+            temporary.unlink(missing_ok=True)
+
+    def finished(self, task: ShardTask) -> ShardResult | None:
+        """Return what became of a task in an earlier run, if its files are still there."""
+        path = result_path(task)
+        try:
+            result = ShardResult.from_json(json.loads(path.read_text(encoding="utf-8")))
+            for name, info in result.shards.items():
+                found = shard_path(task, name, info.name).stat().st_size
+                if found != info.num_bytes:
+                    raise StoreError(info.name, expected=f"{info.num_bytes} bytes", got=found)
+        except FileNotFoundError:
+            return None
+        except (FeatbankError, ValueError, KeyError, TypeError) as error:
+            _log.warning("%s is of no use, and is made again: %s", path, error)
+            return None
+        return result
+
+    def drop(self) -> None:
+        """Remove what is in the folder: all of it is published."""
+        for entry in self.path.iterdir():
+            shutil.rmtree(entry, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        """Return the folder."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Let another run have the folder; say what is kept in it. An empty one goes."""
+        num_finished = len(list((self.path / _RESULTS).glob("*.json")))
+        if num_finished and kind is not None:
+            _log.warning(
+                "%d finished shards are kept in %s: run again to go on", num_finished, self.path
+            )
+        with suppress(OSError):  # it holds something
+            self.path.rmdir()
+        self._lock.release()
+
+
+def work_name(out: Path, specs: Mapping[str, ShardSpec]) -> str:
+    """Name a work folder by the stores to be and all that determines the bytes of their shards."""
+    made = {name: [spec.fingerprint, spec.dtype, spec.compression] for name, spec in specs.items()}
+    return digest([FORMAT_VERSION, str(out), made])[:16]
+
+
+def shard_path(task: ShardTask, feature: str, shard: str) -> Path:
+    """Return where a shard of a task lies."""
+    return Path(task.work, feature, shard)
+
+
+def result_path(task: ShardTask) -> Path:
+    """Return where the result of a task lies."""
+    return Path(task.work, _RESULTS, f"{task.key}.json")
+
+
+def write_result(task: ShardTask, result: ShardResult) -> None:
+    """Note that a task is done: the last thing a worker writes."""
+    write_atomic(result_path(task), canonical_json(result.to_json()))
+
+
+def put(source: Path, target: Path) -> None:
+    """Put a finished file under another name too: as a second name of it, else as a copy."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another disk, a file of another user, or a disk without links
+        temporary = target.with_name(f".{target.name}.partial")
+        shutil.copyfile(source, temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)

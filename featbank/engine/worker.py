@@ -1,0 +1,311 @@
+"""One shard: rows copied from earlier shards, the others decoded and computed, files written."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from featbank.engine.earlier import same_way
+from featbank.engine.reading import AudioReader
+from featbank.engine.tasks import ShardResult, ShardTask, Source, Tally
+from featbank.engine.work import put, shard_path, write_result
+from featbank.errors import AudioError, ConfigError, FeatbankError
+from featbank.failures import Failure
+from featbank.features.base import AudioBatch, Extractor
+from featbank.manifest import Utterance
+from featbank.numerics import numerics_class
+from featbank.progress import Advance
+from featbank.recording import Recording
+from featbank.routing import route
+from featbank.store import Encoded, MappedShard, ShardInfo, ShardSpec, shard_name
+from featbank.trusted import build
+
+_log = logging.getLogger(__name__)
+
+Features = Mapping[str, Any]
+"""An array (T, D) for each feature name, of one utterance or of a piece of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractorRecipe:
+    """What computes the features: picklable, so that any worker can compute any shard.
+
+    Args:
+        config: `_target_` and its arguments.
+        audio_root: folder that the manifests' paths are relative to.
+        num_threads: that compute an utterance; another number changes the last bits.
+        trusted_modules: packages beside featbank that `_target_` may name.
+    """
+
+    config: Mapping[str, Any]
+    audio_root: str
+    num_threads: int = 1
+    trusted_modules: Sequence[str] = ()
+
+    def build(self) -> Extractor:
+        """Build the extractor.
+
+        Raises:
+            ConfigError: the class is untrusted, or no extractor.
+            WeightsError: its weights cannot be had.
+        """
+        extractor = build(self.config, self.trusted_modules)
+        if not isinstance(extractor, Extractor):
+            raise ConfigError(
+                f"_target_ {self.config['_target_']!r}",
+                expected="an Extractor",
+                got=type(extractor).__name__,
+            )
+        return extractor
+
+
+class ShardSink(Protocol):
+    """Takes the rows of one shard in any order; see `featbank.store.ShardWriter`."""
+
+    def write(self, utterance_id: str, values: Encoded, /) -> None:
+        """Take a whole row."""
+
+    def discard(self, utterance_id: str, /) -> None:
+        """Leave out a row that failed."""
+
+    def close(self) -> ShardInfo | None:
+        """Finish the shard; None when it has no row."""
+
+    def abort(self) -> None:
+        """Drop the unfinished shard."""
+
+
+Sink = TypeVar("Sink", bound=ShardSink)
+
+
+class ShardWorker(ABC, Generic[Sink]):
+    """Makes shards in one process, which loads the extractor once.
+
+    An utterance is computed alone, in a fixed number of threads: batch mates and another number of
+    threads change the last bits of a transformer's output. A shard is of one numerics class: rows
+    that a machine of another class computed are not copied into it.
+
+    Attributes:
+        extractor: computes the features.
+        numerics: the class of this machine.
+        specs: what the rows of each shard have in common, by name; set by the subclass.
+    """
+
+    specs: Mapping[str, ShardSpec]
+
+    def __init__(self, recipe: ExtractorRecipe) -> None:
+        torch.set_num_threads(recipe.num_threads)
+        self._recipe = recipe
+        self.extractor = recipe.build()
+        self._reader = AudioReader(
+            recipe.audio_root, self.extractor.framing, self.extractor.max_samples
+        )
+        self.numerics = numerics_class()
+
+    def __call__(self, task: ShardTask, advance: Advance) -> ShardResult:
+        """Make the shards of one task, and note in the work folder that they are made."""
+        earlier = _EarlierRows(task, self.specs)
+        result = self._as_before(task, earlier, advance) or self._made(task, earlier, advance)
+        write_result(task, result)
+        return result
+
+    @abstractmethod
+    def _open(self, task: ShardTask, name: str) -> Sink:
+        """Begin a shard."""
+
+    @abstractmethod
+    def _write(self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, Sink]) -> None:
+        """Write the row that consecutive pieces of features make; to no sink, only compute it.
+
+        Raises:
+            AudioError: a value cannot be stored.
+        """
+
+    def _made(self, task: ShardTask, earlier: _EarlierRows, advance: Advance) -> ShardResult:
+        failures: list[Failure] = []
+        with ExitStack() as stack:
+            sinks: dict[str, Sink] = {}
+            for name in task.names:
+                sinks[name] = self._open(task, name)
+                stack.callback(sinks[name].abort)
+            missing = []
+            for row in task.rows:
+                if found := earlier.find(row):
+                    for name, sink in sinks.items():
+                        sink.write(row.id, found[name])
+                    advance(row.duration_s)
+                else:
+                    missing.append(row)
+            for row, failure in self._computed(missing, task, sinks):
+                if failure:
+                    failures.append(failure)
+                    for sink in sinks.values():
+                        sink.discard(row.id)
+                advance(row.duration_s)
+            closed = {name: sink.close() for name, sink in sinks.items()}
+        names = _names(task, self.specs, failures)
+        shards = {
+            name: _named(info, name, names[name], task) for name, info in closed.items() if info
+        }
+        failed = {failure.id for failure in failures}
+        return ShardResult(
+            split=task.split,
+            shards=shards,
+            failures=failures,
+            numerics=self.numerics,
+            tally=Tally(
+                num_computed=len(missing) - len(failures),
+                num_copied=len(task.rows) - len(missing),
+                num_shards_written=len(shards),
+                computed_s=sum(row.duration_s for row in missing if row.id not in failed),
+            ),
+        )
+
+    def _as_before(
+        self, task: ShardTask, earlier: _EarlierRows, advance: Advance
+    ) -> ShardResult | None:
+        """Take over an earlier shard when all it lacks is what failed then, and fails again."""
+        missing = [row for row in task.rows if row.id not in earlier]
+        if not missing or not all(row.id in task.failed_before for row in missing):
+            return None
+        failures = [failure for _, failure in self._computed(missing, task, {}) if failure]
+        names = _names(task, self.specs, failures)
+        infos = {name: earlier.whole(name, names[name]) for name in names}
+        if len(failures) < len(missing) or not all(infos.values()):
+            return None
+        shards = {}
+        for name, found in infos.items():
+            assert found is not None
+            path, info = found
+            shards[name] = replace(info, part=task.rows[0].part)
+            target = shard_path(task, name, names[name])
+            if not target.exists():
+                put(path, target)
+        advance(sum(row.duration_s for row in task.rows))
+        return ShardResult(
+            split=task.split,
+            shards=shards,
+            failures=failures,
+            numerics=self.numerics,
+            tally=Tally(num_kept=len(task.rows) - len(failures), num_shards_kept=len(shards)),
+        )
+
+    def _computed(
+        self, rows: Sequence[Utterance], task: ShardTask, sinks: Mapping[str, Sink]
+    ) -> Iterator[tuple[Utterance, Failure | None]]:
+        """Compute rows and write them to the sinks; give each, with what went wrong."""
+        for row, audio in self._reader.read_ahead(rows):
+            try:
+                self._write(row, self.features(row, audio.result(), task.split), sinks)
+            except AudioError as error:
+                root = self._recipe.audio_root
+                yield row, Failure.of(error, id=row.id, audio=row.audio, root=root)
+            else:
+                yield row, None
+
+    def features(
+        self, row: Utterance, audio: NDArray[np.float32] | Recording, split: str
+    ) -> Iterator[Features]:
+        """Compute the features of one utterance: in pieces where it is a long recording.
+
+        Raises:
+            AudioError: the utterance cannot be computed.
+        """
+        if isinstance(audio, Recording):
+            yield from self.extractor.compute_pieces(audio, split)
+            return
+        batch = AudioBatch(ids=[row.id], waveforms=[torch.from_numpy(audio)])
+        returned = self.extractor.compute_features(batch, split)
+        [(utterance_id, features)] = route(returned, self.extractor.dimensions)
+        if utterance_id != row.id:
+            raise FeatbankError(
+                f"features of utterance {row.id!r}", expected="its own", got=repr(utterance_id)
+            )
+        yield features
+
+
+class _EarlierRows:
+    """The rows of a task that earlier shards hold, as those have them."""
+
+    def __init__(self, task: ShardTask, specs: Mapping[str, ShardSpec]) -> None:
+        self._shards: dict[str, list[tuple[MappedShard, ShardInfo]]] = {
+            name: [
+                (shard, info)
+                for path, info in task.sources.get(name, ())
+                if (shard := _open_earlier(path, info, specs[name]))
+            ]
+            for name in task.names
+        }
+        self._places = {row.id: place for row in task.rows if (place := self._place(row))}
+
+    def __contains__(self, utterance_id: str) -> bool:
+        return utterance_id in self._places
+
+    def find(self, row: Utterance) -> dict[str, Encoded] | None:
+        """Return the values of a row under every name, as they are stored; None where one lacks."""
+        found = {}
+        for name, (shard, place) in self._places.get(row.id, {}).items():
+            stored = Encoded(shard.stored(place), shard.scale(place), *shard.rounding_error(place))
+            if stored.checksum != shard.checksum(place):
+                _log.warning("%s is damaged at %r, which is computed anew", shard.path, row.id)
+                return None
+            found[name] = stored
+        return found or None
+
+    def whole(self, name: str, shard: str) -> Source | None:
+        """Return the earlier shard of this very name."""
+        for mapped, info in self._shards[name]:
+            if info.name == shard:
+                return mapped.path, info
+        return None
+
+    def _place(self, row: Utterance) -> dict[str, tuple[MappedShard, int]] | None:
+        places = {}
+        for name, shards in self._shards.items():
+            for shard, _ in shards:
+                place = shard.find(row.id)
+                if place is not None and shard.input_digest(place) == row.input_digest:
+                    places[name] = (shard, place)
+                    break
+            else:
+                return None
+        return places
+
+
+def _open_earlier(path: Path, info: ShardInfo, spec: ShardSpec) -> MappedShard | None:
+    try:
+        shard = MappedShard(path, info.num_bytes)
+    except (FeatbankError, OSError) as error:
+        _log.warning("nothing is copied from %s: %s", path, error)
+        return None
+    # a shard is of one numerics class
+    usable = same_way(shard.spec, spec) and shard.spec.numerics == spec.numerics
+    return shard if usable else None
+
+
+def _names(
+    task: ShardTask, specs: Mapping[str, ShardSpec], failures: Sequence[Failure]
+) -> Mapping[str, str]:
+    """Return what the shards are called: after a failure, not as they were planned."""
+    if not failures:
+        return task.names
+    failed = {failure.id for failure in failures}
+    kept = [row for row in task.rows if row.id not in failed]
+    ids, digests = [row.id for row in kept], [row.input_digest for row in kept]
+    return {name: shard_name(specs[name].fingerprint, ids, digests) for name in task.names}
+
+
+def _named(info: ShardInfo, name: str, shard: str, task: ShardTask) -> ShardInfo:
+    """Give a finished shard its final name."""
+    if info.name != shard:
+        shard_path(task, name, info.name).replace(shard_path(task, name, shard))
+    return replace(info, name=shard, part=task.rows[0].part)
