@@ -195,10 +195,10 @@ def test_a_disk_that_fails_under_the_decoder_is_no_fault_of_the_file(
     path = write(tmp_path / "x.flac", speech())
     os.truncate(path, path.stat().st_size // 2)  # what a decoder sees of a read that fails
 
-    def fail(_: object) -> str:
+    def fail(_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("featbank.audio.file_sha256", fail)
+    monkeypatch.setattr("featbank.audio.sndfile.read_through", fail)
     with pytest.raises(OSError, match="Input/output error"):
         scan_audio(path)
 

@@ -220,22 +220,23 @@ def bad_files(root: Path, record: Recorder) -> Corpus:
 def test_every_bad_file_is_listed_with_expected_and_got(root: Path, record: Recorder) -> None:
     out = run(bad_files(root, record), root, max_failures=7)
     rows = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
-    assert all(sorted(row) == ["audio", "error", "expected", "got", "id"] for row in rows)
-    found = {row["id"]: (row["audio"], row["expected"], row["got"]) for row in rows}
+    assert all(sorted(row) == ["audio", "error", "expected", "got", "id", "kind"] for row in rows)
+    found = {row["id"]: (row["kind"], row["expected"], row["got"]) for row in rows}
     assert list(found) == sorted(found)
+    kinds = (
+        "FLAC, WAV, Ogg (Opus, Vorbis), MP3, W64, AIFF, CAF, AU, NIST, MP4, AAC, Matroska, WMA, "
+        "AMR or G.722"
+    )
     assert found == {
-        "cut": ("cut.wav", "2000 bytes of samples", "600"),
-        "empty": ("empty.wav", "audio", "an empty file"),
-        "folder": ("folder.wav", "a file", "a folder"),
-        "missing": ("missing.wav", "a readable file", "No such file or directory"),
-        "nan": ("nan.wav", "finite samples", "1 NaN or infinite in a block"),
-        "silent": ("silent.wav", "at least one sample", "none"),
-        "text": (
-            "text.wav",
-            "FLAC, WAV, Ogg (Opus, Vorbis), MP3, AIFF, AU or NIST",
-            "a file that begins with b'no a'",
-        ),
+        "cut": ("truncated", "2000 bytes of samples", "600"),
+        "empty": ("empty", "audio", "an empty file"),
+        "folder": ("not_a_file", "a file", "a folder"),
+        "missing": ("missing", "a readable file", "No such file or directory"),
+        "nan": ("not_finite", "finite samples", "1 NaN or infinite in a block"),
+        "silent": ("no_samples", "at least one sample", "none"),
+        "text": ("unknown_format", kinds, "a file that begins with b'no a'"),
     }
+    assert [row["audio"] for row in rows] == [f"{name}.wav" for name in found]
     assert list(all_rows(out)) == ["good"]
     assert json.loads((out / "corpus.json").read_text())["num_failures"] == 7
 

@@ -1,0 +1,24 @@
+"""Audio files in, waveforms out: what a file really holds, and one utterance of it."""
+
+from featbank.audio.decoding import AudioFile, go_to, open_audio, read_blocks
+from featbank.audio.digests import audio_digest
+from featbank.audio.reading import DECODE_VERSION, load_audio, read_segment
+from featbank.audio.resampling import resample, resampled_length
+from featbank.audio.scanning import AudioScan, scan_audio
+from featbank.audio.sndfile import UNKNOWN_LENGTH
+
+__all__ = [
+    "DECODE_VERSION",
+    "UNKNOWN_LENGTH",
+    "AudioFile",
+    "AudioScan",
+    "audio_digest",
+    "go_to",
+    "load_audio",
+    "open_audio",
+    "read_blocks",
+    "read_segment",
+    "resample",
+    "resampled_length",
+    "scan_audio",
+]

@@ -1,0 +1,181 @@
+"""Files that ffmpeg decodes, in a process of its own that streams the samples through a pipe.
+
+ffmpeg is told what the file is and may open nothing else, so that no playlist or reference in it
+leads to another file. It decodes from the start, in one thread: its own seeking is not exact to the
+sample.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featbank.audio.sndfile import UNKNOWN_LENGTH
+from featbank.containers import read_through
+from featbank.errors import AudioError, FeatbankError
+
+_STOPPED = 255  # how ffmpeg ends when it is told to by a signal that it catches
+_AU_HEADER, _AU_FLOAT = 24, 6
+# what ffmpeg can only mean of the machine, for the file is open already
+_MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.EACCES)
+_LACKING = ("Unknown input format", "no decoder found", "not found for input stream")
+_NO_AUDIO = "matches no streams"
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
+
+
+class FfmpegFile:
+    """A file that ffmpeg decodes, as `decoding.AudioFile` describes it."""
+
+    frames = UNKNOWN_LENGTH
+    subtype = "FFMPEG"
+    can_seek = False
+
+    def __init__(
+        self,
+        path: str | Path,
+        file: BufferedReader,
+        process: subprocess.Popen[bytes],
+        errors: IO[bytes],
+    ) -> None:
+        """Wait for the first samples.
+
+        Args:
+            path: of the file, for messages.
+            file: open for reading.
+            process: ffmpeg, that writes an AU file of floats.
+            errors: what ffmpeg says.
+
+        Raises:
+            AudioError, FeatbankError, OSError, MemoryError: see `check_end`.
+        """
+        assert process.stdout
+        self._path = path
+        self._file = file
+        self._process = process
+        self._pipe = process.stdout
+        self._errors = errors
+        head = self._pipe.read(_AU_HEADER)
+        if len(head) < _AU_HEADER:
+            self.check_end()
+            raise AudioError(
+                f"audio {path}", kind="no_samples", expected="at least one sample", got="none"
+            )
+        magic, start, _, coding, self.samplerate, self.channels = struct.unpack(">4s5I", head)
+        if (magic, coding) != (b".snd", _AU_FLOAT):
+            raise FeatbankError(f"ffmpeg, which decodes {path}", expected="float samples", got=head)
+        self._pipe.read(start - _AU_HEADER)
+
+    def read(self, frames: int) -> NDArray[np.float32]:
+        """Return the next samples, (n, channels): fewer than `frames` only at the end."""
+        data = self._pipe.read(frames * self.channels * 4)
+        whole = len(data) // (self.channels * 4)
+        samples = np.frombuffer(data, ">f4", whole * self.channels)
+        return samples.astype(np.float32).reshape(whole, self.channels)
+
+    def seek(self, frames: int) -> int:
+        """Refuse: it is read from its start."""
+        raise NotImplementedError(f"seek to sample {frames} of what ffmpeg decodes")
+
+    def check_end(self) -> None:
+        """Raise what ended the file before its end.
+
+        Raises:
+            AudioError: it is damaged, or holds no audio.
+            FeatbankError: ffmpeg was killed, or lacks the decoder.
+            OSError, MemoryError: the machine failed.
+        """
+        status = self._process.wait()
+        said = self._said()
+        if status < 0 or status == _STOPPED:
+            raise FeatbankError(
+                f"ffmpeg, which decodes {self._path}",
+                expected="it to end by itself",
+                got=signal.Signals(-status).name if status < 0 else "a signal",
+                hint="something stopped it: a lack of memory, a limit, or somebody",
+            )
+        if not status and not said:
+            return
+        self._raise_of_the_machine(said)
+        raise AudioError(
+            f"audio {self._path} does not decode",
+            kind="unknown_format" if _NO_AUDIO in said else "damaged",
+            expected="audio",
+            got=f"ffmpeg's {said.splitlines()[0]!r}" if said else f"ffmpeg's exit status {status}",
+        )
+
+    def _said(self) -> str:
+        """Return what ffmpeg says of the file, without what differs from run to run."""
+        self._errors.seek(0)
+        said = _ADDRESS.sub("", self._errors.read().decode(errors="replace"))
+        return said.replace(f"{_input(self._file)}: ", "").strip()
+
+    def _raise_of_the_machine(self, said: str) -> None:
+        """Raise when what ffmpeg said is no fault of the file."""
+        read_through(self._file.fileno())
+        if any(words in said for words in _LACKING):
+            raise FeatbankError(
+                f"audio {self._path}",
+                expected="an ffmpeg that decodes it",
+                got=said.splitlines()[0],
+                hint="install an ffmpeg with all decoders, or convert the file to FLAC",
+            )
+        if os.strerror(errno.ENOMEM) in said:
+            raise MemoryError(f"ffmpeg, which decodes {self._path}: {said}")
+        for number in _MACHINE_ERRORS:
+            if os.strerror(number) in said:
+                raise OSError(number, f"ffmpeg: {os.strerror(number)}", str(self._path))
+
+
+def _input(file: BufferedReader) -> str:
+    return f"file:/dev/fd/{file.fileno()}"
+
+
+@contextmanager
+def open_ffmpeg(path: str | Path, file: BufferedReader, demuxer: str) -> Iterator[FfmpegFile]:
+    """Decode an open file with the demuxer that reads its container; see `decoding.open_audio`."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise FeatbankError(
+            f"audio {path}",
+            expected="ffmpeg to decode it",
+            got="none on PATH",
+            hint="install ffmpeg, or convert the file to FLAC",
+        )
+    descriptor = file.fileno()
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    command = [
+        program, "-nostdin", "-hide_banner", "-v", "error", "-xerror",
+        "-threads", "1", "-flags:a", "+bitexact", "-protocol_whitelist", "file",
+        "-f", demuxer, "-i", _input(file),
+        "-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1",
+    ]  # fmt: skip
+    with (
+        tempfile.TemporaryFile() as errors,  # a pipe could fill up and stop ffmpeg
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            pass_fds=[descriptor],
+            env={**os.environ, "LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1"},
+            process_group=0,  # Ctrl-C is for us, who end it
+        ) as process,
+    ):
+        try:
+            yield FfmpegFile(path, file, process, errors)
+        finally:
+            process.kill()

@@ -1,0 +1,161 @@
+"""One utterance of an audio file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featbank.audio.decoding import AudioFile, go_to, open_audio
+from featbank.audio.resampling import resample
+from featbank.errors import AudioError
+from featbank.manifest import MIX_CHANNELS
+
+DECODE_VERSION = 1
+"""Bumped by whoever changes the values that `load_audio` gives."""
+
+_BLOCK = (
+    1 << 22
+)  # samples: an utterance of over four minutes at 16 kHz is put together from several
+
+
+def load_audio(
+    path: str | Path,
+    *,
+    sample_rate: int,
+    num_samples: int,
+    start_sample: int = 0,
+    channel: int = 0,
+    target_rate: int | None = None,
+    digest: str = "",
+) -> NDArray[np.float32]:
+    """Read one utterance.
+
+    Args:
+        path: of the file.
+        sample_rate: that the file is expected to have, in Hz.
+        num_samples: length of the utterance, at the file's rate.
+        start_sample: where it begins in the file.
+        channel: index from 0, or `MIX_CHANNELS` for the mean of all.
+        target_rate: rate of the result; None keeps the file's.
+        digest: that the file is expected to have, as `audio_digest` gives it; empty takes any.
+
+    Returns:
+        (resampled_length(num_samples, sample_rate, target_rate),) float32.
+
+    Raises:
+        AudioError: the file is unusable, or is not as the arguments say.
+        FeatbankError: the file has another digest; it needs ffmpeg, which is not there or was
+            killed; or the resampler gave another length than its formula.
+        OSError, MemoryError: the machine failed, not the file.
+    """
+    blocks = list(
+        read_segment(
+            path,
+            sample_rate=sample_rate,
+            num_samples=num_samples,
+            start_sample=start_sample,
+            channel=channel,
+            digest=digest,
+        )
+    )
+    waveform = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return resample(waveform, sample_rate, target_rate or sample_rate)
+
+
+def read_segment(
+    path: str | Path,
+    *,
+    sample_rate: int,
+    num_samples: int,
+    start_sample: int = 0,
+    channel: int = 0,
+    digest: str = "",
+) -> Iterator[NDArray[np.float32]]:
+    """Read one utterance at the file's own rate, in blocks of some megabytes.
+
+    Arguments and errors are those of `load_audio`; an error may come after the first blocks.
+
+    Yields:
+        (n,) float32, n over 0, together `num_samples` samples.
+    """
+    if start_sample < 0 or num_samples < 1:
+        raise AudioError(
+            f"segment of {path}",
+            kind="bad_segment",
+            expected="a start from 0 on and at least one sample",
+            got=f"{num_samples} from {start_sample} on",
+        )
+    with open_audio(path, digest=digest) as file:
+        _check_place(path, file, sample_rate, start_sample + num_samples, channel)
+        go_to(file, start_sample)
+        done = 0
+        while done < num_samples:
+            wanted = min(_BLOCK, num_samples - done)
+            block = file.read(wanted)
+            done += len(block)
+            if len(block) < wanted:
+                file.check_end()
+                raise AudioError(
+                    f"audio {path} is cut short",
+                    kind="truncated",
+                    expected=f"{num_samples} samples",
+                    got=f"{done} decoded",
+                )
+            waveform = _one_channel(block, channel)
+            check_finite(path, waveform)
+            yield waveform
+
+
+def _one_channel(block: NDArray[np.float32], channel: int) -> NDArray[np.float32]:
+    if channel == MIX_CHANNELS:
+        mixed: NDArray[np.float32] = block.mean(axis=1)
+        return mixed
+    if block.shape[1] == 1:
+        return block[:, 0]
+    return block[:, channel].copy()  # a view would keep the other channels in memory
+
+
+def check_finite(path: str | Path, samples: NDArray[np.float32]) -> None:
+    """Refuse samples of which one is NaN or infinite.
+
+    Raises:
+        AudioError: with their number.
+    """
+    finite = np.isfinite(samples)
+    if not finite.all():
+        raise AudioError(
+            f"audio {path}",
+            kind="not_finite",
+            expected="finite samples",
+            got=f"{samples.size - np.count_nonzero(finite)} NaN or infinite in a block",
+        )
+
+
+def _check_place(
+    path: str | Path, file: AudioFile, sample_rate: int, end: int, channel: int
+) -> None:
+    """Refuse a file that has no such samples as a manifest's row asks for."""
+    if file.samplerate != sample_rate:
+        raise AudioError(
+            f"audio {path}",
+            kind="wrong_rate",
+            expected=f"{sample_rate} Hz",
+            got=f"{file.samplerate} Hz",
+        )
+    if not MIX_CHANNELS <= channel < file.channels:
+        raise AudioError(
+            f"audio {path}",
+            kind="wrong_channel",
+            expected=f"a channel {channel}",
+            got=f"{file.channels} channels",
+        )
+    if end > file.frames:
+        raise AudioError(
+            f"audio {path}",
+            kind="bad_segment",
+            expected=f"samples up to {end}",
+            got=f"{file.frames}",
+        )

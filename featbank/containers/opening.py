@@ -1,0 +1,71 @@
+"""Opening an audio file: faults of the file or its name, told from those of the machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+from featbank.containers.kinds import Container, check_container
+from featbank.errors import AudioError, AudioFault
+
+# faults of the file or its name; any other, such as EIO or EMFILE, is the machine's
+_FILE_FAULTS: dict[int, AudioFault] = {
+    errno.ENOENT: "missing",
+    errno.ENOTDIR: "missing",
+    errno.EACCES: "unreadable",
+    errno.EPERM: "unreadable",
+    errno.ELOOP: "unreadable",
+    errno.ENAMETOOLONG: "bad_name",
+    errno.ENXIO: "not_a_file",  # a socket
+}
+
+
+def open_container(path: str | Path) -> tuple[BufferedReader, Container]:
+    """Open a file that is audio of a kind that is read, and all there as far as its container says.
+
+    Returns:
+        The open file, which the caller closes, and what it is.
+
+    Raises:
+        AudioError: with what was expected and got.
+        OSError: the machine failed, not the file.
+    """
+    file = _open(path)
+    try:
+        return file, check_container(path, file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def read_through(descriptor: int) -> None:
+    """Read all bytes of an open file, wherever it stands: a read that fails raises its OSError."""
+    at = 0
+    while piece := os.pread(descriptor, 1 << 20, at):
+        at += len(piece)
+
+
+def _open(path: str | Path) -> BufferedReader:
+    try:
+        # a pipe would block on opening without O_NONBLOCK, which changes nothing for a file
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in _FILE_FAULTS:
+            raise
+        raise AudioError(
+            f"audio {path}",
+            kind=_FILE_FAULTS[error.errno],
+            expected="a readable file",
+            got=error.strerror,
+        ) from error
+    except ValueError as error:  # a null character, or half a surrogate pair
+        raise AudioError(f"audio {path}", kind="bad_name", expected="a path", got=error) from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        got = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise AudioError(f"audio {path}", kind="not_a_file", expected="a file", got=got)
+    return open(descriptor, "rb")
