@@ -10,6 +10,7 @@ from typing import Any
 
 from featbank.corpora.splits import SplitRule
 from featbank.errors import ConfigError, CorpusError, FeatbankError
+from featbank.failures import Failure
 from featbank.manifest import MIX_CHANNELS, SPLITS
 
 
@@ -52,10 +53,12 @@ class Listing:
         rows: its utterances.
         unlisted: audio files that none of its tables mentions, or that its reader leaves out,
             sorted.
+        failures: utterances that no row can name.
     """
 
     rows: Sequence[CorpusRow]
     unlisted: Sequence[str] = ()
+    failures: Sequence[Failure] = ()
 
 
 class Corpus(ABC):
@@ -109,7 +112,7 @@ class Corpus(ABC):
                 hint="put the corpus there, or set corpus.root",
             )
         listing = self.read()
-        if not listing.rows:
+        if not (listing.rows or listing.failures):
             unlisted = listing.unlisted
             also = f", and {len(unlisted)} audio files not taken: {unlisted[0]}" if unlisted else ""
             raise CorpusError(

@@ -7,8 +7,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from featbank.corpora.base import Corpus, CorpusRow, Listing, check_split
-from featbank.corpora.paths import READABLE_SUFFIXES, list_audio, relative_audio, stem
-from featbank.errors import ConfigError, CorpusError
+from featbank.corpora.paths import READABLE_SUFFIXES, check_name, list_audio, relative_audio, stem
+from featbank.errors import AudioError, ConfigError, CorpusError
+from featbank.failures import Failure
 
 _MEANINGS = frozenset(["speaker", "language", "split", "part", "_"])
 
@@ -16,7 +17,7 @@ _MEANINGS = frozenset(["speaker", "language", "split", "part", "_"])
 class FolderCorpus(Corpus):
     """Takes each audio file below the root, or those of them that `glob` and `suffixes` pick.
 
-    The others are `unlisted`, as are files of audio that does not decode, such as `.m4a`.
+    The others are `unlisted`, as are files of audio that does not decode, such as `.mp2`.
 
     Args:
         folders: what the folders above a file mean, from the root down: `speaker`, `language`,
@@ -47,9 +48,20 @@ class FolderCorpus(Corpus):
 
     def read(self) -> Listing:
         """Walk the tree. Audio files that `glob` or `suffixes` leave out are `unlisted`."""
-        files = sorted(list_audio(self.root))
-        rows = [self._row(audio) for audio in files if self._is_wanted(audio)]
-        return Listing(rows=rows, unlisted=[audio for audio in files if not self._is_wanted(audio)])
+        rows: list[CorpusRow] = []
+        unlisted: list[str] = []
+        failures: list[Failure] = []
+        for audio in sorted(list_audio(self.root)):
+            if not self._is_wanted(audio):
+                unlisted.append(audio)
+                continue
+            try:
+                check_name(audio)
+            except AudioError as error:
+                failures.append(Failure.of(error, id=stem(audio), audio=audio, root=self.root))
+            else:
+                rows.append(self._row(audio))
+        return Listing(rows=rows, unlisted=unlisted, failures=failures)
 
     def _is_wanted(self, audio: str) -> bool:
         path = PurePosixPath(audio)

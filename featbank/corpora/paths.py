@@ -6,20 +6,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from featbank.errors import CorpusError
+from featbank.errors import AudioError, CorpusError
 from featbank.manifest import check_id
 
 READABLE_SUFFIXES = frozenset([
-    ".flac", ".wav", ".wave", ".bwf", ".rf64", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff",
-    ".aifc", ".au", ".snd", ".sph", ".nist",
+    ".flac", ".wav", ".wave", ".bwf", ".rf64", ".w64", ".ogg", ".oga", ".opus", ".mp3", ".aif",
+    ".aiff", ".aifc", ".caf", ".au", ".snd", ".sph", ".nist",
+    # with ffmpeg
+    ".m4a", ".m4b", ".mp4", ".3gp", ".aac", ".wma", ".webm", ".weba", ".mka", ".amr", ".awb",
+    ".g722",
 ])  # fmt: skip
 """Endings of the kinds that decode."""
 
 # kinds that do not decode are here too: such a file is reported, not overlooked
 AUDIO_SUFFIXES = READABLE_SUFFIXES | frozenset([
-    ".w64", ".caf", ".mp1", ".mp2", ".mpga", ".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm",
-    ".weba", ".mka", ".amr", ".awb", ".wv", ".ape", ".ac3", ".3gp", ".spx", ".tta", ".mpc", ".shn",
-    ".voc", ".vox", ".gsm", ".ra", ".raw", ".pcm", ".dsf", ".dff",
+    ".mp1", ".mp2", ".mpga", ".wv", ".ape", ".ac3", ".spx", ".tta", ".mpc", ".shn", ".voc", ".vox",
+    ".gsm", ".ra", ".raw", ".pcm", ".dsf", ".dff",
 ])  # fmt: skip
 
 
@@ -45,10 +47,11 @@ def relative_audio(text: str, root: Path, where: str) -> str:
 def list_audio(root: Path, folder: Path | None = None) -> Iterator[str]:
     """Yield the audio files below a folder of the corpus, relative to `root`, in no order.
 
+    A name may be no UTF-8, or have a control character: see `check_name`.
+
     Raises:
-        CorpusError: a symbolic link to a folder leads out of `root`, or a name is not UTF-8 or has
-            a control character. A link that stays inside is not followed, since what it shows is
-            found in its own place.
+        CorpusError: a symbolic link to a folder leads out of `root`. A link that stays inside is
+            not followed, since what it shows is found in its own place.
         OSError: a folder cannot be read.
     """
     for at, folders, files in os.walk(folder or root, onerror=_raise):
@@ -57,9 +60,25 @@ def list_audio(root: Path, folder: Path | None = None) -> Iterator[str]:
                 _refuse_way_out(Path(at, name), root, f"folder {at}")
         for name in files:
             if Path(name).suffix.lower() in AUDIO_SUFFIXES:
-                audio = Path(at, name).relative_to(root).as_posix()
-                check_id(audio, CorpusError)
-                yield audio
+                yield Path(at, name).relative_to(root).as_posix()
+
+
+def check_name(audio: str) -> None:
+    """Refuse the name of a file that no manifest could hold.
+
+    Raises:
+        AudioError: it is not UTF-8, or has a control character or a line separator.
+    """
+    try:
+        check_id(audio, CorpusError)
+    except CorpusError as error:
+        raise AudioError(
+            f"audio {audio}",
+            kind="bad_name",
+            expected="a name in UTF-8, without control characters",
+            got=error.got,
+            hint="rename it",
+        ) from error
 
 
 def stem(audio: str) -> str:

@@ -14,7 +14,7 @@ from featbank.corpora.publishing import check_replaceable, clear_leftovers, publ
 from featbank.corpora.resolving import resolve
 from featbank.corpora.scanning import estimate_duration_s, scan_files
 from featbank.errors import AudioError, CorpusError
-from featbank.failures import Failure, check_budget, write_failures
+from featbank.failures import Failure, check_budget, printable, write_failures
 from featbank.manifest import SPLITS, Utterance, check_id, write_manifest
 from featbank.progress import Advance
 from featbank.provenance import readable_json, write_atomic
@@ -72,7 +72,7 @@ def prepare(
         scans = scan_files(corpus.root, files, num_workers=num_workers, advance=advance)
 
     utterances: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
-    failures: list[Failure] = []
+    failures = list(listing.failures)
     for row in listing.rows:
         try:
             utterance = resolve(row, scans[row.audio], corpus.channel)
@@ -80,10 +80,13 @@ def prepare(
             failures.append(Failure.of(error, id=row.id, audio=row.audio, root=corpus.root))
         else:
             utterances[splits[row.id]].append(utterance)
-    check_budget(failures, total=len(splits), max_failures=max_failures, path=failures_path)
+    total = len(listing.rows) + len(listing.failures)
+    check_budget(failures, total=total, max_failures=max_failures, path=failures_path)
     Path(failures_path).unlink(missing_ok=True)  # of an earlier run, mended since
 
-    summary = _summary(corpus, utterances, len(failures), listing.unlisted)
+    summary = _summary(
+        corpus, utterances, len(failures), [printable(audio) for audio in listing.unlisted]
+    )
     _log_summary(summary)
     with publish(out) as folder:
         for split, rows in utterances.items():

@@ -36,11 +36,17 @@ def resolve(row: CorpusRow, scan: AudioScan | AudioError, default_channel: int |
     if end > scan.num_samples or start >= scan.num_samples:
         raise AudioError(
             f"segment {start}:{end} in samples of {row.audio}",
+            kind="bad_segment",
             expected=f"a start before and an end by {scan.num_samples}",
             got=f"{max(start, end)}",
         )
     if end <= start:
-        raise AudioError(f"segment of {row.audio}", expected="at least one sample", got="none")
+        raise AudioError(
+            f"segment of {row.audio}",
+            kind="bad_segment",
+            expected="at least one sample",
+            got="none",
+        )
     return Utterance(
         id=row.id,
         audio=row.audio,
@@ -63,6 +69,7 @@ def _check_claim(row: CorpusRow, scan: AudioScan) -> None:
     if abs(row.claimed_duration_s - scan.duration_s) > tolerance_s:
         raise AudioError(
             f"length of {row.audio}; a segment of a file needs a start in {row.where}",
+            kind="wrong_length",
             expected=f"{row.claimed_duration_s} s, or up to {tolerance_s:.3g} s more or less",
             got=f"{scan.duration_s:.3f} s",
         )
@@ -75,11 +82,15 @@ def _channel(row: CorpusRow, num_channels: int, default: int | None) -> int:
     if wanted is None:
         raise AudioError(
             f"{row.audio}: set corpus.channel=0 or corpus.channel=mix for a file of several",
+            kind="wrong_channel",
             expected="1 channel",
             got=num_channels,
         )
     if wanted >= num_channels:
         raise AudioError(
-            row.audio, expected=f"a channel {wanted}", got=f"{num_channels} channels, from 0"
+            row.audio,
+            kind="wrong_channel",
+            expected=f"a channel {wanted}",
+            got=f"{num_channels} channels, from 0",
         )
     return wanted

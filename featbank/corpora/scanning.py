@@ -33,7 +33,8 @@ def scan_files(
         By file: what it holds, or why it cannot be used.
 
     Raises:
-        OSError: the machine failed, not a file.
+        FeatbankError: a file needs ffmpeg, which is not there or was killed.
+        OSError, MemoryError: the machine failed, not a file.
     """
 
     def scan(file: str) -> AudioScan | AudioError:
