@@ -76,8 +76,8 @@ class ProcessCrew:
                 args=(there, self._make_worker, self._environments[slot]),
                 daemon=True,
             )
+            resource_tracker.ensure_running()  # first, for starting it lifts the block
             with _deaf_to_ctrl_c():
-                resource_tracker.ensure_running()  # the server starts it, and would lift the block
                 forkserver.ensure_running()
                 process.start()
                 self._members.append(_Member(slot, process, here, attempt))
