@@ -6,11 +6,7 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +17,11 @@ import torch
 import torchaudio
 
 from featbank.audio import load_audio
-from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.errors import ConfigError, FailureBudgetError, FeatbankError, StoreError, WeightsError
-from featbank.extraction import extract
 from featbank.failures import read_failures
-from featbank.feature_io import FeatureStorageConfig
 from featbank.manifest import read_manifest
-from featbank.runners.local import LocalRunner
-from featbank.store import StoreHeader, open_store
-
-FBANK = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 20}
+from featbank.store import open_store
+from tests.extracting import FBANK, SMALL_SHARDS, extract_corpus, files, prepare_corpus
 
 
 @pytest.fixture
@@ -40,46 +30,9 @@ def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
     return Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
 
 
-def _prepare(root: Path) -> Path:
-    manifests = root.parent / "manifests"
-    corpus = TableCorpus(name="demo", root=root, license="free", table="transcripts.tsv")
-    prepare(corpus, manifests, failures_path=root.parent / "prepare.jsonl")
-    return manifests
-
-
-def _extract(
-    root: Path, out: Path, *, num_workers: int = 2, **changes: Any
-) -> Sequence[StoreHeader]:
-    storage = changes.pop("storage", [{"name": "fbank"}])
-    settings: dict[str, Any] = {
-        "manifests": root.parent / "manifests",
-        "audio_root": root,
-        "out": out,
-        "extractor": FBANK,
-        "corpus": {"name": "demo", "license": "free"},
-        "runner": LocalRunner(num_workers=num_workers),
-        "work": root.parent / "work",
-        "failures_path": root.parent / "failures.jsonl",
-    }
-    entries = [FeatureStorageConfig(**entry) for entry in storage]
-    return extract(**(settings | changes), storage=entries).headers
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-# about 20 shards of the demo corpus, so that workers really share them
-SMALL_SHARDS = [{"name": "fbank", "writer_kwargs": {"shard_bytes": 50_000}}]
-
-
 def test_every_utterance_is_stored_with_kaldis_values(corpus: Path, tmp_path: Path) -> None:
-    manifests = _prepare(corpus)
-    headers = _extract(corpus, tmp_path / "out")
+    manifests = prepare_corpus(corpus)
+    headers = extract_corpus(corpus, tmp_path / "out")
     assert sum(header.num_utterances for header in headers) == 38
     for split in ("train", "dev", "test"):
         store = open_store(tmp_path / "out" / "fbank" / split)
@@ -95,10 +48,10 @@ def test_every_utterance_is_stored_with_kaldis_values(corpus: Path, tmp_path: Pa
 
 
 def test_one_worker_and_two_write_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
-    _prepare(corpus)
-    _extract(corpus, tmp_path / "one", num_workers=1, storage=SMALL_SHARDS)
-    _extract(corpus, tmp_path / "two", num_workers=2, storage=SMALL_SHARDS)
-    one, two = _files(tmp_path / "one"), _files(tmp_path / "two")
+    prepare_corpus(corpus)
+    extract_corpus(corpus, tmp_path / "one", num_workers=1, storage=SMALL_SHARDS)
+    extract_corpus(corpus, tmp_path / "two", num_workers=2, storage=SMALL_SHARDS)
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
     assert sum(name.endswith(".h5") for name in one) > 10
     assert one == two
 
@@ -106,8 +59,8 @@ def test_one_worker_and_two_write_the_same_bytes(corpus: Path, tmp_path: Path) -
 def test_the_header_says_what_the_store_was_made_from_and_nothing_of_the_run(
     corpus: Path, tmp_path: Path
 ) -> None:
-    _prepare(corpus)
-    [header, *_] = _extract(corpus, tmp_path / "out")
+    prepare_corpus(corpus)
+    [header, *_] = extract_corpus(corpus, tmp_path / "out")
     fields = json.loads((tmp_path / "out" / "fbank" / "train" / "header.json").read_text())
     assert fields["provenance"]["extractor"] == FBANK
     assert fields["provenance"]["corpus"] == {"name": "demo", "license": "free"}
@@ -124,17 +77,17 @@ def test_the_header_says_what_the_store_was_made_from_and_nothing_of_the_run(
 def test_grown_by_three_utterances_the_old_values_keep_their_bytes(
     corpus: Path, tmp_path: Path
 ) -> None:
-    _prepare(corpus)
-    _extract(corpus, tmp_path / "before", storage=SMALL_SHARDS)
+    prepare_corpus(corpus)
+    extract_corpus(corpus, tmp_path / "before", storage=SMALL_SHARDS)
     rng = np.random.default_rng(0)
     with open(corpus / "transcripts.tsv", "a", encoding="utf-8") as table:
         for number in range(3):
             noise = rng.normal(scale=0.1, size=16000 + number)
             soundfile.write(corpus / f"new-{number}.flac", noise, 16000)
             table.write(f"new-{number}.flac\tnobody\ten\ttrain\thm\n")
-    _prepare(corpus)
-    _extract(corpus, tmp_path / "after", storage=SMALL_SHARDS)
-    before, after = (_files(tmp_path / name / "fbank" / "train") for name in ("before", "after"))
+    prepare_corpus(corpus)
+    extract_corpus(corpus, tmp_path / "after", storage=SMALL_SHARDS)
+    before, after = (files(tmp_path / name / "fbank" / "train") for name in ("before", "after"))
     kept = [name for name in before if name.endswith(".h5") and after.get(name) == before[name]]
     assert len(kept) >= sum(name.endswith(".h5") for name in before) - 6
     old, new = (open_store(tmp_path / name / "fbank" / "train") for name in ("before", "after"))
@@ -146,8 +99,8 @@ def test_grown_by_three_utterances_the_old_values_keep_their_bytes(
 def test_an_empty_split_gives_an_empty_store(corpus: Path, tmp_path: Path) -> None:
     table = (corpus / "transcripts.tsv").read_text()
     (corpus / "transcripts.tsv").write_text(table.replace("\tdev\t", "\ttrain\t"))
-    _prepare(corpus)
-    _extract(corpus, tmp_path / "out")
+    prepare_corpus(corpus)
+    extract_corpus(corpus, tmp_path / "out")
     store = open_store(tmp_path / "out" / "fbank" / "dev")
     assert (len(store), list(store.ids), store.shape) == (0, [], (20,))
 
@@ -155,12 +108,12 @@ def test_an_empty_split_gives_an_empty_store(corpus: Path, tmp_path: Path) -> No
 def test_audio_gone_since_the_manifest_is_listed_and_ends_the_run(
     corpus: Path, tmp_path: Path
 ) -> None:
-    _prepare(corpus)
+    prepare_corpus(corpus)
     (corpus / "allison_en" / "vm-next.flac").unlink()
     with pytest.raises(
         FailureBudgetError, match="1 of 38 utterances failed, the first 'allison_en"
     ):
-        _extract(corpus, tmp_path / "out")
+        extract_corpus(corpus, tmp_path / "out")
     [failure] = read_failures(tmp_path / "failures.jsonl")
     assert (failure.id, failure.audio) == ("allison_en/vm-next", "allison_en/vm-next.flac")
     assert failure.error == "audio allison_en/vm-next.flac"  # wherever the corpus lies
@@ -170,9 +123,9 @@ def test_audio_gone_since_the_manifest_is_listed_and_ends_the_run(
 
 
 def test_within_the_budget_the_failure_is_beside_the_store(corpus: Path, tmp_path: Path) -> None:
-    _prepare(corpus)
+    prepare_corpus(corpus)
     (corpus / "allison_en" / "vm-next.flac").unlink()
-    headers = _extract(corpus, tmp_path / "out", max_failures=1)
+    headers = extract_corpus(corpus, tmp_path / "out", max_failures=1)
     assert sum(header.num_utterances for header in headers) == 37
     lists = list((tmp_path / "out").rglob("failures.jsonl"))
     assert [failure.id for path in lists for failure in read_failures(path)] == [
@@ -184,10 +137,10 @@ def test_an_utterance_shorter_than_a_frame_is_listed(corpus: Path, tmp_path: Pat
     soundfile.write(corpus / "short.flac", np.full(399, 0.1), 16000)
     with open(corpus / "transcripts.tsv", "a", encoding="utf-8") as table:
         table.write("short.flac\tnobody\ten\ttest\thm\n")
-    _prepare(corpus)
+    prepare_corpus(corpus)
     with pytest.raises(FailureBudgetError, match="shorter than one frame: expected 400 samples"):
-        _extract(corpus, tmp_path / "out")
-    _extract(corpus, tmp_path / "out", max_failures=0.1)
+        extract_corpus(corpus, tmp_path / "out")
+    extract_corpus(corpus, tmp_path / "out", max_failures=0.1)
     [failure] = read_failures(tmp_path / "out" / "fbank" / "test" / "failures.jsonl")
     assert (failure.id, failure.got) == ("short", "399")
 
@@ -202,12 +155,12 @@ def test_a_budget_that_cannot_be_met_ends_the_run_before_it_computes(
     soundfile.write(corpus / "short.flac", np.full(399, 0.1), 16000)
     with open(corpus / "transcripts.tsv", "a", encoding="utf-8") as table:
         table.write("short.flac\tnobody\ten\ttest\thm\n")
-    _prepare(corpus)
+    prepare_corpus(corpus)
     with pytest.raises(FailureBudgetError, match="1 of 39 utterances failed"):
-        _extract(corpus, tmp_path / "out", runner=NoRunner())
+        extract_corpus(corpus, tmp_path / "out", runner=NoRunner())
     for budget in (-1, float("nan"), "3", True):
         with pytest.raises(ConfigError, match="max_failures: expected a number from 0 on"):
-            _extract(corpus, tmp_path / "out", runner=NoRunner(), max_failures=budget)
+            extract_corpus(corpus, tmp_path / "out", runner=NoRunner(), max_failures=budget)
 
 
 @pytest.mark.parametrize(
@@ -216,9 +169,9 @@ def test_a_budget_that_cannot_be_met_ends_the_run_before_it_computes(
 def test_an_utterance_whose_values_cannot_be_stored_is_listed(
     value: str, dtype: str, corpus: Path, tmp_path: Path
 ) -> None:
-    _prepare(corpus)
+    prepare_corpus(corpus)
     odd = {"_target_": "tests.two_features.OddFbank", "value": value, "folder": "june_fr/"}
-    headers = _extract(
+    headers = extract_corpus(
         corpus, tmp_path / "out", extractor=odd, max_failures=11, trusted_modules=["tests"],
         storage=[{"name": "fbank", "dtype": dtype}],
     )  # fmt: skip
@@ -233,28 +186,28 @@ def test_an_utterance_whose_values_cannot_be_stored_is_listed(
 def test_a_shard_with_a_failure_is_the_one_of_a_corpus_without_that_utterance(
     corpus: Path, tmp_path: Path
 ) -> None:
-    _prepare(corpus)
+    prepare_corpus(corpus)
     (corpus / "allison_en" / "vm-next.flac").unlink()
-    _extract(corpus, tmp_path / "failed", max_failures=1)
+    extract_corpus(corpus, tmp_path / "failed", max_failures=1)
     table = (corpus / "transcripts.tsv").read_text().splitlines(keepends=True)
     (corpus / "transcripts.tsv").write_text("".join(row for row in table if "vm-next" not in row))
-    _prepare(corpus)
-    _extract(corpus, tmp_path / "without")
+    prepare_corpus(corpus)
+    extract_corpus(corpus, tmp_path / "without")
     failed, without = (
-        {name: data for name, data in _files(tmp_path / out).items() if name.endswith(".h5")}
+        {name: data for name, data in files(tmp_path / out).items() if name.endswith(".h5")}
         for out in ("failed", "without")
     )
     assert failed == without
 
 
 def test_an_error_in_a_worker_s_start_is_the_error_of_the_run(corpus: Path, tmp_path: Path) -> None:
-    _prepare(corpus)
+    prepare_corpus(corpus)
     broken = {"_target_": "tests.two_features.BrokenFbank"}
     storage = [{"name": "fbank"}, {"name": "energy"}]
     bystander = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
     bystander.start()
     with pytest.raises(WeightsError, match="weights of a worker: expected a file"):
-        _extract(
+        extract_corpus(
             corpus, tmp_path / "out", extractor=broken, storage=storage, trusted_modules=["tests"]
         )
     assert bystander.is_alive()  # only the workers are ended
@@ -265,11 +218,11 @@ def test_an_error_in_a_worker_s_start_is_the_error_of_the_run(corpus: Path, tmp_
 def test_a_split_that_failed_whole_leaves_an_empty_store_and_its_list(
     corpus: Path, tmp_path: Path
 ) -> None:
-    manifests = _prepare(corpus)
+    manifests = prepare_corpus(corpus)
     gone = read_manifest(manifests / "test.jsonl")
     for row in gone:
         (corpus / row.audio).unlink()
-    _extract(corpus, tmp_path / "out", max_failures=len(gone))
+    extract_corpus(corpus, tmp_path / "out", max_failures=len(gone))
     folder = tmp_path / "out" / "fbank" / "test"
     assert len(open_store(folder)) == 0
     assert [failure.id for failure in read_failures(folder / "failures.jsonl")] == [
@@ -278,43 +231,45 @@ def test_a_split_that_failed_whole_leaves_an_empty_store_and_its_list(
 
 
 def test_audio_changed_since_the_manifest_ends_the_run(corpus: Path, tmp_path: Path) -> None:
-    _prepare(corpus)
+    prepare_corpus(corpus)
     soundfile.write(corpus / "allison_en" / "vm-next.flac", np.full(20000, 0.1), 16000)
     with pytest.raises(FeatbankError, match=r"has changed since the manifest was made.*run python"):
-        _extract(corpus, tmp_path / "out")
+        extract_corpus(corpus, tmp_path / "out")
 
 
 def test_a_store_made_in_another_way_is_replaced_only_when_asked(
     corpus: Path, tmp_path: Path
 ) -> None:
-    _prepare(corpus)
-    _extract(corpus, tmp_path / "out")
-    before = _files(tmp_path / "out")
+    prepare_corpus(corpus)
+    extract_corpus(corpus, tmp_path / "out")
+    before = files(tmp_path / "out")
     other = {**FBANK, "num_mel_bins": 23}
     with pytest.raises(StoreError, match=r"was made in another way.*overwrite=true"):
-        _extract(corpus, tmp_path / "out", extractor=other)
-    assert _files(tmp_path / "out") == before
-    _extract(corpus, tmp_path / "out", extractor=other, overwrite=True)
+        extract_corpus(corpus, tmp_path / "out", extractor=other)
+    assert files(tmp_path / "out") == before
+    extract_corpus(corpus, tmp_path / "out", extractor=other, overwrite=True)
     assert open_store(tmp_path / "out").shape == (23,)
 
 
 def test_storage_must_match_what_the_extractor_gives(corpus: Path, tmp_path: Path) -> None:
-    _prepare(corpus)
+    prepare_corpus(corpus)
     with pytest.raises(ConfigError, match="one entry for each of fbank, got mel"):
-        _extract(corpus, tmp_path / "out", storage=[{"name": "mel"}])
+        extract_corpus(corpus, tmp_path / "out", storage=[{"name": "mel"}])
 
 
 def test_an_extractor_of_an_untrusted_package_is_refused(corpus: Path, tmp_path: Path) -> None:
-    _prepare(corpus)
+    prepare_corpus(corpus)
     with pytest.raises(ConfigError, match="expected a class under featbank"):
-        _extract(corpus, tmp_path / "out", extractor={"_target_": "subprocess.Popen", "args": "ls"})
+        extract_corpus(
+            corpus, tmp_path / "out", extractor={"_target_": "subprocess.Popen", "args": "ls"}
+        )
 
 
 def test_several_names_fill_several_stores_in_one_pass(corpus: Path, tmp_path: Path) -> None:
-    _prepare(corpus)
+    prepare_corpus(corpus)
     extractor = {"_target_": "tests.two_features.FbankAndEnergy"}
     storage = [{"name": "fbank"}, {"name": "energy", "dtype": "float16"}]
-    _extract(
+    extract_corpus(
         corpus, tmp_path / "out", extractor=extractor, storage=storage, trusted_modules=["tests"]
     )
     fbank, energy = (open_store(tmp_path / "out" / name) for name in ("fbank", "energy"))
@@ -325,121 +280,11 @@ def test_several_names_fill_several_stores_in_one_pass(corpus: Path, tmp_path: P
 
 
 def test_a_resampled_corpus_has_the_frames_of_its_new_length(corpus: Path, tmp_path: Path) -> None:
-    _prepare(corpus)
-    _extract(corpus, tmp_path / "out", extractor={**FBANK, "sample_rate": 8000})
+    prepare_corpus(corpus)
+    extract_corpus(corpus, tmp_path / "out", extractor={**FBANK, "sample_rate": 8000})
     store = open_store(tmp_path / "out" / "fbank" / "dev")
     for row in read_manifest(tmp_path / "manifests" / "dev.jsonl"):
         waveform = load_audio(
             corpus / row.audio, sample_rate=16000, num_samples=row.num_samples, target_rate=8000
         )
         assert store.num_frames(row.id) == 1 + (len(waveform) - 200) // 80
-
-
-def _is_deaf_to_ctrl_c(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/status").read_text().split("SigBlk:")[1].split()[0]
-    return bool(int(status, 16) >> (signal.SIGINT - 1) & 1)
-
-
-def _descendants(parent: int) -> list[int]:
-    """The processes that a process started, and those that they started, oldest first."""
-    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [pid for child in map(int, found) for pid in (child, *_descendants(child))]
-
-
-_CHILD = """
-import sys
-from pathlib import Path
-from tests.test_extraction import SMALL_SHARDS, _extract
-if __name__ == "__main__":
-    _extract(Path(sys.argv[1]), Path(sys.argv[2]), storage=SMALL_SHARDS,
-             extractor={"_target_": "tests.two_features.SlowFbank"}, trusted_modules=["tests"])
-"""
-
-
-@pytest.fixture
-def slow_run(corpus: Path, tmp_path: Path, root: Path) -> Any:
-    """A run in a process of its own, in the midst of its shards."""
-    _prepare(corpus)
-    script = tmp_path / "run.py"
-    script.write_text(_CHILD)
-    out = tmp_path / "out"
-    env: Mapping[str, str] = {**os.environ, "PYTHONPATH": str(root)}
-    with open(tmp_path / "log", "wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, script, corpus, out], env=env, stdout=log, stderr=subprocess.STDOUT
-        )
-    deadline = time.monotonic() + 120
-    while not list(out.rglob("*.h5")):
-        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-        assert child.poll() is None, (tmp_path / "log").read_text()
-        time.sleep(0.05)
-    yield child
-    child.kill()
-    child.wait()
-
-
-@pytest.mark.slow
-def test_a_killed_worker_ends_the_run_with_a_clear_error(slow_run: Any, tmp_path: Path) -> None:
-    os.kill(_descendants(slow_run.pid)[-1], signal.SIGKILL)
-    assert slow_run.wait(timeout=60) == 1
-    assert (
-        "a worker process died: expected it to finish its shard" in (tmp_path / "log").read_text()
-    )
-    assert not list((tmp_path / "out").rglob("header.json"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stage_that_is_stopped_says_so_and_leaves_nothing(
-    number: signal.Signals, corpus: Path, tmp_path: Path, root: Path
-) -> None:
-    _prepare(corpus)
-    paths = {"root": tmp_path / "data", "manifests": tmp_path / "manifests"}
-    command = [
-        sys.executable, root / "stages" / "extract.py", f"corpus.root={corpus}",
-        "~feature.extractor", "+feature.extractor={_target_: tests.two_features.SlowFbank}",
-        "trusted_modules=[tests]",
-        *(f"paths.{name}={path}" for name, path in paths.items()),
-        f"runtime.records={tmp_path}",
-    ]  # fmt: skip
-    with open(tmp_path / "log", "wb") as log:
-        child = subprocess.Popen(
-            command, cwd=root, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.rglob(".*.h5.*")):
-        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-        assert child.poll() is None, (tmp_path / "log").read_text()
-        time.sleep(0.05)
-    descendants = _descendants(child.pid)
-    # the tracker of multiprocessing ignores it; the server and its workers never hear it
-    assert all(_is_deaf_to_ctrl_c(pid) for pid in descendants[1:])
-    assert len(descendants) >= 3
-    # Ctrl-C reaches the whole group; a scheduler stops the process it started
-    os.killpg(child.pid, number) if number == signal.SIGINT else child.send_signal(number)
-    assert child.wait(timeout=60) == 130
-    said = (tmp_path / "log").read_text()
-    assert said == "interrupted; what was there before is as it was\n"
-    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in descendants):
-        assert time.monotonic() < deadline, "a process outlives the run"
-        time.sleep(0.1)
-
-
-@pytest.mark.slow
-def test_a_killed_run_leaves_no_store_and_no_process_and_the_next_one_succeeds(
-    slow_run: Any, corpus: Path, tmp_path: Path
-) -> None:
-    children = _descendants(slow_run.pid)
-    assert len(children) >= 3  # the server they are forked from, and two workers
-    slow_run.send_signal(signal.SIGKILL)
-    slow_run.wait()
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in children):
-        assert time.monotonic() < deadline, "workers outlive their parent"
-        time.sleep(0.1)
-    assert not list((tmp_path / "out").rglob("header.json"))
-    _extract(corpus, tmp_path / "out", storage=SMALL_SHARDS)
-    _extract(corpus, tmp_path / "clean", storage=SMALL_SHARDS)
-    assert _files(tmp_path / "out") == _files(tmp_path / "clean")

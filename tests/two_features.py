@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -68,12 +69,25 @@ class BrokenFbank(FbankAndEnergy):
 
 
 class SlowFbank(FbankAndEnergy):
-    """Takes a third of a second an utterance, so that a test can kill it in the midst."""
+    """Takes its time for an utterance, so that a test can stop it in the midst.
+
+    It notes the id of each utterance in the file that COMPUTED_LOG names, where that is set.
+
+    Args:
+        seconds: for an utterance.
+    """
+
+    def __init__(self, seconds: float = 0.33) -> None:
+        super().__init__()
+        self._seconds = seconds
 
     @property
     def dimensions(self) -> Mapping[str, int]:
         return {"fbank": 23}
 
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
-        time.sleep(0.33)
+        time.sleep(self._seconds)
+        if log := os.environ.get("COMPUTED_LOG"):
+            with open(log, "a", encoding="utf-8") as file:
+                file.write("".join(f"{name}\n" for name in batch.ids))
         return self._fbank.compute_features(batch, stage)

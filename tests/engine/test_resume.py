@@ -1,0 +1,221 @@
+"""Runs that are stopped, and go on where they were: the result is that of a run never stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from featbank.errors import FailureBudgetError, StoreError
+from featbank.manifest import read_manifest
+from featbank.store import open_store
+from tests.conftest import ROOT
+from tests.extracting import (
+    SMALL_SHARDS,
+    descendants,
+    extract_corpus,
+    files,
+    is_deaf_to_ctrl_c,
+    prepare_corpus,
+    run_extraction,
+    start_extraction,
+    wait_until,
+    wait_until_gone,
+)
+
+SLOW = {"_target_": "tests.two_features.SlowFbank", "seconds": 0.1}
+SLOWLY = {"extractor": SLOW, "storage": SMALL_SHARDS, "trusted_modules": ["tests"]}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
+    """A copy of the demo corpus with its manifests beside it."""
+    root = Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
+    prepare_corpus(root)
+    return root
+
+
+def _results(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "work").glob("*/results/*.json"))
+
+
+@pytest.mark.slow
+def test_after_thirty_kills_the_store_is_that_of_a_run_never_stopped(
+    corpus: Path, tmp_path: Path
+) -> None:
+    generator = random.Random(0)
+    computed, log, out = tmp_path / "computed", tmp_path / "log", tmp_path / "out"
+
+    def start() -> subprocess.Popen[bytes]:
+        return start_extraction(corpus, out, log, {"COMPUTED_LOG": str(computed)}, **SLOWLY)
+
+    def kill_somewhere() -> bool:
+        """Start a run and kill it: in the midst of a shard, or while stores are published."""
+        child, before = start(), len(_results(tmp_path))
+        wait_until(
+            lambda: child.poll() is not None or len(_results(tmp_path)) > before, "no shard is made"
+        )
+        time.sleep(generator.uniform(0, 0.3))
+        if child.poll() is not None:
+            assert child.returncode == 0, log.read_text()
+            return False
+        processes = [child.pid, *descendants(child.pid)]
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        wait_until_gone(processes)
+        return True
+
+    num_kills = 0
+    while num_kills < 30:
+        if kill_somewhere():
+            num_kills += 1
+            for header in out.rglob("[!.]*/header.json"):  # published just before
+                assert open_store(header.parent).verify() == []
+        else:  # it was done: begin anew, for there are kills left
+            shutil.rmtree(out)
+            computed.unlink()
+    assert start().wait(timeout=300) == 0, log.read_text()
+    manifests = [read_manifest(path) for path in (tmp_path / "manifests").glob("*.jsonl")]
+    most = max(shard.num_utterances for shard in open_store(out).shards)
+    counts = Counter(computed.read_text().splitlines())
+    assert set(counts) == {row.id for rows in manifests for row in rows}
+    # a kill costs two workers one shard each, and the last run none
+    assert counts.total() <= len(counts) + 30 * 2 * most
+    assert list((tmp_path / "work").iterdir()) == []
+    extract_corpus(corpus, tmp_path / "clean", **SLOWLY)
+    assert files(out) == files(tmp_path / "clean")
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_the_finished_shards_of_a_killed_one(
+    corpus: Path, tmp_path: Path
+) -> None:
+    child = start_extraction(corpus, tmp_path / "out", tmp_path / "log", **SLOWLY)
+    wait_until(lambda: len(_results(tmp_path)) >= 4, "no shard is ever finished")
+    started = descendants(child.pid)
+    assert len(started) >= 3  # the server they are forked from, and two workers
+    child.kill()
+    child.wait()
+    wait_until_gone(started)
+    assert not list((tmp_path / "out").rglob("header.json"))
+    finished = len(_results(tmp_path))
+    done = run_extraction(corpus, tmp_path / "out", **SLOWLY)
+    assert done.tally.num_shards_kept == finished
+    assert 0 < done.tally.num_kept == 38 - done.tally.num_computed
+    run_extraction(corpus, tmp_path / "clean", **SLOWLY)
+    assert files(tmp_path / "out") == files(tmp_path / "clean")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_its_shard_only(corpus: Path, tmp_path: Path) -> None:
+    computed = tmp_path / "computed"
+    child = start_extraction(
+        corpus, tmp_path / "out", tmp_path / "log", {"COMPUTED_LOG": str(computed)}, **SLOWLY
+    )
+    wait_until(lambda: len(_results(tmp_path)) >= 2, "no shard is ever finished")
+    os.kill(descendants(child.pid)[-1], signal.SIGKILL)
+    assert child.wait(timeout=120) == 0, (tmp_path / "log").read_text()
+    most = max(shard.num_utterances for shard in open_store(tmp_path / "out").shards)
+    assert len(computed.read_text().split()) <= 38 + most
+    extract_corpus(corpus, tmp_path / "clean", **SLOWLY)
+    assert files(tmp_path / "out") == files(tmp_path / "clean")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stage_that_is_stopped_says_what_it_keeps_and_goes_on_from_there(
+    number: signal.Signals, corpus: Path, tmp_path: Path
+) -> None:
+    paths = {"root": tmp_path / "data", "manifests": tmp_path / "manifests"}
+    command = [
+        sys.executable, ROOT / "stages" / "extract.py", f"corpus.root={corpus}",
+        "~feature.extractor",
+        "+feature.extractor={_target_: tests.two_features.SlowFbank, seconds: 0.3}",
+        "feature.storage=[{name: fbank, writer_kwargs: {shard_bytes: 50000}}]",
+        "trusted_modules=[tests]", "runner.num_workers=2",
+        *(f"paths.{name}={path}" for name, path in paths.items()),
+        f"runtime.records={tmp_path}", f"runtime.work={tmp_path / 'work'}",
+    ]  # fmt: skip
+    with open(tmp_path / "log", "wb") as log:
+        child = subprocess.Popen(
+            command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    work = tmp_path / "work" / "extract-demo-fbank"
+    wait_until(
+        lambda: len(list(work.glob("*/results/*.json"))) >= 2 or child.poll() is not None,
+        "no shard is ever finished",
+    )
+    assert child.poll() is None, (tmp_path / "log").read_text()
+    started = descendants(child.pid)
+    # the tracker of multiprocessing ignores it; the server and its workers never hear it
+    assert all(is_deaf_to_ctrl_c(pid) for pid in started[1:])
+    # Ctrl-C reaches the whole group; a scheduler stops the process it started
+    os.killpg(child.pid, number) if number == signal.SIGINT else child.send_signal(number)
+    assert child.wait(timeout=60) == 130
+    num_kept = len(list(work.glob("*/results/*.json")))
+    assert (tmp_path / "log").read_text() == (
+        f"what is finished is kept in {next(work.iterdir())}, {num_kept} shards: "
+        "run again to go on\ninterrupted; what was there before is as it was\n"
+    )
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+    wait_until_gone(started)
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f"kept in {num_kept} shards" in said
+    assert len(open_store(tmp_path / "data" / "features" / "demo" / "fbank")) == 38
+    assert list(work.iterdir()) == []
+
+
+def test_what_is_finished_outlives_a_run_over_its_budget(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "june_fr" / "vm-toreply.flac").unlink()
+    with pytest.raises(FailureBudgetError):
+        extract_corpus(corpus, tmp_path / "out", num_workers=1, storage=SMALL_SHARDS)
+    finished = len(_results(tmp_path))
+    done = run_extraction(corpus, tmp_path / "out", storage=SMALL_SHARDS, max_failures=1)
+    # the shard that lacks the utterance is kept too, when the utterance has failed again
+    assert 0 < finished - 1 <= done.tally.num_shards_kept <= finished
+    extract_corpus(corpus, tmp_path / "clean", storage=SMALL_SHARDS, max_failures=1)
+    assert files(tmp_path / "out") == files(tmp_path / "clean")
+
+
+def test_a_failure_is_not_cached(corpus: Path, tmp_path: Path) -> None:
+    audio = corpus / "june_fr" / "vm-toreply.flac"
+    audio.rename(corpus / "away")
+    with pytest.raises(FailureBudgetError):
+        extract_corpus(corpus, tmp_path / "out", storage=SMALL_SHARDS)
+    (corpus / "away").rename(audio)
+    headers = extract_corpus(corpus, tmp_path / "out", storage=SMALL_SHARDS)
+    assert sum(header.num_utterances for header in headers) == 38
+    extract_corpus(corpus, tmp_path / "clean", storage=SMALL_SHARDS)
+    assert files(tmp_path / "out") == files(tmp_path / "clean")
+
+
+def test_a_damaged_finished_shard_is_made_again(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "june_fr" / "vm-toreply.flac").rename(corpus / "away")
+    with pytest.raises(FailureBudgetError):
+        extract_corpus(corpus, tmp_path / "out", num_workers=1, storage=SMALL_SHARDS)
+    (corpus / "away").rename(corpus / "june_fr" / "vm-toreply.flac")
+    shards = list((tmp_path / "work").glob("*/fbank/*.h5"))
+    os.truncate(shards[0], 100)
+    _results(tmp_path)[-1].write_text("{}")
+    extract_corpus(corpus, tmp_path / "out", storage=SMALL_SHARDS)
+    extract_corpus(corpus, tmp_path / "clean", storage=SMALL_SHARDS)
+    assert files(tmp_path / "out") == files(tmp_path / "clean")
+
+
+def test_two_runs_do_not_work_at_one_store(corpus: Path, tmp_path: Path) -> None:
+    child = start_extraction(corpus, tmp_path / "out", tmp_path / "log", **SLOWLY)
+    try:
+        wait_until(lambda: list((tmp_path / "work").glob("*")), "no run ever begins")
+        with pytest.raises(StoreError, match="one writer at a time, got another one at work"):
+            extract_corpus(corpus, tmp_path / "out", **SLOWLY)
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
