@@ -1,0 +1,206 @@
+"""The coordinator of workers in jobs of Slurm, which it judges by the files they leave."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from featbank.errors import FeatbankError
+from featbank.runners.coordinating import Attempt, Died, Done, Event, Told
+from featbank.runners.exchange import Beat, Exchange
+from featbank.runners.slurm_jobs import SlurmJobs
+from featbank.runners.slurm_worker import split_worker
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.1, 1.0  # between two looks for results
+_END_S = 10.0  # in which cancelled jobs may end before their folder is removed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait before what is taken for dead.
+
+    Args:
+        beat_s: seconds between two signs of life, and between two looks for them.
+        stale_s: seconds without one after which a worker, or the coordinator, is taken for dead.
+        idle_deaths: jobs that may end without a task in hand before another result comes.
+    """
+
+    beat_s: float
+    stale_s: float
+    idle_deaths: int
+
+
+class SlurmCrew:
+    """Workers in jobs of Slurm, which are submitted when there is something for them to do.
+
+    Args:
+        exchange: made for this run.
+        jobs: of this run.
+        num_workers: jobs at a time, and tasks that wait for one.
+        patience: with workers.
+    """
+
+    def __init__(
+        self, exchange: Exchange, jobs: SlurmJobs, *, num_workers: int, patience: Patience
+    ) -> None:
+        self._exchange = exchange
+        self._jobs = jobs
+        self._num_workers = num_workers
+        self._patience = patience
+        self._attempts: dict[int, Attempt[Any]] = {}  # handed out, by number
+        self._offers: dict[int, str] = {}  # the names of their files
+        self._num_offers = 0
+        self._unclaimed: Collection[str] = set()
+        self._alive: set[str] = set()  # jobs
+        self._signs: dict[str, tuple[Beat, float]] = {}  # of workers, and when they were new here
+        self._idle_deaths = 0
+        self._pause_s = _FIRST_PAUSE_S
+        self._looked_at = float("-inf")
+        self._keep_logs = False
+        self._over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, daemon=True)
+        self._heart.start()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether few tasks wait to be claimed."""
+        return len(self._unclaimed) < self._num_workers
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task is handed out."""
+        return bool(self._attempts)
+
+    def hand(self, attempt: Attempt[Any]) -> None:
+        """Offer a task to whichever worker comes first."""
+        # a name of its own for each offer: an old one may still be in a straggler's hands
+        name = f"{attempt.number:09d}-{self._num_offers}"
+        self._num_offers += 1
+        self._attempts[attempt.number], self._offers[attempt.number] = attempt, name
+        self._exchange.offer(name, pickle.dumps(attempt.task))
+        self._unclaimed = {*self._unclaimed, name}
+
+    def wait(self) -> list[Event]:
+        """Look for results now, and for signs of life now and then."""
+        events = self._results()
+        if time.monotonic() - self._looked_at >= self._patience.beat_s:
+            events += self._look()
+            self._looked_at = time.monotonic()
+        if events:
+            self._pause_s = _FIRST_PAUSE_S
+        else:
+            time.sleep(self._pause_s)
+            self._pause_s = min(1.5 * self._pause_s, _LAST_PAUSE_S)
+        self._unclaimed = self._exchange.unclaimed()
+        return events
+
+    def end(self) -> None:
+        """Cancel the jobs and remove the folder; logs stay where a worker died."""
+        self._over.set()
+        self._heart.join()
+        self._exchange.end()
+        self._jobs.cancel()
+        deadline = time.monotonic() + _END_S
+        while self._alive and self._jobs.listed() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        self._exchange.remove(keep_logs=self._keep_logs)
+        if self._keep_logs:
+            _log.warning("what the workers that died have printed: %s", self._exchange.logs)
+
+    def _beat(self) -> None:
+        count = 0
+        while True:
+            try:
+                self._exchange.beat_coordinator(count)
+            except OSError as error:  # a full disk is no reason to end: it may be so for a moment
+                _log.warning("no sign of life for the workers: %s", error)
+            count += 1
+            if self._over.wait(self._patience.beat_s):
+                return
+
+    def _results(self) -> list[Event]:
+        events: list[Event] = []
+        for name, packed in self._exchange.results():
+            number = int(name.partition("-")[0])
+            if number in self._attempts:  # and no straggler's, whose task another has done
+                self._exchange.withdraw(self._offers.pop(number))
+                events.append(Done(self._attempts.pop(number), pickle.loads(packed)))  # noqa: S301
+                self._idle_deaths = 0
+        return events
+
+    def _look(self) -> list[Event]:
+        """Look after the workers: what they have done, who has died, who is missing."""
+        events = self._told()
+        listed = self._jobs.listed() if self._alive else set()
+        events += self._results()  # what a job that has ended left
+        died = self._died(listed)
+        events += died
+        if listed is not None:
+            self._replace(self._alive - listed, num_died=len(died))
+        return events
+
+    def _told(self) -> list[Event]:
+        now = time.monotonic()
+        events: list[Event] = []
+        for worker, beat in self._exchange.beats().items():
+            last = self._signs.get(worker)
+            if last is None or last[0].count != beat.count:
+                self._signs[worker] = beat, now
+            number = int(beat.task.partition("-")[0]) if beat.task else -1
+            if self._offers.get(number) == beat.task:
+                events.append(Told(self._attempts[number], beat.done_s))
+        return events
+
+    def _died(self, listed: set[str] | None) -> list[Event]:
+        """Take the tasks of dead workers back."""
+        newest: dict[str, int] = {}
+        for worker in self._signs:
+            job, restarts = split_worker(worker)
+            newest[job] = max(restarts, newest.get(job, 0))
+        events: list[Event] = []
+        for name, worker in self._exchange.claims().items():
+            job, restarts = split_worker(worker)
+            _, seen_at = self._signs.setdefault(worker, (Beat(count=-1), time.monotonic()))
+            if listed is not None and job not in listed:
+                how = f"its job {job} of Slurm has ended"
+            elif restarts < newest.get(job, 0):
+                how = f"its job {job} of Slurm was begun anew"
+            elif time.monotonic() - seen_at > self._patience.stale_s:
+                how = f"its job {job} of Slurm gave no sign of life"
+                self._jobs.cancel([job])
+            else:
+                continue
+            number = int(name.partition("-")[0])
+            if self._exchange.take_back(name, worker) and self._offers.get(number) == name:
+                self._keep_logs = True
+                del self._offers[number]
+                words = self._jobs.last_words(job)
+                events.append(Died(self._attempts.pop(number), f"{how}: {words}" if words else how))
+        return events
+
+    def _replace(self, ended: set[str], *, num_died: int) -> None:
+        """Submit jobs in the place of those that have ended.
+
+        Raises:
+            FeatbankError: they end before they do anything.
+        """
+        self._alive -= ended
+        self._idle_deaths += max(0, len(ended) - num_died)
+        if self._idle_deaths > self._patience.idle_deaths:
+            self._keep_logs = True
+            raise FeatbankError(
+                f"{self._idle_deaths} jobs of Slurm ended before they took a task",
+                expected="them to work",
+                got=self._jobs.last_words(max(ended)) or "no word from them",
+                hint=f"see {self._exchange.logs}, and sacct if there is accounting",
+            )
+        missing = min(self._num_workers, len(self._attempts)) - len(self._alive)
+        if missing > 0:
+            self._alive |= set(self._jobs.submit(missing))
