@@ -9,6 +9,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
+from featbank.store.rounding import RoundingErrors
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -63,7 +64,7 @@ class Encoding:
         return h5py.h5t.py_create(self.stored, logical=True)
 
     def encode(self, array: Array, where: str) -> Encoded:
-        """Convert values for the store: integers keep their value, finite numbers stay finite.
+        """Convert the values of an utterance for the store.
 
         Args:
             array: (T, ...).
@@ -72,17 +73,40 @@ class Encoding:
         Raises:
             StoreError: it is of another kind, or out of range.
         """
+        errors = RoundingErrors()
+        stored = self.narrow(array, where, errors)
+        return Encoded(stored, None, errors.greatest, errors.total)
+
+    def narrow(
+        self,
+        array: Array,
+        where: str,
+        errors: RoundingErrors,
+        scale: Array | None = None,  # noqa: ARG002
+    ) -> Array:
+        """Convert some frames: integers keep their value, finite numbers stay finite.
+
+        Args:
+            array: (n, ...).
+            where: what it belongs to, for errors.
+            errors: what this changes is added to it.
+            scale: of the row, where the encoding has one.
+
+        Raises:
+            StoreError: it is of another kind, or out of range.
+        """
         if array.dtype == self.stored:
-            return Encoded(array if array.flags.c_contiguous else np.ascontiguousarray(array))
+            return array if array.flags.c_contiguous else np.ascontiguousarray(array)
         if np.can_cast(array.dtype, self.stored, "safe"):
-            return Encoded(np.ascontiguousarray(array, dtype=self.stored))
+            return np.ascontiguousarray(array, dtype=self.stored)
         if array.dtype.kind in "iu" and self.stored.kind in "iu":
-            return Encoded(_narrow_integers(array, self.stored, where))
+            return _narrow_integers(array, self.stored, where)
         if array.dtype.kind == "f" and self.stored.kind == "f":
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                narrow = np.ascontiguousarray(array, dtype=self.stored)
-            _refuse_overflow(array, narrow, self.name, where)
-            return Encoded(narrow, None, *_errors(array, narrow))
+                stored = np.ascontiguousarray(array, dtype=self.stored)
+            _refuse_overflow(array, stored, self.name, where)
+            errors.add(array, stored)
+            return stored
         raise _other_kind(array, self.name, where)
 
     def decode(self, stored: Array, scale: Array | None = None) -> Array:  # noqa: ARG002
@@ -111,8 +135,14 @@ class Bfloat16(Encoding):
         kind.set_ebias(127)
         return kind
 
-    def encode(self, array: Array, where: str) -> Encoded:
-        """Round float values to bfloat16; see `Encoding.encode`."""
+    def narrow(
+        self,
+        array: Array,
+        where: str,
+        errors: RoundingErrors,
+        scale: Array | None = None,  # noqa: ARG002
+    ) -> Array:
+        """Round float values to bfloat16; see `Encoding.narrow`."""
         if array.dtype.kind != "f":
             raise _other_kind(array, self.name, where)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -123,7 +153,8 @@ class Bfloat16(Encoding):
         stored = np.where(np.isnan(single), (bits >> 16) | 0x40, rounded).astype(self.stored)
         back = self.decode(stored)
         _refuse_overflow(array, back, self.name, where)
-        return Encoded(stored, None, *_errors(array, back))
+        errors.add(array, back)
+        return stored
 
     def decode(self, stored: Array, scale: Array | None = None) -> Array:  # noqa: ARG002
         """Widen to float32, exactly."""
@@ -147,22 +178,48 @@ class ScaledInt8(Encoding):
 
     def encode(self, array: Array, where: str) -> Encoded:
         """Quantize float values, which must be finite; see `Encoding.encode`."""
+        scale = self.scale(self.peak(array, where), where)
+        errors = RoundingErrors()
+        stored = self.narrow(array, where, errors, scale)
+        return Encoded(stored, scale, errors.greatest, errors.total)
+
+    def peak(self, array: Array, where: str) -> Array:
+        """Return the greatest magnitude of each dimension of some frames (n, *shape).
+
+        Raises:
+            StoreError: they are no floats, or not finite.
+        """
         if array.dtype.kind != "f":
             raise _other_kind(array, self.name, where)
         if not np.isfinite(array).all():
             raise StoreError(
                 where, expected=f"finite values for {self.name}", got="NaN or infinity"
             )
-        peak = np.abs(array).max(axis=0, initial=0)
+        peak: Array = np.abs(array).max(axis=0, initial=0)
+        return peak
+
+    def scale(self, peak: Array, where: str) -> Array:
+        """Return the scale of an utterance, (*shape,) float32, by the peak of all its frames.
+
+        Raises:
+            StoreError: it is out of range.
+        """
         _refuse_overflow(peak, peak.astype(SCALES_DTYPE), self.name, where)
         # a scale that rounds to zero would lose the sign of nothing but zeros
-        scale = (peak.astype(np.float64) / 127).astype(SCALES_DTYPE)
+        return (peak.astype(np.float64) / 127).astype(SCALES_DTYPE)
+
+    def narrow(
+        self, array: Array, where: str, errors: RoundingErrors, scale: Array | None = None
+    ) -> Array:
+        """Quantize some frames by the scale of their utterance; see `Encoding.narrow`."""
+        assert scale is not None
         steps = np.divide(array, scale, out=np.zeros(array.shape), where=scale > 0)
         stored = np.clip(np.rint(steps), -127, 127).astype(self.stored)
         with np.errstate(over="ignore"):
             back = self.decode(stored, scale)
         _refuse_overflow(array, back, self.name, where)
-        return Encoded(stored, scale, *_errors(array, back))
+        errors.add(array, back)
+        return stored
 
     def decode(self, stored: Array, scale: Array | None = None) -> Array:
         """Multiply by the scale."""
@@ -270,16 +327,3 @@ def _refuse_overflow(array: Array, narrow: Array, name: str, where: str) -> None
             got=f"{array[overflowed].flat[0]:g}",
             hint="choose a wider dtype",
         )
-
-
-def _errors(array: Array, back: Array) -> tuple[float, float]:
-    """Return the greatest and the summed absolute difference; NaN and infinity differ by none."""
-    if not array.size:
-        return 0.0, 0.0
-    with np.errstate(invalid="ignore"):
-        difference = np.abs(array - back)
-    greatest = float(difference.max())
-    if greatest != greatest:  # NaN, or an infinity less itself
-        difference = np.nan_to_num(difference, nan=0.0, posinf=0.0)
-        greatest = float(difference.max())
-    return greatest, float(difference.sum(dtype=np.float64))

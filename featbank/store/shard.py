@@ -14,6 +14,7 @@ from featbank.manifest import check_id
 from featbank.store.encoding import SCALES_DTYPE, Encoded, as_array, find_encoding
 from featbank.store.format import DIGEST_BYTES
 from featbank.store.layout import ShardInfo
+from featbank.store.pieces import RowPieces, WrittenRow
 from featbank.store.shard_file import ShardFile, ShardSpec, disk_fault
 
 
@@ -39,7 +40,7 @@ class ShardRow:
 
 
 class ShardWriter:
-    """Writes one shard; rows come in any order, and memory holds one of them at a time.
+    """Writes one shard; rows come in any order, and memory holds one of them, or a piece of it.
 
     The file takes its name only when it is whole: `close` syncs and renames it.
     """
@@ -60,7 +61,8 @@ class ShardWriter:
         self._rows = tuple(rows)
         self._encoding = find_encoding(spec.dtype)
         self._index = {row.id: index for index, row in enumerate(self._rows)}
-        self._written: dict[str, _Written] = {}
+        self._written: dict[str, WrittenRow] = {}
+        self._pieces: dict[str, RowPieces] = {}
         self._discarded: set[str] = set()
         self._file = _create(self.path, spec, self._rows)
 
@@ -77,7 +79,7 @@ class ShardWriter:
         """
         where = f"utterance {utterance_id!r} in shard {self.path}"
         index = self._row_index(utterance_id, where)
-        if utterance_id in self._written:
+        if utterance_id in self._written or utterance_id in self._pieces:
             raise StoreError(where, expected="one write", got="a second one")
         encoded = self._encode(values, where)
         expected = (self._rows[index].num_frames, *self._spec.shape)
@@ -87,12 +89,47 @@ class ShardWriter:
             self._file.write_row(index, encoded.stored)
         except OSError as error:
             raise disk_fault(f"shard {self.path}", error) from error
-        self._written[utterance_id] = _Written(
+        self._written[utterance_id] = WrittenRow(
             checksum=encoded.checksum,
             scale=b"" if encoded.scale is None else encoded.scale.tobytes(),
             max_abs_error=encoded.max_abs_error,
             sum_abs_error=encoded.sum_abs_error,
         )
+
+    def write_piece(self, utterance_id: str, values: Any) -> None:
+        """Write the next frames of one row, which is written once all of its frames are.
+
+        The bytes of the shard are those that one `write` of all the frames gives.
+
+        Args:
+            utterance_id: of one of the rows.
+            values: (n, *shape), a NumPy array or a torch tensor on the CPU.
+
+        Raises:
+            StoreError: the id is unknown, written or discarded already, the frames are of another
+                shape or more than planned, or the dtype cannot hold the values.
+        """
+        where = f"utterance {utterance_id!r} in shard {self.path}"
+        index = self._row_index(utterance_id, where)
+        if utterance_id in self._written:
+            raise StoreError(where, expected="one write", got="a second one")
+        try:
+            if utterance_id not in self._pieces:
+                self._pieces[utterance_id] = RowPieces(
+                    self._file,
+                    index,
+                    self._rows[index].num_frames,
+                    self._spec.shape,
+                    self._encoding,
+                    where,
+                )
+            pieces = self._pieces[utterance_id]
+            pieces.take(as_array(values, where))
+            if pieces.num_taken == pieces.num_frames:
+                self._written[utterance_id] = pieces.finish()
+                del self._pieces[utterance_id]
+        except OSError as error:
+            raise disk_fault(f"shard {self.path}", error) from error
 
     def discard(self, utterance_id: str) -> None:
         """Take out a row that failed: the finished shard is as if it had never been planned.
@@ -103,6 +140,8 @@ class ShardWriter:
         self._row_index(utterance_id, f"utterance {utterance_id!r} in shard {self.path}")
         self._discarded.add(utterance_id)
         self._written.pop(utterance_id, None)
+        if pieces := self._pieces.pop(utterance_id, None):
+            pieces.close()
 
     def close(self) -> ShardInfo | None:
         """Finish the shard under its own name.
@@ -112,10 +151,16 @@ class ShardWriter:
             then there is no shard.
 
         Raises:
-            StoreError: some rows were neither written nor discarded, or the disk is full. Nothing
-                is left on disk.
+            StoreError: some rows were neither written nor discarded, or half-written, or the disk
+                is full. Nothing is left on disk.
         """
         try:
+            for utterance_id, pieces in self._pieces.items():
+                raise StoreError(
+                    f"utterance {utterance_id!r} in shard {self.path}",
+                    expected=f"{pieces.num_frames} frames",
+                    got=f"{pieces.num_taken} in pieces",
+                )
             if unwritten := self._index.keys() - self._written.keys() - self._discarded:
                 raise StoreError(
                     f"shard {self.path}",
@@ -130,6 +175,8 @@ class ShardWriter:
 
     def abort(self) -> None:
         """Drop the unfinished file; after `close` there is none, and nothing happens."""
+        while self._pieces:
+            self._pieces.popitem()[1].close()
         self._file.abort()
 
     def _encode(self, values: Any, where: str) -> Encoded:
@@ -183,14 +230,6 @@ def check_digest(utterance_id: str, input_digest: bytes) -> None:
             expected=f"{DIGEST_BYTES} bytes or none",
             got=f"{len(input_digest)} bytes",
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Written:
-    checksum: int
-    scale: bytes
-    max_abs_error: float
-    sum_abs_error: float
 
 
 def _create(path: Path, spec: ShardSpec, rows: Sequence[ShardRow]) -> ShardFile:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 
 from featbank.errors import StoreError
 from featbank.store import Encoded, StoreWriter, as_array, find_encoding, open_store, token_dtype
+from featbank.store.rounding import RoundingErrors
 
 FLOATS = arrays(
     np.float32,
@@ -114,6 +117,36 @@ def test_the_header_says_what_was_lost_whatever_the_order(tmp_path: Path, dtype:
     assert store.header.max_abs_error == pytest.approx(errors.max(), rel=1e-6)
     assert store.header.mean_abs_error == pytest.approx(errors.mean(), rel=1e-5)
     assert store.header == open_store(tmp_path / "b").header
+
+
+@given(FLOATS, st.lists(st.integers(0, 5), max_size=4), st.booleans())
+def test_rounding_errors_are_the_same_numbers_in_whatever_pieces_a_row_comes(
+    array: Any, cuts: list[int], holed: bool
+) -> None:
+    if holed and array.size:
+        array[0, 0], array[-1, -1] = np.nan, np.inf
+    back = array.astype(np.float16).astype(np.float32)
+    whole, pieces = RoundingErrors(), RoundingErrors()
+    whole.add(array, back)
+    bounds = sorted({0, *(min(cut, len(array)) for cut in cuts), len(array)})
+    for start, stop in pairwise(bounds):
+        # in the other order of memory, too
+        pieces.add(np.asfortranarray(array[start:stop]), back[start:stop])
+    assert (pieces.greatest, pieces.total) == (whole.greatest, whole.total)
+    finite = np.isfinite(array)
+    exact = sum(map(Fraction, np.abs(array[finite] - back[finite]).tolist()), Fraction())
+    assert whole.total == pytest.approx(float(exact), rel=1e-15)
+
+
+def test_the_sum_of_many_rounding_errors_does_not_depend_on_where_a_row_is_cut() -> None:
+    array = np.random.default_rng(0).standard_normal((3000, 768)).astype(np.float32)
+    encoding = find_encoding("float16")
+    whole = encoding.encode(array, "here")
+    for step in (1, 7, 1024, 1365, 1366):
+        errors = RoundingErrors()
+        for start in range(0, len(array), step):
+            encoding.narrow(array[start : start + step], "here", errors)
+        assert (errors.greatest, errors.total) == (whole.max_abs_error, whole.sum_abs_error)
 
 
 @pytest.mark.parametrize("compression", [None, "zstd", "blosc"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,122 @@ def test_rows_that_are_no_plan_are_refused(tmp_path: Path, rows: Sequence[ShardR
 def test_a_row_with_a_short_digest_is_refused() -> None:
     with pytest.raises(StoreError, match="expected 16 bytes or none, got 3 bytes"):
         ShardRow(id="a", num_frames=1, input_digest=b"abc")
+
+
+PIECES = [
+    *((dtype, (5,), None) for dtype in ("float16", "float32", "bfloat16", "int8_scaled", "int16")),
+    ("int8_scaled", (2, 3), "zstd"),
+    ("float16", (), None),
+]
+
+
+@pytest.mark.parametrize(("dtype", "shape", "compression"), PIECES)
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_a_row_written_in_pieces_leaves_the_bytes_of_one_write(
+    tmp_path_factory: pytest.TempPathFactory,
+    dtype: str,
+    shape: tuple[int, ...],
+    compression: str | None,
+    data: st.DataObject,
+) -> None:
+    num_frames = data.draw(st.sampled_from([1, 2, 7, 100]))
+    cuts = sorted(data.draw(st.sets(st.integers(1, num_frames), max_size=5)) | {0, num_frames})
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    array = np.random.default_rng(seed).standard_normal((num_frames, *shape)) * 100
+    array = array.astype(np.int64 if dtype == "int16" else np.float32)
+    spec = replace(SPEC, dtype=dtype, shape=shape, compression=compression)
+    rows = [ShardRow(id=name, num_frames=num_frames) for name in ("a", "b", "c")]
+    folder = tmp_path_factory.mktemp("shards")
+    for number in (1, 2):
+        writer = ShardWriter(folder / f"{number:016x}.h5", spec, rows)
+        writer.write("c", array)
+        # two rows at once, piece about piece
+        for start, stop in pairwise(cuts) if number == 1 else [(0, num_frames)]:
+            for name in ("b", "a"):
+                if number == 1:
+                    writer.write_piece(name, array[start:stop])
+                else:
+                    writer.write(name, array)
+        writer.close()
+    pieces, whole = sorted(folder.iterdir())
+    assert pieces.read_bytes() == whole.read_bytes()
+
+
+def test_pieces_of_a_scaled_row_come_back_within_half_a_step(tmp_path: Path) -> None:
+    array = values(ROWS[3]) * [[1], [100], [1]]
+    writer = ShardWriter(tmp_path / NAME, replace(SPEC, dtype="int8_scaled"), ROWS[3:4])
+    for frame in array:
+        writer.write_piece("u3", frame[None])
+    info = writer.close()
+    shard = MappedShard(tmp_path / NAME, info.num_bytes)
+    half_steps = np.abs(array).max(axis=0) / 127 / 2
+    assert (np.abs(shard.values(shard.frames(0)) - array) <= half_steps * 1.001).all()
+    assert 0 < shard.rounding_error(0)[0] <= half_steps.max() * 1.001
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8_scaled"])
+def test_a_row_that_stops_half_way_and_is_discarded_leaves_nothing(
+    tmp_path: Path, dtype: str
+) -> None:
+    spec = replace(SPEC, dtype=dtype)
+    clean, other = tmp_path / f"{1:016x}.h5", tmp_path / f"{2:016x}.h5"
+    for path, rows in ((clean, ROWS[1:3]), (other, ROWS[1:4])):
+        writer = ShardWriter(path, spec, rows)
+        for row in rows[:2]:
+            writer.write(row.id, values(row))
+        if path == other:
+            writer.write_piece("u3", values(ROWS[3])[:2])
+            writer.discard("u3")
+        writer.close()
+    assert sorted(tmp_path.iterdir()) == [clean, other]
+    assert clean.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8_scaled"])
+def test_a_half_written_row_is_refused_by_name_and_leaves_no_file(
+    tmp_path: Path, dtype: str
+) -> None:
+    writer = ShardWriter(tmp_path / NAME, replace(SPEC, dtype=dtype), ROWS[2:4])
+    writer.write("u2", values(ROWS[2]))
+    writer.write_piece("u3", values(ROWS[3])[:2])
+    assert len(list(tmp_path.iterdir())) == 1  # what waits for a scale has no name
+    with pytest.raises(StoreError, match=r"'u3' .*expected 3 frames, got 2 in pieces"):
+        writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_pieces_are_refused_by_id(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path / NAME, SPEC, ROWS)
+    for one in (values(ROWS[3])[:2], values(ROWS[3])[2:]):
+        with pytest.raises(StoreError, match=r"'u3' .*frames of shape \(3,\), got \(2,\)"):
+            writer.write_piece("u3", one[:, :2])
+        writer.write_piece("u3", one)
+    with pytest.raises(StoreError, match=r"'u3' .*expected one write, got a second one"):
+        writer.write_piece("u3", values(ROWS[3])[:1])
+    writer.write_piece("u2", values(ROWS[2])[:1])
+    with pytest.raises(StoreError, match=r"'u2' .*expected 2 frames, got 1 and 2 more"):
+        writer.write_piece("u2", values(ROWS[2]))
+    with pytest.raises(StoreError, match=r"'u2' .*expected one write, got a second one"):
+        writer.write("u2", values(ROWS[2]))
+    with pytest.raises(StoreError, match=r"'u2' .*float32.*got 1e\+300"):
+        writer.write_piece("u2", np.full((1, 3), 1e300))
+    writer.write_piece("u0", values(ROWS[0]))  # of no frame
+    writer.discard("u4")
+    with pytest.raises(StoreError, match=r"'u4' .*a discarded one"):
+        writer.write_piece("u4", values(ROWS[4]))
+    with pytest.raises(StoreError, match=r"'x' .* got an unknown one"):
+        writer.write_piece("x", values(ROWS[1]))
+    writer.abort()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pieces_that_wait_for_a_scale_keep_one_dtype_and_are_finite(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path / NAME, replace(SPEC, dtype="int8_scaled"), ROWS)
+    writer.write_piece("u3", values(ROWS[3])[:1])
+    with pytest.raises(StoreError, match=r"'u3' .*expected all of it in float32, got float64"):
+        writer.write_piece("u3", values(ROWS[3])[1:].astype(np.float64))
+    with pytest.raises(StoreError, match=r"'u3' .*expected finite values for int8_scaled"):
+        writer.write_piece("u3", np.full((1, 3), np.nan, np.float32))
+    writer.abort()
+    assert list(tmp_path.iterdir()) == []
