@@ -15,7 +15,7 @@ import signal
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -29,11 +29,12 @@ from featbank.containers import read_through
 from featbank.errors import AudioError, FeatbankError
 
 _STOPPED = 255  # how ffmpeg ends when it is told to by a signal that it catches
+_NOT_RUN = (126, 127)  # how a program ends that could not be loaded
 _AU_HEADER, _AU_FLOAT = 24, 6
 # what ffmpeg can only mean of the machine, for the file is open already
 _MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.EACCES)
 _LACKING = ("Unknown input format", "no decoder found", "not found for input stream")
-_NO_AUDIO = "matches no streams"
+_NO_AUDIO = ("matches no streams", "(codec none)", "found for: none")  # or none that it knows
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 
 
@@ -112,7 +113,7 @@ class FfmpegFile:
         self._raise_of_the_machine(said)
         raise AudioError(
             f"audio {self._path} does not decode",
-            kind="unknown_format" if _NO_AUDIO in said else "damaged",
+            kind="unknown_format" if _has(said, _NO_AUDIO) else "damaged",
             expected="audio",
             got=f"ffmpeg's {said.splitlines()[0]!r}" if said else f"ffmpeg's exit status {status}",
         )
@@ -126,18 +127,24 @@ class FfmpegFile:
     def _raise_of_the_machine(self, said: str) -> None:
         """Raise when what ffmpeg said is no fault of the file."""
         read_through(self._file.fileno())
-        if any(words in said for words in _LACKING):
+        if os.strerror(errno.ENOMEM) in said:
+            raise MemoryError(f"ffmpeg, which decodes {self._path}: {said}")
+        if self._process.returncode in _NOT_RUN or (
+            _has(said, _LACKING) and not _has(said, _NO_AUDIO)
+        ):
             raise FeatbankError(
                 f"audio {self._path}",
                 expected="an ffmpeg that decodes it",
-                got=said.splitlines()[0],
+                got=said.splitlines()[0] if said else "one that does not start",
                 hint="install an ffmpeg with all decoders, or convert the file to FLAC",
             )
-        if os.strerror(errno.ENOMEM) in said:
-            raise MemoryError(f"ffmpeg, which decodes {self._path}: {said}")
         for number in _MACHINE_ERRORS:
             if os.strerror(number) in said:
                 raise OSError(number, f"ffmpeg: {os.strerror(number)}", str(self._path))
+
+
+def _has(said: str, parts: Iterable[str]) -> bool:
+    return any(part in said for part in parts)
 
 
 def _input(file: BufferedReader) -> str:

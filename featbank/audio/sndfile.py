@@ -49,18 +49,16 @@ class SndFile(soundfile.SoundFile):  # type: ignore[misc]
         return block
 
     def check_end(self) -> None:
-        """Raise the OSError of a read that failed, which libsndfile may take for the end."""
+        """Raise the OSError or MemoryError that libsndfile may have taken for the end."""
         read_through(self.name)
 
 
 @contextmanager
 def open_sndfile(path: str | Path, file: BufferedReader) -> Iterator[SndFile]:
     """Decode an open file, telling its own faults from the machine's; see `decoding.open_audio`."""
-    promised = "audio"
-    descriptor = file.fileno()
-    os.lseek(descriptor, 0, os.SEEK_SET)
+    descriptor, promised = file.fileno(), ""
     try:
-        with SndFile(descriptor, closefd=False) as opened:
+        with _decode(descriptor) as opened:
             if opened.subtype in _REFUSED:
                 raise AudioError(
                     f"audio {path}",
@@ -68,18 +66,31 @@ def open_sndfile(path: str | Path, file: BufferedReader) -> Iterator[SndFile]:
                     expected="MPEG layer III",
                     got=_REFUSED[opened.subtype],
                 )
-            if opened.frames != UNKNOWN_LENGTH:
-                promised = f"{opened.frames} samples"
+            promised = "audio" if opened.frames == UNKNOWN_LENGTH else f"{opened.frames} samples"
             yield opened
     except soundfile.LibsndfileError as error:
         if error.code == _NO_MEMORY:
             raise MemoryError(f"decoding {path}: {error.error_string}") from error
-        read_through(descriptor)  # libsndfile tells no errno, and may hide that a read failed
-        if error.code == _SYSTEM_ERROR:
-            raise OSError(errno.EIO, error.error_string, str(path)) from error
+        # libsndfile tells no errno, and hides a read that failed on opening
+        read_through(descriptor)
+        if error.code == _SYSTEM_ERROR or (not promised and _opens(descriptor)):
+            raise OSError(errno.EIO, "a read failed for a moment", str(path)) from error
         raise AudioError(
             f"audio {path} does not decode",
             kind="damaged",
-            expected=promised,
+            expected=promised or "audio",
             got=error.error_string,
         ) from error
+
+
+def _decode(descriptor: int) -> SndFile:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return SndFile(descriptor, closefd=False)
+
+
+def _opens(descriptor: int) -> bool:
+    try:
+        _decode(descriptor).close()
+    except soundfile.LibsndfileError:
+        return False
+    return True

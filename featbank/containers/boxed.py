@@ -45,33 +45,33 @@ def mp4_missing(file: BufferedReader, size: int) -> _Missing:
 def asf_missing(file: BufferedReader, size: int) -> _Missing:
     """Walk the objects of an ASF file to its data; a broadcast states no length."""
     offset = 0
-    while True:
+    while offset + 24 <= size:
         file.seek(offset)
         header = file.read(24)
-        if len(header) < 24:
-            return "a data object", "the end of the file"
         length = int.from_bytes(header[16:], "little")
         if header.startswith(_ASF_DATA):
             return None if offset + length <= size else _short(offset + length, size)
         offset += max(24, length)
+    return "a data object", "the end of the file"
 
 
 def matroska_missing(file: BufferedReader, size: int) -> _Missing:
     """Walk the elements of a Matroska file to its segment (RFC 8794); it may state no length."""
     offset = 0
-    while True:
+    while offset < size:
         file.seek(offset)
         header = file.read(12)
         kind = header[: _vint_bytes(header[:1])]
         coded = header[len(kind) :]
         coded = coded[: _vint_bytes(coded[:1])]
         if not coded:
-            return "a segment", "the end of the file"
+            break
         ones = (1 << 7 * len(coded)) - 1
         length = int.from_bytes(coded, "big") & ones
         offset += len(kind) + len(coded) + length
         if kind == _SEGMENT:
             return None if length == ones or offset <= size else _short(offset, size)
+    return "a segment", "the end of the file"
 
 
 def _vint_bytes(first: bytes) -> int:

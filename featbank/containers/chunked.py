@@ -33,29 +33,26 @@ def aiff_missing(file: BufferedReader, size: int) -> _Missing:
 def w64_missing(file: BufferedReader, size: int) -> _Missing:
     """Check a Sony Wave64 file: its chunks have GUIDs, and lengths that count themselves."""
     offset = 40
-    while True:
+    while offset + 24 <= size:
         file.seek(offset)
         header = file.read(24)
-        if len(header) < 24:
-            return "a data chunk", _NO_CHUNK
         length = int.from_bytes(header[16:], "little")
         if header.startswith(b"data"):
             return _promised(offset + 24, length - 24, size)
         offset += max(24, length + -length % 8)
+    return "a data chunk", _NO_CHUNK
 
 
 def caf_missing(file: BufferedReader, size: int) -> _Missing:
     """Check a Core Audio file; a length of -1 goes on to its end."""
     offset = 8
-    while True:
+    while offset + 12 <= size:
         file.seek(offset)
-        header = file.read(12)
-        if len(header) < 12:
-            return "a data chunk", _NO_CHUNK
-        kind, length = struct.unpack(">4sq", header)
+        kind, length = struct.unpack(">4sq", file.read(12))
         if kind == b"data":
             return None if length == -1 else _promised(offset + 12, length, size)
         offset += 12 + max(0, length)
+    return "a data chunk", _NO_CHUNK
 
 
 def au_missing(file: BufferedReader, size: int) -> _Missing:
@@ -89,12 +86,9 @@ def _promised(start: int, length: int, size: int) -> _Missing:
 def _chunks_missing(file: BufferedReader, size: int, order: str, wanted: bytes) -> _Missing:
     """Walk the chunks of a RIFF, RF64 or AIFF file to the samples."""
     offset, long_size = 12, _UNKNOWN_SIZE
-    while True:
+    while offset + 8 <= size:
         file.seek(offset)
-        header = file.read(8)
-        if len(header) < 8:
-            return f"a {wanted.decode()} chunk", _NO_CHUNK
-        kind, length = struct.unpack(f"{order}4sI", header)
+        kind, length = struct.unpack(f"{order}4sI", file.read(8))
         if kind == b"ds64":
             _, long_size = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))
         if kind == wanted:
@@ -104,3 +98,4 @@ def _chunks_missing(file: BufferedReader, size: int, order: str, wanted: bytes) 
                 return None
             return _promised(offset + 8, length, size)
         offset += 8 + length + length % 2
+    return f"a {wanted.decode()} chunk", _NO_CHUNK

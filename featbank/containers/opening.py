@@ -21,6 +21,7 @@ _FILE_FAULTS: dict[int, AudioFault] = {
     errno.ENAMETOOLONG: "bad_name",
     errno.ENXIO: "not_a_file",  # a socket
 }
+_MORE_THAN_A_DECODER_TAKES = 16 << 20  # bytes; FLAC's largest frame takes 4 MB
 
 
 def open_container(path: str | Path) -> tuple[BufferedReader, Container]:
@@ -42,9 +43,14 @@ def open_container(path: str | Path) -> tuple[BufferedReader, Container]:
 
 
 def read_through(descriptor: int) -> None:
-    """Read all bytes of an open file, wherever it stands: a read that fails raises its OSError."""
+    """Read all bytes of an open file, wherever it stands, before it is blamed for anything.
+
+    Raises:
+        OSError: a read failed.
+        MemoryError: there is less memory than a decoder takes, which may have failed for that.
+    """
     at = 0
-    while piece := os.pread(descriptor, 1 << 20, at):
+    while piece := os.pread(descriptor, _MORE_THAN_A_DECODER_TAKES, at):
         at += len(piece)
 
 
