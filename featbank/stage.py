@@ -8,7 +8,6 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from featbank.engine.tasks import Tally
 from featbank.errors import ConfigError, FeatbankError
 from featbank.progress import Stopwatch
 from featbank.provenance import readable_json, write_atomic
@@ -177,18 +175,11 @@ def chosen_stores() -> list[str]:
     ]
 
 
-def record_speed(config: DictConfig, name: str, watch: Stopwatch, audio_s: float) -> None:
-    """Keep how long a stage took on this machine, for the closing table alone."""
-    _record(config, name, {"audio_s": audio_s, "seconds": watch.seconds})
-
-
-def record_run(config: DictConfig, name: str, watch: Stopwatch, tally: Tally) -> None:
-    """Keep how long a stage took on this machine, and what of its output it computed."""
-    fields = {"audio_s": tally.computed_s, "seconds": watch.seconds, "tally": asdict(tally)}
-    _record(config, name, fields)
-
-
-def _record(config: DictConfig, name: str, fields: Mapping[str, Any]) -> None:
+def record_run(
+    config: DictConfig, name: str, watch: Stopwatch, audio_s: float, **counts: float
+) -> None:
+    """Keep how long a stage took on this machine for how much audio, and what else it counted."""
+    fields = {"audio_s": audio_s, "seconds": watch.seconds, **counts}
     write_atomic(Path(config.runtime.records, f"{name}.json"), readable_json(fields))
 
 

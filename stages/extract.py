@@ -8,6 +8,7 @@ _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 import hydra
@@ -56,15 +57,17 @@ def main(config: DictConfig) -> None:
             trusted_modules=config.trusted_modules,
             advance=advance,
         )
-    record_run(config, f"features/{config.corpus.name}/{config.feature.name}", watch, done.tally)
+    tally = done.tally
+    store = f"features/{config.corpus.name}/{config.feature.name}"
+    record_run(config, store, watch, tally.computed_s, **asdict(tally))
     _log.info(
         "%s: %d utterances, %d frames, %d failures; %s, %.0f x real time",
         out,
         sum(header.num_utterances for header in done.headers),
         sum(header.num_frames for header in done.headers),
         sum(header.num_failures for header in done.headers),
-        done.tally,
-        watch.real_time_factor(done.tally.computed_s),
+        tally,
+        watch.real_time_factor(tally.computed_s),
     )
 
 

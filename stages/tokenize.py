@@ -14,7 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from featbank.progress import Stopwatch, progress_bar
-from featbank.stage import audio_seconds, read_corpus, record_speed, refuse_tracked, stage
+from featbank.stage import audio_seconds, read_corpus, record_run, refuse_tracked, stage
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
 
@@ -40,7 +40,7 @@ def main(config: DictConfig) -> None:
             overwrite=config.overwrite,
             advance=advance,
         )
-    record_speed(config, f"tokens/{config.corpus.name}/{out.name}", watch, audio_s)
+    record_run(config, f"tokens/{config.corpus.name}/{out.name}", watch, audio_s)
     _log.info(
         "%s: %d utterances, %d units, %.0f x real time",
         out,

@@ -15,6 +15,7 @@ from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
 from featbank.extraction import Extraction, extract
 from featbank.feature_io import FeatureStorageConfig
+from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.store import StoreHeader
 from tests.conftest import ROOT
@@ -32,8 +33,13 @@ def prepare_corpus(root: Path) -> Path:
     return manifests
 
 
-def run_extraction(root: Path, out: Path, *, num_workers: int = 2, **changes: Any) -> Extraction:
-    """Extract 20 mel bins, or what `changes` say; work and failures lie beside the corpus."""
+def run_extraction(
+    root: Path, out: Path, *, num_workers: int | None = 2, **changes: Any
+) -> Extraction:
+    """Extract 20 mel bins, or what `changes` say; work and failures lie beside the corpus.
+
+    In this process where `num_workers` is None.
+    """
     storage = changes.pop("storage", [{"name": "fbank"}])
     settings: dict[str, Any] = {
         "manifests": root.parent / "manifests",
@@ -41,7 +47,7 @@ def run_extraction(root: Path, out: Path, *, num_workers: int = 2, **changes: An
         "out": out,
         "extractor": FBANK,
         "corpus": {"name": "demo", "license": "free"},
-        "runner": LocalRunner(num_workers=num_workers),
+        "runner": LocalRunner(num_workers=num_workers) if num_workers else InlineRunner(),
         "work": root.parent / "work",
         "failures_path": root.parent / "failures.jsonl",
     }

@@ -102,6 +102,7 @@ def write_result(task: ShardTask, result: ShardResult) -> None:
 
 def put(source: Path, target: Path) -> None:
     """Put a finished file under another name too: as a second name of it, else as a copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)
     except OSError:  # another disk, a file of another user, or a disk without links

@@ -162,8 +162,8 @@ def test_a_stage_that_is_stopped_says_what_it_keeps_and_goes_on_from_there(
     assert child.wait(timeout=60) == 130
     num_kept = len(list(work.glob("*/results/*.json")))
     assert (tmp_path / "log").read_text() == (
-        f"what is finished is kept in {next(work.iterdir())}, {num_kept} shards: "
-        "run again to go on\ninterrupted; what was there before is as it was\n"
+        f"{num_kept} finished shards are kept in {next(work.iterdir())}: run again to go on\n"
+        "interrupted; what was there before is as it was\n"
     )
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
     wait_until_gone(started)

@@ -34,6 +34,7 @@ BUILT = {"prepare": "corpus", "extract": "feature"}
 UNTRACKED = {"conf/runtime.yaml", "conf/runner/local.yaml"}
 # modules that decide how a run looks, not what it writes
 PRESENTATION = {
+    "featbank/previous_output.py",
     "featbank/progress.py",
     "featbank/stage.py",
     "featbank/errors.py",

@@ -1,0 +1,24 @@
+"""In this very process, one task after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+
+from featbank.progress import Advance
+from featbank.runners.base import Result, Task, Worker
+
+
+class InlineRunner:
+    """Runs tasks in the process that asks for them, where a debugger or a profiler can see them."""
+
+    def run(
+        self,
+        make_worker: Callable[[], Worker[Task, Result]],
+        tasks: Iterable[Task],
+        advance: Advance,
+    ) -> Generator[Result, None, None]:
+        """Run the tasks; see `Runner.run`. The worker is made for the first of them."""
+        worker: Worker[Task, Result] | None = None
+        for task in tasks:
+            worker = worker or make_worker()
+            yield worker(task, advance)
