@@ -33,7 +33,7 @@ class SslEncoder(UtteranceExtractor):
     Attention takes memory by the square of the length, so a recording longer than `max_window_s` is
     computed in windows of about the same length. What is normalised over the whole waveform still
     is, by statistics from a pass of its own; so the convolutions give what they would give of the
-    whole, up to rounding. Attention and the positional convolution see one window: what that
+    whole, up to rounding (2e-6 of their greatest value). Attention and the positional convolution see one window: what that
     changes near the seams is for `python -m benchmarks.seams` to measure.
 
     Args:
