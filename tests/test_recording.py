@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +113,54 @@ def test_what_a_whole_read_refuses_is_refused(tmp_path: Path, stored: Path) -> N
         with pytest.raises(AudioError) as of_blocks:
             list(Recording(path, **arguments).blocks(1000))
         assert str(of_blocks.value) == str(of_whole.value)
+
+
+EXTRACT = """
+import sys
+from pathlib import Path
+
+import torch
+
+from featbank.features.kaldi import Fbank
+from featbank.recording import Recording
+from featbank.store import ShardRow, ShardSpec, ShardWriter
+
+def peak_kb():
+    [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    return int(line.split()[1])
+
+torch.set_num_threads(1)  # as workers do
+folder, num_samples = Path(sys.argv[1]), int(sys.argv[2])
+extractor = Fbank(num_mel_bins=80)
+audio = {"sample_rate": 16000, "num_samples": num_samples, "target_rate": 16000}
+recording = Recording(folder / "x.flac", **audio)
+num_frames = extractor.framing.num_frames(recording.num_samples)
+writers = []
+for number, dtype in enumerate(("float16", "int8_scaled")):
+    spec = ShardSpec(name="fbank", dtype=dtype, shape=(80,), fingerprint="f", numerics={})
+    row = ShardRow(id="a", num_frames=num_frames)
+    writers.append(ShardWriter(folder / f"{number:016x}.h5", spec, [row]))
+before = peak_kb()
+for piece in extractor.compute_pieces(recording, "test"):
+    for writer in writers:
+        writer.write_piece("a", piece["fbank"])
+for writer in writers:
+    assert writer.close().num_frames == num_frames
+print(before, peak_kb())
+"""
+
+
+@pytest.mark.slow
+def test_three_hours_go_through_fbank_into_shards_in_bounded_memory(tmp_path: Path) -> None:
+    minutes = 180
+    rng = np.random.default_rng(0)
+    with soundfile.SoundFile(tmp_path / "x.flac", "w", 16000, 1, "PCM_16") as file:
+        for _ in range(minutes):
+            file.write(rng.integers(-8, 9, 60 * 16000, np.int16))
+    command = [sys.executable, "-c", EXTRACT, str(tmp_path), str(minutes * 60 * 16000)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    before_kb, peak_kb = map(int, done.stdout.split())
+    # the samples are 691 MB as float32, the features 346 MB; torch takes 550 MB before it does a thing
+    assert peak_kb - before_kb < 250_000
+    assert peak_kb < 900_000

@@ -32,9 +32,9 @@ class SslEncoder(UtteranceExtractor):
 
     Attention takes memory by the square of the length, so a recording longer than `max_window_s` is
     computed in windows of about the same length. What is normalised over the whole waveform still
-    is, by statistics from a pass of its own; so the convolutions give what they would give of the
-    whole, up to rounding (2e-6 of their greatest value). Attention and the positional convolution see one window: what that
-    changes near the seams is for `python -m benchmarks.seams` to measure.
+    is, by statistics from a pass of its own, so that the convolutions give what they give of the
+    whole (within 2e-6 of their greatest value). Attention and the positional convolution see one
+    window: what that changes near the seams is for `python -m benchmarks.seams` to measure.
 
     Args:
         bundle: a name in `torchaudio.pipelines`, such as WAVLM_BASE.

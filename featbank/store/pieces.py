@@ -16,7 +16,7 @@ from featbank.store.encoding import SCALES_DTYPE, Array, Encoding, ScaledInt8
 from featbank.store.rounding import RoundingErrors
 from featbank.store.shard_file import ShardFile
 
-_BLOCK_BYTES = 1 << 24
+_BLOCK_BYTES = 1 << 22
 
 
 class WrittenRow(NamedTuple):
