@@ -1,0 +1,323 @@
+"""What libsndfile cannot read, decoded by the real ffmpeg; the faults of ffmpeg itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from featbank.audio import UNKNOWN_LENGTH, audio_digest, load_audio, open_audio, scan_audio
+from featbank.audio.ffmpeg import open_ffmpeg
+from featbank.containers import open_container
+from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.prepare import prepare
+from featbank.errors import AudioError, FeatbankError
+from featbank.manifest import MIX_CHANNELS, read_manifest
+from featbank.store import open_store
+from tests.extracting import extract_corpus
+
+FFMPEG = shutil.which("ffmpeg")
+needs_ffmpeg = pytest.mark.skipif(FFMPEG is None, reason="ffmpeg is not installed")
+SPEECH = Path(__file__).parents[1] / "corpora/demo/librivox_austen/sense-01-0870.flac"
+NUM_SAMPLES = 113_600
+ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}
+
+# the arguments that encode each; how many samples it may have more or less than its source
+ENCODED: dict[str, tuple[list[str], int]] = {
+    "x.m4a": (["-c:a", "aac"], 1024),
+    "faststart.m4a": (["-c:a", "aac", "-movflags", "faststart"], 1024),
+    "alac.m4a": (["-c:a", "alac"], 0),
+    "alac.caf": (["-c:a", "alac"], 0),
+    "opus.caf": (["-c:a", "libopus", "-ar", "16000"], 1024),
+    "x.mp4": (["-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"], 2048),
+    "x.3gp": (["-c:a", "aac"], 1024),
+    "x.aac": (["-c:a", "aac"], 2048),
+    "x.mka": (["-c:a", "aac"], 2048),
+    "x.webm": (["-c:a", "libvorbis"], 1024),
+    "x.wma": (["-c:a", "wmav2"], 2048),
+    "x.g722": (["-c:a", "g722"], 0),
+}
+LOSSLESS = ["alac.m4a", "alac.caf"]
+# whose length no header states: cut between two frames they look whole
+NO_LENGTH = ["x.g722"]
+
+
+def ffmpeg(*arguments: str | Path) -> None:
+    assert FFMPEG
+    command = [FFMPEG, "-nostdin", "-y", "-v", "error", *arguments]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def encode(path: Path, source: Path = SPEECH) -> Path:
+    ffmpeg("-i", source, *ENCODED[path.name][0], path)
+    return path
+
+
+def children() -> set[int]:
+    return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
+
+
+def speech() -> np.ndarray:
+    return soundfile.read(SPEECH, dtype="float32")[0]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ENCODED)
+def test_scan_gives_what_the_file_holds(name: str, tmp_path: Path) -> None:
+    path = encode(tmp_path / name)
+    scan = scan_audio(path)
+    rate = 48_000 if name == "opus.caf" else 16_000  # Opus always decodes to that
+    assert (scan.sample_rate, scan.num_channels) == (rate, 1)
+    assert abs(scan.num_samples * 16_000 // rate - NUM_SAMPLES) <= ENCODED[name][1]
+    assert scan.digest == audio_digest(path)
+    assert scan.digest.startswith("sha256:")
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_a_lossless_file_gives_the_samples_of_its_source(name: str, tmp_path: Path) -> None:
+    path = encode(tmp_path / name)
+    whole = load_audio(path, sample_rate=16_000, num_samples=NUM_SAMPLES)
+    assert whole.dtype == np.float32
+    np.testing.assert_array_equal(whole, speech())
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["x.m4a", "x.g722", "x.webm"])
+def test_a_lossy_file_sounds_like_its_source(name: str, tmp_path: Path) -> None:
+    path = encode(tmp_path / name)
+    found = load_audio(path, sample_rate=16_000, num_samples=NUM_SAMPLES - 1000)
+    source = speech()
+    best = max(
+        np.corrcoef(found[shift : shift + 100_000], source[:100_000])[0, 1] for shift in range(32)
+    )
+    assert best > 0.95
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ENCODED)
+def test_a_segment_is_that_part_of_the_whole(name: str, tmp_path: Path) -> None:
+    path = encode(tmp_path / name)
+    scan = scan_audio(path)
+    place = {"sample_rate": scan.sample_rate}
+    whole = load_audio(path, num_samples=scan.num_samples, **place)
+    for start in (0, 1, 33_333, scan.num_samples - 3000):
+        part = load_audio(path, start_sample=start, num_samples=3000, **place)
+        np.testing.assert_array_equal(part, whole[start : start + 3000])
+
+
+@needs_ffmpeg
+def test_the_channels_and_the_rate_are_the_file_s_own(tmp_path: Path) -> None:
+    samples = np.stack([speech(), -speech() / 2], axis=1)
+    soundfile.write(tmp_path / "two.wav", samples, 44_100)
+    path = encode(tmp_path / "alac.m4a", tmp_path / "two.wav")
+    place = {"sample_rate": 44_100, "num_samples": NUM_SAMPLES}
+    expected = soundfile.read(tmp_path / "two.wav", dtype="float32")[0]
+    for channel in (0, 1):
+        np.testing.assert_array_equal(
+            load_audio(path, channel=channel, **place), expected[:, channel]
+        )
+    mixed = load_audio(path, channel=MIX_CHANNELS, **place)
+    np.testing.assert_array_equal(mixed, expected.mean(axis=1))
+
+
+@needs_ffmpeg
+def test_a_file_is_read_block_by_block(tmp_path: Path) -> None:
+    with open_audio(encode(tmp_path / "alac.m4a")) as file:
+        assert (file.samplerate, file.channels, file.frames) == (16_000, 1, UNKNOWN_LENGTH)
+        blocks = [file.read(50_000) for _ in range(4)]
+        file.check_end()
+    assert [block.shape for block in blocks] == [(50_000, 1), (50_000, 1), (13_600, 1), (0, 1)]
+    np.testing.assert_array_equal(np.concatenate(blocks)[:, 0], speech())
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("kept", [0.9999, 0.5, 0.1, 0.01])
+@pytest.mark.parametrize("name", sorted(ENCODED.keys() - NO_LENGTH))
+def test_scan_refuses_a_file_that_is_cut_short(name: str, kept: float, tmp_path: Path) -> None:
+    path = encode(tmp_path / name)
+    os.truncate(path, int(path.stat().st_size * kept))
+    with pytest.raises(AudioError) as caught:
+        scan_audio(path)
+    assert caught.value.kind in {"truncated", "damaged"}
+    assert "/dev/fd" not in str(caught.value)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["x.m4a", "x.webm"])
+def test_the_same_damage_is_told_in_the_same_words(name: str, tmp_path: Path) -> None:
+    path = encode(tmp_path / name)
+    data = bytearray(path.read_bytes())
+    for at in range(len(data) // 2, len(data) // 2 + 2000):
+        data[at] ^= 0x55
+    path.write_bytes(data)
+    told = set()
+    for _ in range(3):
+        with pytest.raises(AudioError, match="does not decode") as caught:
+            scan_audio(path)
+        told.add(str(caught.value))
+    assert len(told) == 1
+    assert " @ 0x" not in told.pop()
+
+
+@needs_ffmpeg
+def test_a_file_without_audio_is_no_audio(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "color=size=16x16:duration=0.2", tmp_path / "x.mp4")
+    with pytest.raises(AudioError, match="does not decode: expected audio, got ffmpeg's") as caught:
+        scan_audio(tmp_path / "x.mp4")
+    assert caught.value.kind == "unknown_format"
+
+
+@needs_ffmpeg
+def test_the_sound_of_a_video_is_read(tmp_path: Path) -> None:
+    picture = ["-f", "lavfi", "-i", "color=size=16x16:duration=8"]
+    ffmpeg(*picture, "-i", SPEECH, "-c:a", "alac", "-f", "mov", tmp_path / "x.mp4")
+    found = load_audio(tmp_path / "x.mp4", sample_rate=16_000, num_samples=NUM_SAMPLES)
+    np.testing.assert_array_equal(found, speech())
+
+
+@needs_ffmpeg
+def test_names_mean_nothing_to_ffmpeg(tmp_path: Path) -> None:
+    encode(tmp_path / "alac.m4a")
+    for name in ("%03d.m4a", "-y.m4a", "http:x.m4a", "caf\udce9.m4a"):
+        os.link(tmp_path / "alac.m4a", tmp_path / name)
+        assert scan_audio(tmp_path / name).num_samples == NUM_SAMPLES
+
+
+@needs_ffmpeg
+def test_prepare_and_extract_take_what_ffmpeg_decodes(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    root.mkdir()
+    shutil.copy(SPEECH, root / "source.flac")
+    encode(root / "alac.m4a")
+    encode(root / "x.g722")
+    corpus = FolderCorpus(name="c", root=root, license="free", splits=ALL_TRAIN)
+    prepare(
+        corpus, tmp_path / "manifests", failures_path=tmp_path / "failures.jsonl", num_workers=2
+    )
+    rows = read_manifest(tmp_path / "manifests/train.jsonl")
+    assert [(row.id, row.num_samples) for row in rows] == [
+        ("alac", NUM_SAMPLES), ("source", NUM_SAMPLES), ("x", NUM_SAMPLES),
+    ]  # fmt: skip
+    extract_corpus(root, tmp_path / "out")
+    store = open_store(tmp_path / "out/fbank/train")
+    np.testing.assert_array_equal(store["alac"], store["source"])
+    assert not np.array_equal(store["x"], store["source"])
+
+
+def small_m4a(path: Path) -> Path:
+    """What the container's check takes for an MP4; no decoder is needed for it."""
+    path.write_bytes(b"\0\0\0\x10ftypM4A \0\0\0\0" + b"\0\0\0\x08moov" + b"\0\0\0\x08mdat")
+    return path
+
+
+def test_no_ffmpeg_is_a_fault_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "corpus"
+    root.mkdir()
+    small_m4a(root / "x.m4a")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    corpus = FolderCorpus(name="c", root=root, license="free", splits=ALL_TRAIN)
+    failures = tmp_path / "failures.jsonl"
+    with pytest.raises(FeatbankError, match=r"x.m4a: expected ffmpeg .*; install ffmpeg") as caught:
+        prepare(corpus, tmp_path / "out", failures_path=failures, max_failures=1)
+    assert not isinstance(caught.value, AudioError)
+    assert not failures.exists()
+    assert not (tmp_path / "out").exists()
+
+
+def fake_ffmpeg(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir()
+    (folder / "ffmpeg").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("kill -KILL $$", "expected it to end by itself, got SIGKILL"),
+        ("kill -SEGV $$", "expected it to end by itself, got SIGSEGV"),
+        ("exit 255", "expected it to end by itself, got a signal"),
+        ("echo 'libx.so.1: cannot open shared object file' >&2; exit 127", "got libx.so.1"),
+        ("echo \"Unknown input format: 'mov'\" >&2; exit 1", "an ffmpeg that decodes it, got"),
+        (
+            "echo 'Decoder (codec aac) not found for input stream #0:0' >&2; exit 1",
+            "an ffmpeg that decodes it, got Decoder",
+        ),
+        (
+            "echo 'Decoding requested, but no decoder found for: aac' >&2; exit 1",
+            "an ffmpeg that decodes it, got Decoding",
+        ),
+    ],
+)
+def test_an_ffmpeg_that_does_not_run_to_its_end_is_a_fault_of_the_machine(
+    script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_ffmpeg(tmp_path / "bin", script, monkeypatch)
+    with pytest.raises(FeatbankError, match=message) as caught:
+        scan_audio(small_m4a(tmp_path / "x.m4a"))
+    assert not isinstance(caught.value, AudioError)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [("Cannot allocate memory", MemoryError), ("Too many open files", OSError)],
+)
+def test_an_ffmpeg_that_lacks_memory_or_files_is_a_fault_of_the_machine(
+    said: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_ffmpeg(tmp_path / "bin", f"echo '{said}' >&2; exit 1", monkeypatch)
+    with pytest.raises(error, match=said):
+        scan_audio(small_m4a(tmp_path / "x.m4a"))
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_ffmpeg_that_is_killed_in_the_midst_is_a_fault_of_the_machine(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    samples = np.tile(speech(), 20)  # more than a pipe holds
+    soundfile.write(tmp_path / "long.wav", samples, 16_000)
+    path = encode(tmp_path / "alac.m4a", tmp_path / "long.wav")
+    before = children()
+    with open_audio(path) as file:
+        assert len(file.read(1000)) == 1000
+        [child] = children() - before
+        os.kill(child, number)
+        while len(file.read(100_000)) == 100_000:
+            pass
+        with pytest.raises(FeatbankError, match="expected it to end by itself, got") as caught:
+            file.check_end()
+    assert not isinstance(caught.value, AudioError)
+
+
+@needs_ffmpeg
+def test_a_file_that_is_left_early_leaves_no_process(tmp_path: Path) -> None:
+    samples = np.tile(speech(), 20)
+    soundfile.write(tmp_path / "long.wav", samples, 16_000)
+    path = encode(tmp_path / "alac.m4a", tmp_path / "long.wav")
+    before, open_files = children(), len(list(Path("/proc/self/fd").iterdir()))
+    part = load_audio(path, sample_rate=16_000, start_sample=10, num_samples=100)
+    np.testing.assert_array_equal(part, samples[10:110])
+    assert children() == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+
+
+@needs_ffmpeg
+def test_a_demuxer_that_this_ffmpeg_lacks_is_a_fault_of_the_machine(tmp_path: Path) -> None:
+    path = encode(tmp_path / "x.m4a")
+    file, _ = open_container(path)
+    with (
+        file,
+        pytest.raises(FeatbankError, match="expected an ffmpeg that decodes it, got Unknown input"),
+        open_ffmpeg(path, file, "no_such_demuxer"),
+    ):
+        pass
