@@ -1,0 +1,107 @@
+"""A corpus grows under DVC: what was computed before is found again, wherever DVC has put it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.extracting import files
+from tests.pipeline.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+STORES = "data/features/demo/fbank"
+
+
+def _grow(project: Project) -> None:
+    rng = np.random.default_rng(0)
+    corpus = project.path / "corpora" / "demo"
+    with open(corpus / "transcripts.tsv", "a", encoding="utf-8") as table:
+        for number in range(3):
+            noise = rng.normal(scale=0.1, size=16000 + number)
+            soundfile.write(corpus / "june_fr" / f"new-{number}.flac", noise, 16000)
+            table.write(f"june_fr/new-{number}.flac\tjune_fr\tfr\ttrain\tbruit\n")
+
+
+def _counts(said: str) -> tuple[int, ...]:
+    """Return what a stage says it computed, copied and kept, in utterances."""
+    [found] = re.findall(r"(\d+) utterances computed, (\d+) copied, (\d+) kept", said)
+    return tuple(map(int, found))
+
+
+@pytest.fixture(scope="module")
+def clean(_reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The stores of the grown corpus where there was nothing before."""
+    project = _reproduced.copy(tmp_path_factory.mktemp("clean") / "project")
+    for left in (".dvc/cache", "data", "dvc.lock"):
+        path = project.path / left
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _grow(project)
+    said = project.run("dvc repro extract@fbank")
+    assert _counts(said) == (41, 0, 0)
+    return files(project.path / STORES)
+
+
+def test_repro_computes_only_what_is_new(own_reproduced: Project, clean: dict[str, bytes]) -> None:
+    _grow(own_reproduced)
+    said = own_reproduced.run("dvc repro extract@fbank")
+    computed, copied, kept = _counts(said)
+    assert computed == 3
+    assert copied + kept == 38
+    assert kept > 0
+    assert files(own_reproduced.path / STORES) == clean
+    assert not list((own_reproduced.path / ".featbank" / "work" / "extract-demo-fbank").iterdir())
+
+
+def test_a_fresh_clone_takes_over_what_it_pulled(
+    own_reproduced: Project, clean: dict[str, bytes], tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote"
+    own_reproduced.run(f"dvc remote add --default storage {remote}")
+    own_reproduced.run("dvc push extract@fbank")
+    own_reproduced.commit("Share")
+    own_reproduced.run(f"git clone -q . {tmp_path / 'clone'}")
+    clone = Project(tmp_path / "clone")
+    clone.run("dvc pull extract@fbank")
+    _grow(clone)
+    computed, copied, kept = _counts(clone.run("dvc repro extract@fbank"))
+    assert computed == 3
+    assert copied + kept == 38
+    assert files(clone.path / STORES) == clean
+
+
+def test_an_experiment_elsewhere_takes_over_what_the_cache_has(own_reproduced: Project) -> None:
+    _grow(own_reproduced)
+    own_reproduced.commit("Grow")
+    said = own_reproduced.run("dvc exp run --temp extract@fbank")
+    computed, copied, kept = _counts(said)
+    assert computed == 3
+    assert copied + kept == 38
+
+
+def test_without_the_cache_everything_is_computed(own_reproduced: Project) -> None:
+    _grow(own_reproduced)
+    shutil.rmtree(own_reproduced.path / ".dvc" / "cache")
+    shutil.rmtree(own_reproduced.path / "data" / "features")
+    assert _counts(own_reproduced.run("dvc repro extract@fbank")) == (41, 0, 0)
+
+
+def test_a_killed_repro_goes_on_where_it_was(own_reproduced: Project) -> None:
+    own_reproduced.edit("conf/feature/fbank.yaml", "num_mel_bins: 80", "num_mel_bins: 40")
+    own_reproduced.edit("conf/feature/fbank.yaml", "268435456", "30000")
+    command = (
+        "dvc repro extract@fbank & pid=$!; "
+        "until ls .featbank/work/extract-demo-fbank/*/results/*.json 2>/dev/null; "
+        "do sleep 0.02; done; "
+        "pkill -KILL --parent $pid; kill -KILL $pid; wait $pid; ls .featbank/work/*/*/results"
+    )
+    own_reproduced.run(command)
+    computed, copied, kept = _counts(own_reproduced.run("dvc repro extract@fbank"))
+    assert computed + kept == 38
+    assert kept > 0
+    assert copied == 0
