@@ -161,6 +161,6 @@ def test_three_hours_go_through_fbank_into_shards_in_bounded_memory(tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     before_kb, peak_kb = map(int, done.stdout.split())
-    # the samples are 691 MB as float32, the features 346 MB; torch takes 550 MB before it does a thing
+    # the samples are 691 MB as float32, the features 346 MB; importing torch takes 550 MB
     assert peak_kb - before_kb < 250_000
     assert peak_kb < 900_000

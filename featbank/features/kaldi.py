@@ -1,9 +1,7 @@
 """Kaldi's log-mel filterbank and MFCC, without dither.
 
 The numbers are those of `torchaudio.compliance.kaldi` (and so of Kaldi's feat/ directory) up to
-float32 rounding. Against calling that function, the window and the matrices are built once, the
-frames go through in blocks that stay in the processor's cache, and the power spectrum needs no
-square root: over twice as fast in one thread.
+float32 rounding. What both share is in `kaldi_front_end`.
 
 The defaults are torchaudio's. Kaldi's own differ: its `energy_floor` is 0, its MFCC has
 `use_energy` true, it dithers, and it reads the 16-bit range (`waveform_scale` 32768).
@@ -11,193 +9,18 @@ The defaults are torchaudio's. Kaldi's own differ: its `energy_floor` is 0, its 
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
 import torch
 
-from featbank.errors import ConfigError
-from featbank.features.base import LongWaveform, UtteranceExtractor
-from featbank.features.dsp import (
-    WINDOWS,
-    cepstral_matrix,
-    compute_deltas,
-    mel_matrix,
-    mirror_edges,
-    read_mirrored,
-)
-from featbank.features.windows import plan_windows, read_windows
-from featbank.framing import Framing
+from featbank.features.dsp import cepstral_matrix, compute_deltas
+from featbank.features.kaldi_front_end import BLOCK_FRAMES, KaldiExtractor
 
 INT16_SCALE = 32768.0
 """`waveform_scale` that turns [-1, 1] into the 16-bit range Kaldi reads."""
-
-_EPSILON = torch.finfo(torch.float32).eps  # Kaldi's floor under every logarithm
-# A row's bits do not depend on how many rows share its block, unless it is alone in one (a matrix
-# product of one row is another routine). So long recordings are cut at multiples of this: then each
-# block, the last one too, is the one that it would be in a recording computed whole.
-_BLOCK_FRAMES = 256
-_WINDOW_FRAMES = 64 * _BLOCK_FRAMES  # some three minutes; changes no bit
-
-
-@dataclass(frozen=True, kw_only=True)
-class KaldiExtractor(UtteranceExtractor):
-    """The front end that filterbank and MFCC share.
-
-    Args:
-        sample_rate: of the waveforms, in Hz.
-        num_mel_bins: triangular filters.
-        frame_length_ms: window length in milliseconds; the FFT takes the next power of two.
-        frame_shift_ms: time between frames in milliseconds.
-        window_type: one of `WINDOWS`.
-        preemphasis: coefficient in [0, 1]; 0 for none.
-        remove_dc_offset: subtract each frame's mean.
-        low_freq: lower edge of the first filter, in Hz.
-        high_freq: upper edge of the last filter, in Hz; zero or less counts down from Nyquist.
-        use_energy: add the frame's log energy, taken before preemphasis and window.
-        energy_floor: least energy, if `use_energy`; 0 for none.
-        snip_edges: False mirrors the waveform at its ends, as Kaldi does (see `Framing`).
-        waveform_scale: factor on the [-1, 1] waveform before anything else (see `INT16_SCALE`).
-
-    Raises:
-        ConfigError: an option is out of range, or a filter is narrower than the FFT can resolve.
-    """
-
-    sample_rate: int = 16000
-    num_mel_bins: int = 23
-    frame_length_ms: float = 25.0
-    frame_shift_ms: float = 10.0
-    window_type: str = "povey"
-    preemphasis: float = 0.97
-    remove_dc_offset: bool = True
-    low_freq: float = 20.0
-    high_freq: float = 0.0
-    use_energy: bool = False
-    energy_floor: float = 1.0
-    snip_edges: bool = True
-    waveform_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        nyquist = self.sample_rate / 2
-        high_freq = self.high_freq if self.high_freq > 0 else nyquist + self.high_freq
-        for option, right, expected in (
-            ("sample_rate", self.sample_rate > 0, "over 0 Hz"),
-            ("num_mel_bins", self.num_mel_bins > 3, "over 3"),
-            ("frame_length_ms", self.framing.window_length >= 2, "at least 2 samples"),
-            ("frame_shift_ms", self.framing.hop_length >= 1, "at least 1 sample"),
-            ("window_type", self.window_type in WINDOWS, " or ".join(WINDOWS)),
-            ("preemphasis", 0 <= self.preemphasis <= 1, "between 0 and 1"),
-            ("low_freq", 0 <= self.low_freq < high_freq, f"from 0 to under {high_freq:g} Hz"),
-            ("high_freq", high_freq <= nyquist, f"at most {nyquist:g} Hz"),
-            ("energy_floor", self.energy_floor >= 0, "0 or more"),
-            ("waveform_scale", self.waveform_scale > 0, "over 0"),
-        ):
-            self._require(option, right, expected)
-        empty = (self._mel.sum(dim=0) == 0).nonzero().flatten().tolist()
-        if empty:
-            raise ConfigError(
-                f"{type(self).__name__} num_mel_bins {self.num_mel_bins}",
-                expected=f"filters that each hold a bin of the {self._fft_length}-point FFT",
-                got=f"none in filters {', '.join(map(str, empty))} (from 0)",
-                hint="lower num_mel_bins, or raise low_freq or frame_length_ms",
-            )
-
-    @cached_property
-    def framing(self) -> Framing:
-        """The frame grid; lengths are cut to whole samples, as Kaldi does."""
-        return Framing(
-            sample_rate=self.sample_rate,
-            window_length=int(self.sample_rate * self.frame_length_ms * 0.001),
-            hop_length=int(self.sample_rate * self.frame_shift_ms * 0.001),
-            snip_edges=self.snip_edges,
-        )
-
-    @property
-    def max_samples(self) -> int:
-        """Some minutes; the pieces of a longer recording are equal to the whole, bit for bit."""
-        return max(_WINDOW_FRAMES * self.framing.hop_length, self.framing.window_length)
-
-    @property
-    def _context_frames(self) -> int:
-        """How many frames to either side `_features` may look at, as a multiple of a block."""
-        return 0
-
-    @abstractmethod
-    def _features(self, rows: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        """Turn the values of consecutive frames into features (T, D) under their names."""
-
-    @abstractmethod
-    def _values(self, log_mel: torch.Tensor, log_energy: torch.Tensor | None) -> torch.Tensor:
-        """Turn (frames, num_mel_bins), and (frames, 1) if `use_energy`, into the values stored."""
-
-    def _require(self, option: str, right: bool, expected: str) -> None:
-        if not right:
-            raise ConfigError(
-                f"{type(self).__name__} {option}", expected=expected, got=getattr(self, option)
-            )
-
-    def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        samples = waveform * self.waveform_scale  # a copy, in torch's own memory
-        if not self.snip_edges:
-            samples = mirror_edges(samples, self.framing)
-        return self._features(self._rows(samples))
-
-    def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
-        num_samples, framing = recording.num_samples, self.framing
-        windows = plan_windows(
-            num_samples,
-            framing,
-            max_frames=_WINDOW_FRAMES,
-            context_frames=self._context_frames,
-            multiple=_BLOCK_FRAMES,
-        )
-        for window, read in read_windows(recording, windows):
-            samples = torch.from_numpy(read) * self.waveform_scale
-            if not self.snip_edges:
-                wanted = framing.span(window.frames)
-                samples = read_mirrored(samples, window.samples, wanted, num_samples)
-            features = self._features(self._rows(samples))
-            yield {name: rows[window.kept_rows] for name, rows in features.items()}
-
-    def _rows(self, samples: torch.Tensor) -> torch.Tensor:
-        """Compute the values of every frame, block by block."""
-        frames = samples.unfold(0, self.framing.window_length, self.framing.hop_length)
-        return torch.cat(
-            [self._values(*self._log_mel(b)) for b in torch.split(frames, _BLOCK_FRAMES)]
-        )
-
-    def _log_mel(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        if self.remove_dc_offset:
-            frames = frames - frames.mean(dim=1, keepdim=True)
-        log_energy = self._log_energy(frames) if self.use_energy else None
-        emphasized = frames.clone()
-        emphasized[:, 1:].sub_(frames[:, :-1], alpha=self.preemphasis)
-        emphasized[:, 0] *= 1 - self.preemphasis  # Kaldi repeats the first sample before itself
-        emphasized *= self._window
-        spectrum = torch.fft.rfft(emphasized, n=self._fft_length)
-        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
-        return (power @ self._mel).clamp_(min=_EPSILON).log_(), log_energy
-
-    def _log_energy(self, frames: torch.Tensor) -> torch.Tensor:
-        floor = max(self.energy_floor, _EPSILON)
-        return frames.square().sum(dim=1, keepdim=True).clamp_(min=floor).log_()
-
-    @cached_property
-    def _fft_length(self) -> int:
-        return 1 << (self.framing.window_length - 1).bit_length()
-
-    @cached_property
-    def _window(self) -> torch.Tensor:
-        return WINDOWS[self.window_type](self.framing.window_length)
-
-    @cached_property
-    def _mel(self) -> torch.Tensor:
-        return mel_matrix(
-            self.num_mel_bins, self._fft_length, self.sample_rate, self.low_freq, self.high_freq
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,7 +70,7 @@ class Mfcc(KaldiExtractor):
 
     @property
     def _context_frames(self) -> int:
-        return _BLOCK_FRAMES if self.deltas else 0  # each order reaches two frames further
+        return BLOCK_FRAMES if self.deltas else 0  # each order reaches two frames further
 
     def _features(self, rows: torch.Tensor) -> Mapping[str, torch.Tensor]:
         orders = [rows]

@@ -17,8 +17,8 @@ from featbank.features.base import (
     check_feature_names,
 )
 from featbank.features.bundles import architecture, download, find_bundle
-from featbank.features.front_end import RecordingFrontEnd
 from featbank.features.licenses import published_license
+from featbank.features.ssl_front_end import RecordingFrontEnd
 from featbank.features.weights import FILE, RANDOM, load_model, source_of, tensors_digest
 from featbank.features.windows import plan_windows, read_windows
 from featbank.framing import Framing

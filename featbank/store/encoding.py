@@ -9,6 +9,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
+from featbank.store.narrowing import narrow_integers, other_kind, refuse_overflow
 from featbank.store.rounding import RoundingErrors
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -100,14 +101,14 @@ class Encoding:
         if np.can_cast(array.dtype, self.stored, "safe"):
             return np.ascontiguousarray(array, dtype=self.stored)
         if array.dtype.kind in "iu" and self.stored.kind in "iu":
-            return _narrow_integers(array, self.stored, where)
+            return narrow_integers(array, self.stored, where)
         if array.dtype.kind == "f" and self.stored.kind == "f":
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 stored = np.ascontiguousarray(array, dtype=self.stored)
-            _refuse_overflow(array, stored, self.name, where)
+            refuse_overflow(array, stored, self.name, where)
             errors.add(array, stored)
             return stored
-        raise _other_kind(array, self.name, where)
+        raise other_kind(array, self.name, where)
 
     def decode(self, stored: Array, scale: Array | None = None) -> Array:  # noqa: ARG002
         """Return values as a read gives them, (T, *shape); a view where nothing is converted."""
@@ -144,7 +145,7 @@ class Bfloat16(Encoding):
     ) -> Array:
         """Round float values to bfloat16; see `Encoding.narrow`."""
         if array.dtype.kind != "f":
-            raise _other_kind(array, self.name, where)
+            raise other_kind(array, self.name, where)
         with np.errstate(over="ignore", invalid="ignore"):
             single = np.ascontiguousarray(array, dtype="<f4")
         bits = single.view("<u4")
@@ -152,7 +153,7 @@ class Bfloat16(Encoding):
         # a NaN stays one, whatever the rounding would carry into its exponent
         stored = np.where(np.isnan(single), (bits >> 16) | 0x40, rounded).astype(self.stored)
         back = self.decode(stored)
-        _refuse_overflow(array, back, self.name, where)
+        refuse_overflow(array, back, self.name, where)
         errors.add(array, back)
         return stored
 
@@ -190,7 +191,7 @@ class ScaledInt8(Encoding):
             StoreError: they are no floats, or not finite.
         """
         if array.dtype.kind != "f":
-            raise _other_kind(array, self.name, where)
+            raise other_kind(array, self.name, where)
         if not np.isfinite(array).all():
             raise StoreError(
                 where, expected=f"finite values for {self.name}", got="NaN or infinity"
@@ -204,7 +205,7 @@ class ScaledInt8(Encoding):
         Raises:
             StoreError: it is out of range.
         """
-        _refuse_overflow(peak, peak.astype(SCALES_DTYPE), self.name, where)
+        refuse_overflow(peak, peak.astype(SCALES_DTYPE), self.name, where)
         # a scale that rounds to zero would lose the sign of nothing but zeros
         return (peak.astype(np.float64) / 127).astype(SCALES_DTYPE)
 
@@ -217,7 +218,7 @@ class ScaledInt8(Encoding):
         stored = np.clip(np.rint(steps), -127, 127).astype(self.stored)
         with np.errstate(over="ignore"):
             back = self.decode(stored, scale)
-        _refuse_overflow(array, back, self.name, where)
+        refuse_overflow(array, back, self.name, where)
         errors.add(array, back)
         return stored
 
@@ -299,31 +300,3 @@ def as_array(values: Any, where: str) -> Array:
 def checksum(stored: Array) -> int:
     """Return the XXH3-64 of an array's bytes; it is C-contiguous."""
     return xxh3_64_intdigest(stored.data)
-
-
-def _other_kind(array: Array, name: str, where: str) -> StoreError:
-    return StoreError(where, expected=f"values that {name} can hold", got=array.dtype.name)
-
-
-def _narrow_integers(array: Array, dtype: np.dtype[Any], where: str) -> Array:
-    limits = np.iinfo(dtype)
-    for extreme in (int(array.min()), int(array.max())) if array.size else ():
-        if not limits.min <= extreme <= limits.max:
-            raise StoreError(
-                where,
-                expected=f"values of {dtype.name}, {limits.min} to {limits.max}",
-                got=extreme,
-                hint="choose a wider dtype",
-            )
-    return np.ascontiguousarray(array, dtype=dtype)
-
-
-def _refuse_overflow(array: Array, narrow: Array, name: str, where: str) -> None:
-    overflowed = np.isfinite(array) & ~np.isfinite(narrow)
-    if overflowed.any():
-        raise StoreError(
-            where,
-            expected=f"values within the range of {name}",
-            got=f"{array[overflowed].flat[0]:g}",
-            hint="choose a wider dtype",
-        )

@@ -11,7 +11,7 @@ import torchaudio
 from torch.nn.functional import one_hot
 
 from featbank.errors import AudioError, ConfigError
-from featbank.features import kaldi
+from featbank.features import kaldi_front_end
 from featbank.features.base import UtteranceExtractor
 from featbank.features.dsp import compute_deltas, mirror_edges
 from featbank.features.kaldi import INT16_SCALE, Fbank, KaldiExtractor, Mfcc
@@ -283,7 +283,7 @@ def test_pieces_equal_the_whole_bit_for_bit_around_every_boundary(
     speech: dict[str, torch.Tensor],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kaldi, "_WINDOW_FRAMES", 768)
+    monkeypatch.setattr(kaldi_front_end, "_WINDOW_FRAMES", 768)
     recording = torch.cat(list(speech.values()))
     framing = extractor.framing
     [name] = extractor.dimensions
