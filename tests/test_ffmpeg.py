@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -21,42 +20,12 @@ from featbank.errors import AudioError, FeatbankError
 from featbank.manifest import MIX_CHANNELS, read_manifest
 from featbank.store import open_store
 from tests.extracting import extract_corpus
+from tests.ffmpeg_files import ENCODED, NUM_SAMPLES, SPEECH, encode, ffmpeg, needs_ffmpeg
 
-FFMPEG = shutil.which("ffmpeg")
-needs_ffmpeg = pytest.mark.skipif(FFMPEG is None, reason="ffmpeg is not installed")
-SPEECH = Path(__file__).parents[1] / "corpora/demo/librivox_austen/sense-01-0870.flac"
-NUM_SAMPLES = 113_600
 ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}
-
-# the arguments that encode each; how many samples it may have more or less than its source
-ENCODED: dict[str, tuple[list[str], int]] = {
-    "x.m4a": (["-c:a", "aac"], 1024),
-    "faststart.m4a": (["-c:a", "aac", "-movflags", "faststart"], 1024),
-    "alac.m4a": (["-c:a", "alac"], 0),
-    "alac.caf": (["-c:a", "alac"], 0),
-    "opus.caf": (["-c:a", "libopus", "-ar", "16000"], 1024),
-    "x.mp4": (["-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"], 2048),
-    "x.3gp": (["-c:a", "aac"], 1024),
-    "x.aac": (["-c:a", "aac"], 2048),
-    "x.mka": (["-c:a", "aac"], 2048),
-    "x.webm": (["-c:a", "libvorbis"], 1024),
-    "x.wma": (["-c:a", "wmav2"], 2048),
-    "x.g722": (["-c:a", "g722"], 0),
-}
 LOSSLESS = ["alac.m4a", "alac.caf"]
 # whose length no header states: cut between two frames they look whole
 NO_LENGTH = ["x.g722"]
-
-
-def ffmpeg(*arguments: str | Path) -> None:
-    assert FFMPEG
-    command = [FFMPEG, "-nostdin", "-y", "-v", "error", *arguments]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-
-
-def encode(path: Path, source: Path = SPEECH) -> Path:
-    ffmpeg("-i", source, *ENCODED[path.name][0], path)
-    return path
 
 
 def children() -> set[int]:
@@ -180,6 +149,37 @@ def test_the_sound_of_a_video_is_read(tmp_path: Path) -> None:
     ffmpeg(*picture, "-i", SPEECH, "-c:a", "alac", "-f", "mov", tmp_path / "x.mp4")
     found = load_audio(tmp_path / "x.mp4", sample_rate=16_000, num_samples=NUM_SAMPLES)
     np.testing.assert_array_equal(found, speech())
+
+
+AMR = {
+    # what the file begins with; a frame of noise (RFC 4867: its type, then the speech bits)
+    "x.amr": (b"#!AMR\n", b"\x3c" + bytes(range(1, 32)), 8000),
+    "x.awb": (b"#!AMR-WB\n", b"\x44" + bytes(range(1, 61)), 16_000),
+}
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", AMR)
+def test_amr_is_read_at_50_frames_a_second_and_refused_when_cut(name: str, tmp_path: Path) -> None:
+    magic, frame, rate = AMR[name]
+    path = tmp_path / name
+    path.write_bytes(magic + frame * 50)
+    scan = scan_audio(path)
+    assert (scan.sample_rate, scan.num_channels, scan.num_samples) == (rate, 1, rate)
+    os.truncate(path, path.stat().st_size - 1)
+    with pytest.raises(
+        AudioError, match=f"a last frame of {len(frame)} bytes, got {len(frame) - 1}"
+    ):
+        scan_audio(path)
+
+
+@needs_ffmpeg
+def test_aac_is_read_between_tags(tmp_path: Path) -> None:
+    path = encode(tmp_path / "x.aac")
+    num_samples = scan_audio(path).num_samples
+    tag = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)
+    path.write_bytes(tag + path.read_bytes() + b"TAG" + bytes(125))
+    assert scan_audio(path).num_samples == num_samples
 
 
 @needs_ffmpeg

@@ -15,9 +15,8 @@ import soundfile
 
 from featbank.audio import audio_digest, load_audio, scan_audio
 from tests.conftest import ROOT
-from tests.test_ffmpeg import encode, needs_ffmpeg
+from tests.ffmpeg_files import SPEECH, encode, needs_ffmpeg
 
-SPEECH = ROOT / "corpora/demo/librivox_austen/sense-01-0870.flac"
 WRITERS = {
     "x.flac": ("FLAC", "PCM_16"),
     "x.wav": ("WAV", "PCM_16"),

@@ -17,13 +17,14 @@ _MEANINGS = frozenset(["speaker", "language", "split", "part", "_"])
 class FolderCorpus(Corpus):
     """Takes each audio file below the root, or those of them that `glob` and `suffixes` pick.
 
-    The others are `unlisted`, as are files of audio that does not decode, such as `.mp2`.
+    The others are `unlisted`, as are videos, and files of audio that does not decode.
 
     Args:
         folders: what the folders above a file mean, from the root down: `speaker`, `language`,
             `split`, `part`, or `_` for nothing. `[split, speaker]` reads `dev/anna/x.wav`.
         glob: pattern that the relative path must match, from its end: `clips/*.wav`.
-        suffixes: endings to take; None takes those of the kinds that decode.
+        suffixes: endings to take, such as `.mp4` for the sound of videos; None takes those of
+            audio that decodes.
         arguments: as of `Corpus`.
     """
 

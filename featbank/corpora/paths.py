@@ -12,16 +12,15 @@ from featbank.manifest import check_id
 READABLE_SUFFIXES = frozenset([
     ".flac", ".wav", ".wave", ".bwf", ".rf64", ".w64", ".ogg", ".oga", ".opus", ".mp3", ".aif",
     ".aiff", ".aifc", ".caf", ".au", ".snd", ".sph", ".nist",
-    # with ffmpeg
-    ".m4a", ".m4b", ".mp4", ".3gp", ".aac", ".wma", ".webm", ".weba", ".mka", ".amr", ".awb",
-    ".g722",
+    ".m4a", ".m4b", ".aac", ".wma", ".weba", ".mka", ".amr", ".awb", ".g722",  # with ffmpeg
 ])  # fmt: skip
-"""Endings of the kinds that decode."""
+"""Endings of audio that decodes."""
 
-# kinds that do not decode are here too: such a file is reported, not overlooked
+# videos, of which the sound decodes, and kinds that do not decode are here too: such a file is
+# reported, not overlooked
 AUDIO_SUFFIXES = READABLE_SUFFIXES | frozenset([
-    ".mp1", ".mp2", ".mpga", ".wv", ".ape", ".ac3", ".spx", ".tta", ".mpc", ".shn", ".voc", ".vox",
-    ".gsm", ".ra", ".raw", ".pcm", ".dsf", ".dff",
+    ".mp4", ".webm", ".3gp", ".mp1", ".mp2", ".mpga", ".wv", ".ape", ".ac3", ".spx", ".tta", ".mpc",
+    ".shn", ".voc", ".vox", ".gsm", ".ra", ".raw", ".pcm", ".dsf", ".dff",
 ])  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def _check_ids(rows: Sequence[CorpusRow]) -> None:
                 f"utterance {row.id!r}",
                 expected="an id once",
                 got=f"{seen[row.id]} and {row.where}",
-                hint="give each its own id",
+                hint="give each its own id, or leave one of them out",
             )
         seen[row.id] = row.where
 

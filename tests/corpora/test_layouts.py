@@ -31,13 +31,13 @@ def test_a_folder_gives_every_audio_file(root: Path, record: Recorder) -> None:
 
 def test_a_folder_reports_audio_of_kinds_that_do_not_decode(root: Path, record: Recorder) -> None:
     record("x.wav")
-    for name in ("a.mp2", "b.raw", "c.wv", "d.MP2"):
+    for name in ("a.mp2", "b.raw", "c.mp4", "d.MP2"):
         (root / name).write_bytes(b"does not decode, but must not be overlooked")
     listing = FolderCorpus(name="c", root=root, license="").list_utterances()
     assert [row.audio for row in listing.rows] == ["x.wav"]
-    assert listing.unlisted == ["a.mp2", "b.raw", "c.wv", "d.MP2"]
-    told = FolderCorpus(name="c", root=root, license="", suffixes=[".wv"]).list_utterances()
-    assert [row.audio for row in told.rows] == ["c.wv"]
+    assert listing.unlisted == ["a.mp2", "b.raw", "c.mp4", "d.MP2"]
+    told = FolderCorpus(name="c", root=root, license="", suffixes=[".mp4"]).list_utterances()
+    assert [row.audio for row in told.rows] == ["c.mp4"]
     (root / "x.wav").unlink()
     with pytest.raises(CorpusError, match=r"got none, and 4 audio files not taken: a.mp2"):
         FolderCorpus(name="c", root=root, license="").list_utterances()
