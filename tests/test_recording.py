@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from featbank.audio import load_audio
 from featbank.errors import AudioError
+from featbank.features import kaldi_front_end
 from featbank.manifest import MIX_CHANNELS
 from featbank.recording import Recording
+from tests.extracting import extract_corpus, files, prepare_corpus
 
 FORMATS = {
     "x.wav": ("WAV", "PCM_16"),
@@ -113,6 +115,33 @@ def test_what_a_whole_read_refuses_is_refused(tmp_path: Path, stored: Path) -> N
         with pytest.raises(AudioError) as of_blocks:
             list(Recording(path, **arguments).blocks(1000))
         assert str(of_blocks.value) == str(of_whole.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8_scaled"])
+def test_a_store_made_in_pieces_equals_one_made_whole_byte_for_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    root = tmp_path / "corpus"
+    root.mkdir()
+    lines = ["path\tspeaker\tlanguage\tsplit\ttext"]
+    for name, num_samples, rate in (
+        ("a", 40_000, 16000),
+        ("b", 300_001, 16000),
+        ("c", 99_999, 8000),
+    ):
+        soundfile.write(root / f"{name}.flac", noise(num_samples), rate)
+        lines.append(f"{name}.flac\ts\ten\ttrain\twords")
+    (root / "transcripts.tsv").write_text("\n".join(lines) + "\n")
+    prepare_corpus(root)
+    made = []
+    for window_frames in (256, 256_000):
+        monkeypatch.setattr(kaldi_front_end, "_WINDOW_FRAMES", window_frames)
+        out, work = tmp_path / f"out-{window_frames}", tmp_path / f"work-{window_frames}"
+        storage = [{"name": "fbank", "dtype": dtype}]
+        headers = extract_corpus(root, out, num_workers=None, storage=storage, work=work)
+        assert sum(header.num_frames for header in headers) == 248 + 1873 + 1248
+        made.append(files(out))
+    assert made[0] == made[1]
 
 
 EXTRACT = """
