@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.audio import DECODE_VERSION
+from featbank.engine.description import describe, feature_fingerprints, feature_provenance
 from featbank.engine.driver import Budget, ShardRun
 from featbank.engine.earlier import EarlierShards
 from featbank.engine.feature_worker import FeatureWorker, shard_specs
@@ -24,14 +24,11 @@ from featbank.features.base import Extractor
 from featbank.manifest import SPLITS
 from featbank.numerics import numerics_class, thread_count
 from featbank.progress import Advance
-from featbank.provenance import digest, package_versions
 from featbank.runners.base import Runner
 from featbank.store import StoreBuilder, StoreHeader
 from featbank.store.replacing import refuse_other_content
 
 _log = logging.getLogger(__name__)
-
-_PACKAGES = ("h5py", "numpy", "soundfile", "soxr", "torch", "torchaudio")
 
 STRICT, ANY = "strict", "any"
 """May shards of another numerics class be taken over?"""
@@ -48,37 +45,6 @@ class Extraction:
 
     headers: Sequence[StoreHeader]
     tally: Tally
-
-
-def describe(config: Mapping[str, Any], extractor: Extractor) -> dict[str, Any]:
-    """Return what determines the values of an extractor, as its stores' provenance records it.
-
-    Weights appear as what they are, not as the configuration names them: the same tensors from a
-    download and from a local file make the same features.
-    """
-    weights = extractor.weights
-    named_otherwise = ("weights", "weights_sha256", "license") if weights.digest else ()
-    return {
-        "extractor": {key: value for key, value in config.items() if key not in named_otherwise},
-        "extractor_version": type(extractor).version,
-        "decode_version": DECODE_VERSION,
-        "weights": {
-            "source": weights.source,
-            "digest": weights.digest,
-            "license": weights.license,
-        },
-    }
-
-
-def fingerprints_of(
-    described: Mapping[str, Any], storage: Mapping[str, FeatureStorageConfig]
-) -> dict[str, str]:
-    """Return the fingerprint of each store that an extractor fills, by feature name."""
-    values = {**described, "weights": described["weights"]["digest"]}
-    return {
-        name: digest({**values, "name": name, "dtype": entry.dtype})
-        for name, entry in storage.items()
-    }
 
 
 def extract(
@@ -138,7 +104,7 @@ def extract(
     built = recipe.build()
     entries = storage_by_name(storage, built.dimensions)
     described = describe(extractor, built)
-    fingerprints = fingerprints_of(described, entries)
+    fingerprints = feature_fingerprints(described, entries)
     paths = {(name, split): out / name / split for name in entries for split in SPLITS}
     for (name, _), path in paths.items():
         refuse_other_content(path, fingerprints[name], overwrite=overwrite)
@@ -183,13 +149,7 @@ def extract(
                 fingerprint=fingerprints[name],
                 numerics=outcome.numerics_of(split),
                 num_failures=len(outcome.failures[split]),
-                provenance={
-                    **described,
-                    "corpus": dict(corpus),
-                    "storage": {"shard_bytes": entries[name].shard_bytes},
-                    "stores": sorted(entries),
-                    "versions": package_versions(_PACKAGES),
-                },
+                provenance=feature_provenance(described, entries, name, corpus),
                 shards=outcome.shards_of(name, split),
             )
             headers.append(builder.complete(header, outcome.failures[split]))

@@ -29,7 +29,16 @@ PARAMS = Path("params.yaml")
 CONF = Path("conf")
 """The definitions, likewise."""
 
-RUNTIME_KEYS = ("runtime", "runner", "numerics", "overwrite", "trusted_modules", "only", "strict")
+RUNTIME_KEYS = (
+    "runtime",
+    "runner",
+    "numerics",
+    "overwrite",
+    "source",
+    "trusted_modules",
+    "only",
+    "strict",
+)
 """Top-level configuration that changes no byte of an output, at most which ones are made."""
 
 
@@ -44,6 +53,7 @@ _TYPES: dict[str, Any] = {
     "overwrite": bool,
     "pin": bool,
     "seed": int,
+    "source": str,
     "strict": bool,
 }
 
@@ -151,6 +161,18 @@ def refuse_tracked(config: DictConfig, out: str | Path) -> None:
         hint="give the new output a name of its own (corpus.name=..., feature.name=... or "
         "tokenizer.name=...), or change the definition and run dvc repro",
     )
+
+
+def check_source(config: DictConfig) -> str:
+    """Return `source`: what a stage that works on features begins with.
+
+    Raises:
+        ConfigError: it is neither features nor audio.
+    """
+    source: str = config.source
+    if source not in ("features", "audio"):
+        raise ConfigError("source", expected="features or audio", got=source)
+    return source
 
 
 def chosen_stores() -> list[str]:

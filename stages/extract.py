@@ -14,12 +14,11 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from featbank.computing_stage import computing_settings
 from featbank.extraction import extract
-from featbank.feature_io import read_storage
 from featbank.previous_output import previous_output
 from featbank.progress import Stopwatch, progress_bar
-from featbank.stage import audio_seconds, plain, read_corpus, record_run, refuse_tracked, stage
-from featbank.trusted import build
+from featbank.stage import audio_seconds, read_corpus, record_run, refuse_tracked, stage
 
 _log = logging.getLogger(__name__)
 
@@ -29,9 +28,8 @@ _log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     out = Path(config.paths.features)
     refuse_tracked(config, out)
-    corpus = read_corpus(config.paths.manifests)
-    audio_s = audio_seconds(corpus)
     name = f"extract-{config.corpus.name}-{config.feature.name}"
+    audio_s = audio_seconds(read_corpus(config.paths.manifests))
     watch = Stopwatch()
     with (
         previous_output(out, Path(config.runtime.work)) as previous,
@@ -41,21 +39,11 @@ def main(config: DictConfig) -> None:
     ):
         done = extract(
             manifests=Path(config.paths.manifests),
-            audio_root=Path(config.corpus.root),
             out=out,
-            extractor=plain(config.feature.extractor),
-            storage=read_storage(plain(config.feature.storage)),
-            corpus={"name": corpus["name"], "license": corpus["license"]},
-            runner=build(plain(config.runner), config.trusted_modules),
-            work=Path(config.runtime.work, name),
-            failures_path=Path(config.runtime.failures, f"{name}.jsonl"),
-            max_failures=config.max_failures,
-            overwrite=config.overwrite,
             previous=previous,
+            overwrite=config.overwrite,
             numerics=config.numerics,
-            num_threads=config.num_threads,
-            trusted_modules=config.trusted_modules,
-            advance=advance,
+            **computing_settings(config, name, advance),
         )
     tally = done.tally
     store = f"features/{config.corpus.name}/{config.feature.name}"

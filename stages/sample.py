@@ -1,4 +1,4 @@
-"""Feature store -> the pinned utterances that a codebook is fitted on."""
+"""Feature store, or audio -> the pinned utterances that a codebook is fitted on."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from featbank.manifest import read_manifest
 from featbank.sampling import draw_sample, write_pins, write_sample
-from featbank.stage import refuse_tracked, stage
+from featbank.stage import check_source, refuse_tracked, stage
 
 _log = logging.getLogger(__name__)
 
@@ -32,13 +32,39 @@ def main(config: DictConfig) -> None:
         _log.info("%s: %s; commit it", pins, how)
         return
     refuse_tracked(config, config.paths.sample)
-    num_utterances = write_sample(
+    from_audio = check_source(config) == "audio"
+    num_utterances = (_from_audio if from_audio else _from_features)(config)
+    _log.info("%s: %d pinned utterances", config.paths.sample, num_utterances)
+
+
+def _from_features(config: DictConfig) -> int:
+    return write_sample(
         features=Path(config.paths.features, config.feature.storage[0].name, "train"),
-        pins=pins,
+        pins=Path(config.pins),
         out=Path(config.paths.sample),
         overwrite=config.overwrite,
     )
-    _log.info("%s: %d pinned utterances", config.paths.sample, num_utterances)
+
+
+def _from_audio(config: DictConfig) -> int:
+    # imported here: a sample of a feature store needs neither an encoder nor a decoder of audio
+    from featbank.computing_stage import computing_settings
+    from featbank.direct_sampling import sample_audio
+    from featbank.extraction import extract
+
+    name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
+    settings = computing_settings(config, name, lambda _: None)
+    num_utterances, done = sample_audio(
+        manifest=Path(config.paths.manifests, "train.jsonl"),
+        pins=Path(config.pins),
+        feature=config.feature.storage[0].name,
+        compute=lambda manifests, out: extract(manifests=manifests, out=out, **settings),
+        out=Path(config.paths.sample),
+        work=settings["work"],
+        overwrite=config.overwrite,
+    )
+    _log.info("%s: straight from audio; %s", config.paths.sample, done.tally)
+    return num_utterances
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Feature store and codebook -> token stores."""
+"""Feature store and codebook, or audio and codebook -> token stores."""
 
 import os
 import sys
@@ -8,13 +8,22 @@ _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from featbank.progress import Stopwatch, progress_bar
-from featbank.stage import audio_seconds, read_corpus, record_run, refuse_tracked, stage
+from featbank.progress import Advance, Stopwatch, progress_bar
+from featbank.stage import (
+    audio_seconds,
+    check_source,
+    read_corpus,
+    record_run,
+    refuse_tracked,
+    stage,
+)
+from featbank.store import StoreHeader
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
 
@@ -26,20 +35,11 @@ _log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     out = Path(config.paths.tokens)
     refuse_tracked(config, out)
-    corpus = read_corpus(config.paths.manifests)
-    audio_s = audio_seconds(corpus)
+    from_audio = check_source(config) == "audio"
+    audio_s = audio_seconds(read_corpus(config.paths.manifests))
     watch = Stopwatch()
     with progress_bar(f"tokenize {out.name}", audio_s, show=config.runtime.progress) as advance:
-        headers = tokenize(
-            manifests=Path(config.paths.manifests),
-            features=Path(config.paths.features, config.feature.storage[0].name),
-            codebook=load_codebook(config.paths.codebook),
-            out=out,
-            merge_repeats=config.tokenizer.merge_repeats,
-            shard_bytes=config.tokenizer.shard_bytes,
-            overwrite=config.overwrite,
-            advance=advance,
-        )
+        headers = (_from_audio if from_audio else _from_features)(config, out, advance)
     record_run(config, f"tokens/{config.corpus.name}/{out.name}", watch, audio_s)
     _log.info(
         "%s: %d utterances, %d units, %.0f x real time",
@@ -48,6 +48,42 @@ def main(config: DictConfig) -> None:
         sum(header.num_frames for header in headers if header.name == "units"),
         watch.real_time_factor(audio_s),
     )
+
+
+def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
+    return tokenize(
+        manifests=Path(config.paths.manifests),
+        features=Path(config.paths.features, config.feature.storage[0].name),
+        codebook=load_codebook(config.paths.codebook),
+        out=out,
+        merge_repeats=config.tokenizer.merge_repeats,
+        shard_bytes=config.tokenizer.shard_bytes,
+        overwrite=config.overwrite,
+        advance=advance,
+    )
+
+
+def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
+    # imported here: tokens from features need neither an encoder nor a decoder of audio
+    from featbank.computing_stage import computing_settings
+    from featbank.direct_tokenization import tokenize_audio
+    from featbank.previous_output import previous_output
+
+    name = f"tokenize-{config.corpus.name}-{out.name}"
+    with previous_output(out, Path(config.runtime.work)) as previous:
+        headers, tally = tokenize_audio(
+            manifests=Path(config.paths.manifests),
+            out=out,
+            feature=config.feature.storage[0].name,
+            codebook=load_codebook(config.paths.codebook),
+            merge_repeats=config.tokenizer.merge_repeats,
+            shard_bytes=config.tokenizer.shard_bytes,
+            previous=previous,
+            overwrite=config.overwrite,
+            **computing_settings(config, name, advance),
+        )
+    _log.info("%s: straight from audio; %s", out, tally)
+    return headers
 
 
 if __name__ == "__main__":

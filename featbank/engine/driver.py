@@ -182,10 +182,10 @@ class ShardRun:
     def _refuse_other_class(self, result: ShardResult) -> None:
         if not self._allows(result.numerics):
             raise FeatbankError(
-                "numerics class of a worker, with numerics=strict",
+                "numerics class of a worker",
                 expected=canonical_json(next(iter(self.specs.values())).numerics),
                 got=canonical_json(result.numerics),
-                hint="run on machines of one kind, or with numerics=any",
+                hint="numerics=strict, and tokens straight from audio, need machines of one kind",
             )
 
     def _check_budget(self, outcome: Outcome) -> None:

@@ -53,25 +53,36 @@ class FeatureWorker(ShardWorker[ShardWriter]):
         whole = num_frames(row, self.extractor.framing)
         for piece in pieces:
             for name in self._storage:
-                values = as_array(piece[name], _where(name, row))
-                encoded = self._encoded(values, name, row)
+                values = as_array(piece[name], feature_of(name, row))
+                encoded = encode(values, self._storage[name].dtype, name, row)
                 if name in sinks:
                     if len(values) == whole:
                         sinks[name].write(row.id, encoded)
                     else:
                         sinks[name].write_piece(row.id, values)
 
-    def _encoded(self, values: Any, name: str, row: Utterance) -> Encoded:
-        """Convert to the stored dtype; a value that it cannot hold fails the utterance."""
-        dtype = self._storage[name].dtype
-        where, expected = _where(name, row), f"finite values in {dtype}"
-        if not np.isfinite(values).all():
-            num_wrong = int(np.sum(~np.isfinite(values)))
-            raise AudioError(where, expected=expected, got=f"{num_wrong} NaN or infinite")
-        try:
-            return find_encoding(dtype).encode(values, where)
-        except StoreError as error:
-            raise AudioError(where, expected=expected, got=error.got) from error
+
+def encode(values: Any, dtype: str, name: str, row: Utterance) -> Encoded:
+    """Convert features to the dtype they are stored as.
+
+    Raises:
+        AudioError: a value is not finite, or out of its range: the utterance fails.
+    """
+    where, expected = feature_of(name, row), f"finite values in {dtype}"
+    if not np.isfinite(values).all():
+        num_wrong = int(np.sum(~np.isfinite(values)))
+        raise AudioError(
+            where, kind="bad_features", expected=expected, got=f"{num_wrong} NaN or infinite"
+        )
+    try:
+        return find_encoding(dtype).encode(values, where)
+    except StoreError as error:
+        raise AudioError(where, kind="bad_features", expected=expected, got=error.got) from error
+
+
+def feature_of(name: str, row: Utterance) -> str:
+    """Name a feature of an utterance, for errors."""
+    return f"feature {name!r} of {row.audio}"
 
 
 def shard_specs(
@@ -92,7 +103,3 @@ def shard_specs(
         )
         for name, entry in storage.items()
     }
-
-
-def _where(name: str, row: Utterance) -> str:
-    return f"feature {name!r} of {row.audio}"

@@ -70,6 +70,7 @@ class SplitRows:
         return Failure(
             id=row.id,
             audio=row.audio,
+            kind="too_short",
             error="shorter than one frame",
             expected=f"{self._framing.min_samples} samples at {self._framing.sample_rate} Hz",
             got=str(num_samples(row, self._framing)),

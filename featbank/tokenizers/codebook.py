@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,7 @@ from featbank.store import token_dtype
 
 FORMAT = "featbank-codebook"
 FORMAT_VERSION = 1
+_BLOCK_FRAMES = 16384
 
 Floats = npt.NDArray[np.float32]
 
@@ -73,6 +74,7 @@ class Codebook:
         """Return the nearest centroid of each frame; of several equally near ones the first.
 
         The squared distance is taken without the frame's own square, which all centroids share.
+        Long utterances go through in blocks, so that memory is bounded.
 
         Args:
             features: (T, D).
@@ -83,6 +85,14 @@ class Codebook:
         Raises:
             CodebookError: the features have another dimension, or values that are not finite.
         """
+        return self.assign_pieces([features])
+
+    def assign_pieces(self, pieces: Iterable[Floats]) -> npt.NDArray[Any]:
+        """Return what `assign` does of consecutive pieces of an utterance, one or more."""
+        units = [self._assign_block(block) for block in _blocks(pieces)]
+        return units[0] if len(units) == 1 else np.concatenate(units)
+
+    def _assign_block(self, features: Floats) -> npt.NDArray[Any]:
         if features.ndim != 2 or features.shape[1] != self.centroids.shape[1]:
             raise CodebookError(
                 "features for a codebook",
@@ -98,6 +108,21 @@ class Codebook:
             frames = torch.from_numpy(features.astype(np.float32))
             scores = torch.addmm(centroids.square().sum(dim=1), frames, centroids.T, alpha=-2)
             return scores.argmin(dim=1).numpy().astype(self.unit_dtype)
+
+
+def _blocks(pieces: Iterable[Floats]) -> Iterator[Floats]:
+    """Cut consecutive pieces anew: the units of a frame must not depend on where they were cut."""
+    waiting: list[Floats] = []
+    num_waiting = 0
+    for piece in pieces:
+        start = 0
+        while num_waiting + len(piece) - start > _BLOCK_FRAMES:
+            stop = start + _BLOCK_FRAMES - num_waiting
+            yield np.concatenate([*waiting, piece[start:stop]])
+            waiting, num_waiting, start = [], 0, stop
+        waiting.append(piece[start:])
+        num_waiting += len(waiting[-1])
+    yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
 
 
 def save_codebook(path: str | Path, codebook: Codebook) -> None:

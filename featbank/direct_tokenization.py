@@ -1,0 +1,176 @@
+"""Tokenization straight from audio: for corpora whose features are too large to be stored."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from featbank.engine.description import describe, feature_fingerprints, feature_provenance
+from featbank.engine.driver import Budget, Outcome, ShardRun
+from featbank.engine.earlier import EarlierShards
+from featbank.engine.rows import SplitRows, num_frames
+from featbank.engine.tasks import Tally
+from featbank.engine.token_worker import TokenWorker, token_specs
+from featbank.engine.work import WorkFolder, work_name
+from featbank.engine.worker import ExtractorRecipe
+from featbank.errors import ConfigError
+from featbank.feature_io import FeatureStorageConfig, storage_by_name
+from featbank.manifest import SPLITS
+from featbank.numerics import numerics_class, thread_count
+from featbank.progress import Advance
+from featbank.runners.base import Runner
+from featbank.store import (
+    SHARD_BYTES,
+    MappedShard,
+    StoreHeader,
+    StoreWriter,
+    commit_together,
+    read_header,
+)
+from featbank.tokenizers.codebook import Codebook
+from featbank.tokenizers.token_stores import TokenStores
+
+
+def tokenize_audio(
+    *,
+    manifests: Path,
+    audio_root: Path,
+    out: Path,
+    extractor: Mapping[str, Any],
+    storage: Sequence[FeatureStorageConfig],
+    feature: str,
+    codebook: Codebook,
+    corpus: Mapping[str, Any],
+    runner: Runner,
+    work: Path,
+    failures_path: Path,
+    merge_repeats: bool = False,
+    shard_bytes: int = SHARD_BYTES,
+    max_failures: float = 0,
+    overwrite: bool = False,
+    previous: Sequence[Path] = (),
+    num_threads: int = 1,
+    trusted_modules: Sequence[str] = (),
+    advance: Advance = lambda _: None,
+) -> tuple[list[StoreHeader], Tally]:
+    """Compute features and assign every frame its nearest centroid, without storing the features.
+
+    The stores are those that `extract` and `tokenize` would make, byte for byte. A run that was
+    stopped goes on, and rows of earlier token stores are copied. All machines of a run, the one
+    that starts it included, are of one numerics class, which the stores state.
+
+    Args:
+        manifests: folder with a manifest a split.
+        audio_root: folder that the manifests' paths are relative to.
+        out: stores go to `out/units/<split>`, and `out/durations/<split>` where repeats are merged.
+        extractor: `_target_` and its arguments.
+        storage: one entry for each feature name of the extractor: how it would be stored.
+        feature: the name whose frames are assigned.
+        codebook: read from its file; fitted on that feature.
+        corpus: what the headers say of the corpus: name and licence.
+        runner: spreads the work over workers.
+        work: folder for finished tokens until all are published.
+        failures_path: where the failure list goes when it is over the budget.
+        merge_repeats: store a run of equal units once, and its length in frames beside it.
+        shard_bytes: size around which the shards of the stores are cut. Workers are given pieces
+            of work of the size of a shard of features.
+        max_failures: a number of utterances, or below 1 a share of them.
+        overwrite: replace stores that hold something else.
+        previous: folders like `out`, which hold earlier stores.
+        num_threads: that compute an utterance.
+        trusted_modules: packages beside featbank that `_target_` may name.
+        advance: told the seconds of audio done.
+
+    Returns:
+        The headers of the stores, and what was computed and what was taken over.
+
+    Raises:
+        CodebookError: the codebook was fitted on features made in another way.
+        FailureBudgetError: too many utterances failed; no store is published.
+        FeatbankError: a worker is of another numerics class.
+        StoreError: a store is there already that holds something else, or another run is at work.
+    """
+    recipe = ExtractorRecipe(
+        config=extractor,
+        audio_root=str(audio_root),
+        num_threads=num_threads,
+        trusted_modules=tuple(trusted_modules),
+    )
+    built = recipe.build()
+    entries = storage_by_name(storage, built.dimensions)
+    if feature not in entries:
+        raise ConfigError("feature to tokenize", expected=" or ".join(entries), got=feature)
+    described = describe(extractor, built)
+    stores = TokenStores(codebook=codebook, merge_repeats=merge_repeats)
+    stores.check_features(feature_fingerprints(described, entries)[feature], f"feature {feature!r}")
+    stores.refuse_other_content(out, overwrite=overwrite)
+    with thread_count(num_threads):
+        ours = numerics_class()
+    specs = token_specs(stores, ours)
+    frame_bytes = built.dimensions[feature] * entries[feature].itemsize
+
+    with ExitStack() as stack:
+        writers = {
+            (split, name): stack.enter_context(
+                stores.writer(
+                    out / name / split,
+                    name,
+                    framing=built.framing,
+                    frame_rate=built.framing.frame_rate,
+                    first_frame_center_s=built.framing.first_frame_center_s,
+                    feature=feature_provenance(described, entries, feature, corpus),
+                    numerics=ours,
+                    shard_bytes=shard_bytes,
+                )
+            )
+            for split in SPLITS
+            for name in stores.dtypes
+        }
+        folder = stack.enter_context(WorkFolder(work / work_name(out, specs)))
+        run = ShardRun(
+            rows={
+                split: SplitRows(manifests / f"{split}.jsonl", built.framing) for split in SPLITS
+            },
+            specs=specs,
+            value_bytes=lambda row: frame_bytes * num_frames(row, built.framing),
+            target_bytes=entries[feature].shard_bytes,
+            work=folder,
+            earlier={
+                name: EarlierShards(
+                    [root / name / split for root in (out, *previous) for split in SPLITS], spec
+                )
+                for name, spec in specs.items()
+            },
+            strict=True,
+            budget=Budget(max_failures=max_failures, path=failures_path),
+        )
+        outcome = run(
+            functools.partial(TokenWorker, recipe, entries[feature], stores), runner, advance
+        )
+        for (split, name), writer in writers.items():
+            _write_store(writer, outcome, split, name)
+        commit_together(writers.values())
+        stores.remove_others(out)
+        folder.drop()
+    headers = [read_header(out / name / split) for split in SPLITS for name in stores.dtypes]
+    return headers, outcome.tally
+
+
+def _write_store(writer: StoreWriter, outcome: Outcome, split: str, name: str) -> None:
+    """Write a store from finished pieces, in its own order."""
+    for path, info in sorted(
+        outcome.shards[name, split], key=lambda source: (source[1].part, source[1].first_id)
+    ):
+        shard = MappedShard(path, info.num_bytes)
+        for row in range(len(shard)):
+            writer.write(
+                shard.id(row),
+                shard.read(row),
+                input_digest=shard.input_digest(row),
+                part=info.part,
+            )
+    for failure in outcome.failures[split]:
+        writer.fail(failure)

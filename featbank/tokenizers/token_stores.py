@@ -1,0 +1,154 @@
+"""Token stores: what they hold, what they are called, and what they were made from."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featbank.errors import CodebookError
+from featbank.framing import Framing
+from featbank.manifest import SPLITS
+from featbank.provenance import digest, package_versions
+from featbank.store import StoreWriter
+from featbank.store.replacing import refuse_other_content
+from featbank.tokenizers.codebook import Codebook
+from featbank.units import DURATIONS, UNITS, deduplicate
+
+TOKENIZE_VERSION = 2
+"""Bumped when the same features and codebook give other tokens."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenStores:
+    """The stores of one codebook's tokens: units, and durations where repeats are merged.
+
+    Args:
+        codebook: assigns the units.
+        merge_repeats: store a run of equal units once, and its length in frames beside it.
+    """
+
+    codebook: Codebook
+    merge_repeats: bool
+
+    @cached_property
+    def dtypes(self) -> dict[str, str]:
+        """What is stored, by store name."""
+        return {
+            UNITS: self.codebook.unit_dtype,
+            **({DURATIONS: "uint32"} if self.merge_repeats else {}),
+        }
+
+    @cached_property
+    def made_from(self) -> dict[str, Any]:
+        """What determines the tokens of given features."""
+        return {
+            "codebook": self.codebook.centroids_digest,
+            "feature_fingerprint": self._feature_fingerprint,
+            "merge_repeats": self.merge_repeats,
+            "tokenize_version": TOKENIZE_VERSION,
+        }
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the stores, by name."""
+        return {name: digest({**self.made_from, "name": name}) for name in self.dtypes}
+
+    def tokens(self, units: Array) -> dict[str, Array]:
+        """Return what is stored of an utterance's units (T,), by store name."""
+        if not self.merge_repeats:
+            return {UNITS: units}
+        merged, durations = deduplicate(units)
+        return {UNITS: merged, DURATIONS: durations}
+
+    def check_features(self, fingerprint: str, where: str) -> None:
+        """Refuse features that the codebook was not fitted on.
+
+        Raises:
+            CodebookError: they were made in another way.
+        """
+        if fingerprint != self._feature_fingerprint:
+            raise CodebookError(
+                f"codebook for {where} was fitted on features made in another way",
+                expected=f"fingerprint {self._feature_fingerprint[:12]}",
+                got=fingerprint[:12],
+                hint="fit one on these features: python stages/sample.py, then "
+                "python stages/fit.py",
+            )
+
+    def refuse_other_content(self, out: Path, *, overwrite: bool) -> None:
+        """Refuse to replace stores below `out` that hold something else.
+
+        Raises:
+            StoreError: one is there, and `overwrite` is false.
+        """
+        for split in SPLITS:
+            for name, fingerprint in self.fingerprints.items():
+                refuse_other_content(out / name / split, fingerprint, overwrite=overwrite)
+
+    def writer(
+        self,
+        path: Path,
+        name: str,
+        *,
+        framing: Framing | None,
+        frame_rate: float | None,
+        first_frame_center_s: float | None,
+        feature: Mapping[str, Any],
+        numerics: Mapping[str, Any],
+        shard_bytes: int,
+    ) -> StoreWriter:
+        """Begin one of the stores.
+
+        Args:
+            path: of the store.
+            name: units or durations.
+            framing: of the features.
+            frame_rate: of the features.
+            first_frame_center_s: of the features. A unit that stands for a run of frames has no
+                time of its own, and its store states none.
+            feature: provenance of the features.
+            numerics: the class of machine that assigns the units.
+            shard_bytes: size around which shards are cut.
+        """
+        return StoreWriter(
+            path,
+            name=name,
+            dtype=self.dtypes[name],
+            shape=(),
+            codebook_size=self.codebook.num_clusters if name == UNITS else None,
+            fingerprint=self.fingerprints[name],
+            provenance={
+                **self.made_from,
+                "codebook": {
+                    "sha256": self.codebook.digest,
+                    "num_clusters": self.codebook.num_clusters,
+                    "fitted_on": self.codebook.provenance["fitted_on"],
+                },
+                "feature": dict(feature),
+                "stores": sorted(self.dtypes),
+                "versions": package_versions(("numpy", "torch")),
+            },
+            numerics=numerics,
+            shard_bytes=shard_bytes,
+            framing=framing,
+            frame_rate=None if self.merge_repeats else frame_rate,
+            first_frame_center_s=None if self.merge_repeats else first_frame_center_s,
+        )
+
+    def remove_others(self, out: Path) -> None:
+        """Remove a store below `out` that these, just published, have no longer beside them."""
+        for name in {UNITS, DURATIONS} - set(self.dtypes):
+            shutil.rmtree(out / name, ignore_errors=True)
+
+    @property
+    def _feature_fingerprint(self) -> str:
+        found: str = self.codebook.provenance["fitted_on"]["feature_fingerprint"]
+        return found
