@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from featbank.runners.base import Runner
 from featbank.runners.local import LocalRunner
+from featbank.runners.ray import RayRunner, connected
 from featbank.runners.slurm import SlurmRunner
 from tests.runners.slurm_cluster import slurm_cluster, why_not
 
 MakeRunner = Callable[[int], Runner]
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until_gone(pids: Iterable[int]) -> None:
+    deadline = time.monotonic() + 30
+    while alive := [pid for pid in pids if is_alive(pid)]:
+        assert time.monotonic() < deadline, f"{alive} outlive the run"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
@@ -30,21 +48,42 @@ def local() -> MakeRunner:
 
 
 @pytest.fixture
-def slurm(
+def make_slurm(
     slurm_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[MakeRunner]:
+) -> Iterator[Callable[..., SlurmRunner]]:
+    """Make a runner in Slurm that loses its patience in seconds."""
     for name, value in slurm_environment.items():
         monkeypatch.setenv(name, value)
     folder = tmp_path.with_name(f"{tmp_path.name}-slurm")
 
-    yield lambda num_workers: SlurmRunner(
-        num_workers=num_workers, folder=str(folder), heartbeat_s=0.5, stale_s=20
-    )
+    def make(**options: Any) -> SlurmRunner:
+        quick: dict[str, Any] = {"heartbeat_s": 0.5, "stale_s": 20, "folder": str(folder)}
+        return SlurmRunner(**quick | options)
+
+    yield make
     # whatever became of the run
     assert [path for path in folder.glob("run-*/*") if path.name != "logs"] == []
 
 
-@pytest.fixture(params=["local", "slurm"])
+@pytest.fixture
+def slurm(make_slurm: Callable[..., SlurmRunner]) -> MakeRunner:
+    return lambda num_workers: make_slurm(num_workers=num_workers)
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    """A Ray cluster in which the runners of a test module meet: to start one takes seconds."""
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    with connected(None):
+        yield
+
+
+@pytest.fixture
+def ray(ray_cluster: None) -> MakeRunner:  # noqa: ARG001 - runners find it by themselves
+    return lambda num_workers: RayRunner(num_workers=num_workers, num_cpus=0.25)
+
+
+@pytest.fixture(params=["local", "slurm", pytest.param("ray", marks=pytest.mark.slow)])
 def make_runner(request: pytest.FixtureRequest) -> MakeRunner:
     """Make a runner with a number of workers."""
     made: MakeRunner = request.getfixturevalue(request.param)

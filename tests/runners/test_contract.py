@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from featbank.errors import ConfigError, FeatbankError
-from tests.runners.conftest import MakeRunner
+from tests.runners.conftest import MakeRunner, wait_until_gone
 from tests.runners.workers import (
     Deadly,
     Refuses,
@@ -25,20 +24,6 @@ from tests.runners.workers import (
 
 def _ignore(_: float) -> None:
     pass
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def _wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 30
-    while alive := [pid for pid in pids if _is_alive(pid)]:
-        assert time.monotonic() < deadline, f"{alive} outlive the run"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 4])
@@ -137,7 +122,7 @@ def test_a_task_that_kills_every_worker_ends_the_run(
 def test_an_error_ends_the_workers_that_are_busy(make_runner: MakeRunner, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="task 0 cannot be done"):
         list(make_runner(2).run(Sleeper(tmp_path, fails=True), range(2), _ignore))
-    _wait_until_gone([int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()])
+    wait_until_gone([int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()])
 
 
 def test_closing_early_ends_all_workers(make_runner: MakeRunner, tmp_path: Path) -> None:
@@ -146,4 +131,4 @@ def test_closing_early_ends_all_workers(make_runner: MakeRunner, tmp_path: Path)
     results.close()
     pids = [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]
     assert pids
-    _wait_until_gone(pids)
+    wait_until_gone(pids)

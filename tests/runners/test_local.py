@@ -13,6 +13,7 @@ import pytest
 
 from featbank.errors import ConfigError
 from featbank.runners.local import LocalRunner
+from tests.runners.conftest import wait_until_gone
 from tests.runners.workers import Whereabouts
 
 
@@ -54,6 +55,7 @@ _RUN = """
 import sys
 from pathlib import Path
 from featbank.runners.local import LocalRunner
+from tests.runners.conftest import wait_until_gone
 from tests.runners.workers import Sleeper
 if __name__ == "__main__":
     list(LocalRunner(num_workers=2).run(Sleeper(Path(sys.argv[1])), range(1, 5), print))
@@ -85,9 +87,6 @@ def test_the_workers_end_with_a_run_that_is_killed_or_interrupted(
     else:
         run.send_signal(number)
     run.wait(30)
-    deadline = time.monotonic() + 10
-    while any(Path("/proc", path.name).exists() for path in pids.iterdir() if path.name.isdigit()):
-        assert time.monotonic() < deadline, "a worker outlives the run"
-        time.sleep(0.05)
+    wait_until_gone([int(path.name) for path in pids.iterdir() if path.name.isdigit()])
     if number == signal.SIGINT:
         assert "KeyboardInterrupt" in log.read_text()

@@ -117,3 +117,28 @@ class Sleeper:
         if self.fails:
             raise ValueError("task 0 cannot be done")
         return task
+
+
+@dataclass(frozen=True)
+class SlowAtFirst:
+    """Makes workers that sleep over a task for as long as it was not begun before.
+
+    Args:
+        folder: where each beginning leaves a file: task, number of the job, process.
+        begun: how often a task is begun before it is done.
+    """
+
+    folder: Path
+    begun: int = 1
+
+    def __call__(self) -> Callable[[int, Advance], int]:
+        return self._work
+
+    def _work(self, task: int, advance: Advance) -> int:
+        before = len(list(self.folder.glob(f"{task}.*")))
+        (self.folder / f"{task}.{os.environ.get('SLURM_JOB_ID', 0)}.{os.getpid()}").touch()
+        if before < self.begun:
+            advance(0.5)
+            time.sleep(600)
+        advance(1.0)
+        return task

@@ -1,0 +1,166 @@
+"""Actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from featbank.errors import ConfigError
+from featbank.progress import Advance
+from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
+from featbank.runners.coordinating import coordinate
+from featbank.runners.ray_crew import RayCrew, Share
+
+# of the machine itself: Ray turns 127.0.0.1 into the address that others see
+_LOOPBACK = "127.0.0.2" if sys.platform == "linux" else None
+_OBJECT_BYTES = 256 * 2**20  # tasks and results are small
+_KNOCK_S = 10
+
+
+class RayRunner:
+    """Runs tasks in actors of a Ray cluster, each of which holds a worker.
+
+    On other machines the working folder must be the same as here, on a file system that they share,
+    and featbank must be installed.
+
+    Args:
+        num_workers: actors; None for as many as the cluster has room for.
+        address: of a cluster to join, or `auto` for the one that runs here; None starts one on
+            this machine, which ends with the run. A program that has called `ray.init` itself
+            stays where it is.
+        num_cpus: processors of an actor; half a one is allowed.
+        num_gpus: GPUs of an actor; half a one is allowed.
+        max_retries: how often a task goes to another actor when its own died.
+
+    Raises:
+        ConfigError: the extra `ray` is not installed, or a number is too small.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_workers: int | None = None,
+        address: str | None = None,
+        num_cpus: float = 1,
+        num_gpus: float = 0,
+        max_retries: int = MAX_RETRIES,
+    ) -> None:
+        check_at_least("num_workers", num_workers, 1)
+        check_at_least("num_cpus", num_cpus, 0.01)  # a share of nothing has room without end
+        check_at_least("num_gpus", num_gpus, 0)
+        check_at_least("max_retries", max_retries, 0)
+        _import_ray()
+        self.num_workers = num_workers
+        self.max_retries = max_retries
+        self._address = address
+        self._share = Share(num_cpus=num_cpus, num_gpus=num_gpus)
+
+    def run(
+        self,
+        make_worker: Callable[[], Worker[Task, Result]],
+        tasks: Iterable[Task],
+        advance: Advance,
+    ) -> Generator[Result, None, None]:
+        """Run the tasks; see `Runner.run`.
+
+        Raises:
+            ConfigError: besides: there is no such cluster, or it has not room for the workers.
+        """
+        tasks = iter(tasks)
+        first = list(islice(tasks, 1))
+        if not first:
+            return  # a cluster takes seconds to start
+        make_here = functools.partial(_make_in, str(Path.cwd()), make_worker)
+        with connected(self._address) as ray:
+            room = self._share.fits(ray.nodes())
+            if room < (self.num_workers or 1):
+                raise ConfigError(
+                    "runner.num_workers",
+                    expected=f"at most {room}, which the Ray cluster has room for",
+                    got=self.num_workers,
+                    hint=f"each takes {self._share}: see runner.num_cpus and runner.num_gpus",
+                )
+            yield from coordinate(
+                RayCrew(pickle.dumps(make_here), self.num_workers or room, self._share),
+                chain(first, tasks),
+                max_retries=self.max_retries,
+                advance=advance,
+                hint="out of memory? lower runner.num_workers, or look at Ray's logs; run again",
+            )
+
+
+def _import_ray() -> ModuleType:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it calls home by default
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError(
+            "runner=ray", expected="ray", got=str(error), hint="pip install 'featbank[ray]'"
+        ) from error
+    module: ModuleType = ray
+    return module
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[ModuleType]:
+    """Join a cluster, or start one here for None, and leave or end it; give `ray` itself."""
+    ray = _import_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        options |= {
+            "address": "local",
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_BYTES,
+            "_node_ip_address": _LOOPBACK,
+        }
+    with _own_sigterm():
+        try:
+            _knock(address or "")
+            ray.init(**options)
+        except (OSError, ValueError) as error:  # a ConnectionError: no cluster; or no address
+            raise ConfigError(
+                f"runner.address {address}", expected="a Ray cluster", got=str(error)
+            ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens there: Ray tries for minutes where nobody does."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), _KNOCK_S).close()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep the answer to SIGTERM, which `ray.init` replaces."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _make_in(folder: str, make_worker: Callable[[], Worker[Any, Any]]) -> Worker[Any, Any]:
+    os.chdir(folder)  # paths are relative to it
+    return make_worker()

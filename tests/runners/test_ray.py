@@ -1,0 +1,141 @@
+"""Clusters of Ray: started and ended, too small, not there, left by a run that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.runners.conftest import MakeRunner, wait_until_gone
+from tests.runners.workers import Whereabouts
+
+pytest.importorskip("ray", reason="the extra `ray` is not installed")
+
+from featbank.errors import ConfigError
+from featbank.runners.ray import RayRunner
+
+_RUN = """
+import signal, sys
+from pathlib import Path
+from featbank.runners.ray import RayRunner
+from tests.runners.workers import Sleeper, Squares
+if __name__ == "__main__":
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    runner = RayRunner(num_workers=2, num_cpus=0.5)
+    if sys.argv[1:]:
+        list(runner.run(Sleeper(Path(sys.argv[1])), range(1, 5), print))
+    else:
+        print(sum(runner.run(Squares, range(10), lambda seconds: None)))
+        print(signal.getsignal(signal.SIGTERM) is signal.default_int_handler)
+"""
+
+
+def _ignore(_: float) -> None:
+    pass
+
+
+def _start(tmp_path: Path, root: Path, *arguments: Path) -> subprocess.Popen[str]:
+    script = tmp_path / "run.py"
+    script.write_text(_RUN)
+    variables = {**os.environ, "PYTHONPATH": str(root)}
+    return subprocess.Popen(
+        [sys.executable, script, *arguments], env=variables, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+def _descendants(parent: int) -> list[int]:
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [pid for child in map(int, found) for pid in (child, *_descendants(child))]
+
+
+@pytest.mark.slow
+def test_a_run_starts_a_cluster_of_its_own_says_nothing_of_it_and_keeps_the_signals(
+    tmp_path: Path, root: Path
+) -> None:
+    with _start(tmp_path, root) as run:
+        said, _ = run.communicate(timeout=120)
+    assert said.splitlines() == ["285", "True"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_the_workers_end_with_a_run_that_is_killed_or_stopped(
+    tmp_path: Path, root: Path, number: signal.Signals
+) -> None:
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    with _start(tmp_path, root, begun) as run:
+        deadline = time.monotonic() + 120
+        while len([path for path in begun.iterdir() if path.name.isdigit()]) < 2:
+            assert time.monotonic() < deadline
+            assert run.poll() is None
+            time.sleep(0.1)
+        workers = [int(path.name) for path in begun.iterdir() if path.name.isdigit()]
+        assert set(workers) <= set(_descendants(run.pid))
+        run.send_signal(number)
+        run.communicate(timeout=60)
+    wait_until_gone(workers)
+
+
+def test_more_workers_than_the_cluster_has_room_for_are_refused(ray: MakeRunner) -> None:
+    processors = len(os.sched_getaffinity(0))
+    with pytest.raises(
+        ConfigError,
+        match=f"num_workers: expected at most {4 * processors}, which .*each takes 0.25 processors",
+    ):
+        list(ray(4 * processors + 1).run(Whereabouts, ["HOME"], _ignore))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_without_a_number_there_are_as_many_workers_as_there_is_room_for() -> None:
+    runner = RayRunner(num_cpus=0.5)
+    pids = {pid for pid, _, _ in runner.run(Whereabouts, ["HOME"] * 30, _ignore)}
+    assert 1 <= len(pids) <= 2 * len(os.sched_getaffinity(0))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_gpu_that_no_node_has_is_no_reason_to_wait_for_ever() -> None:
+    with pytest.raises(ConfigError, match=r"expected at most 0, .*1 processors and 1 GPUs"):
+        list(RayRunner(num_gpus=1).run(Whereabouts, ["HOME"], _ignore))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_in_another_process_joins_a_cluster_and_leaves_it_as_it_was(root: Path) -> None:
+    code = (
+        "from featbank.runners.ray import RayRunner\n"
+        "from tests.runners.workers import Squares\n"
+        "runner = RayRunner(address='auto', num_workers=2, num_cpus=0.25)\n"
+        "print(sum(runner.run(Squares, range(10), lambda seconds: None)))"
+    )
+    assert _python(code, root) == "285\n"
+    assert _python(code, root) == "285\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (
+            "RayRunner(address='127.0.0.1:9').run(int, [1], print).send(None)",
+            "runner.address 127.0.0.1:9: expected a Ray cluster, got [Errno 111] ",
+        ),
+        ("sys.modules['ray'] = None\nRayRunner()", "pip install 'featbank[ray]'"),
+    ],
+)
+def test_no_cluster_and_no_ray_are_errors_that_say_so(root: Path, code: str, expected: str) -> None:
+    said = _python(f"import sys\nfrom featbank.runners.ray import RayRunner\n{code}", root)
+    assert expected in said
+
+
+def _python(code: str, root: Path) -> str:
+    """Return what a program says, on both of its streams."""
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(root)}, check=False,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ).stdout  # fmt: skip
