@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from featbank.corpora.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 from featbank.errors import AudioError, FeatbankError
 from featbank.manifest import MIX_CHANNELS, read_manifest
+from featbank.recording import Recording
 from featbank.store import open_store
 from tests.extracting import extract_corpus
 from tests.ffmpeg_files import ENCODED, NUM_SAMPLES, SPEECH, encode, ffmpeg, needs_ffmpeg
@@ -104,6 +106,17 @@ def test_a_file_is_read_block_by_block(tmp_path: Path) -> None:
         file.check_end()
     assert [block.shape for block in blocks] == [(50_000, 1), (50_000, 1), (13_600, 1), (0, 1)]
     np.testing.assert_array_equal(np.concatenate(blocks)[:, 0], speech())
+
+
+@needs_ffmpeg
+def test_a_recording_gives_the_samples_of_the_whole(tmp_path: Path) -> None:
+    place: dict[str, Any] = {
+        "sample_rate": 16_000, "start_sample": 7, "num_samples": 100_000, "target_rate": 16_000,
+    }  # fmt: skip
+    path = encode(tmp_path / "x.m4a")
+    blocks = list(Recording(path, **place).blocks(30_000))
+    assert [len(block) for block in blocks] == [30_000, 30_000, 30_000, 10_000]
+    np.testing.assert_array_equal(np.concatenate(blocks), load_audio(path, **place))
 
 
 @needs_ffmpeg

@@ -16,9 +16,7 @@ from featbank.manifest import MIX_CHANNELS
 DECODE_VERSION = 1
 """Bumped by whoever changes the values that `load_audio` gives."""
 
-_BLOCK = (
-    1 << 22
-)  # samples: an utterance of over four minutes at 16 kHz is put together from several
+_BLOCK = 1 << 20  # samples; an utterance of over a minute at 16 kHz is put together from several
 
 
 def load_audio(
@@ -74,7 +72,7 @@ def read_segment(
     channel: int = 0,
     digest: str = "",
 ) -> Iterator[NDArray[np.float32]]:
-    """Read one utterance at the file's own rate, in blocks of some megabytes.
+    """Read one utterance at the file's own rate, in blocks of a million samples at most.
 
     Arguments and errors are those of `load_audio`; an error may come after the first blocks.
 
