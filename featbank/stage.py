@@ -7,7 +7,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ RUNTIME_KEYS = (
 """Top-level configuration that changes no byte of an output, at most which ones are made."""
 
 
+_TOKEN_CHOICES = ("tokens", "tokens_from_audio")
 _NAMED_GROUPS = ("corpus", "feature", "tokenizer")
 
 _TYPES: dict[str, Any] = {
@@ -181,20 +182,25 @@ def chosen_stores() -> list[str]:
     Raises:
         ConfigError: the choices have another form.
     """
-    features, tokens = params("features") or [], params("tokens") or {}
+    features = params("features") or []
     if not isinstance(features, list):
         raise ConfigError(f"{PARAMS}: features", expected="a list: [fbank, mfcc]", got=features)
+    return [
+        *(f"features/{feature}" for feature in features),
+        *(f"tokens/{choice}" for group in _TOKEN_CHOICES for choice in _chosen_tokens(group)),
+    ]
+
+
+def _chosen_tokens(group: str) -> Iterator[str]:
+    tokens = params(group) or {}
     if not isinstance(tokens, dict):
-        raise ConfigError(f"{PARAMS}: tokens", expected="entries by stage name", got=tokens)
+        raise ConfigError(f"{PARAMS}: {group}", expected="entries by stage name", got=tokens)
     for stage_name, choice in tokens.items():
         if not isinstance(choice, dict) or set(choice) != {"feature", "tokenizer"}:
             raise ConfigError(
-                f"{PARAMS}: tokens.{stage_name}", expected="a feature and a tokenizer", got=choice
+                f"{PARAMS}: {group}.{stage_name}", expected="a feature and a tokenizer", got=choice
             )
-    return [
-        *(f"features/{feature}" for feature in features),
-        *(f"tokens/{choice['feature']}-{choice['tokenizer']}" for choice in tokens.values()),
-    ]
+        yield f"{choice['feature']}-{choice['tokenizer']}"
 
 
 def record_run(

@@ -1,0 +1,36 @@
+"""Tokens straight from audio as stages of the pipeline: no feature store is ever made."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.extracting import files
+from tests.pipeline.conftest import Project
+
+CHOSEN = "tokens:\n  mfcc-kmeans100: {feature: mfcc, tokenizer: kmeans100}\n"
+
+
+@pytest.mark.slow
+def test_repro_makes_the_same_tokens_and_no_features(
+    reproduced: Project, own_prepared: Project
+) -> None:
+    params = own_prepared.path / "params.yaml"
+    text = params.read_text().replace("tokens_from_audio: {}\n", "")
+    assert CHOSEN in text
+    text = text.replace(CHOSEN, CHOSEN.replace("tokens:", "tokens_from_audio:") + "tokens: {}\n")
+    params.write_text(text.replace("features: [fbank, mfcc]", "features: []"))
+    said = own_prepared.run("dvc repro")
+    assert "straight from audio; 38 utterances computed" in said
+    for made in ("tokens/demo", "samples/demo", "codebooks/demo"):
+        assert files(own_prepared.path / "data" / made) == files(reproduced.path / "data" / made)
+    assert not (own_prepared.path / "data" / "features").exists()
+    metrics = json.loads((own_prepared.path / "reports" / "demo" / "metrics.json").read_text())
+    assert list(metrics["tokens"]) == ["mfcc-kmeans100"]
+    assert "are up to date" in own_prepared.run("dvc repro")
+
+
+def test_another_source_is_refused(own_prepared: Project) -> None:
+    said = own_prepared.run("python stages/tokenize.py source=disk", status=1)
+    assert said == "ConfigError: source: expected features or audio, got disk\n"
