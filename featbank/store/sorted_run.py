@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
@@ -42,8 +41,6 @@ class SortedRun:
         self._new: list[bytes] = []  # values that are not yet in `values`
         self._new_bytes = 0
         self._frame_bytes = find_encoding(spec.dtype).stored.itemsize * prod(spec.shape)
-        # of the rows in shards that are written, for a shard keeps but their totals
-        self._max_errors, self._sum_errors = array("d"), array("d")
 
     def ids(self) -> Iterator[str]:
         """Give all ids."""
@@ -81,19 +78,17 @@ class SortedRun:
 
     def written(self) -> Iterator[tuple[MappedShard, Columns]]:
         """Give the shards that are written, with their rows."""
-        start = 0
         for info in self.shards:
             shard = MappedShard(self._folder / info.name)
-            stop = start + len(shard)
+            errors = list(map(shard.rounding_error, range(len(shard))))
             rows = Columns()
             rows.ids.extend(shard.ids())
             rows.num_frames.extend(len(shard.frames(row)) for row in range(len(shard)))
             rows.input_digests.extend(map(shard.input_digest, range(len(shard))))
             rows.checksums.extend(map(shard.checksum, range(len(shard))))
-            rows.max_errors.extend(self._max_errors[start:stop])
-            rows.sum_errors.extend(self._sum_errors[start:stop])
+            rows.max_errors.extend(greatest for greatest, _ in errors)
+            rows.sum_errors.extend(summed for _, summed in errors)
             yield shard, rows
-            start = stop
 
     def finish(self) -> list[ShardInfo]:
         """Write what is left; return all shards, in order."""
@@ -133,7 +128,5 @@ class SortedRun:
             bytes(self.scales[:scales_bytes]),
         )
         self.shards.append(replace(info, part=self.part))
-        self._max_errors.extend(rows.max_errors)
-        self._sum_errors.extend(rows.sum_errors)
         del self.scales[:scales_bytes]
         self.values.drop(values_bytes)
