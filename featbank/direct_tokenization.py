@@ -10,11 +10,11 @@ from typing import Any
 
 from featbank.engine.description import describe, feature_fingerprints, feature_provenance
 from featbank.engine.driver import Budget, Outcome, ShardRun
-from featbank.engine.earlier import EarlierShards
-from featbank.engine.rows import SplitRows, num_frames
+from featbank.engine.job import Job
+from featbank.engine.space import warn_of_full_disk
 from featbank.engine.tasks import Tally
 from featbank.engine.token_worker import TokenWorker, token_specs
-from featbank.engine.work import WorkFolder, work_name
+from featbank.engine.work import WorkFolder
 from featbank.engine.worker import ExtractorRecipe
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig, storage_by_name
@@ -93,6 +93,69 @@ def tokenize_audio(
         FeatbankError: a worker is of another numerics class.
         StoreError: a store is there already that holds something else, or another run is at work.
     """
+    stores = TokenStores(codebook=codebook, merge_repeats=merge_repeats)
+    job = token_job(
+        out=out,
+        audio_root=audio_root,
+        extractor=extractor,
+        storage=storage,
+        feature=feature,
+        stores=stores,
+        shard_bytes=shard_bytes,
+        num_threads=num_threads,
+        trusted_modules=trusted_modules,
+    )
+    job.refuse_other_content(overwrite=overwrite)
+    framing = job.extractor.framing
+    with ExitStack() as stack:
+        writers = {
+            (name, split): stack.enter_context(
+                stores.writer(
+                    path,
+                    name,
+                    framing=framing,
+                    frame_rate=framing.frame_rate,
+                    first_frame_center_s=framing.first_frame_center_s,
+                    feature=feature_provenance(job.described, job.entries, feature, corpus),
+                    numerics=job.specs[name].numerics,
+                    shard_bytes=shard_bytes,
+                )
+            )
+            for (name, split), path in job.paths.items()
+        }
+        folder = stack.enter_context(WorkFolder(job.work_folder(work)))
+        plan = job.plan(manifests=manifests, folder=folder.path, previous=previous, strict=True)
+        warn_of_full_disk(job, plan)
+        run = ShardRun(plan=plan, budget=Budget(max_failures=max_failures, path=failures_path))
+        outcome = run(job.make_worker, runner, advance)
+        for (name, split), writer in writers.items():
+            _write_store(writer, outcome, split, name)
+        commit_together(writers.values())
+        stores.remove_others(out)
+        folder.drop()
+    headers = [read_header(out / name / split) for split in SPLITS for name in stores.dtypes]
+    return headers, outcome.tally
+
+
+def token_job(
+    *,
+    out: Path,
+    audio_root: Path,
+    extractor: Mapping[str, Any],
+    storage: Sequence[FeatureStorageConfig],
+    feature: str,
+    stores: TokenStores,
+    shard_bytes: int = SHARD_BYTES,
+    num_threads: int = 1,
+    trusted_modules: Sequence[str] = (),
+) -> Job:
+    """Return what `tokenize_audio` is to make; the arguments are its own, but for the stores.
+
+    Raises:
+        CodebookError: the codebook was fitted on features made in another way.
+        ConfigError: the extractor or its storage cannot be used.
+        WeightsError: the weights cannot be had.
+    """
     recipe = ExtractorRecipe(
         config=extractor,
         audio_root=str(audio_root),
@@ -104,59 +167,21 @@ def tokenize_audio(
     if feature not in entries:
         raise ConfigError("feature to tokenize", expected=" or ".join(entries), got=feature)
     described = describe(extractor, built)
-    stores = TokenStores(codebook=codebook, merge_repeats=merge_repeats)
     stores.check_features(feature_fingerprints(described, entries)[feature], f"feature {feature!r}")
-    stores.refuse_other_content(out, overwrite=overwrite)
     with thread_count(num_threads):
-        ours = numerics_class()
-    specs = token_specs(stores, ours)
-    frame_bytes = built.dimensions[feature] * entries[feature].itemsize
-
-    with ExitStack() as stack:
-        writers = {
-            (split, name): stack.enter_context(
-                stores.writer(
-                    out / name / split,
-                    name,
-                    framing=built.framing,
-                    frame_rate=built.framing.frame_rate,
-                    first_frame_center_s=built.framing.first_frame_center_s,
-                    feature=feature_provenance(described, entries, feature, corpus),
-                    numerics=ours,
-                    shard_bytes=shard_bytes,
-                )
-            )
-            for split in SPLITS
-            for name in stores.dtypes
-        }
-        folder = stack.enter_context(WorkFolder(work / work_name(out, specs)))
-        run = ShardRun(
-            rows={
-                split: SplitRows(manifests / f"{split}.jsonl", built.framing) for split in SPLITS
-            },
-            specs=specs,
-            value_bytes=lambda row: frame_bytes * num_frames(row, built.framing),
-            target_bytes=entries[feature].shard_bytes,
-            work=folder,
-            earlier={
-                name: EarlierShards(
-                    [root / name / split for root in (out, *previous) for split in SPLITS], spec
-                )
-                for name, spec in specs.items()
-            },
-            strict=True,
-            budget=Budget(max_failures=max_failures, path=failures_path),
-        )
-        outcome = run(
-            functools.partial(TokenWorker, recipe, entries[feature], stores), runner, advance
-        )
-        for (split, name), writer in writers.items():
-            _write_store(writer, outcome, split, name)
-        commit_together(writers.values())
-        stores.remove_others(out)
-        folder.drop()
-    headers = [read_header(out / name / split) for split in SPLITS for name in stores.dtypes]
-    return headers, outcome.tally
+        specs = token_specs(stores, numerics_class())
+    return Job(
+        out=out,
+        extractor=built,
+        entries=entries,
+        described=described,
+        specs=specs,
+        frame_bytes=built.dimensions[feature] * entries[feature].itemsize,
+        target_bytes=entries[feature].shard_bytes,
+        make_worker=functools.partial(TokenWorker, recipe, entries[feature], stores),
+        shard_bytes=shard_bytes,
+        merged=frozenset(specs) if stores.merge_repeats else frozenset(),
+    )
 
 
 def _write_store(writer: StoreWriter, outcome: Outcome, split: str, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,23 +11,19 @@ from typing import Any
 
 from featbank.engine.description import describe, feature_fingerprints, feature_provenance
 from featbank.engine.driver import Budget, ShardRun
-from featbank.engine.earlier import EarlierShards
 from featbank.engine.feature_worker import FeatureWorker, shard_specs
-from featbank.engine.rows import SplitRows, num_frames
+from featbank.engine.job import Job
+from featbank.engine.space import warn_of_full_disk
 from featbank.engine.tasks import Tally
-from featbank.engine.work import WorkFolder, put, work_name
+from featbank.engine.work import WorkFolder, put
 from featbank.engine.worker import ExtractorRecipe
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig, storage_by_name
 from featbank.features.base import Extractor
-from featbank.manifest import SPLITS
 from featbank.numerics import numerics_class, thread_count
 from featbank.progress import Advance
 from featbank.runners.base import Runner
 from featbank.store import StoreBuilder, StoreHeader
-from featbank.store.replacing import refuse_other_content
-
-_log = logging.getLogger(__name__)
 
 STRICT, ANY = "strict", "any"
 """May shards of another numerics class be taken over?"""
@@ -93,8 +88,66 @@ def extract(
         FailureBudgetError: too many utterances failed; no store is published.
         StoreError: a store is there already that holds something else, or another run is at work.
     """
-    if numerics not in (STRICT, ANY):
-        raise ConfigError("numerics", expected=f"{STRICT} or {ANY}", got=numerics)
+    check_numerics(numerics)
+    job = feature_job(
+        out=out,
+        audio_root=audio_root,
+        extractor=extractor,
+        storage=storage,
+        num_threads=num_threads,
+        trusted_modules=trusted_modules,
+    )
+    job.refuse_other_content(overwrite=overwrite)
+    built = job.extractor
+    with ExitStack() as stack:
+        builders = {key: stack.enter_context(StoreBuilder(path)) for key, path in job.paths.items()}
+        folder = stack.enter_context(WorkFolder(job.work_folder(work)))
+        plan = job.plan(
+            manifests=manifests, folder=folder.path, previous=previous, strict=numerics == STRICT
+        )
+        warn_of_full_disk(job, plan)
+        run = ShardRun(plan=plan, budget=Budget(max_failures=max_failures, path=failures_path))
+        outcome = run(job.make_worker, runner, advance)
+        headers = []
+        for (name, split), builder in builders.items():
+            for path, info in outcome.shards[name, split]:
+                put(path, builder.folder / info.name)
+            header = StoreHeader(
+                name=name,
+                dtype=job.specs[name].dtype,
+                shape=(built.dimensions[name],),
+                compression=job.specs[name].compression,
+                frame_rate=built.framing.frame_rate,
+                first_frame_center_s=built.framing.first_frame_center_s,
+                framing=built.framing,
+                fingerprint=job.specs[name].fingerprint,
+                numerics=outcome.numerics_of(split),
+                num_failures=len(outcome.failures[split]),
+                provenance=feature_provenance(job.described, job.entries, name, corpus),
+                shards=outcome.shards_of(name, split),
+            )
+            headers.append(builder.complete(header, outcome.failures[split]))
+        for builder in builders.values():  # all of them, or none
+            builder.publish()
+        folder.drop()
+    return Extraction(headers=headers, tally=outcome.tally)
+
+
+def feature_job(
+    *,
+    out: Path,
+    audio_root: Path,
+    extractor: Mapping[str, Any],
+    storage: Sequence[FeatureStorageConfig],
+    num_threads: int = 1,
+    trusted_modules: Sequence[str] = (),
+) -> Job:
+    """Return what `extract` is to make; the arguments are its own.
+
+    Raises:
+        ConfigError: the extractor or its storage cannot be used.
+        WeightsError: the weights cannot be had.
+    """
     recipe = ExtractorRecipe(
         config=extractor,
         audio_root=str(audio_root),
@@ -105,58 +158,29 @@ def extract(
     entries = storage_by_name(storage, built.dimensions)
     described = describe(extractor, built)
     fingerprints = feature_fingerprints(described, entries)
-    paths = {(name, split): out / name / split for name in entries for split in SPLITS}
-    for (name, _), path in paths.items():
-        refuse_other_content(path, fingerprints[name], overwrite=overwrite)
     with thread_count(num_threads):
         specs = shard_specs(built, entries, fingerprints, numerics_class())
     frame_bytes, target_bytes = _largest(built, entries)
+    return Job(
+        out=out,
+        extractor=built,
+        entries=entries,
+        described=described,
+        specs=specs,
+        frame_bytes=frame_bytes,
+        target_bytes=target_bytes,
+        make_worker=functools.partial(FeatureWorker, recipe, entries, fingerprints),
+    )
 
-    with ExitStack() as stack:
-        builders = {key: stack.enter_context(StoreBuilder(path)) for key, path in paths.items()}
-        folder = stack.enter_context(WorkFolder(work / work_name(out, specs)))
-        run = ShardRun(
-            rows={
-                split: SplitRows(manifests / f"{split}.jsonl", built.framing) for split in SPLITS
-            },
-            specs=specs,
-            value_bytes=lambda row: frame_bytes * num_frames(row, built.framing),
-            target_bytes=target_bytes,
-            work=folder,
-            earlier={
-                name: EarlierShards(
-                    [root / name / split for root in (out, *previous) for split in SPLITS], spec
-                )
-                for name, spec in specs.items()
-            },
-            strict=numerics == STRICT,
-            budget=Budget(max_failures=max_failures, path=failures_path),
-        )
-        make_worker = functools.partial(FeatureWorker, recipe, entries, fingerprints)
-        outcome = run(make_worker, runner, advance)
-        headers = []
-        for (name, split), builder in builders.items():
-            for path, info in outcome.shards[name, split]:
-                put(path, builder.folder / info.name)
-            header = StoreHeader(
-                name=name,
-                dtype=entries[name].dtype,
-                shape=(built.dimensions[name],),
-                compression=entries[name].compression,
-                frame_rate=built.framing.frame_rate,
-                first_frame_center_s=built.framing.first_frame_center_s,
-                framing=built.framing,
-                fingerprint=fingerprints[name],
-                numerics=outcome.numerics_of(split),
-                num_failures=len(outcome.failures[split]),
-                provenance=feature_provenance(described, entries, name, corpus),
-                shards=outcome.shards_of(name, split),
-            )
-            headers.append(builder.complete(header, outcome.failures[split]))
-        for builder in builders.values():  # all of them, or none
-            builder.publish()
-        folder.drop()
-    return Extraction(headers=headers, tally=outcome.tally)
+
+def check_numerics(numerics: str) -> None:
+    """Refuse a rule for other numerics classes that there is not.
+
+    Raises:
+        ConfigError: it is neither strict nor any.
+    """
+    if numerics not in (STRICT, ANY):
+        raise ConfigError("numerics", expected=f"{STRICT} or {ANY}", got=numerics)
 
 
 def _largest(extractor: Extractor, storage: Mapping[str, FeatureStorageConfig]) -> tuple[int, int]:

@@ -50,6 +50,11 @@ class EarlierShards:
         """Return a shard of exactly this name, which is made from exactly these rows."""
         return self._by_name.get(name)
 
+    @property
+    def num_bytes(self) -> int:
+        """The size of all of them."""
+        return sum(info.num_bytes for _, info in self._by_name.values())
+
     def overlapping(self, part: str, first_id: str, last_id: str) -> Iterator[Source]:
         """Give the shards whose ids lie around these, so that they may hold some of the rows."""
         for run in self._runs[part]:

@@ -33,6 +33,7 @@ class SplitRows:
     Attributes:
         num_utterances: all rows of the manifest.
         duration_s: of all of them.
+        num_frames: of all of them.
         too_short: those that have no frame.
     """
 
@@ -48,12 +49,13 @@ class SplitRows:
         """
         self._manifest = manifest
         self._framing = framing
-        self.num_utterances, self.duration_s = 0, 0.0
+        self.num_utterances, self.duration_s, self.num_frames = 0, 0.0, 0
         self.too_short: list[Failure] = []
         self._offsets: dict[str, array[int]] = {}
         for offset, row in iterate_with_offsets(manifest):
             self.num_utterances += 1
             self.duration_s += row.duration_s
+            self.num_frames += num_frames(row, framing)
             self._offsets.setdefault(row.part, array("Q")).append(offset)
             if not self._has_frame(row):
                 self.too_short.append(self._failure(row))

@@ -9,7 +9,7 @@ from typing import Any
 
 from featbank.failures import Failure
 from featbank.manifest import Utterance
-from featbank.store import ShardInfo
+from featbank.store import ShardInfo, ShardSpec, shard_name
 
 Source = tuple[Path, ShardInfo]
 """A shard of an earlier run: its file, and what its header lists of it."""
@@ -39,6 +39,19 @@ class ShardTask:
     def key(self) -> str:
         """What the task is made from, in 16 hexadecimal digits."""
         return self.names[min(self.names)].removesuffix(".h5")
+
+
+def shard_task(
+    specs: Mapping[str, ShardSpec], split: str, rows: Sequence[Utterance], work: Path
+) -> ShardTask:
+    """Return the task of making some rows into a shard for each of `specs`, by feature name."""
+    ids, digests = [row.id for row in rows], [row.input_digest for row in rows]
+    return ShardTask(
+        split=split,
+        rows=rows,
+        names={name: shard_name(spec.fingerprint, ids, digests) for name, spec in specs.items()},
+        work=str(work),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,22 +42,6 @@ class WorkFolder:
         for temporary in path.rglob(".*"):
             temporary.unlink(missing_ok=True)
 
-    def finished(self, task: ShardTask) -> ShardResult | None:
-        """Return what became of a task in an earlier run, if its files are still there."""
-        path = result_path(task)
-        try:
-            result = ShardResult.from_json(json.loads(path.read_text(encoding="utf-8")))
-            for name, info in result.shards.items():
-                found = shard_path(task, name, info.name).stat().st_size
-                if found != info.num_bytes:
-                    raise StoreError(info.name, expected=f"{info.num_bytes} bytes", got=found)
-        except FileNotFoundError:
-            return None
-        except (FeatbankError, ValueError, KeyError, TypeError) as error:
-            _log.warning("%s is of no use, and is made again: %s", path, error)
-            return None
-        return result
-
     def drop(self) -> None:
         """Remove what is in the folder: all of it is published."""
         for entry in self.path.iterdir():
@@ -93,6 +77,23 @@ def shard_path(task: ShardTask, feature: str, shard: str) -> Path:
 def result_path(task: ShardTask) -> Path:
     """Return where the result of a task lies."""
     return Path(task.work, _RESULTS, f"{task.key}.json")
+
+
+def finished(task: ShardTask) -> ShardResult | None:
+    """Return what became of a task in an earlier run, if its files are still there."""
+    path = result_path(task)
+    try:
+        result = ShardResult.from_json(json.loads(path.read_text(encoding="utf-8")))
+        for name, info in result.shards.items():
+            found = shard_path(task, name, info.name).stat().st_size
+            if found != info.num_bytes:
+                raise StoreError(info.name, expected=f"{info.num_bytes} bytes", got=found)
+    except FileNotFoundError:
+        return None
+    except (FeatbankError, ValueError, KeyError, TypeError) as error:
+        _log.warning("%s is of no use, and is made again: %s", path, error)
+        return None
+    return result
 
 
 def write_result(task: ShardTask, result: ShardResult) -> None:

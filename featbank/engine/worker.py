@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from featbank.engine.earlier import same_way
+from featbank.engine.earlier_rows import EarlierRows
 from featbank.engine.reading import AudioReader
-from featbank.engine.tasks import ShardResult, ShardTask, Source, Tally
+from featbank.engine.tasks import ShardResult, ShardTask, Tally
 from featbank.engine.work import put, shard_path, write_result
 from featbank.errors import AudioError, ConfigError, FeatbankError
 from featbank.failures import Failure
@@ -26,10 +24,8 @@ from featbank.numerics import numerics_class
 from featbank.progress import Advance
 from featbank.recording import Recording
 from featbank.routing import route
-from featbank.store import Encoded, MappedShard, ShardInfo, ShardSpec, shard_name
+from featbank.store import Encoded, ShardInfo, ShardSpec, shard_name
 from featbank.trusted import build
-
-_log = logging.getLogger(__name__)
 
 Features = Mapping[str, Any]
 """An array (T, D) for each feature name, of one utterance or of a piece of it."""
@@ -113,7 +109,7 @@ class ShardWorker(ABC, Generic[Sink]):
 
     def __call__(self, task: ShardTask, advance: Advance) -> ShardResult:
         """Make the shards of one task, and note in the work folder that they are made."""
-        earlier = _EarlierRows(task, self.specs)
+        earlier = EarlierRows(task, self.specs)
         result = self._as_before(task, earlier, advance) or self._made(task, earlier, advance)
         write_result(task, result)
         return result
@@ -130,7 +126,7 @@ class ShardWorker(ABC, Generic[Sink]):
             AudioError: a value cannot be stored.
         """
 
-    def _made(self, task: ShardTask, earlier: _EarlierRows, advance: Advance) -> ShardResult:
+    def _made(self, task: ShardTask, earlier: EarlierRows, advance: Advance) -> ShardResult:
         failures: list[Failure] = []
         with ExitStack() as stack:
             sinks: dict[str, Sink] = {}
@@ -171,7 +167,7 @@ class ShardWorker(ABC, Generic[Sink]):
         )
 
     def _as_before(
-        self, task: ShardTask, earlier: _EarlierRows, advance: Advance
+        self, task: ShardTask, earlier: EarlierRows, advance: Advance
     ) -> ShardResult | None:
         """Take over an earlier shard when all it lacks is what failed then, and fails again."""
         missing = [row for row in task.rows if row.id not in earlier]
@@ -231,65 +227,6 @@ class ShardWorker(ABC, Generic[Sink]):
                 f"features of utterance {row.id!r}", expected="its own", got=repr(utterance_id)
             )
         yield features
-
-
-class _EarlierRows:
-    """The rows of a task that earlier shards hold, as those have them."""
-
-    def __init__(self, task: ShardTask, specs: Mapping[str, ShardSpec]) -> None:
-        self._shards: dict[str, list[tuple[MappedShard, ShardInfo]]] = {
-            name: [
-                (shard, info)
-                for path, info in task.sources.get(name, ())
-                if (shard := _open_earlier(path, info, specs[name]))
-            ]
-            for name in task.names
-        }
-        self._places = {row.id: place for row in task.rows if (place := self._place(row))}
-
-    def __contains__(self, utterance_id: str) -> bool:
-        return utterance_id in self._places
-
-    def find(self, row: Utterance) -> dict[str, Encoded] | None:
-        """Return the values of a row under every name, as they are stored; None where one lacks."""
-        found = {}
-        for name, (shard, place) in self._places.get(row.id, {}).items():
-            stored = Encoded(shard.stored(place), shard.scale(place), *shard.rounding_error(place))
-            if stored.checksum != shard.checksum(place):
-                _log.warning("%s is damaged at %r, which is computed anew", shard.path, row.id)
-                return None
-            found[name] = stored
-        return found or None
-
-    def whole(self, name: str, shard: str) -> Source | None:
-        """Return the earlier shard of this very name."""
-        for mapped, info in self._shards[name]:
-            if info.name == shard:
-                return mapped.path, info
-        return None
-
-    def _place(self, row: Utterance) -> dict[str, tuple[MappedShard, int]] | None:
-        places = {}
-        for name, shards in self._shards.items():
-            for shard, _ in shards:
-                place = shard.find(row.id)
-                if place is not None and shard.input_digest(place) == row.input_digest:
-                    places[name] = (shard, place)
-                    break
-            else:
-                return None
-        return places
-
-
-def _open_earlier(path: Path, info: ShardInfo, spec: ShardSpec) -> MappedShard | None:
-    try:
-        shard = MappedShard(path, info.num_bytes)
-    except (FeatbankError, OSError) as error:
-        _log.warning("nothing is copied from %s: %s", path, error)
-        return None
-    # a shard is of one numerics class
-    usable = same_way(shard.spec, spec) and shard.spec.numerics == spec.numerics
-    return shard if usable else None
 
 
 def _names(

@@ -7,7 +7,7 @@ from featbank.store.layout import ShardInfo, StoreHeader, read_header
 from featbank.store.mapped import MappedShard
 from featbank.store.publishing import commit_together
 from featbank.store.reader import Store, open_store
-from featbank.store.shard import ShardRow, ShardWriter
+from featbank.store.shard import ShardRow, ShardWriter, planned_bytes
 from featbank.store.shard_file import ShardSpec
 from featbank.store.sharding import ShardCutter, plan_shards, row_bytes, shard_name
 from featbank.store.verify import Damage, verify_shard
@@ -35,6 +35,7 @@ __all__ = [
     "find_encoding",
     "open_store",
     "plan_shards",
+    "planned_bytes",
     "read_header",
     "row_bytes",
     "shard_name",

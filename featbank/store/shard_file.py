@@ -159,7 +159,7 @@ class ShardFile:
             last_id=self._ids[-1],
             num_utterances=len(self._ids),
             num_frames=self.starts[-1],
-            num_bytes=os.fstat(self._descriptor).st_size,
+            num_bytes=self.num_bytes,
             values_start=values_start,
             digest=digest_around(self._descriptor, values_start, values_bytes),
             max_abs_error=max(max_errors),
@@ -177,6 +177,11 @@ class ShardFile:
             os.close(self._descriptor)
             self._descriptor = -1
         self._temporary.unlink(missing_ok=True)
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the file, which it has from the beginning where its values stay uncompressed."""
+        return os.fstat(self._descriptor).st_size
 
     @property
     def _values_start(self) -> int:

@@ -1,0 +1,82 @@
+"""The rows of a task that earlier shards hold: they are copied from there, not computed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from featbank.engine.earlier import same_way
+from featbank.engine.tasks import ShardTask, Source
+from featbank.errors import FeatbankError
+from featbank.manifest import Utterance
+from featbank.store import Encoded, MappedShard, ShardInfo, ShardSpec
+
+_log = logging.getLogger(__name__)
+
+
+class EarlierRows:
+    """Looks the rows of a task up in the shards that it may copy from."""
+
+    def __init__(self, task: ShardTask, specs: Mapping[str, ShardSpec]) -> None:
+        """Open the shards, and find the rows.
+
+        Args:
+            task: which names the shards.
+            specs: of the new shards, by feature name. Nothing is copied from another numerics
+                class, for a shard is of one.
+        """
+        self._shards: dict[str, list[tuple[MappedShard, ShardInfo]]] = {
+            name: [
+                (shard, info)
+                for path, info in task.sources.get(name, ())
+                if (shard := _open_earlier(path, info, specs[name]))
+            ]
+            for name in task.names
+        }
+        self._places = {row.id: place for row in task.rows if (place := self._place(row))}
+
+    def __contains__(self, utterance_id: str) -> bool:
+        """Tell whether a row is there under every name."""
+        return utterance_id in self._places
+
+    def find(self, row: Utterance) -> dict[str, Encoded] | None:
+        """Return the values of a row under every name, as they are stored; None where one lacks."""
+        found = {}
+        for name, (shard, place) in self._places.get(row.id, {}).items():
+            stored = Encoded(shard.stored(place), shard.scale(place), *shard.rounding_error(place))
+            if stored.checksum != shard.checksum(place):
+                _log.warning("%s is damaged at %r, which is computed anew", shard.path, row.id)
+                return None
+            found[name] = stored
+        return found or None
+
+    def whole(self, name: str, shard: str) -> Source | None:
+        """Return the earlier shard of this very name."""
+        for mapped, info in self._shards[name]:
+            if info.name == shard:
+                return mapped.path, info
+        return None
+
+    def _place(self, row: Utterance) -> dict[str, tuple[MappedShard, int]] | None:
+        places = {}
+        for name, shards in self._shards.items():
+            for shard, _ in shards:
+                place = shard.find(row.id)
+                if place is not None and shard.input_digest(place) == row.input_digest:
+                    places[name] = (shard, place)
+                    break
+            else:
+                return None
+        return places
+
+
+def _open_earlier(path: Path, info: ShardInfo, spec: ShardSpec) -> MappedShard | None:
+    try:
+        shard = MappedShard(path, info.num_bytes)
+    except (FeatbankError, OSError) as error:
+        _log.warning("nothing is copied from %s: %s", path, error)
+        return None
+    # a shard is of one numerics class
+    usable = same_way(shard.spec, spec) and shard.spec.numerics == spec.numerics
+    return shard if usable else None

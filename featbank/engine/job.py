@@ -1,0 +1,98 @@
+"""What a run makes of the audio of a corpus: known before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from featbank.engine.earlier import EarlierShards
+from featbank.engine.plan import ShardPlan
+from featbank.engine.rows import SplitRows, num_frames
+from featbank.engine.work import work_name
+from featbank.engine.worker import ShardWorker
+from featbank.feature_io import FeatureStorageConfig
+from featbank.features.base import Extractor
+from featbank.manifest import SPLITS
+from featbank.store import ShardSpec
+from featbank.store.replacing import refuse_other_content
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The stores that a run is to make, and how.
+
+    Args:
+        out: the stores are at `out/<name>/<split>`.
+        extractor: computes the features; workers build their own.
+        entries: how each feature is stored, or would be, by feature name.
+        described: what determines the values of the extractor.
+        specs: of the shards, by name of the stores, with the numerics class of this process.
+        frame_bytes: of the feature that shards are cut by.
+        target_bytes: size around which they are cut.
+        make_worker: picklable; makes the worker of a process.
+        shard_bytes: size around which the stores are cut, where they are written anew from the
+            finished shards; None where these are the shards of the stores.
+        merged: names of stores whose rows may be shorter than the features' frames.
+    """
+
+    out: Path
+    extractor: Extractor
+    entries: Mapping[str, FeatureStorageConfig]
+    described: Mapping[str, Any]
+    specs: Mapping[str, ShardSpec]
+    frame_bytes: int
+    target_bytes: int
+    make_worker: Callable[[], ShardWorker[Any]]
+    shard_bytes: int | None = None
+    merged: frozenset[str] = frozenset()
+
+    @property
+    def paths(self) -> dict[tuple[str, str], Path]:
+        """Where the stores are, by name and split."""
+        return {(name, split): self.out / name / split for name in self.specs for split in SPLITS}
+
+    def refuse_other_content(self, *, overwrite: bool) -> None:
+        """Refuse to replace stores that hold something else.
+
+        Raises:
+            StoreError: one is there, and `overwrite` is false.
+        """
+        for (name, _), path in self.paths.items():
+            refuse_other_content(path, self.specs[name].fingerprint, overwrite=overwrite)
+
+    def work_folder(self, work: Path) -> Path:
+        """Return the folder, in that of a stage, that finished shards go to."""
+        return work / work_name(self.out, self.specs)
+
+    def plan(
+        self, *, manifests: Path, folder: Path, previous: Sequence[Path], strict: bool
+    ) -> ShardPlan:
+        """Look at all rows, and at what is there already.
+
+        Args:
+            manifests: folder with a manifest a split.
+            folder: of what is finished: a work folder.
+            previous: folders like `out`, which hold earlier stores.
+            strict: have nothing of another numerics class.
+
+        Raises:
+            ManifestError: a manifest is missing, or a line is no row, or not in order.
+        """
+        framing = self.extractor.framing
+        return ShardPlan(
+            rows={split: SplitRows(manifests / f"{split}.jsonl", framing) for split in SPLITS},
+            specs=self.specs,
+            value_bytes=lambda row: self.frame_bytes * num_frames(row, framing),
+            target_bytes=self.target_bytes,
+            work=folder,
+            earlier={
+                name: EarlierShards(
+                    [root / name / split for root in (self.out, *previous) for split in SPLITS],
+                    spec,
+                )
+                for name, spec in self.specs.items()
+            },
+            strict=strict,
+        )

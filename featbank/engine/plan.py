@@ -1,0 +1,96 @@
+"""What there is to make of a corpus, shard by shard, and which shards are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from featbank.engine.earlier import EarlierShards
+from featbank.engine.rows import SplitRows, cut_into_shards
+from featbank.engine.tasks import ShardResult, ShardTask, Source, shard_task
+from featbank.engine.work import finished, shard_path
+from featbank.manifest import Utterance
+from featbank.store import ShardInfo, ShardSpec
+
+Numerics = Mapping[str, Any]
+
+ThereAlready = Mapping[str, tuple[Path, ShardInfo, Numerics]]
+"""The shards of a task by feature name: the file, what a header lists of it, its class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardPlan:
+    """The shards of all splits, each there already or a task for a worker. Nothing is written.
+
+    Args:
+        rows: of each split.
+        specs: of the shards, by feature name, with the numerics class of this process.
+        value_bytes: what the values of a row weigh in the feature that shards are cut by.
+        target_bytes: size around which shards are cut.
+        work: folder of what is finished.
+        earlier: shards that may be taken over, by feature name.
+        strict: take over nothing of another numerics class.
+    """
+
+    rows: Mapping[str, SplitRows]
+    specs: Mapping[str, ShardSpec]
+    value_bytes: Callable[[Utterance], int]
+    target_bytes: int
+    work: Path
+    earlier: Mapping[str, EarlierShards]
+    strict: bool
+
+    def __iter__(self) -> Iterator[tuple[ShardTask, ThereAlready | None]]:
+        """Give each task, with its shards where a worker need not make them."""
+        for split, rows in self.rows.items():
+            for part in cut_into_shards(iter(rows), self.value_bytes, self.target_bytes):
+                task = shard_task(self.specs, split, part, self.work)
+                before = finished(task)
+                there = self._finished(task, before) or self._taken_over(task)
+                yield (task, there) if there else (self._with_sources(task, before), None)
+
+    def allows(self, numerics: Numerics) -> bool:
+        """Tell whether a shard of some numerics class may be among these."""
+        return not self.strict or all(numerics == spec.numerics for spec in self.specs.values())
+
+    def _finished(self, task: ShardTask, before: ShardResult | None) -> ThereAlready | None:
+        """Return the shards of an earlier run; None where a row failed, for it is tried again."""
+        if not before or before.failures or not self.allows(before.numerics):
+            return None
+        return {
+            name: (shard_path(task, name, info.name), info, before.numerics)
+            for name, info in before.shards.items()
+        }
+
+    def _taken_over(self, task: ShardTask) -> ThereAlready | None:
+        """Return shards of earlier stores that are made from exactly these rows, if all exist."""
+        found: dict[str, tuple[Path, ShardInfo, Numerics]] = {}
+        for name, shard in task.names.items():
+            source = self.earlier[name].named(shard)
+            mapped = self.earlier[name].open_whole(source) if source else None
+            if source is None or mapped is None or not self.allows(mapped.spec.numerics):
+                return None
+            path, info = source
+            found[name] = path, replace(info, part=task.rows[0].part), mapped.spec.numerics
+        return found
+
+    def _with_sources(self, task: ShardTask, before: ShardResult | None) -> ShardTask:
+        """Name what rows of a task may be copied from."""
+        first, last, part = task.rows[0].id, task.rows[-1].id, task.rows[0].part
+        sources: dict[str, list[Source]] = {
+            name: list(earlier.overlapping(part, first, last))
+            for name, earlier in self.earlier.items()
+        }
+        failed = {row.id for row in task.rows} & self._failed_before
+        if before:
+            failed |= {failure.id for failure in before.failures}
+            for name, info in before.shards.items():
+                sources[name].append((shard_path(task, name, info.name), info))
+        return replace(task, sources=sources, failed_before=frozenset(failed))
+
+    @cached_property
+    def _failed_before(self) -> frozenset[str]:
+        return frozenset().union(*(earlier.failed for earlier in self.earlier.values()))
