@@ -59,14 +59,7 @@ class Died:
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """A worker had to go, through no fault of its task."""
-
-    attempt: Attempt[Any]
-
-
-Event = Told | Done | Died | Returned
+Event = Told | Done | Died
 
 
 class Crew(Protocol):
@@ -150,8 +143,6 @@ class _Handout(Generic[Task]):
                 self._tell(attempt, outcome.done_s)
             case Died(attempt, how):
                 self._bury(attempt, how)
-            case Returned(attempt):
-                self._back.append(attempt)
 
     def _tell(self, attempt: Attempt[Task], done_s: float) -> None:
         # what was told of it before a worker died counts once

@@ -75,6 +75,7 @@ class SlurmRunner:
             "partition": partition,
             "time": timeout_min,
             "cpus_per_task": cpus_per_task,
+            "srun_args": [f"--cpus-per-task={cpus_per_task}"],  # not inherited since Slurm 22.05
             "mem": f"{round(1024 * mem_gb)}MB" if mem_gb is not None else None,
             "gpus_per_node": gpus_per_node,
             "array_parallelism": array_parallelism or num_workers,

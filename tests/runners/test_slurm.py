@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from featbank.errors import ConfigError, FeatbankError
 from featbank.runners.slurm import SlurmRunner
 from tests.runners.conftest import wait_until_gone
+from tests.runners.slurm_cluster import slurm_cluster
 from tests.runners.workers import SlowAtFirst, Squares
 
 MakeSlurm = Callable[..., SlurmRunner]
@@ -124,6 +126,7 @@ import sys
 from pathlib import Path
 from featbank.runners.slurm import SlurmRunner
 from tests.runners.conftest import wait_until_gone
+from tests.runners.slurm_cluster import slurm_cluster
 from tests.runners.workers import SlowAtFirst
 runner = SlurmRunner(num_workers=2, folder=sys.argv[2], heartbeat_s=0.5, stale_s=4)
 list(runner.run(SlowAtFirst(Path(sys.argv[1])), range(5), print))
@@ -148,6 +151,27 @@ def test_the_jobs_of_a_run_that_is_killed_end_by_themselves_and_clear_up(
         assert time.monotonic() < deadline, f"job {job} outlives the run"
         time.sleep(0.2)
     assert list(shared.iterdir()) == []
+
+
+def _of_the_cluster(variables: Mapping[str, str]) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if variables["SLURM_CONF"].encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.usefixtures("slurm_environment")
+def test_nothing_of_the_cluster_that_the_tests_start_outlives_them() -> None:
+    with slurm_cluster() as variables:
+        submit = ["sbatch", "--wrap=srun sleep 600", "--output=/dev/null"]
+        subprocess.run(submit, env={**os.environ, **variables}, check=True, capture_output=True)
+        deadline = time.monotonic() + 30
+        while len(_of_the_cluster(variables)) < 5:  # the daemons, and the steps of the job
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    wait_until_gone(_of_the_cluster(variables))
 
 
 @pytest.mark.usefixtures("slurm_environment")

@@ -1,0 +1,61 @@
+"""What `conf/runner/` offers: it composes, it builds, and the documentation names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+import featbank.stage  # noqa: F401 - registers the resolver of the choices
+from featbank.trusted import build
+from tests.conftest import ROOT
+
+OPTIONS = sorted(path.stem for path in (ROOT / "conf" / "runner").glob("*.yaml"))
+
+
+def _runner(*overrides: str) -> dict[str, Any]:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        composed = OmegaConf.to_container(compose("extract", list(overrides)).runner)
+    assert isinstance(composed, dict)
+    return {str(key): value for key, value in composed.items()}
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("FEATBANK_RUNNER", raising=False)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_runner_is_built_from_its_definition(
+    option: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if option == "slurm":
+        for name, value in request.getfixturevalue("slurm_environment").items():
+            monkeypatch.setenv(name, value)
+    if option == "ray":
+        pytest.importorskip("ray")
+    runner = build(_runner(f"runner={option}"))
+    assert type(runner).__name__.lower() == f"{option}runner"
+
+
+def test_the_environment_chooses_and_the_command_line_has_the_last_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert _runner()["_target_"] == "featbank.runners.local.LocalRunner"
+    monkeypatch.setenv("FEATBANK_RUNNER", "slurm")
+    assert _runner()["_target_"] == "featbank.runners.slurm.SlurmRunner"
+    assert _runner("runner=ray")["_target_"] == "featbank.runners.ray.RayRunner"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_the_documentation_names_every_option(option: str) -> None:
+    text = Path(ROOT, "docs", "runners.md").read_text(encoding="utf-8")
+    for name in _runner(f"runner={option}"):
+        if name != "_target_":
+            assert f"`{name}`" in text or f"`{name}: " in text, name
