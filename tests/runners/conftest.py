@@ -71,15 +71,15 @@ def slurm(make_slurm: Callable[..., SlurmRunner]) -> MakeRunner:
 
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    """A Ray cluster in which the runners of a test module meet: to start one takes seconds."""
+def ray_cluster() -> Iterator[str]:
+    """The address of a Ray cluster that a module's runners share: to start one takes seconds."""
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    with connected(None):
-        yield
+    with connected(None) as ray:
+        yield ray.get_runtime_context().gcs_address
 
 
 @pytest.fixture
-def ray(ray_cluster: None) -> MakeRunner:  # noqa: ARG001 - runners find it by themselves
+def ray(ray_cluster: str) -> MakeRunner:  # noqa: ARG001 - runners find it by themselves
     return lambda num_workers: RayRunner(num_workers=num_workers, num_cpus=0.25)
 
 

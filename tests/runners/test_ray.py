@@ -106,12 +106,14 @@ def test_a_gpu_that_no_node_has_is_no_reason_to_wait_for_ever() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_run_in_another_process_joins_a_cluster_and_leaves_it_as_it_was(root: Path) -> None:
+def test_a_run_in_another_process_joins_a_cluster_and_leaves_it_as_it_was(
+    ray_cluster: str, root: Path
+) -> None:
+    assert ray_cluster.startswith("127.")  # nobody else sees it
     code = (
         "from featbank.runners.ray import RayRunner\n"
         "from tests.runners.workers import Squares\n"
-        "runner = RayRunner(address='auto', num_workers=2, num_cpus=0.25)\n"
+        f"runner = RayRunner(address='{ray_cluster}', num_workers=2, num_cpus=0.25)\n"
         "print(sum(runner.run(Squares, range(10), lambda seconds: None)))"
     )
     assert _python(code, root) == "285\n"
