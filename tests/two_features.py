@@ -75,17 +75,21 @@ class SlowFbank(FbankAndEnergy):
 
     Args:
         seconds: for an utterance.
+        processes: a file that takes the number of each process that computes.
     """
 
-    def __init__(self, seconds: float = 0.33) -> None:
+    def __init__(self, seconds: float = 0.33, processes: str | None = None) -> None:
         super().__init__()
-        self._seconds = seconds
+        self._seconds, self._processes = seconds, processes
 
     @property
     def dimensions(self) -> Mapping[str, int]:
         return {"fbank": 23}
 
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
+        if self._processes:
+            with open(self._processes, "a", encoding="utf-8") as file:
+                file.write(f"{os.getpid()}\n")
         time.sleep(self._seconds)
         if log := os.environ.get("COMPUTED_LOG"):
             with open(log, "a", encoding="utf-8") as file:

@@ -1,0 +1,102 @@
+"""The same store from every runner and any number of workers, also when one of them is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from featbank.runners.local import LocalRunner
+from tests.extracting import SMALL_SHARDS, files, prepare_corpus, run_extraction, wait_until
+from tests.pipeline.conftest import Project, _checkout
+from tests.runners.conftest import MakeRunner
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
+    """A copy of the demo corpus with its manifests beside it."""
+    root = Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
+    prepare_corpus(root)
+    return root
+
+
+@pytest.mark.slow
+def test_one_two_and_four_workers_write_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+    run_extraction(corpus, tmp_path / "inline", num_workers=None, storage=SMALL_SHARDS)
+    for number in (1, 2, 4):
+        out = tmp_path / f"{number}"
+        run_extraction(corpus, out, runner=LocalRunner(num_workers=number), storage=SMALL_SHARDS)
+        assert files(out) == files(tmp_path / "inline")
+
+
+@pytest.mark.slow
+def test_a_runner_whose_worker_is_killed_writes_the_same_bytes(
+    make_runner: MakeRunner, corpus: Path, tmp_path: Path
+) -> None:
+    processes = tmp_path / "processes"
+    slow: dict[str, Any] = {
+        "extractor": {
+            "_target_": "tests.two_features.SlowFbank",
+            "seconds": 0.1,
+            "processes": str(processes),
+        },
+        "storage": SMALL_SHARDS,
+        "trusted_modules": ["tests"],
+    }
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        wait_until(
+            lambda: len(list((tmp_path / "work").glob("*/results/*"))) >= 2, "no shard is made"
+        )
+        killed.append(int(processes.read_text().split()[-1]))
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    done = run_extraction(corpus, tmp_path / "out", runner=make_runner(2), **slow)
+    killer.join()
+    assert done.tally.num_computed == 38
+    assert len(set(processes.read_text().split())) >= 3  # two, and one in the killed one's place
+    run_extraction(corpus, tmp_path / "clean", num_workers=None, **slow)
+    assert files(tmp_path / "out") == files(tmp_path / "clean")
+
+
+@pytest.fixture
+def project(root: Path, tmp_path: Path) -> Project:
+    project = _checkout(root, tmp_path / "project")
+    project.run("python stages/prepare.py")
+    project.run("python stages/extract.py feature=fbank runner=inline")
+    return project
+
+
+@pytest.mark.slow
+def test_a_stage_writes_the_same_bytes_in_slurm_as_typed_and_under_dvc(
+    project: Project, slurm_environment: dict[str, str]
+) -> None:
+    expected = files(project.path / "data" / "features")
+    shutil.rmtree(project.path / "data" / "features")
+    project.run(
+        "python stages/extract.py feature=fbank runner=slurm runner.num_workers=2",
+        **slurm_environment,
+    )
+    assert files(project.path / "data" / "features") == expected
+    said = project.run("dvc repro extract@fbank", FEATBANK_RUNNER="slurm", **slurm_environment)
+    assert "38 utterances computed" in said
+    assert files(project.path / "data" / "features") == expected
+
+
+@pytest.mark.slow
+def test_a_stage_writes_the_same_bytes_in_ray(project: Project) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    expected = files(project.path / "data" / "features")
+    shutil.rmtree(project.path / "data" / "features")
+    project.run(
+        "python stages/extract.py feature=fbank runner=ray runner.num_workers=2 runner.num_cpus=0.5"
+    )
+    assert files(project.path / "data" / "features") == expected
