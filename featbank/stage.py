@@ -38,6 +38,8 @@ RUNTIME_KEYS = (
     "trusted_modules",
     "only",
     "strict",
+    "recompute",
+    "certificate",
 )
 """Top-level configuration that changes no byte of an output, at most which ones are made."""
 
@@ -53,6 +55,7 @@ _TYPES: dict[str, Any] = {
     "only": str | None,
     "overwrite": bool,
     "pin": bool,
+    "recompute": int,
     "seed": int,
     "source": str,
     "strict": bool,

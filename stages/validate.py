@@ -1,4 +1,7 @@
-"""Manifests and stores -> checks; without `only=` those of every choice, and the report."""
+"""Manifests and stores -> checks; without `only=` those of every choice, and the report.
+
+With `recompute=20` that many utterances are computed again, too, and held against what is stored.
+"""
 
 import os
 import sys
@@ -54,6 +57,14 @@ def main(config: DictConfig) -> None:
         _log.info("report: %s", report)
     if config.strict:
         require_good(results)
+    if config.recompute:
+        # imported here, for a check of what is stored needs neither torch nor an encoder
+        from featbank.certification.certificate import require_certified
+        from featbank.certifying_stage import certify
+
+        certificates = certify(config, names)
+        if config.strict:
+            require_certified(certificates)
 
 
 def _told(result: CheckResult) -> str:

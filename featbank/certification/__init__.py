@@ -1,0 +1,1 @@
+"""Certification: does computing a sample of a store's utterances again give the stored bits?"""

@@ -1,0 +1,223 @@
+"""What computing a sample again gave, as plain values that a program and a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from featbank.errors import ConfigError, ValidationError
+from featbank.provenance import readable_json, write_atomic
+from featbank.validation.result import Problem
+
+FORMAT = "featbank-certificate"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerances:
+    """What may differ between machines of two numerics classes; within one class nothing may.
+
+    Args:
+        difference: of a value of a feature, as a share of the feature's standard deviation. What
+            rounding to the stored dtype adds is allowed besides.
+        flips: share of the frames whose unit is another one.
+    """
+
+    difference: float
+    flips: float
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 <= value <= 1:
+                raise ConfigError(
+                    f"certificate.max_{name}", expected="a share from 0 to 1", got=value
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """An utterance whose stored bytes are not the recomputed ones.
+
+    Args:
+        id, split: of the utterance.
+        same_class: whether one numerics class gave both, so that they should be equal.
+        num_frames: of the utterance, repeats included.
+        num_other_frames: those with another value, or another unit.
+        max_abs: greatest difference of a value; 0 for units, whose numbers are names.
+        rounding: how much of that storing alone may have made.
+    """
+
+    id: str
+    split: str
+    same_class: bool
+    num_frames: int
+    num_other_frames: int
+    max_abs: float = 0.0
+    rounding: float = 0.0
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        other = f"{self.num_other_frames} of {self.num_frames} frames other"
+        return f"{other}, by {self.max_abs:.3g} at most" if self.max_abs else other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """How far the stored values of a feature are from the recomputed ones, over all that were.
+
+    Args:
+        max_abs, mean_abs: difference of a value.
+        minimum, maximum, std: of the recomputed values.
+    """
+
+    max_abs: float
+    mean_abs: float
+    minimum: float
+    maximum: float
+    std: float
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        return (
+            f"values differ by {self.max_abs:.3g} at most and {self.mean_abs:.3g} on average, "
+            f"of values from {self.minimum:.3g} to {self.maximum:.3g} "
+            f"with a standard deviation of {self.std:.3g}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCertificate:
+    """What came of one feature, or of units with their durations, over all splits.
+
+    Args:
+        name: of the feature, or `units`.
+        fingerprints: of the stores, by name; those of the definition.
+        headers: digest of the header of each store, by `<name>/<split>`.
+        num_equal: utterances whose stored bytes came out again.
+        num_failed: utterances in the failure lists that failed again.
+        num_frames: of the utterances that were compared, repeats included.
+        differences: utterances whose bytes did not come out again.
+        deviation: of the values of a feature; None for units, or where nothing was compared.
+        stored_numerics, numerics: classes that computed the stored values, and those just computed.
+        stored_versions, versions: of the packages, likewise.
+        problems: empty for stores that are as they would be made now.
+    """
+
+    name: str
+    fingerprints: Mapping[str, str]
+    headers: Mapping[str, str]
+    num_equal: int
+    num_failed: int
+    num_frames: int
+    differences: tuple[Difference, ...]
+    deviation: Deviation | None
+    stored_numerics: tuple[Mapping[str, Any], ...]
+    numerics: tuple[Mapping[str, Any], ...]
+    stored_versions: Mapping[str, str]
+    versions: Mapping[str, str]
+    problems: tuple[Problem, ...]
+
+    @property
+    def flip_rate(self) -> float:
+        """Share of the compared frames that have another value, or another unit."""
+        return sum(one.num_other_frames for one in self.differences) / max(1, self.num_frames)
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        parts = [f"{self.num_equal} utterances with equal bits"]
+        if self.num_failed:
+            parts.append(f"{self.num_failed} failed again")
+        if self.differences:
+            found = f"{len(self.differences)} differ in {self.flip_rate:.3%} of all frames"
+            parts.append(f"{found}; {self.deviation}" if self.deviation else found)
+        if other := [*_changes(self.stored_numerics, self.numerics), *self.other_versions]:
+            parts.append(f"made elsewhere: {', '.join(other)}")
+        return f"{self.name}: " + "; ".join(parts)
+
+    @property
+    def other_versions(self) -> list[str]:
+        """The packages that had another version when the stores were made."""
+        return _changed(self.stored_versions, self.versions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What computing a sample of the stores of one choice again gave.
+
+    It holds no time, host or path, so that the same stores on the same machine give the same one.
+
+    Args:
+        name: of the choice, such as `features/fbank`.
+        seed: that the sample was drawn by.
+        sample: ids of the utterances that were computed again, by split.
+        tolerances: between numerics classes.
+        stores: one entry a feature, or one for the tokens.
+    """
+
+    name: str
+    seed: int
+    sample: Mapping[str, tuple[str, ...]]
+    tolerances: Tolerances
+    stores: tuple[StoreCertificate, ...]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Those of all its stores."""
+        return [problem for store in self.stores for problem in store.problems]
+
+
+def write_certificate(certificate: Certificate, path: str | Path) -> None:
+    """Write a certificate as JSON, for people too."""
+    fields = asdict(certificate)
+    for shown, store in zip(fields["stores"], certificate.stores, strict=True):
+        shown["flip_rate"] = store.flip_rate
+    described = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    passes = not certificate.problems
+    write_atomic(path, readable_json({**described, "passes": passes, **fields}))
+
+
+def require_certified(certificates: Sequence[Certificate]) -> None:
+    """End a run whose stores are not what would be computed now.
+
+    Raises:
+        ValidationError: names the utterances.
+    """
+    problems = [problem for certificate in certificates for problem in certificate.problems]
+    if not problems:
+        return
+    other = {text for one in certificates for store in one.stores for text in store.other_versions}
+    hint = "run the stage that makes the store again, or fetch it with dvc pull"
+    raise ValidationError(
+        "\n  ".join(
+            [
+                f"{sum(problem.count for problem in problems)} utterances computed again are not "
+                "what is stored",
+                *(sentence for problem in problems for sentence in problem.sentences),
+            ]
+        ),
+        hint=f"made with other versions ({', '.join(sorted(other))}); {hint}" if other else hint,
+    )
+
+
+def _changes(
+    stored: Sequence[Mapping[str, Any]], computed: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Name what differs between classes that computed the stored values and those just computed."""
+    return sorted(
+        {text for ours in computed for theirs in stored for text in _changed(theirs, ours)}
+    )
+
+
+def _changed(stored: Mapping[str, Any], computed: Mapping[str, Any]) -> list[str]:
+    """Name the fields that differ.
+
+    >>> _changed({"threads": 2, "isa": "AVX2"}, {"threads": 1, "isa": "AVX2"})
+    ['threads 2, now 1']
+    """
+    return [
+        f"{key} {stored.get(key)}, now {computed.get(key)}"
+        for key in sorted(stored.keys() | computed.keys())
+        if stored.get(key) != computed.get(key)
+    ]

@@ -1,0 +1,115 @@
+"""Was a store made from the definition at hand? If not, computing again certifies nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from featbank.engine.description import describe, feature_fingerprints
+from featbank.engine.worker import ExtractorRecipe
+from featbank.errors import ValidationError
+from featbank.feature_io import storage_by_name
+from featbank.store import Store
+from featbank.tokenizers.token_stores import TokenStores
+
+Changes = tuple[list[str], list[str]]
+"""What differs: as it is now, and as it was before."""
+
+
+class FeatureDefinition:
+    """What the features of a definition are computed from.
+
+    Args:
+        settings: of `extract`.
+
+    Attributes:
+        fingerprints: of the stores, by feature name.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        recipe = ExtractorRecipe(
+            config=settings["extractor"],
+            audio_root=str(settings["audio_root"]),
+            trusted_modules=tuple(settings.get("trusted_modules", ())),
+        )
+        extractor = recipe.build()
+        entries = storage_by_name(settings["storage"], extractor.dimensions)
+        self._described = describe(settings["extractor"], extractor)
+        self._dtypes = {name: entry.dtype for name, entry in entries.items()}
+        self.fingerprints = feature_fingerprints(self._described, entries)
+
+    def require(self, store: Store) -> None:
+        """Refuse a store of features that was made from another definition.
+
+        Raises:
+            ValidationError: it was.
+        """
+        if store.fingerprint != self.fingerprints[store.name]:
+            changes = _changes(
+                {**_values(store.provenance), "dtype": store.header.dtype},
+                {**_values(self._described), "dtype": self._dtypes[store.name]},
+            )
+            raise _changed(store, "features", changes)
+
+    def require_tokens(self, store: Store, feature: str, tokens: TokenStores) -> None:
+        """Refuse a store of tokens that was made from another definition.
+
+        Raises:
+            ValidationError: it was.
+        """
+        provenance = store.provenance
+        if provenance.get("feature_fingerprint") != self.fingerprints[feature]:
+            changes = _changes(_values(provenance.get("feature", {})), _values(self._described))
+            raise _changed(store, "features", changes)
+        if store.fingerprint != tokens.fingerprints[store.name]:
+            others = ("merge_repeats", "tokenize_version")
+            changes = _changes(
+                {
+                    "codebook": provenance.get("codebook", {}).get("sha256", "")[:12],
+                    **{key: provenance[key] for key in others if key in provenance},
+                },
+                {
+                    "codebook": tokens.codebook.digest[:12],
+                    **{key: tokens.made_from[key] for key in others},
+                },
+            )
+            raise _changed(store, "tokens", changes)
+
+
+def _values(described: Mapping[str, Any]) -> dict[str, object]:
+    """Return what decides the values of features, by a word for each."""
+    return {
+        **described.get("extractor", {}),
+        "extractor_version": described.get("extractor_version"),
+        "decode_version": described.get("decode_version"),
+        "weights": described.get("weights", {}).get("digest", "")[:12],
+    }
+
+
+def _changes(before: Mapping[str, object], now: Mapping[str, object]) -> Changes:
+    """Say which values differ, as they are now and as they were before.
+
+    >>> _changes({"seed": 0, "layer": 6}, {"layer": 9})
+    (['layer 9', 'no seed'], ['layer 6', 'seed 0'])
+    """
+    keys = [
+        key
+        for key in sorted(before.keys() | now.keys())
+        if (key in before, before.get(key)) != (key in now, now.get(key))
+    ]
+    told, was = (
+        [f"{key} {values[key]}" if key in values else f"no {key}" for key in keys]
+        for values in (now, before)
+    )
+    return told, was
+
+
+def _changed(store: Store, what: str, changes: Changes) -> ValidationError:
+    now, before = (", ".join(some) for some in changes)
+    return ValidationError(
+        f"the definition of the {what} of store {store.path} has changed since it was made, and "
+        "nothing can be certified",
+        expected=now or "the same fingerprint",
+        got=before or "another",
+        hint="make the store again, or bring its definition back",
+    )

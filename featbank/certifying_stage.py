@@ -1,0 +1,121 @@
+"""What `validate` does with `recompute=N`: certify choices by the definitions that made them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from featbank.certification.certificate import Certificate, Tolerances, write_certificate
+from featbank.certification.certifying import Certifier
+from featbank.certification.recomputing import Sample, draw
+from featbank.computing_stage import computing_settings
+from featbank.errors import ConfigError
+from featbank.progress import Advance, progress_bar
+from featbank.stage import CONF
+from featbank.tokenizers.codebook import load_codebook
+from featbank.trusted import check_type
+
+_log = logging.getLogger(__name__)
+
+_OF_VALIDATE = ("only", "strict", "recompute", "certificate")
+"""What is typed for `validate` alone; the rest goes for the stage that made the stores, too."""
+
+
+def certify(config: DictConfig, names: Sequence[str]) -> list[Certificate]:
+    """Compute a sample of some choices again, and write and tell what that gave.
+
+    Args:
+        config: of `validate`.
+        names: of the choices, such as `features/fbank`.
+
+    Raises:
+        ConfigError: a choice has no definition, or a value is out of its range.
+        FeatbankError: what `Certifier` raises.
+    """
+    if config.recompute < 0:
+        raise ConfigError("recompute", expected="0 utterances or more", got=config.recompute)
+    check_type(config.certificate.seed, int, "certificate.seed")
+    sample = draw(Path(config.paths.manifests), config.recompute, config.certificate.seed)
+    audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
+    certificates = []
+    with progress_bar("recompute", audio_s * len(names), show=config.runtime.progress) as advance:
+        for name in names:
+            certificate = _certificate(config, name, sample, advance)
+            path = Path(config.runtime.certificates, config.corpus.name, f"{name}.json")
+            write_certificate(certificate, path)
+            for store in certificate.stores:
+                _log.info("%s/%s", name, store)
+            certificates.append(certificate)
+    return certificates
+
+
+def _certificate(config: DictConfig, name: str, sample: Sample, advance: Advance) -> Certificate:
+    kind, _, option = name.partition("/")
+    definition = _definition(kind, option)
+    settings = computing_settings(
+        definition, f"certify-{config.corpus.name}-{kind}-{option}", advance
+    )
+    certifier = Certifier(
+        name=name,
+        stores=Path(config.paths.root, kind, config.corpus.name, option),
+        sample=sample,
+        seed=config.certificate.seed,
+        tolerances=_tolerances(config),
+        work=settings["work"],
+        settings=settings,
+    )
+    if kind == "features":
+        return certifier.features()
+    return certifier.tokens(
+        load_codebook(definition.paths.codebook),
+        Path(definition.paths.features, definition.feature.storage[0].name),
+        merge_repeats=definition.tokenizer.merge_repeats,
+    )
+
+
+def _tolerances(config: DictConfig) -> Tolerances:
+    values = {}
+    for field, key in (("difference", "max_difference"), ("flips", "max_flips")):
+        values[field] = config.certificate[key]
+        check_type(values[field], float, f"certificate.{key}")
+    return Tolerances(**values)
+
+
+def _definition(kind: str, option: str) -> DictConfig:
+    """Compose the stage that made the stores of a choice, as its definition has it."""
+    groups = _groups_by_option(kind)
+    if option not in groups:
+        files = "conf/feature" if kind == "features" else "conf/feature and conf/tokenizer"
+        raise ConfigError(
+            f"definition of {kind}/{option}",
+            expected=f"one of {', '.join(groups)}, as {files} name them",
+            got=option,
+            hint="put what was typed by hand for these stores into a file under their name",
+        )
+    typed = [
+        text
+        for text in HydraConfig.get().overrides.task
+        if text.lstrip("+~").split("=")[0].split(".")[0] not in _OF_VALIDATE
+    ]
+    chosen = [f"{group}={one}" for group, one in groups[option].items()]
+    return compose("extract" if kind == "features" else "tokenize", [*typed, *chosen])
+
+
+def _groups_by_option(kind: str) -> Mapping[str, Mapping[str, str]]:
+    """Return what to choose of each group of conf/, by the name of the folder of stores."""
+    features, tokenizers = (
+        sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        for group in ("feature", "tokenizer")
+    )
+    if kind == "features":
+        return {feature: {"feature": feature} for feature in features}
+    return {
+        f"{feature}-{tokenizer}": {"feature": feature, "tokenizer": tokenizer}
+        for feature in features
+        for tokenizer in tokenizers
+    }
