@@ -40,6 +40,7 @@ RUNTIME_KEYS = (
     "strict",
     "recompute",
     "certificate",
+    "preflight",
 )
 """Top-level configuration that changes no byte of an output, at most which ones are made."""
 
@@ -55,6 +56,7 @@ _TYPES: dict[str, Any] = {
     "only": str | None,
     "overwrite": bool,
     "pin": bool,
+    "preflight": bool,
     "recompute": int,
     "seed": int,
     "source": str,
@@ -116,6 +118,13 @@ def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
             sys.exit(130)
 
     return run
+
+
+def accept_dry_run() -> None:
+    """Let `--dry-run` stand for `preflight=true` on the command line, whose flags Hydra fixes."""
+    sys.argv[1:] = [
+        "preflight=true" if argument == "--dry-run" else argument for argument in sys.argv[1:]
+    ]
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

@@ -15,10 +15,17 @@ import hydra
 from omegaconf import DictConfig
 
 from featbank.computing_stage import computing_settings
-from featbank.extraction import extract
+from featbank.extraction import STRICT, check_numerics, extract, feature_job
 from featbank.previous_output import previous_output
 from featbank.progress import Stopwatch, progress_bar
-from featbank.stage import audio_seconds, read_corpus, record_run, refuse_tracked, stage
+from featbank.stage import (
+    accept_dry_run,
+    audio_seconds,
+    read_corpus,
+    record_run,
+    refuse_tracked,
+    stage,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +36,9 @@ def main(config: DictConfig) -> None:
     out = Path(config.paths.features)
     refuse_tracked(config, out)
     name = f"extract-{config.corpus.name}-{config.feature.name}"
+    if config.preflight:
+        _preflight(config, out, name)
+        return
     audio_s = audio_seconds(read_corpus(config.paths.manifests))
     watch = Stopwatch()
     with (
@@ -59,5 +69,14 @@ def main(config: DictConfig) -> None:
     )
 
 
+def _preflight(config: DictConfig, out: Path, name: str) -> None:
+    # imported here: a run needs no forecast
+    from featbank.preflight_stage import foretell
+
+    check_numerics(config.numerics)
+    foretell(config, out, name, feature_job, strict=config.numerics == STRICT)
+
+
 if __name__ == "__main__":
+    accept_dry_run()
     main()

@@ -7,6 +7,7 @@ import sys
 _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
+import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,10 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from featbank.errors import ConfigError
 from featbank.progress import Advance, Stopwatch, progress_bar
 from featbank.stage import (
+    accept_dry_run,
     audio_seconds,
     check_source,
     read_corpus,
@@ -36,6 +39,9 @@ def main(config: DictConfig) -> None:
     out = Path(config.paths.tokens)
     refuse_tracked(config, out)
     from_audio = check_source(config) == "audio"
+    if config.preflight:
+        _preflight(config, out, from_audio=from_audio)
+        return
     audio_s = audio_seconds(read_corpus(config.paths.manifests))
     watch = Stopwatch()
     with progress_bar(f"tokenize {out.name}", audio_s, show=config.runtime.progress) as advance:
@@ -69,7 +75,7 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
     from featbank.direct_tokenization import tokenize_audio
     from featbank.previous_output import previous_output
 
-    name = f"tokenize-{config.corpus.name}-{out.name}"
+    name = _run_name(config, out)
     with previous_output(out, Path(config.runtime.work)) as previous:
         headers, tally = tokenize_audio(
             manifests=Path(config.paths.manifests),
@@ -86,5 +92,31 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
     return headers
 
 
+def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
+    if not from_audio:
+        raise ConfigError(
+            "preflight of tokenize", expected="source=audio", got="source=features, which is quick"
+        )
+    from featbank.direct_tokenization import token_job
+    from featbank.preflight_stage import foretell
+    from featbank.tokenizers.token_stores import TokenStores
+
+    make_job = functools.partial(
+        token_job,
+        feature=config.feature.storage[0].name,
+        stores=TokenStores(
+            codebook=load_codebook(config.paths.codebook),
+            merge_repeats=config.tokenizer.merge_repeats,
+        ),
+        shard_bytes=config.tokenizer.shard_bytes,
+    )
+    foretell(config, out, _run_name(config, out), make_job, strict=True)
+
+
+def _run_name(config: DictConfig, out: Path) -> str:
+    return f"tokenize-{config.corpus.name}-{out.name}"
+
+
 if __name__ == "__main__":
+    accept_dry_run()
     main()
