@@ -30,6 +30,7 @@ class Recording:
         start_sample: int = 0,
         channel: int = 0,
         target_rate: int,
+        digest: str = "",
     ) -> None:
         """Describe what to read; nothing is opened yet.
 
@@ -40,6 +41,7 @@ class Recording:
             start_sample: where it begins in the file.
             channel: index from 0, or `MIX_CHANNELS` for the mean of all.
             target_rate: rate of the blocks.
+            digest: that the file is expected to have; empty takes any.
         """
         self._path = path
         self._sample_rate = sample_rate
@@ -47,6 +49,7 @@ class Recording:
         self._start_sample = start_sample
         self._channel = channel
         self._target_rate = target_rate
+        self._digest = digest
 
     @property
     def num_samples(self) -> int:
@@ -72,6 +75,7 @@ class Recording:
             num_samples=self._file_samples,
             start_sample=self._start_sample,
             channel=self._channel,
+            digest=self._digest,
         )
         if self._target_rate != self._sample_rate:
             waveform = self._resampled(waveform)

@@ -177,6 +177,7 @@ class UtteranceExtractor(Extractor):
         if num_samples < self.framing.min_samples:
             raise AudioError(
                 f"utterance {id!r} is too short for one frame",
+                kind="too_short",
                 expected=f"{self.framing.min_samples} samples at {self.framing.sample_rate} Hz",
                 got=num_samples,
             )
