@@ -10,8 +10,9 @@ from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from featbank.certification.certificate import Certificate, Tolerances, write_certificate
+from featbank.certification.certificate import Certificate, write_certificate
 from featbank.certification.certifying import Certifier
+from featbank.certification.findings import Tolerances
 from featbank.certification.recomputing import Sample, draw
 from featbank.computing_stage import computing_settings
 from featbank.errors import ConfigError

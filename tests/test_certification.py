@@ -13,13 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from featbank.certification.certificate import (
-    Certificate,
-    Tolerances,
-    require_certified,
-    write_certificate,
-)
+from featbank.certification.certificate import Certificate, require_certified, write_certificate
 from featbank.certification.certifying import Certifier
+from featbank.certification.findings import Tolerances
 from featbank.certification.recomputing import draw
 from featbank.errors import ConfigError, FeatbankError, ValidationError
 from featbank.extraction import extract

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.certification.certificate import Certificate, Tolerances
-from featbank.certification.comparing import Comparison, FeatureComparison, TokenComparison
+from featbank.certification.certificate import Certificate
+from featbank.certification.comparing import Comparison
 from featbank.certification.definition import FeatureDefinition
+from featbank.certification.findings import Tolerances
+from featbank.certification.kinds import FeatureComparison, TokenComparison
 from featbank.certification.recomputing import Sample, recomputed
 from featbank.direct_tokenization import tokenize_audio
 from featbank.errors import ConfigError

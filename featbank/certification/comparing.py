@@ -6,25 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from featbank.certification.certificate import (
-    Deviation,
-    Difference,
-    StoreCertificate,
-    Tolerances,
-)
-from featbank.certification.measuring import (
-    Measure,
-    Place,
-    find,
-    measure_features,
-    measure_tokens,
-    same_bits,
-)
+from featbank.certification.certificate import StoreCertificate
+from featbank.certification.findings import Deviation, Difference, Tolerances
+from featbank.certification.measuring import Measure, Place, find, same_bits
 from featbank.failures import Failure
 from featbank.manifest import Utterance
 from featbank.provenance import canonical_json, digest
 from featbank.store import Store
-from featbank.units import UNITS
 from featbank.validation.result import ProblemLog
 from featbank.validation.scan import Moments
 
@@ -92,10 +80,11 @@ class Comparison(ABC):
             if not theirs and not ours and row.id in failed:
                 self._num_failed += 1
             elif len(theirs) < len(stored) or not ours:
+                before = "a failure" if row.id in failed else "no row"
                 self._log.add(
                     "not computed as before",
                     where,
-                    expected="values" if theirs else "a failure" if row.id in failed else "no row",
+                    expected="values" if len(theirs) == len(stored) else before,
                     got=_told(failures[row.id]) if row.id in failures else "values",
                 )
             elif wrong := [one for one in theirs if one.input_digest != row.input_digest]:
@@ -185,37 +174,6 @@ class Comparison(ABC):
     def _beyond(self, one: Difference, expected: str, got: object) -> None:
         where = f"{one.split}, utterance {one.id!r}"
         self._log.add("beyond tolerance", where, expected=expected, got=got)
-
-
-class FeatureComparison(Comparison):
-    """Compares the values of a feature, with a tolerance for each value."""
-
-    def _measure(self, stored: Sequence[Place], computed: Sequence[Place]) -> Measure | None:
-        [theirs], [ours] = stored, computed
-        return measure_features(theirs, ours)
-
-    def _judge(self, differences: Sequence[Difference]) -> None:
-        for one in differences:
-            allowed = self._tolerances.difference * self._moments.std + one.rounding
-            if one.max_abs > allowed:
-                self._beyond(one, f"values within {allowed:.3g} of those computed now", one)
-
-
-class TokenComparison(Comparison):
-    """Compares units frame by frame, with a tolerance for the share of those that flip."""
-
-    def __init__(self, place: str, tolerances: Tolerances) -> None:
-        super().__init__(UNITS, place, tolerances)
-
-    def _measure(self, stored: Sequence[Place], computed: Sequence[Place]) -> Measure | None:
-        return measure_tokens(stored, computed)
-
-    def _judge(self, differences: Sequence[Difference]) -> None:
-        rate = sum(one.num_other_frames for one in differences) / max(1, self._num_frames)
-        if rate > self._tolerances.flips:
-            for one in differences:
-                expected = f"at most {self._tolerances.flips:.3%} of all units to flip"
-                self._beyond(one, expected, f"{rate:.3%}; of these, {one}")
 
 
 class _Classes:
