@@ -99,8 +99,8 @@ def _measured(forecast: Forecast, sample: Sample) -> Iterator[tuple[str, str]]:
     beyond = ", which takes more" if sample.longest_s < forecast.longest_s else ""
     yield (
         "memory of a worker",
-        f"{_size(sample.peak_bytes)}, measured up to {sample.longest_s:,.1f} s of audio at once; "
-        f"the longest utterance has {forecast.longest_s:,.1f} s{beyond}",
+        f"{_size(sample.peak_bytes)} in the sample, a long run takes some more; with up to "
+        f"{sample.longest_s:,.1f} s of audio at once, the longest utterance has {forecast.longest_s:,.1f} s{beyond}",
     )
 
 
