@@ -34,7 +34,11 @@ BUILT = {"prepare": "corpus", "extract": "feature"}
 UNTRACKED = {"conf/runtime.yaml", "conf/runner/local.yaml"}
 # modules that decide how a run looks, not what it writes
 PRESENTATION = {
+    "featbank/cli/__init__.py",
+    "featbank/cli/output.py",
     "featbank/computing_stage.py",
+    "featbank/preflight.py",
+    "featbank/preflight_stage.py",
     "featbank/previous_output.py",
     "featbank/progress.py",
     "featbank/stage.py",

@@ -32,7 +32,12 @@ def _blocks(language: str, pages: Iterable[str] = PAGES) -> list[str]:
 def test_every_marked_block_is_found() -> None:
     marks = {page: text.count(MARK) for page, text in PAGES.items()}
     assert marks == {page: len(BLOCK.findall(text)) for page, text in PAGES.items()}
-    assert marks == {"README.md": 5, "docs/stores.md": 2, "docs/training.md": 4}
+    assert {page: number for page, number in marks.items() if number} == {
+        "README.md": 5,
+        "docs/runners.md": 1,
+        "docs/stores.md": 2,
+        "docs/training.md": 4,
+    }
 
 
 def test_the_commands_of_the_readme_run(own_reproduced: Project) -> None:
