@@ -96,12 +96,13 @@ def _measured(forecast: Forecast, sample: Sample) -> Iterator[tuple[str, str]]:
             f"{_hours(3600 * forecast.hours)}, if workers do not hinder each other; "
             f"workers: {forecast.num_workers}, shards to make: {forecast.num_tasks:,}",
         )
-    beyond = ", which takes more" if sample.longest_s < forecast.longest_s else ""
+    beyond = "" if sample.is_longest else ", and longer ones take more"
     yield (
         "memory of a worker",
-        f"{_size(sample.peak_bytes)} in the sample, a long run takes some more; with up to "
-        f"{sample.longest_s:,.1f} s of audio at once, the longest utterance has {forecast.longest_s:,.1f} s{beyond}",
+        f"{_size(sample.peak_bytes)} in the sample, a long run takes some more; measured with "
+        f"{sample.longest_s:,.1f} s of audio at once{beyond}",
     )
+    yield "longest utterance", f"{forecast.longest_s:,.1f} s"
 
 
 def _hours(seconds: float) -> str:

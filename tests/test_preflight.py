@@ -333,6 +333,7 @@ def test_the_sample_ends_in_time_and_cuts_what_takes_too_long(corpus: Path, tmp_
     assert 0 < sample.num_utterances < 38
     assert sample.num_cut > 0
     assert sample.longest_s < survey.longest[1].duration_s
+    assert not sample.is_longest
     assert not list((tmp_path / "sample").rglob("*.h5"))
 
 
@@ -353,6 +354,7 @@ def test_the_longest_utterance_is_computed_up_to_what_goes_in_at_once(
     sample = Probe(job.make_worker)(task, lambda _: None)
     assert survey.longest[1].duration_s > 2
     assert sample.longest_s == pytest.approx(2.0, abs=0.001)
+    assert sample.is_longest
     assert sample.num_cut == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -51,7 +52,8 @@ class Sample:
         audio_s: that was computed, in seconds, failures apart.
         seconds: of wall-clock time it took, after a first utterance that is not counted.
         failures: of these utterances.
-        longest_s: the longest audio that was computed at once or in windows, in seconds.
+        longest_s: the longest audio that was computed at once, to see its memory, in seconds.
+        is_longest: no utterance gives more at once: longer ones are computed in windows.
         peak_bytes: the greatest resident memory of the process. A whole run takes some more, for
             memory that is freed in pieces of many lengths is not all used again: 1.63 GB against
             1.41 GB, WavLM base over the demo corpus.
@@ -63,6 +65,7 @@ class Sample:
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
     longest_s: float = 0.0
+    is_longest: bool = True
     peak_bytes: int = 0
 
     @property
@@ -104,9 +107,11 @@ class Probe:
             found.failures += failures
             rate = found.real_time_factor or rate
             size *= 2
-        longest = self._cut(task.longest, rate * task.limit_s, at_once=True)
+        at_once = self._cut(task.longest, math.inf, at_once=True)
+        longest = self._cut(at_once, rate * task.limit_s)
         self._made([longest], task.work)
         found.longest_s = longest[1].duration_s
+        found.is_longest = longest is at_once
         found.peak_bytes = _peak_bytes()
         return found
 
