@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from benchmarks import dense, growth, large, loader, tokens, write
+from benchmarks import dense, extraction, growth, large, loader, tokens, write
 from benchmarks.bars import Report
 from benchmarks.scale import SCALES, Scale
 from benchmarks.shelf import Shelf
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[Shelf, Scale], list[Report]]] = {
     "large": large.measure,
     "growth": growth.measure,
     "loader": loader.measure,
+    "extraction": extraction.measure,
 }
 
 _QUIET_AND_OFFLINE = {
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--folder", type=Path, help="work here and keep the large stores; else in a temporary one"
     )
+    parser.add_argument(
+        "--audio", type=Path, metavar="FOLDER", help="speech to extract from; else the demo corpus"
+    )
     options = parser.parse_args(arguments)
     os.environ.update(_QUIET_AND_OFFLINE)  # before a peer is imported
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.folder.mkdir(parents=True, exist_ok=True)
     reports = []
     with TemporaryDirectory(dir=options.folder, prefix="featbank-benchmarks-") as temporary:
-        shelf = Shelf(Path(temporary), kept=options.folder or Path(temporary))
+        shelf = Shelf(Path(temporary), kept=options.folder or Path(temporary), audio=options.audio)
         for part in options.parts or PARTS:
             console.print(f"measuring {part} ...", style="dim")
             for report in PARTS[part](shelf, SCALES[options.scale]):

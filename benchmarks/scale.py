@@ -22,6 +22,12 @@ class Scale:
         additions: of one utterance to it.
         loader_batches: of dense features in a turn of the loader; twenty times as many of tokens.
         loader_rounds: of such turns.
+        speech_hours: of audio that filterbanks are extracted from.
+        short_hours: of it for the slowest peers.
+        extraction_rounds: of fresh processes.
+        encoder_minutes: of audio for an encoder.
+        encoder_rounds: of fresh processes.
+        manifest_rows: that are cut into shards in bounded memory.
     """
 
     num_dense: int
@@ -36,6 +42,12 @@ class Scale:
     additions: int
     loader_batches: int
     loader_rounds: int
+    speech_hours: float
+    short_hours: float
+    extraction_rounds: int
+    encoder_minutes: float
+    encoder_rounds: int
+    manifest_rows: int
 
 
 SCALES = {
@@ -52,6 +64,12 @@ SCALES = {
         additions=100,
         loader_batches=80,
         loader_rounds=5,
+        speech_hours=8,
+        short_hours=1,
+        extraction_rounds=5,
+        encoder_minutes=10,
+        encoder_rounds=3,
+        manifest_rows=1_000_000,
     ),
     "small": Scale(
         num_dense=40,
@@ -66,5 +84,11 @@ SCALES = {
         additions=20,
         loader_batches=20,
         loader_rounds=1,
+        speech_hours=0.1,
+        short_hours=0.02,
+        extraction_rounds=1,
+        encoder_minutes=0.1,
+        encoder_rounds=1,
+        manifest_rows=10_000,
     ),
 }

@@ -73,11 +73,13 @@ class Shelf:
     Args:
         folder: of this run alone.
         kept: that may outlive it.
+        audio: folder of speech to extract from; None for the demo corpus.
     """
 
-    def __init__(self, folder: Path, kept: Path) -> None:
+    def __init__(self, folder: Path, kept: Path, audio: Path | None = None) -> None:
         self.folder = folder
         self.kept = kept
+        self.audio = audio
         self._written: dict[tuple[str, str], Written] = {}
 
     def get(self, contender: Contender, corpus: Corpus) -> Written:

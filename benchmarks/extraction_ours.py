@@ -1,0 +1,85 @@
+"""featbank's extraction, and the floor under it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from benchmarks.extracting import Extracting, Work
+from benchmarks.fresh import memory_mb
+from benchmarks.speech import SAMPLE_RATE, Speech
+
+NUM_WORKERS = 2
+INT16_SCALE = 32768.0
+
+
+class KaldiFloor(Extracting):
+    """torchaudio's function in one thread, utterance by utterance; nothing is stored."""
+
+    name = "floor: torchaudio kaldi.fbank, 1 thread, nothing stored"
+
+    def extract(self, speech: Speech, out: Path) -> Work:  # noqa: ARG002
+        import soundfile
+        import torch
+        from torchaudio.compliance import kaldi
+
+        torch.set_num_threads(1)
+        paths = [str(speech.audio / row.audio) for row in speech.rows]
+        num_samples = 0
+        began = time.monotonic()
+        with torch.inference_mode():
+            for path in paths:
+                samples, rate = soundfile.read(path, dtype="float32")
+                waveform = torch.from_numpy(samples).unsqueeze(0) * INT16_SCALE
+                kaldi.fbank(waveform, num_mel_bins=80, sample_frequency=rate)
+                num_samples += len(samples)
+        return Work(began=began, ended=time.monotonic(), audio_s=num_samples / SAMPLE_RATE)
+
+
+class Featbank(Extracting):
+    """`extraction.extract` with processes of one thread each, stores published."""
+
+    name = f"featbank, {NUM_WORKERS} workers, stored"
+    extractor: ClassVar[Mapping[str, Any]] = {
+        "_target_": "featbank.features.kaldi.Fbank",
+        "num_mel_bins": 80,
+        "waveform_scale": INT16_SCALE,
+    }
+    storage: ClassVar[Mapping[str, Any]] = {"name": "fbank"}
+
+    def extract(self, speech: Speech, out: Path) -> Work:
+        from benchmarks.noting import NotingRunner
+        from featbank.extraction import extract
+        from featbank.feature_io import FeatureStorageConfig
+        from featbank.runners.local import LocalRunner
+
+        runner = NotingRunner(LocalRunner(num_workers=NUM_WORKERS), out / "notes")
+        done = extract(
+            manifests=speech.manifests,
+            audio_root=speech.audio,
+            out=out / "features",
+            extractor=self.extractor,
+            storage=[FeatureStorageConfig(**self.storage)],
+            corpus={"name": "speech", "license": ""},
+            runner=runner,
+            work=out / "work",
+            failures_path=out / "failures.jsonl",
+        )
+        ended = time.monotonic()
+        notes = runner.notes()
+        if done.tally.num_computed != len(speech.rows):
+            sys.exit(f"expected {len(speech.rows)} utterances, got {done.tally}")
+        return Work(
+            began=notes[0].ready,
+            ended=ended,
+            audio_s=done.tally.computed_s,
+            details={
+                "num_shards": done.tally.num_shards_written,
+                "first_shard": min(note.first_result for note in notes),
+                "coordinator_mb": memory_mb("VmHWM"),
+                "worker_mb": max(note.peak_mb for note in notes),
+            },
+        )
