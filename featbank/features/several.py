@@ -1,0 +1,141 @@
+"""Several extractors in one pass over the audio, which is decoded once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from featbank.errors import ConfigError
+from featbank.features.base import AudioBatch, Extractor, LongWaveform, Weights
+from featbank.framing import Framing
+from featbank.provenance import digest
+from featbank.trusted import build
+
+Features = dict[str, Any]
+
+
+class Several(Extractor):
+    """Computes the features of several extractors on one frame grid, each as it would alone.
+
+    Args:
+        extractors: the configuration of each: `_target_` and its arguments.
+
+    Raises:
+        ConfigError: none is given, one is no extractor, two have a feature of one name, or their
+            frame grids differ.
+    """
+
+    version: ClassVar[int] = 1
+
+    def __init__(self, *, extractors: Sequence[Mapping[str, Any]]) -> None:
+        built = [build(config) for config in extractors]
+        for config, extractor in zip(extractors, built, strict=True):
+            if not isinstance(extractor, Extractor):
+                raise ConfigError(
+                    f"_target_ {config['_target_']!r}",
+                    expected="an Extractor",
+                    got=type(extractor).__name__,
+                )
+        self._extractors: list[Extractor] = built
+        names = Counter(name for extractor in built for name in extractor.dimensions)
+        grids = {extractor.framing for extractor in built}
+        if len(grids) != 1:
+            raise ConfigError(
+                "extractors of one pass",
+                expected="one or more, on one frame grid",
+                got=" and ".join(sorted(map(str, grids))) or "none",
+                hint="extract features of other frame rates under an option of their own",
+            )
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ConfigError("features of one pass", expected="each name once", got=twice)
+        self.versions = [type(extractor).version for extractor in built]
+
+    @property
+    def framing(self) -> Framing:
+        """The frame grid that all share."""
+        return self._extractors[0].framing
+
+    @property
+    def dimensions(self) -> Mapping[str, int]:
+        """The dimensions of all features."""
+        return {
+            name: dimension
+            for extractor in self._extractors
+            for name, dimension in extractor.dimensions.items()
+        }
+
+    @property
+    def weights(self) -> Weights:
+        """Those of all extractors: their sources and licences listed, their digests digested.
+
+        The digest also stands for the versions of the extractors.
+        """
+        every = [extractor.weights for extractor in self._extractors]
+        return Weights(
+            source=", ".join(sorted({one.source for one in every})),
+            digest=digest([self.versions, [one.digest for one in every]]),
+            license=", ".join(sorted({one.license for one in every if one.license})),
+        )
+
+    @property
+    def max_samples(self) -> int | None:
+        """The least of all."""
+        limits = [one.max_samples for one in self._extractors if one.max_samples is not None]
+        return min(limits, default=None)
+
+    def compute_features(self, batch: AudioBatch, stage: str) -> list[Features]:
+        """Compute all features of a batch; see `Extractor.compute_features`."""
+        every = [extractor.compute_features(batch, stage) for extractor in self._extractors]
+        return [
+            {key: value for row in rows for key, value in row.items()}
+            for rows in zip(*every, strict=True)
+        ]
+
+    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[Features]:
+        """Compute all features of a long utterance; see `Extractor.compute_pieces`.
+
+        An extractor that takes more at once is given the whole, as it would be alone.
+        """
+        streams = [_Stream(_pieces(extractor, recording, stage)) for extractor in self._extractors]
+        while num_frames := min(stream.num_ready() for stream in streams):
+            piece: Features = {}
+            for stream in streams:
+                piece.update(stream.take(num_frames))
+            yield piece
+
+
+def _pieces(extractor: Extractor, recording: LongWaveform, stage: str) -> Iterator[Features]:
+    limit = extractor.max_samples
+    if limit is not None and recording.num_samples > limit:
+        yield from extractor.compute_pieces(recording, stage)
+        return
+    [waveform] = recording.blocks(recording.num_samples)
+    batch = AudioBatch(ids=["recording"], waveforms=[torch.from_numpy(waveform)])
+    [features] = extractor.compute_features(batch, stage)
+    yield {name: features[name] for name in extractor.dimensions}
+
+
+class _Stream:
+    """Pieces of one extractor, cut anew so that those of all end at the same frames."""
+
+    def __init__(self, pieces: Iterator[Features]) -> None:
+        self._pieces = pieces
+        self._waiting: Features = {}
+
+    def num_ready(self) -> int:
+        """Return how many frames can be taken; 0 at the end."""
+        if not self._num_waiting():
+            self._waiting = next(self._pieces, {})
+        return self._num_waiting()
+
+    def take(self, num_frames: int) -> Features:
+        """Return the next frames under every name."""
+        taken = {name: values[:num_frames] for name, values in self._waiting.items()}
+        self._waiting = {name: values[num_frames:] for name, values in self._waiting.items()}
+        return taken
+
+    def _num_waiting(self) -> int:
+        return min((len(values) for values in self._waiting.values()), default=0)

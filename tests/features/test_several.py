@@ -1,0 +1,127 @@
+"""Several extractors in one pass give what each gives alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+
+from featbank.errors import ConfigError
+from featbank.features.base import AudioBatch, Extractor
+from featbank.features.kaldi import Fbank, Mfcc
+from featbank.features.several import Several
+from featbank.trusted import build
+from tests.conftest import ROOT
+
+FBANK: dict[str, Any] = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 40}
+MFCC: dict[str, Any] = {"_target_": "featbank.features.kaldi.Mfcc", "deltas": 2}
+TINY: dict[str, Any] = {
+    "_target_": "featbank.features.ssl.SslEncoder",
+    "bundle": "WAVLM_BASE",
+    "layers": {"first": 1},
+    "weights": "random",
+}
+
+
+class Waveform:
+    """A waveform in memory that is read in blocks."""
+
+    def __init__(self, samples: NDArray[np.float32]) -> None:
+        self._samples = samples
+        self.num_samples = len(samples)
+
+    def blocks(self, num_samples_per_block: int) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, self.num_samples, num_samples_per_block):
+            yield self._samples[start : start + num_samples_per_block]
+
+
+def _noise(num_samples: int) -> NDArray[np.float32]:
+    rng = np.random.default_rng(0)
+    return rng.normal(scale=0.1, size=num_samples).astype(np.float32)
+
+
+def _whole(extractor: Extractor, samples: NDArray[np.float32]) -> dict[str, Any]:
+    batch = AudioBatch(ids=["a"], waveforms=[torch.from_numpy(samples)])
+    [features] = extractor.compute_features(batch, "train")
+    return features
+
+
+def test_each_feature_is_the_one_computed_alone() -> None:
+    both = Several(extractors=[FBANK, MFCC])
+    assert both.dimensions == {"fbank": 40, "mfcc": 39}
+    samples = _noise(16000)
+    features = _whole(both, samples)
+    assert features["id"] == "a"
+    alone = {**_whole(Fbank(num_mel_bins=40), samples), **_whole(Mfcc(deltas=2), samples)}
+    for name in ("fbank", "mfcc"):
+        np.testing.assert_array_equal(features[name], alone[name])
+
+
+@pytest.mark.parametrize("extra", [1, 100, 160 * 70 * 256])
+def test_long_recordings_give_pieces_that_end_at_the_same_frames(extra: int) -> None:
+    both = Several(extractors=[FBANK, MFCC])
+    assert both.max_samples == Fbank(num_mel_bins=40).max_samples
+    samples = _noise(both.max_samples + extra)
+    pieces = list(both.compute_pieces(Waveform(samples), "train"))
+    assert len(pieces) > (extra > 1000)
+    assert all(len(piece["fbank"]) == len(piece["mfcc"]) > 0 for piece in pieces)
+    whole = _whole(both, samples)
+    for name in ("fbank", "mfcc"):
+        np.testing.assert_array_equal(np.concatenate([p[name] for p in pieces]), whole[name])
+
+
+def test_an_extractor_that_takes_the_whole_is_given_it() -> None:
+    class Plain(Fbank):
+        @property
+        def max_samples(self) -> None:
+            return None
+
+    both = Several(extractors=[MFCC])
+    both._extractors.append(Plain(num_mel_bins=40))
+    samples = _noise(Mfcc(deltas=2).max_samples + 400)
+    pieces = list(both.compute_pieces(Waveform(samples), "train"))
+    got = np.concatenate([piece["fbank"] for piece in pieces])
+    np.testing.assert_array_equal(got, _whole(Fbank(num_mel_bins=40), samples)["fbank"])
+
+
+@pytest.mark.parametrize(
+    ("extractors", "said"),
+    [
+        ([], "expected one or more, on one frame grid, got none"),
+        ([FBANK, FBANK], "each name once, got .'fbank'."),
+        ([FBANK, {**MFCC, "frame_shift_ms": 20.0}], "on one frame grid, got .*hop_length=160.*320"),
+        ([{"_target_": "featbank.framing.Framing", "sample_rate": 1, "window_length": 1,
+           "hop_length": 1}], "expected an Extractor, got Framing"),
+        ([{"_target_": "subprocess.Popen", "args": "ls"}], "expected a class under featbank"),
+    ],
+)  # fmt: skip
+def test_what_cannot_go_together_is_refused(extractors: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Several(extractors=extractors)
+
+
+def test_versions_and_weights_of_all_are_in_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Several(extractors=[FBANK, MFCC]).weights
+    assert (before.source, before.license) == ("none", "")
+    monkeypatch.setattr(Mfcc, "version", 99)
+    assert Several(extractors=[FBANK, MFCC]).weights.digest != before.digest
+    seeds = [Several(extractors=[{**TINY, "seed": seed}]).weights.digest for seed in (0, 1)]
+    assert seeds[0] != seeds[1]
+
+
+def test_the_ready_option_is_fbank_and_mfcc_as_their_own_options_have_them() -> None:
+    conf = ROOT / "conf" / "feature"
+    both, *alone = (
+        build(OmegaConf.to_container(OmegaConf.load(conf / f"{name}.yaml").extractor))
+        for name in ("fbank_mfcc", "fbank", "mfcc")
+    )
+    samples = _noise(20000)
+    features = _whole(both, samples)
+    for extractor in alone:
+        [name] = extractor.dimensions
+        np.testing.assert_array_equal(features[name], _whole(extractor, samples)[name])
