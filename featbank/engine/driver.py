@@ -12,6 +12,7 @@ from typing import Any
 
 from featbank.engine.plan import Numerics, ShardPlan
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
+from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import FeatbankError
 from featbank.failures import Failure, allowed_failures, check_budget
@@ -114,7 +115,7 @@ class ShardRun:
         outcome.failures[result.split] += result.failures
         outcome.tally += result.tally
         for name, info in result.shards.items():
-            path = self.plan.work / name / info.name
+            path = shard_path(self.plan.work, result.numerics, name, info.name)
             outcome.add(result.split, name, path, info, result.numerics)
 
     def _refuse_other_class(self, result: ShardResult) -> None:

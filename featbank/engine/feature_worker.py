@@ -43,7 +43,7 @@ class FeatureWorker(ShardWorker[ShardWriter]):
             ShardRow(id=row.id, num_frames=num_frames(row, framing), input_digest=row.input_digest)
             for row in task.rows
         ]
-        path = shard_path(task, name, task.names[name])
+        path = shard_path(task.work, self.numerics, name, task.names[name])
         path.parent.mkdir(parents=True, exist_ok=True)
         return ShardWriter(path, self.specs[name], rows)
 

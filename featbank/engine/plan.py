@@ -60,8 +60,13 @@ class ShardPlan:
         """Return the shards of an earlier run; None where a row failed, for it is tried again."""
         if not before or before.failures or not self.allows(before.numerics):
             return None
+        part = task.rows[0].part  # which may have changed since: no name of a shard tells it
         return {
-            name: (shard_path(task, name, info.name), info, before.numerics)
+            name: (
+                shard_path(self.work, before.numerics, name, info.name),
+                replace(info, part=part),
+                before.numerics,
+            )
             for name, info in before.shards.items()
         }
 
@@ -88,7 +93,8 @@ class ShardPlan:
         if before:
             failed |= {failure.id for failure in before.failures}
             for name, info in before.shards.items():
-                sources[name].append((shard_path(task, name, info.name), info))
+                path = shard_path(self.work, before.numerics, name, info.name)
+                sources[name].append((path, info))
         return replace(task, sources=sources, failed_before=frozenset(failed))
 
     @cached_property

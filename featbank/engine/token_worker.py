@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,9 @@ class TokenWorker(ShardWorker["_TokenShard"]):
         self.specs = token_specs(stores, self.numerics)
 
     def _open(self, task: ShardTask, name: str) -> _TokenShard:
-        path = shard_path(task, name, task.names[name])
+        path = shard_path(task.work, self.numerics, name, task.names[name])
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _TokenShard(task, name, self.specs[name])
+        return _TokenShard(path, self.specs[name], task.rows)
 
     def _write(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, _TokenShard]
@@ -76,10 +77,10 @@ class TokenWorker(ShardWorker["_TokenShard"]):
 class _TokenShard:
     """A shard whose rows wait in memory, for their lengths are known only at the end."""
 
-    def __init__(self, task: ShardTask, name: str, spec: ShardSpec) -> None:
-        self._task = task
-        self._path = shard_path(task, name, task.names[name])
+    def __init__(self, path: Path, spec: ShardSpec, rows: Sequence[Utterance]) -> None:
+        self._path = path
         self._spec = spec
+        self._rows = rows
         self._tokens: dict[str, Encoded] = {}
 
     def write(self, utterance_id: str, values: Encoded) -> None:
@@ -89,7 +90,7 @@ class _TokenShard:
         self._tokens.pop(utterance_id, None)
 
     def close(self) -> ShardInfo | None:
-        rows: Sequence[Utterance] = [row for row in self._task.rows if row.id in self._tokens]
+        rows = [row for row in self._rows if row.id in self._tokens]
         if not rows:
             return None
         laid_out = [

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from featbank.engine.tasks import ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
@@ -69,9 +70,13 @@ def work_name(out: Path, specs: Mapping[str, ShardSpec]) -> str:
     return digest([FORMAT_VERSION, str(out), made])[:16]
 
 
-def shard_path(task: ShardTask, feature: str, shard: str) -> Path:
-    """Return where a shard of a task lies."""
-    return Path(task.work, feature, shard)
+def shard_path(work: str | Path, numerics: Mapping[str, Any], feature: str, shard: str) -> Path:
+    """Return where a finished shard lies.
+
+    Each numerics class has a folder, for its shards have bytes of their own: what is at a path is
+    the same whoever wrote it, when, and how often.
+    """
+    return Path(work, feature, digest(numerics)[:8], shard)
 
 
 def result_path(task: ShardTask) -> Path:
@@ -85,7 +90,8 @@ def finished(task: ShardTask) -> ShardResult | None:
     try:
         result = ShardResult.from_json(json.loads(path.read_text(encoding="utf-8")))
         for name, info in result.shards.items():
-            found = shard_path(task, name, info.name).stat().st_size
+            shard = shard_path(task.work, result.numerics, name, info.name)
+            found = shard.stat().st_size
             if found != info.num_bytes:
                 raise StoreError(info.name, expected=f"{info.num_bytes} bytes", got=found)
     except FileNotFoundError:
@@ -107,7 +113,8 @@ def put(source: Path, target: Path) -> None:
     try:
         os.link(source.resolve(), target)
     except OSError:  # another disk, a file of another user, or a disk without links
-        temporary = target.with_name(f".{target.name}.partial")
+        # a name of its own, for two workers may be given one shard when the first seemed dead
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
         shutil.copyfile(source, temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())

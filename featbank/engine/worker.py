@@ -150,7 +150,9 @@ class ShardWorker(ABC, Generic[Sink]):
             closed = {name: sink.close() for name, sink in sinks.items()}
         names = _names(task, self.specs, failures)
         shards = {
-            name: _named(info, name, names[name], task) for name, info in closed.items() if info
+            name: self._named(info, name, names[name], task)
+            for name, info in closed.items()
+            if info
         }
         failed = {failure.id for failure in failures}
         return ShardResult(
@@ -183,8 +185,8 @@ class ShardWorker(ABC, Generic[Sink]):
             assert found is not None
             path, info = found
             shards[name] = replace(info, part=task.rows[0].part)
-            target = shard_path(task, name, names[name])
-            if not target.exists():
+            target = shard_path(task.work, self.numerics, name, names[name])
+            if not (target.exists() and target.samefile(path)):
                 put(path, target)
         advance(sum(row.duration_s for row in task.rows))
         return ShardResult(
@@ -194,6 +196,13 @@ class ShardWorker(ABC, Generic[Sink]):
             numerics=self.numerics,
             tally=Tally(num_kept=len(task.rows) - len(failures), num_shards_kept=len(shards)),
         )
+
+    def _named(self, info: ShardInfo, name: str, shard: str, task: ShardTask) -> ShardInfo:
+        """Give a finished shard its final name."""
+        if info.name != shard:
+            planned = shard_path(task.work, self.numerics, name, info.name)
+            planned.replace(planned.with_name(shard))
+        return replace(info, name=shard, part=task.rows[0].part)
 
     def _computed(
         self, rows: Sequence[Utterance], task: ShardTask, sinks: Mapping[str, Sink]
@@ -239,10 +248,3 @@ def _names(
     kept = [row for row in task.rows if row.id not in failed]
     ids, digests = [row.id for row in kept], [row.input_digest for row in kept]
     return {name: shard_name(specs[name].fingerprint, ids, digests) for name in task.names}
-
-
-def _named(info: ShardInfo, name: str, shard: str, task: ShardTask) -> ShardInfo:
-    """Give a finished shard its final name."""
-    if info.name != shard:
-        shard_path(task, name, info.name).replace(shard_path(task, name, shard))
-    return replace(info, name=shard, part=task.rows[0].part)

@@ -233,7 +233,9 @@ def test_strict_numerics_refuses_a_worker_of_another_class(
 ) -> None:
     other = {**numerics_class(), "isa": "AVX512"}
     monkeypatch.setattr("featbank.extraction.numerics_class", lambda: other)
-    with pytest.raises(FeatbankError, match=r"numerics class of a worker.*AVX512.*machines of one kind"):
+    with pytest.raises(
+        FeatbankError, match=r"numerics class of a worker.*AVX512.*machines of one kind"
+    ):
         run_extraction(corpus, tmp_path / "out", numerics="strict")
 
 

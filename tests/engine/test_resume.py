@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from featbank.errors import FailureBudgetError, StoreError
-from featbank.manifest import read_manifest
+from featbank.manifest import read_manifest, write_manifest
+from featbank.numerics import thread_count
 from featbank.store import open_store
 from tests.conftest import ROOT
 from tests.extracting import (
@@ -202,12 +205,71 @@ def test_a_damaged_finished_shard_is_made_again(corpus: Path, tmp_path: Path) ->
     with pytest.raises(FailureBudgetError):
         extract_corpus(corpus, tmp_path / "out", num_workers=1, storage=SMALL_SHARDS)
     (corpus / "away").rename(corpus / "june_fr" / "vm-toreply.flac")
-    shards = list((tmp_path / "work").glob("*/fbank/*.h5"))
+    shards = list((tmp_path / "work").glob("*/fbank/*/*.h5"))
     os.truncate(shards[0], 100)
     _results(tmp_path)[-1].write_text("{}")
     extract_corpus(corpus, tmp_path / "out", storage=SMALL_SHARDS)
     extract_corpus(corpus, tmp_path / "clean", storage=SMALL_SHARDS)
     assert files(tmp_path / "out") == files(tmp_path / "clean")
+
+
+def _stop_over_budget(corpus: Path, out: Path, **changes: Any) -> Path:
+    """Leave finished shards in the work folder; return where the file went that fails."""
+    away = corpus / "away"
+    (corpus / "june_fr" / "vm-toreply.flac").rename(away)
+    with pytest.raises(FailureBudgetError), thread_count(1):
+        extract_corpus(corpus, out, num_workers=None, **{"storage": SMALL_SHARDS, **changes})
+    return away
+
+
+def test_finished_shards_are_of_the_part_that_the_manifest_gives_them_now(
+    corpus: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "manifests" / "train.jsonl"
+    rows = read_manifest(manifest)
+    alone = {"storage": [{"name": "fbank", "writer_kwargs": {"shard_bytes": 1}}]}
+    write_manifest(manifest, [replace(row, part="old") for row in rows])
+    away = _stop_over_budget(corpus, tmp_path / "out", **alone)
+    away.rename(corpus / "june_fr" / "vm-toreply.flac")
+    write_manifest(manifest, [replace(row, part="new") for row in rows])
+    with thread_count(1):
+        done = run_extraction(corpus, tmp_path / "out", num_workers=None, **alone)
+        extract_corpus(corpus, tmp_path / "clean", num_workers=None, **alone)
+    assert done.tally.num_shards_kept > 0
+    assert {shard.part for shard in open_store(tmp_path / "out" / "fbank" / "train").shards} == {
+        "new"
+    }
+    assert files(tmp_path / "out") == files(tmp_path / "clean")
+
+
+def test_a_finished_shard_of_another_numerics_class_does_not_stand_in_for_an_earlier_one(
+    corpus: Path, tmp_path: Path
+) -> None:
+    _stop_over_budget(corpus, tmp_path / "out", num_threads=2)
+    settings = {"num_workers": None, "storage": SMALL_SHARDS, "max_failures": 1}
+    earlier = tmp_path / "earlier"
+    with thread_count(1):
+        extract_corpus(corpus, earlier, **settings, work=tmp_path / "other")
+        extract_corpus(corpus, tmp_path / "out", **settings, previous=[earlier])
+    assert open_store(tmp_path / "out" / "fbank").verify() == []
+
+
+def test_a_shard_made_anew_and_not_yet_noted_leaves_the_finished_one_as_it_was(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    away = _stop_over_budget(corpus, tmp_path / "out", num_threads=2)
+    away.rename(corpus / "june_fr" / "vm-toreply.flac")
+    settings = {"num_workers": None, "storage": SMALL_SHARDS}
+    monkeypatch.setattr("featbank.engine.worker.write_result", stop)
+    with thread_count(1), pytest.raises(KeyboardInterrupt):  # between the shard and its result
+        extract_corpus(corpus, tmp_path / "out", **settings, numerics="strict")
+    monkeypatch.undo()
+    with thread_count(1):
+        extract_corpus(corpus, tmp_path / "out", **settings)
+    assert open_store(tmp_path / "out" / "fbank").verify() == []
 
 
 def test_two_runs_do_not_work_at_one_store(corpus: Path, tmp_path: Path) -> None:
