@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
+import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,34 +18,46 @@ from typing import Any
 
 import yaml
 
+from featbank.errors import FeatbankError
+from featbank.manifest import SPLITS, check_id
+from featbank.store import HEADER_NAME
+
 _log = logging.getLogger(__name__)
 
 _LOCK = Path("dvc.lock")
+_OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 @contextmanager
 def previous_output(out: Path, work: Path) -> Iterator[Sequence[Path]]:
     """Give folders that look like `out` did, made of links into DVC's cache.
 
-    Nothing is given where `out` is still there, DVC does not know it, or its cache lacks it: then
-    there is less to take over, and nothing is wrong.
+    Nothing is given where all stores of `out` are still there, DVC does not know it, or its cache
+    lacks it: then there is less to take over, and nothing is wrong.
 
     Args:
-        out: an output of a stage, a folder.
-        work: where the links go.
+        out: an output of a stage, a folder of stores: `<name>/<split>`.
+        work: where the links go, in a folder of this run's own.
     """
-    digest = None if out.exists() else _locked_digest(out)
+    digest = None if _is_whole(out) else _locked_digest(out)
     listed = _listed(digest) if digest else {}
-    folder = work / f"previous-{digest}"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
+    if not listed:
+        yield []
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="previous-", dir=work) as folder:
         for relative, cached in listed.items():
-            link = folder / relative
+            link = Path(folder, relative)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(cached)
-        yield [folder] if listed else []
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield [Path(folder)]
+
+
+def _is_whole(out: Path) -> bool:
+    """Tell whether every store is there: a run that was stopped leaves folders, or some stores."""
+    names = [entry for entry in out.iterdir() if entry.is_dir()] if out.is_dir() else []
+    headers = [name / split / HEADER_NAME for name in names for split in SPLITS]
+    return bool(headers) and all(map(Path.is_file, headers))
 
 
 def _locked_digest(out: Path) -> str | None:
@@ -59,7 +72,7 @@ def _locked_digest(out: Path) -> str | None:
         ]
     except FileNotFoundError:
         return None
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         _log.warning("%s is of no use to find the previous %s: %s", _LOCK, out, error)
         return None
     return next((digest for digest in found if digest.endswith(".dir")), None)
@@ -74,15 +87,23 @@ def _listed(digest: str) -> dict[str, Path]:
     try:
         with Repo() as repo:
             cache = Path(repo.cache.local.path)
-        objects: list[dict[str, Any]] = json.loads(_object(cache, digest).read_bytes())
+        entries: list[dict[str, Any]] = json.loads(_object(cache, digest).read_bytes())
+        found = {_inside(entry["relpath"]): _object(cache, entry["md5"]) for entry in entries}
     except FileNotFoundError:
         return {}
-    except (DvcException, ValueError) as error:
+    except (DvcException, FeatbankError, OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("DVC's cache is of no use to find the previous output: %s", error)
         return {}
-    found = {entry["relpath"]: _object(cache, entry["md5"]).resolve() for entry in objects}
-    return {relative: path for relative, path in found.items() if path.is_file()}
+    return {relative: path.resolve() for relative, path in found.items() if path.is_file()}
+
+
+def _inside(relative: str) -> str:
+    """Return a path that stays in its folder."""
+    check_id(relative, FeatbankError)
+    return relative
 
 
 def _object(cache: Path, digest: str) -> Path:
+    if not _OBJECT.fullmatch(digest):
+        raise FeatbankError("name of an object", expected="32 hex digits", got=repr(digest))
     return cache / digest[:2] / digest[2:]

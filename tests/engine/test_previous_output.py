@@ -1,0 +1,122 @@
+"""The output that DVC removed before a stage ran: found again in its cache, whatever is left."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from hashlib import md5
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from featbank.previous_output import previous_output
+from tests.extracting import files
+
+OUT = Path("data/features/demo/fbank")
+SPLITS = ("train", "dev", "test")
+CONTENT = {f"fbank/{split}/header.json": f"{{{split}}}".encode() for split in SPLITS}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of DVC whose lock names an output that only the cache holds."""
+    monkeypatch.chdir(tmp_path)
+    Repo.init(no_scm=True).close()
+    _lock([{"relpath": path, "md5": _cache(data)} for path, data in CONTENT.items()])
+    return tmp_path
+
+
+def _cache(data: bytes, suffix: str = "") -> str:
+    digest = md5(data, usedforsecurity=False).hexdigest() + suffix
+    path = Path(".dvc/cache/files/md5", digest[:2], digest[2:])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return digest
+
+
+def _lock(listed: Any) -> None:
+    digest = _cache(json.dumps(listed).encode(), ".dir")
+    out = {"path": OUT.as_posix(), "hash": "md5", "md5": digest}
+    stages = {"extract@fbank": {"cmd": "true", "outs": [out]}}
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+
+
+def _given() -> Mapping[str, bytes] | None:
+    with previous_output(OUT, Path("work")) as folders:
+        found = {name: data for folder in folders for name, data in files(folder).items()}
+    assert not list(Path("work").glob("*"))
+    return found or None
+
+
+def test_an_output_that_is_gone_is_given() -> None:
+    assert _given() == CONTENT
+
+
+def test_an_output_that_is_there_is_not_given_twice() -> None:
+    for path, data in CONTENT.items():
+        (OUT / path).parent.mkdir(parents=True)
+        (OUT / path).write_bytes(data)
+    assert _given() is None
+
+
+@pytest.mark.parametrize("left", ["", "fbank", "fbank/.train.partial", "fbank/train"])
+def test_what_a_stopped_run_left_of_the_output_does_not_hide_it(left: str) -> None:
+    (OUT / left).mkdir(parents=True)
+    if left == "fbank/train":  # killed between the stores of two splits
+        (OUT / left / "header.json").write_bytes(b"{}")
+    assert _given() == CONTENT
+
+
+def test_a_second_run_does_not_take_the_links_of_the_first_away() -> None:
+    with previous_output(OUT, Path("work")) as first:
+        with previous_output(OUT, Path("work")) as second:
+            assert second != first
+        assert [files(folder) for folder in first] == [CONTENT]
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_what_the_cache_lacks_is_not_given(kept: int) -> None:
+    some = dict(list(CONTENT.items())[:kept])
+    shutil.rmtree(".dvc/cache/files")
+    listed = [{"relpath": path, "md5": _cache(data)} for path, data in some.items()]
+    _lock([*listed, {"relpath": "fbank/test/header.json", "md5": "0" * 32}])
+    assert _given() == (some or None)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {},
+        ["fbank/train/header.json"],
+        [{"relpath": "fbank/train/header.json"}],
+        [{"relpath": 3, "md5": "0" * 32}],
+        [{"relpath": "../outside", "md5": md5(b"{train}", usedforsecurity=False).hexdigest()}],
+        [{"relpath": "/outside", "md5": md5(b"{train}", usedforsecurity=False).hexdigest()}],
+        [{"relpath": "fbank/train/header.json", "md5": "../../../../dvc.lock"}],
+    ],
+)
+def test_a_folder_object_that_is_none_gives_nothing_and_ends_no_run(
+    listed: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    _lock(listed)
+    with caplog.at_level(logging.WARNING):
+        assert _given() is None
+    assert not Path("outside").exists()
+    assert bool(listed) == ("is of no use to find the previous output" in caplog.text)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "stages: 3", "stages: {extract: {outs: [{}]}}", "\xff"]
+)
+def test_a_damaged_lock_gives_nothing_and_ends_no_run(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path("dvc.lock").write_bytes(text.encode("latin-1"))
+    with caplog.at_level(logging.WARNING):
+        assert _given() is None
+    assert "dvc.lock is of no use" in caplog.text
