@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import select
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -133,7 +134,7 @@ def _listen(member: _Member, events: list[Event]) -> bool:
                 member.attempt = None
             else:
                 events.append(Told(member.attempt, said))
-    except (EOFError, ConnectionResetError):
+    except (EOFError, OSError):  # the latter where it died in the midst of a message
         return False
     return True
 
@@ -172,10 +173,16 @@ def _serve(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment)
     performer = Performer(make_worker)
+
+    def tell(done_s: float) -> None:
+        # what is left out counts with what is told next; a full pipe must not hold the work up
+        if select.select([], [connection], [], 0)[1]:
+            connection.send(done_s)
+
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send(None)
         while True:
-            connection.send_bytes(performer.perform(connection.recv_bytes(), connection.send))
+            connection.send_bytes(performer.perform(connection.recv_bytes(), tell))
 
 
 def _end_with_parent() -> None:

@@ -14,7 +14,7 @@ import pytest
 from featbank.errors import ConfigError
 from featbank.runners.local import LocalRunner
 from tests.runners.conftest import wait_until_gone
-from tests.runners.workers import Whereabouts
+from tests.runners.workers import Bulky, Talkative, Whereabouts
 
 
 def _ignore(_: float) -> None:
@@ -49,6 +49,36 @@ def test_the_gpus_are_those_that_the_run_was_given(monkeypatch: pytest.MonkeyPat
 def test_less_than_one_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"runner.{name}: expected 1 or more, got 0"):
         LocalRunner(**{name: 0})
+
+
+def _wait_for_one(folder: Path) -> Path:
+    deadline = time.monotonic() + 60
+    while not (found := sorted(folder.iterdir())):
+        assert time.monotonic() < deadline, f"nothing comes to {folder}"
+        time.sleep(0.05)
+    return found[-1]
+
+
+def test_a_worker_that_is_killed_while_it_hands_its_result_over_costs_a_second_try(
+    tmp_path: Path,
+) -> None:
+    results = LocalRunner(num_workers=1).run(Bulky(tmp_path), range(2), _ignore)
+    assert next(results) == b""  # from here on nobody listens
+    begun = _wait_for_one(tmp_path)
+    time.sleep(0.5)  # for the first part of the result to fill the pipe
+    os.kill(int(begun.name), signal.SIGKILL)
+    assert list(results) == [b""]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_worker_goes_on_with_its_task_while_nobody_listens(tmp_path: Path) -> None:
+    told: list[float] = []
+    results = LocalRunner(num_workers=1).run(Talkative(tmp_path), range(2), told.append)
+    assert next(results) == 0
+    (tmp_path / "0").unlink()
+    assert _wait_for_one(tmp_path).name == "1"
+    assert list(results) == [1]
+    assert sum(told) == pytest.approx(4)
 
 
 _RUN = """

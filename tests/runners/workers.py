@@ -12,6 +12,7 @@ from typing import Any
 
 from featbank.errors import ConfigError
 from featbank.progress import Advance
+from featbank.runners import performing
 
 
 class Squares:
@@ -142,3 +143,44 @@ class SlowAtFirst:
             time.sleep(600)
         advance(1.0)
         return task
+
+
+@dataclass(frozen=True)
+class Talkative:
+    """Makes workers that tell of every step at once, and leave a file when they are done.
+
+    Args:
+        folder: of the files, named by the tasks.
+    """
+
+    folder: Path
+
+    def __call__(self) -> Callable[[int, Advance], int]:
+        return self._work
+
+    def _work(self, task: int, advance: Advance) -> int:
+        performing._TELL_S = 0.0
+        for _ in range(2000):
+            advance(0.001)
+        (self.folder / str(task)).touch()
+        return task
+
+
+@dataclass(frozen=True)
+class Bulky:
+    """Makes workers whose result of task 1 fills every pipe when it is made for the first time.
+
+    Args:
+        folder: where each beginning of task 1 leaves a file named by its process.
+    """
+
+    folder: Path
+
+    def __call__(self) -> Callable[[int, Advance], bytes]:
+        return self._work
+
+    def _work(self, task: int, _advance: Advance) -> bytes:
+        is_first = not any(self.folder.iterdir())
+        if task:
+            (self.folder / str(os.getpid())).touch()
+        return bytes(1 << 24) if task and is_first else b""
