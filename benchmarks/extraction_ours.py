@@ -52,11 +52,12 @@ class Featbank(Extracting):
 
     def extract(self, speech: Speech, out: Path) -> Work:
         from benchmarks.noting import NotingRunner
-        from featbank.extraction import extract
-        from featbank.feature_io import FeatureStorageConfig
         from featbank.runners.local import LocalRunner
 
         runner = NotingRunner(LocalRunner(num_workers=NUM_WORKERS), out / "notes")
+        from featbank.extraction import extract  # with torch, which takes seconds
+        from featbank.feature_io import FeatureStorageConfig
+
         done = extract(
             manifests=speech.manifests,
             audio_root=speech.audio,

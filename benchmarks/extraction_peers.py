@@ -13,6 +13,7 @@ from benchmarks.speech import SAMPLE_RATE, Speech
 
 class _Lhotse(Extracting):
     needs = ("lhotse",)
+    is_slow = True
     writer: ClassVar[str]
 
     def extract(self, speech: Speech, out: Path) -> Work:
@@ -60,13 +61,11 @@ class OneJobLilcom(_Jobs):
 
 class TwoJobsHdf5(_Jobs):
     name = "lhotse Fbank, 2 jobs, NumpyHdf5"
-    is_slow = True
     writer, num_jobs = "NumpyHdf5Writer", 2
 
 
 class Batch(_Lhotse):
     name = "lhotse Fbank, batches, NumpyHdf5"
-    is_slow = True
     writer = "NumpyHdf5Writer"
 
     def _store(self, cuts: Any, extractor: Any, writer: Any, out: Path) -> Any:

@@ -82,7 +82,7 @@ def write_speech(folder: Path, source: Path, duration_s: float | None = None) ->
     rows: list[Utterance] = []
     repeated = ((number, row) for number in count() for row in source_rows)
     for number, row in repeated:
-        if number > 0 if duration_s is None else total_s >= duration_s:
+        if (duration_s is None and number > 0) or (duration_s and total_s >= duration_s):
             break
         new = replace(row, id=f"{number:04}/{row.id}", audio=f"{number:04}/{row.audio}")
         _link(source / row.audio, folder / "audio" / new.audio)
