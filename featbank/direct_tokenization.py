@@ -16,7 +16,7 @@ from featbank.engine.tasks import Tally
 from featbank.engine.token_worker import TokenWorker, token_specs
 from featbank.engine.work import WorkFolder
 from featbank.engine.worker import ExtractorRecipe
-from featbank.errors import ConfigError
+from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import FeatureStorageConfig, storage_by_name
 from featbank.manifest import SPLITS
 from featbank.numerics import numerics_class, thread_count
@@ -30,6 +30,7 @@ from featbank.store import (
     commit_together,
     read_header,
 )
+from featbank.store.encoding import checksum
 from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.token_stores import TokenStores
 
@@ -185,12 +186,23 @@ def token_job(
 
 
 def _write_store(writer: StoreWriter, outcome: Outcome, split: str, name: str) -> None:
-    """Write a store from finished pieces, in its own order."""
+    """Write a store from finished pieces, in its own order.
+
+    Raises:
+        StoreError: values are not as they were written; they would get a checksum of their own.
+    """
     for path, info in sorted(
         outcome.shards[name, split], key=lambda source: (source[1].part, source[1].first_id)
     ):
         shard = MappedShard(path, info.num_bytes)
         for row in range(len(shard)):
+            if checksum(shard.stored(row)) != shard.checksum(row):
+                raise StoreError(
+                    str(path),
+                    expected="sound values",
+                    got=f"others at {shard.id(row)!r}",
+                    hint="remove it and run again: what it holds is computed anew",
+                )
             writer.write(
                 shard.id(row),
                 shard.read(row),

@@ -14,7 +14,13 @@ import pytest
 from featbank.direct_sampling import sample_audio
 from featbank.direct_tokenization import tokenize_audio
 from featbank.engine.tasks import Tally
-from featbank.errors import CodebookError, ConfigError, CorpusError, FailureBudgetError
+from featbank.errors import (
+    CodebookError,
+    ConfigError,
+    CorpusError,
+    FailureBudgetError,
+    StoreError,
+)
 from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
 from featbank.fitting import fit_codebook
@@ -23,7 +29,7 @@ from featbank.numerics import thread_count
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.sampling import write_pins, write_sample
-from featbank.store import open_store
+from featbank.store import MappedShard, open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import Codebook, load_codebook
 from tests.extracting import files, prepare_corpus
@@ -151,24 +157,49 @@ def test_a_grown_corpus_computes_only_what_is_new(project: Project) -> None:
     assert files(out) == files(expected)
 
 
-def test_a_stopped_run_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = project.two_steps()
+def _stop_at(number: int, patch: pytest.MonkeyPatch) -> None:
+    """Let the run be interrupted at some utterance."""
     assign, calls = Codebook.assign_pieces, 0
 
     def stop(self: Codebook, pieces: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 20:
+        if calls == number:
             raise KeyboardInterrupt
         return assign(self, pieces)
 
-    monkeypatch.setattr(Codebook, "assign_pieces", stop)
-    with pytest.raises(KeyboardInterrupt):
-        project.direct()
-    monkeypatch.undo()
+    patch.setattr(Codebook, "assign_pieces", stop)
+
+
+def test_a_stopped_run_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = project.two_steps()
+    with monkeypatch.context() as patch:
+        _stop_at(20, patch)
+        with pytest.raises(KeyboardInterrupt):
+            project.direct()
     out, tally = project.direct()
     assert tally.num_kept > 0
     assert tally.num_computed == 38 - tally.num_kept
+    assert files(out) == files(expected)
+
+
+def test_damaged_units_of_a_stopped_run_get_no_new_checksum(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = project.two_steps()
+    with monkeypatch.context() as patch:
+        _stop_at(20, patch)
+        with pytest.raises(KeyboardInterrupt):
+            project.direct()
+    path = sorted((project.folder / "work").rglob("*.h5"))[0]
+    data = bytearray(path.read_bytes())
+    unit = MappedShard(path).stored(0)[:20].tobytes()
+    data[data.index(unit)] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=f"{path}: expected sound values, got others .*remove it"):
+        project.direct()
+    path.unlink()
+    out, _ = project.direct()
     assert files(out) == files(expected)
 
 
