@@ -88,10 +88,21 @@ class EarlierShards:
             return
         self.failed.update(failure.id for failure in read_listed_failures(folder, header))
         runs: dict[str, list[Source]] = defaultdict(list)
+        num_lacking = 0
         for info in header.shards:  # sorted by part, then id
             entry = (folder / info.name, info)
-            self._by_name[info.name] = entry
+            if not entry[0].is_file():  # dvc pull may fetch some, and dvc gc remove them
+                num_lacking += 1
+                continue
+            self._by_name.setdefault(info.name, entry)
             runs[info.part].append(entry)
+        if num_lacking:
+            _log.warning(
+                "store %s lacks %d of its %d shards: their utterances are computed anew",
+                folder,
+                num_lacking,
+                len(header.shards),
+            )
         for part, run in runs.items():
             self._runs[part].append(run)
 

@@ -277,6 +277,24 @@ def test_a_damaged_store_is_not_taken_over(
         run_extraction(corpus, out, storage=SMALL_SHARDS)
 
 
+def test_shards_that_are_gone_from_an_earlier_store_are_told_of_once(
+    corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    extract_corpus(corpus, out, storage=SMALL_SHARDS)
+    shards = sorted((out / "fbank" / "train").glob("*.h5"))
+    for path in shards[1:]:
+        path.unlink()
+    with caplog.at_level(logging.WARNING):
+        tally = run_extraction(corpus, out, storage=SMALL_SHARDS).tally
+    assert 0 < tally.num_computed < 38
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert warning == (
+        f"store {out / 'fbank' / 'train'} lacks {len(shards) - 1} of its {len(shards)} shards: "
+        "their utterances are computed anew"
+    )
+
+
 def test_a_damaged_row_is_not_copied(
     corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
