@@ -17,9 +17,18 @@ import torch
 import torchaudio
 
 from featbank.audio import load_audio
-from featbank.errors import ConfigError, FailureBudgetError, FeatbankError, StoreError, WeightsError
+from featbank.errors import (
+    ConfigError,
+    FailureBudgetError,
+    FeatbankError,
+    ManifestError,
+    StoreError,
+    WeightsError,
+)
 from featbank.failures import read_failures
-from featbank.manifest import read_manifest
+from featbank.manifest import read_manifest, write_manifest
+from featbank.numerics import thread_count
+from featbank.runners.inline import InlineRunner
 from featbank.store import open_store
 from tests.extracting import FBANK, SMALL_SHARDS, extract_corpus, files, prepare_corpus
 
@@ -94,6 +103,50 @@ def test_grown_by_three_utterances_the_old_values_keep_their_bytes(
     assert len(new) == len(old) + 3
     for utterance in old.ids:
         assert old[utterance].tobytes() == new[utterance].tobytes()
+
+
+def test_a_manifest_that_changes_while_a_run_goes_through_it_ends_the_run(
+    corpus: Path, tmp_path: Path
+) -> None:
+    manifest = prepare_corpus(corpus) / "test.jsonl"
+
+    class Preparing(InlineRunner):
+        def run(self, make_worker: Any, tasks: Any, advance: Any) -> Any:
+            for result in super().run(make_worker, tasks, advance):
+                write_manifest(manifest, read_manifest(manifest)[:-1])
+                yield result
+
+    with thread_count(1), pytest.raises(ManifestError, match=r"test\.jsonl: expected .*run again"):
+        extract_corpus(corpus, tmp_path / "out", runner=Preparing(), storage=SMALL_SHARDS)
+    assert not list((tmp_path / "out").rglob("header.json"))
+
+
+def test_a_runner_that_loses_a_result_publishes_nothing(corpus: Path, tmp_path: Path) -> None:
+    prepare_corpus(corpus)
+
+    class Losing(InlineRunner):
+        def run(self, make_worker: Any, tasks: Any, advance: Any) -> Any:
+            results = super().run(make_worker, tasks, advance)
+            next(results)
+            yield from results
+
+    with (
+        thread_count(1),
+        pytest.raises(FeatbankError, match=r"train: expected \d+ utterances .*got"),
+    ):
+        extract_corpus(corpus, tmp_path / "out", runner=Losing(), storage=SMALL_SHARDS)
+    assert not list((tmp_path / "out").rglob("header.json"))
+
+
+def test_a_corpus_that_is_gone_is_no_fault_of_its_utterances(corpus: Path, tmp_path: Path) -> None:
+    prepare_corpus(corpus)
+    corpus.rename(tmp_path / "unmounted")
+    with (
+        thread_count(1),
+        pytest.raises(FeatbankError, match=r"corpus root .*expected a folder, got nothing there"),
+    ):
+        extract_corpus(corpus, tmp_path / "out", num_workers=None, max_failures=38)
+    assert not (tmp_path / "failures.jsonl").exists()
 
 
 def test_an_empty_split_gives_an_empty_store(corpus: Path, tmp_path: Path) -> None:

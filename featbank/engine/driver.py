@@ -87,7 +87,9 @@ class ShardRun:
 
         Raises:
             FailureBudgetError: too many utterances failed. What is finished is kept.
-            FeatbankError: a worker is of another numerics class, and that is not allowed.
+            FeatbankError: a worker is of another numerics class, and that is not allowed; or the
+                runner lost a shard.
+            ManifestError: a manifest has changed meanwhile.
         """
         outcome = Outcome()
         for split, rows in self.plan.rows.items():
@@ -98,6 +100,7 @@ class ShardRun:
                 self._refuse_other_class(result)
                 self._add(outcome, result)
                 self._check_budget(outcome)
+        self._check_whole(outcome)
         return outcome
 
     def _left(self, outcome: Outcome, advance: Advance) -> Iterator[ShardTask]:
@@ -126,6 +129,20 @@ class ShardRun:
                 got=canonical_json(result.numerics),
                 hint="numerics=strict, and tokens straight from audio, need machines of one kind",
             )
+
+    def _check_whole(self, outcome: Outcome) -> None:
+        """Refuse an outcome that lacks a row: each is in every store of its split, or failed."""
+        for split, rows in self.plan.rows.items():
+            rows.check()
+            for name in self.plan.specs:
+                stored = sum(info.num_utterances for _, info in outcome.shards[name, split])
+                if stored + len(outcome.failures[split]) != rows.num_utterances:
+                    raise FeatbankError(
+                        f"shards of {name}, split {split}",
+                        expected=f"{rows.num_utterances} utterances with those that failed",
+                        got=f"{stored} and {len(outcome.failures[split])} failures",
+                        hint="the runner lost some: what is finished is kept, run again",
+                    )
 
     def _check_budget(self, outcome: Outcome) -> None:
         if sum(map(len, outcome.failures.values())) > self._num_allowed:

@@ -8,10 +8,13 @@ from itertools import groupby
 from pathlib import Path
 
 from featbank.audio import resampled_length
+from featbank.errors import ManifestError
 from featbank.failures import Failure
 from featbank.framing import Framing
 from featbank.manifest import Utterance, iterate_with_offsets, read_rows_at
+from featbank.provenance import file_sha256
 from featbank.store import ShardCutter, row_bytes
+from featbank.store.stamps import Stamp
 
 
 def num_samples(row: Utterance, framing: Framing) -> int:
@@ -28,7 +31,7 @@ class SplitRows:
     """The utterances of a manifest, in store order: by part, then by id.
 
     All are looked at once, so that a bad row ends a run before days of computing. Memory then holds
-    none of them, and 8 bytes for each where the corpus has parts.
+    none of them, but 8 bytes for each: the place of its line, for parts may be mixed in the file.
 
     Attributes:
         num_utterances: all rows of the manifest.
@@ -49,6 +52,7 @@ class SplitRows:
         """
         self._manifest = manifest
         self._framing = framing
+        self._stamp, self._digest = Stamp.of(manifest), ""
         self.num_utterances, self.duration_s, self.num_frames = 0, 0.0, 0
         self.too_short: list[Failure] = []
         self._offsets: dict[str, array[int]] = {}
@@ -59,10 +63,34 @@ class SplitRows:
             self._offsets.setdefault(row.part, array("Q")).append(offset)
             if not self._has_frame(row):
                 self.too_short.append(self._failure(row))
+        self._digest = file_sha256(manifest)
+
+    def check(self) -> None:
+        """Refuse to go on with a manifest that is another one by now.
+
+        Raises:
+            ManifestError: it is, or is gone.
+        """
+        stamp = Stamp.of(self._manifest)
+        if stamp == self._stamp:
+            return
+        if stamp is None or file_sha256(self._manifest) != self._digest:
+            raise ManifestError(
+                f"manifest {self._manifest}",
+                expected="the rows that the run began with",
+                got="others" if stamp else "nothing there",
+                hint="run again: what is finished is kept",
+            )
+        self._stamp = stamp  # a copy of it is as good
 
     def __iter__(self) -> Iterator[Utterance]:
-        """Give the utterances that have a frame."""
+        """Give the utterances that have a frame.
+
+        Raises:
+            ManifestError: the file has changed since all were looked at.
+        """
         for part in sorted(self._offsets):
+            self.check()
             yield from filter(self._has_frame, read_rows_at(self._manifest, self._offsets[part]))
 
     def _has_frame(self, row: Utterance) -> bool:

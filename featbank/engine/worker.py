@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -207,12 +208,23 @@ class ShardWorker(ABC, Generic[Sink]):
     def _computed(
         self, rows: Sequence[Utterance], task: ShardTask, sinks: Mapping[str, Sink]
     ) -> Iterator[tuple[Utterance, Failure | None]]:
-        """Compute rows and write them to the sinks; give each, with what went wrong."""
+        """Compute rows and write them to the sinks; give each, with what went wrong.
+
+        Raises:
+            FeatbankError: the whole corpus is gone.
+        """
+        root = self._recipe.audio_root
         for row, audio in self._reader.read_ahead(rows):
             try:
                 self._write(row, self.features(row, audio.result(), task.split), sinks)
             except AudioError as error:
-                root = self._recipe.audio_root
+                if error.kind == "missing" and not Path(root).is_dir():
+                    raise FeatbankError(
+                        f"corpus root {root}",
+                        expected="a folder",
+                        got="nothing there",
+                        hint="mount the disk, or set corpus.root=...; what is finished is kept",
+                    ) from error
                 yield row, Failure.of(error, id=row.id, audio=row.audio, root=root)
             else:
                 yield row, None
