@@ -74,6 +74,11 @@ class Exchange:
 
     # the coordinator's side
 
+    @property
+    def is_there(self) -> bool:
+        """Whether nobody has removed the folder."""
+        return self.make_worker.exists()
+
     def offer(self, name: str, task: bytes) -> None:
         """Put a task where any worker may claim it."""
         _put(self._tasks / name, task)
@@ -107,8 +112,12 @@ class Exchange:
             yield name.split("@")[0], result
 
     def beats(self) -> dict[str, Beat]:
-        """Return the last sign of life of each worker."""
-        return {name: _read_beat(self._beats / name) for name in _names(self._beats, _COORDINATOR)}
+        """Return the last sign of life of each worker, of those that can be read."""
+        beats = {}
+        for name in _names(self._beats, _COORDINATOR):
+            with suppress(OSError):  # on NFS, a handle of what was just replaced may be stale
+                beats[name] = _read_beat(self._beats / name)
+        return beats
 
     def beat_coordinator(self, count: int) -> None:
         """Show the workers that the coordinator is alive."""

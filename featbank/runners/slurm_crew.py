@@ -136,7 +136,19 @@ class SlurmCrew:
         return events
 
     def _look(self) -> list[Event]:
-        """Look after the workers: what they have done, who has died, who is missing."""
+        """Look after the workers: what they have done, who has died, who is missing.
+
+        Raises:
+            FeatbankError: the folder is gone, or see `_replace`.
+        """
+        if not self._exchange.is_there:
+            raise FeatbankError(
+                f"folder {self._exchange.folder}, through which the jobs of Slurm are told",
+                expected="it to stay until the run is over",
+                got="it is gone",
+                hint=f"was this process stopped? Jobs remove it after {self._patience.stale_s:g} s "
+                "(runner.stale_s) without a sign of life; run again",
+            )
         events = self._told()
         listed = self._jobs.listed() if self._alive else set()
         events += self._results()  # what a job that has ended left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from typing import Any, NoReturn
 
 from featbank.runners.exchange import Beat, Exchange
 from featbank.runners.performing import Performer
+
+_log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.1, 2.0  # between two looks for a task
 
@@ -93,7 +96,10 @@ class _Duty:
 
 
 class _Life:
-    """Signs of life, given and looked for in a thread of its own."""
+    """Signs of life, given and looked for in a thread of its own.
+
+    A file system that fails for a moment ends neither the one nor the other.
+    """
 
     def __init__(self, duty: _Duty, beat_s: float, stale_s: float) -> None:
         self._duty = duty
@@ -101,19 +107,33 @@ class _Life:
         self._stale_s = stale_s
 
     def show(self) -> NoReturn:
-        exchange = self._duty.exchange
-        count, seen, seen_at = 0, exchange.coordinator(), time.monotonic()
+        count, seen, seen_at = 0, self._coordinator(), time.monotonic()
         while True:
-            beat = Beat(count=count, task=self._duty.task, done_s=self._duty.done_s)
-            exchange.beat(self._duty.worker, beat)
+            self._give(count)
             time.sleep(self._beat_s)
             count += 1
-            now = exchange.coordinator()
+            now = self._coordinator()
             if now is not None and now != seen:
                 seen, seen_at = now, time.monotonic()
             elif time.monotonic() - seen_at > self._stale_s:
-                exchange.remove()  # nobody else does
-                os._exit(1)
+                try:
+                    self._duty.exchange.remove()  # nobody else does
+                finally:
+                    os._exit(1)
+
+    def _give(self, count: int) -> None:
+        beat = Beat(count=count, task=self._duty.task, done_s=self._duty.done_s)
+        try:
+            self._duty.exchange.beat(self._duty.worker, beat)
+        except OSError as error:
+            _log.warning("no sign of life for the coordinator: %s", error)
+
+    def _coordinator(self) -> int | None:
+        try:
+            return self._duty.exchange.coordinator()
+        except OSError as error:
+            _log.warning("no sign of life of the coordinator: %s", error)
+            return None
 
 
 def split_worker(worker: str) -> tuple[str, int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +89,41 @@ def test_a_straggler_finds_nothing_to_do_and_nobody_to_tell(exchange: Exchange) 
 def test_logs_may_stay(exchange: Exchange) -> None:
     exchange.remove(keep_logs=True)
     assert [path.name for path in exchange.folder.iterdir()] == ["logs"]
+
+
+def test_a_sign_of_life_that_cannot_be_read_is_none(exchange: Exchange) -> None:
+    exchange.beat("7_0.0", Beat(count=1))
+    (exchange.folder / "beats" / "7_1.0").mkdir()  # an OSError, as a stale handle of NFS is
+    assert exchange.beats() == {"7_0.0": Beat(count=1)}
+
+
+_LIFE = """
+import sys, threading, time
+from featbank.runners.exchange import Exchange
+from featbank.runners.slurm_worker import _Duty, _Life
+exchange = Exchange.create(sys.argv[1], b"worker")
+exchange.beat_coordinator(0)
+beats = exchange.folder / "beats"
+away = beats.rename(exchange.folder / "away")
+beats.touch()  # each sign of life, there and back, is an OSError
+threading.Thread(target=_Life(_Duty(exchange), 0.05, float(sys.argv[2])).show, daemon=True).start()
+time.sleep(1)
+beats.unlink()
+away.rename(beats)
+while not exchange.beats():
+    time.sleep(0.05)
+print("alive")
+"""
+
+
+@pytest.mark.parametrize(("stale_s", "status", "said"), [(60, 0, "alive"), (0.5, 1, "")])
+def test_a_file_system_that_fails_for_a_moment_costs_no_worker_its_life(
+    stale_s: float, status: int, said: str, tmp_path: Path, root: Path
+) -> None:
+    variables = {**os.environ, "PYTHONPATH": str(root), "SLURM_JOB_ID": "7"}
+    done = subprocess.run(
+        [sys.executable, "-c", _LIFE, tmp_path, str(stale_s)],
+        env=variables, stdout=subprocess.PIPE, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (status, said)
+    assert [path.name for path in tmp_path.glob("run-*/*")] == [] or status == 0

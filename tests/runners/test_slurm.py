@@ -121,6 +121,16 @@ def test_jobs_that_end_before_they_work_end_the_run_with_their_last_words(
     assert list(logs.glob("*.err"))
 
 
+def test_a_run_whose_folder_was_removed_ends_and_says_so(
+    make_slurm: MakeSlurm, tmp_path: Path
+) -> None:
+    folder, gone = (tmp_path.with_name(f"{tmp_path.name}-{name}") for name in ("slurm", "gone"))
+    thread = _meanwhile(lambda *_: folder.rename(gone), tmp_path)
+    with pytest.raises(FeatbankError, match="until the run is over, got it is gone"):
+        list(make_slurm(num_workers=1).run(SlowAtFirst(tmp_path), range(1), _ignore))
+    thread.join()
+
+
 _RUN = """
 import sys
 from pathlib import Path
