@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from featbank.audio import read_segment, resampled_length
+from featbank.audio import Patience, read_segment, resampled_length
 from featbank.errors import FeatbankError
 
 Waveform = NDArray[np.float32]
@@ -18,7 +18,8 @@ Waveform = NDArray[np.float32]
 class Recording:
     """An utterance at the rate of the extractor that reads it, in blocks and as often as needed.
 
-    The samples are those that `audio.load_audio` gives, bit for bit.
+    The samples are those that `audio.load_audio` gives, bit for bit. A read that the machine failed
+    is tried again, for half a minute.
     """
 
     def __init__(
@@ -69,17 +70,33 @@ class Recording:
             AudioError, FeatbankError, OSError: as `audio.load_audio` does, but an error may come
                 after the first blocks.
         """
-        waveform = read_segment(
-            self._path,
-            sample_rate=self._sample_rate,
-            num_samples=self._file_samples,
-            start_sample=self._start_sample,
-            channel=self._channel,
-            digest=self._digest,
-        )
+        waveform = self._of_the_file()
         if self._target_rate != self._sample_rate:
             waveform = self._resampled(waveform)
         return _regroup(waveform, num_samples_per_block)
+
+    def _of_the_file(self) -> Iterator[Waveform]:
+        """Read the samples at the file's own rate, patiently."""
+        patience = Patience(self._path)
+        num_given = 0
+        while True:
+            # from the start: in a lossy file a decoder set down elsewhere gives other last bits
+            blocks = read_segment(
+                self._path,
+                sample_rate=self._sample_rate,
+                num_samples=self._file_samples,
+                start_sample=self._start_sample,
+                channel=self._channel,
+                digest=self._digest,
+            )
+            try:
+                for block in _behind(num_given, blocks):
+                    num_given += len(block)
+                    yield block
+            except OSError as error:
+                patience.wait(error)
+            else:
+                return
 
     def _resampled(self, waveform: Iterable[Waveform]) -> Iterator[Waveform]:
         """Resample block by block: libsoxr's state goes on, so that the blocks leave no trace."""
@@ -97,6 +114,14 @@ class Recording:
                 got=given,
                 hint="this soxr has another rule for lengths; install the locked one",
             )
+
+
+def _behind(num_samples: int, blocks: Iterable[Waveform]) -> Iterator[Waveform]:
+    """Leave out the first samples."""
+    for block in blocks:
+        if num_samples < len(block):
+            yield block[num_samples:]
+        num_samples = max(0, num_samples - len(block))
 
 
 def _regroup(blocks: Iterable[Waveform], size: int) -> Iterator[Waveform]:

@@ -18,6 +18,7 @@ from featbank.features import kaldi_front_end
 from featbank.manifest import MIX_CHANNELS
 from featbank.recording import Recording
 from tests.extracting import extract_corpus, files, prepare_corpus
+from tests.test_machine_faults import _FILTER, needs_seccomp, run
 
 FORMATS = {
     "x.wav": ("WAV", "PCM_16"),
@@ -115,6 +116,46 @@ def test_what_a_whole_read_refuses_is_refused(tmp_path: Path, stored: Path) -> N
         with pytest.raises(AudioError) as of_blocks:
             list(Recording(path, **arguments).blocks(1000))
         assert str(of_blocks.value) == str(of_whole.value)
+
+
+_FAILING = """
+import time
+import numpy as np
+from featbank.recording import Recording
+
+path, lasts, target_rate = sys.argv[1], sys.argv[2] == "lasts", int(sys.argv[3])
+audio = {"sample_rate": 16000, "num_samples": 2_500_000, "start_sample": 5000}
+whole = np.concatenate(list(Recording(path, **audio, target_rate=target_rate).blocks(1 << 16)))
+waited = []
+
+def wait(seconds):
+    waited.append(seconds)
+    if not lasts:
+        os.dup(spare)  # takes the place of the descriptor whose reads fail
+
+time.sleep = wait
+spare = os.open(os.devnull, os.O_RDONLY)
+os.close(failing := os.dup(spare))  # which the file is about to get
+blocks = Recording(path, **audio, target_rate=target_rate).blocks(1 << 16)
+read = [next(blocks)]
+fail_reads(failing)
+try:
+    read += blocks
+except OSError as error:
+    print(errno.errorcode[error.errno], waited)
+else:
+    print(np.array_equal(np.concatenate(read), whole), waited)
+"""
+
+
+@needs_seccomp
+@pytest.mark.parametrize(("name", "target_rate"), [("x.flac", 8000), ("x.mp3", 16000)])
+def test_a_read_that_fails_in_the_midst_is_tried_again_and_leaves_no_trace(
+    tmp_path: Path, name: str, target_rate: int
+) -> None:
+    path = write(tmp_path / name, noise(2_600_000))
+    for how, found in (("once", "True [1.0]"), ("lasts", "EIO [1.0, 5.0, 25.0]")):
+        assert run(_FILTER + _FAILING, path, how, str(target_rate)) == found
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8_scaled"])

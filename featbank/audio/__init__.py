@@ -2,6 +2,7 @@
 
 from featbank.audio.decoding import AudioFile, go_to, open_audio, read_blocks
 from featbank.audio.digests import audio_digest
+from featbank.audio.patience import Patience
 from featbank.audio.reading import DECODE_VERSION, load_audio, read_segment
 from featbank.audio.resampling import resample, resampled_length
 from featbank.audio.scanning import AudioScan, scan_audio
@@ -12,6 +13,7 @@ __all__ = [
     "UNKNOWN_LENGTH",
     "AudioFile",
     "AudioScan",
+    "Patience",
     "audio_digest",
     "go_to",
     "load_audio",
