@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -122,6 +123,21 @@ def test_a_task_that_kills_every_worker_ends_the_run(
 def test_an_error_ends_the_workers_that_are_busy(make_runner: MakeRunner, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="task 0 cannot be done"):
         list(make_runner(2).run(Sleeper(tmp_path, fails=True), range(2), _ignore))
+    wait_until_gone([int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()])
+
+
+def test_an_error_in_making_the_tasks_ends_the_workers_and_comes_as_it_is(
+    make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    def tasks() -> Iterator[int]:
+        yield from (1, 0)  # the first one sleeps, the second one is done once that has begun
+        while not (tmp_path / "sleeping").exists():
+            time.sleep(0.05)
+        raise ConfigError("the third task", expected="to be made", got="nothing")
+
+    results = make_runner(2).run(Sleeper(tmp_path), tasks(), _ignore)
+    with pytest.raises(ConfigError, match="the third task: expected to be made, got nothing"):
+        list(results)
     wait_until_gone([int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()])
 
 
