@@ -32,7 +32,8 @@ def sample_audio(
         manifest: that the pinned utterances are rows of.
         pins: list of pinned ids.
         feature: name of the feature.
-        compute: calls `extract` with a folder of manifests and the folder of the stores to be.
+        compute: calls `extract` with a folder of manifests and the folder of the stores to be,
+            where a stopped run may have left others that it replaces.
         out: the sample store.
         work: takes the features of the sample until it is written.
         shard_bytes: size around which the sample's shards are cut.

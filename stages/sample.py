@@ -7,6 +7,7 @@ import sys
 _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
+import functools
 import logging
 from pathlib import Path
 
@@ -54,11 +55,13 @@ def _from_audio(config: DictConfig) -> int:
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
     settings = computing_settings(config, name, lambda _: None)
+    # overwrite: features that a stopped run has left in the work folder are nobody's
+    compute = functools.partial(extract, overwrite=True, numerics=config.numerics, **settings)
     num_utterances, done = sample_audio(
         manifest=Path(config.paths.manifests, "train.jsonl"),
         pins=Path(config.pins),
         feature=config.feature.storage[0].name,
-        compute=lambda manifests, out: extract(manifests=manifests, out=out, **settings),
+        compute=lambda manifests, out: compute(manifests=manifests, out=out),
         out=Path(config.paths.sample),
         work=settings["work"],
         overwrite=config.overwrite,

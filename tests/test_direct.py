@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from featbank.sampling import write_pins, write_sample
 from featbank.store import MappedShard, open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import Codebook, load_codebook
+from tests.conftest import ROOT
 from tests.extracting import files, prepare_corpus
 
 MFCC = {"_target_": "featbank.features.kaldi.Mfcc", "deltas": 1}
@@ -229,6 +232,21 @@ def test_a_sample_straight_from_audio_is_that_of_a_feature_store(project: Projec
     write_pins(project.folder / "gone.txt", ["nobody"], how="by hand")
     with pytest.raises(CorpusError, match="1 missing, the first 'nobody'"):
         sample(pins=project.folder / "gone.txt")
+
+
+def test_features_that_a_stopped_sample_left_do_not_stop_the_next_one(project: Project) -> None:
+    work = project.folder / "stages"
+    left = work / "sample-demo-mfcc-kmeans100" / "features"
+    extract(manifests=project.manifests, out=left, **project.settings)  # of another definition
+    paths = {"root": project.folder / "data", "manifests": project.manifests}
+    command = [
+        sys.executable, ROOT / "stages" / "sample.py", "source=audio", "feature=mfcc",
+        "runner=inline", f"corpus.root={project.root}", f"pins={project.pins}",
+        f"runtime.work={work}", *(f"paths.{name}={path}" for name, path in paths.items()),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list(left.parent.iterdir())
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [16384], [16383, 16385], [100, 200, 40000]])
