@@ -11,6 +11,7 @@ from featbank.engine.tasks import ShardTask, Source
 from featbank.errors import FeatbankError
 from featbank.manifest import Utterance
 from featbank.store import Encoded, MappedShard, ShardInfo, ShardSpec
+from featbank.store.verify import file_problem
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class EarlierRows:
             ]
             for name in task.names
         }
+        self._damaged: set[Path] = set()
         self._places = {row.id: place for row in task.rows if (place := self._place(row))}
 
     def __contains__(self, utterance_id: str) -> bool:
@@ -46,15 +48,24 @@ class EarlierRows:
         for name, (shard, place) in self._places.get(row.id, {}).items():
             stored = Encoded(shard.stored(place), shard.scale(place), *shard.rounding_error(place))
             if stored.checksum != shard.checksum(place):
-                _log.warning("%s is damaged at %r, which is computed anew", shard.path, row.id)
+                if shard.path not in self._damaged:  # told once, and not for each of its rows
+                    _log.warning("%s is damaged at %r, which is computed anew", shard.path, row.id)
+                    self._damaged.add(shard.path)
                 return None
             found[name] = stored
         return found or None
 
     def whole(self, name: str, shard: str) -> Source | None:
-        """Return the earlier shard of this very name."""
+        """Return the earlier shard of this very name, where it is what its header says.
+
+        Its values stand under checksums, which `validate` looks at.
+        """
         for mapped, info in self._shards[name]:
-            if info.name == shard:
+            if info.name != shard:
+                continue
+            if problem := file_problem(mapped.path, mapped.spec, info):
+                _log.warning("%s is not taken over: %s", mapped.path, problem)
+            else:
                 return mapped.path, info
         return None
 

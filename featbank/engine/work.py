@@ -40,7 +40,7 @@ class WorkFolder:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = lock_folder(path, f"work folder {path}", "one run at a time")
-        for temporary in path.rglob(".*"):
+        for temporary in path.rglob(".*.partial*"):
             temporary.unlink(missing_ok=True)
 
     def drop(self) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import soundfile
@@ -255,6 +256,21 @@ def test_a_shard_that_lacks_a_failed_utterance_is_kept_while_that_fails(
     ]
     (corpus / "away").rename(gone)
     assert _rerun(corpus, out, storage=SMALL_SHARDS).num_computed == 1
+
+
+def test_a_damaged_shard_that_lacks_a_failed_utterance_is_made_anew(
+    corpus: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (corpus / "june_fr" / "vm-toreply.flac").unlink()
+    extract_corpus(corpus, out, storage=SMALL_SHARDS, max_failures=1)
+    for path in out.rglob("*.h5"):
+        with h5py.File(path, "r") as shard:
+            place = shard["checksums"].id.get_offset()
+        data = bytearray(path.read_bytes())
+        data[place] ^= 1
+        path.write_bytes(data)
+    _rerun(corpus, out, storage=SMALL_SHARDS, max_failures=1)
 
 
 def test_a_damaged_store_is_not_taken_over(
