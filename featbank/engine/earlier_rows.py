@@ -8,7 +8,7 @@ from pathlib import Path
 
 from featbank.engine.earlier import same_way
 from featbank.engine.tasks import ShardTask, Source
-from featbank.errors import FeatbankError
+from featbank.errors import FeatbankError, StoreError
 from featbank.manifest import Utterance
 from featbank.store import Encoded, MappedShard, ShardInfo, ShardSpec
 from featbank.store.verify import file_problem
@@ -46,11 +46,14 @@ class EarlierRows:
         """Return the values of a row under every name, as they are stored; None where one lacks."""
         found = {}
         for name, (shard, place) in self._places.get(row.id, {}).items():
-            stored = Encoded(shard.stored(place), shard.scale(place), *shard.rounding_error(place))
+            try:
+                frames, scale = shard.stored(place), shard.scale(place)
+                stored = Encoded(frames, scale, *shard.rounding_error(place))
+            except StoreError as error:  # values that cannot be decompressed
+                self._warn(shard, row, error)
+                return None
             if stored.checksum != shard.checksum(place):
-                if shard.path not in self._damaged:  # told once, and not for each of its rows
-                    _log.warning("%s is damaged at %r, which is computed anew", shard.path, row.id)
-                    self._damaged.add(shard.path)
+                self._warn(shard, row, "expected other values")
                 return None
             found[name] = stored
         return found or None
@@ -73,13 +76,23 @@ class EarlierRows:
         places = {}
         for name, shards in self._shards.items():
             for shard, _ in shards:
-                place = shard.find(row.id)
+                try:
+                    place = shard.find(row.id)
+                except StoreError as error:  # an index that leads nowhere
+                    self._warn(shard, row, error)
+                    continue
                 if place is not None and shard.input_digest(place) == row.input_digest:
                     places[name] = (shard, place)
                     break
             else:
                 return None
         return places
+
+    def _warn(self, shard: MappedShard, row: Utterance, problem: object) -> None:
+        """Say that a shard is damaged: once, for all of its rows may be so."""
+        if shard.path not in self._damaged:
+            self._damaged.add(shard.path)
+            _log.warning("%s is damaged at %r, computed anew: %s", shard.path, row.id, problem)
 
 
 def _open_earlier(path: Path, info: ShardInfo, spec: ShardSpec) -> MappedShard | None:

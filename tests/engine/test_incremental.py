@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -271,6 +271,36 @@ def test_a_damaged_shard_that_lacks_a_failed_utterance_is_made_anew(
         data[place] ^= 1
         path.write_bytes(data)
     _rerun(corpus, out, storage=SMALL_SHARDS, max_failures=1)
+
+
+def _damage_chunk(path: Path) -> None:
+    with h5py.File(path, "r") as shard:
+        place = shard["values"].id.get_chunk_info(0).byte_offset
+    _overwrite(path, place, 40)
+
+
+def _damage_index(path: Path) -> None:
+    with h5py.File(path, "r") as shard:
+        place, size = shard["id_slots"].id.get_offset(), shard["id_slots"].size
+    _overwrite(path, place, 8 * (size - 1))  # the last one stays empty
+
+
+def _overwrite(path: Path, start: int, num_bytes: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[start : start + num_bytes] = b"\xff" * num_bytes
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [_damage_chunk, _damage_index])
+def test_what_cannot_be_read_of_an_earlier_shard_is_computed(
+    damage: Callable[[Path], None], corpus: Path, tmp_path: Path
+) -> None:
+    packed = {"name": "fbank", "writer_kwargs": {"shard_bytes": 50_000, "compression": "zstd"}}
+    out = tmp_path / "out"
+    extract_corpus(corpus, out, storage=[packed])
+    for path in (out / "fbank" / "train").glob("*.h5"):
+        damage(path)
+    assert _rerun(corpus, out, storage=[packed]).num_computed > 0
 
 
 def test_a_damaged_store_is_not_taken_over(
