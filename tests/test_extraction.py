@@ -310,6 +310,12 @@ def test_storage_must_match_what_the_extractor_gives(corpus: Path, tmp_path: Pat
         extract_corpus(corpus, tmp_path / "out", storage=[{"name": "mel"}])
 
 
+def test_no_thread_is_refused(corpus: Path, tmp_path: Path) -> None:
+    prepare_corpus(corpus)
+    with pytest.raises(ConfigError, match="num_threads: expected 1 or more, got 0"):
+        extract_corpus(corpus, tmp_path / "out", num_threads=0)
+
+
 def test_an_extractor_of_an_untrusted_package_is_refused(corpus: Path, tmp_path: Path) -> None:
     prepare_corpus(corpus)
     with pytest.raises(ConfigError, match="expected a class under featbank"):

@@ -41,12 +41,20 @@ class ExtractorRecipe:
         audio_root: folder that the manifests' paths are relative to.
         num_threads: that compute an utterance; another number changes the last bits.
         trusted_modules: packages beside featbank that `_target_` may name.
+
+    Raises:
+        ConfigError: there is no thread.
     """
 
     config: Mapping[str, Any]
     audio_root: str
     num_threads: int = 1
     trusted_modules: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Check the number of threads."""
+        if self.num_threads < 1:
+            raise ConfigError("num_threads", expected="1 or more", got=self.num_threads)
 
     def build(self) -> Extractor:
         """Build the extractor.
