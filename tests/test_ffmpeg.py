@@ -195,6 +195,42 @@ def test_aac_is_read_between_tags(tmp_path: Path) -> None:
     assert scan_audio(path).num_samples == num_samples
 
 
+ID3 = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)
+UNCOUNTED = {"vbr": ["-q:a", "6"], "abr": ["-abr", "1", "-b:a", "48k"], "cbr": ["-b:a", "64k"]}
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("channels", ["1", "2"])
+@pytest.mark.parametrize("rate", [16_000, 44_100])  # of MPEG 2 and 1
+@pytest.mark.parametrize("mode", UNCOUNTED)
+def test_an_mp3_that_does_not_count_its_frames_is_read_whole(
+    mode: str, rate: int, channels: str, tmp_path: Path
+) -> None:
+    counted, uncounted = tmp_path / "counted.mp3", tmp_path / "uncounted.mp3"
+    form = ["-ar", str(rate), "-ac", channels, "-c:a", "libmp3lame", *UNCOUNTED[mode]]
+    ffmpeg("-i", SPEECH, *form, counted)
+    ffmpeg("-i", SPEECH, *form, "-write_xing", "0", uncounted)
+    num_samples = NUM_SAMPLES * rate // 16_000
+    assert scan_audio(counted).num_samples == num_samples  # without what encoders add at both ends
+    assert 0 < scan_audio(uncounted).num_samples - num_samples <= 4 * 1152
+    with open_audio(counted) as file:
+        assert file.can_seek  # it is for libsndfile, which is faster
+    uncounted.write_bytes(ID3 + uncounted.read_bytes() + b"TAG" + bytes(125))
+    assert 0 < scan_audio(uncounted).num_samples - num_samples <= 4 * 1152
+
+
+@needs_ffmpeg
+def test_mp3s_in_a_row_are_read_to_the_last_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp3"
+    soundfile.write(path, speech(), 16_000, format="MP3", subtype="MPEG_LAYER_III")
+    one = path.read_bytes()
+    path.write_bytes(one + one)
+    assert 2 * NUM_SAMPLES <= scan_audio(path).num_samples <= 2 * NUM_SAMPLES + 4 * 1152
+    path.write_bytes(one + ID3 + one)
+    with pytest.raises(AudioError, match=r"got ffmpeg's .*Header missing"):
+        scan_audio(path)
+
+
 @needs_ffmpeg
 def test_names_mean_nothing_to_ffmpeg(tmp_path: Path) -> None:
     encode(tmp_path / "alac.m4a")

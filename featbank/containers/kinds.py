@@ -3,7 +3,7 @@
 libsndfile returns what is left of a truncated WAV, AIFF, AU, NIST or Ogg file without an error, and
 counts it as the whole; ffmpeg may only warn. So the length written in the container is compared
 with the file here. FLAC and MP3 need no such check: their decoders claim the length in the header,
-and the decoded length is compared with that.
+and the decoded length is compared with that. An MP3 without one is for ffmpeg (see `mpeg`).
 
 What nobody can see is a file cut between two of its frames where no header states a length: a
 streamed FLAC without MD5, an MP3 without a length header, AAC without a container, AMR, a
@@ -19,6 +19,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from featbank.containers import boxed, chunked, framed
+from featbank.containers.mpeg import is_uncounted
 from featbank.containers.tags import skip_tags
 from featbank.errors import AudioError
 
@@ -62,6 +63,8 @@ def check_container(path: str | Path, file: BufferedReader) -> Container:
     if not head:
         raise AudioError(f"audio {path}", kind="empty", expected="audio", got="an empty file")
     kind = _kind_behind_tags(file) if head.startswith(b"ID3") else _kind(path, head)
+    if kind is _MP3 and is_uncounted(file):
+        kind = _MP3_OF_FFMPEG
     size = os.fstat(file.fileno()).st_size
     if problem := kind.missing(file, size):
         expected, got = problem
@@ -120,6 +123,7 @@ _MP3 = _Kind(
     (b"\xff\xe2", b"\xff\xe3", b"\xff\xf2", b"\xff\xf3", b"\xff\xfa", b"\xff\xfb"),
     _nothing_missing,
 )
+_MP3_OF_FFMPEG = _Kind(Container(name="MP3", demuxer="mp3"), (), _nothing_missing)
 _ADTS = _Kind(
     Container(name="AAC", demuxer="aac"),
     (b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9"),
