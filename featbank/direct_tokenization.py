@@ -8,16 +8,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from featbank.engine.description import describe, feature_fingerprints, feature_provenance
+from featbank.engine.description import feature_provenance
 from featbank.engine.driver import Budget, Outcome, ShardRun
 from featbank.engine.job import Job
+from featbank.engine.recipe import define
 from featbank.engine.space import warn_of_full_disk
 from featbank.engine.tasks import Tally
 from featbank.engine.token_worker import TokenWorker, token_specs
 from featbank.engine.work import WorkFolder
-from featbank.engine.worker import ExtractorRecipe
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import FeatureStorageConfig, storage_by_name
+from featbank.feature_io import FeatureStorageConfig
 from featbank.manifest import SPLITS
 from featbank.numerics import numerics_class, thread_count
 from featbank.progress import Advance
@@ -157,29 +157,28 @@ def token_job(
         ConfigError: the extractor or its storage cannot be used.
         WeightsError: the weights cannot be had.
     """
-    recipe = ExtractorRecipe(
-        config=extractor,
-        audio_root=str(audio_root),
+    made = define(
+        extractor=extractor,
+        storage=storage,
+        audio_root=audio_root,
         num_threads=num_threads,
-        trusted_modules=tuple(trusted_modules),
+        trusted_modules=trusted_modules,
     )
-    built = recipe.build()
-    entries = storage_by_name(storage, built.dimensions)
-    if feature not in entries:
-        raise ConfigError("feature to tokenize", expected=" or ".join(entries), got=feature)
-    described = describe(extractor, built)
-    stores.check_features(feature_fingerprints(described, entries)[feature], f"feature {feature!r}")
+    if feature not in made.entries:
+        raise ConfigError("feature to tokenize", expected=" or ".join(made.entries), got=feature)
+    entry = made.entries[feature]
+    stores.check_features(made.fingerprints[feature], f"feature {feature!r}")
     with thread_count(num_threads):
         specs = token_specs(stores, numerics_class())
     return Job(
         out=out,
-        extractor=built,
-        entries=entries,
-        described=described,
+        extractor=made.extractor,
+        entries=made.entries,
+        described=made.described,
         specs=specs,
-        frame_bytes=built.dimensions[feature] * entries[feature].itemsize,
-        target_bytes=entries[feature].shard_bytes,
-        make_worker=functools.partial(TokenWorker, recipe, entries[feature], stores),
+        frame_bytes=made.extractor.dimensions[feature] * entry.itemsize,
+        target_bytes=entry.shard_bytes,
+        make_worker=functools.partial(TokenWorker, made.recipe, entry, stores),
         shard_bytes=shard_bytes,
         merged=frozenset(specs) if stores.merge_repeats else frozenset(),
     )

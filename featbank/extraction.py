@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.engine.description import describe, feature_fingerprints, feature_provenance
+from featbank.engine.description import feature_provenance
 from featbank.engine.driver import Budget, ShardRun
 from featbank.engine.feature_worker import FeatureWorker, shard_specs
 from featbank.engine.job import Job
+from featbank.engine.recipe import define
 from featbank.engine.space import warn_of_full_disk
 from featbank.engine.tasks import Tally
 from featbank.engine.work import WorkFolder, put
-from featbank.engine.worker import ExtractorRecipe
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageConfig, storage_by_name
+from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor
 from featbank.numerics import numerics_class, thread_count
 from featbank.progress import Advance
@@ -148,28 +148,25 @@ def feature_job(
         ConfigError: the extractor or its storage cannot be used.
         WeightsError: the weights cannot be had.
     """
-    recipe = ExtractorRecipe(
-        config=extractor,
-        audio_root=str(audio_root),
+    made = define(
+        extractor=extractor,
+        storage=storage,
+        audio_root=audio_root,
         num_threads=num_threads,
-        trusted_modules=tuple(trusted_modules),
+        trusted_modules=trusted_modules,
     )
-    built = recipe.build()
-    entries = storage_by_name(storage, built.dimensions)
-    described = describe(extractor, built)
-    fingerprints = feature_fingerprints(described, entries)
     with thread_count(num_threads):
-        specs = shard_specs(built, entries, fingerprints, numerics_class())
-    frame_bytes, target_bytes = _largest(built, entries)
+        specs = shard_specs(made.extractor, made.entries, made.fingerprints, numerics_class())
+    frame_bytes, target_bytes = _largest(made.extractor, made.entries)
     return Job(
         out=out,
-        extractor=built,
-        entries=entries,
-        described=described,
+        extractor=made.extractor,
+        entries=made.entries,
+        described=made.described,
         specs=specs,
         frame_bytes=frame_bytes,
         target_bytes=target_bytes,
-        make_worker=functools.partial(FeatureWorker, recipe, entries, fingerprints),
+        make_worker=functools.partial(FeatureWorker, made.recipe, made.entries, made.fingerprints),
     )
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from featbank.engine.description import describe, feature_fingerprints
-from featbank.engine.worker import ExtractorRecipe
+from featbank.engine.recipe import define
 from featbank.errors import ValidationError
-from featbank.feature_io import storage_by_name
 from featbank.store import Store
 from featbank.tokenizers.token_stores import TokenStores
 
@@ -27,16 +25,15 @@ class FeatureDefinition:
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        recipe = ExtractorRecipe(
-            config=settings["extractor"],
-            audio_root=str(settings["audio_root"]),
-            trusted_modules=tuple(settings.get("trusted_modules", ())),
+        made = define(
+            extractor=settings["extractor"],
+            storage=settings["storage"],
+            audio_root=settings["audio_root"],
+            trusted_modules=settings.get("trusted_modules", ()),
         )
-        extractor = recipe.build()
-        entries = storage_by_name(settings["storage"], extractor.dimensions)
-        self._described = describe(settings["extractor"], extractor)
-        self._dtypes = {name: entry.dtype for name, entry in entries.items()}
-        self.fingerprints = feature_fingerprints(self._described, entries)
+        self._described = made.described
+        self._dtypes = {name: entry.dtype for name, entry in made.entries.items()}
+        self.fingerprints = made.fingerprints
 
     def require(self, store: Store) -> None:
         """Refuse a store of features that was made from another definition.

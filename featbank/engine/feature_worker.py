@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from featbank.engine.rows import num_frames
+from featbank.engine.recipe import ExtractorRecipe
+from featbank.engine.rows import laid_out, num_frames
 from featbank.engine.tasks import ShardTask
 from featbank.engine.work import shard_path
-from featbank.engine.worker import ExtractorRecipe, Features, ShardWorker
+from featbank.engine.worker import Features, ShardWorker
 from featbank.errors import AudioError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor
 from featbank.manifest import Utterance
-from featbank.store import Encoded, ShardRow, ShardSpec, ShardWriter, as_array, find_encoding
+from featbank.store import Encoded, ShardSpec, ShardWriter, as_array, find_encoding
 
 
 class FeatureWorker(ShardWorker[ShardWriter]):
@@ -38,14 +39,9 @@ class FeatureWorker(ShardWorker[ShardWriter]):
         self.specs = shard_specs(self.extractor, storage, fingerprints, self.numerics)
 
     def _open(self, task: ShardTask, name: str) -> ShardWriter:
-        framing = self.extractor.framing
-        rows = [
-            ShardRow(id=row.id, num_frames=num_frames(row, framing), input_digest=row.input_digest)
-            for row in task.rows
-        ]
         path = shard_path(task.work, self.numerics, name, task.names[name])
         path.parent.mkdir(parents=True, exist_ok=True)
-        return ShardWriter(path, self.specs[name], rows)
+        return ShardWriter(path, self.specs[name], laid_out(task.rows, self.extractor.framing))
 
     def _write(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, ShardWriter]

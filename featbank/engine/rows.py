@@ -13,7 +13,7 @@ from featbank.failures import Failure
 from featbank.framing import Framing
 from featbank.manifest import Utterance, iterate_with_offsets, read_rows_at
 from featbank.provenance import file_sha256
-from featbank.store import ShardCutter, row_bytes
+from featbank.store import ShardCutter, ShardRow, row_bytes
 from featbank.store.stamps import Stamp
 
 
@@ -25,6 +25,14 @@ def num_samples(row: Utterance, framing: Framing) -> int:
 def num_frames(row: Utterance, framing: Framing) -> int:
     """Return the frames that an utterance has."""
     return framing.num_frames(num_samples(row, framing))
+
+
+def laid_out(rows: Sequence[Utterance], framing: Framing) -> list[ShardRow]:
+    """Return the rows of a shard as they are laid out before their values exist."""
+    return [
+        ShardRow(id=row.id, num_frames=num_frames(row, framing), input_digest=row.input_digest)
+        for row in rows
+    ]
 
 
 class SplitRows:

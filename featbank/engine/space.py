@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
-from featbank.engine.rows import num_frames
 from featbank.errors import StoreError
-from featbank.framing import Framing
-from featbank.manifest import Utterance
-from featbank.store import ShardRow, ShardSpec, find_encoding
+from featbank.store import ShardSpec, find_encoding
 
 _log = logging.getLogger(__name__)
 
@@ -95,14 +91,6 @@ def is_bound(job: Job, name: str) -> bool:
 def frame_bytes(spec: ShardSpec) -> int:
     """Return what a frame takes, uncompressed."""
     return find_encoding(spec.dtype).stored.itemsize * prod(spec.shape)
-
-
-def laid_out(rows: Sequence[Utterance], framing: Framing) -> list[ShardRow]:
-    """Return the rows of a shard as they are laid out before their values exist."""
-    return [
-        ShardRow(id=row.id, num_frames=num_frames(row, framing), input_digest=row.input_digest)
-        for row in rows
-    ]
 
 
 def free_bytes(folder: Path) -> int:

@@ -15,13 +15,12 @@ from featbank.engine.earlier_rows import EarlierRows
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.engine.probe import Row
-from featbank.engine.rows import cut_into_shards, num_frames
+from featbank.engine.rows import cut_into_shards, laid_out, num_frames
 from featbank.engine.space import (
     DiskNeed,
     frame_bytes,
     free_bytes,
     is_bound,
-    laid_out,
     on_one_disk,
 )
 from featbank.framing import Framing

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from featbank.engine.feature_worker import encode, feature_of
+from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.tasks import ShardTask
 from featbank.engine.work import shard_path
-from featbank.engine.worker import ExtractorRecipe, Features, ShardWorker
+from featbank.engine.worker import Features, ShardWorker
 from featbank.feature_io import FeatureStorageConfig
 from featbank.manifest import Utterance
 from featbank.store import (

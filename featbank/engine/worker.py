@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,62 +15,21 @@ from numpy.typing import NDArray
 
 from featbank.engine.earlier_rows import EarlierRows
 from featbank.engine.reading import AudioReader
+from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
 from featbank.engine.work import put, shard_path, write_result
-from featbank.errors import AudioError, ConfigError, FeatbankError
+from featbank.errors import AudioError, FeatbankError
 from featbank.failures import Failure
-from featbank.features.base import AudioBatch, Extractor
+from featbank.features.base import AudioBatch
 from featbank.manifest import Utterance
 from featbank.numerics import numerics_class
 from featbank.progress import Advance
 from featbank.recording import Recording
 from featbank.routing import route
 from featbank.store import Encoded, ShardInfo, ShardSpec, shard_name
-from featbank.trusted import build
 
 Features = Mapping[str, Any]
 """An array (T, D) for each feature name, of one utterance or of a piece of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtractorRecipe:
-    """What computes the features: picklable, so that any worker can compute any shard.
-
-    Args:
-        config: `_target_` and its arguments.
-        audio_root: folder that the manifests' paths are relative to.
-        num_threads: that compute an utterance; another number changes the last bits.
-        trusted_modules: packages beside featbank that `_target_` may name.
-
-    Raises:
-        ConfigError: there is no thread.
-    """
-
-    config: Mapping[str, Any]
-    audio_root: str
-    num_threads: int = 1
-    trusted_modules: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        """Check the number of threads."""
-        if self.num_threads < 1:
-            raise ConfigError("num_threads", expected="1 or more", got=self.num_threads)
-
-    def build(self) -> Extractor:
-        """Build the extractor.
-
-        Raises:
-            ConfigError: the class is untrusted, or no extractor.
-            WeightsError: its weights cannot be had.
-        """
-        extractor = build(self.config, self.trusted_modules)
-        if not isinstance(extractor, Extractor):
-            raise ConfigError(
-                f"_target_ {self.config['_target_']!r}",
-                expected="an Extractor",
-                got=type(extractor).__name__,
-            )
-        return extractor
 
 
 class ShardSink(Protocol):

@@ -1,0 +1,113 @@
+"""What computes features, and what follows from that before any audio is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from featbank.engine.description import describe, feature_fingerprints
+from featbank.errors import ConfigError
+from featbank.feature_io import FeatureStorageConfig, storage_by_name
+from featbank.features.base import Extractor
+from featbank.trusted import build
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractorRecipe:
+    """What computes the features: picklable, so that any worker can compute any shard.
+
+    Args:
+        config: `_target_` and its arguments.
+        audio_root: folder that the manifests' paths are relative to.
+        num_threads: that compute an utterance; another number changes the last bits.
+        trusted_modules: packages beside featbank that `_target_` may name.
+
+    Raises:
+        ConfigError: there is no thread.
+    """
+
+    config: Mapping[str, Any]
+    audio_root: str
+    num_threads: int = 1
+    trusted_modules: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Check the number of threads."""
+        if self.num_threads < 1:
+            raise ConfigError("num_threads", expected="1 or more", got=self.num_threads)
+
+    def build(self) -> Extractor:
+        """Build the extractor.
+
+        Raises:
+            ConfigError: the class is untrusted, or no extractor.
+            WeightsError: its weights cannot be had.
+        """
+        extractor = build(self.config, self.trusted_modules)
+        if not isinstance(extractor, Extractor):
+            raise ConfigError(
+                f"_target_ {self.config['_target_']!r}",
+                expected="an Extractor",
+                got=type(extractor).__name__,
+            )
+        return extractor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """An extractor and how its features are stored.
+
+    Args:
+        recipe: of the extractor, for workers.
+        extractor: built by it.
+        entries: how each feature is stored, by feature name.
+        described: what determines the values, as provenance records it.
+        fingerprints: of the stores, by feature name.
+    """
+
+    recipe: ExtractorRecipe
+    extractor: Extractor
+    entries: Mapping[str, FeatureStorageConfig]
+    described: Mapping[str, Any]
+    fingerprints: Mapping[str, str]
+
+
+def define(
+    *,
+    extractor: Mapping[str, Any],
+    storage: Sequence[FeatureStorageConfig],
+    audio_root: str | Path,
+    num_threads: int = 1,
+    trusted_modules: Sequence[str] = (),
+) -> Definition:
+    """Build an extractor, and tell what it will make.
+
+    Args:
+        extractor: `_target_` and its arguments.
+        storage: one entry for each feature name of the extractor.
+        audio_root: folder that the manifests' paths are relative to.
+        num_threads: that compute an utterance.
+        trusted_modules: packages beside featbank that `_target_` may name.
+
+    Raises:
+        ConfigError: the extractor or its storage cannot be used.
+        WeightsError: the weights cannot be had.
+    """
+    recipe = ExtractorRecipe(
+        config=extractor,
+        audio_root=str(audio_root),
+        num_threads=num_threads,
+        trusted_modules=tuple(trusted_modules),
+    )
+    built = recipe.build()
+    entries = storage_by_name(storage, built.dimensions)
+    described = describe(extractor, built)
+    return Definition(
+        recipe=recipe,
+        extractor=built,
+        entries=entries,
+        described=described,
+        fingerprints=feature_fingerprints(described, entries),
+    )
