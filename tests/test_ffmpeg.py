@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,36 @@ def test_mp3s_in_a_row_are_read_to_the_last_or_refused(tmp_path: Path) -> None:
     path.write_bytes(one + ID3 + one)
     with pytest.raises(AudioError, match=r"got ffmpeg's .*Header missing"):
         scan_audio(path)
+
+
+def _twice_in_a_row(path: Path, codec: str) -> bytes:
+    pages = b""
+    for number in ("1", "2"):
+        ffmpeg("-i", SPEECH, "-c:a", codec, "-serial_offset", number, path)
+        assert scan_audio(path).num_samples == NUM_SAMPLES
+        pages += path.read_bytes()
+    path.write_bytes(pages)
+    return pages
+
+
+@needs_ffmpeg
+def test_streams_of_an_ogg_in_a_row_are_read_to_the_last_or_refused(tmp_path: Path) -> None:
+    vorbis, opus = tmp_path / "x.ogg", tmp_path / "x.opus"
+    pages = _twice_in_a_row(vorbis, "libvorbis")
+    assert 0 <= scan_audio(vorbis).num_samples - 2 * NUM_SAMPLES <= 2048
+    vorbis.write_bytes(pages[:-100])
+    with pytest.raises(AudioError, match="cut short"):
+        scan_audio(vorbis)
+    _twice_in_a_row(opus, "libopus")
+    with suppress(AudioError):  # ffmpeg 5.1 does not go from one to the next, and says so
+        assert scan_audio(opus).duration_s > 2 * NUM_SAMPLES / 16_000 - 0.05
+
+
+@needs_ffmpeg
+def test_flac_in_ogg_gives_the_samples_of_its_source(tmp_path: Path) -> None:
+    ffmpeg("-i", SPEECH, "-c:a", "flac", tmp_path / "x.oga")
+    samples = load_audio(tmp_path / "x.oga", sample_rate=16_000, num_samples=NUM_SAMPLES)
+    assert np.array_equal(samples, speech())
 
 
 @needs_ffmpeg

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from io import BufferedReader
 
+from featbank.containers.ogg import MAX_PAGE
 from featbank.containers.tags import skip_tags
 
-_MAX_OGG_PAGE = 65_307
 _END_OF_STREAM = 4
 _ADTS_HEADER = 7
 # bytes of a frame by its type, with the byte that tells the type (RFC 4867, section 5.3)
@@ -23,7 +23,7 @@ _Missing = tuple[str, str] | None
 
 def ogg_missing(file: BufferedReader, size: int) -> _Missing:
     """Look whether the last page is all there and marked as the end of the stream (RFC 3533)."""
-    file.seek(max(0, size - 2 * _MAX_OGG_PAGE))
+    file.seek(max(0, size - 2 * MAX_PAGE))
     tail = file.read()
     page = tail[tail.rfind(b"OggS") :]
     lengths = page[27 : 27 + page[26]] if len(page) > 26 else b""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from featbank.containers import boxed, chunked, framed
 from featbank.containers.mpeg import is_uncounted
+from featbank.containers.ogg import is_for_ffmpeg
 from featbank.containers.tags import skip_tags
 from featbank.errors import AudioError
 
@@ -66,6 +67,8 @@ def check_container(path: str | Path, file: BufferedReader) -> Container:
     if kind is _MP3 and is_uncounted(file):
         kind = _MP3_OF_FFMPEG
     size = os.fstat(file.fileno()).st_size
+    if kind is _OGG and is_for_ffmpeg(file, size):
+        kind = _OGG_OF_FFMPEG
     if problem := kind.missing(file, size):
         expected, got = problem
         raise AudioError(f"audio {path} is cut short", kind="truncated", expected=expected, got=got)
@@ -123,6 +126,8 @@ _MP3 = _Kind(
     (b"\xff\xe2", b"\xff\xe3", b"\xff\xf2", b"\xff\xf3", b"\xff\xfa", b"\xff\xfb"),
     _nothing_missing,
 )
+_OGG = _Kind(Container(name="Ogg (Opus, Vorbis)"), (b"OggS",), framed.ogg_missing)
+_OGG_OF_FFMPEG = _Kind(Container(name="Ogg", demuxer="ogg"), (), framed.ogg_missing)
 _MP3_OF_FFMPEG = _Kind(Container(name="MP3", demuxer="mp3"), (), _nothing_missing)
 _ADTS = _Kind(
     Container(name="AAC", demuxer="aac"),
@@ -134,7 +139,7 @@ _G722 = _Kind(Container(name="G.722", demuxer="g722"), (), _nothing_missing)
 _KINDS = (
     _FLAC,
     _Kind(Container(name="WAV"), (b"RIFF", b"RF64"), chunked.wav_missing),
-    _Kind(Container(name="Ogg (Opus, Vorbis)"), (b"OggS",), framed.ogg_missing),
+    _OGG,
     _MP3,
     _Kind(Container(name="WAV"), (b"RIFX",), chunked.big_endian_wav_missing),
     _Kind(Container(name="W64"), (b"riff\x2e\x91\xcf\x11",), chunked.w64_missing),
