@@ -163,6 +163,8 @@ class SlurmCrew:
         events: list[Event] = []
         for worker, beat in self._exchange.beats().items():
             last = self._signs.get(worker)
+            if last is None:
+                _warn_if_requeued(worker)
             if last is None or last[0].count != beat.count:
                 self._signs[worker] = beat, now
             number = int(beat.task.partition("-")[0]) if beat.task else -1
@@ -216,3 +218,15 @@ class SlurmCrew:
         missing = min(self._num_workers, len(self._attempts)) - len(self._alive)
         if missing > 0:
             self._alive |= set(self._jobs.submit(missing))
+
+
+def _warn_if_requeued(worker: str) -> None:
+    """Say so each time: a task that takes longer than a job may run would go on for ever."""
+    job, restarts = split_worker(worker)
+    if restarts:
+        _log.warning(
+            "job %s of Slurm was requeued (%d so far) and begins its task anew: one that takes "
+            "longer than runner.timeout_min is never done",
+            job,
+            restarts,
+        )

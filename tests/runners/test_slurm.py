@@ -54,16 +54,21 @@ def _call(*command: str) -> str:
     [("scontrol", "requeue"), ("scancel", "--signal=USR2")],  # by hand; at a time limit
 )
 def test_a_requeued_job_gives_its_task_back_and_begins_anew(
-    make_slurm: MakeSlurm, tmp_path: Path, command: tuple[str, ...]
+    make_slurm: MakeSlurm,
+    tmp_path: Path,
+    command: tuple[str, ...],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     told: list[float] = []
     runner = make_slurm(num_workers=1, max_retries=0)  # nobody died
     thread = _meanwhile(lambda job, _: _call(*command, job), tmp_path)
-    assert sorted(runner.run(SlowAtFirst(tmp_path), range(1), told.append)) == [0]
+    worker = SlowAtFirst(tmp_path, then_s=2)  # some signs of life
+    assert sorted(runner.run(worker, range(1), told.append)) == [0]
     thread.join()
     jobs = [path.name.split(".")[1] for path in tmp_path.iterdir()]
     assert len(jobs) == 2
     assert len(set(jobs)) == 1  # the same job
+    assert "was requeued (1 so far) and begins its task anew" in caplog.text
     assert sum(told) == pytest.approx(1.0)
 
 

@@ -127,10 +127,12 @@ class SlowAtFirst:
     Args:
         folder: where each beginning leaves a file: task, number of the job, process.
         begun: how often a task is begun before it is done.
+        then_s: what it takes then.
     """
 
     folder: Path
     begun: int = 1
+    then_s: float = 0.0
 
     def __call__(self) -> Callable[[int, Advance], int]:
         return self._work
@@ -141,6 +143,7 @@ class SlowAtFirst:
         if before < self.begun:
             advance(0.5)
             time.sleep(600)
+        time.sleep(self.then_s)
         advance(1.0)
         return task
 
