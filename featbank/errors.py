@@ -69,8 +69,11 @@ class FeatbankError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # keyword arguments do not survive the default pickling between worker processes
-        fields = {name: value for name, value in vars(self).items() if name != "what"}
+        fields = {key: value for key, value in vars(self).items() if key not in _NOT_KEYWORDS}
         return _rebuild, (type(self), self.what, fields)
+
+
+_NOT_KEYWORDS = ("what", "__notes__")
 
 
 def _rebuild(kind: type[FeatbankError], what: str, fields: dict[str, Any]) -> FeatbankError:

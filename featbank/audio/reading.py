@@ -13,7 +13,7 @@ from featbank.audio.resampling import resample
 from featbank.errors import AudioError
 from featbank.manifest import MIX_CHANNELS
 
-DECODE_VERSION = 1
+DECODE_VERSION = 2
 """Bumped by whoever changes the values that `load_audio` gives."""
 
 _BLOCK = 1 << 20  # samples; an utterance of over a minute at 16 kHz is put together from several

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featbank.audio import load_audio
+from featbank.audio import Patience, load_audio
 from featbank.engine.rows import num_samples
 from featbank.framing import Framing
 from featbank.manifest import Utterance
 from featbank.recording import Recording
 
-_log = logging.getLogger(__name__)
-
 _AHEAD_S = 120.0  # audio that waits for the extractor, in seconds: 8 MB at 16 kHz
-_WAITS_S = (1.0, 5.0, 25.0)  # before a read that the machine failed is tried again
-
-Read = TypeVar("Read")
 
 
 class AudioReader:
@@ -71,7 +64,12 @@ class AudioReader:
             FeatbankError: its file is another one than when the manifest was made.
             OSError: the machine failed, again and again.
         """
-        return _patiently(lambda: self._read(row), row.audio)
+        patience = Patience(row.audio)
+        while True:
+            try:
+                return self._read(row)
+            except OSError as error:
+                patience.wait(error)
 
     def _read(self, row: Utterance) -> NDArray[np.float32] | Recording:
         path = Path(self._root, row.audio)
@@ -86,14 +84,3 @@ class AudioReader:
         if self._max_samples is not None and num_samples(row, self._framing) > self._max_samples:
             return Recording(path, **place)
         return load_audio(path, **place)
-
-
-def _patiently(read: Callable[[], Read], what: str) -> Read:
-    """Call `read` again where the machine fails, as a busy network disk does for a while."""
-    for wait_s in _WAITS_S:
-        try:
-            return read()
-        except OSError as error:
-            _log.warning("%s: %s; trying again in %g s", what, error, wait_s)
-            time.sleep(wait_s)
-    return read()
