@@ -54,7 +54,7 @@ class ShardWriter:
             rows: at least one, sorted by id.
 
         Raises:
-            StoreError: there are no rows, or they are not in order.
+            StoreError: there are no rows, they are not in order, or the disk is full.
         """
         self.path = Path(path)
         self._spec = spec
@@ -64,7 +64,10 @@ class ShardWriter:
         self._written: dict[str, WrittenRow] = {}
         self._pieces: dict[str, RowPieces] = {}
         self._discarded: set[str] = set()
-        self._file = _create(self.path, spec, self._rows)
+        try:
+            self._file = _create(self.path, spec, self._rows)
+        except OSError as error:
+            raise disk_fault(f"shard {self.path}", error) from error
 
     def write(self, utterance_id: str, values: Any) -> None:
         """Write the values of one row.

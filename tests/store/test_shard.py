@@ -268,3 +268,8 @@ def test_pieces_that_wait_for_a_scale_keep_one_dtype_and_are_finite(tmp_path: Pa
         writer.write_piece("u3", np.full((1, 3), np.nan, np.float32))
     writer.abort()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_while_the_shard_is_laid_out_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"shard .*gone.*a disk with room that works.*free some"):
+        ShardWriter(tmp_path / "gone" / NAME, SPEC, ROWS)
