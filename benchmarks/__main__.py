@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +17,7 @@ from benchmarks.bars import Report
 from benchmarks.scale import SCALES, Scale
 from benchmarks.shelf import Shelf
 
-PARTS: dict[str, Callable[[Shelf, Scale], list[Report]]] = {
+PARTS: dict[str, Callable[[Shelf, Scale], Iterable[Report]]] = {
     "dense": dense.measure,
     "tokens": tokens.measure,
     "write": write.measure,

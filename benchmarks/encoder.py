@@ -75,7 +75,7 @@ class BareEncoder(Extracting):
             began=began,
             ended=ended,
             audio_s=num_samples / SAMPLE_RATE,
-            details={"worker_mb": max(peaks)},
+            details={"worker_mb": max(peaks[:])},
         )
 
 

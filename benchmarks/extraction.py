@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -25,24 +25,23 @@ Runs = Mapping[str, Sequence[Run]]
 """Of each contender, one a round, in the order of the rounds."""
 
 
-def measure(shelf: Shelf, scale: Scale) -> list[Report]:
+def measure(shelf: Shelf, scale: Scale) -> Iterator[Report]:
     """Extract filterbanks and an encoder's layer; look at memory and at the start of a run."""
     source = shelf.audio or DEMO
     folder = shelf.folder / "speech"
     demo = write_speech(folder / "demo", DEMO)
-    for kind in (KaldiFloor, Featbank, BareEncoder, FeatbankEncoder, *PEERS):
+    kinds: list[type[Extracting]] = [KaldiFloor, Featbank, BareEncoder, FeatbankEncoder, *PEERS]
+    for kind in kinds:
         if kind.is_installed():  # what happens once, such as bytecode, is not what is measured
             _turn(shelf.folder / "extraction", kind, demo)
     speech = write_speech(folder / "long", source, 3600 * scale.speech_hours)
     shorter = write_speech(folder / "short", source, 3600 * scale.short_hours)
     fbank, runs = _fbank(shelf, scale, speech, shorter)
+    yield fbank
     ten_minutes = write_speech(folder / "encoder", source, 60 * scale.encoder_minutes)
-    return [
-        fbank,
-        _encoder(shelf, scale, ten_minutes),
-        _memory(shelf, scale, speech, runs),
-        _start(shelf, scale, demo),
-    ]
+    yield _encoder(shelf, scale, ten_minutes)
+    yield _memory(shelf, scale, speech, runs)
+    yield _start(shelf, scale, demo)
 
 
 def _fbank(shelf: Shelf, scale: Scale, speech: Speech, shorter: Speech) -> tuple[Report, Runs]:
@@ -81,6 +80,7 @@ def _fbank(shelf: Shelf, scale: Scale, speech: Speech, shorter: Speech) -> tuple
     report.notes = [
         "/ floor: to the floor's rate without start-up; medians of the ratios within rounds",
         f"featbank wrote {shards} shards, which its workers share out",
+        _load(),
     ]
     return report, runs
 
@@ -99,6 +99,7 @@ def _encoder(shelf: Shelf, scale: Scale, speech: Speech) -> Report:
     report.bars = [
         Bar("featbank / bare forward", 0.95, _ratio(runs[FeatbankEncoder.name], bare)),
     ]
+    report.notes = [_load()]
     return report
 
 
@@ -162,6 +163,11 @@ def _ratio(ones: Sequence[Run], others: Sequence[Run], *, from_start: bool = Fal
         (one.rate_from_start if from_start else one.rate) / other.rate
         for one, other in zip(ones, others, strict=True)
     )
+
+
+def _load() -> str:
+    """Say how busy the machine was, for these bars want all of its processors."""
+    return f"load average over the last 15 minutes, this included: {os.getloadavg()[2]:.1f}"
 
 
 def _most(details: Sequence[Mapping[str, float]], name: str) -> float:
