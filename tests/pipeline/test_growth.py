@@ -93,7 +93,7 @@ def test_without_the_cache_everything_is_computed(own_reproduced: Project) -> No
 
 def test_a_killed_repro_goes_on_where_it_was(own_reproduced: Project) -> None:
     own_reproduced.edit("conf/feature/fbank.yaml", "num_mel_bins: 80", "num_mel_bins: 40")
-    own_reproduced.edit("conf/feature/fbank.yaml", "268435456", "30000")
+    own_reproduced.edit("conf/feature/fbank.yaml", "67108864", "30000")
     command = (
         "dvc repro extract@fbank & pid=$!; "
         "until ls .featbank/work/extract-demo-fbank/*/results/*.json 2>/dev/null; "
