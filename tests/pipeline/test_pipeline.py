@@ -369,7 +369,7 @@ def test_a_name_that_leaves_its_folder_is_refused(checkout: Project) -> None:
 def test_help_lists_every_group_and_option(checkout: Project, stage: str) -> None:
     shown = checkout.run(f"python stages/{stage}.py --help")
     assert "corpus: demo, folder, librispeech, ljspeech" in shown
-    assert "feature: fbank, hubert, mfcc, wav2vec2, wavlm" in shown
+    assert "feature: fbank, fbank_mfcc, hubert, mfcc, wav2vec2, wavlm" in shown
     assert "tokenizer: kmeans100, kmeans100_merged" in shown
     assert "runner: local" in shown
 
