@@ -50,4 +50,7 @@ def test_validate_certifies_a_sample_and_names_what_came_out_otherwise(
     assert "the definition of the features of store data/features/demo/mfcc/mfcc" in told
     assert "num_ceps 12, got num_ceps 13" in told
     told = project.run(f"{command} strict=false".replace("mfcc", "mfcc40"), status=1)
-    assert "definition of features/mfcc40: expected one of fbank, fbank_mfcc, hubert, mfcc, wav" in told
+    assert (
+        "definition of features/mfcc40: expected one of fbank, fbank_mfcc, hubert, mfcc, wav"
+        in told
+    )

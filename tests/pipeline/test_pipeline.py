@@ -371,7 +371,7 @@ def test_help_lists_every_group_and_option(checkout: Project, stage: str) -> Non
     assert "corpus: demo, folder, librispeech, ljspeech" in shown
     assert "feature: fbank, fbank_mfcc, hubert, mfcc, wav2vec2, wavlm" in shown
     assert "tokenizer: kmeans100, kmeans100_merged" in shown
-    assert "runner: local" in shown
+    assert "runner: inline, local, ray, slurm" in shown
 
 
 def test_an_unknown_feature_is_answered_with_the_known_ones(checkout: Project) -> None:
