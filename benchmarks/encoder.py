@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,11 +34,9 @@ class FeatbankEncoder(Featbank):
         "layers": {"wavlm": NUM_LAYERS},
         "weights": "random",
     }
-    storage: ClassVar[Mapping[str, Any]] = {
-        "name": "wavlm",
-        "dtype": "float16",
-        "writer_kwargs": {"shard_bytes": 1_000_000},
-    }
+    storage: ClassVar[Sequence[Mapping[str, Any]]] = [
+        {"name": "wavlm", "dtype": "float16", "writer_kwargs": {"shard_bytes": 1_000_000}}
+    ]
 
 
 class BareEncoder(Extracting):

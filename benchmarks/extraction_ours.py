@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+
+import yaml
 
 from benchmarks.extracting import Extracting, Work
 from benchmarks.fresh import memory_mb
@@ -14,6 +16,9 @@ from benchmarks.speech import SAMPLE_RATE, Speech
 
 NUM_WORKERS = 2
 INT16_SCALE = 32768.0
+FBANK = yaml.safe_load(
+    (Path(__file__).parent.parent / "conf" / "feature" / "fbank.yaml").read_text(encoding="utf-8")
+)
 
 
 class KaldiFloor(Extracting):
@@ -43,12 +48,8 @@ class Featbank(Extracting):
     """`extraction.extract` with processes of one thread each, stores published."""
 
     name = f"featbank, {NUM_WORKERS} workers, stored"
-    extractor: ClassVar[Mapping[str, Any]] = {
-        "_target_": "featbank.features.kaldi.Fbank",
-        "num_mel_bins": 80,
-        "waveform_scale": INT16_SCALE,
-    }
-    storage: ClassVar[Mapping[str, Any]] = {"name": "fbank"}
+    extractor: ClassVar[Mapping[str, Any]] = FBANK["extractor"]
+    storage: ClassVar[Sequence[Mapping[str, Any]]] = FBANK["storage"]
 
     def extract(self, speech: Speech, out: Path) -> Work:
         from benchmarks.noting import NotingRunner
@@ -56,14 +57,14 @@ class Featbank(Extracting):
 
         runner = NotingRunner(LocalRunner(num_workers=NUM_WORKERS), out / "notes")
         from featbank.extraction import extract  # with torch, which takes seconds
-        from featbank.feature_io import FeatureStorageConfig
+        from featbank.feature_io import read_storage
 
         done = extract(
             manifests=speech.manifests,
             audio_root=speech.audio,
             out=out / "features",
             extractor=self.extractor,
-            storage=[FeatureStorageConfig(**self.storage)],
+            storage=read_storage(self.storage),
             corpus={"name": "speech", "license": ""},
             runner=runner,
             work=out / "work",

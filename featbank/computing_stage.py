@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from featbank import dvc_outputs
 from featbank.feature_io import read_storage
 from featbank.progress import Advance
 from featbank.stage import plain, read_corpus
@@ -29,6 +30,7 @@ def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[
         "corpus": {"name": corpus["name"], "license": corpus["license"]},
         "runner": build(plain(config.runner), config.trusted_modules),
         "work": Path(config.runtime.work, name),
+        "keep_work": dvc_outputs.runs_this(),
         "failures_path": Path(config.runtime.failures, f"{name}.jsonl"),
         "max_failures": config.max_failures,
         "num_threads": config.num_threads,

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from featbank.engine.work import note_published
 from featbank.errors import CorpusError
 from featbank.extraction import Extraction
 from featbank.manifest import SPLITS, iterate_manifest, write_manifest
@@ -21,6 +22,7 @@ def sample_audio(
     compute: Callable[[Path, Path], Extraction],
     out: Path,
     work: Path,
+    keep_work: bool = False,
     shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
 ) -> tuple[int, Extraction]:
@@ -36,6 +38,7 @@ def sample_audio(
             where a stopped run may have left others that it replaces.
         out: the sample store.
         work: takes the features of the sample until it is written.
+        keep_work: leave them there, as `extract` leaves its work folder.
         shard_bytes: size around which the sample's shards are cut.
         overwrite: replace a sample of features that were made in another way.
 
@@ -68,5 +71,8 @@ def sample_audio(
         overwrite=overwrite,
     )
     shutil.rmtree(manifests)
-    shutil.rmtree(features)
+    if keep_work:
+        note_published(features, [out])
+    else:
+        shutil.rmtree(features)
     return num_utterances, extraction

@@ -48,6 +48,7 @@ def tokenize_audio(
     runner: Runner,
     work: Path,
     failures_path: Path,
+    keep_work: bool = False,
     merge_repeats: bool = False,
     shard_bytes: int = SHARD_BYTES,
     max_failures: float = 0,
@@ -75,6 +76,7 @@ def tokenize_audio(
         runner: spreads the work over workers.
         work: folder for finished tokens until all are published.
         failures_path: where the failure list goes when it is over the budget.
+        keep_work: leave the work folder, as `extract` does.
         merge_repeats: store a run of equal units once, and its length in frames beside it.
         shard_bytes: size around which the shards of the stores are cut. Workers are given pieces
             of work of the size of a shard of features.
@@ -133,7 +135,7 @@ def tokenize_audio(
             _write_store(writer, outcome, split, name)
         commit_together(writers.values())
         stores.remove_others(out)
-        folder.drop()
+        folder.finish(job.paths.values(), keep=keep_work)
     headers = [read_header(out / name / split) for split in SPLITS for name in stores.dtypes]
     return headers, outcome.tally
 

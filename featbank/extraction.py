@@ -53,6 +53,7 @@ def extract(
     runner: Runner,
     work: Path,
     failures_path: Path,
+    keep_work: bool = False,
     max_failures: float = 0,
     overwrite: bool = False,
     previous: Sequence[Path] = (),
@@ -76,6 +77,8 @@ def extract(
         runner: spreads the shards over workers.
         work: folder for finished shards until all are published, in a folder of the run's own.
         failures_path: where the failure list goes when it is over the budget.
+        keep_work: leave the work folder, as second names of the published shards, until
+            `featbank.engine.work.drop_published` finds them safe elsewhere.
         max_failures: a number of utterances, or below 1 a share of them.
         overwrite: replace stores that hold something else.
         previous: folders like `out`, which hold earlier stores.
@@ -129,7 +132,7 @@ def extract(
             headers.append(builder.complete(header, outcome.failures[split]))
         for builder in builders.values():  # all of them, or none
             builder.publish()
-        folder.drop()
+        folder.finish(job.paths.values(), keep=keep_work)
     return Extraction(headers=headers, tally=outcome.tally)
 
 

@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 
 from featbank.cli.output import print_facts, size_text
 from featbank.computing_stage import computing_settings
+from featbank.dvc_outputs import previous_output
 from featbank.engine.job import Job
 from featbank.engine.probe import Sample
 from featbank.preflight import Forecast, preflight
-from featbank.previous_output import previous_output
 
 _log = logging.getLogger(__name__)
 

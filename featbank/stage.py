@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
+from featbank import dvc_outputs
 from featbank.errors import ConfigError, FeatbankError
 from featbank.progress import Stopwatch
 from featbank.provenance import readable_json, write_atomic
@@ -109,6 +110,8 @@ def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
             for group in _NAMED_GROUPS:
                 if group in config:
                     check_name(config[group].name, f"{group}.name")
+            if dvc_outputs.runs_this():
+                _drop_what_dvc_has(Path(config.runtime.work))
             function(config)
         except (FeatbankError, OSError) as error:
             _log.error("%s: %s", type(error).__name__, error)
@@ -118,6 +121,14 @@ def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
             sys.exit(130)
 
     return run
+
+
+def _drop_what_dvc_has(work: Path) -> None:
+    """Remove the work of stages that ran before this one, whose outputs DVC has taken in."""
+    # imported here: no stage depends on it
+    from featbank.engine.work import drop_published
+
+    drop_published(work, is_safe=dvc_outputs.has)
 
 
 def accept_dry_run() -> None:

@@ -15,8 +15,8 @@ import hydra
 from omegaconf import DictConfig
 
 from featbank.computing_stage import computing_settings
+from featbank.dvc_outputs import previous_output
 from featbank.extraction import STRICT, check_numerics, extract, feature_job
-from featbank.previous_output import previous_output
 from featbank.progress import Stopwatch, progress_bar
 from featbank.stage import (
     accept_dry_run,

@@ -56,6 +56,7 @@ def _from_audio(config: DictConfig) -> int:
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
     settings = computing_settings(config, name, lambda _: None)
     # overwrite: features that a stopped run has left in the work folder are nobody's
+    keep_work = settings.pop("keep_work")  # of the sample, not of the features it is made from
     compute = functools.partial(extract, overwrite=True, numerics=config.numerics, **settings)
     num_utterances, done = sample_audio(
         manifest=Path(config.paths.manifests, "train.jsonl"),
@@ -64,6 +65,7 @@ def _from_audio(config: DictConfig) -> int:
         compute=lambda manifests, out: compute(manifests=manifests, out=out),
         out=Path(config.paths.sample),
         work=settings["work"],
+        keep_work=keep_work,
         overwrite=config.overwrite,
     )
     _log.info("%s: straight from audio; %s", config.paths.sample, done.tally)

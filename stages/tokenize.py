@@ -73,7 +73,7 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
     # imported here: tokens from features need neither an encoder nor a decoder of audio
     from featbank.computing_stage import computing_settings
     from featbank.direct_tokenization import tokenize_audio
-    from featbank.previous_output import previous_output
+    from featbank.dvc_outputs import previous_output
 
     name = _run_name(config, out)
     with previous_output(out, Path(config.runtime.work)) as previous:

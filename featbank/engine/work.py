@@ -7,20 +7,27 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from featbank.engine.tasks import ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
-from featbank.provenance import canonical_json, digest, write_atomic
-from featbank.store import FORMAT_VERSION, ShardSpec
+from featbank.provenance import (
+    canonical_json,
+    digest,
+    file_sha256,
+    readable_json,
+    write_atomic,
+)
+from featbank.store import FORMAT_VERSION, HEADER_NAME, ShardSpec
 from featbank.store.locks import lock_folder
 
 _log = logging.getLogger(__name__)
 
 _RESULTS = "results"
+_PUBLISHED = "published.json"
 
 
 class WorkFolder:
@@ -43,10 +50,17 @@ class WorkFolder:
         for temporary in path.rglob(".*.partial*"):
             temporary.unlink(missing_ok=True)
 
-    def drop(self) -> None:
-        """Remove what is in the folder: all of it is published."""
-        for entry in self.path.iterdir():
-            shutil.rmtree(entry, ignore_errors=True)
+    def finish(self, stores: Iterable[Path], *, keep: bool) -> None:
+        """Remove what is in the folder, for the stores made from it are published.
+
+        Args:
+            stores: their folders.
+            keep: leave it until they are safe elsewhere: see `note_published`.
+        """
+        if keep:
+            note_published(self.path, stores)
+        else:
+            _clear(self.path)
 
     def __enter__(self) -> Self:
         """Return the folder."""
@@ -105,6 +119,50 @@ def finished(task: ShardTask) -> ShardResult | None:
 def write_result(task: ShardTask, result: ShardResult) -> None:
     """Note that a task is done: the last thing a worker writes."""
     write_atomic(result_path(task), canonical_json(result.to_json()))
+
+
+def note_published(folder: Path, stores: Iterable[Path]) -> None:
+    """Note which stores were made from what is in a folder, which is left for `drop_published`.
+
+    DVC deletes the output of a stage that it did not see to its end, hashed and in its cache: it
+    would delete all that was computed, had the folder gone when the stores were published.
+    """
+    headers = {str(path): file_sha256(path / HEADER_NAME) for path in stores}
+    write_atomic(folder / _PUBLISHED, readable_json({"headers": headers}))
+
+
+def drop_published(work: Path, is_safe: Callable[[Path, str], bool]) -> None:
+    """Remove what finished runs left behind, where others have their stores safe.
+
+    Args:
+        work: the folder of all stages' work folders.
+        is_safe: told the path of a store and the SHA-256 of its header.
+    """
+    for note in work.glob(f"*/*/{_PUBLISHED}"):
+        try:
+            headers = json.loads(note.read_text(encoding="utf-8"))["headers"]
+            if all(is_safe(Path(path), sha256) for path, sha256 in headers.items()):
+                _remove(note.parent)
+        except (FeatbankError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            _log.warning("%s is left: %s", note.parent, error)
+
+
+def _remove(folder: Path) -> None:
+    lock = lock_folder(folder, f"work folder {folder}", "no run at work in it")
+    try:
+        _clear(folder)
+        folder.rmdir()
+    finally:
+        lock.release()
+
+
+def _clear(folder: Path) -> None:
+    """Empty a work folder; what says that it may be emptied goes last."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == _PUBLISHED):
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink()
 
 
 def put(source: Path, target: Path) -> None:

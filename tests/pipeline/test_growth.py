@@ -55,7 +55,6 @@ def test_repro_computes_only_what_is_new(own_reproduced: Project, clean: dict[st
     assert copied + kept == 38
     assert kept > 0
     assert files(own_reproduced.path / STORES) == clean
-    assert not list((own_reproduced.path / ".featbank" / "work" / "extract-demo-fbank").iterdir())
 
 
 def test_a_fresh_clone_takes_over_what_it_pulled(
@@ -91,17 +90,38 @@ def test_without_the_cache_everything_is_computed(own_reproduced: Project) -> No
     assert _counts(own_reproduced.run("dvc repro extract@fbank")) == (41, 0, 0)
 
 
+WORK = ".featbank/work/extract-demo-fbank"
+
+
+def _redefine(project: Project) -> None:
+    project.edit("conf/feature/fbank.yaml", "num_mel_bins: 80", "num_mel_bins: 40")
+    project.edit("conf/feature/fbank.yaml", "67108864", "30000")
+
+
 def test_a_killed_repro_goes_on_where_it_was(own_reproduced: Project) -> None:
-    own_reproduced.edit("conf/feature/fbank.yaml", "num_mel_bins: 80", "num_mel_bins: 40")
-    own_reproduced.edit("conf/feature/fbank.yaml", "67108864", "30000")
+    _redefine(own_reproduced)
     command = (
         "dvc repro extract@fbank & pid=$!; "
-        "until ls .featbank/work/extract-demo-fbank/*/results/*.json 2>/dev/null; "
-        "do sleep 0.02; done; "
-        "pkill -KILL --parent $pid; kill -KILL $pid; wait $pid; ls .featbank/work/*/*/results"
+        f"until ls {WORK}/*/results/*.json 2>/dev/null; do sleep 0.02; done; "
+        f"pkill -KILL --parent $pid; kill -KILL $pid; wait $pid; ls {WORK}/*/results"
     )
     own_reproduced.run(command)
     computed, copied, kept = _counts(own_reproduced.run("dvc repro extract@fbank"))
     assert computed + kept == 38
     assert kept > 0
     assert copied == 0
+
+
+def test_stores_that_dvc_was_killed_over_are_not_computed_again(own_reproduced: Project) -> None:
+    """DVC deletes an output that it had not hashed when it died."""
+    _redefine(own_reproduced)
+    command = "feature=${item.feature}\n    deps:\n      - data/manifests"
+    killing = command.replace("\n", " && kill -KILL $PPID\n", 1)
+    own_reproduced.edit("dvc.yaml", command, killing)
+    own_reproduced.run("dvc repro extract@fbank || test $? -eq 137")
+    assert (own_reproduced.path / STORES / "test" / "header.json").is_file()
+    own_reproduced.edit("dvc.yaml", killing, command)
+    assert _counts(own_reproduced.run("dvc repro extract@fbank")) == (0, 0, 38)
+    assert list((own_reproduced.path / WORK).glob("*/published.json"))
+    own_reproduced.run("dvc repro validate_features@fbank")
+    assert not list((own_reproduced.path / WORK).iterdir())

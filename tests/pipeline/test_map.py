@@ -39,7 +39,7 @@ PRESENTATION = {
     "featbank/computing_stage.py",
     "featbank/preflight.py",
     "featbank/preflight_stage.py",
-    "featbank/previous_output.py",
+    "featbank/dvc_outputs.py",
     "featbank/progress.py",
     "featbank/stage.py",
     "featbank/errors.py",

@@ -1,4 +1,4 @@
-"""The output that DVC removed before a stage ran: found again in its cache, whatever is left."""
+"""What DVC has of outputs: one that it removed is found again, and no work is dropped too early."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from featbank.previous_output import previous_output
+from featbank import dvc_outputs
+from featbank.dvc_outputs import previous_output
+from featbank.engine.work import WorkFolder, drop_published, note_published
 from tests.extracting import files
 
 OUT = Path("data/features/demo/fbank")
@@ -120,3 +122,63 @@ def test_a_damaged_lock_gives_nothing_and_ends_no_run(
     with caplog.at_level(logging.WARNING):
         assert _given() is None
     assert "dvc.lock is of no use" in caplog.text
+
+
+def _published() -> Path:
+    """Return a work folder whose stores are published and not in DVC's cache."""
+    for path in CONTENT:
+        (OUT / path).parent.mkdir(parents=True, exist_ok=True)
+        (OUT / path).write_bytes(b"new " + CONTENT[path])
+    work = Path("work/extract-demo-fbank/0123")
+    (work / "results").mkdir(parents=True)
+    (work / "results" / "0.json").write_text("{}")
+    note_published(work, [(OUT / path).parent for path in CONTENT])
+    return work
+
+
+def _commit() -> None:
+    listed = [
+        {"relpath": path, "md5": _cache((OUT / path).read_bytes())} for path in reversed(CONTENT)
+    ]
+    _lock(listed)
+
+
+def test_work_is_dropped_when_dvc_has_the_stores() -> None:
+    work = _published()
+    drop_published(Path("work"), dvc_outputs.has)
+    assert (work / "results" / "0.json").is_file()
+    _commit()
+    drop_published(Path("work"), dvc_outputs.has)
+    assert not work.exists()
+
+
+@pytest.mark.parametrize("lost", ["dvc.lock", ".dvc/cache", "header"])
+def test_work_stays_while_dvc_has_not_all_stores(lost: str) -> None:
+    work = _published()
+    _commit()
+    if lost == "header":  # of one store of three
+        _lock([{"relpath": path, "md5": _cache(data)} for path, data in CONTENT.items()])
+    elif Path(lost).is_dir():
+        shutil.rmtree(lost)
+    else:
+        Path(lost).unlink()
+    drop_published(Path("work"), dvc_outputs.has)
+    assert (work / "results" / "0.json").is_file()
+
+
+def test_work_that_a_run_uses_is_not_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    work = _published()
+    _commit()
+    with WorkFolder(work):
+        drop_published(Path("work"), dvc_outputs.has)
+        assert (work / "results" / "0.json").is_file()
+    assert "is left: " in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"headers": []}', '{"headers": {"x": 3}}'])
+def test_a_note_that_is_none_drops_nothing(text: str) -> None:
+    work = _published()
+    _commit()
+    (work / "published.json").write_text(text)
+    drop_published(Path("work"), dvc_outputs.has)
+    assert (work / "results" / "0.json").is_file()

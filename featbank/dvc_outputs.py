@@ -1,14 +1,17 @@
-"""The output that a stage had before DVC removed it, brought back for a run to take over from.
+"""What DVC has of a stage's output: before the stage ran, and after it.
 
 DVC deletes a stage's outputs before it runs the stage's command. While that runs, `dvc.lock` still
 names the old output, and the objects are in DVC's cache; so it is after `dvc pull` in a fresh clone
-too, and in a workspace of `dvc exp run --temp`, whose cache is elsewhere.
+too, and in a workspace of `dvc exp run --temp`, whose cache is elsewhere. After the command DVC
+hashes the outputs, takes them into its cache, and names them in `dvc.lock`; an output of a stage
+that was stopped before that is deleted when it runs again.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +23,7 @@ import yaml
 
 from featbank.errors import FeatbankError
 from featbank.manifest import SPLITS, check_id
+from featbank.provenance import file_sha256
 from featbank.store import HEADER_NAME
 
 _log = logging.getLogger(__name__)
@@ -51,6 +55,20 @@ def previous_output(out: Path, work: Path) -> Iterator[Sequence[Path]]:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(cached)
         yield [Path(folder)]
+
+
+def runs_this() -> bool:
+    """Tell whether DVC runs this stage, and not somebody by hand."""
+    return "DVC_STAGE" in os.environ
+
+
+def has(store: Path, header_sha256: str) -> bool:
+    """Tell whether a store is in DVC's cache, as part of an output that `dvc.lock` names."""
+    for out in (store, *store.parents):
+        if digest := _locked_digest(out):
+            header = _listed(digest).get((store.relative_to(out) / HEADER_NAME).as_posix())
+            return header is not None and file_sha256(header) == header_sha256
+    return False
 
 
 def _is_whole(out: Path) -> bool:
