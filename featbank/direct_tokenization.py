@@ -19,7 +19,7 @@ from featbank.engine.work import WorkFolder
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.manifest import SPLITS
-from featbank.numerics import numerics_class, thread_count
+from featbank.numerics import ON_CPU, Computing, thread_count
 from featbank.progress import Advance
 from featbank.runners.base import Runner
 from featbank.store import (
@@ -54,7 +54,7 @@ def tokenize_audio(
     max_failures: float = 0,
     overwrite: bool = False,
     previous: Sequence[Path] = (),
-    num_threads: int = 1,
+    computing: Computing = ON_CPU,
     trusted_modules: Sequence[str] = (),
     advance: Advance = lambda _: None,
 ) -> tuple[list[StoreHeader], Tally]:
@@ -83,7 +83,7 @@ def tokenize_audio(
         max_failures: a number of utterances, or below 1 a share of them.
         overwrite: replace stores that hold something else.
         previous: folders like `out`, which hold earlier stores.
-        num_threads: that compute an utterance.
+        computing: on which device, and in what company.
         trusted_modules: packages beside featbank that `_target_` may name.
         advance: told the seconds of audio done.
 
@@ -105,7 +105,7 @@ def tokenize_audio(
         feature=feature,
         stores=stores,
         shard_bytes=shard_bytes,
-        num_threads=num_threads,
+        computing=computing,
         trusted_modules=trusted_modules,
     )
     job.refuse_other_content(overwrite=overwrite)
@@ -149,7 +149,7 @@ def token_job(
     feature: str,
     stores: TokenStores,
     shard_bytes: int = SHARD_BYTES,
-    num_threads: int = 1,
+    computing: Computing = ON_CPU,
     trusted_modules: Sequence[str] = (),
 ) -> Job:
     """Return what `tokenize_audio` is to make; the arguments are its own, but for the stores.
@@ -163,15 +163,16 @@ def token_job(
         extractor=extractor,
         storage=storage,
         audio_root=audio_root,
-        num_threads=num_threads,
+        computing=computing,
         trusted_modules=trusted_modules,
     )
     if feature not in made.entries:
         raise ConfigError("feature to tokenize", expected=" or ".join(made.entries), got=feature)
     entry = made.entries[feature]
     stores.check_features(made.fingerprints[feature], f"feature {feature!r}")
-    with thread_count(num_threads):
-        specs = token_specs(stores, numerics_class())
+    with thread_count(computing.num_threads):
+        numerics = computing.numerics(together=made.extractor.computes_together)
+    specs = token_specs(stores, numerics)
     return Job(
         out=out,
         extractor=made.extractor,

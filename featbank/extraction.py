@@ -20,7 +20,7 @@ from featbank.engine.work import WorkFolder, put
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor
-from featbank.numerics import numerics_class, thread_count
+from featbank.numerics import ON_CPU, Computing, thread_count
 from featbank.progress import Advance
 from featbank.runners.base import Runner
 from featbank.store import StoreBuilder, StoreHeader
@@ -58,7 +58,7 @@ def extract(
     overwrite: bool = False,
     previous: Sequence[Path] = (),
     numerics: str = ANY,
-    num_threads: int = 1,
+    computing: Computing = ON_CPU,
     trusted_modules: Sequence[str] = (),
     advance: Advance = lambda _: None,
 ) -> Extraction:
@@ -83,7 +83,7 @@ def extract(
         overwrite: replace stores that hold something else.
         previous: folders like `out`, which hold earlier stores.
         numerics: `strict` takes nothing over from machines of another numerics class, `any` does.
-        num_threads: that compute an utterance.
+        computing: on which device, and in what company.
         trusted_modules: packages beside featbank that `_target_` may name.
         advance: told the seconds of audio done.
 
@@ -97,7 +97,7 @@ def extract(
         audio_root=audio_root,
         extractor=extractor,
         storage=storage,
-        num_threads=num_threads,
+        computing=computing,
         trusted_modules=trusted_modules,
     )
     job.refuse_other_content(overwrite=overwrite)
@@ -142,7 +142,7 @@ def feature_job(
     audio_root: Path,
     extractor: Mapping[str, Any],
     storage: Sequence[FeatureStorageConfig],
-    num_threads: int = 1,
+    computing: Computing = ON_CPU,
     trusted_modules: Sequence[str] = (),
 ) -> Job:
     """Return what `extract` is to make; the arguments are its own.
@@ -155,11 +155,12 @@ def feature_job(
         extractor=extractor,
         storage=storage,
         audio_root=audio_root,
-        num_threads=num_threads,
+        computing=computing,
         trusted_modules=trusted_modules,
     )
-    with thread_count(num_threads):
-        specs = shard_specs(made.extractor, made.entries, made.fingerprints, numerics_class())
+    with thread_count(computing.num_threads):
+        numerics = computing.numerics(together=made.extractor.computes_together)
+    specs = shard_specs(made.extractor, made.entries, made.fingerprints, numerics)
     frame_bytes, target_bytes = _largest(made.extractor, made.entries)
     return Job(
         out=out,

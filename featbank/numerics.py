@@ -5,10 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from featbank.errors import ConfigError
+
+CPU, CUDA = "cpu", "cuda"
+
+_GPU_BATCH_S = 30.0  # few enough for the batches of a shard to fill
 _VARIABLES = (
     "ATEN_CPU_CAPABILITY",
     "DNNL_MAX_CPU_ISA",
@@ -18,20 +24,105 @@ _VARIABLES = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computing:
+    """How a machine computes utterances: what of its numerics class a user chooses.
+
+    Args:
+        device: `cpu` or `cuda`: the GPU that the runner gives a worker.
+        num_threads: that compute an utterance on the CPU.
+        batch_s: seconds of audio, padding included, that are computed together, by extractors that
+            can; 0 for each utterance alone, None for what suits the device: 30 on a GPU, else 0.
+
+    Raises:
+        ConfigError: one is out of its range.
+    """
+
+    device: str = CPU
+    num_threads: int = 1
+    batch_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.device not in (CPU, CUDA):
+            raise ConfigError("device", expected=f"{CPU} or {CUDA}", got=self.device)
+        if self.num_threads < 1:
+            raise ConfigError("num_threads", expected="1 or more", got=self.num_threads)
+        if self.batch_s is not None and self.batch_s < 0:
+            raise ConfigError("batch_s", expected="0 seconds or more", got=self.batch_s)
+
+    @property
+    def seconds_together(self) -> float:
+        """What `batch_s` stands for."""
+        if self.batch_s is None:
+            return _GPU_BATCH_S if self.device == CUDA else 0
+        return self.batch_s
+
+    def begin(self) -> None:
+        """Have this process compute so from now on.
+
+        Raises:
+            ConfigError: it sees no GPU.
+        """
+        torch.set_num_threads(self.num_threads)
+        if self.device == CPU:
+            return
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                "device",
+                expected="a GPU that torch can use",
+                got="none",
+                hint="give each worker one (runner.num_gpus, runner.gpus_per_node), or device=cpu",
+            )
+        # an algorithm is chosen by the shape, never by how fast it happened to be
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+    def numerics(self, *, together: bool) -> dict[str, Any]:
+        """Return the numerics class that this process is of once it has begun.
+
+        Args:
+            together: whether the extractor can compute utterances together.
+        """
+        found = numerics_class()
+        if self.device == CUDA:
+            found |= {"device": CUDA, **_gpu()}
+        if together and self.seconds_together:
+            found["batch_s"] = self.seconds_together
+        return found
+
+
+ON_CPU = Computing()
+"""In one thread, each utterance alone."""
+
+
 def numerics_class() -> dict[str, Any]:
-    """Return the numerics class of this process.
+    """Return the numerics class of this process, as far as it computes on its CPU.
 
     Two machines of one class give equal bits; another instruction set, version of torch or number
     of threads changes the order of sums.
     """
     return {
-        "device": "cpu",
+        "device": CPU,
         "isa": torch.backends.cpu.get_cpu_capability(),
         "onednn": torch.backends.mkldnn.enabled,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         # what a user sets to make the libraries use less than the processor has
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+    }
+
+
+def _gpu() -> dict[str, str]:
+    """Return what kind of GPU computes, as far as this process sees one."""
+    if not torch.cuda.is_available():
+        return {"gpu": "none seen"}
+    return {
+        "gpu": torch.cuda.get_device_name(),
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
     }
 
 

@@ -18,7 +18,7 @@ from featbank.preflight import Forecast, preflight
 
 _log = logging.getLogger(__name__)
 
-_JOB_SETTINGS = ("audio_root", "extractor", "num_threads", "storage", "trusted_modules")
+_JOB_SETTINGS = ("audio_root", "extractor", "computing", "storage", "trusted_modules")
 _NAMED_FAILURES = 10
 
 

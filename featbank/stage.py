@@ -34,6 +34,8 @@ RUNTIME_KEYS = (
     "runtime",
     "runner",
     "numerics",
+    "device",
+    "batch_s",
     "overwrite",
     "source",
     "trusted_modules",
@@ -50,6 +52,8 @@ _TOKEN_CHOICES = ("tokens", "tokens_from_audio")
 _NAMED_GROUPS = ("corpus", "feature", "tokenizer")
 
 _TYPES: dict[str, Any] = {
+    "batch_s": float | None,
+    "device": str,
     "hours": float,
     "max_failures": float,
     "num_threads": int,

@@ -22,7 +22,7 @@ from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
 from featbank.fitting import fit_codebook
 from featbank.manifest import SPLITS, read_manifest, write_manifest
-from featbank.numerics import thread_count
+from featbank.numerics import Computing, thread_count
 from featbank.runners.inline import InlineRunner
 from featbank.sampling import write_pins, write_sample
 from featbank.store import StoreWriter, open_store
@@ -256,14 +256,14 @@ def test_between_numerics_classes_values_may_differ_up_to_the_tolerance(
 
 def test_a_store_of_another_number_of_threads_is_measured(corpus: Path) -> None:
     project = Project(corpus)
-    project.extract(num_threads=2)
+    project.extract(computing=Computing(num_threads=2))
     certificate = project.certify(Tolerances(difference=0.01, flips=0), number=38)
     [store] = certificate.stores
     assert certificate.problems == []
     assert not any(one.same_class for one in store.differences)
     assert [one["threads"] for one in (*store.stored_numerics, *store.numerics)] == [2, 1]
     assert "threads 2, now 1" in str(store)
-    assert project.certify(num_threads=2).stores[0].num_equal == NUMBER
+    assert project.certify(computing=Computing(num_threads=2)).stores[0].num_equal == NUMBER
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8_scaled"])
@@ -463,7 +463,7 @@ def test_between_numerics_classes_units_may_flip_up_to_the_tolerance(
 
 def test_the_class_of_the_features_is_one_of_the_tokens(corpus: Path) -> None:
     project = Project(corpus)
-    project.extract(num_threads=2)
+    project.extract(computing=Computing(num_threads=2))
     project.tokenize(merge_repeats=False)
     _flip(project, project.sampled("dev")[:1], 7)
     lenient = Tolerances(difference=0, flips=1)

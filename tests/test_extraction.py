@@ -27,7 +27,7 @@ from featbank.errors import (
 )
 from featbank.failures import read_failures
 from featbank.manifest import read_manifest, write_manifest
-from featbank.numerics import thread_count
+from featbank.numerics import Computing, thread_count
 from featbank.runners.inline import InlineRunner
 from featbank.store import open_store
 from tests.extracting import FBANK, SMALL_SHARDS, extract_corpus, files, prepare_corpus
@@ -313,7 +313,7 @@ def test_storage_must_match_what_the_extractor_gives(corpus: Path, tmp_path: Pat
 def test_no_thread_is_refused(corpus: Path, tmp_path: Path) -> None:
     prepare_corpus(corpus)
     with pytest.raises(ConfigError, match="num_threads: expected 1 or more, got 0"):
-        extract_corpus(corpus, tmp_path / "out", num_threads=0)
+        extract_corpus(corpus, tmp_path / "out", computing=Computing(num_threads=0))
 
 
 def test_an_extractor_of_an_untrusted_package_is_refused(corpus: Path, tmp_path: Path) -> None:

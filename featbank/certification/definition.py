@@ -7,6 +7,7 @@ from typing import Any
 
 from featbank.engine.recipe import define
 from featbank.errors import ValidationError
+from featbank.numerics import ON_CPU
 from featbank.store import Store
 from featbank.tokenizers.token_stores import TokenStores
 
@@ -29,6 +30,7 @@ class FeatureDefinition:
             extractor=settings["extractor"],
             storage=settings["storage"],
             audio_root=settings["audio_root"],
+            computing=ON_CPU,  # nothing is computed
             trusted_modules=settings.get("trusted_modules", ()),
         )
         self._described = made.described

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.manifest import SPLITS, Utterance, iterate_manifest, write_manifest
-from featbank.numerics import thread_count
+from featbank.numerics import ON_CPU, thread_count
 from featbank.provenance import digest
 
 Sample = Mapping[str, Sequence[Utterance]]
@@ -70,6 +70,6 @@ def recomputed(
             "max_failures": max(1, sum(map(len, sample.values()))),
         }
         # a runner in this process leaves it with the threads of a worker
-        with thread_count(settings.get("num_threads", 1)):
+        with thread_count(settings.get("computing", ON_CPU).num_threads):
             compute(**{**settings, **here})
         yield out

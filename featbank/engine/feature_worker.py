@@ -10,8 +10,9 @@ import numpy as np
 from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.rows import laid_out, num_frames
 from featbank.engine.tasks import ShardTask
+from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
-from featbank.engine.worker import Features, ShardWorker
+from featbank.engine.worker import ShardWorker
 from featbank.errors import AudioError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor

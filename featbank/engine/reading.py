@@ -17,6 +17,9 @@ from featbank.framing import Framing
 from featbank.manifest import Utterance
 from featbank.recording import Recording
 
+Audio = NDArray[np.float32] | Recording
+"""The waveform of an utterance, (num_samples,), or its recording where that is long."""
+
 _AHEAD_S = 120.0  # audio that waits for the extractor, in seconds: 8 MB at 16 kHz
 
 
@@ -34,15 +37,13 @@ class AudioReader:
         self._framing = framing
         self._max_samples = max_samples
 
-    def read_ahead(
-        self, rows: Iterable[Utterance]
-    ) -> Iterator[tuple[Utterance, Future[NDArray[np.float32] | Recording]]]:
+    def read_ahead(self, rows: Iterable[Utterance]) -> Iterator[tuple[Utterance, Future[Audio]]]:
         """Give each row with its audio, which a thread reads while earlier ones are computed.
 
         The future raises what `read` does.
         """
         with ThreadPoolExecutor(1, thread_name_prefix="decode") as thread:
-            waiting: deque[tuple[Utterance, Future[NDArray[np.float32] | Recording]]] = deque()
+            waiting: deque[tuple[Utterance, Future[Audio]]] = deque()
             waiting_s = 0.0
             try:
                 for row in rows:
@@ -56,8 +57,8 @@ class AudioReader:
             finally:
                 thread.shutdown(cancel_futures=True)
 
-    def read(self, row: Utterance) -> NDArray[np.float32] | Recording:
-        """Return the waveform of an utterance, (num_samples,), or its recording where it is long.
+    def read(self, row: Utterance) -> Audio:
+        """Return the audio of an utterance.
 
         Raises:
             AudioError: its file is unusable.
@@ -71,7 +72,7 @@ class AudioReader:
             except OSError as error:
                 patience.wait(error)
 
-    def _read(self, row: Utterance) -> NDArray[np.float32] | Recording:
+    def _read(self, row: Utterance) -> Audio:
         path = Path(self._root, row.audio)
         place: dict[str, Any] = {
             "sample_rate": row.sample_rate,

@@ -11,6 +11,7 @@ from featbank.engine.description import describe, feature_fingerprints
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig, storage_by_name
 from featbank.features.base import Extractor
+from featbank.numerics import ON_CPU, Computing
 from featbank.trusted import build
 
 
@@ -21,22 +22,14 @@ class ExtractorRecipe:
     Args:
         config: `_target_` and its arguments.
         audio_root: folder that the manifests' paths are relative to.
-        num_threads: that compute an utterance; another number changes the last bits.
+        computing: on which device, and in what company.
         trusted_modules: packages beside featbank that `_target_` may name.
-
-    Raises:
-        ConfigError: there is no thread.
     """
 
     config: Mapping[str, Any]
     audio_root: str
-    num_threads: int = 1
+    computing: Computing = ON_CPU
     trusted_modules: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        """Check the number of threads."""
-        if self.num_threads < 1:
-            raise ConfigError("num_threads", expected="1 or more", got=self.num_threads)
 
     def build(self) -> Extractor:
         """Build the extractor.
@@ -79,7 +72,7 @@ def define(
     extractor: Mapping[str, Any],
     storage: Sequence[FeatureStorageConfig],
     audio_root: str | Path,
-    num_threads: int = 1,
+    computing: Computing,
     trusted_modules: Sequence[str] = (),
 ) -> Definition:
     """Build an extractor, and tell what it will make.
@@ -88,7 +81,7 @@ def define(
         extractor: `_target_` and its arguments.
         storage: one entry for each feature name of the extractor.
         audio_root: folder that the manifests' paths are relative to.
-        num_threads: that compute an utterance.
+        computing: on which device, and in what company.
         trusted_modules: packages beside featbank that `_target_` may name.
 
     Raises:
@@ -98,7 +91,7 @@ def define(
     recipe = ExtractorRecipe(
         config=extractor,
         audio_root=str(audio_root),
-        num_threads=num_threads,
+        computing=computing,
         trusted_modules=tuple(trusted_modules),
     )
     built = recipe.build()

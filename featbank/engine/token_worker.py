@@ -11,8 +11,9 @@ import numpy as np
 from featbank.engine.feature_worker import encode, feature_of
 from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.tasks import ShardTask
+from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
-from featbank.engine.worker import Features, ShardWorker
+from featbank.engine.worker import ShardWorker
 from featbank.feature_io import FeatureStorageConfig
 from featbank.manifest import Utterance
 from featbank.store import (

@@ -7,29 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from typing import Generic, Protocol, TypeVar
 
 from featbank.engine.earlier_rows import EarlierRows
-from featbank.engine.reading import AudioReader
 from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
+from featbank.engine.utterances import Features, UtteranceComputer
 from featbank.engine.work import put, shard_path, write_result
 from featbank.errors import AudioError, FeatbankError
 from featbank.failures import Failure
-from featbank.features.base import AudioBatch
 from featbank.manifest import Utterance
-from featbank.numerics import numerics_class
 from featbank.progress import Advance
-from featbank.recording import Recording
-from featbank.routing import route
 from featbank.store import Encoded, ShardInfo, ShardSpec, shard_name
-
-Features = Mapping[str, Any]
-"""An array (T, D) for each feature name, of one utterance or of a piece of it."""
 
 
 class ShardSink(Protocol):
@@ -54,8 +43,7 @@ Sink = TypeVar("Sink", bound=ShardSink)
 class ShardWorker(ABC, Generic[Sink]):
     """Makes shards in one process, which loads the extractor once.
 
-    An utterance is computed alone, in a fixed number of threads: batch mates and another number of
-    threads change the last bits of a transformer's output. A shard is of one numerics class: rows
+    A shard is of one numerics class: rows
     that a machine of another class computed are not copied into it.
 
     Attributes:
@@ -67,13 +55,10 @@ class ShardWorker(ABC, Generic[Sink]):
     specs: Mapping[str, ShardSpec]
 
     def __init__(self, recipe: ExtractorRecipe) -> None:
-        torch.set_num_threads(recipe.num_threads)
-        self._recipe = recipe
-        self.extractor = recipe.build()
-        self._reader = AudioReader(
-            recipe.audio_root, self.extractor.framing, self.extractor.max_samples
-        )
-        self.numerics = numerics_class()
+        self._compute = UtteranceComputer(recipe)
+        self._audio_root = recipe.audio_root
+        self.extractor = self._compute.extractor
+        self.numerics = self._compute.numerics
 
     def __call__(self, task: ShardTask, advance: Advance) -> ShardResult:
         """Make the shards of one task, and note in the work folder that they are made."""
@@ -180,41 +165,24 @@ class ShardWorker(ABC, Generic[Sink]):
         Raises:
             FeatbankError: the whole corpus is gone.
         """
-        root = self._recipe.audio_root
-        for row, audio in self._reader.read_ahead(rows):
+        for row, features in self._compute(rows, task.split):
             try:
-                self._write(row, self.features(row, audio.result(), task.split), sinks)
+                self._write(row, features, sinks)
             except AudioError as error:
-                if error.kind == "missing" and not Path(root).is_dir():
-                    raise FeatbankError(
-                        f"corpus root {root}",
-                        expected="a folder",
-                        got="nothing there",
-                        hint="mount the disk, or set corpus.root=...; what is finished is kept",
-                    ) from error
-                yield row, Failure.of(error, id=row.id, audio=row.audio, root=root)
+                yield row, self._failure(row, error)
             else:
                 yield row, None
 
-    def features(
-        self, row: Utterance, audio: NDArray[np.float32] | Recording, split: str
-    ) -> Iterator[Features]:
-        """Compute the features of one utterance: in pieces where it is a long recording.
-
-        Raises:
-            AudioError: the utterance cannot be computed.
-        """
-        if isinstance(audio, Recording):
-            yield from self.extractor.compute_pieces(audio, split)
-            return
-        batch = AudioBatch(ids=[row.id], waveforms=[torch.from_numpy(audio)])
-        returned = self.extractor.compute_features(batch, split)
-        [(utterance_id, features)] = route(returned, self.extractor.dimensions)
-        if utterance_id != row.id:
+    def _failure(self, row: Utterance, error: AudioError) -> Failure:
+        root = self._audio_root
+        if error.kind == "missing" and not Path(root).is_dir():
             raise FeatbankError(
-                f"features of utterance {row.id!r}", expected="its own", got=repr(utterance_id)
-            )
-        yield features
+                f"corpus root {root}",
+                expected="a folder",
+                got="nothing there",
+                hint="mount the disk, or set corpus.root=...; what is finished is kept",
+            ) from error
+        return Failure.of(error, id=row.id, audio=row.audio, root=root)
 
 
 def _names(

@@ -12,21 +12,25 @@ import torch
 from numpy.typing import NDArray
 
 from featbank.errors import AudioError, ConfigError, FeatbankError
+from featbank.features.shapes import BatchShape
 from featbank.framing import Framing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioBatch:
-    """Utterances that go through an extractor together, unpadded.
+    """Utterances that are given to an extractor together, unpadded.
 
     Args:
         ids: one an utterance.
         waveforms: one an utterance: (num_samples,) float32 in [-1, 1], mono, at the
             extractor's rate.
+        shape: what the extractor pads them to, so that the values of none depend on which others
+            there are; None has each computed alone and unpadded.
     """
 
     ids: Sequence[str]
     waveforms: Sequence[torch.Tensor]
+    shape: BatchShape | None = None
 
 
 class LongWaveform(Protocol):
@@ -101,12 +105,31 @@ class Extractor(ABC):
         """
         return None
 
+    @property
+    def computes_together(self) -> bool:
+        """Whether batches may have a shape. False for what a GPU would not make faster."""
+        return False
+
+    def to(self, device: str) -> None:
+        """Compute on a device of torch from now on.
+
+        Raises:
+            ConfigError: this extractor computes on the CPU only.
+        """
+        if device != "cpu":
+            raise ConfigError(
+                f"device for {type(self).__name__}",
+                expected="cpu, which is all that it computes on",
+                got=device,
+            )
+
     @abstractmethod
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
         """Compute all features of a batch.
 
         Args:
-            batch: waveforms of at least `framing.min_samples` samples.
+            batch: waveforms of at least `framing.min_samples` samples; of a shape only where
+                `computes_together`.
             stage: the split that is being computed (train, dev, test).
 
         Returns:
@@ -139,7 +162,8 @@ class Extractor(ABC):
 class UtteranceExtractor(Extractor):
     """An extractor that computes each utterance alone and unpadded, so that no row can see another.
 
-    A subclass gives `_compute`; what goes in and comes out is checked here against the framing.
+    A subclass gives `_compute`, and `_compute_padded` where it `computes_together`; what goes in
+    and comes out is checked here against the framing.
     """
 
     @abstractmethod
@@ -149,6 +173,22 @@ class UtteranceExtractor(Extractor):
         The waveform is the caller's memory: it is never written to, and a computation whose last
         bits depend on alignment starts from a copy.
         """
+
+    def _compute_padded(
+        self, waveforms: torch.Tensor, num_samples: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
+        """Compute padded waveforms, none of which may see its padding or another row.
+
+        Given by a subclass that `computes_together`.
+
+        Args:
+            waveforms: (rows, samples), zeros behind the end of each.
+            num_samples: (rows,), of each without its padding.
+
+        Returns:
+            (rows, num_frames, D) under each name; what is behind the last frame of a row is left.
+        """
+        raise NotImplementedError
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
         """Compute a long waveform: (n, D) under each name, piece after piece.
@@ -163,16 +203,33 @@ class UtteranceExtractor(Extractor):
         Raises:
             ConfigError: a feature is called `id`.
             AudioError: a waveform is too short for one frame.
-            FeatbankError: a feature has another shape than `framing` and `dimensions` promise.
+            FeatbankError: a feature has another shape than `framing` and `dimensions` promise, or
+                the batch has more or longer rows than its own shape.
         """
         check_feature_names(self.dimensions)
+        num_frames = [
+            self._num_frames(id, waveform)
+            for id, waveform in zip(batch.ids, batch.waveforms, strict=True)  # noqa: A001
+        ]
         with torch.inference_mode():
+            computed: Iterator[Mapping[str, torch.Tensor]]
+            if batch.shape is None:
+                computed = map(self._compute, batch.waveforms)
+            else:
+                computed = self._rows_of(self._compute_padded(*_padded(batch)), num_frames)
             return [
-                {"id": id, **self._compute_checked(id, waveform)}
-                for id, waveform in zip(batch.ids, batch.waveforms, strict=True)  # noqa: A001
+                {
+                    "id": id,
+                    **self._as_promised(
+                        features, number, f"of utterance {id!r} ({len(waveform)} samples)"
+                    ),
+                }
+                for id, waveform, number, features in zip(  # noqa: A001
+                    batch.ids, batch.waveforms, num_frames, computed, strict=True
+                )
             ]
 
-    def _compute_checked(self, id: str, waveform: torch.Tensor) -> dict[str, Any]:  # noqa: A002
+    def _num_frames(self, id: str, waveform: torch.Tensor) -> int:  # noqa: A002
         (num_samples,) = waveform.shape
         if num_samples < self.framing.min_samples:
             raise AudioError(
@@ -181,9 +238,15 @@ class UtteranceExtractor(Extractor):
                 expected=f"{self.framing.min_samples} samples at {self.framing.sample_rate} Hz",
                 got=num_samples,
             )
-        num_frames = self.framing.num_frames(num_samples)
-        where = f"of utterance {id!r} ({num_samples} samples)"
-        return self._as_promised(self._compute(waveform), num_frames, where)
+        return self.framing.num_frames(num_samples)
+
+    def _rows_of(
+        self, features: Mapping[str, torch.Tensor], num_frames: Sequence[int]
+    ) -> Iterator[Mapping[str, torch.Tensor]]:
+        """Give the rows of padded features, without what is behind their last frames."""
+        on_cpu = {name: features[name].cpu() for name in self.dimensions}
+        for row, number in enumerate(num_frames):
+            yield {name: values[row, :number] for name, values in on_cpu.items()}
 
     def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[dict[str, Any]]:
         """Compute all features of a long utterance, as numpy arrays, piece by piece.
@@ -220,4 +283,26 @@ class UtteranceExtractor(Extractor):
                     expected=f"{num_frames} frames x {dimension}",
                     got=" x ".join(map(str, features[name].shape)),
                 )
-        return {name: features[name].numpy() for name in self.dimensions}
+        return {name: features[name].cpu().numpy() for name in self.dimensions}
+
+
+def _padded(batch: AudioBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the waveforms in the shape of their batch, and the length of each row.
+
+    Rows without an utterance hold silence of full length, so that no row is without a frame.
+    """
+    shape = batch.shape
+    assert shape is not None
+    longest = max(map(len, batch.waveforms), default=0)
+    if len(batch.ids) > shape.rows or longest > shape.samples:
+        raise FeatbankError(
+            "batch of waveforms",
+            expected=f"{shape.rows} of {shape.samples} samples at most",
+            got=f"{len(batch.ids)} of up to {longest}",
+        )
+    padded = torch.zeros(shape.rows, shape.samples)
+    num_samples = torch.full((shape.rows,), shape.samples)
+    for row, waveform in enumerate(batch.waveforms):
+        padded[row, : len(waveform)] = waveform
+        num_samples[row] = len(waveform)
+    return padded, num_samples

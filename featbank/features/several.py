@@ -86,6 +86,16 @@ class Several(Extractor):
         limits = [one.max_samples for one in self._extractors if one.max_samples is not None]
         return min(limits, default=None)
 
+    @property
+    def computes_together(self) -> bool:
+        """Whether all do."""
+        return all(extractor.computes_together for extractor in self._extractors)
+
+    def to(self, device: str) -> None:
+        """Have all compute on a device; see `Extractor.to`."""
+        for extractor in self._extractors:
+            extractor.to(device)
+
     def compute_features(self, batch: AudioBatch, stage: str) -> list[Features]:
         """Compute all features of a batch; see `Extractor.compute_features`."""
         every = [extractor.compute_features(batch, stage) for extractor in self._extractors]

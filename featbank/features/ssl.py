@@ -19,6 +19,7 @@ from featbank.features.base import (
 from featbank.features.bundles import architecture, download, find_bundle
 from featbank.features.licenses import published_license
 from featbank.features.ssl_front_end import RecordingFrontEnd
+from featbank.features.ssl_padded import encode_padded
 from featbank.features.weights import FILE, RANDOM, load_model, source_of, tensors_digest
 from featbank.features.windows import plan_windows, read_windows
 from featbank.framing import Framing
@@ -27,8 +28,8 @@ from featbank.framing import Framing
 class SslEncoder(UtteranceExtractor):
     """Transformer layers of one of torchaudio's encoders, each as (T, D) under its own name.
 
-    Only as many layers run as the deepest one asked for. A waveform is computed alone and unpadded:
-    padding shifts the group norm of the base models, even under a mask.
+    Only as many layers run as the deepest one asked for. A waveform is computed alone and unpadded,
+    or in a batch where nothing of it sees its padding: see `featbank.features.ssl_padded`.
 
     Attention takes memory by the square of the length, so a recording longer than `max_window_s` is
     computed in windows of about the same length. What is normalised over the whole waveform still
@@ -74,6 +75,7 @@ class SslEncoder(UtteranceExtractor):
         self._layers = _check_layers(bundle, layers, self._architecture.num_layers)
         self._source = source_of(weights)
         self._license = _license(bundle, self._source, license)
+        self._device = torch.device("cpu")
         self._model = load_model(
             weights,
             weights_sha256=weights_sha256,
@@ -107,8 +109,18 @@ class SslEncoder(UtteranceExtractor):
             license=self._license,
         )
 
+    @property
+    def computes_together(self) -> bool:
+        """True: a GPU is busy only with several utterances at once."""
+        return True
+
+    def to(self, device: str) -> None:
+        """Move the model to a device."""
+        self._model.to(device)
+        self._device = torch.device(device)
+
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        waveform = waveform.clone()  # into torch's own memory
+        waveform = waveform.to(self._device, copy=True)  # into torch's own memory
         if self._architecture.normalize_waveform:
             waveform = layer_norm(waveform, waveform.shape)
         frames, _ = self._model.feature_extractor(waveform.unsqueeze(0), None)
@@ -119,6 +131,18 @@ class SslEncoder(UtteranceExtractor):
         deepest = max(self._layers.values())
         outputs = self._model.encoder.extract_features(frames, None, num_layers=deepest)
         return {name: outputs[layer - 1].squeeze(0) for name, layer in self._layers.items()}
+
+    def _compute_padded(
+        self, waveforms: torch.Tensor, num_samples: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
+        outputs = encode_padded(
+            self._model,
+            waveforms.to(self._device),
+            num_samples.to(self._device),
+            num_layers=max(self._layers.values()),
+            normalize_waveform=self._architecture.normalize_waveform,
+        )
+        return {name: outputs[layer - 1] for name, layer in self._layers.items()}
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
         assert self._windowing is not None
@@ -132,7 +156,7 @@ class SslEncoder(UtteranceExtractor):
             self._model, recording, normalize_waveform=self._architecture.normalize_waveform
         )
         for window, samples in read_windows(recording, windows):
-            features = self._encode(front_end(torch.from_numpy(samples)))
+            features = self._encode(front_end(torch.from_numpy(samples).to(self._device)))
             yield {name: rows[window.kept_rows] for name, rows in features.items()}
 
 

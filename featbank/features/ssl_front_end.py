@@ -58,12 +58,13 @@ class RecordingFrontEnd:
             return None  # a layer norm looks at one frame
         assert first.layer_norm.num_groups == first.layer_norm.num_channels
         moments = frame_moments(recording, length=first.kernel_size, hop=first.stride)
-        filters = first.conv.weight.squeeze(1).double()
+        device = first.conv.weight.device
+        filters = first.conv.weight.squeeze(1).double().cpu()
         mean = filters @ ((moments.mean - self._scaling.mean) * self._scaling.factor)
         if first.conv.bias is not None:
-            mean += first.conv.bias
+            mean += first.conv.bias.cpu()
         variance = ((filters @ moments.covariance) * filters).sum(dim=1) * self._scaling.factor**2
-        return _Channels(mean.float(), variance.clamp(min=0).float())
+        return _Channels(mean.float().to(device), variance.clamp(min=0).float().to(device))
 
 
 class _Scaling(NamedTuple):

@@ -19,7 +19,7 @@ from featbank.engine.tasks import Tally
 from featbank.errors import ConfigError, FeatbankError
 from featbank.failures import read_failures
 from featbank.manifest import SPLITS, read_manifest, write_manifest
-from featbank.numerics import numerics_class, thread_count
+from featbank.numerics import Computing, numerics_class, thread_count
 from featbank.store import open_store
 from tests.extracting import (
     FBANK,
@@ -214,7 +214,7 @@ def test_shards_of_another_numerics_class_are_listed_or_refused(
     corpus: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    extract_corpus(corpus, out, storage=SMALL_SHARDS, num_threads=2)
+    extract_corpus(corpus, out, storage=SMALL_SHARDS, computing=Computing(num_threads=2))
     _grow(corpus)
     done = run_extraction(corpus, out, storage=SMALL_SHARDS)
     assert done.tally.num_kept > 20
@@ -232,12 +232,12 @@ def test_shards_of_another_numerics_class_are_listed_or_refused(
 def test_strict_numerics_refuses_a_worker_of_another_class(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = {**numerics_class(), "isa": "AVX512"}
-    monkeypatch.setattr("featbank.extraction.numerics_class", lambda: other)
+    other = {**numerics_class(), "isa": "AVX512"}  # here, not in the workers
+    monkeypatch.setattr(Computing, "numerics", lambda _, together: other)  # noqa: ARG005
     with pytest.raises(
         FeatbankError, match=r"numerics class of a worker.*AVX512.*machines of one kind"
     ):
-        run_extraction(corpus, tmp_path / "out", numerics="strict")
+        run_extraction(corpus, tmp_path / "out", numerics="strict", num_workers=2)
 
 
 def test_a_shard_that_lacks_a_failed_utterance_is_kept_while_that_fails(

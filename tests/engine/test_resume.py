@@ -18,7 +18,7 @@ import pytest
 
 from featbank.errors import FailureBudgetError, StoreError
 from featbank.manifest import read_manifest, write_manifest
-from featbank.numerics import thread_count
+from featbank.numerics import Computing, thread_count
 from featbank.store import open_store
 from tests.conftest import ROOT
 from tests.extracting import (
@@ -245,7 +245,7 @@ def test_finished_shards_are_of_the_part_that_the_manifest_gives_them_now(
 def test_a_finished_shard_of_another_numerics_class_does_not_stand_in_for_an_earlier_one(
     corpus: Path, tmp_path: Path
 ) -> None:
-    _stop_over_budget(corpus, tmp_path / "out", num_threads=2)
+    _stop_over_budget(corpus, tmp_path / "out", computing=Computing(num_threads=2))
     settings = {"num_workers": None, "storage": SMALL_SHARDS, "max_failures": 1}
     earlier = tmp_path / "earlier"
     with thread_count(1):
@@ -260,7 +260,7 @@ def test_a_shard_made_anew_and_not_yet_noted_leaves_the_finished_one_as_it_was(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    away = _stop_over_budget(corpus, tmp_path / "out", num_threads=2)
+    away = _stop_over_budget(corpus, tmp_path / "out", computing=Computing(num_threads=2))
     away.rename(corpus / "june_fr" / "vm-toreply.flac")
     settings = {"num_workers": None, "storage": SMALL_SHARDS}
     monkeypatch.setattr("featbank.engine.worker.write_result", stop)

@@ -1,0 +1,131 @@
+"""Utterances decoded and computed in one process, alone or in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, zip_longest
+from typing import Any
+
+import torch
+
+from featbank.engine.batching import batches
+from featbank.engine.reading import Audio, AudioReader
+from featbank.engine.recipe import ExtractorRecipe
+from featbank.engine.rows import num_samples
+from featbank.errors import AudioError, FeatbankError
+from featbank.features.base import AudioBatch
+from featbank.features.shapes import BatchShape, batch_shape
+from featbank.manifest import Utterance
+from featbank.recording import Recording
+from featbank.routing import route
+
+Features = Mapping[str, Any]
+"""An array (T, D) for each feature name, of one utterance or of a piece of it."""
+
+
+class UtteranceComputer:
+    """Computes the features of utterances, with an extractor that is loaded once.
+
+    An utterance is computed in a fixed number of threads, alone or in a shape that follows from its
+    own length: the number of threads and the shape decide the last bits of a transformer's output,
+    batch mates in one shape do not.
+
+    Attributes:
+        extractor: computes the features.
+        numerics: the class of this machine.
+    """
+
+    def __init__(self, recipe: ExtractorRecipe) -> None:
+        recipe.computing.begin()
+        self.extractor = recipe.build()
+        self.extractor.to(recipe.computing.device)
+        together = self.extractor.computes_together
+        self.numerics = recipe.computing.numerics(together=together)
+        self._seconds_together = recipe.computing.seconds_together if together else 0
+        self._reader = AudioReader(
+            recipe.audio_root, self.extractor.framing, self.extractor.max_samples
+        )
+
+    def __call__(
+        self, rows: Sequence[Utterance], split: str
+    ) -> Iterator[tuple[Utterance, Iterator[Features]]]:
+        """Compute rows, not always in their order.
+
+        Yields:
+            Each row with the consecutive pieces of its features, to be taken before the next row;
+            they raise an AudioError where it cannot be computed.
+        """
+        planned = list(batches(rows, self._shape_of))
+        audio = self._reader.read_ahead(row for _, batch in planned for row in batch)
+        for shape, batch in planned:
+            loaded: list[tuple[Utterance, Audio]] = []
+            for row, read in islice(audio, len(batch)):
+                try:
+                    loaded.append((row, read.result()))
+                except AudioError as error:
+                    yield row, _failing(error)
+            yield from self._computed(loaded, shape, split)
+
+    def _shape_of(self, row: Utterance) -> BatchShape | None:
+        """Return the shape that an utterance is computed in; None for alone and unpadded."""
+        framing, limit = self.extractor.framing, self.extractor.max_samples
+        length = num_samples(row, framing)
+        if not self._seconds_together or (limit is not None and length > limit):
+            return None
+        return batch_shape(length, round(self._seconds_together * framing.sample_rate))
+
+    def _computed(
+        self, loaded: Sequence[tuple[Utterance, Audio]], shape: BatchShape | None, split: str
+    ) -> Iterator[tuple[Utterance, Iterator[Features]]]:
+        """Compute a batch; give each utterance with its features, which may raise yet.
+
+        Where one of them cannot be computed each has the batch to itself, which changes no bit.
+        """
+        if len(loaded) > 1:
+            try:
+                computed = list(self._together(loaded, shape, split))
+            except AudioError:
+                pass
+            else:
+                yield from zip((row for row, _ in loaded), map(iter, zip(computed)), strict=True)
+                return
+        for row, audio in loaded:
+            yield row, self._alone(row, audio, shape, split)
+
+    def _alone(
+        self, row: Utterance, audio: Audio, shape: BatchShape | None, split: str
+    ) -> Iterator[Features]:
+        """Compute one utterance: in pieces where it is a long recording.
+
+        Raises:
+            AudioError: the utterance cannot be computed.
+        """
+        if isinstance(audio, Recording):
+            yield from self.extractor.compute_pieces(audio, split)
+        else:
+            yield from self._together([(row, audio)], shape, split)
+
+    def _together(
+        self, loaded: Sequence[tuple[Utterance, Any]], shape: BatchShape | None, split: str
+    ) -> Iterator[Features]:
+        """Compute waveforms in one call of the extractor."""
+        batch = AudioBatch(
+            ids=[row.id for row, _ in loaded],
+            waveforms=[torch.from_numpy(waveform) for _, waveform in loaded],
+            shape=shape,
+        )
+        returned = self.extractor.compute_features(batch, split)
+        routed = route(returned, self.extractor.dimensions)
+        for expected, found in zip_longest(batch.ids, routed):
+            if found is None or expected != found[0]:
+                raise FeatbankError(
+                    f"features of utterance {expected!r}",
+                    expected="its own",
+                    got=repr(found and found[0]),
+                )
+            yield found[1]
+
+
+def _failing(error: AudioError) -> Iterator[Features]:
+    raise error
+    yield {}

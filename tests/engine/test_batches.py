@@ -1,0 +1,171 @@
+"""Utterances computed together: the store is still a function of the utterances."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from featbank.engine.batching import batches
+from featbank.errors import ConfigError
+from featbank.features.shapes import batch_shape
+from featbank.manifest import read_manifest
+from featbank.numerics import Computing, thread_count
+from featbank.store import open_store
+from tests.extracting import extract_corpus, files, prepare_corpus, run_extraction
+
+TOGETHER = Computing(batch_s=15)
+STORAGE = [
+    {"name": "low", "writer_kwargs": {"shard_bytes": 2_000_000}},
+    {"name": "high", "dtype": "float16", "writer_kwargs": {"shard_bytes": 2_000_000}},
+]
+TINY: dict[str, Any] = {
+    "extractor": {"_target_": "tests.tiny_encoder.TinyEncoder"},
+    "storage": STORAGE,
+    "trusted_modules": ["tests"],
+    "num_workers": None,
+}
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Any:
+    with thread_count(1):
+        yield
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
+    root = Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
+    prepare_corpus(root)
+    return root
+
+
+def test_values_are_those_of_each_alone_and_the_class_says_how(
+    corpus: Path, tmp_path: Path
+) -> None:
+    [header, *_] = extract_corpus(corpus, tmp_path / "out", computing=TOGETHER, **TINY)
+    assert [one["batch_s"] for one in header.numerics] == [15]
+    [alone, *_] = extract_corpus(corpus, tmp_path / "alone", **TINY)
+    assert "batch_s" not in alone.numerics[0]
+    assert header.fingerprint == alone.fingerprint
+    found, expected = open_store(tmp_path / "out/low"), open_store(tmp_path / "alone/low")
+    assert list(found) == list(expected)
+    for name in found:
+        np.testing.assert_allclose(found[name], expected[name], atol=3e-5)
+
+
+def test_workers_and_growth_change_no_byte(corpus: Path, tmp_path: Path) -> None:
+    """Other mates and another fill: the batches of a shard that has grown are others."""
+    out = tmp_path / "out"
+    table = corpus / "transcripts.tsv"
+    whole = table.read_text(encoding="utf-8")
+    table.write_text("".join(whole.splitlines(keepends=True)[:-5]), encoding="utf-8")
+    prepare_corpus(corpus)
+    run_extraction(corpus, out, computing=TOGETHER, **TINY)
+    table.write_text(whole, encoding="utf-8")
+    prepare_corpus(corpus)
+    grown = run_extraction(corpus, out, computing=TOGETHER, **TINY)
+    assert grown.tally.num_computed == 5
+    clean = run_extraction(
+        corpus, tmp_path / "clean", computing=TOGETHER, **TINY | {"num_workers": 2}
+    )
+    assert clean.tally.num_computed == 38
+    assert files(out) == files(tmp_path / "clean")
+
+
+def test_a_row_that_fails_changes_none_of_its_mates(corpus: Path, tmp_path: Path) -> None:
+    expected = open_stores(corpus, tmp_path / "sound")
+    (corpus / "june_fr" / "vm-toreply.flac").unlink()
+    found = open_stores(corpus, tmp_path / "out", max_failures=1)
+    assert set(expected) - set(found) == {"june_fr/vm-toreply"}
+    assert all(np.array_equal(found[name], expected[name]) for name in found)
+
+
+def test_a_row_that_the_extractor_refuses_fails_alone(corpus: Path, tmp_path: Path) -> None:
+    picky = {"_target_": "tests.tiny_encoder.PickyEncoder", "folder": "june_fr/vm-to"}
+    expected = open_stores(corpus, tmp_path / "sound")
+    found = open_stores(corpus, tmp_path / "out", extractor=picky, max_failures=0.5)
+    failed = {name for name in expected if name.startswith("june_fr/vm-to")}
+    assert failed
+    assert set(expected) - set(found) == failed
+    assert all(np.array_equal(found[name], expected[name]) for name in found)
+
+
+def open_stores(corpus: Path, out: Path, **changes: Any) -> dict[str, np.ndarray]:
+    run_extraction(corpus, out, computing=TOGETHER, **TINY | changes)
+    store = open_store(out / "low")
+    return {name: np.asarray(store[name]) for name in store}
+
+
+def test_long_recordings_are_computed_in_windows_beside_batches(
+    corpus: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    soundfile.write(corpus / "june_fr" / "long.flac", rng.normal(scale=0.1, size=200_000), 16000)
+    with open(corpus / "transcripts.tsv", "a", encoding="utf-8") as table:
+        table.write("june_fr/long.flac\tjune_fr\tfr\ttrain\tbruit\n")
+    prepare_corpus(corpus)
+    windowed = {**TINY["extractor"], "max_window_s": 8.0, "context_s": 0.5}
+    alone = {**TINY, "extractor": windowed}
+    extract_corpus(corpus, tmp_path / "alone", **alone)
+    found = open_stores(corpus, tmp_path / "out", extractor=windowed)
+    expected = open_store(tmp_path / "alone/low")
+    assert np.array_equal(found["june_fr/long"], expected["june_fr/long"])
+    assert not all(np.array_equal(found[name], expected[name]) for name in found)
+
+
+def test_an_extractor_that_computes_none_together_is_not_asked_to(
+    corpus: Path, tmp_path: Path
+) -> None:
+    extract_corpus(corpus, tmp_path / "out", computing=TOGETHER)
+    extract_corpus(corpus, tmp_path / "alone")
+    assert files(tmp_path / "out") == files(tmp_path / "alone")
+
+
+def test_batches_hold_one_shape_each_and_every_row_once(corpus: Path) -> None:
+    rows = read_manifest(corpus.parent / "manifests" / "train.jsonl")
+    made = list(
+        batches(
+            rows,
+            lambda row: (
+                None if row.num_samples > 80_000 else batch_shape(row.num_samples, 15 * 16_000)
+            ),
+        )
+    )
+    assert sorted(row.id for _, batch in made for row in batch) == [row.id for row in rows]
+    full = 0
+    for shape, batch in made:
+        if shape is None:
+            assert [row.num_samples > 80_000 for row in batch] == [True]
+        else:
+            assert len(batch) <= shape.rows
+            full += len(batch) == shape.rows
+            assert {batch_shape(row.num_samples, 15 * 16_000) for row in batch} == {shape}
+    assert full
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_asked_for_in_vain(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"device: expected a GPU .*got none.*device=cpu"):
+        extract_corpus(corpus, tmp_path / "out", computing=Computing(device="cuda"), **TINY)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"device": "tpu"}, "device: expected cpu or cuda, got tpu"),
+        ({"num_threads": 0}, "num_threads: expected 1 or more, got 0"),
+        ({"batch_s": -1}, "batch_s: expected 0 seconds or more, got -1"),
+    ],
+)
+def test_what_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Computing(**wrong)
+    assert Computing().seconds_together == 0
+    assert Computing(device="cuda").seconds_together == 30
+    assert Computing(device="cuda", batch_s=0).seconds_together == 0
