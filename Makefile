@@ -34,10 +34,10 @@ lock: $(INSTALLED)  ## renew requirements.lock from pyproject.toml
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--constraint constraints.txt --output-file requirements.lock pyproject.toml
 
-# the lock is whole, so nothing is left to resolve; bytecode is compiled as it is used
+# the lock is whole, so nothing is left to resolve
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("featbank needs Python 3.11 to 3.13, got " + sys.version.split()[0] + "; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps --no-compile --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $(INSTALLED)
