@@ -8,11 +8,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from featbank import dvc_outputs
-from featbank.errors import ConfigError
 from featbank.feature_io import read_storage
-from featbank.numerics import CUDA, Computing
+from featbank.numerics import Computing
 from featbank.progress import Advance
-from featbank.runners.local import LocalRunner
 from featbank.stage import plain, read_corpus
 from featbank.trusted import build
 
@@ -29,22 +27,14 @@ def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[
     computing = Computing(
         device=config.device, num_threads=config.num_threads, batch_s=config.batch_s
     )
-    runner = build(plain(config.runner), config.trusted_modules)
-    if computing.device == CUDA and isinstance(runner, LocalRunner) and not runner.num_gpus:
-        raise ConfigError(
-            "runner.num_gpus",
-            expected="with device=cuda, how many GPUs to spread the workers over",
-            got="null",
-            hint=f"its {runner.num_workers} workers would all load the model onto one GPU",
-        )
     return {
         "audio_root": Path(config.corpus.root),
         "extractor": plain(config.feature.extractor),
         "storage": read_storage(plain(config.feature.storage)),
         "corpus": {"name": corpus["name"], "license": corpus["license"]},
-        "runner": runner,
+        "runner": build(plain(config.runner), config.trusted_modules),
         "work": Path(config.runtime.work, name),
-        "keep_work": dvc_outputs.runs_this(),
+        "keep_work": dvc_outputs.is_run_by_dvc(),
         "failures_path": Path(config.runtime.failures, f"{name}.jsonl"),
         "max_failures": config.max_failures,
         "computing": computing,

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from featbank.engine.work import note_published
+from featbank.engine.work import WorkFolder
 from featbank.errors import CorpusError
 from featbank.extraction import Extraction
 from featbank.manifest import SPLITS, iterate_manifest, write_manifest
@@ -62,17 +62,15 @@ def sample_audio(
     manifests, features = work / "manifests", work / "features"
     for split in SPLITS:
         write_manifest(manifests / f"{split}.jsonl", rows if split == "train" else [])
-    extraction = compute(manifests, features)
-    num_utterances = write_sample(
-        features=features / feature / "train",
-        pins=pins,
-        out=out,
-        shard_bytes=shard_bytes,
-        overwrite=overwrite,
-    )
+    with WorkFolder(features) as folder:
+        extraction = compute(manifests, features)
+        num_utterances = write_sample(
+            features=features / feature / "train",
+            pins=pins,
+            out=out,
+            shard_bytes=shard_bytes,
+            overwrite=overwrite,
+        )
+        folder.finish([out], keep=keep_work)
     shutil.rmtree(manifests)
-    if keep_work:
-        note_published(features, [out])
-    else:
-        shutil.rmtree(features)
     return num_utterances, extraction

@@ -109,6 +109,7 @@ def tokenize_audio(
         trusted_modules=trusted_modules,
     )
     job.refuse_other_content(overwrite=overwrite)
+    job.refuse_without_gpu(runner, strict=True)
     framing = job.extractor.framing
     with ExitStack() as stack:
         writers = {
@@ -171,7 +172,7 @@ def token_job(
     entry = made.entries[feature]
     stores.check_features(made.fingerprints[feature], f"feature {feature!r}")
     with thread_count(computing.num_threads):
-        numerics = computing.numerics(together=made.extractor.computes_together)
+        numerics = made.recipe.computing.numerics()
     specs = token_specs(stores, numerics)
     return Job(
         out=out,
@@ -181,6 +182,7 @@ def token_job(
         specs=specs,
         frame_bytes=made.extractor.dimensions[feature] * entry.itemsize,
         target_bytes=entry.shard_bytes,
+        computing=made.recipe.computing,
         make_worker=functools.partial(TokenWorker, made.recipe, entry, stores),
         shard_bytes=shard_bytes,
         merged=frozenset(specs) if stores.merge_repeats else frozenset(),

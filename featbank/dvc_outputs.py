@@ -57,16 +57,17 @@ def previous_output(out: Path, work: Path) -> Iterator[Sequence[Path]]:
         yield [Path(folder)]
 
 
-def runs_this() -> bool:
+def is_run_by_dvc() -> bool:
     """Tell whether DVC runs this stage, and not somebody by hand."""
     return "DVC_STAGE" in os.environ
 
 
-def has(store: Path, header_sha256: str) -> bool:
-    """Tell whether a store is in DVC's cache, as part of an output that `dvc.lock` names."""
+def is_cached(store: Path, header_sha256: str) -> bool:
+    """Tell whether all of a store is in DVC's cache, as part of an output that `dvc.lock` names."""
     for out in (store, *store.parents):
         if digest := _locked_digest(out):
-            header = _listed(digest).get((store.relative_to(out) / HEADER_NAME).as_posix())
+            listed = _listed(digest, whole=True)
+            header = listed.get((store.relative_to(out) / HEADER_NAME).as_posix())
             return header is not None and file_sha256(header) == header_sha256
     return False
 
@@ -96,8 +97,11 @@ def _locked_digest(out: Path) -> str | None:
     return next((digest for digest in found if digest.endswith(".dir")), None)
 
 
-def _listed(digest: str) -> dict[str, Path]:
-    """Return the files of a folder object that are in DVC's cache, by their paths in the folder."""
+def _listed(digest: str, *, whole: bool = False) -> dict[str, Path]:
+    """Return the files of a folder object that are in DVC's cache, by their paths in the folder.
+
+    None, where one lacks and it must be whole.
+    """
     # imported here: it takes a second
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -112,7 +116,8 @@ def _listed(digest: str) -> dict[str, Path]:
     except (DvcException, FeatbankError, OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("DVC's cache is of no use to find the previous output: %s", error)
         return {}
-    return {relative: path.resolve() for relative, path in found.items() if path.is_file()}
+    there = {relative: path.resolve() for relative, path in found.items() if path.is_file()}
+    return {} if whole and len(there) < len(found) else there
 
 
 def _inside(relative: str) -> str:

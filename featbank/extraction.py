@@ -101,6 +101,7 @@ def extract(
         trusted_modules=trusted_modules,
     )
     job.refuse_other_content(overwrite=overwrite)
+    job.refuse_without_gpu(runner, strict=numerics == STRICT)
     built = job.extractor
     with ExitStack() as stack:
         builders = {key: stack.enter_context(StoreBuilder(path)) for key, path in job.paths.items()}
@@ -159,7 +160,7 @@ def feature_job(
         trusted_modules=trusted_modules,
     )
     with thread_count(computing.num_threads):
-        numerics = computing.numerics(together=made.extractor.computes_together)
+        numerics = made.recipe.computing.numerics()
     specs = shard_specs(made.extractor, made.entries, made.fingerprints, numerics)
     frame_bytes, target_bytes = _largest(made.extractor, made.entries)
     return Job(
@@ -170,6 +171,7 @@ def feature_job(
         specs=specs,
         frame_bytes=frame_bytes,
         target_bytes=target_bytes,
+        computing=made.recipe.computing,
         make_worker=functools.partial(FeatureWorker, made.recipe, made.entries, made.fingerprints),
     )
 

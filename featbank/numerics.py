@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from featbank.errors import ConfigError
 CPU, CUDA = "cpu", "cuda"
 
 _GPU_BATCH_S = 30.0  # few enough for the batches of a shard to fill
+_GPU_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE")
 _VARIABLES = (
     "ATEN_CPU_CAPABILITY",
     "DNNL_MAX_CPU_ISA",
@@ -31,8 +33,8 @@ class Computing:
     Args:
         device: `cpu` or `cuda`: the GPU that the runner gives a worker.
         num_threads: that compute an utterance on the CPU.
-        batch_s: seconds of audio, padding included, that are computed together, by extractors that
-            can; 0 for each utterance alone, None for what suits the device: 30 on a GPU, else 0.
+        batch_s: seconds of audio, padding included, that are computed together; 0 for each
+            utterance alone, None for what suits the device: 30 on a GPU, else 0.
 
     Raises:
         ConfigError: one is out of its range.
@@ -48,15 +50,20 @@ class Computing:
             raise ConfigError("device", expected=f"{CPU} or {CUDA}", got=self.device)
         if self.num_threads < 1:
             raise ConfigError("num_threads", expected="1 or more", got=self.num_threads)
-        if self.batch_s is not None and self.batch_s < 0:
+        if self.batch_s is not None and not 0 <= self.batch_s < math.inf:
             raise ConfigError("batch_s", expected="0 seconds or more", got=self.batch_s)
 
     @property
     def seconds_together(self) -> float:
         """What `batch_s` stands for."""
         if self.batch_s is None:
-            return _GPU_BATCH_S if self.device == CUDA else 0
-        return self.batch_s
+            return _GPU_BATCH_S if self.device == CUDA else 0.0
+        return float(self.batch_s)
+
+    @property
+    def sees_device(self) -> bool:
+        """Whether this process could compute so itself."""
+        return self.device == CPU or torch.cuda.is_available()
 
     def begin(self) -> None:
         """Have this process compute so from now on.
@@ -67,12 +74,12 @@ class Computing:
         torch.set_num_threads(self.num_threads)
         if self.device == CPU:
             return
-        if not torch.cuda.is_available():
+        if not self.sees_device:
             raise ConfigError(
                 "device",
                 expected="a GPU that torch can use",
                 got="none",
-                hint="give each worker one (runner.num_gpus, runner.gpus_per_node), or device=cpu",
+                hint="run where there is one, a dry run too, or with device=cpu",
             )
         # an algorithm is chosen by the shape, never by how fast it happened to be
         torch.backends.cudnn.benchmark = False
@@ -80,16 +87,16 @@ class Computing:
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
 
-    def numerics(self, *, together: bool) -> dict[str, Any]:
-        """Return the numerics class that this process is of once it has begun.
+    def on_cpu(self) -> Computing:
+        """Return how what uses no device computes."""
+        return Computing(num_threads=self.num_threads, batch_s=0)
 
-        Args:
-            together: whether the extractor can compute utterances together.
-        """
+    def numerics(self) -> dict[str, Any]:
+        """Return the numerics class that this process is of once it has begun."""
         found = numerics_class()
         if self.device == CUDA:
             found |= {"device": CUDA, **_gpu()}
-        if together and self.seconds_together:
+        if self.seconds_together:
             found["batch_s"] = self.seconds_together
         return found
 
@@ -115,11 +122,13 @@ def numerics_class() -> dict[str, Any]:
     }
 
 
-def _gpu() -> dict[str, str]:
+def _gpu() -> dict[str, Any]:
     """Return what kind of GPU computes, as far as this process sees one."""
     if not torch.cuda.is_available():
         return {"gpu": "none seen"}
+    variables = {name: os.environ[name] for name in _GPU_VARIABLES if name in os.environ}
     return {
+        **({"gpu_variables": variables} if variables else {}),
         "gpu": torch.cuda.get_device_name(),
         "cuda": str(torch.version.cuda),
         "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]

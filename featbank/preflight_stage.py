@@ -41,6 +41,7 @@ def foretell(
     settings = computing_settings(config, name, lambda _: None)
     job = make_job(out=out, **{key: settings[key] for key in _JOB_SETTINGS})
     job.refuse_other_content(overwrite=config.overwrite)
+    job.refuse_without_gpu(settings["runner"], strict=strict)
     # a run may be at work: its links to the previous output are not touched
     with (
         tempfile.TemporaryDirectory(prefix="featbank-") as links,

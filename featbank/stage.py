@@ -45,7 +45,10 @@ RUNTIME_KEYS = (
     "certificate",
     "preflight",
 )
-"""Top-level configuration that changes no byte of an output, at most which ones are made."""
+"""Top-level configuration that changes no byte of an output, at most which ones are made.
+
+But for the device and batch_s: they choose the numerics class, as the machine does.
+"""
 
 
 _TOKEN_CHOICES = ("tokens", "tokens_from_audio")
@@ -114,8 +117,7 @@ def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
             for group in _NAMED_GROUPS:
                 if group in config:
                     check_name(config[group].name, f"{group}.name")
-            if dvc_outputs.runs_this():
-                _drop_what_dvc_has(Path(config.runtime.work))
+            _drop_what_dvc_has(Path(config.runtime.work))
             function(config)
         except (FeatbankError, OSError) as error:
             _log.error("%s: %s", type(error).__name__, error)
@@ -132,7 +134,7 @@ def _drop_what_dvc_has(work: Path) -> None:
     # imported here: no stage depends on it
     from featbank.engine.work import drop_published
 
-    drop_published(work, is_safe=dvc_outputs.has)
+    drop_published(work, is_safe=dvc_outputs.is_cached)
 
 
 def accept_dry_run() -> None:

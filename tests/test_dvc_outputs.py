@@ -16,7 +16,7 @@ from dvc.repo import Repo
 
 from featbank import dvc_outputs
 from featbank.dvc_outputs import previous_output
-from featbank.engine.work import WorkFolder, drop_published, note_published
+from featbank.engine.work import WorkFolder, drop_published
 from tests.extracting import files
 
 OUT = Path("data/features/demo/fbank")
@@ -130,47 +130,78 @@ def _published() -> Path:
         (OUT / path).parent.mkdir(parents=True, exist_ok=True)
         (OUT / path).write_bytes(b"new " + CONTENT[path])
     work = Path("work/extract-demo-fbank/0123")
-    (work / "results").mkdir(parents=True)
-    (work / "results" / "0.json").write_text("{}")
-    note_published(work, [(OUT / path).parent for path in CONTENT])
+    with WorkFolder(work) as folder:
+        (work / "results").mkdir()
+        (work / "results" / "0.json").write_text("{}")
+        folder.finish([(OUT / path).parent for path in CONTENT], keep=True)
     return work
 
 
-def _commit() -> None:
-    listed = [
-        {"relpath": path, "md5": _cache((OUT / path).read_bytes())} for path in reversed(CONTENT)
-    ]
-    _lock(listed)
+def _commit(*, but_for: str = "") -> None:
+    found = {path: (OUT / path).read_bytes() for path in CONTENT}
+    if but_for:
+        found[but_for] = CONTENT[but_for]
+    _lock([{"relpath": path, "md5": _cache(data)} for path, data in reversed(found.items())])
 
 
 def test_work_is_dropped_when_dvc_has_the_stores() -> None:
     work = _published()
-    drop_published(Path("work"), dvc_outputs.has)
+    drop_published(Path("work"), dvc_outputs.is_cached)
     assert (work / "results" / "0.json").is_file()
     _commit()
-    drop_published(Path("work"), dvc_outputs.has)
+    drop_published(Path("work"), dvc_outputs.is_cached)
     assert not work.exists()
 
 
-@pytest.mark.parametrize("lost", ["dvc.lock", ".dvc/cache", "header"])
+@pytest.mark.parametrize("lost", ["dvc.lock", ".dvc/cache", *CONTENT])
 def test_work_stays_while_dvc_has_not_all_stores(lost: str) -> None:
     work = _published()
     _commit()
-    if lost == "header":  # of one store of three
-        _lock([{"relpath": path, "md5": _cache(data)} for path, data in CONTENT.items()])
+    if lost in CONTENT:  # one store of three is as it was before
+        _commit(but_for=lost)
     elif Path(lost).is_dir():
         shutil.rmtree(lost)
     else:
         Path(lost).unlink()
-    drop_published(Path("work"), dvc_outputs.has)
+    drop_published(Path("work"), dvc_outputs.is_cached)
     assert (work / "results" / "0.json").is_file()
+
+
+def test_work_stays_while_dvc_has_the_headers_and_not_the_shards() -> None:
+    work = _published()
+    shard = {"relpath": "fbank/train/0.h5", "md5": "0" * 32}
+    headers = [{"relpath": p, "md5": _cache((OUT / p).read_bytes())} for p in CONTENT]
+    _lock([*headers, shard])
+    drop_published(Path("work"), dvc_outputs.is_cached)
+    assert (work / "results" / "0.json").is_file()
+
+
+def test_shards_of_a_new_run_are_not_dropped_for_the_stores_of_an_old_one() -> None:
+    work = _published()
+    _commit()
+    with WorkFolder(work):  # the corpus had grown, and the run was stopped
+        (work / "results" / "new.json").write_text("{}")
+    drop_published(Path("work"), dvc_outputs.is_cached)
+    assert (work / "results" / "new.json").is_file()
+
+
+def test_a_run_by_hand_does_not_drop_what_dvc_has_not_seen_to_its_end() -> None:
+    work = _published()
+    with WorkFolder(work) as folder:
+        folder.finish([(OUT / path).parent for path in CONTENT], keep=False)
+    assert (work / "results" / "0.json").is_file()
+    _commit()
+    drop_published(Path("work"), dvc_outputs.is_cached)
+    assert not work.exists()
 
 
 def test_work_that_a_run_uses_is_not_dropped(caplog: pytest.LogCaptureFixture) -> None:
     work = _published()
     _commit()
+    note = (work / "published.json").read_bytes()
     with WorkFolder(work):
-        drop_published(Path("work"), dvc_outputs.has)
+        (work / "published.json").write_bytes(note)  # as it was when we looked
+        drop_published(Path("work"), dvc_outputs.is_cached)
         assert (work / "results" / "0.json").is_file()
     assert "is left: " in caplog.text
 
@@ -180,5 +211,5 @@ def test_a_note_that_is_none_drops_nothing(text: str) -> None:
     work = _published()
     _commit()
     (work / "published.json").write_text(text)
-    drop_published(Path("work"), dvc_outputs.has)
+    drop_published(Path("work"), dvc_outputs.is_cached)
     assert (work / "results" / "0.json").is_file()

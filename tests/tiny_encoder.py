@@ -63,6 +63,13 @@ class PickyEncoder(TinyEncoder):
         return super().compute_features(batch, stage)
 
 
+class GreedyEncoder(TinyEncoder):
+    """Needs more memory than a GPU has."""
+
+    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:  # noqa: ARG002
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
 @contextmanager
 def _bundle(kind: str) -> Iterator[None]:
     """Let torchaudio have a bundle called TINY."""

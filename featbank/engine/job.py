@@ -12,9 +12,12 @@ from featbank.engine.plan import ShardPlan
 from featbank.engine.rows import SplitRows, num_frames
 from featbank.engine.work import work_name
 from featbank.engine.worker import ShardWorker
+from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor
 from featbank.manifest import SPLITS
+from featbank.numerics import CPU, Computing
+from featbank.runners.base import Runner
 from featbank.store import ShardSpec
 from featbank.store.replacing import refuse_other_content
 
@@ -31,6 +34,7 @@ class Job:
         specs: of the shards, by name of the stores, with the numerics class of this process.
         frame_bytes: of the feature that shards are cut by.
         target_bytes: size around which they are cut.
+        computing: on which device, and in what company.
         make_worker: picklable; makes the worker of a process.
         shard_bytes: size around which the stores are cut, where they are written anew from the
             finished shards; None where these are the shards of the stores.
@@ -44,6 +48,7 @@ class Job:
     specs: Mapping[str, ShardSpec]
     frame_bytes: int
     target_bytes: int
+    computing: Computing
     make_worker: Callable[[], ShardWorker[Any]]
     shard_bytes: int | None = None
     merged: frozenset[str] = frozenset()
@@ -61,6 +66,31 @@ class Job:
         """
         for (name, _), path in self.paths.items():
             refuse_other_content(path, self.specs[name].fingerprint, overwrite=overwrite)
+
+    def refuse_without_gpu(self, runner: Runner, *, strict: bool) -> None:
+        """Refuse to begin where workers need a GPU, and have none or share one unasked.
+
+        Raises:
+            ConfigError: the runner gives workers none; or only shards of one numerics class are
+                wanted, and this process cannot tell that class.
+        """
+        if self.computing.device == CPU:
+            return
+        if not runner.gives_gpu:
+            raise ConfigError(
+                "runner",
+                expected="with device=cuda, a GPU for each worker",
+                got=f"{type(runner).__name__} with none to give",
+                hint="set runner.num_gpus, or for Slurm runner.gpus_per_node",
+            )
+        if strict and not self.computing.sees_device:
+            raise ConfigError(
+                "device of the process that starts the run",
+                expected="a GPU such as the workers have",
+                got="none",
+                hint="numerics=strict, and tokens straight from audio, need all of one kind: start "
+                "this in a job with such a GPU",
+            )
 
     def work_folder(self, work: Path) -> Path:
         """Return the folder, in that of a stage, that finished shards go to."""

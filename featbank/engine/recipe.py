@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,8 @@ def define(
         extractor: `_target_` and its arguments.
         storage: one entry for each feature name of the extractor.
         audio_root: folder that the manifests' paths are relative to.
-        computing: on which device, and in what company.
+        computing: on which device, and in what company; an extractor that uses no device computes
+            on the CPU all the same, each utterance alone.
         trusted_modules: packages beside featbank that `_target_` may name.
 
     Raises:
@@ -95,6 +96,8 @@ def define(
         trusted_modules=tuple(trusted_modules),
     )
     built = recipe.build()
+    if not built.uses_device:
+        recipe = replace(recipe, computing=computing.on_cpu())
     entries = storage_by_name(storage, built.dimensions)
     described = describe(extractor, built)
     return Definition(

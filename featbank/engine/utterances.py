@@ -38,10 +38,10 @@ class UtteranceComputer:
     def __init__(self, recipe: ExtractorRecipe) -> None:
         recipe.computing.begin()
         self.extractor = recipe.build()
-        self.extractor.to(recipe.computing.device)
-        together = self.extractor.computes_together
-        self.numerics = recipe.computing.numerics(together=together)
-        self._seconds_together = recipe.computing.seconds_together if together else 0
+        if self.extractor.uses_device:
+            self.extractor.to(recipe.computing.device)
+        self.numerics = recipe.computing.numerics()
+        self._seconds_together = recipe.computing.seconds_together
         self._reader = AudioReader(
             recipe.audio_root, self.extractor.framing, self.extractor.max_samples
         )
@@ -114,7 +114,16 @@ class UtteranceComputer:
             waveforms=[torch.from_numpy(waveform) for _, waveform in loaded],
             shape=shape,
         )
-        returned = self.extractor.compute_features(batch, split)
+        try:
+            returned = self.extractor.compute_features(batch, split)
+        except torch.OutOfMemoryError as error:
+            rows = f"{shape.rows} x {shape.samples}" if shape else f"1 x {len(loaded[0][1])}"
+            raise FeatbankError(
+                f"memory of the GPU for {rows} samples",
+                expected="enough",
+                got=str(error).partition(". ")[0],
+                hint="lower batch_s, max_window_s of the definition, or the workers that share it",
+            ) from error
         routed = route(returned, self.extractor.dimensions)
         for expected, found in zip_longest(batch.ids, routed):
             if found is None or expected != found[0]:

@@ -49,16 +49,23 @@ class WorkFolder:
         self._lock = lock_folder(path, f"work folder {path}", "one run at a time")
         for temporary in path.rglob(".*.partial*"):
             temporary.unlink(missing_ok=True)
+        # what comes in now is in no store yet
+        note = path / _PUBLISHED
+        self._was_kept = note.is_file()
+        note.unlink(missing_ok=True)
 
     def finish(self, stores: Iterable[Path], *, keep: bool) -> None:
         """Remove what is in the folder, for the stores made from it are published.
 
         Args:
             stores: their folders.
-            keep: leave it until they are safe elsewhere: see `note_published`.
+            keep: leave it until they are safe elsewhere, for `drop_published`. DVC deletes the
+                output of a stage that it did not see to its end, hashed and in its cache: with it
+                would go all that was computed.
         """
-        if keep:
-            note_published(self.path, stores)
+        if keep or self._was_kept:  # what DVC would delete it does whoever runs the stage again
+            headers = {str(path): file_sha256(path / HEADER_NAME) for path in stores}
+            write_atomic(self.path / _PUBLISHED, readable_json({"headers": headers}))
         else:
             _clear(self.path)
 
@@ -121,16 +128,6 @@ def write_result(task: ShardTask, result: ShardResult) -> None:
     write_atomic(result_path(task), canonical_json(result.to_json()))
 
 
-def note_published(folder: Path, stores: Iterable[Path]) -> None:
-    """Note which stores were made from what is in a folder, which is left for `drop_published`.
-
-    DVC deletes the output of a stage that it did not see to its end, hashed and in its cache: it
-    would delete all that was computed, had the folder gone when the stores were published.
-    """
-    headers = {str(path): file_sha256(path / HEADER_NAME) for path in stores}
-    write_atomic(folder / _PUBLISHED, readable_json({"headers": headers}))
-
-
 def drop_published(work: Path, is_safe: Callable[[Path, str], bool]) -> None:
     """Remove what finished runs left behind, where others have their stores safe.
 
@@ -140,18 +137,19 @@ def drop_published(work: Path, is_safe: Callable[[Path, str], bool]) -> None:
     """
     for note in work.glob(f"*/*/{_PUBLISHED}"):
         try:
-            headers = json.loads(note.read_text(encoding="utf-8"))["headers"]
-            if all(is_safe(Path(path), sha256) for path, sha256 in headers.items()):
-                _remove(note.parent)
+            _drop(note, is_safe)
         except (FeatbankError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             _log.warning("%s is left: %s", note.parent, error)
 
 
-def _remove(folder: Path) -> None:
+def _drop(note: Path, is_safe: Callable[[Path, str], bool]) -> None:
+    folder = note.parent
     lock = lock_folder(folder, f"work folder {folder}", "no run at work in it")
     try:
-        _clear(folder)
-        folder.rmdir()
+        headers = json.loads(note.read_text(encoding="utf-8"))["headers"]
+        if all(is_safe(Path(path), sha256) for path, sha256 in headers.items()):
+            _clear(folder)
+            folder.rmdir()
     finally:
         lock.release()
 

@@ -43,8 +43,8 @@ Sink = TypeVar("Sink", bound=ShardSink)
 class ShardWorker(ABC, Generic[Sink]):
     """Makes shards in one process, which loads the extractor once.
 
-    A shard is of one numerics class: rows
-    that a machine of another class computed are not copied into it.
+    A shard is of one numerics class: rows that a machine of another class computed are not copied
+    into it.
 
     Attributes:
         extractor: computes the features.

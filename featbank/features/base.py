@@ -106,30 +106,24 @@ class Extractor(ABC):
         return None
 
     @property
-    def computes_together(self) -> bool:
-        """Whether batches may have a shape. False for what a GPU would not make faster."""
+    def uses_device(self) -> bool:
+        """Whether it can be moved `to` a device, and be given batches of a shape.
+
+        False for what a GPU would not make faster: it stays on the CPU, each utterance alone.
+        """
         return False
 
     def to(self, device: str) -> None:
-        """Compute on a device of torch from now on.
-
-        Raises:
-            ConfigError: this extractor computes on the CPU only.
-        """
-        if device != "cpu":
-            raise ConfigError(
-                f"device for {type(self).__name__}",
-                expected="cpu, which is all that it computes on",
-                got=device,
-            )
+        """Compute on a device of torch from now on; asked only of what `uses_device`."""
+        raise NotImplementedError
 
     @abstractmethod
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
         """Compute all features of a batch.
 
         Args:
-            batch: waveforms of at least `framing.min_samples` samples; of a shape only where
-                `computes_together`.
+            batch: waveforms of at least `framing.min_samples` samples; of a shape only where it
+                `uses_device`.
             stage: the split that is being computed (train, dev, test).
 
         Returns:
@@ -162,8 +156,8 @@ class Extractor(ABC):
 class UtteranceExtractor(Extractor):
     """An extractor that computes each utterance alone and unpadded, so that no row can see another.
 
-    A subclass gives `_compute`, and `_compute_padded` where it `computes_together`; what goes in
-    and comes out is checked here against the framing.
+    In a batch of a shape, `_compute_padded` sees to that. A subclass gives `_compute`, and that one
+    where it `uses_device`; what goes in and comes out is checked here against the framing.
     """
 
     @abstractmethod
@@ -179,7 +173,7 @@ class UtteranceExtractor(Extractor):
     ) -> Mapping[str, torch.Tensor]:
         """Compute padded waveforms, none of which may see its padding or another row.
 
-        Given by a subclass that `computes_together`.
+        Given by a subclass that `uses_device`.
 
         Args:
             waveforms: (rows, samples), zeros behind the end of each.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +20,9 @@ Features = dict[str, Any]
 
 class Several(Extractor):
     """Computes the features of several extractors on one frame grid, each as it would alone.
+
+    Where some use a GPU all share their numerics class, and an utterance over the least
+    `max_samples` is never padded.
 
     Args:
         extractors: the configuration of each: `_target_` and its arguments.
@@ -87,18 +91,23 @@ class Several(Extractor):
         return min(limits, default=None)
 
     @property
-    def computes_together(self) -> bool:
-        """Whether all do."""
-        return all(extractor.computes_together for extractor in self._extractors)
+    def uses_device(self) -> bool:
+        """Whether any does."""
+        return any(extractor.uses_device for extractor in self._extractors)
 
     def to(self, device: str) -> None:
-        """Have all compute on a device; see `Extractor.to`."""
+        """Move those that can be moved; see `Extractor.to`."""
         for extractor in self._extractors:
-            extractor.to(device)
+            if extractor.uses_device:
+                extractor.to(device)
 
     def compute_features(self, batch: AudioBatch, stage: str) -> list[Features]:
         """Compute all features of a batch; see `Extractor.compute_features`."""
-        every = [extractor.compute_features(batch, stage) for extractor in self._extractors]
+        each_alone = replace(batch, shape=None)
+        every = [
+            extractor.compute_features(batch if extractor.uses_device else each_alone, stage)
+            for extractor in self._extractors
+        ]
         return [
             {key: value for row in rows for key, value in row.items()}
             for rows in zip(*every, strict=True)

@@ -11,8 +11,8 @@ _LEAST = 1 << 14  # samples: shorter utterances share one shape, or each shape w
 class BatchShape:
     """What every batch of certain lengths is padded to, full or not.
 
-    The last bits of what a GPU computes depend on the shape it computes in. In one shape the values
-    of a row are the same whoever its mates are, so they are a function of the row.
+    The last bits of what a GPU computes depend on the shape it computes in. A shape that follows
+    from the row leaves its values a function of the row, whoever its mates are.
 
     Args:
         rows: of a batch; those without an utterance hold silence.
@@ -26,8 +26,8 @@ class BatchShape:
 def batch_shape(num_samples: int, batch_samples: int) -> BatchShape:
     """Return the shape for an utterance.
 
-    There are four lengths an octave, so that less than a fifth of a row is padding, and the lengths
-    of a corpus meet in few shapes.
+    There are four lengths an octave from 16,384 samples on, so that less than a fifth of a longer
+    row is padding, and the lengths of a corpus meet in few shapes.
 
     Args:
         num_samples: of the utterance, at the extractor's rate.

@@ -110,8 +110,8 @@ class SslEncoder(UtteranceExtractor):
         )
 
     @property
-    def computes_together(self) -> bool:
-        """True: a GPU is busy only with several utterances at once."""
+    def uses_device(self) -> bool:
+        """True."""
         return True
 
     def to(self, device: str) -> None:

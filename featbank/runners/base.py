@@ -21,6 +21,10 @@ MAX_RETRIES = 2
 class Runner(Protocol):
     """Spreads tasks over workers; which one runs a task, and when, must not change its result."""
 
+    @property
+    def gives_gpu(self) -> bool:
+        """Whether workers have a GPU each, or shares of one that the configuration states."""
+
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],

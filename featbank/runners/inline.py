@@ -11,6 +11,9 @@ from featbank.runners.base import Result, Task, Worker
 class InlineRunner:
     """Runs tasks in the process that asks for them, where a debugger or a profiler can see them."""
 
+    gives_gpu = True
+    """Those that this process sees."""
+
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],

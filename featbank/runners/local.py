@@ -41,10 +41,14 @@ class LocalRunner:
         check_at_least("num_workers", num_workers, 1)
         check_at_least("num_gpus", num_gpus, 1)
         check_at_least("max_retries", max_retries, 0)
-        self.num_gpus = num_gpus
         self.num_workers = num_workers or num_gpus or _usable_processors()
         self.max_retries = max_retries
         self._gpus = _first_gpus(num_gpus or 0)
+
+    @property
+    def gives_gpu(self) -> bool:
+        """True with `num_gpus`, and for a single worker, which sees what this process does."""
+        return bool(self._gpus) or self.num_workers == 1
 
     def run(
         self,

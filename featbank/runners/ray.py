@@ -66,6 +66,11 @@ class RayRunner:
         self._address = address
         self._share = Share(num_cpus=num_cpus, num_gpus=num_gpus)
 
+    @property
+    def gives_gpu(self) -> bool:
+        """True with `num_gpus`: without, Ray hides no GPU from any actor."""
+        return self._share.num_gpus > 0
+
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],

@@ -70,6 +70,9 @@ class SlurmRunner:
         self._patience = Patience(
             beat_s=heartbeat_s, stale_s=stale_s, idle_deaths=num_workers + max_retries
         )
+        self._gives_gpu = bool(gpus_per_node) or any(
+            word in option for option in additional_parameters or () for word in ("gpu", "gres")
+        )
         self._parameters = {
             "job_name": "featbank",
             "partition": partition,
@@ -84,6 +87,11 @@ class SlurmRunner:
             "additional_parameters": {"requeue": True, **(additional_parameters or {})},
         }
         check_slurm(self._parameters)
+
+    @property
+    def gives_gpu(self) -> bool:
+        """True with `gpus_per_node`, or where `additional_parameters` ask for GPUs or gres."""
+        return self._gives_gpu
 
     def run(
         self,

@@ -12,10 +12,12 @@ import soundfile
 import torch
 
 from featbank.engine.batching import batches
-from featbank.errors import ConfigError
+from featbank.errors import ConfigError, FeatbankError
 from featbank.features.shapes import batch_shape
 from featbank.manifest import read_manifest
 from featbank.numerics import Computing, thread_count
+from featbank.runners.inline import InlineRunner
+from featbank.runners.local import LocalRunner
 from featbank.store import open_store
 from tests.extracting import extract_corpus, files, prepare_corpus, run_extraction
 
@@ -119,10 +121,11 @@ def test_long_recordings_are_computed_in_windows_beside_batches(
     assert not all(np.array_equal(found[name], expected[name]) for name in found)
 
 
-def test_an_extractor_that_computes_none_together_is_not_asked_to(
+def test_what_uses_no_device_stays_on_the_cpu_each_utterance_alone(
     corpus: Path, tmp_path: Path
 ) -> None:
-    extract_corpus(corpus, tmp_path / "out", computing=TOGETHER)
+    on_gpu = Computing(device="cuda", batch_s=15)  # for all stages, such as by FEATBANK_DEVICE
+    extract_corpus(corpus, tmp_path / "out", computing=on_gpu)
     extract_corpus(corpus, tmp_path / "alone")
     assert files(tmp_path / "out") == files(tmp_path / "alone")
 
@@ -149,6 +152,34 @@ def test_batches_hold_one_shape_each_and_every_row_once(corpus: Path) -> None:
     assert full
 
 
+def test_a_gpu_is_not_shared_by_a_worker_for_each_processor(corpus: Path, tmp_path: Path) -> None:
+    on_gpu = {**TINY, "computing": Computing(device="cuda"), "num_workers": 2}
+    with pytest.raises(ConfigError, match=r"a GPU for each worker, got LocalRunner .*num_gpus"):
+        run_extraction(corpus, tmp_path / "out", **on_gpu)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_one_numerics_class_of_a_gpu_is_told_by_a_process_that_sees_one(
+    corpus: Path, tmp_path: Path
+) -> None:
+    on_gpu = {**TINY, "computing": Computing(device="cuda"), "numerics": "strict"}
+    with pytest.raises(ConfigError, match=r"process that starts the run: .*in a job with such a"):
+        run_extraction(corpus, tmp_path / "out", **on_gpu)
+
+
+def test_runners_know_whether_they_give_a_gpu() -> None:
+    assert InlineRunner().gives_gpu
+    assert LocalRunner(num_workers=1).gives_gpu
+    assert not LocalRunner(num_workers=2).gives_gpu
+    assert LocalRunner(num_workers=2, num_gpus=1).gives_gpu
+
+
+def test_a_full_gpu_is_no_fault_of_an_utterance(corpus: Path, tmp_path: Path) -> None:
+    greedy = {**TINY, "extractor": {"_target_": "tests.tiny_encoder.GreedyEncoder"}}
+    with pytest.raises(FeatbankError, match=r"memory of the GPU for \d+ x \d+ samples.*batch_s"):
+        run_extraction(corpus, tmp_path / "out", computing=TOGETHER, max_failures=0.9, **greedy)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_asked_for_in_vain(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"device: expected a GPU .*got none.*device=cpu"):
@@ -161,6 +192,8 @@ def test_a_gpu_that_is_not_there_is_asked_for_in_vain(corpus: Path, tmp_path: Pa
         ({"device": "tpu"}, "device: expected cpu or cuda, got tpu"),
         ({"num_threads": 0}, "num_threads: expected 1 or more, got 0"),
         ({"batch_s": -1}, "batch_s: expected 0 seconds or more, got -1"),
+        ({"batch_s": float("nan")}, "batch_s: expected 0 seconds or more, got nan"),
+        ({"batch_s": float("inf")}, "batch_s: expected 0 seconds or more, got inf"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:

@@ -233,7 +233,7 @@ def test_strict_numerics_refuses_a_worker_of_another_class(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = {**numerics_class(), "isa": "AVX512"}  # here, not in the workers
-    monkeypatch.setattr(Computing, "numerics", lambda _, together: other)  # noqa: ARG005
+    monkeypatch.setattr(Computing, "numerics", lambda _: other)
     with pytest.raises(
         FeatbankError, match=r"numerics class of a worker.*AVX512.*machines of one kind"
     ):

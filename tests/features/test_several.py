@@ -15,8 +15,10 @@ from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor
 from featbank.features.kaldi import Fbank, Mfcc
 from featbank.features.several import Several
+from featbank.features.shapes import BatchShape
 from featbank.trusted import build
 from tests.conftest import ROOT
+from tests.tiny_encoder import TinyEncoder
 
 FBANK: dict[str, Any] = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 40}
 MFCC: dict[str, Any] = {"_target_": "featbank.features.kaldi.Mfcc", "deltas": 2}
@@ -87,6 +89,32 @@ def test_an_extractor_that_takes_the_whole_is_given_it() -> None:
     pieces = list(both.compute_pieces(Waveform(samples), "train"))
     got = np.concatenate([piece["fbank"] for piece in pieces])
     np.testing.assert_array_equal(got, _whole(Fbank(num_mel_bins=40), samples)["fbank"])
+
+
+def test_those_that_use_a_device_are_given_batches_of_a_shape() -> None:
+    encoder = TinyEncoder()
+    grid = encoder.framing
+    fbank = Fbank(
+        num_mel_bins=20,
+        frame_length_ms=grid.window_length / 16,
+        frame_shift_ms=grid.hop_length / 16,
+    )
+    both = Several(extractors=[FBANK])
+    assert not both.uses_device
+    both._extractors = [encoder, fbank]
+    assert both.uses_device
+    both.to("cpu")  # only what can be moved
+    two = {"a": torch.from_numpy(_noise(9000)), "b": torch.from_numpy(_noise(16000))}
+    batch = AudioBatch(
+        ids=list(two), waveforms=list(two.values()), shape=BatchShape(rows=4, samples=16384)
+    )
+    for found, expected in zip(
+        both.compute_features(batch, "train"), encoder.compute_features(batch, "train"), strict=True
+    ):
+        for name in encoder.dimensions:
+            np.testing.assert_array_equal(found[name], expected[name])
+        alone = _whole(fbank, two[found["id"]].numpy())
+        np.testing.assert_array_equal(found["fbank"], alone["fbank"])
 
 
 @pytest.mark.parametrize(

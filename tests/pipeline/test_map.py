@@ -30,7 +30,8 @@ OUT_OF = {
 }
 # the part of the configuration that a stage builds; others only take names from it
 BUILT = {"prepare": "corpus", "extract": "feature"}
-# conf/runtime.yaml and conf/runner change no byte; Hydra's own files are not ours
+# conf/runtime.yaml and conf/runner change no byte but by the numerics class; Hydra's own files
+# are not ours
 UNTRACKED = {"conf/runtime.yaml", "conf/runner/local.yaml"}
 # modules that decide how a run looks, not what it writes
 PRESENTATION = {
