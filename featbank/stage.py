@@ -16,7 +16,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from featbank import dvc_outputs
 from featbank.errors import ConfigError, FeatbankError
 from featbank.progress import Stopwatch
 from featbank.provenance import readable_json, write_atomic
@@ -131,10 +130,11 @@ def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
 
 def _drop_what_dvc_has(work: Path) -> None:
     """Remove the work of stages that ran before this one, whose outputs DVC has taken in."""
-    # imported here: no stage depends on it
+    # imported here: what a stage makes does not depend on them
+    from featbank.dvc_outputs import is_cached
     from featbank.engine.work import drop_published
 
-    drop_published(work, is_safe=dvc_outputs.is_cached)
+    drop_published(work, is_safe=is_cached)
 
 
 def accept_dry_run() -> None:

@@ -119,7 +119,7 @@ def test_stores_that_dvc_was_killed_over_are_not_computed_again(own_reproduced: 
     killing = command.replace("\n", " && kill -KILL $PPID\n", 1)
     own_reproduced.edit("dvc.yaml", command, killing)
     own_reproduced.run("dvc repro extract@fbank || test $? -eq 137")
-    assert (own_reproduced.path / STORES / "test" / "header.json").is_file()
+    assert (own_reproduced.path / STORES / "fbank" / "test" / "header.json").is_file()
     own_reproduced.edit("dvc.yaml", killing, command)
     assert _counts(own_reproduced.run("dvc repro extract@fbank")) == (0, 0, 38)
     assert list((own_reproduced.path / WORK).glob("*/published.json"))
