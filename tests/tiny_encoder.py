@@ -11,7 +11,7 @@ import torchaudio.pipelines
 from torchaudio.pipelines import Wav2Vec2Bundle
 
 from featbank.errors import AudioError
-from featbank.features.base import AudioBatch
+from featbank.features.base import AudioBatch, LongWaveform
 from featbank.features.ssl import SslEncoder
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -68,6 +68,9 @@ class GreedyEncoder(TinyEncoder):
 
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:  # noqa: ARG002
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
+        yield from self.compute_features(AudioBatch(ids=["a"], waveforms=[]), stage)
 
 
 @contextmanager

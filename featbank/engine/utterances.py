@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice, zip_longest
 from typing import Any
 
@@ -101,7 +102,8 @@ class UtteranceComputer:
             AudioError: the utterance cannot be computed.
         """
         if isinstance(audio, Recording):
-            yield from self.extractor.compute_pieces(audio, split)
+            with _gpu_memory(f"a window of {row.id!r}"):
+                yield from self.extractor.compute_pieces(audio, split)
         else:
             yield from self._together([(row, audio)], shape, split)
 
@@ -114,16 +116,9 @@ class UtteranceComputer:
             waveforms=[torch.from_numpy(waveform) for _, waveform in loaded],
             shape=shape,
         )
-        try:
+        rows = f"{shape.rows} x {shape.samples}" if shape else f"1 x {len(loaded[0][1])}"
+        with _gpu_memory(f"{rows} samples"):
             returned = self.extractor.compute_features(batch, split)
-        except torch.OutOfMemoryError as error:
-            rows = f"{shape.rows} x {shape.samples}" if shape else f"1 x {len(loaded[0][1])}"
-            raise FeatbankError(
-                f"memory of the GPU for {rows} samples",
-                expected="enough",
-                got=str(error).partition(". ")[0],
-                hint="lower batch_s, max_window_s of the definition, or the workers that share it",
-            ) from error
         routed = route(returned, self.extractor.dimensions)
         for expected, found in zip_longest(batch.ids, routed):
             if found is None or expected != found[0]:
@@ -133,6 +128,20 @@ class UtteranceComputer:
                     got=repr(found and found[0]),
                 )
             yield found[1]
+
+
+@contextmanager
+def _gpu_memory(what: str) -> Iterator[None]:
+    """Say what to do when a GPU has no room for `what`."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise FeatbankError(
+            f"memory of the GPU for {what}",
+            expected="enough",
+            got=str(error).partition(". ")[0],
+            hint="lower batch_s, max_window_s of the definition, or the workers that share it",
+        ) from error
 
 
 def _failing(error: AudioError) -> Iterator[Features]:

@@ -139,6 +139,8 @@ class RayCrew:
             if actor is None:
                 _log.warning("no more progress is shown: %s", _summary(error))
                 return []  # and nothing is asked any more
+            # it may be out of reach only: whatever it does there, its task goes to another
+            self._ray.kill(actor)
             # one that could not start dies of the task that it was started for
             attempt = attempt or (self._waiting.popleft() if self._waiting else None)
             return [Died(attempt, _summary(error))] if attempt else []

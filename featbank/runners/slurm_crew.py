@@ -61,6 +61,7 @@ class SlurmCrew:
         self._alive: set[str] = set()  # jobs
         self._signs: dict[str, tuple[Beat, float]] = {}  # of workers, and when they were new here
         self._idle_deaths = 0
+        self._is_refused = False  # the last submission
         self._pause_s = _FIRST_PAUSE_S
         self._looked_at = float("-inf")
         self._keep_logs = False
@@ -217,7 +218,25 @@ class SlurmCrew:
             )
         missing = min(self._num_workers, len(self._attempts)) - len(self._alive)
         if missing > 0:
-            self._alive |= set(self._jobs.submit(missing))
+            self._alive |= self._submitted(missing)
+
+    def _submitted(self, number: int) -> set[str]:
+        """Submit jobs; none where Slurm takes no more for now, while others work on.
+
+        Raises:
+            FeatbankError: it takes none, and none works.
+        """
+        try:
+            jobs = set(self._jobs.submit(number))
+        except FeatbankError as error:
+            if not self._alive:
+                raise
+            if not self._is_refused:
+                _log.warning("the run goes on with %d jobs: %s", len(self._alive), error)
+            self._is_refused = True
+            return set()
+        self._is_refused = False
+        return jobs
 
 
 def _warn_if_requeued(worker: str) -> None:

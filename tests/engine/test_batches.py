@@ -174,9 +174,15 @@ def test_runners_know_whether_they_give_a_gpu() -> None:
     assert LocalRunner(num_workers=2, num_gpus=1).gives_gpu
 
 
-def test_a_full_gpu_is_no_fault_of_an_utterance(corpus: Path, tmp_path: Path) -> None:
-    greedy = {**TINY, "extractor": {"_target_": "tests.tiny_encoder.GreedyEncoder"}}
-    with pytest.raises(FeatbankError, match=r"memory of the GPU for \d+ x \d+ samples.*batch_s"):
+@pytest.mark.parametrize(
+    ("windows", "what"),
+    [({}, r"\d+ x \d+ samples"), ({"max_window_s": 1.0, "context_s": 0.2}, "a window of '.*'")],
+)
+def test_a_full_gpu_is_no_fault_of_an_utterance(
+    windows: dict[str, float], what: str, corpus: Path, tmp_path: Path
+) -> None:
+    greedy = {**TINY, "extractor": {"_target_": "tests.tiny_encoder.GreedyEncoder", **windows}}
+    with pytest.raises(FeatbankError, match=f"memory of the GPU for {what}: .*lower batch_s"):
         run_extraction(corpus, tmp_path / "out", computing=TOGETHER, max_failures=0.9, **greedy)
 
 

@@ -108,6 +108,33 @@ def test_a_job_that_slurm_refuses_is_an_error_with_its_reason(make_slurm: MakeSl
         list(runner.run(Squares, range(1), _ignore))
 
 
+@pytest.mark.slow
+def test_a_run_goes_on_while_slurm_takes_no_more_jobs(
+    make_slurm: MakeSlurm, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def act() -> None:
+        deadline = time.monotonic() + 60
+        while len(begun := sorted(tmp_path.iterdir())) < 2:
+            assert time.monotonic() < deadline, "two tasks are never begun"
+            time.sleep(0.05)
+        first, second = (int(path.name.split(".")[2]) for path in begun)
+        _call("scontrol", "update", "partitionname=all", "state=DRAIN")
+        try:
+            os.kill(first, signal.SIGKILL)
+            while "goes on with" not in caplog.text and time.monotonic() < deadline:
+                time.sleep(0.05)
+        finally:
+            _call("scontrol", "update", "partitionname=all", "state=UP")
+        os.kill(second, signal.SIGKILL)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    runner = make_slurm(num_workers=2)
+    assert sorted(runner.run(SlowAtFirst(tmp_path), range(2), _ignore)) == [0, 1]
+    thread.join()
+    assert "the run goes on with 1 jobs: jobs for Slurm: expected sbatch to take" in caplog.text
+
+
 def test_less_patience_than_a_few_signs_of_life_is_refused(make_slurm: MakeSlurm) -> None:
     with pytest.raises(ConfigError, match=r"stale_s: expected 1\.5 or more, got 1"):
         make_slurm(num_workers=1, stale_s=1)
