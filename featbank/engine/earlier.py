@@ -46,6 +46,24 @@ class EarlierShards:
                 except (FeatbankError, OSError) as error:
                     _log.warning("nothing is taken over from store %s: %s", folder, error)
 
+    def add_finished(self, shards: Iterable[Source]) -> None:
+        """Let rows be copied from shards of runs that were stopped, made in the same way.
+
+        They may be of several versions of a manifest, and overlap.
+        """
+        ordered = sorted(shards, key=lambda source: source[1].first_id)
+        runs: dict[str, list[list[Source]]] = defaultdict(list)
+        for source in ordered:
+            of_part = runs[source[1].part]
+            for run in of_part:
+                if run[-1][1].last_id < source[1].first_id:
+                    run.append(source)
+                    break
+            else:
+                of_part.append([source])
+        for part, new in runs.items():
+            self._runs[part] += new
+
     def named(self, name: str) -> Source | None:
         """Return a shard of exactly this name, which is made from exactly these rows."""
         return self._by_name.get(name)

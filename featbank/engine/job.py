@@ -10,7 +10,8 @@ from typing import Any
 from featbank.engine.earlier import EarlierShards
 from featbank.engine.plan import ShardPlan
 from featbank.engine.rows import SplitRows, num_frames
-from featbank.engine.work import work_name
+from featbank.engine.tasks import Source
+from featbank.engine.work import all_finished, shard_path, work_name
 from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
@@ -111,18 +112,25 @@ class Job:
             ManifestError: a manifest is missing, or a line is no row, or not in order.
         """
         framing = self.extractor.framing
+        earlier = {
+            name: EarlierShards(
+                [root / name / split for root in (self.out, *previous) for split in SPLITS], spec
+            )
+            for name, spec in self.specs.items()
+        }
+        waiting: dict[str, list[Source]] = {name: [] for name in earlier}
+        for result in all_finished(folder):
+            for name, info in result.shards.items():
+                path = shard_path(folder, result.numerics, name, info.name)
+                waiting[name].append((path, info))
+        for name, shards in waiting.items():
+            earlier[name].add_finished(shards)
         return ShardPlan(
             rows={split: SplitRows(manifests / f"{split}.jsonl", framing) for split in SPLITS},
             specs=self.specs,
             value_bytes=lambda row: self.frame_bytes * num_frames(row, framing),
             target_bytes=self.target_bytes,
             work=folder,
-            earlier={
-                name: EarlierShards(
-                    [root / name / split for root in (self.out, *previous) for split in SPLITS],
-                    spec,
-                )
-                for name, spec in self.specs.items()
-            },
+            earlier=earlier,
             strict=strict,
         )

@@ -93,8 +93,9 @@ class ShardPlan:
         if before:
             failed |= {failure.id for failure in before.failures}
             for name, info in before.shards.items():
-                path = shard_path(self.work, before.numerics, name, info.name)
-                sources[name].append((path, info))
+                source = shard_path(self.work, before.numerics, name, info.name), info
+                if source not in sources[name]:  # its part has changed since
+                    sources[name].append(source)
         return replace(task, sources=sources, failed_before=frozenset(failed))
 
     @cached_property

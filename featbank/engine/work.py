@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -107,11 +107,21 @@ def result_path(task: ShardTask) -> Path:
 
 def finished(task: ShardTask) -> ShardResult | None:
     """Return what became of a task in an earlier run, if its files are still there."""
-    path = result_path(task)
+    return _read_result(result_path(task))
+
+
+def all_finished(folder: Path) -> Iterator[ShardResult]:
+    """Give what became of all tasks in a work folder, of earlier versions of manifests too."""
+    for path in (folder / _RESULTS).glob("*.json"):
+        if result := _read_result(path):
+            yield result
+
+
+def _read_result(path: Path) -> ShardResult | None:
     try:
         result = ShardResult.from_json(json.loads(path.read_text(encoding="utf-8")))
         for name, info in result.shards.items():
-            shard = shard_path(task.work, result.numerics, name, info.name)
+            shard = shard_path(path.parent.parent, result.numerics, name, info.name)
             found = shard.stat().st_size
             if found != info.num_bytes:
                 raise StoreError(info.name, expected=f"{info.num_bytes} bytes", got=found)

@@ -19,7 +19,7 @@ import pytest
 from featbank.errors import FailureBudgetError, StoreError
 from featbank.manifest import read_manifest, write_manifest
 from featbank.numerics import Computing, thread_count
-from featbank.store import open_store
+from featbank.store import MappedShard, open_store
 from tests.conftest import ROOT
 from tests.extracting import (
     SMALL_SHARDS,
@@ -239,6 +239,37 @@ def test_finished_shards_are_of_the_part_that_the_manifest_gives_them_now(
     assert {shard.part for shard in open_store(tmp_path / "out" / "fbank" / "train").shards} == {
         "new"
     }
+    assert files(tmp_path / "out") == files(tmp_path / "clean")
+
+
+@pytest.mark.parametrize("merged", [1, 3])
+def test_what_a_stopped_run_has_finished_is_copied_when_the_corpus_has_changed(
+    corpus: Path, tmp_path: Path, merged: int
+) -> None:
+    """Also when the shards that overlap are those of several versions of the manifest."""
+    away = _stop_over_budget(corpus, tmp_path / "out")
+    manifest = tmp_path / "manifests" / "train.jsonl"
+    rows = read_manifest(manifest)
+    for number in range(1, merged):
+        write_manifest(manifest, rows[number::2])
+        with pytest.raises(FailureBudgetError), thread_count(1):
+            extract_corpus(corpus, tmp_path / "out", num_workers=None, storage=SMALL_SHARDS)
+    there = {
+        utterance_id
+        for path in (tmp_path / "work").rglob("*.h5")
+        for utterance_id in MappedShard(path, path.stat().st_size).ids()
+    }
+    away.rename(corpus / "june_fr" / "vm-toreply.flac")
+    changed = rows[1:]  # the first shard is another one now
+    write_manifest(manifest, changed)
+    with thread_count(1):
+        settings = {"num_workers": None, "storage": SMALL_SHARDS}
+        tally = run_extraction(corpus, tmp_path / "out", **settings).tally
+        extract_corpus(corpus, tmp_path / "clean", **settings)
+    ids = {row.id for name in ("dev", "test") for row in read_manifest(manifest.with_stem(name))}
+    ids |= {row.id for row in changed}
+    assert tally.num_computed == len(ids - there)
+    assert tally.num_copied > 0
     assert files(tmp_path / "out") == files(tmp_path / "clean")
 
 
