@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from featbank.engine.work import WorkFolder
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.manifest import SPLITS
-from featbank.numerics import ON_CPU, Computing, thread_count
+from featbank.numerics import ON_CPU, Computing
 from featbank.progress import Advance
 from featbank.runners.base import Runner
 from featbank.store import (
@@ -83,7 +83,7 @@ def tokenize_audio(
         max_failures: a number of utterances, or below 1 a share of them.
         overwrite: replace stores that hold something else.
         previous: folders like `out`, which hold earlier stores.
-        computing: on which device, and in what company.
+        computing: device, threads, and seconds of audio together.
         trusted_modules: packages beside featbank that `_target_` may name.
         advance: told the seconds of audio done.
 
@@ -110,22 +110,10 @@ def tokenize_audio(
     )
     job.refuse_other_content(overwrite=overwrite)
     job.refuse_without_gpu(runner, strict=True)
-    framing = job.extractor.framing
     with ExitStack() as stack:
         writers = {
-            (name, split): stack.enter_context(
-                stores.writer(
-                    path,
-                    name,
-                    framing=framing,
-                    frame_rate=framing.frame_rate,
-                    first_frame_center_s=framing.first_frame_center_s,
-                    feature=feature_provenance(job.described, job.entries, feature, corpus),
-                    numerics=job.specs[name].numerics,
-                    shard_bytes=shard_bytes,
-                )
-            )
-            for (name, split), path in job.paths.items()
+            place: stack.enter_context(writer)
+            for place, writer in _writers(job, stores, feature, corpus, shard_bytes)
         }
         folder = stack.enter_context(WorkFolder(job.work_folder(work)))
         plan = job.plan(manifests=manifests, folder=folder.path, previous=previous, strict=True)
@@ -171,8 +159,7 @@ def token_job(
         raise ConfigError("feature to tokenize", expected=" or ".join(made.entries), got=feature)
     entry = made.entries[feature]
     stores.check_features(made.fingerprints[feature], f"feature {feature!r}")
-    with thread_count(computing.num_threads):
-        numerics = made.recipe.computing.numerics()
+    numerics = made.recipe.computing.numerics()
     specs = token_specs(stores, numerics)
     return Job(
         out=out,
@@ -187,6 +174,25 @@ def token_job(
         shard_bytes=shard_bytes,
         merged=frozenset(specs) if stores.merge_repeats else frozenset(),
     )
+
+
+def _writers(
+    job: Job, stores: TokenStores, feature: str, corpus: Mapping[str, Any], shard_bytes: int
+) -> Iterator[tuple[tuple[str, str], StoreWriter]]:
+    """Give a writer for each store, by name and split."""
+    framing = job.extractor.framing
+    for (name, split), path in job.paths.items():
+        writer = stores.writer(
+            path,
+            name,
+            framing=framing,
+            frame_rate=framing.frame_rate,
+            first_frame_center_s=framing.first_frame_center_s,
+            feature=feature_provenance(job.described, job.entries, feature, corpus),
+            numerics=job.specs[name].numerics,
+            shard_bytes=shard_bytes,
+        )
+        yield (name, split), writer
 
 
 def _write_store(writer: StoreWriter, outcome: Outcome, split: str, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.engine.description import feature_provenance
-from featbank.engine.driver import Budget, ShardRun
+from featbank.engine.driver import Budget, Outcome, ShardRun
 from featbank.engine.feature_worker import FeatureWorker, shard_specs
 from featbank.engine.job import Job
 from featbank.engine.recipe import define
@@ -20,10 +21,12 @@ from featbank.engine.work import WorkFolder, put
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor
-from featbank.numerics import ON_CPU, Computing, thread_count
+from featbank.numerics import ON_CPU, Computing
 from featbank.progress import Advance
 from featbank.runners.base import Runner
 from featbank.store import StoreBuilder, StoreHeader
+
+_log = logging.getLogger(__name__)
 
 STRICT, ANY = "strict", "any"
 """May shards of another numerics class be taken over?"""
@@ -83,7 +86,7 @@ def extract(
         overwrite: replace stores that hold something else.
         previous: folders like `out`, which hold earlier stores.
         numerics: `strict` takes nothing over from machines of another numerics class, `any` does.
-        computing: on which device, and in what company.
+        computing: device, threads, and seconds of audio together.
         trusted_modules: packages beside featbank that `_target_` may name.
         advance: told the seconds of audio done.
 
@@ -102,7 +105,6 @@ def extract(
     )
     job.refuse_other_content(overwrite=overwrite)
     job.refuse_without_gpu(runner, strict=numerics == STRICT)
-    built = job.extractor
     with ExitStack() as stack:
         builders = {key: stack.enter_context(StoreBuilder(path)) for key, path in job.paths.items()}
         folder = stack.enter_context(WorkFolder(job.work_folder(work)))
@@ -112,29 +114,56 @@ def extract(
         warn_of_full_disk(job, plan)
         run = ShardRun(plan=plan, budget=Budget(max_failures=max_failures, path=failures_path))
         outcome = run(job.make_worker, runner, advance)
-        headers = []
-        for (name, split), builder in builders.items():
-            for path, info in outcome.shards[name, split]:
-                put(path, builder.folder / info.name)
-            header = StoreHeader(
-                name=name,
-                dtype=job.specs[name].dtype,
-                shape=(built.dimensions[name],),
-                compression=job.specs[name].compression,
-                frame_rate=built.framing.frame_rate,
-                first_frame_center_s=built.framing.first_frame_center_s,
-                framing=built.framing,
-                fingerprint=job.specs[name].fingerprint,
-                numerics=outcome.numerics_of(split),
-                num_failures=len(outcome.failures[split]),
-                provenance=feature_provenance(job.described, job.entries, name, corpus),
-                shards=outcome.shards_of(name, split),
-            )
-            headers.append(builder.complete(header, outcome.failures[split]))
-        for builder in builders.values():  # all of them, or none
-            builder.publish()
+        headers = _publish(job, builders, outcome, corpus)
         folder.finish(job.paths.values(), keep=keep_work)
+    _tell_other_classes(job, headers)
     return Extraction(headers=headers, tally=outcome.tally)
+
+
+def _publish(
+    job: Job,
+    builders: Mapping[tuple[str, str], StoreBuilder],
+    outcome: Outcome,
+    corpus: Mapping[str, Any],
+) -> list[StoreHeader]:
+    """Put the stores in their places, all whole before the first is moved."""
+    headers = []
+    framing = job.extractor.framing
+    for (name, split), builder in builders.items():
+        for path, info in outcome.shards[name, split]:
+            put(path, builder.folder / info.name)
+        spec = job.specs[name]
+        header = StoreHeader(
+            name=name,
+            dtype=spec.dtype,
+            shape=spec.shape,
+            compression=spec.compression,
+            frame_rate=framing.frame_rate,
+            first_frame_center_s=framing.first_frame_center_s,
+            framing=framing,
+            fingerprint=spec.fingerprint,
+            numerics=outcome.numerics_of(split),
+            num_failures=len(outcome.failures[split]),
+            provenance=feature_provenance(job.described, job.entries, name, corpus),
+            shards=outcome.shards_of(name, split),
+        )
+        headers.append(builder.complete(header, outcome.failures[split]))
+    for builder in builders.values():  # all of them, or none
+        builder.publish()
+    return headers
+
+
+def _tell_other_classes(job: Job, headers: Sequence[StoreHeader]) -> None:
+    """Say so where values were computed in another way than they would be here."""
+    here = next(iter(job.specs.values())).numerics
+    if job.computing.sees_device and any(
+        one != here for header in headers for one in header.numerics
+    ):
+        _log.info(
+            "%s: some shards are of another numerics class than this machine's, which the headers "
+            "list; numerics=strict computes them anew",
+            job.out,
+        )
 
 
 def feature_job(
@@ -159,8 +188,7 @@ def feature_job(
         computing=computing,
         trusted_modules=trusted_modules,
     )
-    with thread_count(computing.num_threads):
-        numerics = made.recipe.computing.numerics()
+    numerics = made.recipe.computing.numerics()
     specs = shard_specs(made.extractor, made.entries, made.fingerprints, numerics)
     frame_bytes, target_bytes = _largest(made.extractor, made.entries)
     return Job(

@@ -109,17 +109,28 @@ def allowed_failures(max_failures: object, total: int) -> int:
         total: utterances of the run.
 
     Raises:
-        ConfigError: it is no number from 0 on.
+        ConfigError: it is no number from 0 on, or a broken one above 1.
     """
     usable = isinstance(max_failures, int | float) and not isinstance(max_failures, bool)
     if not usable or not 0 <= max_failures < inf:  # type: ignore[operator]
         raise ConfigError("max_failures", expected="a number from 0 on", got=repr(max_failures))
     number = float(max_failures)  # type: ignore[arg-type]
-    return int(number * total) if number < 1 else int(number)
+    if number < 1:
+        return int(number * total)
+    if not number.is_integer():
+        raise ConfigError(
+            "max_failures", expected="whole utterances, or a share below 1", got=max_failures
+        )
+    return int(number)
 
 
 def check_budget(
-    failures: Sequence[Failure], *, total: int, max_failures: float, path: str | Path
+    failures: Sequence[Failure],
+    *,
+    total: int,
+    max_failures: float,
+    path: str | Path,
+    so_far: bool = False,
 ) -> None:
     """End the run when more utterances failed than it allows, leaving their list at `path`.
 
@@ -128,6 +139,7 @@ def check_budget(
         total: utterances of the run.
         max_failures: a number of utterances, or below 1 a share of them.
         path: where the list is left.
+        so_far: more of the utterances may fail, for not all were looked at.
 
     Raises:
         ConfigError: a negative budget.
@@ -142,8 +154,9 @@ def check_budget(
         f"{first.error}: expected {first.expected}, got {first.got}" if first.got else first.error
     )
     raise FailureBudgetError(
-        f"{len(failures)} of {total} utterances failed, the first {first.id!r} ({reason})",
+        f"{len(failures)} of {total} utterances failed{' so far' * so_far}, the first "
+        f"{first.id!r} ({reason})",
         expected=f"at most {allowed}",
         got=len(failures),
-        hint=f"all are listed in {path}; mend them, or allow them with max_failures",
+        hint=f"they are listed in {path}; mend them, or allow them with max_failures",
     )

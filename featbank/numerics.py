@@ -28,7 +28,7 @@ _VARIABLES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computing:
-    """How a machine computes utterances: what of its numerics class a user chooses.
+    """How a machine computes utterances: the part of its numerics class that a user chooses.
 
     Args:
         device: `cpu` or `cuda`: the GPU that the runner gives a worker.
@@ -93,7 +93,8 @@ class Computing:
 
     def numerics(self) -> dict[str, Any]:
         """Return the numerics class that this process is of once it has begun."""
-        found = numerics_class()
+        with thread_count(self.num_threads):
+            found = numerics_class()
         if self.device == CUDA:
             found |= {"device": CUDA, **_gpu()}
         if self.seconds_together:

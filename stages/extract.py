@@ -58,14 +58,15 @@ def main(config: DictConfig) -> None:
     tally = done.tally
     store = f"features/{config.corpus.name}/{config.feature.name}"
     record_run(config, store, watch, tally.computed_s, **asdict(tally))
+    speed = watch.real_time_factor(tally.computed_s)
     _log.info(
-        "%s: %d utterances, %d frames, %d failures; %s, %.0f x real time",
+        "%s: %d utterances, %d frames, %d failures; %s%s",
         out,
         sum(header.num_utterances for header in done.headers),
         sum(header.num_frames for header in done.headers),
         sum(header.num_failures for header in done.headers),
         tally,
-        watch.real_time_factor(tally.computed_s),
+        f", {speed:.0f} x real time" if tally.num_computed else "",
     )
 
 

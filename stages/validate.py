@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.checks)
     refuse_tracked(config, config.paths.report)
+    if config.recompute < 0:
+        raise ConfigError("recompute", expected="0 utterances or more", got=config.recompute)
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)

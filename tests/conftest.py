@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,26 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch's threads are left as they are: extractions run in this process here."""
+    # imported here: most tests need no torch
+    from featbank.numerics import thread_count
+
+    with thread_count(1):
+        yield
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
+    """A copy of the demo corpus with its manifests beside it, to be changed."""
+    from tests.extracting import prepare_corpus
+
+    root = Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
+    prepare_corpus(root)
+    return root
 
 
 @pytest.fixture(scope="session")

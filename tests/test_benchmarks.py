@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.padding import padding
+from featbank.features.shapes import batch_shape
+from featbank.manifest import Utterance
+
 
 @pytest.mark.slow
 def test_parts_of_the_benchmarks_run_and_write_their_numbers(root: Path, tmp_path: Path) -> None:
@@ -22,6 +26,21 @@ def test_parts_of_the_benchmarks_run_and_write_their_numbers(root: Path, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("num_samples", "share"), [(16_384, 0.0), (16_385, 1 - 16_385 / 20_480)])
+def test_padding_is_the_share_of_samples_that_no_utterance_has(
+    num_samples: int, share: float
+) -> None:
+    row = Utterance(id="a", audio="a", audio_digest="", sample_rate=16_384, num_samples=num_samples)
+    shape = batch_shape(num_samples, 30 * row.sample_rate)
+    rows = [row] * (4 * shape.rows)  # two shards of two full batches each
+    shard_s = 2 * shape.rows * row.duration_s
+    assert padding(rows, shard_s, 30) == pytest.approx(share)
+    half = rows[: shape.rows // 2]
+    assert padding(half, len(half) * row.duration_s, 30) == pytest.approx(
+        1 - len(half) * num_samples / (shape.rows * shape.samples)
+    )
+
+
 def test_the_benchmark_of_extraction_runs_on_the_demo_corpus(root: Path, tmp_path: Path) -> None:
     reports = _reports(root, tmp_path / "numbers.json", "extraction")
     assert _titles(reports) == ["Extraction", "Encoder", "Memory", "Start"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
 from featbank.fitting import fit_codebook
 from featbank.manifest import SPLITS, read_manifest, write_manifest
-from featbank.numerics import Computing, thread_count
+from featbank.numerics import Computing
 from featbank.runners.inline import InlineRunner
 from featbank.sampling import write_pins, write_sample
 from featbank.store import StoreWriter, open_store
@@ -31,6 +31,8 @@ from featbank.tokenizers.codebook import load_codebook
 from featbank.units import deduplicate, expand
 from featbank.validation.stores import validate_stores
 from tests.extracting import FBANK, prepare_corpus
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 STRICT = Tolerances(difference=0, flips=0)
 ELSEWHERE = {"device": "cpu", "isa": "NEON", "threads": 1}
@@ -132,13 +134,6 @@ def add(amount: float) -> Callable[[np.ndarray], np.ndarray]:
         return values
 
     return change
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    """Leave PyTorch's threads as they are: extractions run in this process here."""
-    with thread_count(1):
-        yield
 
 
 @pytest.fixture

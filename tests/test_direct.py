@@ -6,7 +6,6 @@ import functools
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
 from featbank.fitting import fit_codebook
 from featbank.manifest import read_manifest
-from featbank.numerics import thread_count
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.sampling import write_pins, write_sample
@@ -36,6 +34,8 @@ from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import Codebook, load_codebook
 from tests.conftest import ROOT
 from tests.extracting import files, prepare_corpus
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MFCC = {"_target_": "featbank.features.kaldi.Mfcc", "deltas": 1}
 KMEANS = {"num_clusters": 20, "n_init": 1}
@@ -83,13 +83,6 @@ class Project:
             manifests=self.manifests, out=out, merge_repeats=merge_repeats, **arguments
         )
         return out, tally
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    """Leave PyTorch's threads as they are: extractions run in this process here."""
-    with thread_count(1):
-        yield
 
 
 @pytest.fixture

@@ -50,6 +50,12 @@ def test_a_run_over_its_budget_ends_and_leaves_the_list(
     assert [failure.id for failure in read_failures(path)] == ["a", "b"]
 
 
+@pytest.mark.parametrize("budget", [1.5, 2.000001])
+def test_half_an_utterance_cannot_fail(budget: float, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected whole utterances, or a share below 1, got"):
+        check_budget(BAD, total=9, max_failures=budget, path=tmp_path / "failures.jsonl")
+
+
 def test_a_negative_budget_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="max_failures: expected a number from 0 on, got -1"):
         check_budget(BAD, total=2, max_failures=-1, path=tmp_path / "failures.jsonl")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from featbank.errors import FailureBudgetError, FeatbankError, StoreError
 from featbank.extraction import feature_job
 from featbank.feature_io import FeatureStorageConfig
 from featbank.manifest import read_manifest, write_manifest
-from featbank.numerics import thread_count
 from featbank.preflight import Forecast, preflight
 from featbank.preflight_stage import facts
 from featbank.runners.inline import InlineRunner
@@ -39,24 +38,11 @@ from featbank.store import (
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
 from tests.conftest import ROOT
-from tests.extracting import FBANK, SMALL_SHARDS, extract_corpus, prepare_corpus, run_extraction
+from tests.extracting import FBANK, SMALL_SHARDS, extract_corpus, run_extraction
 from tests.store.test_crash import ALONE, may_mount
 from tests.test_direct import MFCC, Project
 
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    """Leave PyTorch's threads as they are: workers are made in this process here."""
-    with thread_count(1):
-        yield
-
-
-@pytest.fixture
-def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
-    """A copy of the demo corpus with its manifests beside it."""
-    root = Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
-    prepare_corpus(root)
-    return root
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def _job(root: Path, out: Path, **changes: Any) -> Job:

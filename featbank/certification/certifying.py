@@ -52,7 +52,7 @@ class Certifier:
             StoreError: a store is missing or damaged.
             ValidationError: one was made from another definition; nothing is computed.
         """
-        definition = FeatureDefinition(self.settings)
+        definition = FeatureDefinition(self.settings, self.stores)
         stored = {name: _open(self.stores / name) for name in definition.fingerprints}
         for by_split in stored.values():
             for store in by_split.values():
@@ -88,7 +88,7 @@ class Certifier:
             StoreError: a store is missing or damaged.
             ValidationError: one was made from another definition; nothing is computed.
         """
-        definition = FeatureDefinition(self.settings)
+        definition = FeatureDefinition(self.settings, self.stores)
         feature = features.name
         if feature not in definition.fingerprints:
             raise ConfigError(

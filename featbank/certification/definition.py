@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from featbank.engine.recipe import define
 from featbank.errors import ValidationError
+from featbank.features.weights import RANDOM
 from featbank.numerics import ON_CPU
-from featbank.store import Store
+from featbank.store import HEADER_NAME, Store, open_store
 from featbank.tokenizers.token_stores import TokenStores
 
 Changes = tuple[list[str], list[str]]
@@ -20,12 +22,24 @@ class FeatureDefinition:
 
     Args:
         settings: of `extract`.
+        stores: folder of the choice that is certified, `<store name>/<split>`.
+
+    Raises:
+        ValidationError: weights are random in one, and not in the other: known before others are
+            loaded, which may take a download.
 
     Attributes:
         fingerprints: of the stores, by feature name.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], stores: Path) -> None:
+        weights = settings["extractor"].get("weights")
+        for folder in sorted(header.parent for header in stores.glob(f"*/*/{HEADER_NAME}")):
+            store = open_store(folder)
+            provenance = store.provenance
+            source = provenance.get("feature", provenance).get("weights", {}).get("source")
+            if RANDOM in (source, weights) and source != weights:
+                raise _changed(store, "features", ([f"weights {weights}"], [f"weights {source}"]))
         made = define(
             extractor=settings["extractor"],
             storage=settings["storage"],

@@ -151,6 +151,7 @@ class ShardRun:
                 total=self._num_utterances,
                 max_failures=self.budget.max_failures,
                 path=self.budget.path,
+                so_far=True,
             )
 
     @cached_property

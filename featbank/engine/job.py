@@ -35,7 +35,7 @@ class Job:
         specs: of the shards, by name of the stores, with the numerics class of this process.
         frame_bytes: of the feature that shards are cut by.
         target_bytes: size around which they are cut.
-        computing: on which device, and in what company.
+        computing: device, threads, and seconds of audio together.
         make_worker: picklable; makes the worker of a process.
         shard_bytes: size around which the stores are cut, where they are written anew from the
             finished shards; None where these are the shards of the stores.

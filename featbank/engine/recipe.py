@@ -22,7 +22,7 @@ class ExtractorRecipe:
     Args:
         config: `_target_` and its arguments.
         audio_root: folder that the manifests' paths are relative to.
-        computing: on which device, and in what company.
+        computing: device, threads, and seconds of audio together.
         trusted_modules: packages beside featbank that `_target_` may name.
     """
 
@@ -81,8 +81,8 @@ def define(
         extractor: `_target_` and its arguments.
         storage: one entry for each feature name of the extractor.
         audio_root: folder that the manifests' paths are relative to.
-        computing: on which device, and in what company; an extractor that uses no device computes
-            on the CPU all the same, each utterance alone.
+        computing: device, threads, and seconds of audio together; an extractor that uses no device
+            computes on the CPU all the same, each utterance alone.
         trusted_modules: packages beside featbank that `_target_` may name.
 
     Raises:

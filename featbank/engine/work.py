@@ -45,7 +45,6 @@ class WorkFolder:
             StoreError: another run is at work in it.
         """
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = lock_folder(path, f"work folder {path}", "one run at a time")
         for temporary in path.rglob(".*.partial*"):
             temporary.unlink(missing_ok=True)

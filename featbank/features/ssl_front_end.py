@@ -16,7 +16,8 @@ from torchaudio.models import Wav2Vec2Model
 from featbank.features.base import LongWaveform
 from featbank.features.moments import frame_moments
 
-_LAYER_NORM_EPSILON = 1e-5  # of torch's layer_norm, by which whole waveforms are normalised
+LAYER_NORM_EPSILON = 1e-5
+"""Of torch's layer_norm, by which whole waveforms are normalised."""
 
 
 class RecordingFrontEnd:
@@ -84,4 +85,4 @@ class _Channels(NamedTuple):
 def _scaling(recording: LongWaveform) -> _Scaling:
     moments = frame_moments(recording, length=1, hop=1)
     variance = max(0.0, moments.covariance.item())
-    return _Scaling(moments.mean.item(), (variance + _LAYER_NORM_EPSILON) ** -0.5)
+    return _Scaling(moments.mean.item(), (variance + LAYER_NORM_EPSILON) ** -0.5)

@@ -17,7 +17,7 @@ from torch.nn.functional import gelu
 from torchaudio.models import Wav2Vec2Model
 from torchaudio.models.wav2vec2.components import SelfAttention
 
-_LAYER_NORM_EPSILON = 1e-5  # of torch's layer_norm, by which whole waveforms are normalised
+from featbank.features.ssl_front_end import LAYER_NORM_EPSILON
 
 
 def encode_padded(
@@ -41,7 +41,7 @@ def encode_padded(
         (B, T, D) a layer; what is behind the last valid frame of a row has no meaning.
     """
     if normalize_waveform:
-        waveforms = _normalized(waveforms, num_samples, _LAYER_NORM_EPSILON)
+        waveforms = _normalized(waveforms, num_samples, LAYER_NORM_EPSILON)
     frames, num_frames = _convolved(model, waveforms, num_samples)
     valid = _valid(num_frames, frames.shape[1])
     hidden = model.encoder.feature_projection(frames) * valid.unsqueeze(2)

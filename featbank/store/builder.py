@@ -48,7 +48,7 @@ class StoreBuilder:
             self.path = self.path.resolve()
         self.folder = self.path.with_name(f".{self.path.name}.partial")
         self._aside = self.path.with_name(f".{self.path.name}.replaced")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._new_parents = [one for one in self.path.parents if not one.exists()]
         self._lock = lock_folder(self.folder, f"store {self.path}")
         try:
             self._clear_leftovers()
@@ -94,10 +94,13 @@ class StoreBuilder:
         self._lock.release()
 
     def abort(self) -> None:
-        """Drop the unfinished store; after `publish` nothing happens."""
+        """Drop the unfinished store, and the folders made for it; after `publish` do nothing."""
         if self._lock.is_held:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._lock.release()
+            with suppress(OSError):  # others are at work there
+                for folder in self._new_parents:
+                    folder.rmdir()
 
     def __enter__(self) -> Self:
         """Return the builder."""

@@ -31,14 +31,14 @@ class Lock:
 
 
 def lock_folder(folder: Path, what: str, expected: str = "one writer at a time") -> Lock:
-    """Create a folder, unless it is there, and lock it.
+    """Create a folder and those above it, unless they are there, and lock it.
 
     Raises:
         StoreError: another one holds the lock; as `what`.
     """
 
     def open_folder() -> int:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
     return _lock(open_folder, folder, what, expected)

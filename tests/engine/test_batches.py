@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,13 @@ from featbank.engine.batching import batches
 from featbank.errors import ConfigError, FeatbankError
 from featbank.features.shapes import batch_shape
 from featbank.manifest import read_manifest
-from featbank.numerics import Computing, thread_count
+from featbank.numerics import Computing
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.store import open_store
 from tests.extracting import extract_corpus, files, prepare_corpus, run_extraction
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TOGETHER = Computing(batch_s=15)
 STORAGE = [
@@ -32,19 +33,6 @@ TINY: dict[str, Any] = {
     "trusted_modules": ["tests"],
     "num_workers": None,
 }
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Any:
-    with thread_count(1):
-        yield
-
-
-@pytest.fixture
-def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
-    root = Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
-    prepare_corpus(root)
-    return root
 
 
 def test_values_are_those_of_each_alone_and_the_class_says_how(

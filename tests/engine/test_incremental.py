@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from featbank.engine.tasks import Tally
 from featbank.errors import ConfigError, FeatbankError
 from featbank.failures import read_failures
 from featbank.manifest import SPLITS, read_manifest, write_manifest
-from featbank.numerics import Computing, numerics_class, thread_count
+from featbank.numerics import Computing, numerics_class
 from featbank.store import open_store
 from tests.extracting import (
     FBANK,
@@ -30,20 +30,7 @@ from tests.extracting import (
     run_extraction,
 )
 
-
-@pytest.fixture
-def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
-    """A copy of the demo corpus with its manifests beside it, to be changed."""
-    root = Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
-    prepare_corpus(root)
-    return root
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    """Leave PyTorch's threads as they are: extractions run in this process here."""
-    with thread_count(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 extract_corpus = functools.partial(extract_corpus, num_workers=None)
@@ -211,8 +198,9 @@ def test_another_compression_or_shard_size_copies_nothing_it_must_not(
 
 
 def test_shards_of_another_numerics_class_are_listed_or_refused(
-    corpus: Path, tmp_path: Path
+    corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     out = tmp_path / "out"
     extract_corpus(corpus, out, storage=SMALL_SHARDS, computing=Computing(num_threads=2))
     _grow(corpus)
@@ -221,6 +209,7 @@ def test_shards_of_another_numerics_class_are_listed_or_refused(
     assert done.tally.num_copied == 0  # a shard is of one class, so its other rows are computed too
     [train] = [header for header in done.headers if header.num_utterances > 20]
     assert sorted(one["threads"] for one in train.numerics) == [1, 2]
+    assert "some shards are of another numerics class than this machine's" in caplog.text
     assert open_store(out / "fbank").verify() == []
     strict = run_extraction(corpus, out, storage=SMALL_SHARDS, numerics="strict")
     assert strict.tally.num_computed == 41 - done.tally.num_computed

@@ -27,7 +27,6 @@ from tests.extracting import (
     extract_corpus,
     files,
     is_deaf_to_ctrl_c,
-    prepare_corpus,
     run_extraction,
     start_extraction,
     wait_until,
@@ -36,14 +35,6 @@ from tests.extracting import (
 
 SLOW = {"_target_": "tests.two_features.SlowFbank", "seconds": 0.1}
 SLOWLY = {"extractor": SLOW, "storage": SMALL_SHARDS, "trusted_modules": ["tests"]}
-
-
-@pytest.fixture
-def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
-    """A copy of the demo corpus with its manifests beside it."""
-    root = Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
-    prepare_corpus(root)
-    return root
 
 
 def _results(tmp_path: Path) -> list[Path]:

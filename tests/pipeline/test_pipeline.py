@@ -341,6 +341,9 @@ def test_wavlm_with_random_weights_runs_with_no_network(own_reproduced: Project)
     )
     assert header["provenance"]["weights"]["source"] == "random"
     _same_as_torchaudio(store, own_reproduced.path / "corpora/demo")
+    said = own_reproduced.run("python stages/validate.py only=features/wavlm recompute=1", status=1)
+    assert "expected weights download, got weights random" in said
+    assert "Downloading" not in said
 
 
 def _same_as_torchaudio(store: Store, root: Path) -> None:

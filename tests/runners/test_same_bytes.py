@@ -12,17 +12,9 @@ from typing import Any
 import pytest
 
 from featbank.runners.local import LocalRunner
-from tests.extracting import SMALL_SHARDS, files, prepare_corpus, run_extraction, wait_until
+from tests.extracting import SMALL_SHARDS, files, run_extraction, wait_until
 from tests.pipeline.conftest import Project, _checkout
 from tests.runners.conftest import MakeRunner
-
-
-@pytest.fixture
-def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
-    """A copy of the demo corpus with its manifests beside it."""
-    root = Path(shutil.copytree(demo_corpus, tmp_path / "corpus"))
-    prepare_corpus(root)
-    return root
 
 
 @pytest.mark.slow
