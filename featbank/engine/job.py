@@ -10,8 +10,7 @@ from typing import Any
 from featbank.engine.earlier import EarlierShards
 from featbank.engine.plan import ShardPlan
 from featbank.engine.rows import SplitRows, num_frames
-from featbank.engine.tasks import Source
-from featbank.engine.work import all_finished, shard_path, work_name
+from featbank.engine.work import finished, shard_path, work_name
 from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
@@ -118,19 +117,20 @@ class Job:
             )
             for name, spec in self.specs.items()
         }
-        waiting: dict[str, list[Source]] = {name: [] for name in earlier}
-        for result in all_finished(folder):
-            for name, info in result.shards.items():
-                path = shard_path(folder, result.numerics, name, info.name)
-                waiting[name].append((path, info))
-        for name, shards in waiting.items():
-            earlier[name].add_finished(shards)
+        results = finished(folder)
+        for name, of_name in earlier.items():
+            of_name.add_finished(
+                (shard_path(folder, result.numerics, name, info.name), info)
+                for result in results.values()
+                if (info := result.shards.get(name))
+            )
         return ShardPlan(
             rows={split: SplitRows(manifests / f"{split}.jsonl", framing) for split in SPLITS},
             specs=self.specs,
             value_bytes=lambda row: self.frame_bytes * num_frames(row, framing),
             target_bytes=self.target_bytes,
             work=folder,
+            results=results,
             earlier=earlier,
             strict=strict,
         )

@@ -11,7 +11,7 @@ from typing import Any
 from featbank.engine.earlier import EarlierShards
 from featbank.engine.rows import SplitRows, cut_into_shards
 from featbank.engine.tasks import ShardResult, ShardTask, Source, shard_task
-from featbank.engine.work import finished, shard_path
+from featbank.engine.work import shard_path
 from featbank.manifest import Utterance
 from featbank.store import ShardInfo, ShardSpec
 
@@ -31,6 +31,7 @@ class ShardPlan:
         value_bytes: what the values of a row weigh in the feature that shards are cut by.
         target_bytes: size around which shards are cut.
         work: folder of what is finished.
+        results: of earlier runs in there, by the keys of their tasks.
         earlier: shards that may be taken over, by feature name.
         strict: take over nothing of another numerics class.
     """
@@ -40,6 +41,7 @@ class ShardPlan:
     value_bytes: Callable[[Utterance], int]
     target_bytes: int
     work: Path
+    results: Mapping[str, ShardResult]
     earlier: Mapping[str, EarlierShards]
     strict: bool
 
@@ -48,7 +50,7 @@ class ShardPlan:
         for split, rows in self.rows.items():
             for part in cut_into_shards(iter(rows), self.value_bytes, self.target_bytes):
                 task = shard_task(self.specs, split, part, self.work)
-                before = finished(task)
+                before = self.results.get(task.key)
                 there = self._finished(task, before) or self._taken_over(task)
                 yield (task, there) if there else (self._with_sources(task, before), None)
 

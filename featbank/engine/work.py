@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -104,16 +104,13 @@ def result_path(task: ShardTask) -> Path:
     return Path(task.work, _RESULTS, f"{task.key}.json")
 
 
-def finished(task: ShardTask) -> ShardResult | None:
-    """Return what became of a task in an earlier run, if its files are still there."""
-    return _read_result(result_path(task))
+def finished(folder: Path) -> dict[str, ShardResult]:
+    """Return what became of the tasks of earlier runs in a work folder, by the keys of the tasks.
 
-
-def all_finished(folder: Path) -> Iterator[ShardResult]:
-    """Give what became of all tasks in a work folder, of earlier versions of manifests too."""
-    for path in (folder / _RESULTS).glob("*.json"):
-        if result := _read_result(path):
-            yield result
+    Those of earlier versions of the manifests are among them.
+    """
+    results = {path.stem: _read_result(path) for path in (folder / _RESULTS).glob("*.json")}
+    return {key: result for key, result in results.items() if result}
 
 
 def _read_result(path: Path) -> ShardResult | None:
