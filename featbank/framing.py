@@ -11,7 +11,8 @@ class Framing:
     """The frame grid of a feature, in samples of `sample_rate`.
 
     A chain of unpadded convolutions has the same grid as one window of its receptive field hopped
-    by the product of its strides, so this covers signal features and wav2vec2-like encoders alike.
+    by the product of its strides, and one that pads has the grid of a padded waveform: so this covers
+    signal features, encoders and codecs alike.
 
     Args:
         sample_rate: of the waveform that enters the extractor, in Hz.
@@ -19,12 +20,16 @@ class Framing:
         hop_length: samples between frames.
         snip_edges: True keeps only windows that lie inside the waveform; False is Kaldi's other
             grid, `round(num_samples / hop_length)` frames over a mirrored edge.
+        left: samples that the extractor puts before the waveform, such as half a window.
+        right: samples that it puts behind it.
     """
 
     sample_rate: int
     window_length: int
     hop_length: int
     snip_edges: bool = True
+    left: int = 0
+    right: int = 0
 
     def num_frames(self, num_samples: int) -> int:
         """Return the exact number of frames of `num_samples` samples.
@@ -35,12 +40,22 @@ class Framing:
         >>> kaldi = dict(sample_rate=16000, window_length=400, hop_length=160)
         >>> Framing(**kaldi).num_frames(16000), Framing(**kaldi, snip_edges=False).num_frames(16000)
         (98, 100)
+
+        Whisper's log-mel frames are centred on each hop, and the last is dropped; a codec pads its
+        last frame.
+
+        >>> Framing(**kaldi, left=200, right=40).num_frames(16000)
+        100
+        >>> codec = Framing(sample_rate=24000, window_length=320, hop_length=320, right=319)
+        >>> [codec.num_frames(n) for n in (0, 1, 320, 321)]
+        [0, 1, 1, 2]
         """
         if not self.snip_edges:
             return (num_samples + self.hop_length // 2) // self.hop_length
-        if num_samples < self.window_length:
+        padded = self.left + num_samples + self.right
+        if num_samples < 1 or padded < self.window_length:
             return 0
-        return 1 + (num_samples - self.window_length) // self.hop_length
+        return 1 + (padded - self.window_length) // self.hop_length
 
     def span(self, frames: range) -> range:
         """Return the positions of the samples that some consecutive frames see.
@@ -49,19 +64,21 @@ class Framing:
         >>> Framing(**kaldi).span(range(10, 12))
         range(1600, 2160)
 
-        Where edges are mirrored, positions lie before the waveform and behind it.
+        Where edges are padded or mirrored, positions lie before the waveform and behind it.
 
         >>> Framing(**kaldi, snip_edges=False).span(range(2))
         range(-120, 440)
         """
-        first = 0 if self.snip_edges else self.hop_length // 2 - self.window_length // 2
+        first = -self.left if self.snip_edges else self.hop_length // 2 - self.window_length // 2
         last = (frames.stop - 1) * self.hop_length
         return range(frames.start * self.hop_length + first, last + first + self.window_length)
 
     @property
     def min_samples(self) -> int:
         """The shortest waveform, in samples, that gives a frame."""
-        return self.window_length if self.snip_edges else self.hop_length - self.hop_length // 2
+        if not self.snip_edges:
+            return self.hop_length - self.hop_length // 2
+        return max(1, self.window_length - self.left - self.right)
 
     @property
     def frame_rate(self) -> float:
@@ -71,12 +88,13 @@ class Framing:
     @property
     def first_frame_center_s(self) -> float:
         """Time of the middle of the first frame, in seconds from the utterance's start."""
-        length = self.window_length if self.snip_edges else self.hop_length
-        return length / 2 / self.sample_rate
+        center = self.window_length / 2 - self.left if self.snip_edges else self.hop_length / 2
+        return center / self.sample_rate
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
-        return asdict(self)
+        """Return the fields as plain JSON values, without the padding where there is none."""
+        fields = asdict(self)
+        return {key: fields[key] for key in fields if key not in ("left", "right") or fields[key]}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Framing:
