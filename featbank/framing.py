@@ -11,8 +11,8 @@ class Framing:
     """The frame grid of a feature, in samples of `sample_rate`.
 
     A chain of unpadded convolutions has the same grid as one window of its receptive field hopped
-    by the product of its strides, and one that pads has the grid of a padded waveform: so this covers
-    signal features, encoders and codecs alike.
+    by the product of its strides, and one that pads has the grid of a padded waveform: so this
+    covers signal features, encoders and codecs alike.
 
     Args:
         sample_rate: of the waveform that enters the extractor, in Hz.
