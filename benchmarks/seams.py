@@ -64,7 +64,7 @@ def seam_errors(settings: dict[str, Any], audio: Path) -> dict[str, list[tuple[A
     pieces = list(windowed.compute_pieces(recording, "test"))
     return {
         name: _by_distance([piece[name] for piece in pieces], expected[name], windowed)
-        for name in windowed.dimensions
+        for name in windowed.outputs
     }
 
 

@@ -167,7 +167,7 @@ def token_job(
         entries=made.entries,
         described=made.described,
         specs=specs,
-        frame_bytes=made.extractor.dimensions[feature] * entry.itemsize,
+        frame_bytes=made.extractor.outputs[feature].num_values * entry.itemsize,
         target_bytes=entry.shard_bytes,
         computing=made.recipe.computing,
         make_worker=functools.partial(TokenWorker, made.recipe, entry, stores),

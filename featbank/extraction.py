@@ -137,6 +137,8 @@ def _publish(
             name=name,
             dtype=spec.dtype,
             shape=spec.shape,
+            time_axis=-1 if job.extractor.outputs[name].is_codes else 0,
+            codebook_size=job.extractor.outputs[name].codebook_size,
             compression=spec.compression,
             frame_rate=framing.frame_rate,
             first_frame_center_s=framing.first_frame_center_s,
@@ -217,7 +219,7 @@ def check_numerics(numerics: str) -> None:
 def _largest(extractor: Extractor, storage: Mapping[str, FeatureStorageConfig]) -> tuple[int, int]:
     """Return bytes a frame and a shard of the feature that is largest next to its target size."""
     sizes = [
-        (extractor.dimensions[name] * entry.itemsize, entry.shard_bytes)
+        (extractor.outputs[name].num_values * entry.itemsize, entry.shard_bytes)
         for name, entry in storage.items()
     ]
     return max(sizes, key=lambda size: size[0] / size[1])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featbank.errors import WeightsError
-from featbank.features.base import AudioBatch, Extractor
+from featbank.features.base import AudioBatch, Extractor, Output
 from featbank.features.kaldi import Fbank
 from featbank.framing import Framing
 
@@ -27,8 +27,8 @@ class FbankAndEnergy(Extractor):
         return self._fbank.framing
 
     @property
-    def dimensions(self) -> Mapping[str, int]:
-        return {"fbank": 23, "energy": 1}
+    def outputs(self) -> Mapping[str, Output]:
+        return {"fbank": Output((23,)), "energy": Output((1,))}
 
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
         rows = self._fbank.compute_features(batch, stage)
@@ -48,8 +48,8 @@ class OddFbank(FbankAndEnergy):
         self._value, self._folder = float(value), folder
 
     @property
-    def dimensions(self) -> Mapping[str, int]:
-        return {"fbank": 23}
+    def outputs(self) -> Mapping[str, Output]:
+        return {"fbank": Output((23,))}
 
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
         rows = self._fbank.compute_features(batch, stage)
@@ -83,8 +83,8 @@ class SlowFbank(FbankAndEnergy):
         self._seconds, self._processes = seconds, processes
 
     @property
-    def dimensions(self) -> Mapping[str, int]:
-        return {"fbank": 23}
+    def outputs(self) -> Mapping[str, Output]:
+        return {"fbank": Output((23,))}
 
     def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
         if self._processes:

@@ -10,6 +10,7 @@ from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor
 from featbank.provenance import digest, package_versions
 
+_NAMES_OF_WEIGHTS = ("weights", "weights_sha256", "license", "model", "revision")
 _PACKAGES = ("h5py", "numpy", "soundfile", "soxr", "torch", "torchaudio")
 
 
@@ -20,7 +21,7 @@ def describe(config: Mapping[str, Any], extractor: Extractor) -> dict[str, Any]:
     download and from a local file make the same features.
     """
     weights = extractor.weights
-    named_otherwise = ("weights", "weights_sha256", "license") if weights.digest else ()
+    named_otherwise = _NAMES_OF_WEIGHTS if weights.digest else ()
     return {
         "extractor": {key: value for key, value in config.items() if key not in named_otherwise},
         "extractor_version": type(extractor).version,

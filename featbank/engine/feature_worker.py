@@ -13,9 +13,9 @@ from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
-from featbank.errors import AudioError, StoreError
+from featbank.errors import AudioError, FeatbankError, StoreError
 from featbank.feature_io import FeatureStorageConfig
-from featbank.features.base import Extractor
+from featbank.features.base import Extractor, Output
 from featbank.manifest import Utterance
 from featbank.store import Encoded, ShardSpec, ShardWriter, as_array, find_encoding
 
@@ -51,12 +51,29 @@ class FeatureWorker(ShardWorker[ShardWriter]):
         for piece in pieces:
             for name in self._storage:
                 values = as_array(piece[name], feature_of(name, row))
+                check_codes(values, self.extractor.outputs[name], feature_of(name, row))
                 encoded = encode(values, self._storage[name].dtype, name, row)
                 if name in sinks:
                     if len(values) == whole:
                         sinks[name].write(row.id, encoded)
                     else:
                         sinks[name].write_piece(row.id, values)
+
+
+def check_codes(values: np.ndarray[Any, Any], output: Output, where: str) -> None:
+    """Refuse codes outside of their codebook: the extractor is wrong, not the utterance.
+
+    Raises:
+        FeatbankError: there is one.
+    """
+    size = output.codebook_size
+    if size is None or not values.size:
+        return
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < 0 or highest >= size:
+        raise FeatbankError(
+            where, expected=f"codes from 0 to {size - 1}", got=lowest if lowest < 0 else highest
+        )
 
 
 def encode(values: Any, dtype: str, name: str, row: Utterance) -> Encoded:
@@ -93,7 +110,7 @@ def shard_specs(
         name: ShardSpec(
             name=name,
             dtype=entry.dtype,
-            shape=(extractor.dimensions[name],),
+            shape=extractor.outputs[name].shape,
             fingerprint=fingerprints[name],
             numerics=numerics,
             compression=entry.compression,

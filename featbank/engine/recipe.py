@@ -98,7 +98,9 @@ def define(
     built = recipe.build()
     if not built.uses_device:
         recipe = replace(recipe, computing=computing.on_cpu())
-    entries = storage_by_name(storage, built.dimensions)
+    entries = storage_by_name(
+        storage, {name: output.codebook_size for name, output in built.outputs.items()}
+    )
     described = describe(extractor, built)
     return Definition(
         recipe=recipe,

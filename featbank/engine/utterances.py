@@ -21,7 +21,7 @@ from featbank.recording import Recording
 from featbank.routing import route
 
 Features = Mapping[str, Any]
-"""An array (T, D) for each feature name, of one utterance or of a piece of it."""
+"""An array (T, ...) for each feature name, of one utterance or of a piece of it."""
 
 
 class UtteranceComputer:
@@ -119,7 +119,7 @@ class UtteranceComputer:
         rows = f"{shape.rows} x {shape.samples}" if shape else f"1 x {len(loaded[0][1])}"
         with _gpu_memory(f"{rows} samples"):
             returned = self.extractor.compute_features(batch, split)
-        routed = route(returned, self.extractor.dimensions)
+        routed = route(returned, self.extractor.outputs)
         for expected, found in zip_longest(batch.ids, routed):
             if found is None or expected != found[0]:
                 raise FeatbankError(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from featbank.errors import ConfigError
 from featbank.store import ENCODINGS, SHARD_BYTES, find_encoding
 from featbank.store.compression import check_compression
@@ -13,7 +15,8 @@ from featbank.trusted import check_name, check_type, construct
 
 PACKED_WRITER = "featbank.feature_io.PackedHdf5Writer"
 PACKED_READER = "featbank.feature_io.PackedHdf5Reader"
-_STAGE_DTYPES = ("float32", "float16", "bfloat16", "int8_scaled")
+_FLOATS = ("float32", "float16", "bfloat16", "int8_scaled")
+_CODES = ("uint8", "uint16", "int16", "int32", "int64")
 _STAGE_KWARGS = frozenset(["shard_bytes", "compression"])
 
 
@@ -86,7 +89,7 @@ class FeatureStorageReaderConfig:
 
 
 def read_storage(entries: Sequence[Mapping[str, Any]]) -> list[FeatureStorageConfig]:
-    """Read the storage entries of a stage, which writes packed stores of floats.
+    """Read the storage entries of a stage, which writes packed stores.
 
     Raises:
         ConfigError: an entry has a key that there is not, lacks its name, or has a wrong value.
@@ -99,8 +102,6 @@ def read_storage(entries: Sequence[Mapping[str, Any]]) -> list[FeatureStorageCon
 
 def _check_for_stage(entry: FeatureStorageConfig) -> None:
     where = f"storage of {entry.name!r}"
-    if entry.dtype not in _STAGE_DTYPES:
-        raise ConfigError(f"{where}: dtype", expected=" or ".join(_STAGE_DTYPES), got=entry.dtype)
     if entry.writer_class != PACKED_WRITER:
         raise ConfigError(
             f"{where}: writer_class",
@@ -120,23 +121,49 @@ def _check_for_stage(entry: FeatureStorageConfig) -> None:
     check_compression(entry.compression)
 
 
+def _check_dtype(entry: FeatureStorageConfig, codebook_size: int | None) -> None:
+    """Refuse to store floats as integers, or codes as floats or as integers too small for them.
+
+    Args:
+        entry: how a feature is stored.
+        codebook_size: of codes; None for floats.
+
+    Raises:
+        ConfigError: the dtype cannot hold the feature.
+    """
+    dtypes: Sequence[str] = _FLOATS
+    if codebook_size is not None:
+        dtypes = [name for name in _CODES if np.iinfo(name).max >= codebook_size - 1]
+    if entry.dtype not in dtypes:
+        raise ConfigError(
+            f"storage of {entry.name!r}: dtype", expected=" or ".join(dtypes), got=entry.dtype
+        )
+
+
 def storage_by_name(
-    entries: Iterable[FeatureStorageConfig], names: Iterable[str]
+    entries: Iterable[FeatureStorageConfig], codebook_sizes: Mapping[str, int | None]
 ) -> dict[str, FeatureStorageConfig]:
     """Match storage entries with the features an extractor computes, one each.
 
+    Args:
+        entries: one a feature.
+        codebook_sizes: of the features, by name; None for floats.
+
     Raises:
-        ConfigError: a feature has no entry, or an entry no feature, or two.
+        ConfigError: a feature has no entry, or an entry no feature, or two; or its dtype cannot
+            hold it.
     """
     found: dict[str, FeatureStorageConfig] = {}
     for entry in entries:
         if entry.name in found:
             raise ConfigError(f"storage of {entry.name!r}", expected="one entry", got="two")
         found[entry.name] = entry
-    if set(found) != set(names):
+    if set(found) != set(codebook_sizes):
         raise ConfigError(
             "storage",
-            expected=f"one entry for each of {', '.join(sorted(names))}",
+            expected=f"one entry for each of {', '.join(sorted(codebook_sizes))}",
             got=", ".join(sorted(found)) or "none",
         )
+    for name, entry in found.items():
+        _check_dtype(entry, codebook_sizes[name])
     return found

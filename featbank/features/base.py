@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -59,6 +60,30 @@ class Weights:
     license: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an extractor gives under one name.
+
+    Args:
+        shape: of a frame: (D,), (L, D) for the layers of an encoder together, (Q,) for the codes
+            of Q codebooks.
+        codebook_size: of codes, which are integers from 0 to one less; None for floats.
+    """
+
+    shape: tuple[int, ...]
+    codebook_size: int | None = None
+
+    @property
+    def num_values(self) -> int:
+        """How many values a frame has."""
+        return prod(self.shape)
+
+    @property
+    def is_codes(self) -> bool:
+        """Whether it is integers, to be stored as they are and read as (Q, T)."""
+        return self.codebook_size is not None
+
+
 def check_feature_names(names: Iterable[str]) -> None:
     """Refuse a feature called `id`: it would take the place of the utterance's.
 
@@ -88,8 +113,8 @@ class Extractor(ABC):
 
     @property
     @abstractmethod
-    def dimensions(self) -> Mapping[str, int]:
-        """The dimension D of each feature name."""
+    def outputs(self) -> Mapping[str, Output]:
+        """What a frame is, by feature name."""
 
     @property
     def weights(self) -> Weights:
@@ -127,8 +152,8 @@ class Extractor(ABC):
             stage: the split that is being computed (train, dev, test).
 
         Returns:
-            One dict an utterance, in the batch's order: `id`, and for each name in `dimensions` an
-            array of shape (framing.num_frames(num_samples), D), float32.
+            One dict an utterance, in the batch's order: `id`, and for each name in `outputs` an
+            array (framing.num_frames(num_samples), *shape): float32, or integers for codes.
         """
 
     def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
@@ -139,8 +164,8 @@ class Extractor(ABC):
             stage: the split that is being computed.
 
         Yields:
-            Consecutive pieces: for each name in `dimensions` an array (n, D), float32, n over 0 and
-            the same under all names, together framing.num_frames(recording.num_samples) frames.
+            Consecutive pieces: for each name in `outputs` an array (n, *shape), n over 0 and the
+            same under all names, together framing.num_frames(recording.num_samples) frames.
 
         Raises:
             AudioError: the waveform cannot be used; it may come after the first pieces.
@@ -162,7 +187,7 @@ class UtteranceExtractor(Extractor):
 
     @abstractmethod
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        """Compute the features of one waveform (num_samples,): (num_frames, D) under each name.
+        """Compute the features of one waveform (num_samples,): (num_frames, *shape) by name.
 
         The waveform is the caller's memory: it is never written to, and a computation whose last
         bits depend on alignment starts from a copy.
@@ -180,12 +205,12 @@ class UtteranceExtractor(Extractor):
             num_samples: (rows,), of each without its padding.
 
         Returns:
-            (rows, num_frames, D) under each name; what is behind the last frame of a row is left.
+            (rows, num_frames, *shape) by name; what is behind the last frame of a row is left.
         """
         raise NotImplementedError
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
-        """Compute a long waveform: (n, D) under each name, piece after piece.
+        """Compute a long waveform: (n, *shape) under each name, piece after piece.
 
         Given by a subclass that has a `max_samples`.
         """
@@ -197,10 +222,10 @@ class UtteranceExtractor(Extractor):
         Raises:
             ConfigError: a feature is called `id`.
             AudioError: a waveform is too short for one frame.
-            FeatbankError: a feature has another shape than `framing` and `dimensions` promise, or
-                the batch has more or longer rows than its own shape.
+            FeatbankError: a feature is not what `framing` and `outputs` promise, or the batch has
+                more or longer rows than its own shape.
         """
-        check_feature_names(self.dimensions)
+        check_feature_names(self.outputs)
         num_frames = [
             self._num_frames(id, waveform)
             for id, waveform in zip(batch.ids, batch.waveforms, strict=True)  # noqa: A001
@@ -238,7 +263,7 @@ class UtteranceExtractor(Extractor):
         self, features: Mapping[str, torch.Tensor], num_frames: Sequence[int]
     ) -> Iterator[Mapping[str, torch.Tensor]]:
         """Give the rows of padded features, without what is behind their last frames."""
-        on_cpu = {name: features[name].cpu() for name in self.dimensions}
+        on_cpu = {name: features[name].cpu() for name in self.outputs}
         for row, number in enumerate(num_frames):
             yield {name: values[row, :number] for name, values in on_cpu.items()}
 
@@ -246,12 +271,12 @@ class UtteranceExtractor(Extractor):
         """Compute all features of a long utterance, as numpy arrays, piece by piece.
 
         Raises:
-            FeatbankError: a feature has another shape than `framing` and `dimensions` promise, or
-                this extractor has no `max_samples`.
+            FeatbankError: a feature is not what `framing` and `outputs` promise, or this
+                extractor has no `max_samples`.
         """
         if self.max_samples is None:
             return super().compute_pieces(recording, stage)
-        check_feature_names(self.dimensions)
+        check_feature_names(self.outputs)
         return self._pieces_checked(recording)
 
     @torch.inference_mode()  # on while a piece is computed, off while the caller has it
@@ -260,7 +285,7 @@ class UtteranceExtractor(Extractor):
         where = f"of a recording of {recording.num_samples} samples"
         done = 0
         for features in self._compute_windows(recording):
-            num_new = max(1, min(len(features[name]) for name in self.dimensions))
+            num_new = max(1, min(len(features[name]) for name in self.outputs))
             yield self._as_promised(features, num_new, f"from frame {done} on {where}")
             done += num_new
         if done != num_frames:
@@ -270,14 +295,25 @@ class UtteranceExtractor(Extractor):
         self, features: Mapping[str, torch.Tensor], num_frames: int, where: str
     ) -> dict[str, Any]:
         """Return features as numpy arrays, once their shapes are what was promised."""
-        for name, dimension in self.dimensions.items():
-            if features[name].shape != (num_frames, dimension):
+        for name, output in self.outputs.items():
+            values = features[name]
+            if values.shape != (num_frames, *output.shape):
                 raise FeatbankError(
                     f"feature {name!r} {where}",
-                    expected=f"{num_frames} frames x {dimension}",
-                    got=" x ".join(map(str, features[name].shape)),
+                    expected=f"{num_frames} frames x {_times(output.shape)}",
+                    got=_times(values.shape),
                 )
-        return {name: features[name].cpu().numpy() for name in self.dimensions}
+            if output.is_codes == values.is_floating_point():
+                raise FeatbankError(
+                    f"feature {name!r} {where}",
+                    expected="integers, since it is codes" if output.is_codes else "floats",
+                    got=values.dtype,
+                )
+        return {name: features[name].cpu().numpy() for name in self.outputs}
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _padded(batch: AudioBatch) -> tuple[torch.Tensor, torch.Tensor]:

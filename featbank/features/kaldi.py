@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import torch
 
+from featbank.features.base import Output
 from featbank.features.dsp import cepstral_matrix, compute_deltas
 from featbank.features.kaldi_front_end import BLOCK_FRAMES, KaldiExtractor
 
@@ -30,9 +31,9 @@ class Fbank(KaldiExtractor):
     version: ClassVar[int] = 1
 
     @property
-    def dimensions(self) -> Mapping[str, int]:
-        """The dimension of `fbank`."""
-        return {"fbank": self.num_mel_bins + self.use_energy}
+    def outputs(self) -> Mapping[str, Output]:
+        """`fbank`, (D,)."""
+        return {"fbank": Output((self.num_mel_bins + self.use_energy,))}
 
     def _features(self, rows: torch.Tensor) -> Mapping[str, torch.Tensor]:
         return {"fbank": rows}
@@ -64,9 +65,9 @@ class Mfcc(KaldiExtractor):
         self._require("deltas", self.deltas in (0, 1, 2), "0, 1 or 2")
 
     @property
-    def dimensions(self) -> Mapping[str, int]:
-        """The dimension of `mfcc`."""
-        return {"mfcc": self.num_ceps * (1 + self.deltas)}
+    def outputs(self) -> Mapping[str, Output]:
+        """`mfcc`, (D,)."""
+        return {"mfcc": Output((self.num_ceps * (1 + self.deltas),))}
 
     @property
     def _context_frames(self) -> int:

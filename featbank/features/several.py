@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from featbank.errors import ConfigError
-from featbank.features.base import AudioBatch, Extractor, LongWaveform, Weights
+from featbank.features.base import AudioBatch, Extractor, LongWaveform, Output, Weights
 from featbank.framing import Framing
 from featbank.provenance import digest
 from featbank.trusted import build
@@ -44,7 +44,7 @@ class Several(Extractor):
                     got=type(extractor).__name__,
                 )
         self._extractors: list[Extractor] = built
-        names = Counter(name for extractor in built for name in extractor.dimensions)
+        names = Counter(name for extractor in built for name in extractor.outputs)
         grids = {extractor.framing for extractor in built}
         if len(grids) != 1:
             raise ConfigError(
@@ -63,12 +63,12 @@ class Several(Extractor):
         return self._extractors[0].framing
 
     @property
-    def dimensions(self) -> Mapping[str, int]:
-        """The dimensions of all features."""
+    def outputs(self) -> Mapping[str, Output]:
+        """Those of all extractors."""
         return {
-            name: dimension
+            name: output
             for extractor in self._extractors
-            for name, dimension in extractor.dimensions.items()
+            for name, output in extractor.outputs.items()
         }
 
     @property
@@ -134,7 +134,7 @@ def _pieces(extractor: Extractor, recording: LongWaveform, stage: str) -> Iterat
     [waveform] = recording.blocks(recording.num_samples)
     batch = AudioBatch(ids=["recording"], waveforms=[torch.from_numpy(waveform)])
     [features] = extractor.compute_features(batch, stage)
-    yield {name: features[name] for name in extractor.dimensions}
+    yield {name: features[name] for name in extractor.outputs}
 
 
 class _Stream:

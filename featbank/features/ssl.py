@@ -12,6 +12,7 @@ from torch.nn.functional import layer_norm
 from featbank.errors import ConfigError
 from featbank.features.base import (
     LongWaveform,
+    Output,
     UtteranceExtractor,
     Weights,
     check_feature_names,
@@ -96,9 +97,9 @@ class SslEncoder(UtteranceExtractor):
         return self._windowing.max_samples if self._windowing else None
 
     @property
-    def dimensions(self) -> Mapping[str, int]:
+    def outputs(self) -> Mapping[str, Output]:
         """The encoder's width, for each feature name."""
-        return dict.fromkeys(self._layers, self._architecture.dimension)
+        return dict.fromkeys(self._layers, Output((self._architecture.dimension,)))
 
     @cached_property
     def weights(self) -> Weights:

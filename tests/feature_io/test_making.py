@@ -23,6 +23,7 @@ from featbank.feature_io import (
     create_feature_storage_readers,
     create_feature_storage_writers,
     read_storage,
+    storage_by_name,
 )
 from featbank.store import Store, StoreWriter
 
@@ -108,7 +109,6 @@ def test_what_is_not_there_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"dtype": "uint16"}, "dtype: expected float32 or float16 or"),
         ({"writer_class": "featbank.feature_io.NumpyHdf5Writer"}, "PackedHdf5Writer, got"),
         ({"writer_kwargs": {"frame_rate": 5.0}}, "expected compression or shard_bytes"),
         ({"writer_kwargs": {"shard_bytes": 0}}, "shard_bytes: expected over 0"),
@@ -116,9 +116,23 @@ def test_what_is_not_there_cannot_be_read(tmp_path: Path) -> None:
         ({"writer_kwargs": {"compression": "gzip"}}, "expected zstd or blosc"),
     ],
 )
-def test_a_stage_writes_packed_floats_only(entry: dict[str, Any], message: str) -> None:
+def test_a_stage_writes_packed_stores_only(entry: dict[str, Any], message: str) -> None:
     with pytest.raises((ConfigError, StoreError), match=message):
         read_storage([{"name": "x", **entry}])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "codebook_size", "message"),
+    [
+        ("uint16", None, "dtype: expected float32 or float16 or"),
+        ("float32", 1024, "dtype: expected uint16 or int16 or int32"),
+        ("uint8", 257, "dtype: expected uint16 or"),
+    ],
+)
+def test_a_dtype_must_hold_its_feature(dtype: str, codebook_size: int | None, message: str) -> None:
+    entries = read_storage([{"name": "x", "dtype": dtype}])
+    with pytest.raises(ConfigError, match=message):
+        storage_by_name(entries, {"x": codebook_size})
 
 
 @pytest.mark.parametrize("kind", [PackedHdf5Writer, NumpyHdf5Writer])

@@ -55,7 +55,7 @@ def assert_batch_mates_change_no_bit(
         batch = AudioBatch(ids=ids, waveforms=[waveforms[id] for id in ids])  # noqa: A001
         for features in extractor.compute_features(batch, "train"):
             alone = compute(extractor, waveforms[features["id"]])
-            for name in extractor.dimensions:
+            for name in extractor.outputs:
                 assert np.array_equal(features[name], alone[name]), features["id"]
 
 

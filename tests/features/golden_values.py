@@ -35,7 +35,7 @@ def golden_values(extractor: Extractor) -> dict[str, Any]:
     features = compute(extractor, torch.from_numpy(samples))
     return {
         "version": type(extractor).version,
-        "values": {name: _some(features[name]) for name in sorted(extractor.dimensions)},
+        "values": {name: _some(features[name]) for name in sorted(extractor.outputs)},
     }
 
 

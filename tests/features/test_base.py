@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from featbank.errors import ConfigError, FeatbankError
-from featbank.features.base import LongWaveform, UtteranceExtractor
+from featbank.features.base import LongWaveform, Output, UtteranceExtractor
 from featbank.framing import Framing
 from tests.features.checks import Held, compute, compute_pieces
 
@@ -25,8 +25,8 @@ class Constant(UtteranceExtractor):
         return Framing(sample_rate=16000, window_length=400, hop_length=160)
 
     @property
-    def dimensions(self) -> Mapping[str, int]:
-        return {self._name: 3}
+    def outputs(self) -> Mapping[str, Output]:
+        return {self._name: Output((3,))}
 
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:  # noqa: ARG002
         return {self._name: torch.zeros(self._shape)}

@@ -7,20 +7,20 @@ import pytest
 import torch
 import yaml
 
-from featbank.features.base import Extractor
+from featbank.features.base import Extractor, Output
 from featbank.features.licenses import LICENSES
 from featbank.trusted import build
 from tests.features.checks import compute
 
 CONF = Path(__file__).parents[2] / "conf" / "feature"
 OPTIONS = sorted(path.stem for path in CONF.glob("*.yaml"))
-FRAME_RATES = {
-    "fbank_mfcc": 100.0,
-    "fbank": 100.0,
-    "mfcc": 100.0,
-    "wavlm": 50.0,
-    "hubert": 50.0,
-    "wav2vec2": 50.0,
+GRIDS = {  # sample rate, frames a second
+    "fbank_mfcc": (16000, 100.0),
+    "fbank": (16000, 100.0),
+    "mfcc": (16000, 100.0),
+    "wavlm": (16000, 50.0),
+    "hubert": (16000, 50.0),
+    "wav2vec2": (16000, 50.0),
 }
 
 
@@ -37,15 +37,13 @@ def test_feature_option_computes_what_its_storage_expects(
     extractor = build({**config["extractor"], **dry_run})
     assert isinstance(extractor, Extractor)
     assert config["name"] == option
-    assert sorted(entry["name"] for entry in config["storage"]) == sorted(extractor.dimensions)
-    assert extractor.framing.sample_rate == 16000
-    assert extractor.framing.frame_rate == FRAME_RATES[option]
+    assert sorted(entry["name"] for entry in config["storage"]) == sorted(extractor.outputs)
+    assert (extractor.framing.sample_rate, extractor.framing.frame_rate) == GRIDS[option]
     waveform = next(iter(speech.values()))[:16000]
     features = compute(extractor, waveform)
-    for name, dimension in extractor.dimensions.items():
-        expected = (extractor.framing.num_frames(16000), dimension)
-        assert features[name].shape == expected
-        assert features[name].dtype == "float32"
+    for name, output in extractor.outputs.items():
+        assert features[name].shape == (extractor.framing.num_frames(16000), *output.shape)
+        assert output.is_codes or features[name].dtype == "float32"
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -56,7 +54,7 @@ def test_feature_option_is_free_of_interpolation(option: str) -> None:
 
 def test_mfcc_option_is_huberts_first_iteration() -> None:
     extractor = build(read("mfcc")["extractor"])
-    assert extractor.dimensions == {"mfcc": 39}
+    assert extractor.outputs == {"mfcc": Output((39,))}
     assert not extractor.use_energy
     assert extractor.waveform_scale == 1.0
 

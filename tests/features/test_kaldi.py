@@ -132,7 +132,7 @@ def test_each_delta_order_appends_columns_to_the_last(
 ) -> None:
     waveform = next(iter(speech.values()))
     values = compute(Mfcc(deltas=order), waveform)["mfcc"]
-    assert values.shape[1] == 13 * (1 + order) == Mfcc(deltas=order).dimensions["mfcc"]
+    assert values.shape[1] == 13 * (1 + order) == Mfcc(deltas=order).outputs["mfcc"].num_values
     all_orders = compute(Mfcc(deltas=2), waveform)["mfcc"]
     assert np.array_equal(values, all_orders[:, : values.shape[1]])
 
@@ -286,7 +286,7 @@ def test_pieces_equal_the_whole_bit_for_bit_around_every_boundary(
     monkeypatch.setattr(kaldi_front_end, "_WINDOW_FRAMES", 768)
     recording = torch.cat(list(speech.values()))
     framing = extractor.framing
-    [name] = extractor.dimensions
+    [name] = extractor.outputs
     for num_frames in (768, 769, 770, 1023, 1024, 1025, 1280, 1281, 1537, 2049):
         reach = num_frames * framing.hop_length
         if framing.snip_edges:
@@ -307,7 +307,7 @@ def test_some_minutes_more_than_the_limit_are_pieces_that_equal_the_whole(
     num_samples = 2 * extractor.max_samples + 640
     noise = torch.randn(num_samples, generator=torch.Generator().manual_seed(0))
     pieces = compute_pieces(extractor, noise)
-    [name] = extractor.dimensions
+    [name] = extractor.outputs
     assert len(pieces) == 3
     assert np.array_equal(joined(pieces, name), compute(extractor, noise)[name])
 

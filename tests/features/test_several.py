@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from featbank.errors import ConfigError
-from featbank.features.base import AudioBatch, Extractor
+from featbank.features.base import AudioBatch, Extractor, Output
 from featbank.features.kaldi import Fbank, Mfcc
 from featbank.features.several import Several
 from featbank.features.shapes import BatchShape
@@ -55,7 +55,7 @@ def _whole(extractor: Extractor, samples: NDArray[np.float32]) -> dict[str, Any]
 
 def test_each_feature_is_the_one_computed_alone() -> None:
     both = Several(extractors=[FBANK, MFCC])
-    assert both.dimensions == {"fbank": 40, "mfcc": 39}
+    assert both.outputs == {"fbank": Output((40,)), "mfcc": Output((39,))}
     samples = _noise(16000)
     features = _whole(both, samples)
     assert features["id"] == "a"
@@ -111,7 +111,7 @@ def test_those_that_use_a_device_are_given_batches_of_a_shape() -> None:
     for found, expected in zip(
         both.compute_features(batch, "train"), encoder.compute_features(batch, "train"), strict=True
     ):
-        for name in encoder.dimensions:
+        for name in encoder.outputs:
             np.testing.assert_array_equal(found[name], expected[name])
         alone = _whole(fbank, two[found["id"]].numpy())
         np.testing.assert_array_equal(found["fbank"], alone["fbank"])
@@ -151,5 +151,5 @@ def test_the_ready_option_is_fbank_and_mfcc_as_their_own_options_have_them() -> 
     samples = _noise(20000)
     features = _whole(both, samples)
     for extractor in alone:
-        [name] = extractor.dimensions
+        [name] = extractor.outputs
         np.testing.assert_array_equal(features[name], _whole(extractor, samples)[name])

@@ -16,6 +16,7 @@ import torchaudio.pipelines
 from torchaudio.pipelines import Wav2Vec2ASRBundle, Wav2Vec2Bundle
 
 from featbank.errors import AudioError, ConfigError, WeightsError
+from featbank.features.base import Output
 from featbank.features.licenses import LICENSES
 from featbank.features.ssl import SslEncoder
 from featbank.features.weights import tensors_digest
@@ -105,7 +106,7 @@ def test_several_names_fill_from_one_pass_that_stops_at_the_deepest_layer(
     assert list(features) == ["id", *LAYERS]
     assert np.array_equal(features["middle"], features["again"])
     assert not np.array_equal(features["low"], features["middle"])
-    assert wavlm.dimensions == {"low": 768, "middle": 768, "again": 768}
+    assert wavlm.outputs == dict.fromkeys(["low", "middle", "again"], Output((768,)))
 
 
 def test_rows_do_not_depend_on_batch_mates(

@@ -62,7 +62,7 @@ def test_a_row_of_a_padded_batch_is_what_it_is_alone(
     found = together(encoder, ragged, SHAPE)
     for name, waveform in ragged.items():
         alone = compute(encoder, waveform)
-        for feature in encoder.dimensions:
+        for feature in encoder.outputs:
             assert found[name][feature].shape == alone[feature].shape
             difference = np.abs(found[name][feature] - alone[feature]).max()
             assert difference < TOLERANCE * max(1.0, np.abs(alone[feature]).max()), (name, feature)
@@ -80,7 +80,7 @@ def test_in_one_shape_mates_their_order_and_number_change_no_bit(
             together(encoder, {name: waveform}, SHAPE),
             together(encoder, {**loud, name: waveform}, SHAPE),
         ):
-            for feature in encoder.dimensions:
+            for feature in encoder.outputs:
                 assert np.array_equal(found[name][feature], other[name][feature]), (name, feature)
 
 
@@ -90,7 +90,7 @@ def test_in_another_shape_a_row_gets_the_same_but_for_rounding(
     found = together(encoder, ragged, SHAPE)
     wider = together(encoder, ragged, BatchShape(rows=8, samples=20_480))
     for name in ragged:
-        for feature in encoder.dimensions:
+        for feature in encoder.outputs:
             scale = max(1.0, np.abs(found[name][feature]).max())
             difference = np.abs(found[name][feature] - wider[name][feature]).max()
             assert difference < TOLERANCE * scale

@@ -107,7 +107,7 @@ def test_windows_of_a_local_network_are_stitched_to_the_whole(
     whole = compute(make_local(encoder(tiny)), uneven)
     seen = make_local(encoder(tiny, max_window_s=1.0, context_s=0.08))  # 64 frames
     blind = make_local(encoder(tiny, max_window_s=1.0, context_s=0.0))
-    for name in seen.dimensions:
+    for name in seen.outputs:
         pieces, cut = compute_pieces(seen, uneven), compute_pieces(blind, uneven)
         assert len(pieces) == 12
         assert np.abs(joined(pieces, name) - whole[name]).max() < TOLERANCE

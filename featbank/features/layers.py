@@ -1,0 +1,115 @@
+"""Which layers of an encoder are given, under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isclose
+from typing import Any
+
+import torch
+
+from featbank.errors import ConfigError
+from featbank.features.base import Output, check_feature_names
+
+ALL, UNIFORM, FINAL = "all", "uniform", "final"
+
+
+class Layers:
+    """Chooses, stacks and mixes the hidden states of an encoder.
+
+    State 0 is what the first layer takes, state `n` what layer `n` gives. A feature is one of
+
+    - a number: that state, (T, D);
+    - `all`: every state, (T, L + 1, D), for a mix that is learned in training;
+    - `uniform`: their mean, (T, D);
+    - a list of L + 1 numbers: their weighted sum, (T, D), as SUPERB's probes learn it (Yang et al.
+      2021, arXiv:2105.01051); the weights sum to 1, as they do after that softmax;
+    - `final`: the output of the encoder, behind its last norm where it has one, (T, D).
+
+    Args:
+        features: feature name -> choice.
+        num_layers: of the encoder, L.
+        dimension: D.
+        where: names the encoder, for errors.
+
+    Raises:
+        ConfigError: no feature, a feature called `id`, or a choice that there is not.
+    """
+
+    def __init__(
+        self, features: Mapping[str, Any], *, num_layers: int, dimension: int, where: str
+    ) -> None:
+        if not features:
+            raise ConfigError(f"layers of {where}", expected="feature name -> layer", got="none")
+        check_feature_names(features)
+        self._num_states = num_layers + 1
+        self._dimension = dimension
+        self._choices = {
+            name: self._checked(choice, f"layers of {where}: {name}")
+            for name, choice in features.items()
+        }
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """What a frame is, by feature name."""
+        one, every = Output((self._dimension,)), Output((self._num_states, self._dimension))
+        return {name: every if choice == ALL else one for name, choice in self._choices.items()}
+
+    @property
+    def deepest(self) -> int:
+        """How many layers must be run."""
+        last = self._num_states - 1
+        return max(choice if type(choice) is int else last for choice in self._choices.values())
+
+    @property
+    def wants_final(self) -> bool:
+        """Whether the output behind the last norm is asked for."""
+        return FINAL in self._choices.values()
+
+    def __call__(
+        self, states: Sequence[torch.Tensor], final: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return the features.
+
+        Args:
+            states: from 0 to `deepest`, each (..., T, D); before the last norm.
+            final: the output behind it, where `wants_final`.
+
+        Returns:
+            By name (..., T, D), or (..., T, L + 1, D) for `all`; float32.
+        """
+        return {name: self._take(states, final, one) for name, one in self._choices.items()}
+
+    def _take(
+        self, states: Sequence[torch.Tensor], final: torch.Tensor | None, choice: Any
+    ) -> torch.Tensor:
+        if type(choice) is int:
+            return states[choice].float()
+        if choice == FINAL:
+            assert final is not None
+            return final.float()
+        if choice == ALL:
+            return torch.stack([state.float() for state in states], dim=-2)
+        total = torch.zeros_like(states[0], dtype=torch.float32)
+        for weight, state in zip(choice, states, strict=True):  # one at a time: in bounded memory
+            total += weight * state.float()
+        return total
+
+    def _checked(self, choice: Any, where: str) -> Any:
+        last = self._num_states - 1
+        if choice in (ALL, FINAL) or (type(choice) is int and 0 <= choice <= last):
+            return choice
+        if choice == UNIFORM:
+            return [1 / self._num_states] * self._num_states
+        if isinstance(choice, Sequence) and not isinstance(choice, str):
+            weights = [float(weight) for weight in choice if isinstance(weight, (int, float))]
+            if len(weights) == len(choice) == self._num_states and isclose(
+                sum(weights), 1, abs_tol=1e-3
+            ):
+                return weights
+        raise ConfigError(
+            where,
+            expected=f"a layer from 0 to {last}, {ALL}, {UNIFORM}, {FINAL}, "
+            f"or {self._num_states} weights whose sum is 1",
+            got=choice,
+        )

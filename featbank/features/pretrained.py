@@ -1,0 +1,204 @@
+"""Models of the transformers library: published, from a local folder, or random.
+
+`weights` is `download`, `random` or the path of a folder that `save_pretrained` wrote. Nothing in a
+file can run: safetensors, or `weights_only`, and no code from a hub.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors
+import torch
+
+from featbank.errors import ConfigError, WeightsError
+from featbank.features.base import Weights
+from featbank.features.weights import DOWNLOAD, FILE, RANDOM, source_of, tensors_digest
+from featbank.provenance import digest, file_sha256
+
+try:
+    from transformers import PreTrainedConfig, PreTrainedModel
+except ImportError as error:
+    raise ConfigError(
+        "an extractor of the transformers library",
+        expected="transformers",
+        got=str(error),
+        hint='pip install "featbank[transformers]"',
+    ) from error
+
+Model = TypeVar("Model", bound=PreTrainedModel)
+
+_DAMAGED = (OSError, RuntimeError, ValueError, EOFError, safetensors.SafetensorError)
+_SAYS_NOTHING = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
+
+
+def load_pretrained(
+    kind: type[Model],
+    *,
+    weights: str,
+    model: str,
+    revision: str | None,
+    weights_sha256: str | None,
+    architecture: Mapping[str, Any],
+    seed: int = 0,
+) -> Model:
+    """Return a model in eval mode, in float32 and in torch's own memory.
+
+    The global random state stays as it was.
+
+    Args:
+        kind: class of the model.
+        weights: `download`, `random`, or the path of a folder with `config.json` and the weights.
+        model: its name on the hub, owner/name.
+        revision: the commit there, in 40 hexadecimal digits; used for a download alone.
+        weights_sha256: of the weights file in a local folder, in hexadecimal; of several, of their
+            digests in the order of their names.
+        architecture: fields of the model's configuration. Random weights are made by them, and
+            published or local ones must agree.
+        seed: of random weights.
+
+    Raises:
+        ConfigError: a download without a revision, a folder without its digest, or a digest without
+            a folder.
+        WeightsError: the weights cannot be had, leave a tensor unfilled, or are of another model.
+    """
+    source = source_of(weights)
+    if source != FILE and weights_sha256 is not None:
+        raise ConfigError(
+            f"weights: {weights}",
+            expected="weights_sha256: null, since only a local folder is checked against it",
+            got=weights_sha256,
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        if source == RANDOM:
+            loaded = kind(_config_class(kind)(**architecture))
+        elif source == DOWNLOAD:
+            loaded = _load(kind, model, revision=_pinned(model, revision))
+        else:
+            _check_files(Path(weights), weights_sha256)
+            loaded = _load(kind, weights, local_files_only=True)
+    _check_architecture(loaded.config, architecture, model if source == DOWNLOAD else weights)
+    for tensor in (*loaded.parameters(), *loaded.buffers()):
+        tensor.data = tensor.data.clone()  # alignment of a mapped file changes the last bits
+    loaded.train(False)
+    return loaded
+
+
+def weights_of(loaded: PreTrainedModel, weights: str, license: str | None) -> Weights:  # noqa: A002
+    """Return where a model's weights came from.
+
+    The digest is over the tensors and the configuration, which decides as much of the values.
+    """
+    fields = loaded.config.to_diff_dict()
+    stated = {key: value for key, value in fields.items() if key not in _SAYS_NOTHING}
+    source = source_of(weights)
+    return Weights(
+        source=source,
+        digest=digest([tensors_digest(loaded.state_dict()), stated]),
+        license="" if source == RANDOM else license or "",
+    )
+
+
+def _load(kind: type[Model], where: str, **options: Any) -> Model:
+    config_class = _config_class(kind)
+    try:
+        fields, _ = config_class.get_config_dict(where, **options)
+        if fields.get("model_type") != config_class.model_type:
+            raise WeightsError(
+                f"weights {where}",
+                expected=f"a model of type {config_class.model_type}",
+                got=fields.get("model_type") or "a configuration that states none",
+            )
+        loaded: Model
+        report: dict[str, Any]
+        loaded, report = kind.from_pretrained(  # type: ignore[misc] # a pair, on that request
+            where,
+            **options,
+            dtype=torch.float32,
+            weights_only=True,
+            output_loading_info=True,
+        )
+    except _DAMAGED as error:
+        raise WeightsError(
+            f"weights {where}",
+            expected="a model that transformers can load",
+            got=f"{type(error).__name__}: {error}".splitlines()[0][:300],
+            hint=_three_ways(),
+        ) from error
+    if unfilled := sorted({*report["missing_keys"], *map(str, report["mismatched_keys"])}):
+        raise WeightsError(
+            f"weights {where}",
+            expected=f"every tensor of {kind.__name__}",
+            got=f"none that fits {', '.join(unfilled[:3])} ({len(unfilled)} in all)",
+            hint="they would be random; check that the model and the weights belong together",
+        )
+    return loaded
+
+
+def _config_class(kind: type[PreTrainedModel]) -> type[PreTrainedConfig]:
+    config_class = kind.config_class
+    assert config_class is not None  # only of the base class of all models
+    return config_class
+
+
+def _pinned(model: str, revision: str | None) -> str:
+    if revision is None or not re.fullmatch("[0-9a-f]{40}", revision):
+        raise ConfigError(
+            f"revision of {model}",
+            expected="a commit, in 40 hexadecimal digits, so that the weights stay the same",
+            got="null" if revision is None else revision,
+            hint="the model's page lists its commits under Files and versions",
+        )
+    return revision
+
+
+def _check_files(folder: Path, expected_sha256: str | None) -> None:
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not files or not (folder / "config.json").is_file():
+        raise WeightsError(
+            f"weights {folder}",
+            expected="download, random or a folder with config.json and *.safetensors",
+            got="no such folder" if not folder.is_dir() else "a folder without them",
+            hint=_three_ways(),
+        )
+    digests = [file_sha256(path) for path in files]
+    found = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
+    if expected_sha256 is None:
+        raise ConfigError(
+            f"weights {folder}: weights_sha256",
+            expected="the SHA-256 of its weights",
+            got="null",
+            hint=f"if you trust the folder as it is, set weights_sha256: {found}",
+        )
+    if found != expected_sha256.lower():
+        raise WeightsError(
+            f"weights {folder}",
+            expected=f"sha256 {expected_sha256}",
+            got=found,
+            hint="get the right files, or set weights_sha256 to this if you trust them",
+        )
+
+
+def _check_architecture(config: PreTrainedConfig, stated: Mapping[str, Any], where: str) -> None:
+    for name, value in stated.items():
+        found = getattr(config, name, None)
+        if found != value:
+            raise WeightsError(
+                f"architecture of {where}: {name}",
+                expected=value,
+                got=found,
+                hint="these weights are of another model than the option says",
+            )
+
+
+def _three_ways() -> str:
+    return (
+        "there are three ways: set weights to a local folder and weights_sha256 to its digest; run "
+        "where there is a network (HF_HOME keeps downloads, to be copied too); or set weights: "
+        "random for a dry run, whose features mean nothing"
+    )

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import HubertModel, WavLMModel
+
+from featbank.errors import ConfigError, WeightsError
+from featbank.features.pretrained import load_pretrained, weights_of
+from featbank.provenance import file_sha256
+
+TINY = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": [8, 8],
+    "conv_kernel": [10, 3],
+    "conv_stride": [5, 2],
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
+
+
+def load(**options: Any) -> WavLMModel:
+    given = {"model": "a/b", "revision": None, "weights_sha256": None, "architecture": TINY}
+    return load_pretrained(WavLMModel, **{**given, **options})
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wavlm")
+    load(weights="random", seed=3).half().save_pretrained(folder)
+    return folder
+
+
+def test_a_saved_model_is_the_random_one_it_came_from(saved: Path) -> None:
+    sha256 = file_sha256(saved / "model.safetensors")
+    state = torch.random.get_rng_state()
+    loaded = load(weights=str(saved), weights_sha256=sha256)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not loaded.training
+    random = load(weights="random", seed=3)
+    for name, tensor in random.state_dict().items():
+        found = loaded.state_dict()[name]
+        assert found.dtype == torch.float32
+        assert torch.equal(found, tensor.half().float()), name
+
+
+def test_weights_are_named_by_tensors_and_configuration(saved: Path) -> None:
+    sha256 = file_sha256(saved / "model.safetensors")
+    one = load(weights=str(saved), weights_sha256=sha256)
+    digest = weights_of(one, str(saved), "MIT").digest
+    assert weights_of(load(weights=str(saved), weights_sha256=sha256), "download", None).digest == (
+        digest
+    )
+    one.config.num_attention_heads = 4
+    assert weights_of(one, str(saved), "MIT").digest != digest
+    assert weights_of(one, "random", "MIT").license == ""
+
+
+def test_what_is_not_the_named_model_is_refused(saved: Path, tmp_path: Path) -> None:
+    sha256 = file_sha256(saved / "model.safetensors")
+    with pytest.raises(ConfigError, match=f"set weights_sha256: {sha256}"):
+        load(weights=str(saved))
+    with pytest.raises(WeightsError, match="expected sha256 0"):
+        load(weights=str(saved), weights_sha256="0" * 64)
+    with pytest.raises(WeightsError, match="num_hidden_layers: expected 3, got 2"):
+        load(weights=str(saved), weights_sha256=sha256, architecture={"num_hidden_layers": 3})
+    with pytest.raises(WeightsError, match="expected a model of type hubert, got wavlm"):
+        load_pretrained(
+            HubertModel,
+            weights=str(saved),
+            model="a/b",
+            revision=None,
+            weights_sha256=sha256,
+            architecture={},
+        )
+    with pytest.raises(WeightsError, match="no such folder"):
+        load(weights=str(tmp_path / "none"), weights_sha256=sha256)
+
+
+def test_a_tensor_that_is_missing_is_not_left_random(saved: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(saved / "model.safetensors")
+    tensors.pop(next(name for name in tensors if "k_proj.weight" in name))
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    (tmp_path / "config.json").write_bytes((saved / "config.json").read_bytes())
+    with pytest.raises(WeightsError, match=r"k_proj.weight \(1 in all\)"):
+        load(weights=str(tmp_path), weights_sha256=file_sha256(tmp_path / "model.safetensors"))
+
+
+def test_a_download_is_pinned_by_a_commit() -> None:
+    for revision in (None, "main"):
+        with pytest.raises(ConfigError, match="revision of a/b: expected a commit"):
+            load(weights="download", revision=revision)
