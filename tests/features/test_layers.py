@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from featbank.errors import ConfigError
+from featbank.features.base import Output
+from featbank.features.layers import Layers
+
+STATES = [torch.full((5, 4), float(number)) for number in range(4)]  # L = 3, T = 5, D = 4
+
+
+def layers(**features: Any) -> Layers:
+    return Layers(features, num_layers=3, dimension=4, where="tiny")
+
+
+def test_one_layer_runs_no_deeper_layer() -> None:
+    chosen = layers(low=0, middle=2)
+    assert chosen.deepest == 2
+    found = chosen(STATES[:3])
+    assert (found["low"] == 0).all()
+    assert (found["middle"] == 2).all()
+
+
+def test_all_layers_stand_side_by_side_in_a_frame() -> None:
+    chosen = layers(every="all")
+    assert chosen.outputs == {"every": Output((4, 4))}
+    every = chosen(STATES)["every"]
+    assert every.shape == (5, 4, 4)
+    assert every[2, :, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_mixes_are_weighted_sums() -> None:
+    found = layers(mean="uniform", learned=[0.1, 0.2, 0.3, 0.4])(STATES)
+    assert torch.allclose(found["mean"], torch.full((5, 4), 1.5))
+    assert torch.allclose(found["learned"], torch.full((5, 4), 2.0))
+
+
+def test_the_final_output_is_the_one_behind_the_last_norm() -> None:
+    chosen = layers(out="final", last=3)
+    assert chosen.wants_final
+    found = chosen(STATES, torch.full((5, 4), 9.0))
+    assert (found["out"] == 9).all()
+    assert (found["last"] == 3).all()
+
+
+def test_half_precision_states_are_given_in_float32() -> None:
+    half = [state.half() for state in STATES]
+    found = layers(one=1, every="all", mean="uniform")(half)
+    assert {values.dtype for values in found.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    "choice", [4, -1, True, "last", [0.5, 0.5], [0.5] * 4, ["a"] * 4, None, 1.0, {}]
+)
+def test_another_choice_is_refused(choice: Any) -> None:
+    with pytest.raises(ConfigError, match=r"layers of tiny: x: expected a layer from 0 to 3, all"):
+        layers(x=choice)
+
+
+def test_a_feature_needs_a_name_that_is_not_the_ids() -> None:
+    with pytest.raises(ConfigError, match="expected feature name -> layer, got none"):
+        layers()
+    with pytest.raises(ConfigError, match="got id"):
+        layers(id=1)
