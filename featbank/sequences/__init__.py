@@ -1,0 +1,1 @@
+"""Forms of units and codes that a speech language model reads, and the ways back."""

@@ -1,0 +1,174 @@
+"""Byte-pair encoding of units: frequent sequences of units become one token.
+
+Acoustic BPE (Shen et al., 2023, arXiv:2310.14580) shortens what a language model reads, best on
+units without repeats. The tokenizers library (the extra `bpe`) learns and applies the merges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from featbank.errors import ConfigError, FeatbankError
+from featbank.provenance import write_atomic
+from featbank.units import Units
+
+try:
+    import tokenizers
+except ImportError as error:
+    raise ConfigError(
+        "byte-pair encoding",
+        expected="tokenizers",
+        got=str(error),
+        hint='pip install "featbank[bpe]"',
+    ) from error
+
+_FIRST = 0x10000
+"""Unit 0 as a character: from here on every number is one, without a gap."""
+_MAX_UNITS = 0x110000 - _FIRST
+
+
+class UnitBpe:
+    """Turns units into fewer tokens, and back without a loss.
+
+    Token n below `num_units` is unit n alone; the others are merges, in the order learned.
+
+    >>> bpe = UnitBpe.train([np.array([0, 1, 2, 0, 1])], num_units=3, vocab_size=4)
+    >>> bpe.encode(np.array([2, 0, 1, 2, 2]))
+    array([2, 3, 2, 2])
+    >>> bpe.decode(np.array([2, 3, 2, 2]))
+    array([2, 0, 1, 2, 2])
+    """
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        """Take a tokenizer that `train` or `load` made."""
+        self._tokenizer = tokenizer
+        vocabulary = tokenizer.get_vocab()
+        self._units = [_units(token) for token in sorted(vocabulary, key=vocabulary.__getitem__)]
+        self.num_units = sum(len(units) == 1 for units in self._units)
+        alone = [units.tolist() for units in self._units[: self.num_units]]
+        if alone != [[unit] for unit in range(self.num_units)]:
+            raise FeatbankError(
+                "byte-pair encoding of units",
+                expected="the units alone as the first tokens",
+                got="a tokenizer of something else",
+            )
+
+    @classmethod
+    def train(
+        cls,
+        sequences: Iterable[Units],
+        *,
+        num_units: int,
+        vocab_size: int,
+        min_frequency: int = 2,
+        max_token_length: int | None = None,
+    ) -> UnitBpe:
+        """Learn merges; none crosses the end of a sequence.
+
+        Args:
+            sequences: (T,) integers, an utterance each, read once.
+            num_units: of the codebook, K.
+            vocab_size: tokens, the units among them; there may be fewer when nothing is frequent.
+            min_frequency: of a pair that is merged.
+            max_token_length: units of a token at most; None for any.
+
+        Raises:
+            FeatbankError: a unit is not below `num_units`, or the vocabulary is smaller than that.
+        """
+        if not 1 <= num_units <= min(vocab_size, _MAX_UNITS):
+            raise FeatbankError(
+                "num_units",
+                expected=f"1 to the vocabulary's size, {vocab_size}, and {_MAX_UNITS} at most",
+                got=num_units,
+            )
+        tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+        trainer = tokenizers.trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            min_frequency=min_frequency,
+            max_token_length=max_token_length,
+            initial_alphabet=[chr(_FIRST + unit) for unit in range(num_units)],
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(_texts(sequences, num_units), trainer)
+        return cls(tokenizer)
+
+    @classmethod
+    def load(cls, path: str | Path) -> UnitBpe:
+        """Read what `save` wrote.
+
+        Raises:
+            FeatbankError: it is missing, damaged, or a tokenizer of something else.
+        """
+        where = f"byte-pair encoding {path}"
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise FeatbankError(where, expected="a file of UnitBpe.save", got=error) from error
+        try:
+            tokenizer = tokenizers.Tokenizer.from_str(text)
+        except Exception as error:  # the library has no narrower class
+            raise FeatbankError(where, expected="a file of UnitBpe.save", got=error) from error
+        return cls(tokenizer)
+
+    def save(self, path: str | Path) -> None:
+        """Write it as the JSON of the tokenizers library, atomically."""
+        write_atomic(path, self._tokenizer.to_str().encode())
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are."""
+        return len(self._units)
+
+    def encode(self, units: Units) -> Units:
+        """Return the tokens (N,) of units (T,), int64.
+
+        Raises:
+            FeatbankError: a unit is not below `num_units`.
+        """
+        return np.array(self._tokenizer.encode(_text(units, self.num_units)).ids, np.int64)
+
+    def decode(self, tokens: Units) -> Units:
+        """Return the units (T,) of tokens (N,), int64.
+
+        Raises:
+            FeatbankError: a token is not below `vocab_size`.
+        """
+        _check(tokens, self.vocab_size, "tokens")
+        return np.concatenate([np.empty(0, np.int64), *(self._units[token] for token in tokens)])
+
+    def durations(self, tokens: Units) -> Units:
+        """Return how many units each token (N,) stands for, (N,) int64.
+
+        Raises:
+            FeatbankError: a token is not below `vocab_size`.
+        """
+        _check(tokens, self.vocab_size, "tokens")
+        return np.array([len(self._units[token]) for token in tokens], np.int64)
+
+
+def _texts(sequences: Iterable[Units], num_units: int) -> Iterator[str]:
+    for units in sequences:
+        yield _text(units, num_units)
+
+
+def _text(units: Units, num_units: int) -> str:
+    _check(units, num_units, "units")
+    return (units.astype("<u4") + _FIRST).astype("<u4").tobytes().decode("utf-32-le")
+
+
+def _units(text: str) -> Units:
+    return np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.int64) - _FIRST
+
+
+def _check(values: Units, size: int, what: str) -> None:
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise FeatbankError(what, expected="(N,) integers", got=f"{values.shape} of {values.dtype}")
+    if values.size and (values.min() < 0 or values.max() >= size):
+        raise FeatbankError(
+            what,
+            expected=f"0 to {size - 1}",
+            got=values.min() if values.min() < 0 else values.max(),
+        )

@@ -1,0 +1,88 @@
+"""Sequences cut into windows of one length, which may overlap, and joined again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from featbank.errors import FeatbankError
+from featbank.units import Units
+
+Tail = Literal["keep", "drop", "pad"]
+
+
+def chunk(
+    tokens: Units, size: int, stride: int | None = None, *, tail: Tail = "keep", pad: int = 0
+) -> list[Units]:
+    """Cut a sequence into windows.
+
+    Windows begin at every multiple of `stride`, as long as there is something that no window before
+    has; a sequence of length 0 has none.
+
+    Args:
+        tokens: (T,) or (Q, T), cut along T.
+        size: of a window, in steps.
+        stride: from one beginning to the next, 1 to `size`; None for `size`, without an overlap.
+        tail: what becomes of a last window that is short: `keep` it so, `drop` it, or `pad` it.
+        pad: what it is filled up with.
+
+    Returns:
+        Views, but for a padded one.
+
+    Raises:
+        FeatbankError: the stride would skip tokens, or another number is out of range.
+
+    >>> chunk(np.arange(7), size=4, stride=2)
+    [array([0, 1, 2, 3]), array([2, 3, 4, 5]), array([4, 5, 6])]
+    >>> chunk(np.arange(7), size=4, tail="pad", pad=-1)
+    [array([0, 1, 2, 3]), array([ 4,  5,  6, -1])]
+    >>> chunk(np.arange(7), size=4, tail="drop")
+    [array([0, 1, 2, 3])]
+    """
+    stride = size if stride is None else stride
+    if not 1 <= stride <= size:
+        raise FeatbankError(
+            "stride", expected=f"1 to the size, {size}, so that no token is skipped", got=stride
+        )
+    if tail not in ("keep", "drop", "pad"):
+        raise FeatbankError("tail", expected="keep, drop or pad", got=tail)
+    length = tokens.shape[-1]
+    overlap = size - stride
+    count = -(-max(length - overlap, min(length, 1)) // stride)
+    windows = [tokens[..., start : start + size] for start in range(0, count * stride, stride)]
+    if windows and (missing := size - windows[-1].shape[-1]):
+        last = windows.pop()
+        if tail == "keep":
+            windows.append(last)
+        elif tail == "pad":
+            widths = [(0, 0)] * (tokens.ndim - 1) + [(0, missing)]
+            windows.append(np.pad(last, widths, constant_values=pad))
+    return windows
+
+
+def unchunk(windows: Sequence[Units], stride: int | None = None) -> Units:
+    """Join windows of `chunk(..., tail="keep")`; where they overlap, the earlier one counts.
+
+    Args:
+        windows: one or more.
+        stride: as it was given to `chunk`.
+
+    Raises:
+        FeatbankError: there is no window, or one but the last is shorter than the stride.
+
+    >>> unchunk(chunk(np.arange(7), size=4, stride=2), stride=2)
+    array([0, 1, 2, 3, 4, 5, 6])
+    """
+    if not windows:
+        raise FeatbankError("windows to join", expected="one or more", got="none")
+    size = windows[0].shape[-1]
+    overlap = 0 if stride is None or len(windows) == 1 else size - stride
+    if any(window.shape[-1] != size for window in windows[:-1]) or overlap < 0:
+        raise FeatbankError(
+            "windows to join",
+            expected="all of one size but the last, and a stride up to it",
+            got=f"sizes {sorted({window.shape[-1] for window in windows})}, stride {stride}",
+        )
+    return np.concatenate([windows[0], *(window[..., overlap:] for window in windows[1:])], axis=-1)

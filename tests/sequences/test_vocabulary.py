@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featbank.errors import FeatbankError
+from featbank.sequences.vocabulary import Vocabulary
+
+SPEECH = Vocabulary(
+    text_size=100, special=["<audio>", "</audio>", "<pad>"], codebook_sizes=[8, 4], multiple=64
+)
+
+
+def test_blocks_lie_behind_each_other_without_a_gap() -> None:
+    blocks = list(SPEECH)
+    assert [name for name, _ in blocks] == [
+        *("text", "<audio>", "</audio>", "<pad>", "audio 0", "audio 1"),
+    ]
+    ids = [number for _, block in blocks for number in block]
+    assert ids == list(range(SPEECH.num_tokens)) == list(range(115))
+    assert SPEECH.size == 128
+
+
+def test_codes_of_each_codebook_have_ids_of_their_own() -> None:
+    codes = np.array([[0, 7, 3], [0, 3, 1]], np.uint8)
+    ids = SPEECH.encode_audio(codes)
+    assert ids.tolist() == [[103, 110, 106], [111, 114, 112]]
+    np.testing.assert_array_equal(SPEECH.decode_audio(ids), codes)
+    assert SPEECH.codebook_of(np.array([0, 102, 103, 110, 111, 114, 115])).tolist() == [
+        *(-1, -1, 0, 0, 1, 1, -1)
+    ]
+
+
+def test_units_are_codes_of_one_codebook() -> None:
+    vocabulary = Vocabulary(codebook_sizes=[300])
+    units = np.array([0, 299, 5], np.uint16)
+    np.testing.assert_array_equal(vocabulary.decode_audio(vocabulary.encode_audio(units)), units)
+    assert vocabulary.encode_audio(units[:0]).shape == (0,)
+
+
+def test_kinds_follow_from_ids() -> None:
+    kinds = SPEECH.kind_of(np.array([0, 99, 100, 102, 103, 114]))
+    assert kinds.tolist() == ["text", "text", "special", "special", "audio", "audio"]
+
+
+def test_a_vocabulary_survives_json() -> None:
+    assert Vocabulary.from_json(json.loads(json.dumps(SPEECH.to_json()))) == SPEECH
+    assert hash(SPEECH) == hash(Vocabulary.from_json(SPEECH.to_json()))
+    with pytest.raises(FeatbankError, match="got multiple, text_size"):
+        Vocabulary.from_json({"text_size": 1, "multiple": 1})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text_size": -1},
+        {"codebook_sizes": [0]},
+        {"multiple": 0},
+        {"text_size": 1.5},
+        {"special": ["<a>", "<a>"]},
+    ],
+)
+def test_impossible_vocabularies_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(FeatbankError, match="expected"):
+        Vocabulary(**fields)
+
+
+def test_ids_that_are_not_there_are_refused() -> None:
+    with pytest.raises(FeatbankError, match="codebook 1: expected 0 to 3, got 4"):
+        SPEECH.encode_audio(np.array([[0], [4]]))
+    with pytest.raises(FeatbankError, match="ids of codebook 1: expected 111 to 114, got 110"):
+        SPEECH.decode_audio(np.array([[103], [110]]))
+    with pytest.raises(FeatbankError, match="integers of 2 codebooks"):
+        SPEECH.encode_audio(np.array([0, 1]))
+    with pytest.raises(FeatbankError, match="expected 0 to 114, got 115"):
+        SPEECH.kind_of(np.array([115]))
+    with pytest.raises(FeatbankError, match="expected <audio> or </audio> or <pad>, got <eos>"):
+        SPEECH.special_id("<eos>")
