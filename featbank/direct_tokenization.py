@@ -215,7 +215,7 @@ def _write_store(writer: StoreWriter, outcome: Outcome, split: str, name: str) -
                 )
             writer.write(
                 shard.id(row),
-                shard.read(row),
+                shard.read(row).T,  # codes with the time axis last; units as they are
                 input_digest=shard.input_digest(row),
                 part=info.part,
             )

@@ -107,5 +107,6 @@ def _tokenize_rows(
                 )
             tokens = stores.tokens(stores.codebook.assign(source[row.id]))
             for name, writer in writers.items():
-                writer.write(row.id, tokens[name], input_digest=row.input_digest, part=row.part)
+                # .T: a writer takes codes with the time axis last, and units as they are
+                writer.write(row.id, tokens[name].T, input_digest=row.input_digest, part=row.part)
         advance(row.duration_s)

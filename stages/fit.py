@@ -14,6 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from featbank.fitting import fit_codebook
+from featbank.numerics import Computing
 from featbank.stage import plain, refuse_tracked, stage
 
 _log = logging.getLogger(__name__)
@@ -28,14 +29,17 @@ def main(config: DictConfig) -> None:
         out=Path(config.paths.codebook),
         settings=plain(config.tokenizer.kmeans),
         seed=config.seed,
+        work=Path(config.runtime.work),
+        computing=Computing(device=config.device, num_threads=config.num_threads, batch_s=0),
         overwrite=config.overwrite,
     )
     _log.info(
-        "%s: %d units fitted on %d frames, mean squared distance %.4g",
+        "%s: %s units fitted on %d of %d frames, mean squared distance %.4g",
         config.paths.codebook,
-        codebook.num_clusters,
+        " x ".join(str(number) for number in codebook.centroids.shape[:-1]),
+        codebook.provenance["fitted_on"]["num_frames_drawn"],
         codebook.provenance["fitted_on"]["num_frames"],
-        codebook.provenance["mean_squared_distance"],
+        codebook.provenance["mean_squared_distances"][-1],
     )
 
 

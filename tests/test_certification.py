@@ -80,8 +80,14 @@ class Project:
         pins, sample = self.folder / "pins.txt", self.folder / "sample"
         write_pins(pins, [row.id for row in read_manifest(self.manifests / "train.jsonl")], how="")
         write_sample(features=self.features / "fbank" / "train", pins=pins, out=sample)
-        settings = {"num_clusters": 8, "n_init": 1}
-        fit_codebook(sample=sample, out=self.codebook, settings=settings, seed=0)
+        settings = {"num_clusters": 8}
+        fit_codebook(
+            sample=sample,
+            out=self.codebook,
+            settings=settings,
+            seed=0,
+            work=self.codebook.parent / "work",
+        )
         tokenize(
             manifests=self.manifests, features=self.features / "fbank", out=self.tokens,
             codebook=load_codebook(self.codebook), merge_repeats=merge_repeats,
@@ -483,9 +489,16 @@ def test_tokens_of_another_definition_certify_nothing(project: Project) -> None:
     project.tokenize(merge_repeats=False)
     with pytest.raises(ValidationError, match=r"features of store .* expected num_mel_bins 23"):
         project.certify_tokens(extractor={**FBANK, "num_mel_bins": 23}, runner=None)
-    settings = {"num_clusters": 8, "n_init": 1}
+    settings = {"num_clusters": 8}
     sample = project.folder / "sample"
-    fit_codebook(sample=sample, out=project.codebook, settings=settings, seed=1, overwrite=True)
+    fit_codebook(
+        sample=sample,
+        out=project.codebook,
+        settings=settings,
+        seed=1,
+        overwrite=True,
+        work=project.codebook.parent / "work",
+    )
     with pytest.raises(ValidationError, match=r"tokens of store .* expected codebook [0-9a-f]{12}"):
         project.certify_tokens(runner=None)
     certifier = project.certifier(project.tokens)

@@ -38,7 +38,7 @@ from tests.extracting import files, prepare_corpus
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 MFCC = {"_target_": "featbank.features.kaldi.Mfcc", "deltas": 1}
-KMEANS = {"num_clusters": 20, "n_init": 1}
+KMEANS = {"num_clusters": 20}
 
 
 class Project:
@@ -61,13 +61,17 @@ class Project:
             "failures_path": self.folder / "failures.jsonl",
         }
 
-    def two_steps(self, merge_repeats: bool = False, **changes: Any) -> Path:
+    def two_steps(
+        self, merge_repeats: bool = False, kmeans: dict[str, int] = KMEANS, **changes: Any
+    ) -> Path:
         features = self.folder / "features"
         extract(manifests=self.manifests, out=features, **(self.settings | changes))
         sample = self.folder / "sample"
         write_sample(features=features / "mfcc" / "train", pins=self.pins, out=sample)
         codebook = self.folder / "codebook.safetensors"
-        fit_codebook(sample=sample, out=codebook, settings=KMEANS, seed=0)
+        fit_codebook(
+            sample=sample, out=codebook, settings=kmeans, seed=0, work=codebook.parent / "work"
+        )
         out = self.folder / "tokens"
         tokenize(
             manifests=self.manifests, features=features / "mfcc", out=out,
@@ -101,6 +105,15 @@ def test_tokens_straight_from_audio_are_those_of_two_steps(
     assert files(out) == files(expected)
     assert tally.num_computed == 38
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_codes_of_residual_codebooks_are_those_of_two_steps(project: Project) -> None:
+    expected = project.two_steps(kmeans={"num_clusters": 10, "num_codebooks": 3})
+    out, _ = project.direct()
+    assert files(out) == files(expected)
+    store = open_store(out / "units" / "train")
+    assert (store.shape, store.header.time_axis, store.header.codebook_size) == ((3,), -1, 10)
+    assert store[store.ids[0]].shape == (3, store.num_frames(store.ids[0]))
 
 
 def test_many_workers_write_the_same_tokens(project: Project) -> None:

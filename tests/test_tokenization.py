@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +22,10 @@ from featbank.store import StoreWriter, open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import Codebook, load_codebook
 from featbank.units import expand
+from tests.conftest import ROOT
 
 FRAMING = Framing(sample_rate=16000, window_length=400, hop_length=160)
-KMEANS = {"num_clusters": 4, "n_init": 2}
+KMEANS = {"num_clusters": 4}
 
 
 def _utterance(name: str, num_frames: int, part: str = "") -> Utterance:
@@ -90,8 +95,8 @@ def _sample(folder: Path, **changes: object) -> int:
 
 def _fit(folder: Path, seed: int = 0, **changes: object) -> Codebook:
     return fit_codebook(
-        sample=folder / "sample", out=folder / "c.safetensors", settings=KMEANS, seed=seed,
-        **changes,  # type: ignore[arg-type]
+        sample=folder / "sample", out=folder / "c.safetensors", seed=seed,
+        **{"settings": KMEANS, "work": folder / "work", **changes},  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -231,6 +236,71 @@ def test_a_codebook_is_refitted_only_when_asked(folder: Path) -> None:
         _fit(folder, seed=1)
     assert load_codebook(folder / "c.safetensors").digest == first.digest
     assert _fit(folder, seed=1, overwrite=True).provenance["fitted_on"]["seed"] == 1
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from featbank import fitting
+
+keep, kept = fitting.save_state, []
+
+def keep_and_die(path, state):
+    keep(path, state)
+    kept.append(state)
+    if len(kept) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+fitting.save_state = keep_and_die
+folder = Path(sys.argv[1])
+fitting.fit_codebook(
+    sample=folder / "sample", out=folder / "c.safetensors", seed=0, settings=SETTINGS,
+    work=folder / "work",
+)
+"""
+
+
+def test_a_fit_that_was_killed_goes_on_and_ends_in_the_same_bytes(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _sample(folder)
+    settings = {"num_clusters": 20, "num_codebooks": 2, "tol": 0.0, "max_passes": 4}
+    code = _KILLED.replace("SETTINGS", repr(settings))
+    killed = subprocess.run([sys.executable, "-c", code, folder], check=False, cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (folder / "c.safetensors").exists()
+    [found] = (folder / "work").iterdir()
+    with caplog.at_level(logging.INFO):
+        went_on = _fit(folder, settings=settings)
+    assert "a fit that was stopped goes on: 0 codebooks are finished, the next has 3" in caplog.text
+    assert not found.exists()
+    (folder / "c.safetensors").unlink()
+    assert _fit(folder, settings=settings).digest == went_on.digest
+
+
+def test_a_fit_takes_the_frames_it_is_told_to_and_says_so(folder: Path) -> None:
+    _sample(folder)
+    codebook = _fit(folder, settings={**KMEANS, "num_frames": 60})
+    fitted_on = codebook.provenance["fitted_on"]
+    assert (fitted_on["num_frames"], fitted_on["num_frames_drawn"]) == (41 + 42 + 45, 60)
+    assert codebook.provenance["numerics"]["threads"] == 1
+    [distance] = codebook.provenance["mean_squared_distances"]
+    assert 0 < distance < 1
+
+
+def test_codes_of_residual_codebooks_have_a_row_each(
+    folder: Path, rows: dict[str, list[Utterance]]
+) -> None:
+    _sample(folder)
+    codebook = _fit(folder, settings={"num_clusters": 4, "num_codebooks": 2})
+    out = _tokenize(folder)
+    store = open_store(out / "units" / "train")
+    row = rows["train"][0]
+    assert store[row.id].shape == (2, 40)
+    np.testing.assert_array_equal(store[row.id].T, codebook.assign(_values(row)))
+    assert store.header.codebook_size == 4
+    with pytest.raises(ConfigError, match="merge_repeats: expected false with several codebooks"):
+        _tokenize(folder, "merged", merge_repeats=True)
 
 
 def test_a_codebook_of_other_features_is_refused(

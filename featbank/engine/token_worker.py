@@ -121,7 +121,7 @@ def token_specs(stores: TokenStores, numerics: Mapping[str, Any]) -> dict[str, S
         name: ShardSpec(
             name=name,
             dtype=dtype,
-            shape=(),
+            shape=stores.row_shape,
             fingerprint=stores.fingerprints[name],
             numerics=numerics,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,24 @@ from safetensors.numpy import save
 from featbank.errors import CodebookError
 from featbank.provenance import canonical_json, file_sha256, write_atomic
 from featbank.store import token_dtype
+from featbank.tokenizers.nearest import BLOCK_FRAMES, NearestCentroid
 
 FORMAT = "featbank-codebook"
-FORMAT_VERSION = 1
-_BLOCK_FRAMES = 16384
+FORMAT_VERSION = 2
+"""2: residual codebooks. One codebook is still written as version 1, which it is."""
 
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Codebook:
-    """Centroids and what they were fitted on.
+    """Centroids and what they were fitted on: one codebook, or several residual ones.
+
+    Each residual codebook stands for what those before it leave of a frame, so a frame becomes a
+    code of each, and the sum of their centroids is near the frame.
 
     Args:
-        centroids: (K, D) float32.
+        centroids: (K, D) float32; (Q, K, D) for Q residual codebooks.
         provenance: how they were fitted, as plain JSON values.
         digest: SHA-256 of the file they were read from; empty for a codebook in the making.
     """
@@ -41,14 +46,11 @@ class Codebook:
     digest: str = ""
 
     def __post_init__(self) -> None:
-        if (
-            self.centroids.ndim != 2
-            or not len(self.centroids)
-            or self.centroids.dtype != np.float32
-        ):
+        shape = self.centroids.shape
+        if len(shape) not in (2, 3) or 0 in shape or self.centroids.dtype != np.float32:
             raise CodebookError(
                 "centroids",
-                expected="(K, D) float32, K over 0",
+                expected="(K, D) or (Q, K, D) float32, each 1 or more",
                 got=f"{self.centroids.shape} {self.centroids.dtype}",
             )
         if not np.isfinite(self.centroids).all():
@@ -56,8 +58,18 @@ class Codebook:
 
     @property
     def num_clusters(self) -> int:
-        """The number of units, K."""
-        return len(self.centroids)
+        """The number of units of a codebook, K."""
+        return int(self.centroids.shape[-2])
+
+    @property
+    def num_codebooks(self) -> int:
+        """The number of codebooks, Q."""
+        return len(self._books)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of a frame's units: `()`, or `(Q,)` of residual codebooks."""
+        return self.centroids.shape[:-2]
 
     @property
     def centroids_digest(self) -> str:
@@ -73,14 +85,14 @@ class Codebook:
     def assign(self, features: Floats) -> npt.NDArray[Any]:
         """Return the nearest centroid of each frame; of several equally near ones the first.
 
-        The squared distance is taken without the frame's own square, which all centroids share.
-        Long utterances go through in blocks, so that memory is bounded.
+        Of residual codebooks each takes the nearest to what the ones before it leave. Long
+        utterances go through in blocks, so that memory is bounded.
 
         Args:
             features: (T, D).
 
         Returns:
-            (T,) of `unit_dtype`.
+            (T,) of `unit_dtype`; (T, Q) of residual codebooks.
 
         Raises:
             CodebookError: the features have another dimension, or values that are not finite.
@@ -89,25 +101,71 @@ class Codebook:
 
     def assign_pieces(self, pieces: Iterable[Floats]) -> npt.NDArray[Any]:
         """Return what `assign` does of consecutive pieces of an utterance, one or more."""
-        units = [self._assign_block(block) for block in _blocks(pieces)]
-        return units[0] if len(units) == 1 else np.concatenate(units)
+        with torch.inference_mode():
+            units = [self._assign_block(block) for block in _blocks(pieces)]
+        every = units[0] if len(units) == 1 else np.concatenate(units)
+        return every.reshape(len(every), *self.row_shape)
+
+    def decode(self, units: npt.NDArray[Any]) -> Floats:
+        """Return the centroids that units stand for; of residual codebooks their sum.
+
+        Args:
+            units: (T,); (T, Q) of residual codebooks, or (T, q) of the first q of them.
+
+        Returns:
+            (T, D).
+
+        Raises:
+            CodebookError: units of another shape, or that the codebook does not have.
+        """
+        if units.ndim != 1 + len(self.row_shape) or (
+            self.row_shape and not 0 < units.shape[1] <= self.row_shape[0]
+        ):
+            raise CodebookError(
+                "units of a codebook",
+                expected=f"shape (T, 1 to {self.row_shape[0]})" if self.row_shape else "shape (T,)",
+                got=f"{units.shape}",
+            )
+        if units.size and not 0 <= int(units.min()) <= int(units.max()) < self.num_clusters:
+            raise CodebookError(
+                "units of a codebook",
+                expected=f"from 0 to {self.num_clusters - 1}",
+                got=f"{units.min()} to {units.max()}",
+            )
+        columns = units.reshape(len(units), -1).T
+        frames = np.zeros((len(units), self.centroids.shape[-1]), np.float32)
+        for book, column in zip(self._books, columns, strict=False):
+            frames += book[column]
+        return frames
+
+    @property
+    def _books(self) -> Floats:
+        """The centroids as (Q, K, D), whatever Q is."""
+        return self.centroids.reshape(-1, *self.centroids.shape[-2:])
+
+    @cached_property
+    def _nearest(self) -> list[tuple[torch.Tensor, NearestCentroid]]:
+        return [(book, NearestCentroid(book)) for book in torch.from_numpy(self._books)]
 
     def _assign_block(self, features: Floats) -> npt.NDArray[Any]:
-        if features.ndim != 2 or features.shape[1] != self.centroids.shape[1]:
+        if features.ndim != 2 or features.shape[1] != self.centroids.shape[-1]:
             raise CodebookError(
                 "features for a codebook",
-                expected=f"shape (T, {self.centroids.shape[1]})",
+                expected=f"shape (T, {self.centroids.shape[-1]})",
                 got=f"{features.shape}",
             )
         if not np.isfinite(features).all():
             raise CodebookError(
                 "features for a codebook", expected="finite values", got="NaN or inf"
             )
-        centroids = torch.from_numpy(self.centroids)
-        with torch.inference_mode():
-            frames = torch.from_numpy(features.astype(np.float32))
-            scores = torch.addmm(centroids.square().sum(dim=1), frames, centroids.T, alpha=-2)
-            return scores.argmin(dim=1).numpy().astype(self.unit_dtype)
+        left = torch.from_numpy(features.astype(np.float32))  # a copy: it is taken from
+        units = np.empty((len(features), self.num_codebooks), self.unit_dtype)
+        for column, (book, find) in enumerate(self._nearest):
+            labels = find(left)
+            units[:, column] = labels.numpy()
+            if column + 1 < self.num_codebooks:
+                left -= book[labels]
+        return units
 
 
 def _blocks(pieces: Iterable[Floats]) -> Iterator[Floats]:
@@ -116,8 +174,8 @@ def _blocks(pieces: Iterable[Floats]) -> Iterator[Floats]:
     num_waiting = 0
     for piece in pieces:
         start = 0
-        while num_waiting + len(piece) - start > _BLOCK_FRAMES:
-            stop = start + _BLOCK_FRAMES - num_waiting
+        while num_waiting + len(piece) - start > BLOCK_FRAMES:
+            stop = start + BLOCK_FRAMES - num_waiting
             yield np.concatenate([*waiting, piece[start:stop]])
             waiting, num_waiting, start = [], 0, stop
         waiting.append(piece[start:])
@@ -129,7 +187,7 @@ def save_codebook(path: str | Path, codebook: Codebook) -> None:
     """Write a codebook as safetensors, atomically and deterministically."""
     header = {
         "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
+        "format_version": str(FORMAT_VERSION if codebook.row_shape else 1),
         "provenance": canonical_json(codebook.provenance),
     }
     # one key: safetensors keeps metadata in a hash map, whose order would change the file's bytes

@@ -1,65 +1,122 @@
-"""Fitting k-means codebooks with scikit-learn."""
+"""K-means, plain and residual, over frames in memory; a fit that was stopped goes on."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
-from threadpoolctl import threadpool_limits
+import numpy.typing as npt
+import torch
 
-from featbank.errors import CodebookError
-from featbank.tokenizers.codebook import Floats
+from featbank.errors import CodebookError, ConfigError
+from featbank.tokenizers.lloyd import improve, nearest, spread
 
-_log = logging.getLogger(__name__)
+Floats = npt.NDArray[np.float32]
+
+_SHARES = (10, 3, 1)  # a tenth, a third, all
+_FRAMES_A_CLUSTER = 40  # so many has a share, and the part that first centroids are drawn from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FitState:
+    """How far a fit has come: what to keep to go on with it.
+
+    Args:
+        codebooks: the finished ones, (q, K, D) float32, around the mean of the frames.
+        distances: the mean squared distance that each of them leaves.
+        centroids: of the codebook in the making, (K, D); None before its first pass.
+        share: index of the share of the frames that the fit is at.
+        num_passes: over that share.
+        distance: the mean squared distance that the last of those passes found.
+    """
+
+    codebooks: Floats
+    distances: tuple[float, ...] = ()
+    centroids: Floats | None = None
+    share: int = 0
+    num_passes: int = 0
+    distance: float = np.inf
 
 
 class KMeans:
-    """Mini-batch k-means (Sculley, 2010); the defaults are those of HuBERT's `learn_kmeans.py`.
+    """K-means by Lloyd's algorithm on a growing share of the frames.
+
+    Centroids are spread by k-means++ over a few frames, then improved on a tenth, a third and all
+    of them: most of the way is gone on few frames, as in nested mini-batch k-means (Newling and
+    Fleuret, 2016). Residual k-means (Juang and Gray, 1982) fits each further codebook on what the
+    ones before it leave of the frames.
 
     Args:
-        num_clusters: centroids, K.
-        batch_size: frames a step.
-        max_iter: passes over the frames.
-        max_no_improvement: steps without a lower inertia before it stops.
-        n_init: random starts tried, of which the best is kept.
-        reassignment_ratio: share of the largest count below which a centroid is placed anew.
-        tol: change of the centroids at which it stops; 0 for never.
+        num_clusters: centroids of a codebook, K.
+        num_codebooks: Q; over 1 for residual k-means.
+        num_frames: drawn at random from the sample; they are in memory while it fits, D * 4 bytes
+            each.
+        max_passes: over a share of the frames.
+        tol: a share is done when a pass finds the mean squared distance lower by less than this
+            part of it.
+
+    Raises:
+        ConfigError: one is out of its range.
     """
 
     def __init__(
         self,
         *,
         num_clusters: int = 100,
-        batch_size: int = 10_000,
-        max_iter: int = 100,
-        max_no_improvement: int = 100,
-        n_init: int = 20,
-        reassignment_ratio: float = 0.0,
-        tol: float = 0.0,
+        num_codebooks: int = 1,
+        num_frames: int = 500_000,
+        max_passes: int = 10,
+        tol: float = 0.002,
     ) -> None:
-        self.num_clusters = num_clusters
-        self._settings = {
-            "batch_size": batch_size,
-            "max_iter": max_iter,
-            "max_no_improvement": max_no_improvement,
-            "n_init": n_init,
-            "reassignment_ratio": reassignment_ratio,
-            "tol": tol,
+        counts = {
+            "num_clusters": num_clusters,
+            "num_codebooks": num_codebooks,
+            "num_frames": num_frames,
+            "max_passes": max_passes,
         }
+        for name, value in counts.items():
+            if value < 1:
+                raise ConfigError(f"tokenizer.kmeans.{name}", expected="1 or more", got=value)
+        if num_frames < num_clusters:
+            raise ConfigError(
+                "tokenizer.kmeans.num_frames",
+                expected=f"at least num_clusters={num_clusters}",
+                got=num_frames,
+            )
+        if not 0 <= tol < 1:
+            raise ConfigError("tokenizer.kmeans.tol", expected="from 0 to below 1", got=tol)
+        self.num_clusters = num_clusters
+        self.num_codebooks = num_codebooks
+        self.num_frames = num_frames
+        self._max_passes = max_passes
+        self._tol = tol
 
-    def fit(self, frames: Floats, *, seed: int) -> tuple[Floats, float]:
-        """Fit centroids, in one thread: the order of a parallel sum would change their last bits.
+    def fit(
+        self,
+        frames: Floats,
+        *,
+        seed: int,
+        device: str = "cpu",
+        state: FitState | None = None,
+        keep: Callable[[FitState], None] = lambda _: None,
+    ) -> tuple[Floats, tuple[float, ...]]:
+        """Fit the codebooks; equal bytes for equal frames, seed and numerics class, stopped or not.
 
         Args:
-            frames: (N, D) float32.
-            seed: of the random starts and batches.
+            frames: (N, D) float32, in random order: the first are taken for a sample of all. They
+                are overwritten.
+            seed: of the first centroids.
+            device: that computes.
+            state: where a stopped fit of the same frames goes on.
+            keep: told the state after each pass.
 
         Returns:
-            The centroids, (K, D) float32, and their mean squared distance to the frames.
+            The centroids, (Q, K, D) float32, and the mean squared distance between the frames and
+            the sums of the first q + 1 of them, for each q.
 
         Raises:
-            CodebookError: fewer frames than centroids, or a frame that is not finite.
+            CodebookError: fewer frames that differ than centroids, or a frame that is not finite.
         """
         if len(frames) < self.num_clusters:
             raise CodebookError(
@@ -72,14 +129,69 @@ class KMeans:
             raise CodebookError(
                 "frames to fit a codebook on", expected="finite values", got="NaN or inf"
             )
-        model = MiniBatchKMeans(
-            n_clusters=self.num_clusters,
-            init="k-means++",
-            random_state=seed,
-            compute_labels=False,
-            **self._settings,
+        if state is None:
+            state = FitState(codebooks=np.empty((0, self.num_clusters, frames.shape[1]), "f4"))
+        with torch.inference_mode():
+            left = torch.from_numpy(frames).to(device)
+            mean = left.mean(dim=0, dtype=torch.float64).float()
+            left -= mean
+            for codebook in state.codebooks:
+                _take(left, torch.from_numpy(codebook).to(device))
+            while len(state.codebooks) < self.num_codebooks:
+                state = self._finish_codebook(left, state, seed, keep)
+        codebooks = state.codebooks.copy()
+        codebooks[0] += mean.cpu().numpy()
+        return codebooks, state.distances
+
+    def _finish_codebook(
+        self, left: torch.Tensor, state: FitState, seed: int, keep: Callable[[FitState], None]
+    ) -> FitState:
+        """Fit the next codebook on what those before it leave, and take it away as well."""
+        if state.centroids is None:
+            centroids = self._spread(left, seed + len(state.codebooks))
+        else:
+            centroids = torch.from_numpy(state.centroids).to(left.device)
+        shares = self._shares(len(left))
+        while state.share < len(shares):
+            centroids, distance = improve(left[: shares[state.share]], centroids)
+            num_passes = state.num_passes + 1
+            done = (
+                num_passes == self._max_passes
+                or state.distance - distance < self._tol * state.distance
+            )
+            state = replace(
+                state,
+                centroids=centroids.cpu().numpy(),
+                share=state.share + done,
+                num_passes=0 if done else num_passes,
+                distance=np.inf if done else distance,
+            )
+            keep(state)
+        distance = _take(left, centroids)
+        return FitState(
+            codebooks=np.concatenate([state.codebooks, centroids.cpu().numpy()[None]]),
+            distances=(*state.distances, distance),
         )
-        with threadpool_limits(limits=1):
-            model.fit(frames)
-            inertia = -float(model.score(frames)) / len(frames)
-        return model.cluster_centers_.astype(np.float32), inertia
+
+    def _spread(self, frames: torch.Tensor, seed: int) -> torch.Tensor:
+        few = frames[: _FRAMES_A_CLUSTER * self.num_clusters]
+        try:
+            return spread(few, self.num_clusters, seed=seed)
+        except CodebookError:  # too few of them differ
+            if len(few) == len(frames):
+                raise
+            return spread(frames, self.num_clusters, seed=seed)
+
+    def _shares(self, num_frames: int) -> list[int]:
+        shares = [num_frames // share for share in _SHARES]
+        least = min(num_frames, _FRAMES_A_CLUSTER * self.num_clusters)
+        return [share for share in shares if share >= least]
+
+
+def _take(frames: torch.Tensor, centroids: torch.Tensor) -> float:
+    """Subtract from each frame its nearest centroid; return the mean square of what is left."""
+    total = 0.0
+    for block, labels, _ in nearest(frames, centroids):
+        block -= centroids[labels]
+        total += float(block.square().sum(dtype=torch.float64))
+    return total / len(frames)

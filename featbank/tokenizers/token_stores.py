@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from featbank.errors import CodebookError
+from featbank.errors import CodebookError, ConfigError
 from featbank.framing import Framing
 from featbank.manifest import SPLITS
 from featbank.provenance import digest, package_versions
@@ -20,7 +20,7 @@ from featbank.store.replacing import refuse_other_content
 from featbank.tokenizers.codebook import Codebook
 from featbank.units import DURATIONS, UNITS, deduplicate
 
-TOKENIZE_VERSION = 2
+TOKENIZE_VERSION = 3
 """Bumped when the same features and codebook give other tokens."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -38,6 +38,19 @@ class TokenStores:
     codebook: Codebook
     merge_repeats: bool
 
+    def __post_init__(self) -> None:
+        """Check that repeats can be merged.
+
+        Raises:
+            ConfigError: they are of several codebooks.
+        """
+        if self.merge_repeats and self.codebook.row_shape:
+            raise ConfigError(
+                "tokenizer.merge_repeats",
+                expected="false with several codebooks: their codes do not repeat together",
+                got="true",
+            )
+
     @cached_property
     def dtypes(self) -> dict[str, str]:
         """What is stored, by store name."""
@@ -45,6 +58,11 @@ class TokenStores:
             UNITS: self.codebook.unit_dtype,
             **({DURATIONS: "uint32"} if self.merge_repeats else {}),
         }
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of a frame's tokens: `()`, or `(Q,)` of several codebooks."""
+        return self.codebook.row_shape
 
     @cached_property
     def made_from(self) -> dict[str, Any]:
@@ -62,7 +80,7 @@ class TokenStores:
         return {name: digest({**self.made_from, "name": name}) for name in self.dtypes}
 
     def tokens(self, units: Array) -> dict[str, Array]:
-        """Return what is stored of an utterance's units (T,), by store name."""
+        """Return what is stored of an utterance's units (T,) or (T, Q), by store name."""
         if not self.merge_repeats:
             return {UNITS: units}
         merged, durations = deduplicate(units)
@@ -122,7 +140,8 @@ class TokenStores:
             path,
             name=name,
             dtype=self.dtypes[name],
-            shape=(),
+            shape=self.row_shape,
+            time_axis=-1 if self.row_shape else 0,
             codebook_size=self.codebook.num_clusters if name == UNITS else None,
             fingerprint=self.fingerprints[name],
             provenance={

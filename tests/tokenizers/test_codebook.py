@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from featbank.errors import CodebookError
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
-from featbank.tokenizers.kmeans import KMeans
 
 RNG = np.random.default_rng(0)
 CENTROIDS = RNG.normal(size=(5, 3)).astype(np.float32)
@@ -77,26 +78,63 @@ def test_another_safetensors_file_and_a_damaged_one_are_refused(tmp_path: Path) 
         load_codebook(tmp_path / "damaged.safetensors")
 
 
-def _frames() -> np.ndarray:
-    centers = RNG.normal(scale=10, size=(4, 6))
-    return (centers[RNG.integers(4, size=800)] + RNG.normal(size=(800, 6))).astype(np.float32)
+RESIDUAL = Codebook(centroids=RNG.normal(size=(3, 5, 2)).astype(np.float32))
 
 
-def test_fitting_twice_gives_the_same_bytes_and_finds_the_clusters() -> None:
-    frames = _frames()
-    centroids, inertia = KMeans(num_clusters=4, n_init=3).fit(frames, seed=1)
-    again, _ = KMeans(num_clusters=4, n_init=3).fit(frames, seed=1)
-    assert centroids.tobytes() == again.tobytes()
-    assert centroids.dtype == np.float32
-    # the spread within a cluster is 6 dimensions of variance 1
-    assert inertia == pytest.approx(6, rel=0.1)
+def test_each_residual_codebook_takes_the_nearest_to_what_is_left() -> None:
+    features = RNG.normal(size=(50, 2)).astype(np.float32)
+    codes = RESIDUAL.assign(features)
+    assert (codes.shape, codes.dtype) == ((50, 3), np.uint8)
+    left = features.astype(np.float64)
+    for book, column in zip(RESIDUAL.centroids, codes.T, strict=True):
+        distances = ((left[:, None] - book[None]) ** 2).sum(axis=2)
+        np.testing.assert_array_equal(column, distances.argmin(axis=1))
+        left -= book[column]
+    np.testing.assert_allclose(RESIDUAL.decode(codes), features - left, atol=1e-6)
 
 
-def test_fewer_frames_than_clusters_are_refused() -> None:
-    with pytest.raises(CodebookError, match="at least num_clusters=4, got 3; pin a larger sample"):
-        KMeans(num_clusters=4).fit(np.zeros((3, 2), np.float32), seed=0)
+def test_the_first_codes_decode_without_the_others() -> None:
+    codes = np.array([[1, 2, 3], [4, 0, 1]], np.uint8)
+    np.testing.assert_array_equal(RESIDUAL.decode(codes[:, :1]), RESIDUAL.centroids[0][[1, 4]])
 
 
-def test_frames_that_are_not_finite_are_refused() -> None:
-    with pytest.raises(CodebookError, match="expected finite values"):
-        KMeans(num_clusters=1).fit(np.full((3, 2), np.nan, np.float32), seed=0)
+def test_units_decode_to_their_centroids() -> None:
+    codebook = Codebook(centroids=CENTROIDS)
+    np.testing.assert_array_equal(codebook.decode(np.array([2, 0])), CENTROIDS[[2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("codebook", "units", "expected"),
+    [
+        (RESIDUAL, np.zeros(4, int), r"shape \(T, 1 to 3\), got \(4,\)"),
+        (RESIDUAL, np.zeros((4, 4), int), r"shape \(T, 1 to 3\), got \(4, 4\)"),
+        (RESIDUAL, np.full((1, 3), 5), "from 0 to 4, got 5 to 5"),
+        (Codebook(centroids=CENTROIDS), np.zeros((4, 1), int), r"shape \(T,\), got \(4, 1\)"),
+        (Codebook(centroids=CENTROIDS), np.array([-1, 2]), "from 0 to 4, got -1 to 2"),
+    ],
+)
+def test_units_that_a_codebook_does_not_have_are_refused(
+    codebook: Codebook, units: np.ndarray, expected: str
+) -> None:
+    with pytest.raises(CodebookError, match=expected):
+        codebook.decode(units)
+
+
+def test_only_residual_codebooks_are_of_the_newer_format(tmp_path: Path) -> None:
+    save_codebook(tmp_path / "residual", RESIDUAL)
+    save_codebook(tmp_path / "plain", Codebook(centroids=CENTROIDS))
+    found = load_codebook(tmp_path / "residual")
+    np.testing.assert_array_equal(found.centroids, RESIDUAL.centroids)
+    for name, version in (("residual", "2"), ("plain", "1")):
+        with safe_open(tmp_path / name, framework="numpy") as file:
+            header = json.loads(file.metadata()["featbank-codebook"])
+        assert header["format_version"] == version
+
+
+def test_the_units_of_a_long_utterance_do_not_hang_on_its_pieces() -> None:
+    features = RNG.normal(size=(5000, 3)).astype(np.float32)
+    codebook = Codebook(centroids=RNG.normal(size=(40, 3)).astype(np.float32))
+    whole = codebook.assign(features)
+    for cuts in ([1], [2047, 2049, 2050], [4096], [1000, 2000, 3000, 4000]):
+        pieces = np.split(features, cuts)
+        np.testing.assert_array_equal(codebook.assign_pieces(pieces), whole)
