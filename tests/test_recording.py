@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from featbank.audio import load_audio
 from featbank.errors import AudioError
-from featbank.features import kaldi_front_end
+from featbank.features import framewise
 from featbank.manifest import MIX_CHANNELS
 from featbank.recording import Recording
 from tests.extracting import extract_corpus, files, prepare_corpus
@@ -176,7 +176,7 @@ def test_a_store_made_in_pieces_equals_one_made_whole_byte_for_byte(
     prepare_corpus(root)
     made = []
     for window_frames in (256, 256_000):
-        monkeypatch.setattr(kaldi_front_end, "_WINDOW_FRAMES", window_frames)
+        monkeypatch.setattr(framewise, "_WINDOW_FRAMES", window_frames)
         out, work = tmp_path / f"out-{window_frames}", tmp_path / f"work-{window_frames}"
         storage = [{"name": "fbank", "dtype": dtype}]
         headers = extract_corpus(root, out, num_workers=None, storage=storage, work=work)

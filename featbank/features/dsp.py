@@ -1,4 +1,4 @@
-"""The signal processing behind Kaldi's features, as pure functions."""
+"""The signal processing behind signal features, as pure functions."""
 
 from __future__ import annotations
 
@@ -31,23 +31,32 @@ WINDOWS: Mapping[str, Callable[[int], torch.Tensor]] = {
 }
 
 
-def mirror_edges(samples: torch.Tensor, framing: Framing) -> torch.Tensor:
+def mirror_edges(samples: torch.Tensor, framing: Framing, *, repeats_edge: bool) -> torch.Tensor:
     """Mirror a waveform (num_samples,) at both ends as far as the frames of `framing` reach.
 
-    The edge sample is repeated, and a waveform shorter than the reach is mirrored again, as in
-    Kaldi's ExtractWindow.
+    A waveform shorter than the reach is mirrored again.
+
+    Args:
+        samples: the waveform.
+        framing: the frame grid.
+        repeats_edge: True has the edge sample in the image too, as Kaldi's ExtractWindow does;
+            False is "reflect" of numpy.pad and torch.
 
     >>> framing = Framing(sample_rate=8, window_length=6, hop_length=2, snip_edges=False)
-    >>> mirror_edges(torch.tensor([1., 2., 3., 4.]), framing).tolist()
+    >>> mirror_edges(torch.tensor([1., 2., 3., 4.]), framing, repeats_edge=True).tolist()
     [2.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 3.0]
+    >>> mirror_edges(torch.tensor([1., 2., 3., 4.]), framing, repeats_edge=False).tolist()
+    [3.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 2.0]
     """
     (num_samples,) = samples.shape
     wanted = framing.span(range(framing.num_frames(num_samples)))
-    return read_mirrored(samples, range(num_samples), wanted, num_samples)
+    return read_mirrored(
+        samples, range(num_samples), wanted, num_samples, repeats_edge=repeats_edge
+    )
 
 
 def read_mirrored(
-    samples: torch.Tensor, held: range, wanted: range, num_samples: int
+    samples: torch.Tensor, held: range, wanted: range, num_samples: int, *, repeats_edge: bool
 ) -> torch.Tensor:
     """Return positions `wanted` of a waveform, which is mirrored before its start and at its end.
 
@@ -56,13 +65,17 @@ def read_mirrored(
         held: its positions in the waveform.
         wanted: positions, whose mirror images too are at hand.
         num_samples: of the waveform.
+        repeats_edge: see `mirror_edges`.
     """
+    period = 2 * num_samples if repeats_edge else max(1, 2 * num_samples - 2)
 
     def mirrored(first: int, stop: int) -> torch.Tensor:
-        positions = torch.arange(first, max(first, stop)) % (2 * num_samples)
-        return samples[torch.minimum(positions, 2 * num_samples - 1 - positions) - held.start]
+        positions = torch.arange(first, max(first, stop)) % period
+        return samples[torch.minimum(positions, period - repeats_edge - positions) - held.start]
 
     inside = samples[max(wanted.start, 0) - held.start : max(wanted.stop, 0) - held.start]
+    if wanted.start >= 0 and wanted.stop <= num_samples:
+        return inside
     return torch.cat(
         (
             mirrored(wanted.start, min(0, wanted.stop)),

@@ -18,7 +18,8 @@ import torch
 
 from featbank.features.base import Output
 from featbank.features.dsp import cepstral_matrix, compute_deltas
-from featbank.features.kaldi_front_end import BLOCK_FRAMES, KaldiExtractor
+from featbank.features.framewise import BLOCK_FRAMES
+from featbank.features.kaldi_front_end import KaldiExtractor
 
 INT16_SCALE = 32768.0
 """`waveform_scale` that turns [-1, 1] into the 16-bit range Kaldi reads."""

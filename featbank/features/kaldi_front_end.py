@@ -8,29 +8,22 @@ over twice as fast in one thread.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 
 from featbank.errors import ConfigError
-from featbank.features.base import LongWaveform, UtteranceExtractor
-from featbank.features.dsp import WINDOWS, mel_matrix, mirror_edges, read_mirrored
-from featbank.features.windows import plan_windows, read_windows
+from featbank.features.dsp import WINDOWS, mel_matrix
+from featbank.features.framewise import FramewiseExtractor
 from featbank.framing import Framing
 
-# A row's bits do not depend on how many rows share its block, unless it is alone in one (a matrix
-# product of one row is another routine). So long recordings are cut at multiples of this: then each
-# block, the last one too, is the one that it would be in a recording computed whole.
-BLOCK_FRAMES = 256
-
-_WINDOW_FRAMES = 64 * BLOCK_FRAMES  # some three minutes; changes no bit
 _EPSILON = torch.finfo(torch.float32).eps  # Kaldi's floor under every logarithm
 
 
 @dataclass(frozen=True, kw_only=True)
-class KaldiExtractor(UtteranceExtractor):
+class KaldiExtractor(FramewiseExtractor):
     """The front end that filterbank and MFCC share.
 
     Args:
@@ -52,6 +45,8 @@ class KaldiExtractor(UtteranceExtractor):
     Raises:
         ConfigError: an option is out of range, or a filter is narrower than the FFT can resolve.
     """
+
+    _repeats_edge: ClassVar[bool] = True
 
     sample_rate: int = 16000
     num_mel_bins: int = 23
@@ -102,20 +97,6 @@ class KaldiExtractor(UtteranceExtractor):
             snip_edges=self.snip_edges,
         )
 
-    @property
-    def max_samples(self) -> int:
-        """Some minutes; the pieces of a longer recording are equal to the whole, bit for bit."""
-        return max(_WINDOW_FRAMES * self.framing.hop_length, self.framing.window_length)
-
-    @property
-    def _context_frames(self) -> int:
-        """How many frames to either side `_features` may look at, as a multiple of a block."""
-        return 0
-
-    @abstractmethod
-    def _features(self, rows: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        """Turn the values of consecutive frames into features (T, D) under their names."""
-
     @abstractmethod
     def _values(self, log_mel: torch.Tensor, log_energy: torch.Tensor | None) -> torch.Tensor:
         """Turn (frames, num_mel_bins), and (frames, 1) if `use_energy`, into the values stored."""
@@ -126,35 +107,11 @@ class KaldiExtractor(UtteranceExtractor):
                 f"{type(self).__name__} {option}", expected=expected, got=getattr(self, option)
             )
 
-    def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        samples = waveform * self.waveform_scale  # a copy, in torch's own memory
-        if not self.snip_edges:
-            samples = mirror_edges(samples, self.framing)
-        return self._features(self._rows(samples))
+    def _scaled(self, samples: torch.Tensor) -> torch.Tensor:
+        return samples * self.waveform_scale  # a copy, in torch's own memory
 
-    def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
-        num_samples, framing = recording.num_samples, self.framing
-        windows = plan_windows(
-            num_samples,
-            framing,
-            max_frames=_WINDOW_FRAMES,
-            context_frames=self._context_frames,
-            multiple=BLOCK_FRAMES,
-        )
-        for window, read in read_windows(recording, windows):
-            samples = torch.from_numpy(read) * self.waveform_scale
-            if not self.snip_edges:
-                wanted = framing.span(window.frames)
-                samples = read_mirrored(samples, window.samples, wanted, num_samples)
-            features = self._features(self._rows(samples))
-            yield {name: rows[window.kept_rows] for name, rows in features.items()}
-
-    def _rows(self, samples: torch.Tensor) -> torch.Tensor:
-        """Compute the values of every frame, block by block."""
-        frames = samples.unfold(0, self.framing.window_length, self.framing.hop_length)
-        return torch.cat(
-            [self._values(*self._log_mel(b)) for b in torch.split(frames, BLOCK_FRAMES)]
-        )
+    def _block(self, frames: torch.Tensor) -> torch.Tensor:
+        return self._values(*self._log_mel(frames))
 
     def _log_mel(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         if self.remove_dc_offset:

@@ -11,7 +11,7 @@ import torchaudio
 from torch.nn.functional import one_hot
 
 from featbank.errors import AudioError, ConfigError
-from featbank.features import kaldi_front_end
+from featbank.features import framewise
 from featbank.features.base import UtteranceExtractor
 from featbank.features.dsp import compute_deltas, mirror_edges
 from featbank.features.kaldi import INT16_SCALE, Fbank, KaldiExtractor, Mfcc
@@ -216,7 +216,7 @@ def test_edges_are_mirrored_as_kaldi_does(window_length: int, hop_length: int) -
         sample_rate=8, window_length=window_length, hop_length=hop_length, snip_edges=False
     )
     for num_samples in range(framing.min_samples, 41):
-        mirrored = mirror_edges(torch.arange(float(num_samples)), framing)
+        mirrored = mirror_edges(torch.arange(float(num_samples)), framing, repeats_edge=True)
         frames = mirrored.unfold(0, window_length, hop_length)
         assert len(frames) == framing.num_frames(num_samples)
         for frame, row in enumerate(frames.tolist()):
@@ -283,7 +283,7 @@ def test_pieces_equal_the_whole_bit_for_bit_around_every_boundary(
     speech: dict[str, torch.Tensor],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kaldi_front_end, "_WINDOW_FRAMES", 768)
+    monkeypatch.setattr(framewise, "_WINDOW_FRAMES", 768)
     recording = torch.cat(list(speech.values()))
     framing = extractor.framing
     [name] = extractor.outputs
