@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 
 import torch
 from torchaudio.compliance.kaldi import get_mel_banks
-from torchaudio.functional import create_dct
+from torchaudio.functional import create_dct, melscale_fbanks
 
+from featbank.errors import ConfigError
 from featbank.framing import Framing
 
 
@@ -119,6 +121,43 @@ def mel_matrix(
         vtln_warp_factor=1.0,
     )
     return torch.nn.functional.pad(filters, (0, 1)).T.contiguous()
+
+
+def slaney_mel_matrix(
+    num_mel_bins: int, n_fft: int, sample_rate: int, low_freq: float, high_freq: float
+) -> torch.Tensor:
+    """Return triangular filters of unit area on Slaney's mel scale, (n_fft // 2 + 1, num_mel_bins).
+
+    To within float32 rounding they are those of librosa.filters.mel, which Whisper's file holds.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about empty filters: see `require_filled`
+        filters: torch.Tensor = melscale_fbanks(
+            n_fft // 2 + 1,
+            low_freq,
+            high_freq,
+            num_mel_bins,
+            sample_rate,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+    return filters
+
+
+def require_filled(what: str, filters: torch.Tensor, *, hint: str) -> None:
+    """Refuse mel filters (fft_length / 2 + 1, num_mel_bins) of which one holds no bin.
+
+    Raises:
+        ConfigError: one is narrower than the FFT can resolve.
+    """
+    empty = (filters.sum(dim=0) == 0).nonzero().flatten().tolist()
+    if empty:
+        raise ConfigError(
+            what,
+            expected=f"filters that each hold a bin of the {2 * len(filters) - 2}-point FFT",
+            got=f"none in filters {', '.join(map(str, empty))} (from 0)",
+            hint=hint,
+        )
 
 
 def cepstral_matrix(num_mel_bins: int, num_ceps: int, lifter: float) -> torch.Tensor:

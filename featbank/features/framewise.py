@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import torch
 
+from featbank.errors import ConfigError
 from featbank.features.base import LongWaveform, UtteranceExtractor
 from featbank.features.dsp import mirror_edges, read_mirrored
 from featbank.features.windows import plan_windows, read_windows
@@ -53,6 +54,12 @@ class FramewiseExtractor(UtteranceExtractor):
     def _scaled(self, samples: torch.Tensor) -> torch.Tensor:
         """Return the samples in the range that is computed on."""
         return samples
+
+    def _require(self, option: str, right: bool, expected: str) -> None:
+        if not right:
+            raise ConfigError(
+                f"{type(self).__name__} {option}", expected=expected, got=getattr(self, option)
+            )
 
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
         samples = self._scaled(waveform)

@@ -14,8 +14,7 @@ from typing import ClassVar
 
 import torch
 
-from featbank.errors import ConfigError
-from featbank.features.dsp import WINDOWS, mel_matrix
+from featbank.features.dsp import WINDOWS, mel_matrix, require_filled
 from featbank.features.framewise import FramewiseExtractor
 from featbank.framing import Framing
 
@@ -78,14 +77,11 @@ class KaldiExtractor(FramewiseExtractor):
             ("waveform_scale", self.waveform_scale > 0, "over 0"),
         ):
             self._require(option, right, expected)
-        empty = (self._mel.sum(dim=0) == 0).nonzero().flatten().tolist()
-        if empty:
-            raise ConfigError(
-                f"{type(self).__name__} num_mel_bins {self.num_mel_bins}",
-                expected=f"filters that each hold a bin of the {self._fft_length}-point FFT",
-                got=f"none in filters {', '.join(map(str, empty))} (from 0)",
-                hint="lower num_mel_bins, or raise low_freq or frame_length_ms",
-            )
+        require_filled(
+            f"{type(self).__name__} num_mel_bins {self.num_mel_bins}",
+            self._mel,
+            hint="lower num_mel_bins, or raise low_freq or frame_length_ms",
+        )
 
     @cached_property
     def framing(self) -> Framing:
@@ -100,12 +96,6 @@ class KaldiExtractor(FramewiseExtractor):
     @abstractmethod
     def _values(self, log_mel: torch.Tensor, log_energy: torch.Tensor | None) -> torch.Tensor:
         """Turn (frames, num_mel_bins), and (frames, 1) if `use_energy`, into the values stored."""
-
-    def _require(self, option: str, right: bool, expected: str) -> None:
-        if not right:
-            raise ConfigError(
-                f"{type(self).__name__} {option}", expected=expected, got=getattr(self, option)
-            )
 
     def _scaled(self, samples: torch.Tensor) -> torch.Tensor:
         return samples * self.waveform_scale  # a copy, in torch's own memory

@@ -13,7 +13,10 @@ import torch
 
 from featbank.features.base import Extractor
 from featbank.features.kaldi import INT16_SCALE, Fbank, Mfcc
+from featbank.features.log_mel import VocoderMel, WhisperLogMel
+from featbank.features.pitch import F0
 from featbank.features.ssl import SslEncoder
+from featbank.features.stft import Energy, Spectrogram
 from tests.features.checks import compute
 
 FOLDER = Path(__file__).parent / "golden"
@@ -23,6 +26,12 @@ TOLERANCE = 1e-4
 EXTRACTORS: dict[str, Callable[[], Extractor]] = {
     "fbank": lambda: Fbank(num_mel_bins=80, waveform_scale=INT16_SCALE),
     "mfcc": lambda: Mfcc(deltas=2),
+    "log_mel_whisper": WhisperLogMel,
+    "mel": lambda: VocoderMel(sample_rate=16000, num_mel_bins=80, high_freq=7600.0),
+    "spectrogram": lambda: Spectrogram(sample_rate=16000),
+    "energy": lambda: Energy(sample_rate=16000),
+    # coarse, since time goes with the square of the number of F0
+    "f0": lambda: F0(sample_rate=16000, resolution=0.4),
     "ssl": lambda: SslEncoder(
         bundle="WAVLM_BASE", layers={"first": 1, "third": 3}, weights="random"
     ),
@@ -41,7 +50,7 @@ def golden_values(extractor: Extractor) -> dict[str, Any]:
 
 def _some(values: np.ndarray) -> list[list[float]]:
     rows = np.linspace(0, len(values) - 1, 8).astype(int)
-    columns = np.linspace(0, values.shape[1] - 1, 13).astype(int)
+    columns = np.unique(np.linspace(0, values.shape[1] - 1, 13).astype(int))
     return np.round(values[np.ix_(rows, columns)].astype(np.float64), 5).tolist()
 
 

@@ -21,6 +21,11 @@ GRIDS = {  # sample rate, frames a second
     "wavlm": (16000, 50.0),
     "hubert": (16000, 50.0),
     "wav2vec2": (16000, 50.0),
+    "log_mel_whisper": (16000, 100.0),
+    "mel_24khz": (24000, 93.75),
+    "spectrogram": (24000, 93.75),
+    "energy": (24000, 93.75),
+    "f0": (24000, 93.75),
 }
 
 
@@ -57,6 +62,11 @@ def test_mfcc_option_is_huberts_first_iteration() -> None:
     assert extractor.outputs == {"mfcc": Output((39,))}
     assert not extractor.use_energy
     assert extractor.waveform_scale == 1.0
+
+
+def test_the_options_for_synthesis_share_a_frame_grid() -> None:
+    options = ("mel_24khz", "spectrogram", "energy", "f0")
+    assert len({build(read(option)["extractor"]).framing for option in options}) == 1
 
 
 @pytest.mark.parametrize("option", ["wavlm", "hubert", "wav2vec2"])
