@@ -45,6 +45,7 @@ def load_pretrained(
     weights_sha256: str | None,
     architecture: Mapping[str, Any],
     seed: int = 0,
+    key_mapping: Mapping[str, str] | None = None,
 ) -> Model:
     """Return a model in eval mode, in float32 and in torch's own memory.
 
@@ -60,6 +61,8 @@ def load_pretrained(
         architecture: fields of the model's configuration. Random weights are made by them, and
             published or local ones must agree.
         seed: of random weights.
+        key_mapping: pattern -> replacement in the names of published or local tensors, for a model
+            that is part of another.
 
     Raises:
         ConfigError: a download without a revision, a folder without its digest, or a digest without
@@ -78,10 +81,10 @@ def load_pretrained(
         if source == RANDOM:
             loaded = kind(_config_class(kind)(**architecture))
         elif source == DOWNLOAD:
-            loaded = _load(kind, model, revision=_pinned(model, revision))
+            loaded = _load(kind, model, key_mapping=key_mapping, revision=_pinned(model, revision))
         else:
             _check_files(Path(weights), weights_sha256)
-            loaded = _load(kind, weights, local_files_only=True)
+            loaded = _load(kind, weights, key_mapping=key_mapping, local_files_only=True)
     _check_architecture(loaded.config, architecture, model if source == DOWNLOAD else weights)
     for tensor in (*loaded.parameters(), *loaded.buffers()):
         tensor.data = tensor.data.clone()  # alignment of a mapped file changes the last bits
@@ -104,7 +107,9 @@ def weights_of(loaded: PreTrainedModel, weights: str, license: str | None) -> We
     )
 
 
-def _load(kind: type[Model], where: str, **options: Any) -> Model:
+def _load(
+    kind: type[Model], where: str, *, key_mapping: Mapping[str, str] | None, **options: Any
+) -> Model:
     config_class = _config_class(kind)
     try:
         fields, _ = config_class.get_config_dict(where, **options)
@@ -119,6 +124,7 @@ def _load(kind: type[Model], where: str, **options: Any) -> Model:
         loaded, report = kind.from_pretrained(  # type: ignore[misc] # a pair, on that request
             where,
             **options,
+            key_mapping=dict(key_mapping) if key_mapping else None,
             dtype=torch.float32,
             weights_only=True,
             output_loading_info=True,

@@ -17,6 +17,7 @@ from featbank.features.log_mel import VocoderMel, WhisperLogMel
 from featbank.features.pitch import F0
 from featbank.features.ssl import SslEncoder
 from featbank.features.stft import Energy, Spectrogram
+from featbank.features.whisper import WhisperEncoder
 from tests.features.checks import compute
 
 FOLDER = Path(__file__).parent / "golden"
@@ -34,6 +35,17 @@ EXTRACTORS: dict[str, Callable[[], Extractor]] = {
     "f0": lambda: F0(sample_rate=16000, resolution=0.4),
     "ssl": lambda: SslEncoder(
         bundle="WAVLM_BASE", layers={"first": 1, "third": 3}, weights="random"
+    ),
+    "whisper": lambda: WhisperEncoder(
+        model="tiny",
+        architecture={
+            "d_model": 32,
+            "encoder_layers": 2,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 64,
+        },
+        layers={"first": 0, "mixed": "uniform", "last": "final"},
+        weights="random",
     ),
 }
 

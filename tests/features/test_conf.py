@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,34 @@ GRIDS = {  # sample rate, frames a second
     "energy": (24000, 93.75),
     "f0": (24000, 93.75),
 }
+WHISPER = [option for option in OPTIONS if option.startswith("whisper_")]
+GRIDS |= dict.fromkeys(WHISPER, (16000, 50.0))
+WHISPER_SIZES = {  # layers, width and heads: table 1 of arXiv:2212.04356
+    "tiny": (4, 384, 6),
+    "base": (6, 512, 8),
+    "small": (12, 768, 12),
+    "medium": (24, 1024, 16),
+    "large": (32, 1280, 20),
+}
 
 
 def read(option: str) -> dict[str, Any]:
     return yaml.safe_load((CONF / f"{option}.yaml").read_text(encoding="utf-8"))
+
+
+def dry_run(settings: dict[str, Any]) -> Extractor:
+    """Make what an option says with random weights, and of Whisper a layer and a second of it."""
+    settings = dict(settings)
+    if "weights" in settings:
+        settings["weights"] = "random"
+    if not settings["_target_"].endswith("WhisperEncoder"):
+        return build(settings)
+    with torch.device("meta"):  # the whole of it, where a tensor takes no memory
+        whole = build(settings)
+    settings["architecture"] |= {"encoder_layers": 1, "max_source_positions": 50}
+    cut_down = build({**settings, "context_s": 0.0})
+    assert (cut_down.outputs, cut_down.framing) == (whole.outputs, whole.framing)
+    return cut_down
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -38,8 +63,7 @@ def test_feature_option_computes_what_its_storage_expects(
     option: str, speech: dict[str, torch.Tensor]
 ) -> None:
     config = read(option)
-    dry_run = {"weights": "random"} if "weights" in config["extractor"] else {}
-    extractor = build({**config["extractor"], **dry_run})
+    extractor = dry_run(config["extractor"])
     assert isinstance(extractor, Extractor)
     assert config["name"] == option
     assert sorted(entry["name"] for entry in config["storage"]) == sorted(extractor.outputs)
@@ -77,3 +101,21 @@ def test_encoder_option_downloads_weights_under_the_license_its_comment_says(opt
     assert "the published weights are MIT" in (CONF / f"{option}.yaml").read_text(encoding="utf-8")
     assert settings["weights"] == "download"
     assert settings["weights_sha256"] is None
+
+
+@pytest.mark.parametrize("option", WHISPER)
+def test_whisper_option_downloads_the_model_of_its_name(option: str) -> None:
+    settings = read(option)["extractor"]
+    _, size, *language = option.split("_")
+    suffix = {"v3": "-v3", "en": ".en"}[language[0]] if language else ""
+    assert settings["model"] == f"openai/whisper-{size}{suffix}"
+    assert re.fullmatch("[0-9a-f]{40}", settings["revision"])
+    assert (settings["weights"], settings["license"]) == ("download", "Apache-2.0")
+    layers, width, heads = WHISPER_SIZES[size]
+    assert settings["architecture"] == {
+        "d_model": width,
+        "encoder_layers": layers,
+        "encoder_attention_heads": heads,
+        "encoder_ffn_dim": 4 * width,
+        "num_mel_bins": 128 if suffix == "-v3" else 80,
+    }
