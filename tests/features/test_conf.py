@@ -29,7 +29,17 @@ GRIDS = {  # sample rate, frames a second
     "f0": (24000, 93.75),
 }
 WHISPER = [option for option in OPTIONS if option.startswith("whisper_")]
-GRIDS |= dict.fromkeys(WHISPER, (16000, 50.0))
+GRIDS |= dict.fromkeys([*WHISPER, "w2v_bert_2"], (16000, 50.0))
+CUT_DOWN: dict[str, dict[str, Any]] = {  # to one layer, and Whisper to windows of a second
+    "featbank.features.whisper.WhisperEncoder": {
+        "architecture": {"encoder_layers": 1, "max_source_positions": 50},
+        "context_s": 0.0,
+    },
+    "featbank.features.w2v_bert.Wav2Vec2BertEncoder": {
+        "architecture": {"num_hidden_layers": 1},
+        "layers": {"w2v_bert_2": 1},
+    },
+}
 WHISPER_SIZES = {  # layers, width and heads: table 1 of arXiv:2212.04356
     "tiny": (4, 384, 6),
     "base": (6, 512, 8),
@@ -44,16 +54,17 @@ def read(option: str) -> dict[str, Any]:
 
 
 def dry_run(settings: dict[str, Any]) -> Extractor:
-    """Make what an option says with random weights, and of Whisper a layer and a second of it."""
+    """Make what an option says with random weights, and of the largest models one layer."""
     settings = dict(settings)
     if "weights" in settings:
         settings["weights"] = "random"
-    if not settings["_target_"].endswith("WhisperEncoder"):
+    cut = CUT_DOWN.get(settings["_target_"])
+    if cut is None:
         return build(settings)
     with torch.device("meta"):  # the whole of it, where a tensor takes no memory
         whole = build(settings)
-    settings["architecture"] |= {"encoder_layers": 1, "max_source_positions": 50}
-    cut_down = build({**settings, "context_s": 0.0})
+    cut = {**cut, "architecture": {**settings["architecture"], **cut["architecture"]}}
+    cut_down = build({**settings, **cut})
     assert (cut_down.outputs, cut_down.framing) == (whole.outputs, whole.framing)
     return cut_down
 
@@ -119,3 +130,14 @@ def test_whisper_option_downloads_the_model_of_its_name(option: str) -> None:
         "encoder_ffn_dim": 4 * width,
         "num_mel_bins": 128 if suffix == "-v3" else 80,
     }
+
+
+def test_w2v_bert_option_downloads_the_model_of_its_name() -> None:
+    settings = read("w2v_bert_2")["extractor"]
+    assert settings["model"] == "facebook/w2v-bert-2.0"
+    assert re.fullmatch("[0-9a-f]{40}", settings["revision"])
+    assert (settings["weights"], settings["license"]) == ("download", "MIT")
+    with torch.device("meta"):
+        made = build({**settings, "weights": "random"})
+    # 600 million parameters: table of the model's card
+    assert 5.7e8 < sum(tensor.numel() for tensor in made._model.parameters()) < 6.3e8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,14 @@ def feature_extractor(folder: Path) -> WhisperFeatureExtractor:
     return WhisperFeatureExtractor(feature_size=num_mel_bins, chunk_length=WINDOW_S)
 
 
+@cache
+def reference(folder: Path) -> torch.nn.Module:
+    return WhisperModel.from_pretrained(folder).encoder.eval()
+
+
 def states_by_transformers(folder: Path, log_mel: torch.Tensor) -> dict[str, torch.Tensor]:
     """Encode (B, num_mel_bins, T) as the library's users do."""
-    model = WhisperModel.from_pretrained(folder).encoder.eval()
+    model = reference(folder)
     with torch.inference_mode():
         found = model(log_mel, output_hidden_states=True)
         # the last of its states is behind the norm, so that layer 3 itself is not among them
@@ -143,10 +149,10 @@ def test_log_mel_is_that_of_transformers(
 def test_states_are_those_of_transformers_up_to_the_waveforms_end(
     saved: Path, speech: dict[str, torch.Tensor]
 ) -> None:
-    made = encoder(saved)
+    made, extract = encoder(saved), feature_extractor(saved)
     for waveform in (*speech.values(), torch.zeros(16000)):
         samples = waveform[: WINDOW_S * 16000]
-        mel = feature_extractor(saved)(samples.numpy(), sampling_rate=16000, return_tensors="pt")
+        mel = extract(samples.numpy(), sampling_rate=16000, return_tensors="pt")
         expected = states_by_transformers(saved, mel.input_features)
         found = compute(made, samples)
         for name, states in expected.items():
