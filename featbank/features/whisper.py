@@ -38,6 +38,15 @@ _FRAMING = Framing(
     left=520,
     right=360,
 )
+_DECISIVE = (  # fields of the configuration that the encoder's values depend on
+    "activation_function",
+    "d_model",
+    "encoder_attention_heads",
+    "encoder_ffn_dim",
+    "encoder_layers",
+    "max_source_positions",
+    "num_mel_bins",
+)
 
 
 class WhisperEncoder(UtteranceExtractor):
@@ -95,6 +104,8 @@ class WhisperEncoder(UtteranceExtractor):
             key_mapping={r"^(model\.)?encoder\.": ""},
         )
         config = self._model.config
+        # its digest stands for the weights: that of an encoder, whatever decoder it was saved with
+        self._model.config = type(config)(**{name: getattr(config, name) for name in _DECISIVE})
         self._layers = Layers(
             layers, num_layers=config.encoder_layers, dimension=config.d_model, where=model
         )

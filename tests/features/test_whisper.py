@@ -20,6 +20,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from featbank.errors import AudioError, ConfigError
 from featbank.features.base import AudioBatch
+from featbank.features.pretrained import weights_of
 from featbank.features.shapes import batch_shape
 from featbank.features.whisper import WhisperEncoder
 from featbank.features.whisper_mel import greatest_log10_mel, log_mel, mel_filters
@@ -161,11 +162,16 @@ def test_states_are_those_of_transformers_up_to_the_waveforms_end(
 
 
 def test_only_the_encoder_is_kept_and_named(saved: Path, tmp_path: Path) -> None:
-    WhisperModel.from_pretrained(saved).save_pretrained(tmp_path)  # other names for its tensors
+    config = WhisperConfig.from_pretrained(saved)
+    other = WhisperModel(WhisperConfig(**{**config.to_dict(), "decoder_layers": 2}))
+    other.encoder.load_state_dict(reference(saved).state_dict())
+    other.save_pretrained(tmp_path)  # with other names for its tensors too
     made, same = encoder(saved, license="MIT"), encoder(tmp_path, license="MIT")
     assert made.weights == same.weights
     assert (made.weights.source, made.weights.license) == ("file", "MIT")
     assert not [name for name, _ in made._model.named_parameters() if "decoder" in name]
+    made._model.config.encoder_attention_heads = 4
+    assert encoder(saved).weights.digest != weights_of(made._model, str(saved), "MIT").digest
 
 
 def test_fewer_layers_are_run_than_there_are(saved: Path, speech: dict[str, torch.Tensor]) -> None:
