@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 
 import torch
 from torchaudio.compliance.kaldi import get_mel_banks
-from torchaudio.functional import create_dct, melscale_fbanks
+from torchaudio.functional import create_dct
 
 from featbank.errors import ConfigError
 from featbank.framing import Framing
@@ -128,20 +127,24 @@ def slaney_mel_matrix(
 ) -> torch.Tensor:
     """Return triangular filters of unit area on Slaney's mel scale, (n_fft // 2 + 1, num_mel_bins).
 
-    To within float32 rounding they are those of librosa.filters.mel, which Whisper's file holds.
+    The scale is linear up to 1 kHz, which is 15 mels, and logarithmic above, where 27 mels are a
+    factor of 6.4. Computed in float64, so that they are those of librosa.filters.mel and of
+    transformers' mel_filter_bank: torchaudio's melscale_fbanks computes in float32.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about empty filters: see `require_filled`
-        filters: torch.Tensor = melscale_fbanks(
-            n_fft // 2 + 1,
-            low_freq,
-            high_freq,
-            num_mel_bins,
-            sample_rate,
-            norm="slaney",
-            mel_scale="slaney",
-        )
-    return filters
+    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
+    low, high = (_hz_to_slaney_mel(frequency) for frequency in (low_freq, high_freq))
+    mels = torch.linspace(low, high, num_mel_bins + 2, dtype=torch.float64)
+    edges = torch.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+    widths = edges.diff()
+    rising = (bins[:, None] - edges[:-2]) / widths[:-1]
+    falling = (edges[2:] - bins[:, None]) / widths[1:]
+    return (torch.minimum(rising, falling).clamp(min=0) * 2 / (edges[2:] - edges[:-2])).float()
+
+
+def _hz_to_slaney_mel(frequency: float) -> float:
+    if frequency < 1000:
+        return frequency * 3 / 200
+    return 15 + 27 * math.log(frequency / 1000, 6.4)
 
 
 def require_filled(what: str, filters: torch.Tensor, *, hint: str) -> None:

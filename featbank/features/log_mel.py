@@ -16,6 +16,7 @@ import torch
 from featbank.features.base import LongWaveform, Output
 from featbank.features.dsp import require_filled, slaney_mel_matrix
 from featbank.features.stft_front_end import PaddedStftExtractor, StftExtractor
+from featbank.features.whisper_mel import scaled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ class WhisperLogMel(_LogMelExtractor):
 def _compressed(
     features: Mapping[str, torch.Tensor], peak: torch.Tensor
 ) -> Mapping[str, torch.Tensor]:
-    return {name: (torch.maximum(rows, peak - 8) + 4) / 4 for name, rows in features.items()}
+    return {name: scaled(rows, peak) for name, rows in features.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

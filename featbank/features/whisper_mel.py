@@ -7,12 +7,11 @@ the whole waveform, then brought near [-1, 1].
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch.nn.functional import pad
 
 from featbank.features.base import LongWaveform
+from featbank.features.dsp import slaney_mel_matrix
 from featbank.features.windows import plan_windows, read_windows
 from featbank.framing import Framing
 
@@ -34,21 +33,10 @@ MEL_FRAMING = Framing(
 
 
 def mel_filters(num_mel_bins: int) -> torch.Tensor:
-    """Return triangular filters of equal area on Slaney's mel scale: (num_mel_bins, 201) float32.
-
-    The scale is linear up to 1 kHz, which is 15 mels, and logarithmic above, where 27 mels are a
-    factor of 6.4. In float64, as in the reference: torchaudio's `melscale_fbanks` is off by up to
-    2e-7, which moves log-mel values by 2e-5.
-    """
-    bins = torch.linspace(0, SAMPLE_RATE / 2, _FFT_LENGTH // 2 + 1, dtype=torch.float64)
-    highest = 15 + 27 * math.log(SAMPLE_RATE / 2 / 1000, 6.4)
-    mels = torch.linspace(0, highest, num_mel_bins + 2, dtype=torch.float64)
-    edges = torch.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27)).unsqueeze(1)
-    widths = edges.diff(dim=0)
-    rising = (bins - edges[:-2]) / widths[:-1]
-    falling = (edges[2:] - bins) / widths[1:]
-    filters = torch.minimum(rising, falling).clamp(min=0) * 2 / (edges[2:] - edges[:-2])
-    return filters.float()
+    """Return Whisper's mel filters, (num_mel_bins, 201) float32."""
+    return slaney_mel_matrix(
+        num_mel_bins, _FFT_LENGTH, SAMPLE_RATE, 0.0, SAMPLE_RATE / 2
+    ).T.contiguous()
 
 
 def log_mel(waveforms: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
