@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from benchmarks import dense, extraction, growth, large, loader, tokens, write
+from benchmarks import clustering, dense, extraction, growth, large, loader, tokens, write
 from benchmarks.bars import Report
 from benchmarks.scale import SCALES, Scale
 from benchmarks.shelf import Shelf
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Shelf, Scale], Iterable[Report]]] = {
     "growth": growth.measure,
     "loader": loader.measure,
     "extraction": extraction.measure,
+    "kmeans": clustering.measure,
 }
 
 _QUIET_AND_OFFLINE = {
@@ -47,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--audio", type=Path, metavar="FOLDER", help="speech to extract from; else the demo corpus"
     )
+    parser.add_argument(
+        "--whisper", type=Path, metavar="FOLDER", help="Whisper tiny.en, for kmeans; else left out"
+    )
     options = parser.parse_args(arguments)
     os.environ.update(_QUIET_AND_OFFLINE)  # before a peer is imported
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -54,7 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.folder.mkdir(parents=True, exist_ok=True)
     reports = []
     with TemporaryDirectory(dir=options.folder, prefix="featbank-benchmarks-") as temporary:
-        shelf = Shelf(Path(temporary), kept=options.folder or Path(temporary), audio=options.audio)
+        shelf = Shelf(
+            Path(temporary),
+            kept=options.folder or Path(temporary),
+            audio=options.audio,
+            whisper=options.whisper,
+        )
         for part in options.parts or PARTS:
             console.print(f"measuring {part} ...", style="dim")
             for report in PARTS[part](shelf, SCALES[options.scale]):

@@ -19,7 +19,8 @@ from benchmarks.scale import Scale
 from benchmarks.shelf import Shelf
 from benchmarks.speech import Speech, write_speech
 
-DEMO = Path(__file__).parent.parent / "corpora" / "demo"
+ROOT = Path(__file__).parent.parent
+CONF, DEMO = ROOT / "conf", ROOT / "corpora" / "demo"
 
 Runs = Mapping[str, Sequence[Run]]
 """Of each contender, one a round, in the order of the rounds."""

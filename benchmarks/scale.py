@@ -28,6 +28,9 @@ class Scale:
         encoder_minutes: of audio for an encoder.
         encoder_rounds: of fresh processes.
         manifest_rows: that are cut into shards in bounded memory.
+        kmeans_frames: that codebooks are fitted on.
+        kmeans_clusters: of each codebook.
+        kmeans_rounds: of fits.
     """
 
     num_dense: int
@@ -48,6 +51,9 @@ class Scale:
     encoder_minutes: float
     encoder_rounds: int
     manifest_rows: int
+    kmeans_frames: int
+    kmeans_clusters: int
+    kmeans_rounds: int
 
 
 SCALES = {
@@ -70,6 +76,9 @@ SCALES = {
         encoder_minutes=10,
         encoder_rounds=3,
         manifest_rows=1_000_000,
+        kmeans_frames=200_000,
+        kmeans_clusters=500,
+        kmeans_rounds=3,
     ),
     "small": Scale(
         num_dense=40,
@@ -90,5 +99,8 @@ SCALES = {
         encoder_minutes=0.1,
         encoder_rounds=1,
         manifest_rows=10_000,
+        kmeans_frames=5_000,
+        kmeans_clusters=20,
+        kmeans_rounds=1,
     ),
 }

@@ -74,12 +74,16 @@ class Shelf:
         folder: of this run alone.
         kept: that may outlive it.
         audio: folder of speech to extract from; None for the demo corpus.
+        whisper: folder of Whisper tiny.en, as transformers saves it; None where there is none.
     """
 
-    def __init__(self, folder: Path, kept: Path, audio: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, kept: Path, audio: Path | None = None, whisper: Path | None = None
+    ) -> None:
         self.folder = folder
         self.kept = kept
         self.audio = audio
+        self.whisper = whisper
         self._written: dict[tuple[str, str], Written] = {}
 
     def get(self, contender: Contender, corpus: Corpus) -> Written:

@@ -17,8 +17,9 @@ from featbank.manifest import Utterance
 
 @pytest.mark.slow
 def test_parts_of_the_benchmarks_run_and_write_their_numbers(root: Path, tmp_path: Path) -> None:
-    reports = _reports(root, tmp_path / "numbers.json", "tokens", "growth")
-    assert _titles(reports) == ["Tokens", "Growth"]
+    reports = _reports(root, tmp_path / "numbers.json", "tokens", "growth", "kmeans")
+    assert _titles(reports) == ["Tokens", "Growth", "K-means", "Assignment"]
+    assert all(row["s"] > 0 for row in reports[2]["rows"])
     rows = {row["store"]: row for row in reports[0]["rows"]}
     assert rows["featbank"]["size / raw"] < 1.1
     assert rows["featbank"]["reads/s by id"] > 0
