@@ -13,7 +13,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from featbank.fitting import fit_codebook
+from featbank.fitting import adopt_codebook, fit_codebook
 from featbank.numerics import Computing
 from featbank.stage import plain, refuse_tracked, stage
 
@@ -24,21 +24,26 @@ _log = logging.getLogger(__name__)
 @stage
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.codebook)
-    codebook = fit_codebook(
-        sample=Path(config.paths.sample),
-        out=Path(config.paths.codebook),
-        settings=plain(config.tokenizer.kmeans),
-        seed=config.seed,
-        work=Path(config.runtime.work),
-        computing=Computing(device=config.device, num_threads=config.num_threads, batch_s=0),
-        overwrite=config.overwrite,
-    )
+    settings = {
+        "sample": Path(config.paths.sample),
+        "out": Path(config.paths.codebook),
+        "seed": config.seed,
+        "computing": Computing(device=config.device, num_threads=config.num_threads, batch_s=0),
+        "overwrite": config.overwrite,
+    }
+    if config.tokenizer.imported is not None:
+        codebook = adopt_codebook(imported=plain(config.tokenizer.imported), **settings)
+        how = "imported"
+    else:
+        kmeans = plain(config.tokenizer.kmeans)
+        codebook = fit_codebook(settings=kmeans, work=Path(config.runtime.work), **settings)
+        fitted_on = codebook.provenance["fitted_on"]
+        how = f"fitted on {fitted_on['num_frames_drawn']} of {fitted_on['num_frames']} frames"
     _log.info(
-        "%s: %s units fitted on %d of %d frames, mean squared distance %.4g",
+        "%s: %s units, %s, mean squared distance %.4g",
         config.paths.codebook,
         " x ".join(str(number) for number in codebook.centroids.shape[:-1]),
-        codebook.provenance["fitted_on"]["num_frames_drawn"],
-        codebook.provenance["fitted_on"]["num_frames"],
+        how,
         codebook.provenance["mean_squared_distances"][-1],
     )
 

@@ -14,7 +14,7 @@ import pytest
 
 from featbank.errors import CodebookError, ConfigError, CorpusError, StoreError
 from featbank.failures import Failure, read_failures
-from featbank.fitting import fit_codebook
+from featbank.fitting import adopt_codebook, fit_codebook, import_codebook
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, read_manifest, write_manifest
 from featbank.sampling import draw_sample, read_pins, write_pins, write_sample
@@ -286,6 +286,48 @@ def test_a_fit_takes_the_frames_it_is_told_to_and_says_so(folder: Path) -> None:
     assert codebook.provenance["numerics"]["threads"] == 1
     [distance] = codebook.provenance["mean_squared_distances"]
     assert 0 < distance < 1
+
+
+def test_an_imported_codebook_is_taken_in_place_of_a_fitted_one(folder: Path) -> None:
+    _sample(folder)
+    fitted = _fit(folder)
+    np.save(folder / "km.npy", fitted.centroids)
+    imported = import_codebook(folder / "km.npy", folder / "imported.safetensors")
+    named = {"path": folder / "imported.safetensors", "sha256": imported.digest}
+    sample, out = folder / "sample", folder / "c.safetensors"
+    with pytest.raises(CodebookError, match="fitted in another way: imported"):
+        adopt_codebook(sample=sample, out=out, imported=named, seed=0)
+    expected = _files(_tokenize(folder))
+    adopted = adopt_codebook(sample=sample, out=out, imported=named, seed=0, overwrite=True)
+    assert adopted.provenance["imported_from"]["kind"] == "numpy"
+    np.testing.assert_allclose(
+        adopted.provenance["mean_squared_distances"],
+        fitted.provenance["mean_squared_distances"],
+        rtol=1e-4,
+    )
+    # the units are the same, and the headers say where they are from
+    shards = [name for name in expected if name.endswith(".h5")]
+    found = _files(_tokenize(folder, "again"))
+    assert shards
+    assert [found[name] for name in shards] == [expected[name] for name in shards]
+
+
+def test_an_imported_codebook_that_is_not_the_one_named_is_refused(folder: Path) -> None:
+    _sample(folder)
+    np.save(folder / "km.npy", np.zeros((5, 4), np.float32))
+    imported = import_codebook(folder / "km.npy", folder / "i")
+    named = {"path": folder / "i", "sha256": imported.digest}
+    adopt = {"sample": folder / "sample", "out": folder / "c", "seed": 0}
+    with pytest.raises(CodebookError, match=r"centroids of shape \(3,\).*got \(4,\)"):
+        adopt_codebook(imported=named, **adopt)  # type: ignore[arg-type]
+    with pytest.raises(CodebookError, match="expected sha256 abc"):
+        adopt_codebook(imported={**named, "sha256": "abc"}, **adopt)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="expected path and sha256, got path"):
+        adopt_codebook(imported={"path": folder / "i"}, **adopt)  # type: ignore[arg-type]
+    np.save(folder / "other.npy", np.ones((5, 4), np.float32))
+    with pytest.raises(CodebookError, match="got other ones"):
+        import_codebook(folder / "other.npy", folder / "i")
+    assert import_codebook(folder / "other.npy", folder / "i", overwrite=True).num_clusters == 5
 
 
 def test_codes_of_residual_codebooks_have_a_row_each(

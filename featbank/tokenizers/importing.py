@@ -1,0 +1,184 @@
+"""Centroids out of the files that other tools keep them in; no code of such a file ever runs."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featbank.errors import CodebookError, ConfigError
+
+_FAISS_L2 = (b"IxF2", b"IxFl")  # what files of faiss.IndexFlatL2 begin with
+_FAISS_OTHERS = (b"Ix", b"Iv", b"Iw", b"IH", b"Im")
+_NUMPY = b"\x93NUMPY"
+_PICKLE = b"\x80"
+_BROKEN_PICKLE = (  # what a damaged one raises is not documented
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+_COMPRESSED = (b"\x78", b"\x1f\x8b", b"BZ", b"\x5d\x00\x00\x80", b"\xfd7z", b"\x04\x22M\x18")
+
+
+def read_centroids(path: Path) -> tuple[npt.NDArray[np.float32], str]:
+    """Read the centroids of a k-means that was fitted elsewhere.
+
+    Args:
+        path: of an array (`numpy.save`), a `KMeans` or `MiniBatchKMeans` of scikit-learn
+            (`joblib.dump` without compression, or `pickle.dump`), or a `faiss.IndexFlatL2`, such
+            as `faiss.Kmeans(...).index`.
+
+    Returns:
+        The centroids, (K, D) or (Q, K, D) float32, and what the file is.
+
+    Raises:
+        CodebookError: the file is missing or is something else.
+        ConfigError: the library that reads it is not installed.
+    """
+    if not path.is_file():
+        raise CodebookError(f"codebook {path}", expected="a file", got="nothing there")
+    with path.open("rb") as file:
+        begin = file.read(6)
+    kind, read = _reader(path, begin)
+    centroids = np.asarray(read(path))
+    if centroids.dtype.kind != "f" or centroids.ndim not in (2, 3):
+        raise CodebookError(
+            f"centroids of {path}",
+            expected="(K, D) or (Q, K, D) of a floating-point type",
+            got=f"{centroids.shape} {centroids.dtype}",
+        )
+    return np.ascontiguousarray(centroids, np.float32), kind
+
+
+def _reader(path: Path, begin: bytes) -> tuple[str, Callable[[Path], Any]]:
+    if begin == _NUMPY:
+        return "numpy", _read_numpy
+    if begin.startswith(_PICKLE):
+        return "scikit-learn", _read_pickle
+    if begin.startswith(_FAISS_L2):
+        return "faiss", _read_faiss
+    got, hint = "another file", "numpy.save(...) its centroids, (K, D), and import that"
+    if begin.startswith(_COMPRESSED):
+        got, hint = "a compressed one", "load it where you trust it, joblib.dump(..., compress=0)"
+    elif begin.startswith(_FAISS_OTHERS):
+        got = "another index of faiss, whose units are not the nearest centroids by distance"
+    raise CodebookError(
+        f"codebook {path}",
+        expected="a file of numpy.save, joblib.dump or pickle.dump, or a faiss.IndexFlatL2",
+        got=got,
+        hint=hint,
+    )
+
+
+def _read_numpy(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except ValueError as error:  # cut short, or an array of objects
+        raise CodebookError(
+            f"codebook {path}", expected="an array of numbers", got=error
+        ) from error
+
+
+def _read_faiss(path: Path) -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise _missing("faiss", path) from error
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise CodebookError(f"codebook {path}", expected="a whole file", got=error) from error
+    return index.reconstruct_n(0, index.ntotal)
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
+    except ImportError as error:
+        raise _missing("joblib", path) from error
+
+    class OfNumbers(NumpyArrayWrapper):  # type: ignore[misc]
+        """The array that follows in the stream; one of objects would be a pickle of its own."""
+
+        def read(self, *arguments: Any) -> Any:
+            if self.dtype.hasobject:
+                raise pickle.UnpicklingError("an array of objects")
+            return super().read(*arguments)
+
+    known = {**_known_names(), "joblib.numpy_pickle.NumpyArrayWrapper": OfNumbers}
+
+    class Reader(NumpyUnpickler):  # type: ignore[misc]
+        """Makes arrays, and of whatever else the file names an empty shell."""
+
+        def find_class(self, module: str, name: str) -> Any:
+            return known.get(f"{module}.{name}", _Shell)
+
+    try:
+        with path.open("rb") as file:
+            found = Reader(str(path), file, ensure_native_byte_order=True).load()
+    except _BROKEN_PICKLE as error:
+        raise CodebookError(
+            f"codebook {path}", expected="a whole pickle of numbers", got=error
+        ) from error
+    attributes = getattr(found, "__dict__", {})
+    centroids = found if isinstance(found, np.ndarray) else attributes.get("cluster_centers_")
+    if centroids is None:
+        raise CodebookError(
+            f"codebook {path}", expected="a fitted k-means, with cluster_centers_", got="none"
+        )
+    return centroids
+
+
+class _Shell:
+    """Stands for any object of a pickle: takes what it is given, and does nothing."""
+
+    def __new__(cls, *_: Any, **__: Any) -> _Shell:
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Take any arguments."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Take the attributes, if such they are."""
+        if isinstance(state, Mapping):
+            vars(self).update(state)
+
+    def __call__(self, *_: Any, **__: Any) -> _Shell:
+        """Be what an object's method would give."""
+        return self
+
+    def append(self, _: Any) -> None:
+        """Take an item, as a list would."""
+
+    def extend(self, _: Any) -> None:
+        """Take items, as a list would."""
+
+    def __setitem__(self, _: Any, __: Any) -> None:
+        """Take an item, as a dict would."""
+
+
+def _known_names() -> dict[str, Any]:
+    """Return what a pickle may name: the makers of arrays and of numbers, old names and new."""
+    reconstruct = np.empty(0).__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
+    names: dict[str, Any] = {"numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype}
+    for package in ("numpy.core", "numpy._core"):
+        names[f"{package}.multiarray._reconstruct"] = reconstruct
+        names[f"{package}.multiarray.scalar"] = scalar
+    return names
+
+
+def _missing(library: str, path: Path) -> ConfigError:
+    return ConfigError(
+        library,
+        expected=f"installed, to read {path}",
+        got="not there",
+        hint="pip install 'featbank[import]'",
+    )

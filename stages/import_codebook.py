@@ -1,0 +1,37 @@
+"""A k-means fitted elsewhere -> a codebook's file: `file=km.bin out=codebooks/km.safetensors`."""
+
+import os
+import sys
+
+# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
+_HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+
+import logging
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from featbank.errors import ConfigError
+from featbank.fitting import import_codebook
+from featbank.stage import stage
+
+_log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="import_codebook")
+@stage
+def main(config: DictConfig) -> None:
+    for key in ("file", "out"):
+        if config[key] is None:
+            raise ConfigError(key, expected="a path", got="null", hint=f"add {key}=...")
+    codebook = import_codebook(Path(config.file), Path(config.out), overwrite=config.overwrite)
+    units = " x ".join(str(number) for number in codebook.centroids.shape[:-1])
+    _log.info("%s: %s units of %d values", config.out, units, codebook.centroids.shape[-1])
+    _log.info("name it in a definition of conf/tokenizer, in place of kmeans:")
+    _log.info("imported: {path: %s, sha256: %s}", config.out, codebook.digest)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import faiss
+import joblib
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans, MiniBatchKMeans
+
+from featbank.errors import CodebookError
+from featbank.tokenizers.importing import read_centroids
+from tests.features.checks import Payload
+
+FRAMES = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+CENTROIDS = FRAMES[:7].copy()
+
+
+@pytest.mark.parametrize("kind", [KMeans, MiniBatchKMeans])
+@pytest.mark.parametrize("dump", [joblib.dump, lambda model, p: p.write_bytes(pickle.dumps(model))])
+def test_a_k_means_of_scikit_learn_is_read(kind: Any, dump: Any, tmp_path: Path) -> None:
+    model = kind(5, n_init=1, random_state=0).fit(FRAMES)
+    dump(model, tmp_path / "km.bin")
+    centroids, what = read_centroids(tmp_path / "km.bin")
+    np.testing.assert_array_equal(centroids, model.cluster_centers_)
+    assert (what, centroids.dtype) == ("scikit-learn", np.float32)
+
+
+def test_arrays_and_faiss_indices_are_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", CENTROIDS.astype(np.float64))
+    index = faiss.IndexFlatL2(3)
+    index.add(CENTROIDS)
+    faiss.write_index(index, str(tmp_path / "a.faiss"))
+    joblib.dump(CENTROIDS, tmp_path / "a.joblib")
+    for name, what in (("a.npy", "numpy"), ("a.faiss", "faiss"), ("a.joblib", "scikit-learn")):
+        centroids, found = read_centroids(tmp_path / name)
+        np.testing.assert_array_equal(centroids, CENTROIDS)
+        assert found == what
+
+
+class _Model:
+    def __init__(self, hostile: Any) -> None:
+        self.cluster_centers_ = CENTROIDS
+        self.hostile = hostile
+
+
+@pytest.mark.parametrize(
+    ("hostile", "dump"),
+    [
+        (Payload(), joblib.dump),
+        (Payload(), lambda model, path: path.write_bytes(pickle.dumps(model))),
+        (np.array([Payload()]), lambda model, path: path.write_bytes(pickle.dumps(model))),
+    ],
+)
+def test_no_code_of_a_pickle_runs(
+    hostile: Any, dump: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dump(_Model(hostile), tmp_path / "km.bin")
+    centroids, _ = read_centroids(tmp_path / "km.bin")
+    np.testing.assert_array_equal(centroids, CENTROIDS)
+    assert not Path("ran").exists()
+    joblib.load(tmp_path / "km.bin")
+    assert Path("ran").exists()  # as it would have
+
+
+def test_an_array_of_objects_is_not_unpickled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    joblib.dump(_Model(np.array([Payload()])), tmp_path / "km.bin")
+    with pytest.raises(CodebookError, match="a whole pickle of numbers, got an array of objects"):
+        read_centroids(tmp_path / "km.bin")
+    assert not Path("ran").exists()
+
+
+def _npy(values: Any) -> Any:
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, values)
+
+    return write
+
+
+def _faiss_inner_product(path: Path) -> None:
+    faiss.write_index(faiss.IndexFlatIP(3), str(path))
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: joblib.dump(CENTROIDS, path, compress=3), "got a compressed one"),
+        (lambda path: path.write_bytes(b"RIFF...."), "got another file; numpy.save"),
+        (_faiss_inner_product, "got another index of faiss"),
+        (lambda path: path.write_bytes(pickle.dumps({"a": 1})), "a fitted k-means"),
+        (lambda path: path.write_bytes(pickle.dumps(CENTROIDS)[:-60]), "a whole pickle"),
+        (_npy(np.zeros((2, 2), int)), r"got \(2, 2\) int64"),
+        (_npy(np.zeros(4)), r"got \(4,\) float64"),
+        (_npy(np.array([{}])), "an array of numbers"),
+    ],
+)
+def test_other_files_are_refused(write: Any, message: str, tmp_path: Path) -> None:
+    write(tmp_path / "file")
+    with pytest.raises(CodebookError, match=message):
+        read_centroids(tmp_path / "file")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CodebookError, match=r"nothing: expected a file, got nothing there"):
+        read_centroids(tmp_path / "nothing")
