@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,23 +24,30 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 class TinyEncoder(SslEncoder):
-    """Gives `low` and `high`, 16 wide, 50 frames a second that see 345 samples.
+    """Gives `low` and `high` or other layers, 16 wide, 50 frames a second that see 345 samples.
 
     No bias is zero, so that a padded frame is not zero by chance.
 
     Args:
         kind: a key of `KINDS`.
-        max_window_s, context_s: as of `SslEncoder`.
+        max_window_s, context_s, layers, precision: as of `SslEncoder`.
     """
 
     def __init__(
-        self, kind: str = "wavlm base", max_window_s: float | None = None, context_s: float = 5.0
+        self,
+        kind: str = "wavlm base",
+        max_window_s: float | None = None,
+        context_s: float = 5.0,
+        *,
+        layers: Mapping[str, Any] = MappingProxyType({"low": 1, "high": 3}),
+        precision: str = "float32",
     ) -> None:
         with _bundle(kind):
             super().__init__(
                 bundle="TINY",
-                layers={"low": 1, "high": 3},
+                layers=layers,
                 weights="random",
+                precision=precision,
                 max_window_s=max_window_s,
                 context_s=context_s,
             )

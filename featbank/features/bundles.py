@@ -12,6 +12,7 @@ from torchaudio.models import Wav2Vec2Model, wav2vec2_model, wavlm_model
 from torchaudio.pipelines import Wav2Vec2Bundle
 
 from featbank.errors import ConfigError
+from featbank.features.ssl_parts import convolution_framing
 from featbank.framing import Framing
 
 
@@ -48,13 +49,8 @@ class Architecture:
     @property
     def framing(self) -> Framing:
         """The convolutions' receptive field, hopped by the product of their strides."""
-        window_length = hop_length = 1
-        for _, kernel_size, stride in self.params["extractor_conv_layer_config"]:
-            window_length += (kernel_size - 1) * hop_length
-            hop_length *= stride
-        return Framing(
-            sample_rate=self.sample_rate, window_length=window_length, hop_length=hop_length
-        )
+        layers = self.params["extractor_conv_layer_config"]
+        return convolution_framing([layer[1:] for layer in layers], self.sample_rate)
 
 
 def find_bundle(name: str) -> Wav2Vec2Bundle:

@@ -10,61 +10,58 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch.nn.functional import batch_norm, gelu
-from torchaudio.models import Wav2Vec2Model
+from torch.nn.functional import batch_norm
 
 from featbank.features.base import LongWaveform
 from featbank.features.moments import frame_moments
-
-LAYER_NORM_EPSILON = 1e-5
-"""Of torch's layer_norm, by which whole waveforms are normalised."""
+from featbank.features.ssl_parts import EncoderParts
 
 
 class RecordingFrontEnd:
     """Turns windows of one recording into what the encoder's transformer takes."""
 
     def __init__(
-        self, model: Wav2Vec2Model, recording: LongWaveform, *, normalize_waveform: bool
+        self, parts: EncoderParts, recording: LongWaveform, *, epsilon: float | None
     ) -> None:
         """Gather what the windows must know of the whole recording.
 
         Args:
-            model: whose convolutions are run.
+            parts: of the model whose convolutions are run.
             recording: at the model's rate.
-            normalize_waveform: whether the model takes it with mean 0 and variance 1.
+            epsilon: added to the variance of a waveform that the model takes with mean 0 and
+                variance 1; None: it takes it as it is.
         """
-        self._convolutions = model.feature_extractor
-        self._scaling = _scaling(recording) if normalize_waveform else _Scaling(0.0, 1.0)
+        self._parts = parts
+        self._scaling = _Scaling(0.0, 1.0) if epsilon is None else _scaling(recording, epsilon)
         self._channels = self._first_channels(recording)
 
     def __call__(self, samples: torch.Tensor) -> torch.Tensor:
-        """Turn the samples (n,) of a window into frames (1, T, D)."""
+        """Turn the samples (n,) of a window into frames (1, T, C)."""
         waveform = (samples - self._scaling.mean) * self._scaling.factor
-        frames: torch.Tensor
         if self._channels is None:
-            frames, _ = self._convolutions(waveform.unsqueeze(0), None)
-            return frames
-        hidden: torch.Tensor
-        first, *rest = self._convolutions.conv_layers
-        norm = first.layer_norm
-        hidden = first.conv(waveform.view(1, 1, -1))
-        hidden = gelu(batch_norm(hidden, *self._channels, norm.weight, norm.bias, eps=norm.eps))
-        for layer in rest:
-            hidden, _ = layer(hidden, None)
+            return self._parts.convolve(waveform.unsqueeze(0))
+        first, *rest = self._parts.convolutions
+        norm = first.group_norm
+        assert norm is not None
+        hidden = first.conv(waveform.view(1, 1, -1)).float()
+        hidden = batch_norm(hidden, *self._channels, norm.weight, norm.bias, eps=norm.eps)
+        hidden = first.activation(hidden)
+        for convolution in rest:
+            hidden = convolution.run(hidden)
         return hidden.transpose(1, 2)
 
     def _first_channels(self, recording: LongWaveform) -> _Channels | None:
-        first = self._convolutions.conv_layers[0]
-        if not isinstance(first.layer_norm, torch.nn.GroupNorm):
-            return None  # a layer norm looks at one frame
-        assert first.layer_norm.num_groups == first.layer_norm.num_channels
-        moments = frame_moments(recording, length=first.kernel_size, hop=first.stride)
-        device = first.conv.weight.device
-        filters = first.conv.weight.squeeze(1).double().cpu()
+        first = self._parts.convolutions[0]
+        if first.group_norm is None:
+            return None
+        conv = first.conv
+        moments = frame_moments(recording, length=conv.kernel_size[0], hop=conv.stride[0])
+        filters = conv.weight.squeeze(1).double().cpu()
         mean = filters @ ((moments.mean - self._scaling.mean) * self._scaling.factor)
-        if first.conv.bias is not None:
-            mean += first.conv.bias.cpu()
+        if conv.bias is not None:
+            mean += conv.bias.cpu()
         variance = ((filters @ moments.covariance) * filters).sum(dim=1) * self._scaling.factor**2
+        device = conv.weight.device
         return _Channels(mean.float().to(device), variance.clamp(min=0).float().to(device))
 
 
@@ -82,7 +79,7 @@ class _Channels(NamedTuple):
     variance: torch.Tensor
 
 
-def _scaling(recording: LongWaveform) -> _Scaling:
+def _scaling(recording: LongWaveform, epsilon: float) -> _Scaling:
     moments = frame_moments(recording, length=1, hop=1)
     variance = max(0.0, moments.covariance.item())
-    return _Scaling(moments.mean.item(), (variance + LAYER_NORM_EPSILON) ** -0.5)
+    return _Scaling(moments.mean.item(), (variance + epsilon) ** -0.5)

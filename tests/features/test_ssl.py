@@ -16,8 +16,9 @@ import torchaudio.pipelines
 from torchaudio.pipelines import Wav2Vec2ASRBundle, Wav2Vec2Bundle
 
 from featbank.errors import AudioError, ConfigError, WeightsError
-from featbank.features.base import Output
+from featbank.features.base import AudioBatch, Output
 from featbank.features.licenses import LICENSES
+from featbank.features.shapes import BatchShape
 from featbank.features.ssl import SslEncoder
 from featbank.features.weights import tensors_digest
 from featbank.provenance import file_sha256
@@ -26,7 +27,10 @@ from tests.features.checks import (
     assert_batch_mates_change_no_bit,
     boundary_lengths,
     compute,
+    compute_pieces,
+    joined,
 )
+from tests.tiny_encoder import KINDS, TinyEncoder
 
 LAYERS = {"low": 1, "middle": 4, "again": 4}
 
@@ -89,6 +93,69 @@ def test_features_equal_torchaudios_own_for_the_same_weights(
         for name, layer in LAYERS.items():
             assert ours[name].dtype == np.float32
             assert np.array_equal(ours[name], theirs[layer - 1][0].numpy())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_choice_of_layers_is_torchaudios_own_alone_padded_and_in_windows(
+    kind: str, speech: dict[str, torch.Tensor]
+) -> None:
+    layers = {"zero": 0, "one": 1, "three": 3, "final": "final", "all": "all", "mean": "uniform"}
+    layers["mix"] = [0.0, 0.5, 0.25, 0.25]
+    encoder, windowed = TinyEncoder(kind, layers=layers), TinyEncoder(kind, 1.0, 0.1, layers=layers)
+    waveform = next(iter(speech.values()))[:16000]
+    found = compute(encoder, waveform)
+    if encoder._epsilon is not None:
+        waveform = torch.nn.functional.layer_norm(waveform, waveform.shape)
+    model = encoder._model
+    with torch.inference_mode():
+        states, _ = model.extract_features(waveform[None])
+        final, _ = model(waveform[None])
+    assert np.array_equal(found["one"], states[0][0].numpy())
+    assert np.array_equal(found["three"], states[2][0].numpy())
+    assert np.array_equal(found["final"], final[0].numpy())
+    assert np.array_equal(found["three"], found["final"]) == kind.endswith("base")
+    every = np.stack([found["zero"], *(state[0].numpy() for state in states)], axis=1)
+    assert np.array_equal(found["all"], every)
+    assert np.abs(found["mean"] - every.mean(axis=1)).max() < 1e-6
+    assert np.abs(found["mix"] - np.average(every, axis=1, weights=layers["mix"])).max() < 1e-6
+    with torch.inference_mode():
+        first, _ = model.encoder.transformer.layers[0](torch.from_numpy(found["zero"][None]))
+    assert np.abs(first[0].numpy() - found["one"]).max() < 1e-5
+
+    whole = torch.cat(list(speech.values()))[:40_000]
+    alone, pieces = compute(encoder, whole), compute_pieces(windowed, whole)
+    batch = AudioBatch(ids=["a"], waveforms=[whole], shape=BatchShape(rows=2, samples=50_000))
+    [padded] = encoder.compute_features(batch, "train")
+    for name, output in encoder.outputs.items():
+        assert np.abs(padded[name] - alone[name]).max() < 1e-5 * max(1.0, np.abs(alone[name]).max())
+        assert joined(pieces, name).shape == (encoder.framing.num_frames(40_000), *output.shape)
+
+
+def test_bfloat16_is_near_float32_alone_padded_and_in_windows_and_float16_needs_a_gpu(
+    speech: dict[str, torch.Tensor],
+) -> None:
+    waveform = next(iter(speech.values()))[:16000]
+    batch = AudioBatch(ids=["a"], waveforms=[waveform], shape=BatchShape(rows=2, samples=20_000))
+    for kind in KINDS:
+        float32, bfloat16 = (
+            TinyEncoder(kind, 0.9, 0.4, precision=one) for one in ("float32", "bfloat16")
+        )
+        exact, near = (
+            [
+                compute(encoder, waveform),
+                *encoder.compute_features(batch, "train"),
+                {name: joined(compute_pieces(encoder, waveform), name) for name in encoder.outputs},
+            ]
+            for encoder in (float32, bfloat16)
+        )
+        for expected, found in zip(exact, near, strict=True):
+            for name in bfloat16.outputs:
+                assert found[name].dtype == np.float32
+                difference = found[name] - expected[name]
+                assert np.abs(difference).max() > 1e-5
+                assert np.sqrt((difference**2).mean()) < 0.03 * expected[name].std()
+        with pytest.raises(ConfigError, match="precision: float16: expected a GPU, got a CPU"):
+            compute(TinyEncoder(kind, precision="float16"), waveform)
 
 
 def test_several_names_fill_from_one_pass_that_stops_at_the_deepest_layer(
@@ -374,9 +441,9 @@ def test_unknown_bundle_is_refused_with_those_that_exist() -> None:
         SslEncoder(bundle="Wav2Vec2Bundle", layers={"a": 1}, weights="random")
 
 
-@pytest.mark.parametrize("layer", [0, -1, 13, 1.0, "9", True])
+@pytest.mark.parametrize("layer", [-1, 13, 1.0, "9", True, [1, 2], "last"])
 def test_layer_that_does_not_exist_is_refused_before_any_weights_are_looked_for(layer: Any) -> None:
-    with pytest.raises(ConfigError, match="WAVLM_BASE: a: expected a layer from 1 to 12, got"):
+    with pytest.raises(ConfigError, match="WAVLM_BASE: a: expected a layer from 0 to 12, all"):
         SslEncoder(bundle="WAVLM_BASE", layers={"a": layer}, weights="nowhere.pt")
 
 
@@ -392,3 +459,26 @@ def test_every_bundle_of_torchaudio_has_a_known_architecture() -> None:
         # a missing file is the last thing to be noticed, so all that comes before it held
         with pytest.raises(WeightsError, match="no such file"):
             SslEncoder(bundle=name, layers={"a": 12}, weights="nowhere.pt")
+
+
+@pytest.mark.slow  # 10 s
+@pytest.mark.parametrize(
+    ("bundle", "num_layers", "dimension"),
+    [
+        ("HUBERT_XLARGE", 48, 1280),
+        ("WAV2VEC2_XLSR_1B", 48, 1280),
+        ("WAV2VEC2_XLSR_2B", 48, 1920),
+        ("WAV2VEC2_ASR_LARGE_960H", 24, 1024),
+        ("MMS_FA", 24, 1024),
+        ("VOXPOPULI_ASR_BASE_10K_DE", 12, 768),
+    ],
+)
+def test_shapes_of_the_largest_and_the_fine_tuned_bundles_follow_without_their_values(
+    bundle: str, num_layers: int, dimension: int
+) -> None:
+    with torch.device("meta"):
+        encoder = SslEncoder(bundle=bundle, layers={"all": "all"}, weights="random")
+    encoder.to("meta")
+    with torch.inference_mode():
+        features = encoder._compute(torch.zeros(16000))
+    assert features["all"].shape == (49, num_layers + 1, dimension)

@@ -79,14 +79,15 @@ def test_convolutions_in_windows_give_what_they_give_of_the_whole(
     tiny: str, uneven: torch.Tensor
 ) -> None:
     made = encoder(tiny)
-    architecture = made._architecture
+    architecture, epsilon = made._architecture, made._epsilon
     normalize = architecture.normalize_waveform
+    assert epsilon == (1e-5 if normalize else None)
     with torch.inference_mode():
         waveform = uneven
         if normalize:
             waveform = torch.nn.functional.layer_norm(waveform, waveform.shape)
         whole, _ = made._model.feature_extractor(waveform[None], None)
-        front_end = RecordingFrontEnd(made._model, Held(uneven), normalize_waveform=normalize)
+        front_end = RecordingFrontEnd(made._parts, Held(uneven), epsilon=epsilon)
         windows = plan_windows(len(uneven), made.framing, max_frames=1000)
         assert len(windows) == 8
         found = torch.cat(
@@ -97,7 +98,7 @@ def test_convolutions_in_windows_give_what_they_give_of_the_whole(
         # which windows each normalised by themselves do not
         if normalize or architecture.params["extractor_mode"] == "group_norm":
             first = uneven[: windows[0].samples.stop]
-            alone = RecordingFrontEnd(made._model, Held(first), normalize_waveform=normalize)(first)
+            alone = RecordingFrontEnd(made._parts, Held(first), epsilon=epsilon)(first)
             assert (alone - whole[:, : alone.shape[1]]).abs().max() > 1e-2
 
 
