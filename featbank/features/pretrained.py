@@ -6,6 +6,7 @@ file can run: safetensors, or `weights_only`, and no code from a hub.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from hashlib import sha256
@@ -22,6 +23,7 @@ from featbank.provenance import digest, file_sha256
 
 try:
     from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers.utils.hub import cached_file
 except ImportError as error:
     raise ConfigError(
         "an extractor of the transformers library",
@@ -33,6 +35,7 @@ except ImportError as error:
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 _DAMAGED = (OSError, RuntimeError, ValueError, EOFError, safetensors.SafetensorError)
+_PREPROCESSOR = "preprocessor_config.json"
 _SAYS_NOTHING = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
@@ -46,6 +49,7 @@ def load_pretrained(
     architecture: Mapping[str, Any],
     seed: int = 0,
     key_mapping: Mapping[str, str] | None = None,
+    unused: tuple[str, ...] = (),
 ) -> Model:
     """Return a model in eval mode, in float32 and in torch's own memory.
 
@@ -63,6 +67,7 @@ def load_pretrained(
         seed: of random weights.
         key_mapping: pattern -> replacement in the names of published or local tensors, for a model
             that is part of another.
+        unused: tensors that only training reads. Weights may lack them; then they are zero.
 
     Raises:
         ConfigError: a download without a revision, a folder without its digest, or a digest without
@@ -80,11 +85,14 @@ def load_pretrained(
         torch.default_generator.manual_seed(seed)
         if source == RANDOM:
             loaded = kind(_config_class(kind)(**architecture))
-        elif source == DOWNLOAD:
-            loaded = _load(kind, model, key_mapping=key_mapping, revision=_pinned(model, revision))
         else:
-            _check_files(Path(weights), weights_sha256)
-            loaded = _load(kind, weights, key_mapping=key_mapping, local_files_only=True)
+            options: dict[str, Any]
+            if source == DOWNLOAD:
+                where, options = model, {"revision": _pinned(model, revision)}
+            else:
+                _check_files(Path(weights), weights_sha256)
+                where, options = weights, {"local_files_only": True}
+            loaded = _load(kind, where, key_mapping=key_mapping, unused=unused, **options)
     _check_architecture(loaded.config, architecture, model if source == DOWNLOAD else weights)
     for tensor in (*loaded.parameters(), *loaded.buffers()):
         tensor.data = tensor.data.clone()  # alignment of a mapped file changes the last bits
@@ -107,8 +115,42 @@ def weights_of(loaded: PreTrainedModel, weights: str, license: str | None) -> We
     )
 
 
+def preprocessor_of(weights: str, model: str, revision: str | None) -> dict[str, Any] | None:
+    """Return what a model's `preprocessor_config.json` says, if there is one.
+
+    Args:
+        weights: as of `load_pretrained`; random ones have none.
+        model: as there.
+        revision: as there.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    source = source_of(weights)
+    if source == RANDOM:
+        return None
+    where, options = (model, {"revision": revision}) if source == DOWNLOAD else (weights, {})
+    try:
+        path = cached_file(
+            where, _PREPROCESSOR, _raise_exceptions_for_missing_entries=False, **options
+        )
+        said = None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{_PREPROCESSOR} of {where}", expected="a JSON file", got=f"{error}".splitlines()[0]
+        ) from error
+    if said is not None and not isinstance(said, dict):
+        raise WeightsError(f"{_PREPROCESSOR} of {where}", expected="a mapping", got=said)
+    return said
+
+
 def _load(
-    kind: type[Model], where: str, *, key_mapping: Mapping[str, str] | None, **options: Any
+    kind: type[Model],
+    where: str,
+    *,
+    key_mapping: Mapping[str, str] | None,
+    unused: tuple[str, ...],
+    **options: Any,
 ) -> Model:
     config_class = _config_class(kind)
     try:
@@ -136,7 +178,10 @@ def _load(
             got=f"{type(error).__name__}: {error}".splitlines()[0][:300],
             hint=_three_ways(),
         ) from error
-    if unfilled := sorted({*report["missing_keys"], *map(str, report["mismatched_keys"])}):
+    missing = set(report["missing_keys"])
+    for name in missing.intersection(unused):
+        torch.nn.init.zeros_(loaded.get_parameter(name))
+    if unfilled := sorted({*missing.difference(unused), *map(str, report["mismatched_keys"])}):
         raise WeightsError(
             f"weights {where}",
             expected=f"every tensor of {kind.__name__}",

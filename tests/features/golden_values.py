@@ -17,6 +17,7 @@ from featbank.features.log_mel import VocoderMel, WhisperLogMel
 from featbank.features.pitch import F0
 from featbank.features.ssl import SslEncoder
 from featbank.features.stft import Energy, Spectrogram
+from featbank.features.transformers_ssl import TransformersEncoder
 from featbank.features.w2v_bert import Wav2Vec2BertEncoder
 from featbank.features.whisper import WhisperEncoder
 from tests.features.checks import compute
@@ -36,6 +37,20 @@ EXTRACTORS: dict[str, Callable[[], Extractor]] = {
     "f0": lambda: F0(sample_rate=16000, resolution=0.4),
     "ssl": lambda: SslEncoder(
         bundle="WAVLM_BASE", layers={"first": 1, "third": 3}, weights="random"
+    ),
+    "transformers_ssl": lambda: TransformersEncoder(
+        kind="data2vec-audio",
+        model="tiny/data2vec",
+        layers={"zeroth": 0, "second": 2},
+        normalize_waveform=True,
+        weights="random",
+        architecture={
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+            "conv_dim": [32] * 7,
+        },
     ),
     "w2v_bert": lambda: Wav2Vec2BertEncoder(
         model="tiny",

@@ -8,7 +8,7 @@ import torch
 from transformers import HubertModel, WavLMModel
 
 from featbank.errors import ConfigError, WeightsError
-from featbank.features.pretrained import load_pretrained, weights_of
+from featbank.features.pretrained import load_pretrained, preprocessor_of, weights_of
 from featbank.provenance import file_sha256
 
 TINY = {
@@ -98,3 +98,15 @@ def test_a_download_is_pinned_by_a_commit() -> None:
     for revision in (None, "main"):
         with pytest.raises(ConfigError, match="revision of a/b: expected a commit"):
             load(weights="download", revision=revision)
+
+
+def test_what_the_preprocessor_says_is_read_where_there_is_one(tmp_path: Path) -> None:
+    assert preprocessor_of("random", "a/b", None) is None
+    assert preprocessor_of(str(tmp_path), "a/b", None) is None
+    file = tmp_path / "preprocessor_config.json"
+    file.write_text('{"do_normalize": true}')
+    assert preprocessor_of(str(tmp_path), "a/b", None) == {"do_normalize": True}
+    for text, message in (("{", "expected a JSON file"), ("[1]", "expected a mapping, got")):
+        file.write_text(text)
+        with pytest.raises(WeightsError, match=message):
+            preprocessor_of(str(tmp_path), "a/b", None)
