@@ -3,7 +3,7 @@
     python -m benchmarks.seams conf/feature/wavlm.yaml recording.flac
 
 Needs the memory that the whole computation takes. The relative difference of a frame is the norm of
-what changed over the norm of the whole's frame.
+what changed over the norm of the whole's frame; of a frame of codes, the share of other codes.
 """
 
 from __future__ import annotations
@@ -63,16 +63,21 @@ def seam_errors(settings: dict[str, Any], audio: Path) -> dict[str, list[tuple[A
     [expected] = whole.compute_features(batch, "test")
     pieces = list(windowed.compute_pieces(recording, "test"))
     return {
-        name: _by_distance([piece[name] for piece in pieces], expected[name], windowed)
-        for name in windowed.outputs
+        name: _by_distance(
+            [piece[name] for piece in pieces], expected[name], windowed, are_codes=output.is_codes
+        )
+        for name, output in windowed.outputs.items()
     }
 
 
 def _by_distance(
-    pieces: list[np.ndarray], expected: np.ndarray, extractor: Extractor
+    pieces: list[np.ndarray], expected: np.ndarray, extractor: Extractor, *, are_codes: bool
 ) -> list[tuple[Any, ...]]:
     found = np.concatenate(pieces)
-    difference = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    if are_codes:
+        difference = (found != expected).mean(axis=1)
+    else:
+        difference = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
     seams = np.array(list(accumulate(map(len, pieces)))[:-1])
     frames = np.arange(len(found)) + 0.5
     distance = np.abs(frames[:, None] - seams).min(axis=1, initial=np.inf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from featbank.features.transformers_ssl import TransformersEncoder
 from featbank.features.w2v_bert import Wav2Vec2BertEncoder
 from featbank.features.whisper import WhisperEncoder
 from tests.features.checks import compute
+from tests.features.tiny_codecs import KINDS, make_codec
 
 FOLDER = Path(__file__).parent / "golden"
 AUDIO = Path(__file__).parents[2] / "corpora/demo/librivox_austen/sense-01-0870.flac"
@@ -74,6 +76,7 @@ EXTRACTORS: dict[str, Callable[[], Extractor]] = {
         layers={"first": 0, "mixed": "uniform", "last": "final"},
         weights="random",
     ),
+    **{kind: partial(make_codec, kind) for kind in KINDS},
 }
 
 

@@ -29,6 +29,10 @@ GRIDS = {  # sample rate, frames a second
     "spectrogram": (24000, 93.75),
     "energy": (24000, 93.75),
     "f0": (24000, 93.75),
+    "encodec_24khz": (24000, 75.0),
+    "dac_16khz": (16000, 50.0),
+    "dac_24khz": (24000, 75.0),
+    "mimi": (24000, 12.5),
 }
 WHISPER = [option for option in OPTIONS if option.startswith("whisper_")]
 # bundles that are too large to be filled here: their shapes alone are computed
@@ -40,7 +44,8 @@ WITHOUT_VALUES = [
     "wav2vec2_xlsr",
 ]
 GRIDS |= dict.fromkeys([*WHISPER, *WITHOUT_VALUES, "w2v_bert_2", "data2vec"], (16000, 50.0))
-CUT_DOWN: dict[str, dict[str, Any]] = {  # to one layer, and Whisper to windows of a second
+# to one layer or few channels, and Whisper to windows of a second
+CUT_DOWN: dict[str, dict[str, Any]] = {
     "featbank.features.whisper.WhisperEncoder": {
         "architecture": {"encoder_layers": 1, "max_source_positions": 50},
         "context_s": 0.0,
@@ -52,6 +57,12 @@ CUT_DOWN: dict[str, dict[str, Any]] = {  # to one layer, and Whisper to windows 
     "featbank.features.transformers_ssl.TransformersEncoder": {
         "architecture": {"num_hidden_layers": 1},
         "layers": {"data2vec": 1},
+    },
+    "featbank.features.codecs.Dac": {
+        "architecture": {"encoder_hidden_size": 8, "decoder_hidden_size": 64},
+    },
+    "featbank.features.codecs.Mimi": {
+        "architecture": {"num_filters": 8, "num_hidden_layers": 1},
     },
 }
 WHISPER_SIZES = {  # layers, width and heads: table 1 of arXiv:2212.04356
@@ -163,3 +174,11 @@ def test_w2v_bert_option_downloads_the_model_of_its_name() -> None:
         made = build({**settings, "weights": "random"})
     # 600 million parameters: table of the model's card
     assert 5.7e8 < sum(tensor.numel() for tensor in made._model.parameters()) < 6.3e8
+
+
+@pytest.mark.parametrize("option", ["encodec_24khz", "dac_16khz", "dac_24khz", "mimi"])
+def test_codec_option_downloads_the_weights_of_one_commit(option: str) -> None:
+    settings = read(option)["extractor"]
+    assert re.fullmatch("[0-9a-f]{40}", settings["revision"])
+    assert settings["weights"] == "download"
+    assert settings["weights_sha256"] is None
