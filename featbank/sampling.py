@@ -8,7 +8,7 @@ from pathlib import Path
 from featbank.errors import ConfigError, CorpusError
 from featbank.manifest import Utterance
 from featbank.provenance import digest, write_atomic
-from featbank.store import SHARD_BYTES, StoreWriter, open_store
+from featbank.store import SHARD_BYTES, StoreWriter, find_encoding, open_store
 from featbank.store.replacing import refuse_other_content
 
 # what the header of a feature store says of its values; a licence or a version of a library may
@@ -64,6 +64,25 @@ def read_pins(path: Path) -> list[str]:
     return ids
 
 
+def refuse_codes(dtype: str, where: str) -> None:
+    """Refuse to fit a codebook on codes, whose values are names.
+
+    Args:
+        dtype: that they are stored as.
+        where: what holds them.
+
+    Raises:
+        ConfigError: they are integers, as codes alone are.
+    """
+    if find_encoding(dtype).read.kind != "f":
+        raise ConfigError(
+            f"what a codebook is fitted on, {where}",
+            expected="features, whose values are floats",
+            got=f"{dtype} codes",
+            hint="codes are tokens already: train on them as they are",
+        )
+
+
 def write_sample(
     *,
     features: Path,
@@ -87,11 +106,13 @@ def write_sample(
         The number of utterances.
 
     Raises:
+        ConfigError: they are codes.
         CorpusError: a pinned id is no longer in the features.
         StoreError: a sample is there already of features that were made in another way.
     """
     ids = read_pins(pins)
     source = open_store(features)
+    refuse_codes(source.header.dtype, f"store {features}")
     if missing := [name for name in ids if name not in source]:
         raise CorpusError(
             f"pinned ids {pins}",

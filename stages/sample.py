@@ -15,7 +15,7 @@ import hydra
 from omegaconf import DictConfig
 
 from featbank.manifest import read_manifest
-from featbank.sampling import draw_sample, write_pins, write_sample
+from featbank.sampling import draw_sample, refuse_codes, write_pins, write_sample
 from featbank.stage import check_source, refuse_tracked, stage
 
 _log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ def _from_audio(config: DictConfig) -> int:
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
     settings = computing_settings(config, name, lambda _: None)
+    refuse_codes(settings["storage"][0].dtype, f"feature {config.feature.name}")
     # overwrite: features that a stopped run has left in the work folder are nobody's
     keep_work = settings.pop("keep_work")  # of the sample, not of the features it is made from
     compute = functools.partial(extract, overwrite=True, numerics=config.numerics, **settings)

@@ -31,6 +31,7 @@ from featbank.tokenizers.codebook import load_codebook
 from featbank.units import deduplicate, expand
 from featbank.validation.stores import validate_stores
 from tests.extracting import FBANK, prepare_corpus
+from tests.features.tiny_codecs import TINY_DAC
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -123,6 +124,7 @@ def rewrite(
     with StoreWriter(
         path, name=header.name, dtype=header.dtype, shape=header.shape, framing=header.framing,
         codebook_size=header.codebook_size, compression=header.compression,
+        time_axis=header.time_axis,
         frame_rate=header.frame_rate, first_frame_center_s=header.first_frame_center_s,
         fingerprint=header.fingerprint, provenance=header.provenance,
         numerics=numerics or header.numerics[0],
@@ -460,6 +462,26 @@ def test_between_numerics_classes_units_may_flip_up_to_the_tolerance(
         tolerances = Tolerances(difference=0, flips=share * rate)
         certificate = project.certify_tokens(tolerances, merge_repeats=merge_repeats)
         assert (certificate.problems == []) is passes
+
+
+def test_codes_flip_by_the_frame_and_none_is_nearer_than_another(corpus: Path) -> None:
+    storage = [FeatureStorageConfig("dac", "uint8")]
+    project = Project(corpus, extractor=TINY_DAC, storage=storage)
+    project.extract()
+    [name] = project.sampled("dev")[:1]
+
+    def flip(codes: np.ndarray) -> np.ndarray:
+        codes[:2, :3] = 15 - codes[:2, :3]  # two codebooks of three frames
+        return codes
+
+    rewrite(project.features / "dac" / "dev", {name: flip}, ELSEWHERE)
+    [store] = project.certify().stores
+    assert [str(one) for one in store.differences] == [
+        f"3 of {store.differences[0].num_frames} frames other"
+    ]
+    assert store.deviation is None
+    assert [problem.kind for problem in store.problems] == ["beyond tolerance"]
+    assert project.certify(Tolerances(difference=0, flips=store.flip_rate)).problems == []
 
 
 def test_the_class_of_the_features_is_one_of_the_tokens(corpus: Path) -> None:

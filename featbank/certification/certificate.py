@@ -50,7 +50,7 @@ class StoreCertificate:
 
     @property
     def flip_rate(self) -> float:
-        """Share of the compared frames that have another value, or another unit."""
+        """Share of the compared frames that have another value, unit or code."""
         return sum(one.num_other_frames for one in self.differences) / max(1, self.num_frames)
 
     def __str__(self) -> str:

@@ -20,6 +20,7 @@ from featbank.manifest import SPLITS
 from featbank.store import HEADER_NAME, Store, open_store
 from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.token_stores import TokenStores
+from featbank.units import UNITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,8 @@ class Certifier:
         with recomputed(extract, self.sample, self.work, self.settings) as out:
             for name, by_split in stored.items():
                 computed = _open(out / name)
-                comparison = FeatureComparison(name, self.name, self.tolerances)
+                kind = TokenComparison if definition.outputs[name].is_codes else FeatureComparison
+                comparison = kind(name, self.name, self.tolerances)
                 for split in SPLITS:
                     comparison.add(
                         split,
@@ -105,7 +107,7 @@ class Certifier:
             "codebook": codebook,
             "merge_repeats": merge_repeats,
         }
-        comparison = TokenComparison(self.name, self.tolerances)
+        comparison = TokenComparison(UNITS, self.name, self.tolerances)
         with recomputed(tokenize_audio, self.sample, self.work, settings) as out:
             computed = {name: _open(out / name) for name in tokens.dtypes}
             for split in SPLITS:

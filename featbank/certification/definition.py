@@ -30,6 +30,7 @@ class FeatureDefinition:
 
     Attributes:
         fingerprints: of the stores, by feature name.
+        outputs: what a frame is, by feature name.
     """
 
     def __init__(self, settings: Mapping[str, Any], stores: Path) -> None:
@@ -50,6 +51,7 @@ class FeatureDefinition:
         self._described = made.described
         self._dtypes = {name: entry.dtype for name, entry in made.entries.items()}
         self.fingerprints = made.fingerprints
+        self.outputs = made.extractor.outputs
 
     def require(self, store: Store) -> None:
         """Refuse a store of features that was made from another definition.

@@ -14,7 +14,7 @@ class Tolerances:
     Args:
         difference: of a value of a feature, as a share of the feature's standard deviation. What
             rounding to the stored dtype adds is allowed besides.
-        flips: share of the frames whose unit is another one.
+        flips: share of the frames that have another unit, or another code in any codebook.
     """
 
     difference: float
@@ -36,8 +36,8 @@ class Difference:
         id, split: of the utterance.
         same_class: whether one numerics class gave both, so that they should be equal.
         num_frames: of the utterance, repeats included.
-        num_other_frames: those with another value, or another unit.
-        max_abs: greatest difference of a value; 0 for units, whose numbers are names.
+        num_other_frames: those with another value, unit or code.
+        max_abs: greatest difference of a value; 0 for tokens, whose numbers are names.
         rounding: how much of that storing alone may have made.
     """
 

@@ -1,13 +1,12 @@
-"""The two kinds of stores that are compared: of a feature's values, and of units."""
+"""The two kinds of stores that are compared: of a feature's values, and of units or codes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from featbank.certification.comparing import Comparison
-from featbank.certification.findings import Difference, Tolerances
+from featbank.certification.findings import Difference
 from featbank.certification.measuring import Measure, Place, measure_features, measure_tokens
-from featbank.units import UNITS
 
 
 class FeatureComparison(Comparison):
@@ -25,10 +24,7 @@ class FeatureComparison(Comparison):
 
 
 class TokenComparison(Comparison):
-    """Compares units frame by frame, with a tolerance for the share of those that flip."""
-
-    def __init__(self, place: str, tolerances: Tolerances) -> None:
-        super().__init__(UNITS, place, tolerances)
+    """Compares units or codes frame by frame, with a tolerance for the share of those that flip."""
 
     def _measure(self, stored: Sequence[Place], computed: Sequence[Place]) -> Measure | None:
         return measure_tokens(stored, computed)
@@ -37,5 +33,5 @@ class TokenComparison(Comparison):
         rate = sum(one.num_other_frames for one in differences) / max(1, self._num_frames)
         if rate > self._tolerances.flips:
             for one in differences:
-                expected = f"at most {self._tolerances.flips:.3%} of all units to flip"
+                expected = f"at most {self._tolerances.flips:.3%} of all frames to flip"
                 self._beyond(one, expected, f"{rate:.3%}; of these, {one}")

@@ -63,7 +63,7 @@ class Measure:
         num_other_frames: those that differ.
         max_abs, sum_abs: difference of a value.
         rounding: how much of the greatest difference storing alone may have made.
-        moments: of the values just computed; empty for units, whose numbers are names.
+        moments: of the values just computed; empty for tokens, whose numbers are names.
     """
 
     num_frames: int
@@ -107,10 +107,10 @@ def measure_features(stored: Place, computed: Place) -> Measure | None:
 
 
 def measure_tokens(stored: Sequence[Place], computed: Sequence[Place]) -> Measure | None:
-    """Compare the units of an utterance frame by frame, merged ones by their durations.
+    """Compare the tokens of an utterance frame by frame, merged units by their durations.
 
     Args:
-        stored: of the units; where repeats were merged, of their durations too.
+        stored: of the units or codes; where repeats were merged, of their durations too.
         computed: likewise.
 
     Returns:
@@ -119,11 +119,15 @@ def measure_tokens(stored: Sequence[Place], computed: Sequence[Place]) -> Measur
     theirs, ours = _units(stored), _units(computed)
     if theirs is None or ours is None or theirs.shape != ours.shape:
         return None
-    return Measure(num_frames=len(ours), num_other_frames=int((theirs != ours).sum()))
+    other = (theirs != ours).any(axis=tuple(range(1, ours.ndim)))
+    return Measure(num_frames=len(ours), num_other_frames=int(other.sum()))
 
 
 def _units(places: Sequence[Place]) -> Array | None:
-    """Return the unit of each frame (T,); None where units and durations are not as many."""
+    """Return the unit of each frame (T,), or its codes (T, Q).
+
+    None where units and durations are not as many.
+    """
     units, *durations = (place.shard.read(place.row) for place in places)
     if not durations:
         return units
