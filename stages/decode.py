@@ -1,0 +1,42 @@
+"""The stored codes of one utterance -> an audio file: `feature=mimi id=a-01 out=a-01.wav`."""
+
+import os
+import sys
+
+# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
+_HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+
+import logging
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from featbank.decoding import decode_utterance
+from featbank.errors import ConfigError
+from featbank.feature_io import read_storage
+from featbank.stage import plain, stage
+
+_log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="decode")
+@stage
+def main(config: DictConfig) -> None:
+    for key in ("id", "out"):
+        if config[key] is None:
+            raise ConfigError(key, expected="a value", got="null", hint=f"add {key}=...")
+    duration_s = decode_utterance(
+        features=Path(config.paths.features),
+        utterance_id=str(config.id),
+        out=Path(config.out),
+        extractor=plain(config.feature.extractor),
+        storage=read_storage(plain(config.feature.storage)),
+        trusted_modules=config.trusted_modules,
+    )
+    _log.info("%s: %.2f s", config.out, duration_s)
+
+
+if __name__ == "__main__":
+    main()
