@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from featbank.report.figures import draw_features, draw_units, draw_usage
-from featbank.report.metrics import total_usage
+from featbank.report.metrics import pooled_usage
 from featbank.report.page import render_report, write_report
 from featbank.validation.result import (
     CheckResult,
@@ -31,6 +31,7 @@ from featbank.validation.result import (
     write_check,
 )
 from featbank.validation.scan import make_example
+from featbank.validation.usage import CodebookUsage
 
 HOSTILE = "<script>document.title='owned'</script>\"><img src=x onerror=alert(1)>$\\frac{$"
 CORPUS: dict[str, Any] = {
@@ -91,7 +92,8 @@ def tokens(usage: tuple[int, ...] = (4, 4, 0, 8)) -> CheckResult:
         name="units",
         split="train",
         header=header(shape=[], dtype="uint8"),
-        usage=usage,
+        audio_s=2.0,
+        codebooks=(CodebookUsage(frames=usage, runs=usage),),
         example=make_example("a-01", np.array([0, 0, 1, 3, 3], np.uint8)),
     )
     return CheckResult(name="tokens/fbank-kmeans", stores=(store,), lengths=LENGTHS)
@@ -281,10 +283,11 @@ def test_usage_is_drawn_by_rank() -> None:
 
 
 def test_usages_of_unequal_lengths_are_reported() -> None:
-    one, two = tokens().stores[0], replace(tokens().stores[0], split="dev", usage=(1, 2, 3, 4, 5))
+    one, two = tokens().stores[0], replace(tokens((1, 2, 3, 4, 5)).stores[0], split="dev")
     problem = Problem(kind="splits unlike each other", count=1, examples=("x",))
     result = replace(tokens(), stores=(one, two), problems=(problem,))
-    assert total_usage(result) == (5, 6, 3, 12, 5)
+    [usage] = pooled_usage(result)["units"]
+    assert usage.frames == (5, 6, 3, 12, 5)
     assert "splits unlike each other" in render_report([result], CORPUS)
 
 

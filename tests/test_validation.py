@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -21,7 +22,8 @@ from featbank.failures import Failure, write_failures
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, write_manifest
 from featbank.provenance import digest, file_sha256, readable_json, write_atomic
-from featbank.report.metrics import entropy_bits, length_rows, metrics, usage_rows
+from featbank.report.gauges import entropy_bits
+from featbank.report.metrics import length_rows, metrics, usage_rows
 from featbank.store import StoreWriter, open_store, read_header
 from featbank.units import deduplicate
 from featbank.validation.result import CheckResult, read_check, require_good, write_check
@@ -512,7 +514,8 @@ def test_sound_tokens_pass_and_their_usage_is_counted(project: Project) -> None:
     result = project.check_tokens()
     assert result.all_problems == []
     units = np.concatenate([project.units[row.id] for row in project.splits["train"]])
-    assert result.stores[0].usage == tuple(np.bincount(units, minlength=NUM_UNITS))
+    [usage] = result.stores[0].codebooks or ()
+    assert usage.frames == tuple(np.bincount(units, minlength=NUM_UNITS))
 
 
 def test_unit_outside_the_codebook_is_named(project: Project) -> None:
@@ -596,7 +599,11 @@ def test_sound_merged_units_pass(project: Project) -> None:
     result = project.check_tokens()
     assert result.all_problems == []
     assert [store.name for store in result.stores] == ["durations"] * 3 + ["units"] * 3
-    assert sum(store.usage is not None for store in result.stores) == 3
+    counted = [store.codebooks for store in result.stores if store.codebooks is not None]
+    project.write_tokens()
+    shutil.rmtree(project.tokens / "durations")
+    # merged or not, the same frames and the same runs
+    assert counted == [store.codebooks for store in project.check_tokens().stores]
 
 
 def test_durations_that_do_not_sum_to_the_frames_are_named(project: Project) -> None:
@@ -683,8 +690,8 @@ def test_check_survives_its_file_byte_for_byte(project: Project, tmp_path: Path)
     [
         (None, "nothing there"),
         ("[", "a JSON object"),
-        ('{"format": "other"}', "featbank-check version 1"),
-        ('{"format": "featbank-check", "format_version": 1}', "the fields of a check"),
+        ('{"format": "other"}', "featbank-check version 2"),
+        ('{"format": "featbank-check", "format_version": 2}', "the fields of a check"),
     ],
 )
 def test_file_that_is_no_check_is_refused(

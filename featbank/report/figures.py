@@ -88,19 +88,32 @@ def draw_features(
 def draw_units(
     example: Example, *, frame_rate: float | None, first_frame_center_s: float | None
 ) -> str:
-    """Draw units as a strip, a colour a unit; without a frame rate the axis counts places."""
-    colours = [_unit_colour(column[0]) for column in example.columns]
+    """Draw tokens as a strip, a colour a token; without a frame rate the axis counts places.
+
+    Where a frame has codes of several codebooks there is a strip for each, the first on top.
+    """
+    strips = [
+        [_unit_colour(code) for code in codes] for codes in zip(*example.columns, strict=True)
+    ]
     with mpl.rc_context(_STYLE):
-        figure, axes = _canvas(height=0.85)
+        figure, axes = _canvas(height=0.85 if len(strips) == 1 else 1.2 + 0.09 * len(strips))
         axes.imshow(
-            np.array([colours]),
+            np.array(strips),
             aspect="auto",
             interpolation="none",
-            extent=(*_time_extent(example, frame_rate, first_frame_center_s), 0, 1),
+            extent=(
+                *_time_extent(example, frame_rate, first_frame_center_s),
+                len(strips) - 0.5,
+                -0.5,
+            ),
         )
         _finish_time_axis(axes, example, frame_rate, first_frame_center_s, "place in the sequence")
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
+        if len(strips) == 1:
+            axes.set_yticks([])
+            axes.spines["left"].set_visible(False)
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_ylabel("codebook")
         return _svg(figure)
 
 
@@ -141,6 +154,39 @@ def draw_lengths(lengths: LengthHistogram) -> str:
         axes.set_ylabel("utterances")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
+        return _svg(figure)
+
+
+def draw_codebooks(used: Sequence[float], perplexities: Sequence[float]) -> str:
+    """Draw how much of each of several codebooks is used, and how evenly, the first to the left.
+
+    Args:
+        used: share of the codes of each that occur.
+        perplexities: of each, as a share of its size: 1 where all codes are used alike.
+    """
+    edges = np.arange(len(used) + 1) - 0.5
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas()
+        axes.stairs(100 * np.array(perplexities), edges, fill=True, color=_COLOURS[0])
+        axes.stairs(100 * np.array(used), edges, color=_COLOURS[1], linewidth=1.5, baseline=None)
+        for text, colour, height in (
+            ("codes used", _COLOURS[1], 16),
+            ("perplexity", _COLOURS[0], 3),
+        ):
+            axes.annotate(
+                text,
+                (1, 1),
+                xycoords="axes fraction",
+                xytext=(0, height),
+                textcoords="offset points",
+                ha="right",
+                color=colour,
+            )
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(0, 105)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("codebook")
+        axes.set_ylabel("share of its size (%)")
         return _svg(figure)
 
 

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
-from math import log2
+from itertools import groupby, zip_longest
 from typing import Any
 
-from featbank.validation.result import CheckResult, LengthHistogram
+from featbank.report.gauges import store_gauges, together
+from featbank.units import UNITS
+from featbank.validation.result import CheckResult, LengthHistogram, StoreCheck
+from featbank.validation.usage import CodebookUsage, pool
 
 
-def entropy_bits(usage: Sequence[int]) -> float:
-    """Return the entropy of a codebook's usage; its perplexity is 2 to the power of it.
-
-    >>> entropy_bits([5, 5, 0, 10])
-    1.5
-    """
-    total = sum(usage)
-    return sum(count / total * log2(total / count) for count in usage if count)
-
-
-def total_usage(result: CheckResult) -> tuple[int, ...]:
-    """Return how often each unit occurs in all splits; empty where there are no units."""
-    counted = [store.usage for store in result.stores if store.usage]
-    # splits of codebooks of different sizes are a problem that the check names
-    return tuple(map(sum, zip_longest(*counted, fillvalue=0)))
+def pooled_usage(result: CheckResult) -> dict[str, tuple[CodebookUsage, ...]]:
+    """Return how often each token occurs in all splits, by store name; of token stores alone."""
+    return {
+        name: pool(store.codebooks for store in stores if store.codebooks)
+        for name, stores in groupby(
+            (store for store in result.stores if store.codebooks is not None),
+            key=lambda store: store.name,
+        )
+    }
 
 
 def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
-    """Return the numbers worth following from version to version, by option, feature and split."""
+    """Return the numbers worth following from version to version, by option, feature and split.
+
+    A store of tokens has its `Gauges`, and one of several codebooks those of each besides.
+    """
     tree: dict[str, Any] = {"problems": sum(p.count for r in results for p in r.all_problems)}
     for result in results:
         for store in result.stores:
@@ -42,9 +41,8 @@ def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
                 "mean": store.mean,
                 "std": store.std,
                 "problems": sum(problem.count for problem in store.problems),
+                **_token_numbers(store),
             }
-            if store.usage is not None:
-                numbers["perplexity"] = round(2 ** entropy_bits(store.usage), 3)
             known = {name: number for name, number in numbers.items() if number is not None}
             node = tree
             for step in (*result.name.split("/"), store.name):
@@ -56,16 +54,21 @@ def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
 def usage_rows(results: Sequence[CheckResult]) -> list[dict[str, Any]]:
     """Return the usage of codebooks for a DVC plot: a row a rank, a column a codebook.
 
-    A column is named after its option, such as `mfcc-kmeans100`, and holds the share of the unit of
-    that rank in all splits, the most used first. A codebook with fewer units has null below them,
-    for DVC wants the same columns in every row.
+    A column is named after its option, such as `mfcc-kmeans100`, and holds the share of the frames
+    that the unit of that rank has in all splits, the most used first. A codebook with fewer units
+    has null below them, for DVC wants the same columns in every row. Codebooks of which each frame
+    has several are in the report instead: there may be dozens.
     """
     columns = {}
     for result in results:
-        if usage := total_usage(result):
-            total = max(1, sum(usage))
-            shares = [round(count / total, 9) for count in sorted(usage, reverse=True)]
-            columns[result.name.rpartition("/")[2]] = shares
+        for name, codebooks in pooled_usage(result).items():
+            if len(codebooks) != 1:
+                continue
+            option = result.name.rpartition("/")[2]
+            counts = codebooks[0].frames
+            total = max(1, sum(counts))
+            shares = [round(count / total, 9) for count in sorted(counts, reverse=True)]
+            columns[option if name == UNITS else f"{option}-{name}"] = shares
     return [
         {"rank": rank, **dict(zip(columns, shares, strict=True))}
         for rank, shares in enumerate(zip_longest(*columns.values()), start=1)
@@ -82,3 +85,13 @@ def length_rows(lengths: LengthHistogram) -> list[dict[str, Any]]:
         {"seconds": round(number * lengths.bin_s, 6), **dict(zip(splits, counts, strict=True))}
         for number, counts in enumerate(zip(*(bins for _, bins in lengths.by_split), strict=True))
     ]
+
+
+def _token_numbers(store: StoreCheck) -> dict[str, Any]:
+    gauges = store_gauges(store.codebooks, store.audio_s)
+    if not gauges:
+        return {}
+    numbers: dict[str, Any] = dict(together(gauges).rounded())
+    if len(gauges) > 1:
+        numbers["codebooks"] = {f"{number:02}": one.rounded() for number, one in enumerate(gauges)}
+    return numbers

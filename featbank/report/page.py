@@ -5,43 +5,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from math import log2, prod
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from featbank.manifest import SPLITS
 from featbank.provenance import readable_json, write_atomic
-from featbank.report.figures import (
-    draw_features,
-    draw_lengths,
-    draw_sequence,
-    draw_units,
-    draw_usage,
-)
-from featbank.report.metrics import entropy_bits, length_rows, metrics, total_usage, usage_rows
-from featbank.validation.result import CheckResult, Example, StoreCheck
+from featbank.report.metrics import length_rows, metrics, usage_rows
+from featbank.report.pictures import lengths_picture, pictures_of
+from featbank.report.tables import codebook_tables, gauge_tables
+from featbank.report.words import counted, format_duration, format_number, format_size
+from featbank.validation.result import CheckResult, StoreCheck
 
 _ORIGIN_FIELDS = ("fingerprint", "framing", "numerics", "provenance")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A drawing with its words.
-
-    Args:
-        title: what is drawn.
-        drawing: an SVG element.
-        caption: what to see in it, with units.
-    """
-
-    title: str
-    drawing: Markup
-    caption: str
 
 
 def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> str:
@@ -60,7 +38,7 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "count": _count,
+        "count": counted,
         "size": format_size,
         "number": format_number,
         "duration": format_duration,
@@ -96,8 +74,10 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
             if store.num_expected and not store.num_utterances
         ],
         weights_source=weights_source,
-        lengths=_lengths_picture(results),
-        pictures={result.name: list(_pictures(result)) for result in results},
+        lengths=lengths_picture(results),
+        gauge_tables=list(gauge_tables(results)),
+        codebook_tables=list(codebook_tables(results)),
+        pictures={result.name: list(pictures_of(result)) for result in results},
         origins={result.name: list(_origins(result)) for result in results},
     )
 
@@ -126,46 +106,6 @@ def weights_source(store: StoreCheck) -> str:
     return str(_part(_feature_provenance(store), "weights").get("source", ""))
 
 
-def format_size(num_bytes: int) -> str:
-    """Return a size in the unit that suits it.
-
-    >>> format_size(999), format_size(1_500_000), format_size(18 * 10**12)
-    ('999 B', '1.5 MB', '18.0 TB')
-    """
-    size = float(num_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a length of time in the unit that suits it.
-
-    >>> [format_duration(seconds) for seconds in (0, 26.4, 145, 11_310, 180e6)]
-    ['0 s', '26.4 s', '2.4 min', '3.14 h', '50,000 h']
-    """
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.1f} min"
-    hours = seconds / 3600
-    return f"{hours:.2f} h" if hours < 100 else f"{hours:,.0f} h"
-
-
-def format_number(value: float | None) -> str:
-    """Return a measured value in four digits, or a dash where there is none.
-
-    >>> format_number(-3.14159), format_number(1234567.0), format_number(None)
-    ('-3.142', '1,235,000', '-')
-    """
-    if value is None:
-        return "-"
-    rounded = float(f"{value:.4g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
-
-
 def _failures(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> Iterator[str]:
     """Say where utterances failed, and how many."""
     if corpus["num_failures"]:
@@ -174,72 +114,6 @@ def _failures(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> Iter
         for store in result.stores:
             if store.num_failures:
                 yield f"{store.num_failures:,} in {result.name}/{store.name}/{store.split}"
-
-
-def _lengths_picture(results: Sequence[CheckResult]) -> Picture | None:
-    """Draw the lengths of the manifests' utterances, which all results share."""
-    if not results or not any(sum(counts) for _, counts in results[0].lengths.by_split):
-        return None
-    lengths = results[0].lengths
-    return Picture(
-        title="How long the utterances are",
-        drawing=Markup(draw_lengths(lengths)),  # noqa: S704 - drawn here, from numbers alone
-        caption=f"Utterances of the manifests by length, in bins of {lengths.bin_s:g} s.",
-    )
-
-
-def _pictures(result: CheckResult) -> Iterator[Picture]:
-    usage = total_usage(result)
-    if sum(usage):
-        entropy, dead = entropy_bits(usage), usage.count(0)
-        yield Picture(
-            title="How the codebook is used",
-            drawing=Markup(draw_usage(usage)),  # noqa: S704
-            caption=(
-                f"Share of each of the {len(usage)} units among {sum(usage):,} in all splits, the "
-                f"most used first. Perplexity {2**entropy:.1f} of {len(usage)} "
-                f"(entropy {entropy:.2f} of {log2(len(usage)):.2f} bits); "
-                f"{_count(dead, 'unit')} never used."
-            ),
-        )
-    for store in result.stores:
-        if store.example is not None and store.header is not None:
-            yield _example_picture(store, store.example, store.header)
-
-
-def _count(number: int, noun: str) -> str:
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number:,} {noun}s" if number else f"no {noun}s"
-
-
-def _example_picture(store: StoreCheck, example: Example, header: Mapping[str, Any]) -> Picture:
-    rate, shape = header["frame_rate"], header["shape"]
-    grid = {"frame_rate": rate, "first_frame_center_s": header["first_frame_center_s"]}
-    told = f"Utterance {example.id}: {_count(example.num_frames, 'frame' if rate else 'unit')}"
-    if shape:
-        drawing = draw_features(example, **grid)
-        told += f" of {_count(prod(shape), 'dimension')}"
-        if example.frames_per_column > 1:
-            told += f", a column the mean of {example.frames_per_column} frames"
-        if example.values_per_cell > 1:
-            told += f", a row the mean of {example.values_per_cell} dimensions"
-        told += "; each dimension is drawn scaled to mean 0 and standard deviation 1"
-    else:
-        if store.usage is not None:
-            drawing = draw_units(example, **grid)
-            told += ", a colour a unit"
-        else:
-            drawing = draw_sequence(example, **grid, label="duration (frames)")
-        if example.frames_per_column > 1:
-            told += f", one in {example.frames_per_column} drawn"
-    if rate:
-        told += f"; {rate:g} frames a second"
-    return Picture(
-        title=f"{store.name}, {store.split}",
-        drawing=Markup(drawing),  # noqa: S704
-        caption=f"{told}.",
-    )
 
 
 def _origins(result: CheckResult) -> Iterator[tuple[str, list[tuple[str, str]], str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from featbank.validation.result import ProblemLog, StoreCheck
 from featbank.validation.scan import ValueRules
 
 MAX_UNITS = 1 << 20
-"""No codebook is larger; a header that says so would have memory taken for its counts."""
+"""No codebook is larger, nor are all of a frame together; a header that says so would have memory
+taken for its counts."""
 
 _OF_ONE_SPLIT = frozenset(
     [
@@ -59,26 +61,43 @@ def check_header(header: StoreHeader, folder: Path, log: ProblemLog) -> None:
             )
 
 
+def is_tokens(header: StoreHeader) -> bool:
+    """Tell whether the values are units or codes, whose numbers are names."""
+    return header.name == UNITS or header.codebook_size is not None
+
+
 def value_rules(header: StoreHeader, log: ProblemLog) -> ValueRules:
     """Return what the header promises of the values.
 
-    Units are what a codebook stands behind; without its size their range cannot be known.
+    Tokens are what a codebook stands behind; without its size their range cannot be known.
     """
     if header.name == DURATIONS:
         return ValueRules(minimum=1)
-    if header.name != UNITS:
+    if not is_tokens(header):
         return ValueRules()
-    codebook = header.provenance.get("codebook")
-    num_units = codebook.get("num_clusters") if isinstance(codebook, dict) else None
-    if type(num_units) is not int or not 0 < num_units <= MAX_UNITS:  # True is an int, too
-        log.add(
-            "no codebook",
-            "header",
-            expected=f"provenance with codebook.num_clusters from 1 to {MAX_UNITS}",
-            got=repr(num_units if isinstance(codebook, dict) else codebook),
-        )
-        return ValueRules()
-    return ValueRules(num_units=num_units)
+    num_codebooks = prod(header.shape)
+    sizes: list[tuple[str, Any]] = []
+    if header.codebook_size is not None:
+        sizes.append(("codebook_size", header.codebook_size))
+    if header.name == UNITS:
+        codebook = header.provenance.get("codebook")
+        found = codebook.get("num_clusters") if isinstance(codebook, dict) else None
+        sizes.append(("provenance with codebook.num_clusters", found))
+    for what, size in sizes:
+        # True is an int, too
+        if type(size) is not int or not 0 < size * max(1, num_codebooks) <= MAX_UNITS:
+            log.add(
+                "no codebook",
+                "header",
+                expected=f"{what} from 1 to {MAX_UNITS // max(1, num_codebooks)}",
+                got=repr(size),
+            )
+            return ValueRules()
+    (what, size), *others = sizes
+    for _, other in others:
+        if other != size:
+            log.add("wrong header", what, expected=f"{other}, as in provenance", got=size)
+    return ValueRules(num_units=size, num_codebooks=num_codebooks)
 
 
 def compare_with_shard(

@@ -11,9 +11,10 @@ from typing import Any
 from featbank.errors import ValidationError
 from featbank.manifest import SPLITS
 from featbank.provenance import canonical_json, write_atomic
+from featbank.validation.usage import CodebookUsage
 
 FORMAT = "featbank-check"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_EXAMPLES = 10
 """Findings of one kind that are put into words; the rest is counted."""
 
@@ -96,8 +97,8 @@ class StoreCheck:
         num_utterances, num_frames, num_bytes, num_shards, num_failures: really there.
         audio_s: seconds of audio of the utterances that are there.
         minimum, mean, maximum, std: of all finite values; None when there are none, and no mean
-            or std for units, whose numbers are names.
-        usage: how often each unit of the codebook occurs; None for what is no units.
+            or std for tokens, whose numbers are names.
+        codebooks: how often each token of each codebook occurs; None for what is no tokens.
         example: always the same utterance, also when the corpus grows.
         problems: empty for a store that is as it should be.
     """
@@ -116,7 +117,7 @@ class StoreCheck:
     mean: float | None = None
     maximum: float | None = None
     std: float | None = None
-    usage: tuple[int, ...] | None = None
+    codebooks: tuple[CodebookUsage, ...] | None = None
     example: Example | None = None
     problems: tuple[Problem, ...] = ()
 
@@ -223,11 +224,13 @@ def require_good(results: Sequence[CheckResult]) -> None:
 
 
 def _store_check(fields: Mapping[str, Any]) -> StoreCheck:
-    usage, example = fields["usage"], fields["example"]
+    codebooks, example = fields["codebooks"], fields["example"]
     return StoreCheck(
         **{
             **fields,
-            "usage": None if usage is None else tuple(usage),
+            "codebooks": None
+            if codebooks is None
+            else tuple(map(CodebookUsage.from_json, codebooks)),
             "example": None if example is None else _example(example),
             "problems": _problems(fields["problems"]),
         }

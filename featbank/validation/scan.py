@@ -9,10 +9,10 @@ from math import ceil, prod, sqrt
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from featbank.store import MappedShard
 from featbank.validation.result import Example
+from featbank.validation.usage import TokenCounts
 
 BLOCK_VALUES = 1 << 17
 """Values looked at together: 1 MB as float64, which a processor's cache holds."""
@@ -76,11 +76,13 @@ class ValueRules:
     """What the values of a store must keep to, beside being finite.
 
     Args:
-        num_units: tokens lie below it; None for what is no tokens.
+        num_units: tokens lie below it; None for what is no tokens, or for an unknown codebook.
+        num_codebooks: tokens of a frame, each of a codebook of its own.
         minimum: of all values; None for no bound.
     """
 
     num_units: int | None = None
+    num_codebooks: int = 1
     minimum: int | None = None
 
     def describe(self) -> str:
@@ -89,6 +91,10 @@ class ValueRules:
             return f"units from 0 to {self.num_units - 1}"
         return "finite values" if self.minimum is None else f"values from {self.minimum} on"
 
+    def no_counts(self) -> TokenCounts:
+        """Begin to count the tokens; of no codebook where there are none."""
+        return TokenCounts(0 if self.num_units is None else self.num_codebooks, self.num_units or 0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardScan:
@@ -96,12 +102,12 @@ class ShardScan:
 
     Args:
         moments: of the finite values.
-        usage: (num_units,) how often each token occurs; (0,) where there are no tokens.
+        counts: of the tokens as they are stored; of no codebook where there are none.
         faults: by kind, how many frames of which row.
     """
 
     moments: Moments
-    usage: npt.NDArray[np.int64]
+    counts: TokenCounts
     faults: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
@@ -113,32 +119,42 @@ def scan_shard(shard: MappedShard, rules: ValueRules) -> ShardScan:
     """
     starts = np.array([shard.frames(row).start for row in range(len(shard))], np.int64)
     moments = Moments()
-    usage = np.zeros(rules.num_units or 0, np.int64)
+    counts = rules.no_counts()
+    # a shard of another shape than its header's is a problem already, and cannot be counted
+    counted = rules.num_units is not None and prod(shard.spec.shape) == rules.num_codebooks
+    before: Array | None = None
     faults: dict[str, Counter[int]] = defaultdict(Counter)
     for frames in _blocks(shard):
         values = shard.values(frames)
         finite = np.isfinite(values)
         moments += Moments.of(values if finite.all() else values[finite])
-        if rules.num_units is not None:
-            known = values[(values >= 0) & (values < len(usage))]
-            usage += np.bincount(known.astype(np.int64), minlength=len(usage))
+        if counted:
+            first, last = np.searchsorted(starts, [frames.start, frames.stop])
+            begins = np.zeros(len(values), bool)
+            begins[starts[first:last] - frames.start] = True
+            tokens = values.reshape(len(values), rules.num_codebooks)
+            counts.add(tokens, begins, before)
+            before = tokens[-1]
         for kind, wrong in _wrong_frames(values, finite, rules):
             # of several rows that start at one frame the last is not empty
             rows = np.searchsorted(starts, frames.start + np.flatnonzero(wrong), "right") - 1
-            found, counts = np.unique(rows, return_counts=True)
-            faults[kind].update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
-    return ShardScan(moments=moments, usage=usage, faults=faults)
+            found, times = np.unique(rows, return_counts=True)
+            faults[kind].update(dict(zip(found.tolist(), times.tolist(), strict=True)))
+    return ShardScan(moments=moments, counts=counts, faults=faults)
 
 
-def make_example(utterance_id: str, values: Array) -> Example:
+def make_example(utterance_id: str, values: Array, *, codes: bool = False) -> Example:
     """Shrink an utterance's values (T, ...) for a picture by averaging neighbours.
 
-    Tokens, (T,), are no quantities: of neighbours beyond `MAX_TOKENS` columns the first is kept.
+    One number a frame, (T,), and codes, (T, Q), are no quantities to average: of neighbours the
+    first is kept, so that `MAX_TOKENS` columns remain of (T,) and `MAX_COLUMNS` of codes.
     """
-    tokens = values.ndim == 1
-    per_column = max(1, ceil(len(values) / (MAX_TOKENS if tokens else MAX_COLUMNS)))
-    table = values[::per_column, None] if tokens else values.reshape(len(values), -1)
-    per_cell = max(1, ceil(table.shape[1] / MAX_CELLS))
+    single = values.ndim == 1
+    tokens = single or codes
+    per_column = max(1, ceil(len(values) / (MAX_TOKENS if single else MAX_COLUMNS)))
+    table = values[:: per_column if tokens else 1]
+    table = table.reshape(len(table), prod(values.shape[1:]))
+    per_cell = 1 if tokens else max(1, ceil(table.shape[1] / MAX_CELLS))
     with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, as it should be
         pooled = _average(table.astype(np.float64), 1 if tokens else per_column)
         pooled = _average(pooled.T, per_cell).T

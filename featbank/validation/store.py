@@ -25,6 +25,7 @@ from featbank.validation.header import (
     check_header,
     compare_with_shard,
     is_merged,
+    is_tokens,
     read_failed_ids,
     value_rules,
 )
@@ -91,7 +92,7 @@ class _Tally:
         self._durations = _open_durations(folder, header, log)
         self._shard_of: dict[str, str] = {}
         self._moments = Moments()
-        self._usage = np.zeros(self._rules.num_units or 0, np.int64)
+        self._counts = self._rules.no_counts()
         self._example: Example | None = None
         self._example_key = b""
         self._num_frames = self._num_bytes = 0
@@ -127,7 +128,9 @@ class _Tally:
                     got=f"{kind} in {count} of {len(shard.frames(row))} frames",
                 )
         self._moments += scan.moments
-        self._usage += scan.usage
+        self._counts.runs += scan.counts.runs
+        if not is_merged(self._header):  # else their durations tell
+            self._counts.frames += scan.counts.frames
         self._num_frames += shard.num_frames
         self._num_bytes += path.stat().st_size
 
@@ -152,7 +155,7 @@ class _Tally:
     def result(self, *, num_failures: int) -> StoreCheck:
         """Return what was found so far."""
         moments = self._moments
-        measured = moments.count and self._header.name != UNITS  # the numbers of units are names
+        measured = moments.count and not is_tokens(self._header)
         return StoreCheck(
             name=self._folder.parent.name,
             split=self._folder.name,
@@ -168,7 +171,7 @@ class _Tally:
             mean=_rounded(moments.mean) if measured else None,
             maximum=_rounded(moments.maximum) if moments.count else None,
             std=_rounded(moments.std) if measured else None,
-            usage=None if self._rules.num_units is None else tuple(self._usage.tolist()),
+            codebooks=None if self._rules.num_units is None else self._counts.result(),
             example=self._example,
             problems=self._log.problems(),
         )
@@ -223,7 +226,9 @@ class _Tally:
         # the smallest digest: the same utterance in every store, also when the corpus grows
         key = sha256(utterance_id.encode()).digest()
         if len(values) and (self._example is None or key < self._example_key):
-            self._example, self._example_key = make_example(utterance_id, values), key
+            codes = is_tokens(self._header)
+            self._example = make_example(utterance_id, values, codes=codes)
+            self._example_key = key
 
     def _check_length(self, values: Array, expected: int, utterance_id: str, where: str) -> None:
         """Compare a row with the exact number of frames of its audio."""
@@ -242,14 +247,16 @@ class _Tally:
                 "repeated units", where, expected="no two equal neighbours", got=f"{repeats} pairs"
             )
         if self._durations is not None and utterance_id in self._durations:
-            num_durations = self._durations.num_frames(utterance_id)
-            if num_durations != len(values):
+            durations = self._durations[utterance_id]
+            if durations.shape != values.shape:
                 self._log.add(
                     "units unlike durations",
                     where,
-                    expected=f"{num_durations} units, one a duration",
+                    expected=f"{len(durations)} units, one a duration",
                     got=len(values),
                 )
+            elif self._rules.num_units is not None:
+                self._counts.add_durations(values, durations)
 
 
 def _open_durations(folder: Path, header: StoreHeader, log: ProblemLog) -> Store | None:
