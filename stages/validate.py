@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from featbank.errors import ConfigError
 from featbank.progress import progress_bar
 from featbank.stage import audio_seconds, chosen_stores, read_corpus, refuse_tracked, stage
-from featbank.trusted import check_name
+from featbank.trusted import check_name, check_type
 from featbank.validation.result import CheckResult, require_good, write_check
 from featbank.validation.stores import validate_stores
 
@@ -37,6 +37,8 @@ def main(config: DictConfig) -> None:
     names = chosen if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)
     total_s = audio_seconds(corpus) * len(names)
+    labels = config.corpus.get("labels")
+    check_type(labels, str | None, "corpus.labels")
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
         for name in names:
@@ -45,7 +47,13 @@ def main(config: DictConfig) -> None:
                 raise ConfigError("only", expected="features/NAME or tokens/NAME", got=name)
             check_name(option, "only")
             folder = Path(config.paths.root, kind, config.corpus.name, option)
-            result = validate_stores(folder, config.paths.manifests, name=name, advance=advance)
+            result = validate_stores(
+                folder,
+                config.paths.manifests,
+                name=name,
+                labels=None if labels is None else Path(config.corpus.root, labels),
+                advance=advance,
+            )
             # the report's stage depends on the folder of checks: only choices go there
             checks = config.paths.checks if name in chosen else config.runtime.checks
             write_check(result, Path(checks, f"{name}.json"))

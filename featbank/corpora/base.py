@@ -74,6 +74,7 @@ class Corpus(ABC):
         language: str = "",
         channel: int | str | None = None,
         splits: Mapping[str, Any] | None = None,
+        labels: str | None = None,
     ) -> None:
         """Describe a corpus.
 
@@ -86,6 +87,8 @@ class Corpus(ABC):
             channel: of utterances that do not say their own: an index from 0, or `mix`; None
                 refuses files of more than one channel.
             splits: fields of a `SplitRule`, for a corpus that gives no splits itself.
+            labels: time-aligned labels below the root, such as phones, which `validate` holds
+                tokens against; None for none.
 
         Raises:
             ConfigError: a channel or a split rule that cannot be used.
@@ -97,6 +100,7 @@ class Corpus(ABC):
         self.language = language
         self.channel = parse_channel("" if channel is None else str(channel), "corpus.channel")
         self.split_rule = SplitRule.of(splits or {})
+        self.labels = labels
 
     def list_utterances(self) -> Listing:
         """Read the tables or the folder tree.

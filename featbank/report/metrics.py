@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby, zip_longest
 from typing import Any
 
 from featbank.report.gauges import store_gauges, together
 from featbank.units import UNITS
+from featbank.validation.agreement import Agreement
 from featbank.validation.result import CheckResult, LengthHistogram, StoreCheck
 from featbank.validation.usage import CodebookUsage, pool
 
@@ -26,7 +28,8 @@ def pooled_usage(result: CheckResult) -> dict[str, tuple[CodebookUsage, ...]]:
 def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
     """Return the numbers worth following from version to version, by option, feature and split.
 
-    A store of tokens has its `Gauges`, and one of several codebooks those of each besides.
+    A store of tokens has its `Gauges` and, where the corpus has labels, its `Agreement` with them,
+    and one of several codebooks those of each besides.
     """
     tree: dict[str, Any] = {"problems": sum(p.count for r in results for p in r.all_problems)}
     for result in results:
@@ -41,13 +44,12 @@ def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
                 "mean": store.mean,
                 "std": store.std,
                 "problems": sum(problem.count for problem in store.problems),
-                **_token_numbers(store),
             }
             known = {name: number for name, number in numbers.items() if number is not None}
             node = tree
             for step in (*result.name.split("/"), store.name):
                 node = node.setdefault(step, {})
-            node[store.split] = known
+            node[store.split] = known | _token_numbers(store)
     return tree
 
 
@@ -89,9 +91,24 @@ def length_rows(lengths: LengthHistogram) -> list[dict[str, Any]]:
 
 def _token_numbers(store: StoreCheck) -> dict[str, Any]:
     gauges = store_gauges(store.codebooks, store.audio_s)
-    if not gauges:
-        return {}
-    numbers: dict[str, Any] = dict(together(gauges).rounded())
+    agreements = store.labels.codebooks if store.labels else ()
+    numbers: dict[str, Any] = dict(together(gauges).rounded()) if gauges else {}
+    if store.labels is not None:
+        numbers["labels"] = store.labels.num_labels
+        numbers["labelled_frames"] = store.labels.num_frames
+        numbers["unlabelled_frames"] = store.labels.num_unlabelled
+    if agreements:
+        numbers |= _agreement_numbers(Agreement.mean(agreements))
     if len(gauges) > 1:
-        numbers["codebooks"] = {f"{number:02}": one.rounded() for number, one in enumerate(gauges)}
+        numbers["codebooks"] = {
+            f"{number:02}": {
+                **one.rounded(),
+                **(_agreement_numbers(agreements[number]) if agreements else {}),
+            }
+            for number, one in enumerate(gauges)
+        }
     return numbers
+
+
+def _agreement_numbers(agreement: Agreement) -> dict[str, float]:
+    return {name: value for name, value in asdict(agreement).items() if value is not None}

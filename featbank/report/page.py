@@ -15,7 +15,12 @@ from featbank.manifest import SPLITS
 from featbank.provenance import readable_json, write_atomic
 from featbank.report.metrics import length_rows, metrics, usage_rows
 from featbank.report.pictures import lengths_picture, pictures_of
-from featbank.report.tables import codebook_tables, gauge_tables
+from featbank.report.tables import (
+    codebook_tables,
+    gauge_tables,
+    label_codebook_tables,
+    label_tables,
+)
 from featbank.report.words import counted, format_duration, format_number, format_size
 from featbank.validation.result import CheckResult, StoreCheck
 
@@ -77,6 +82,8 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
         lengths=lengths_picture(results),
         gauge_tables=list(gauge_tables(results)),
         codebook_tables=list(codebook_tables(results)),
+        label_tables=list(label_tables(results)),
+        label_codebook_tables=list(label_codebook_tables(results)),
         pictures={result.name: list(pictures_of(result)) for result in results},
         origins={result.name: list(_origins(result)) for result in results},
     )

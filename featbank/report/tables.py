@@ -8,6 +8,7 @@ from itertools import groupby
 from featbank.report.gauges import Gauges, store_gauges, together
 from featbank.report.metrics import pooled_usage
 from featbank.report.words import counted
+from featbank.validation.agreement import Agreement, LabelCheck
 from featbank.validation.result import CheckResult
 
 Table = tuple[str, list[tuple[str, Gauges]]]
@@ -38,3 +39,31 @@ def codebook_tables(
             if len(gauges) > 1:
                 rows = [(str(number), one) for number, one in enumerate(gauges)]
                 yield f"{result.name}/{name}: {counted(len(gauges), 'codebook')}", rows
+
+
+def label_tables(
+    results: Sequence[CheckResult],
+) -> Iterator[tuple[str, list[tuple[str, LabelCheck, Agreement]]]]:
+    """Give each store of tokens whose frames have labels with a row a split, codebooks averaged."""
+    for result in results:
+        for name, stores in groupby(result.stores, key=lambda store: store.name):
+            rows = [
+                (store.split, store.labels, Agreement.mean(store.labels.codebooks))
+                for store in stores
+                if store.labels and store.labels.codebooks
+            ]
+            if rows:
+                yield f"{result.name}/{name}", rows
+
+
+def label_codebook_tables(
+    results: Sequence[CheckResult],
+) -> Iterator[tuple[str, list[tuple[str, Agreement]]]]:
+    """Give each store of several codebooks whose frames have labels with a row a codebook."""
+    for result in results:
+        for store in result.stores:
+            codebooks = store.labels.codebooks if store.labels else ()
+            if len(codebooks) > 1:
+                rows = [(str(number), one) for number, one in enumerate(codebooks)]
+                told = counted(len(codebooks), "codebook")
+                yield f"{result.name}/{store.name}/{store.split}: {told}", rows

@@ -11,6 +11,7 @@ from typing import Any
 from featbank.errors import ValidationError
 from featbank.manifest import SPLITS
 from featbank.provenance import canonical_json, write_atomic
+from featbank.validation.agreement import LabelCheck
 from featbank.validation.usage import CodebookUsage
 
 FORMAT = "featbank-check"
@@ -99,6 +100,7 @@ class StoreCheck:
         minimum, mean, maximum, std: of all finite values; None when there are none, and no mean
             or std for tokens, whose numbers are names.
         codebooks: how often each token of each codebook occurs; None for what is no tokens.
+        labels: how far tokens agree with the labels of the corpus; None where it has none.
         example: always the same utterance, also when the corpus grows.
         problems: empty for a store that is as it should be.
     """
@@ -118,6 +120,7 @@ class StoreCheck:
     maximum: float | None = None
     std: float | None = None
     codebooks: tuple[CodebookUsage, ...] | None = None
+    labels: LabelCheck | None = None
     example: Example | None = None
     problems: tuple[Problem, ...] = ()
 
@@ -224,13 +227,14 @@ def require_good(results: Sequence[CheckResult]) -> None:
 
 
 def _store_check(fields: Mapping[str, Any]) -> StoreCheck:
-    codebooks, example = fields["codebooks"], fields["example"]
+    codebooks, labels, example = fields["codebooks"], fields["labels"], fields["example"]
     return StoreCheck(
         **{
             **fields,
             "codebooks": None
             if codebooks is None
             else tuple(map(CodebookUsage.from_json, codebooks)),
+            "labels": None if labels is None else LabelCheck.from_json(labels),
             "example": None if example is None else _example(example),
             "problems": _problems(fields["problems"]),
         }

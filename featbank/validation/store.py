@@ -20,7 +20,8 @@ from featbank.manifest import Utterance
 from featbank.progress import Advance
 from featbank.store import MappedShard, Store, StoreHeader, open_store, read_header, verify_shard
 from featbank.store.format import FAILURES_NAME
-from featbank.units import DURATIONS, UNITS
+from featbank.units import DURATIONS, UNITS, expand
+from featbank.validation.agreement import JointCounts
 from featbank.validation.header import (
     check_header,
     compare_with_shard,
@@ -29,6 +30,7 @@ from featbank.validation.header import (
     read_failed_ids,
     value_rules,
 )
+from featbank.validation.labels import LabelFile, frame_centers_s
 from featbank.validation.result import Example, ProblemLog, StoreCheck
 from featbank.validation.scan import Moments, make_example, scan_shard
 
@@ -36,7 +38,12 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def check_store(
-    folder: Path, rows: Sequence[Utterance], *, place: str, advance: Advance = lambda _: None
+    folder: Path,
+    rows: Sequence[Utterance],
+    *,
+    place: str,
+    labels: LabelFile | None = None,
+    advance: Advance = lambda _: None,
 ) -> StoreCheck:
     """Check one store.
 
@@ -47,10 +54,14 @@ def check_store(
         folder: of the store: `<feature name>/<split>`.
         rows: of the split's manifest.
         place: how sentences name the store.
+        labels: of the corpus, to hold tokens against.
         advance: told the seconds of audio done, shard by shard.
 
     Returns:
         The findings. Damage is a finding, never an error.
+
+    Raises:
+        CorpusError: the labels are malformed.
     """
     log = ProblemLog(place)
     try:
@@ -64,7 +75,7 @@ def check_store(
             problems=log.problems(),
         )
     check_header(header, folder, log)
-    tally = _Tally(folder, header, rows, log)
+    tally = _Tally(folder, header, rows, log, labels)
     for number, info in enumerate(header.shards):
         before = tally.audio_s
         try:
@@ -81,7 +92,12 @@ class _Tally:
     """What the shards of a store hold, added up shard by shard."""
 
     def __init__(
-        self, folder: Path, header: StoreHeader, rows: Sequence[Utterance], log: ProblemLog
+        self,
+        folder: Path,
+        header: StoreHeader,
+        rows: Sequence[Utterance],
+        log: ProblemLog,
+        labels: LabelFile | None,
     ) -> None:
         self._folder = folder
         self._header = header
@@ -93,6 +109,9 @@ class _Tally:
         self._shard_of: dict[str, str] = {}
         self._moments = Moments()
         self._counts = self._rules.no_counts()
+        measured = self._rules.num_units is not None and header.framing is not None
+        self._labels = labels if measured else None
+        self._joint = JointCounts(*self._counts.frames.shape)
         self._example: Example | None = None
         self._example_key = b""
         self._num_frames = self._num_bytes = 0
@@ -172,6 +191,7 @@ class _Tally:
             maximum=_rounded(moments.maximum) if moments.count else None,
             std=_rounded(moments.std) if measured else None,
             codebooks=None if self._rules.num_units is None else self._counts.result(),
+            labels=None if self._labels is None else self._joint.result(),
             example=self._example,
             problems=self._log.problems(),
         )
@@ -221,8 +241,11 @@ class _Tally:
                 got=found.hex(),
             )
         values = shard.values(shard.frames(number))
-        if self._header.framing is not None:
-            self._check_length(values, _num_frames(row, self._header.framing), utterance_id, where)
+        if (framing := self._header.framing) is not None:
+            frames = self._check_length(values, _num_frames(row, framing), utterance_id, where)
+            if self._labels is not None and frames is not None:
+                intervals = self._labels.find(utterance_id)
+                self._joint.add(frames, intervals, frame_centers_s(framing, len(frames)))
         # the smallest digest: the same utterance in every store, also when the corpus grows
         key = sha256(utterance_id.encode()).digest()
         if len(values) and (self._example is None or key < self._example_key):
@@ -230,18 +253,24 @@ class _Tally:
             self._example = make_example(utterance_id, values, codes=codes)
             self._example_key = key
 
-    def _check_length(self, values: Array, expected: int, utterance_id: str, where: str) -> None:
-        """Compare a row with the exact number of frames of its audio."""
+    def _check_length(
+        self, values: Array, expected: int, utterance_id: str, where: str
+    ) -> Array | None:
+        """Compare a row with the exact number of frames of its audio.
+
+        Returns:
+            Its values frame by frame; None where units and durations do not give as many.
+        """
         if not is_merged(self._header):
             if len(values) != expected:
                 self._log.add("wrong length", where, expected=f"{expected} frames", got=len(values))
-            return
+            return values
         if self._header.name == DURATIONS:
             if (total := int(values.sum(dtype=np.int64))) != expected:
                 self._log.add(
                     "wrong sum of durations", where, expected=f"{expected} frames", got=total
                 )
-            return
+            return None
         if repeats := int((values[1:] == values[:-1]).sum()):
             self._log.add(
                 "repeated units", where, expected="no two equal neighbours", got=f"{repeats} pairs"
@@ -257,6 +286,10 @@ class _Tally:
                 )
             elif self._rules.num_units is not None:
                 self._counts.add_durations(values, durations)
+                # not where a damaged sum would ask for any amount of memory
+                if int(durations.sum(dtype=np.int64)) == expected:
+                    return expand(values, durations)
+        return None
 
 
 def _open_durations(folder: Path, header: StoreHeader, log: ProblemLog) -> Store | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from featbank.manifest import SPLITS, read_manifest
 from featbank.progress import Advance
 from featbank.validation.header import check_features, check_splits_agree
+from featbank.validation.labels import LabelFile
 from featbank.validation.result import CheckResult, LengthHistogram, ProblemLog, StoreCheck
 from featbank.validation.store import check_store
 
@@ -20,6 +21,7 @@ def validate_stores(
     manifests: str | Path,
     *,
     name: str,
+    labels: Path | None = None,
     advance: Advance = lambda _: None,
 ) -> CheckResult:
     """Check every store of one option against the manifests, and measure what it holds.
@@ -28,6 +30,8 @@ def validate_stores(
         folder: holds the option's stores as `<feature name>/<split>`.
         manifests: folder with a manifest a split.
         name: of the option in the result and in its sentences, such as `features/fbank`.
+        labels: time-aligned labels of the utterances, as `labels` reads them, to hold tokens
+            against; None for none.
         advance: told the seconds of audio done; for a sound option they add up to the manifests'.
 
     Returns:
@@ -35,9 +39,11 @@ def validate_stores(
 
     Raises:
         ManifestError: a manifest is missing or malformed.
+        CorpusError: the labels are.
     """
     rows = {split: read_manifest(Path(manifests, f"{split}.jsonl")) for split in SPLITS}
     features = _folders(Path(folder))
+    label_file = None if labels is None else LabelFile(labels)
     log = ProblemLog(name)
     if not features:
         log.add("no store", "", expected=f"stores in {folder}", got="none")
@@ -50,6 +56,7 @@ def validate_stores(
                 feature / split,
                 rows[split],
                 place=f"store {name}/{feature.name}/{split}",
+                labels=label_file,
                 advance=lambda seconds: advance(seconds / len(features)),
             )
             for split in SPLITS

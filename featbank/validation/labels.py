@@ -1,0 +1,143 @@
+"""Time-aligned labels of a corpus, such as phones: which label is spoken at the centre of a frame?
+
+A file of JSON lines, one an utterance, in any order:
+
+    {"id": "a-01", "labels": [[0.0, 0.12, "sil"], [0.12, 0.2, "HH"], [0.2, 0.31, "AH"]]}
+
+Times are seconds from the start of the utterance, in order; an interval holds its start and not its
+end. An utterance without a line, and time without an interval, has no label.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featbank.errors import CorpusError
+from featbank.framing import Framing
+
+_EXPECTED = 'labels as [[start_s, end_s, "label"], ...], in order of time'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Intervals:
+    """The labelled intervals of one utterance.
+
+    Args:
+        starts_s, ends_s: (N,) seconds, starts in order.
+        labels: N names.
+    """
+
+    starts_s: npt.NDArray[np.float64]
+    ends_s: npt.NDArray[np.float64]
+    labels: tuple[str, ...]
+
+    def at(self, times_s: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Return the interval that holds each time (T,), or -1; of several, the last to begin."""
+        if not self.labels:
+            return np.full(len(times_s), -1, np.int64)
+        found = np.searchsorted(self.starts_s, times_s, side="right") - 1
+        inside = (found >= 0) & (times_s < self.ends_s[found])
+        return np.where(inside, found, -1).astype(np.int64)
+
+
+class LabelFile:
+    """Reads the labels of one utterance at a time; memory holds an id and a place for each line.
+
+    Args:
+        path: of the file, which is read when the first label is asked for.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+
+    def find(self, utterance_id: str) -> Intervals | None:
+        """Return the labels of an utterance; None where the file has no line for it.
+
+        Raises:
+            CorpusError: there is no such file, or a line of it is of another form.
+        """
+        place = self._places.get(utterance_id)
+        if place is None:
+            return None
+        number, offset = place
+        with open(self._path, "rb") as file:
+            file.seek(offset)
+            line = file.readline()
+        where = f"{self._path}:{number}"
+        return _intervals(_parsed(line, where).get("labels"), where)
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """The number and the first byte of the line of each utterance."""
+        if not self._path.is_file():
+            raise CorpusError(
+                f"labels {self._path}",
+                expected="a file of JSON lines",
+                got="nothing there",
+                hint="corpus.labels is a path below corpus.root, or null",
+            )
+        places: dict[str, tuple[int, int]] = {}
+        offset = 0
+        with open(self._path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                where = f"{self._path}:{number}"
+                utterance_id = _parsed(line, where)["id"]
+                if utterance_id in places:
+                    got = f"{utterance_id!r} in line {places[utterance_id][0]} too"
+                    raise CorpusError(where, expected="an id once", got=got)
+                places[utterance_id] = number, offset
+                offset += len(line)
+        return places
+
+
+def frame_centers_s(framing: Framing, num_frames: int) -> npt.NDArray[np.float64]:
+    """Return the time of the middle of each frame, (num_frames,), from the utterance's start.
+
+    >>> wav2vec2 = Framing(sample_rate=16000, window_length=400, hop_length=320)
+    >>> frame_centers_s(wav2vec2, 3).tolist()
+    [0.0125, 0.0325, 0.0525]
+    """
+    centers: npt.NDArray[np.float64] = (
+        framing.first_frame_center_s * framing.sample_rate
+        + np.arange(num_frames) * framing.hop_length
+    ) / framing.sample_rate
+    return centers
+
+
+def _parsed(line: bytes, where: str) -> dict[str, Any]:
+    expected = 'a JSON object with an "id" and "labels"'
+    try:
+        row = json.loads(line)
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise CorpusError(where, expected=expected, got=error) from error
+    if not (isinstance(row, dict) and set(row) == {"id", "labels"} and isinstance(row["id"], str)):
+        got = f"fields {', '.join(row)}" if isinstance(row, dict) else type(row).__name__
+        raise CorpusError(where, expected=expected, got=got)
+    return row
+
+
+def _intervals(rows: Any, where: str) -> Intervals:
+    last_start = 0.0
+    for number, row in enumerate(rows if isinstance(rows, list) else [rows]):
+        if not (
+            isinstance(row, list)
+            and [type(part) in (int, float) for part in row] == [True, True, False]
+            and isinstance(row[2], str)
+            and last_start <= row[0] <= row[1]
+            and isfinite(row[1])
+        ):
+            raise CorpusError(where, expected=_EXPECTED, got=f"{row!r} at place {number}")
+        last_start = row[0]
+    return Intervals(
+        starts_s=np.array([row[0] for row in rows], np.float64),
+        ends_s=np.array([row[1] for row in rows], np.float64),
+        labels=tuple(row[2] for row in rows),
+    )
