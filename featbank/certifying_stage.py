@@ -23,7 +23,7 @@ from featbank.trusted import check_type
 
 _log = logging.getLogger(__name__)
 
-_OF_VALIDATE = ("only", "strict", "recompute", "certificate")
+_OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate")
 """What is typed for `validate` alone; the rest goes for the stage that made the stores, too."""
 
 

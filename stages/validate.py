@@ -18,8 +18,16 @@ from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
 from featbank.progress import progress_bar
-from featbank.stage import audio_seconds, chosen_stores, read_corpus, refuse_tracked, stage
+from featbank.stage import (
+    audio_seconds,
+    chosen_stores,
+    params,
+    read_corpus,
+    refuse_tracked,
+    stage,
+)
 from featbank.trusted import check_name, check_type
+from featbank.validation.held_out import HeldOut
 from featbank.validation.result import CheckResult, require_good, write_check
 from featbank.validation.stores import validate_stores
 
@@ -37,6 +45,8 @@ def main(config: DictConfig) -> None:
     names = chosen if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)
     total_s = audio_seconds(corpus) * len(names)
+    for key in ("utterances", "seed"):
+        check_type(config.held_out[key], int, f"held_out.{key}")
     labels = config.corpus.get("labels")
     check_type(labels, str | None, "corpus.labels")
     results = []
@@ -52,6 +62,7 @@ def main(config: DictConfig) -> None:
                 config.paths.manifests,
                 name=name,
                 labels=None if labels is None else Path(config.corpus.root, labels),
+                held_out=_held_out(config, option) if kind == "tokens" else None,
                 advance=advance,
             )
             # the report's stage depends on the folder of checks: only choices go there
@@ -75,6 +86,23 @@ def main(config: DictConfig) -> None:
         certificates = certify(config, names)
         if config.strict:
             require_certified(certificates)
+
+
+def _held_out(config: DictConfig, option: str) -> HeldOut:
+    """Say where the codebook of a choice lies, and the features that it makes tokens of."""
+    # choices of `tokens_from_audio` have none, and those that lie there by chance are not theirs
+    features = [
+        choice["feature"]
+        for choice in (params("tokens") or {}).values()
+        if f"{choice['feature']}-{choice['tokenizer']}" == option
+    ]
+    root, corpus = config.paths.root, config.corpus.name
+    return HeldOut(
+        codebook=Path(root, "codebooks", corpus, f"{option}.safetensors"),
+        features=Path(root, "features", corpus, features[0]) if features else None,
+        num_utterances=config.held_out.utterances,
+        seed=config.held_out.seed,
+    )
 
 
 def _told(result: CheckResult) -> str:

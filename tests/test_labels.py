@@ -17,8 +17,9 @@ from featbank.report.metrics import metrics
 from featbank.report.page import render_report
 from featbank.store import StoreWriter
 from featbank.units import DURATIONS, UNITS, deduplicate
-from featbank.validation import agreement
-from featbank.validation.agreement import Agreement, JointCounts, LabelCheck
+from featbank.validation import joint as counting
+from featbank.validation.agreement import Agreement, LabelCheck
+from featbank.validation.joint import JointCounts
 from featbank.validation.labels import Intervals, LabelFile, frame_centers_s
 from featbank.validation.result import CheckResult, read_check, write_check
 from featbank.validation.stores import validate_stores
@@ -100,7 +101,7 @@ def test_each_codebook_is_held_against_the_labels() -> None:
 
 
 def test_more_labels_than_can_be_counted_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement, "MAX_PAIRS", 60)
+    monkeypatch.setattr(counting, "MAX_PAIRS", 60)
     joint = JointCounts(1, 3)
     words = [(n / 10, n / 10 + 0.1, f"word {n}") for n in range(21)]
     joint.add(np.zeros(20, int), intervals(*words[:20]), frame_centers_s(FRAMING, 20))

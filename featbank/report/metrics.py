@@ -10,6 +10,7 @@ from typing import Any
 from featbank.report.gauges import store_gauges, together
 from featbank.units import UNITS
 from featbank.validation.agreement import Agreement
+from featbank.validation.inertia import HeldOutInertia
 from featbank.validation.result import CheckResult, LengthHistogram, StoreCheck
 from featbank.validation.usage import CodebookUsage, pool
 
@@ -29,7 +30,8 @@ def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
     """Return the numbers worth following from version to version, by option, feature and split.
 
     A store of tokens has its `Gauges` and, where the corpus has labels, its `Agreement` with them,
-    and one of several codebooks those of each besides.
+    and one of several codebooks those of each besides. An option whose codebook can be held against
+    stored features has its inertia: of the fit, and of the held-out splits.
     """
     tree: dict[str, Any] = {"problems": sum(p.count for r in results for p in r.all_problems)}
     for result in results:
@@ -50,6 +52,11 @@ def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
             for step in (*result.name.split("/"), store.name):
                 node = node.setdefault(step, {})
             node[store.split] = known | _token_numbers(store)
+        if result.inertia is not None and not result.inertia.absent:
+            node = tree
+            for step in result.name.split("/"):
+                node = node.setdefault(step, {})
+            node["inertia"] = _inertia_numbers(result.inertia)
     return tree
 
 
@@ -108,6 +115,11 @@ def _token_numbers(store: StoreCheck) -> dict[str, Any]:
             for number, one in enumerate(gauges)
         }
     return numbers
+
+
+def _inertia_numbers(inertia: HeldOutInertia) -> dict[str, float]:
+    splits = {split: one.mean_squared_distance for split, one in inertia.splits.items()}
+    return splits if inertia.fitted is None else {"fit": inertia.fitted, **splits}
 
 
 def _agreement_numbers(agreement: Agreement) -> dict[str, float]:

@@ -82,6 +82,7 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
         lengths=lengths_picture(results),
         gauge_tables=list(gauge_tables(results)),
         codebook_tables=list(codebook_tables(results)),
+        inertias=[(result.name, result.inertia) for result in results if result.inertia],
         label_tables=list(label_tables(results)),
         label_codebook_tables=list(label_codebook_tables(results)),
         pictures={result.name: list(pictures_of(result)) for result in results},

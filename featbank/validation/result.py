@@ -12,6 +12,7 @@ from featbank.errors import ValidationError
 from featbank.manifest import SPLITS
 from featbank.provenance import canonical_json, write_atomic
 from featbank.validation.agreement import LabelCheck
+from featbank.validation.inertia import HeldOutInertia
 from featbank.validation.usage import CodebookUsage
 
 FORMAT = "featbank-check"
@@ -152,12 +153,14 @@ class CheckResult:
         stores: by name, then split.
         lengths: of the utterances of the manifests.
         problems: of the folder as a whole.
+        inertia: of the codebook on held-out features; None for what no codebook made.
     """
 
     name: str
     stores: tuple[StoreCheck, ...]
     lengths: LengthHistogram
     problems: tuple[Problem, ...] = ()
+    inertia: HeldOutInertia | None = None
 
     @property
     def all_problems(self) -> list[Problem]:
@@ -204,6 +207,9 @@ def read_check(path: str | Path) -> CheckResult:
                 },
             ),
             problems=_problems(fields["problems"]),
+            inertia=None
+            if fields["inertia"] is None
+            else HeldOutInertia.from_json(fields["inertia"]),
         )
     except (KeyError, TypeError) as error:
         raise ValidationError(

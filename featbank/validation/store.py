@@ -21,7 +21,6 @@ from featbank.progress import Advance
 from featbank.store import MappedShard, Store, StoreHeader, open_store, read_header, verify_shard
 from featbank.store.format import FAILURES_NAME
 from featbank.units import DURATIONS, UNITS, expand
-from featbank.validation.agreement import JointCounts
 from featbank.validation.header import (
     check_header,
     compare_with_shard,
@@ -30,6 +29,7 @@ from featbank.validation.header import (
     read_failed_ids,
     value_rules,
 )
+from featbank.validation.joint import JointCounts
 from featbank.validation.labels import LabelFile, frame_centers_s
 from featbank.validation.result import Example, ProblemLog, StoreCheck
 from featbank.validation.scan import Moments, make_example, scan_shard

@@ -8,6 +8,7 @@ from pathlib import Path
 from featbank.manifest import SPLITS, read_manifest
 from featbank.progress import Advance
 from featbank.validation.header import check_features, check_splits_agree
+from featbank.validation.held_out import HeldOut
 from featbank.validation.labels import LabelFile
 from featbank.validation.result import CheckResult, LengthHistogram, ProblemLog, StoreCheck
 from featbank.validation.store import check_store
@@ -22,6 +23,7 @@ def validate_stores(
     *,
     name: str,
     labels: Path | None = None,
+    held_out: HeldOut | None = None,
     advance: Advance = lambda _: None,
 ) -> CheckResult:
     """Check every store of one option against the manifests, and measure what it holds.
@@ -32,6 +34,8 @@ def validate_stores(
         name: of the option in the result and in its sentences, such as `features/fbank`.
         labels: time-aligned labels of the utterances, as `labels` reads them, to hold tokens
             against; None for none.
+        held_out: how to measure the inertia of the codebook that made the option's tokens; None
+            for an option without.
         advance: told the seconds of audio done; for a sound option they add up to the manifests'.
 
     Returns:
@@ -71,6 +75,7 @@ def validate_stores(
             {split: [row.duration_s for row in rows[split]] for split in SPLITS}
         ),
         problems=log.problems(),
+        inertia=None if held_out is None else held_out.measure(rows),
     )
 
 

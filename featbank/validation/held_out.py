@@ -1,0 +1,131 @@
+"""Measures the inertia of a codebook on a drawn sample of held-out features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from featbank.errors import StoreError
+from featbank.manifest import Utterance
+from featbank.provenance import digest
+from featbank.store import Store, open_store
+from featbank.validation.inertia import HeldOutInertia, SplitInertia
+
+HELD_OUT = ("dev", "test")
+"""The splits that no codebook is fitted on."""
+
+_FORMAT = "featbank-codebook"
+_BLOCK_DISTANCES = 1 << 20
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """What to measure inertia by.
+
+    Args:
+        codebook: file of the centroids.
+        features: folder of the feature stores, `<feature name>/<split>`; None where there are none.
+        num_utterances: at most, of each split, drawn by a seeded hash of their ids.
+        seed: of the hash.
+    """
+
+    codebook: Path
+    features: Path | None
+    num_utterances: int
+    seed: int
+
+    def measure(self, rows: Mapping[str, Sequence[Utterance]]) -> HeldOutInertia:
+        """Measure the inertia on the held-out splits of the manifests `rows`."""
+        if self.features is None:
+            return HeldOutInertia(absent="the features are not stored")
+        try:
+            centroids, fitted, fitted_on = _read_codebook(self.codebook)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return HeldOutInertia(absent="the codebook cannot be read")
+        if centroids.ndim != 2:
+            return HeldOutInertia(absent="a frame has several codebooks", fitted=fitted)
+        name, fingerprint = fitted_on
+        splits: dict[str, SplitInertia] = {}
+        for split in HELD_OUT:
+            try:
+                store = open_store(self.features / name / split)
+                if (store.fingerprint, store.shape) != (fingerprint, centroids.shape[1:]):
+                    absent = "the features are not those that the codebook was fitted on"
+                    return HeldOutInertia(absent=absent, fitted=fitted)
+                found = self._measure_split(store, rows[split], centroids)
+            except StoreError:  # a finding of the check of the features
+                absent = "the feature store is missing or damaged"
+                return HeldOutInertia(absent=absent, fitted=fitted)
+            if found.num_frames:
+                splits[split] = found
+        return HeldOutInertia(fitted=fitted, splits=splits)
+
+    def _measure_split(
+        self, store: Store, rows: Iterable[Utterance], centroids: Floats
+    ) -> SplitInertia:
+        drawn = nsmallest(
+            self.num_utterances,
+            (row.id for row in rows if row.id in store),
+            key=lambda utterance_id: digest([self.seed, utterance_id]),
+        )
+        total, num_frames = 0.0, 0
+        for utterance_id in sorted(drawn):
+            frames = np.asarray(store[utterance_id], np.float64)
+            # NaN and infinity are findings of the check of the features
+            distances = squared_distances(frames[np.isfinite(frames).all(axis=1)], centroids)
+            total += float(distances.sum())
+            num_frames += len(distances)
+        return SplitInertia(
+            num_utterances=len(drawn),
+            num_frames=num_frames,
+            mean_squared_distance=_rounded(total / max(1, num_frames)),
+        )
+
+
+def squared_distances(frames: Floats, centroids: Floats) -> Floats:
+    """Return the squared distance (T,) of each frame (T, D) to the nearest centroid of (K, D).
+
+    >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 1.0], [3.0, 0.0]]))
+    array([ 1., 16.])
+    """
+    norms = np.square(centroids).sum(axis=1)
+    step = max(1, _BLOCK_DISTANCES // len(centroids))
+    found = np.empty(len(frames))
+    for start in range(0, len(frames), step):
+        block = frames[start : start + step]
+        # |x - c|^2 = |x|^2 + |c|^2 - 2 x c, of which the first is the same for all centroids
+        nearest = (norms - 2 * block @ centroids.T).min(axis=1)
+        found[start : start + step] = np.maximum(nearest + np.square(block).sum(axis=1), 0)
+    return found
+
+
+def _read_codebook(path: Path) -> tuple[Floats, float | None, tuple[str, str]]:
+    """Read a codebook without torch.
+
+    Returns:
+        The centroids, their inertia in the fit, and the name and fingerprint of its features.
+    """
+    with safe_open(path, framework="numpy") as file:
+        header = json.loads(file.metadata()[_FORMAT])
+        centroids = file.get_tensor("centroids").astype(np.float64)
+    provenance = json.loads(header["provenance"])
+    fitted, fitted_on = provenance.get("mean_squared_distance"), provenance["fitted_on"]
+    return (
+        centroids,
+        _rounded(fitted) if isinstance(fitted, float) else None,
+        (fitted_on["feature"], fitted_on["feature_fingerprint"]),
+    )
+
+
+def _rounded(value: float) -> float:
+    """Keep six digits: the last bits of a sum differ between machines."""
+    return float(f"{value:.6g}")

@@ -1,0 +1,47 @@
+"""How far held-out features lie from the centroids that make them tokens, beside those fitted on.
+
+Inertia is the mean over frames x of min over k of |x - c_k|^2: what k-means makes small (Lloyd,
+1982). Held-out speech that is much farther from its centroids than the sample of the fit means that
+the sample was too small, or of other speech.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitInertia:
+    """The inertia of a sample of one split.
+
+    Args:
+        num_utterances, num_frames: of the sample.
+        mean_squared_distance: of its frames to their nearest centroids.
+    """
+
+    num_utterances: int
+    num_frames: int
+    mean_squared_distance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOutInertia:
+    """The inertia of a codebook on held-out features.
+
+    Args:
+        absent: why there is none; empty where there is.
+        fitted: of the frames that the codebook was fitted on, as its file says; None if not.
+        splits: of those held-out splits that have frames.
+    """
+
+    absent: str = ""
+    fitted: float | None = None
+    splits: Mapping[str, SplitInertia] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> HeldOutInertia:
+        """Build it from its fields as JSON has them."""
+        splits = {split: SplitInertia(**one) for split, one in fields["splits"].items()}
+        return cls(**{**fields, "splits": splits})
