@@ -1,4 +1,8 @@
-"""What `validate` does with `recompute=N`: certify choices by the definitions that made them."""
+"""What `validate` does with `recompute=N` and `stability=N`: choices, by their definitions.
+
+With the one a sample is computed again and held against what is stored; with the other it is
+disturbed, and held against itself undisturbed.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,25 @@ from omegaconf import DictConfig
 
 from featbank.certification.certificate import Certificate, write_certificate
 from featbank.certification.certifying import Certifier
+from featbank.certification.disturbances import DISTURBANCES
 from featbank.certification.findings import Tolerances
 from featbank.certification.recomputing import Sample, draw
+from featbank.certification.stability import Stability, measure_stability, write_stability
 from featbank.computing_stage import computing_settings
+from featbank.direct_tokenization import tokenize_audio
 from featbank.errors import ConfigError
+from featbank.extraction import extract
 from featbank.progress import Advance, progress_bar
 from featbank.stage import CONF
+from featbank.store import HEADER_NAME, read_header
 from featbank.tokenizers.codebook import load_codebook
 from featbank.trusted import check_type
+from featbank.units import UNITS
+from featbank.validation.header import is_tokens
 
 _log = logging.getLogger(__name__)
 
-_OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate")
+_OF_VALIDATE = ("only", "strict", "held_out", "recompute", "stability", "certificate")
 """What is typed for `validate` alone; the rest goes for the stage that made the stores, too."""
 
 
@@ -51,6 +62,74 @@ def certify(config: DictConfig, names: Sequence[str]) -> list[Certificate]:
                 _log.info("%s/%s", name, store)
             certificates.append(certificate)
     return certificates
+
+
+def gauge_stability(config: DictConfig, names: Sequence[str]) -> list[Stability]:
+    """Disturb a sample of those choices that are tokens, and write and tell how many flip.
+
+    Args:
+        config: of `validate`.
+        names: of the choices; those whose stores hold no tokens are passed over.
+
+    Raises:
+        ConfigError: a choice has no definition.
+        FeatbankError: what `measure_stability` raises.
+    """
+    check_type(config.certificate.seed, int, "certificate.seed")
+    sample = draw(Path(config.paths.manifests), config.stability, config.certificate.seed)
+    found = []
+    choices = {name: stores for name in names if (stores := _token_stores(config, name))}
+    # clean, and once for each disturbance
+    audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
+    total_s = audio_s * (1 + len(DISTURBANCES)) * len(choices)
+    with progress_bar("stability", total_s, show=config.runtime.progress) as advance:
+        for name, stores in choices.items():
+            stability = _stability(config, name, stores, sample, advance)
+            path = Path(config.runtime.certificates, config.corpus.name, f"{name}.stability.json")
+            write_stability(stability, path)
+            for store, by_kind in stability.stores.items():
+                for kind, disturbed in by_kind.items():
+                    _log.info("%s/%s, %s: %s", name, store, kind, disturbed)
+            found.append(stability)
+    return found
+
+
+def _token_stores(config: DictConfig, name: str) -> list[str]:
+    """Return which stores of a choice hold tokens: units, or codes of an extractor."""
+    kind, _, option = name.partition("/")
+    if kind == "tokens":
+        return [UNITS]
+    folder = Path(config.paths.root, kind, config.corpus.name, option)
+    return sorted(
+        {
+            path.parent.parent.name
+            for path in folder.glob(f"*/*/{HEADER_NAME}")
+            if is_tokens(read_header(path.parent))
+        }
+    )
+
+
+def _stability(
+    config: DictConfig, name: str, stores: Sequence[str], sample: Sample, advance: Advance
+) -> Stability:
+    kind, _, option = name.partition("/")
+    definition = _definition(kind, option)
+    run = f"stability-{config.corpus.name}-{kind}-{option}"
+    settings = computing_settings(definition, run, advance)
+    if kind == "tokens":
+        settings |= {
+            "feature": definition.feature.storage[0].name,
+            "codebook": load_codebook(definition.paths.codebook),
+        }
+    return measure_stability(
+        extract if kind == "features" else tokenize_audio,
+        stores,
+        name=name,
+        sample=sample,
+        seed=config.certificate.seed,
+        work=settings["work"],
+        settings=settings,
+    )
 
 
 def _certificate(config: DictConfig, name: str, sample: Sample, advance: Advance) -> Certificate:

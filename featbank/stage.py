@@ -41,6 +41,7 @@ RUNTIME_KEYS = (
     "only",
     "strict",
     "recompute",
+    "stability",
     "certificate",
     "preflight",
 )
@@ -67,6 +68,7 @@ _TYPES: dict[str, Any] = {
     "recompute": int,
     "seed": int,
     "source": str,
+    "stability": int,
     "strict": bool,
 }
 

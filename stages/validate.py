@@ -1,6 +1,7 @@
 """Manifests and stores -> checks; without `only=` those of every choice, and the report.
 
-With `recompute=20` that many utterances are computed again, too, and held against what is stored.
+With `recompute=20` that many utterances are computed again, too, and held against what is stored;
+with `stability=20` that many are disturbed, and their tokens held against those of the clean audio.
 """
 
 import os
@@ -39,16 +40,12 @@ _log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.checks)
     refuse_tracked(config, config.paths.report)
-    if config.recompute < 0:
-        raise ConfigError("recompute", expected="0 utterances or more", got=config.recompute)
+    _check(config)
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)
     total_s = audio_seconds(corpus) * len(names)
-    for key in ("utterances", "seed"):
-        check_type(config.held_out[key], int, f"held_out.{key}")
     labels = config.corpus.get("labels")
-    check_type(labels, str | None, "corpus.labels")
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
         for name in names:
@@ -86,6 +83,21 @@ def main(config: DictConfig) -> None:
         certificates = certify(config, names)
         if config.strict:
             require_certified(certificates)
+    if config.stability:
+        # likewise
+        from featbank.certifying_stage import gauge_stability
+
+        gauge_stability(config, names)
+
+
+def _check(config: DictConfig) -> None:
+    """Refuse values of another type or range, before any work begins."""
+    for key in ("recompute", "stability"):
+        if config[key] < 0:
+            raise ConfigError(key, expected="0 utterances or more", got=config[key])
+    for key in ("utterances", "seed"):
+        check_type(config.held_out[key], int, f"held_out.{key}")
+    check_type(config.corpus.get("labels"), str | None, "corpus.labels")
 
 
 def _held_out(config: DictConfig, option: str) -> HeldOut:

@@ -1,0 +1,89 @@
+"""Two token sequences of one utterance: how many frames flip, and how far apart the units are."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featbank.framing import Framing
+from featbank.units import deduplicate
+
+Tokens = npt.NDArray[Any]
+
+
+def frames_between(framing: Framing, shift: int, sample_rate: int) -> int:
+    """Return how many frames later the same sound is in audio whose first samples are not cut off.
+
+    Frame j of the shifted audio is compared with frame j + n of the other, whose middle is nearest
+    in time; of two that are equally near, with the earlier.
+
+    >>> hop_of_10_ms = Framing(sample_rate=16000, window_length=400, hop_length=160)
+    >>> hop_of_20_ms = Framing(sample_rate=16000, window_length=400, hop_length=320)
+    >>> [frames_between(grid, 160, 16000) for grid in (hop_of_10_ms, hop_of_20_ms)]
+    [1, 0]
+
+    Args:
+        framing: of the tokens.
+        shift: samples that were cut off.
+        sample_rate: at which they were, in Hz.
+    """
+    hops = Fraction(shift, sample_rate) * Fraction(framing.sample_rate, framing.hop_length)
+    return ceil(hops - Fraction(1, 2))
+
+
+def count_flips(clean: Tokens, disturbed: Tokens, later: int = 0) -> tuple[int, int]:
+    """Count the frames whose token is another one, over those that both have.
+
+    >>> count_flips(np.array([5, 5, 7, 7]), np.array([5, 7, 1]), later=1)
+    (1, 3)
+
+    Args:
+        clean: (T,) tokens.
+        disturbed: (T',) tokens.
+        later: frame j of `disturbed` is held against frame j + `later` of `clean`.
+
+    Returns:
+        The flips, and the frames compared.
+    """
+    theirs, ours = clean[later:], disturbed
+    number = min(len(theirs), len(ours))
+    return int((theirs[:number] != ours[:number]).sum()), number
+
+
+def unit_edit_distance(clean: Tokens, disturbed: Tokens) -> float:
+    """Return the unit edit distance (Gat et al., 2023, arXiv 2209.15483, section 3.1).
+
+    The Levenshtein distance between the units without repeats, over the frames of the clean ones:
+    unlike flips it forgives units that begin a little earlier or later.
+
+    >>> unit_edit_distance(np.array([5, 5, 7, 7]), np.array([5, 7, 7, 1]))
+    0.25
+
+    Args:
+        clean: (T,) tokens, T over 0.
+        disturbed: (T',) tokens.
+    """
+    return edit_distance(deduplicate(clean)[0], deduplicate(disturbed)[0]) / len(clean)
+
+
+def edit_distance(one: Tokens, other: Tokens) -> int:
+    """Return the Levenshtein distance: how few insertions, deletions and substitutions it takes.
+
+    The table of Wagner and Fischer (1974) row by row, in memory of one row.
+
+    >>> edit_distance(np.array([1, 2, 3]), np.array([2, 3, 4, 4]))
+    3
+    """
+    places = np.arange(len(other) + 1)
+    row = places.copy()
+    for number, token in enumerate(one, start=1):
+        best = np.empty_like(row)
+        best[0] = number
+        best[1:] = np.minimum(row[1:] + 1, row[:-1] + (other != token))
+        # an insertion costs 1 a place: the least of what stands to the left, plus the way from it
+        row = np.minimum.accumulate(best - places) + places
+    return int(row[-1])

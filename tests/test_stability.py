@@ -1,0 +1,172 @@
+"""Tokens of disturbed audio against those of the clean one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torchaudio
+
+from featbank.certification.disturbances import disturb
+from featbank.certification.flips import (
+    count_flips,
+    edit_distance,
+    frames_between,
+    unit_edit_distance,
+)
+from featbank.certification.recomputing import draw
+from featbank.certification.stability import Stability, measure_stability, write_stability
+from featbank.direct_tokenization import tokenize_audio
+from featbank.engine.recipe import define
+from featbank.feature_io import FeatureStorageConfig
+from featbank.framing import Framing
+from featbank.manifest import SPLITS, read_manifest, write_manifest
+from featbank.numerics import ON_CPU
+from featbank.runners.inline import InlineRunner
+from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
+from tests.extracting import FBANK, prepare_corpus
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_noise_is_of_one_step_and_evenly_drawn() -> None:
+    clean = np.zeros(30_000, np.float32)
+    steps = disturb("noise", clean, 16000, seed=[0, "a"]) * 32768
+    assert set(steps.tolist()) == {-1, 0, 1}
+    assert np.bincount(steps.astype(int) + 1) == pytest.approx([10_000] * 3, abs=400)
+    assert (disturb("noise", clean, 16000, seed=[0, "a"]) * 32768 == steps).all()
+    assert (disturb("noise", clean, 16000, seed=[1, "a"]) * 32768 != steps).any()
+
+
+def test_shift_is_of_ten_milliseconds_and_gain_of_minus_six_decibels() -> None:
+    clean = np.arange(1000, dtype=np.float32) / 1000
+    assert (disturb("shift", clean, 16000, seed=[]) == clean[160:]).all()
+    ratio = disturb("gain", clean, 16000, seed=[])[1:] / clean[1:]
+    assert 20 * np.log10(ratio) == pytest.approx(np.full(999, -6.0), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("hop", "sample_rate", "frames"),
+    [
+        (160, 16000, 1),  # a hop of 10 ms: the next frame, exactly
+        (320, 16000, 0),  # half a hop: the frame before and the one after are as near
+        (200, 44100, 1),  # 441 samples at 44.1 kHz are 160 at 16: 0.8 hops
+        (400, 16000, 0),  # 0.4 hops
+        (64, 16000, 2),  # 2.5 hops: the earlier of two
+    ],
+)
+def test_shifted_frames_are_compared_with_the_nearest_in_time(
+    hop: int, sample_rate: int, frames: int
+) -> None:
+    framing = Framing(sample_rate=16000, window_length=400, hop_length=hop)
+    assert frames_between(framing, round(0.01 * sample_rate), sample_rate) == frames
+
+
+def test_flips_are_counted_where_both_have_frames() -> None:
+    clean = np.array([1, 2, 3, 4, 5])
+    assert count_flips(clean, np.array([1, 2, 9, 4, 9])) == (2, 5)
+    assert count_flips(clean, np.array([2, 3, 4]), later=1) == (0, 3)
+    assert count_flips(clean, np.array([2, 3, 4, 5, 6]), later=1) == (0, 4)
+    assert count_flips(clean[:1], np.array([2]), later=1) == (0, 0)
+
+
+def test_edit_distance_is_that_of_torchaudio() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        one, other = (rng.integers(0, 4, rng.integers(0, 15)) for _ in range(2))
+        expected = torchaudio.functional.edit_distance(one.tolist(), other.tolist())
+        assert edit_distance(one, other) == expected
+
+
+def test_unit_edit_distance_forgives_units_that_begin_elsewhere() -> None:
+    clean = np.array([7, 7, 7, 3, 3, 3, 5, 5])
+    assert unit_edit_distance(clean, np.array([7, 3, 3, 3, 3, 5, 5, 5])) == 0
+    # 7 3 5 and 7 4 5 2: one substitution, one insertion, in 8 frames
+    assert unit_edit_distance(clean, np.array([7, 7, 4, 4, 4, 5, 5, 2])) == 0.25
+
+
+class Project:
+    """Three utterances of real speech, and a codebook of some of their own frames."""
+
+    def __init__(self, folder: Path, demo_corpus: Path) -> None:
+        self.folder, self.root = folder, folder / "corpus"
+        shutil.copytree(demo_corpus, self.root)
+        self.manifests = prepare_corpus(self.root)
+        for split in SPLITS:
+            path = self.manifests / f"{split}.jsonl"
+            write_manifest(path, sorted(read_manifest(path), key=lambda row: row.num_samples)[:1])
+        storage = [FeatureStorageConfig("fbank")]
+        fingerprint = define(
+            extractor=FBANK, storage=storage, audio_root=self.root, computing=ON_CPU
+        ).fingerprints["fbank"]
+        rng = np.random.default_rng(0)
+        origin = {"fitted_on": {"feature": "fbank", "feature_fingerprint": fingerprint}}
+        centroids = rng.normal(15, 4, (500, 20)).astype(np.float32)
+        path = folder / "codebook.safetensors"
+        save_codebook(path, Codebook(centroids=centroids, provenance=origin))
+        self.settings: dict[str, Any] = {
+            "audio_root": self.root,
+            "extractor": FBANK,
+            "storage": storage,
+            "feature": "fbank",
+            "codebook": load_codebook(path),
+            "corpus": {"name": "demo", "license": "free"},
+            "runner": InlineRunner(),
+        }
+
+    def measure(self) -> Stability:
+        return measure_stability(
+            tokenize_audio,
+            ["units"],
+            name="tokens/fbank-random",
+            sample=draw(self.manifests, 3, seed=0),
+            seed=0,
+            work=self.folder / "work",
+            settings=self.settings,
+        )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, demo_corpus: Path) -> Project:
+    return Project(tmp_path_factory.mktemp("stability"), demo_corpus)
+
+
+def test_units_of_real_speech_are_gauged(project: Project, tmp_path: Path) -> None:
+    stability = project.measure()
+    units = stability.stores["units"]
+    assert list(units) == ["noise", "shift", "gain"]
+    assert {one.num_utterances for one in units.values()} == {3}
+    # a hop of 10 ms: the shifted frames see the very samples that the next ones see
+    assert units["shift"].flip_rate == 0
+    assert units["shift"].num_frames == units["noise"].num_frames - 3
+    assert 0 < units["noise"].flip_rate < units["gain"].flip_rate < 1
+    assert 0 < units["gain"].unit_edit_distance < 1
+    assert sum(map(len, stability.sample.values())) == 3
+    assert list((project.folder / "work").iterdir()) == []
+    write_stability(stability, tmp_path / "a.json")
+    write_stability(project.measure(), tmp_path / "b.json")
+    text = (tmp_path / "a.json").read_text()
+    assert text == (tmp_path / "b.json").read_text()
+    assert str(project.folder) not in text
+    assert json.loads(text)["stores"]["units"]["gain"]["told"] == "-6 dB of gain"
+
+
+def test_utterance_that_the_shift_leaves_too_short_is_left_out(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = draw(project.manifests, 3, seed=0)
+    [row] = sample["dev"]
+    # a window of 25 ms: cut by 10 ms it has no frame
+    short = {**sample, "dev": [replace(row, num_samples=row.sample_rate * 30 // 1000)]}
+    monkeypatch.setattr("tests.test_stability.draw", lambda *_, **__: short)
+    units = project.measure().stores["units"]
+    assert {kind: one.num_utterances for kind, one in units.items()} == {
+        "noise": 3,
+        "shift": 2,
+        "gain": 3,
+    }
