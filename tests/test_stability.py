@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torchaudio
 
 from featbank.certification.disturbances import disturb
 from featbank.certification.flips import (
-    count_flips,
+    aligned,
     edit_distance,
     frames_between,
     unit_edit_distance,
@@ -23,13 +24,16 @@ from featbank.certification.recomputing import draw
 from featbank.certification.stability import Stability, measure_stability, write_stability
 from featbank.direct_tokenization import tokenize_audio
 from featbank.engine.recipe import define
+from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
+from featbank.features.base import AudioBatch, Output
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, read_manifest, write_manifest
 from featbank.numerics import ON_CPU
 from featbank.runners.inline import InlineRunner
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from tests.extracting import FBANK, prepare_corpus
+from tests.two_features import FbankAndEnergy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,12 +71,16 @@ def test_shifted_frames_are_compared_with_the_nearest_in_time(
     assert frames_between(framing, round(0.01 * sample_rate), sample_rate) == frames
 
 
-def test_flips_are_counted_where_both_have_frames() -> None:
+def test_tokens_are_compared_where_both_have_frames() -> None:
     clean = np.array([1, 2, 3, 4, 5])
-    assert count_flips(clean, np.array([1, 2, 9, 4, 9])) == (2, 5)
-    assert count_flips(clean, np.array([2, 3, 4]), later=1) == (0, 3)
-    assert count_flips(clean, np.array([2, 3, 4, 5, 6]), later=1) == (0, 4)
-    assert count_flips(clean[:1], np.array([2]), later=1) == (0, 0)
+    for disturbed, later, kept in (
+        ([1, 2, 9, 4, 9], 0, ([1, 2, 3, 4, 5], [1, 2, 9, 4, 9])),
+        ([2, 3, 4], 1, ([2, 3, 4], [2, 3, 4])),
+        ([2, 3, 4, 5, 6], 1, ([2, 3, 4, 5], [2, 3, 4, 5])),
+        ([1], 5, ([], [])),
+    ):
+        found = aligned(clean, np.array(disturbed), later)
+        assert tuple(one.tolist() for one in found) == kept
 
 
 def test_edit_distance_is_that_of_torchaudio() -> None:
@@ -88,6 +96,21 @@ def test_unit_edit_distance_forgives_units_that_begin_elsewhere() -> None:
     assert unit_edit_distance(clean, np.array([7, 3, 3, 3, 3, 5, 5, 5])) == 0
     # 7 3 5 and 7 4 5 2: one substitution, one insertion, in 8 frames
     assert unit_edit_distance(clean, np.array([7, 7, 4, 4, 4, 5, 5, 2])) == 0.25
+
+
+class Levels(FbankAndEnergy):
+    """Three codes a frame, of 40 levels each: the energies of three filters."""
+
+    @property
+    def outputs(self) -> Mapping[str, Output]:
+        return {"levels": Output((3,), codebook_size=40)}
+
+    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
+        rows = self._fbank.compute_features(batch, stage)
+        return [
+            {"id": row["id"], "levels": (row["fbank"][:, 5:8] * 1.5).clip(0, 39).astype(np.int64)}
+            for row in rows
+        ]
 
 
 class Project:
@@ -142,7 +165,7 @@ def test_units_of_real_speech_are_gauged(project: Project, tmp_path: Path) -> No
     assert list(units) == ["noise", "shift", "gain"]
     assert {one.num_utterances for one in units.values()} == {3}
     # a hop of 10 ms: the shifted frames see the very samples that the next ones see
-    assert units["shift"].flip_rate == 0
+    assert (units["shift"].flip_rate, units["shift"].unit_edit_distance) == (0, 0)
     assert units["shift"].num_frames == units["noise"].num_frames - 3
     assert 0 < units["noise"].flip_rate < units["gain"].flip_rate < 1
     assert 0 < units["gain"].unit_edit_distance < 1
@@ -170,3 +193,30 @@ def test_utterance_that_the_shift_leaves_too_short_is_left_out(
         "shift": 2,
         "gain": 3,
     }
+
+
+def test_codes_of_an_extractor_are_gauged_codebook_by_codebook(project: Project) -> None:
+    left_out = ("feature", "codebook")
+    settings = {key: value for key, value in project.settings.items() if key not in left_out}
+    stability = measure_stability(
+        extract,
+        ["levels"],
+        name="features/levels",
+        sample=draw(project.manifests, 3, seed=0),
+        seed=0,
+        work=project.folder / "work",
+        settings={
+            **settings,
+            "extractor": {"_target_": "tests.test_stability.Levels"},
+            "storage": [FeatureStorageConfig("levels", "uint8")],
+            "trusted_modules": ["tests"],
+        },
+    )
+    levels = stability.stores["levels"]
+    # -6 dB take 1.4 off the energy of a filter, and 2.1 levels; silence has none to lose
+    assert levels["gain"].flip_rate > 0.1 > levels["noise"].flip_rate > 0
+    assert len(levels["gain"].codebooks) == 3
+    assert len({one.flip_rate for one in levels["noise"].codebooks}) > 1
+    mean = np.mean([one.flip_rate for one in levels["noise"].codebooks])
+    assert levels["noise"].flip_rate == pytest.approx(mean)
+    assert levels["shift"].flip_rate == 0

@@ -35,23 +35,19 @@ def frames_between(framing: Framing, shift: int, sample_rate: int) -> int:
     return ceil(hops - Fraction(1, 2))
 
 
-def count_flips(clean: Tokens, disturbed: Tokens, later: int = 0) -> tuple[int, int]:
-    """Count the frames whose token is another one, over those that both have.
+def aligned(clean: Tokens, disturbed: Tokens, later: int) -> tuple[Tokens, Tokens]:
+    """Cut two sequences, (T,) and (T',), to the frames that both have.
 
-    >>> count_flips(np.array([5, 5, 7, 7]), np.array([5, 7, 1]), later=1)
-    (1, 3)
+    >>> aligned(np.array([5, 6, 7, 8]), np.array([6, 7]), later=1)
+    (array([6, 7]), array([6, 7]))
 
     Args:
-        clean: (T,) tokens.
-        disturbed: (T',) tokens.
-        later: frame j of `disturbed` is held against frame j + `later` of `clean`.
-
-    Returns:
-        The flips, and the frames compared.
+        clean: tokens.
+        disturbed: of which frame j is held against frame j + `later` of `clean`.
+        later: from 0 on.
     """
-    theirs, ours = clean[later:], disturbed
-    number = min(len(theirs), len(ours))
-    return int((theirs[:number] != ours[:number]).sum()), number
+    number = max(0, min(len(clean) - later, len(disturbed)))
+    return clean[later : later + number], disturbed[:number]
 
 
 def unit_edit_distance(clean: Tokens, disturbed: Tokens) -> float:
@@ -65,7 +61,7 @@ def unit_edit_distance(clean: Tokens, disturbed: Tokens) -> float:
 
     Args:
         clean: (T,) tokens, T over 0.
-        disturbed: (T',) tokens.
+        disturbed: those of the same frames.
     """
     return edit_distance(deduplicate(clean)[0], deduplicate(disturbed)[0]) / len(clean)
 

@@ -15,7 +15,7 @@ from featbank.audio import load_audio, scan_audio
 from featbank.certification.disturbances import DISTURBANCES, disturb
 from featbank.certification.flips import (
     Tokens,
-    count_flips,
+    aligned,
     frames_between,
     unit_edit_distance,
 )
@@ -212,12 +212,12 @@ class _Compared(NamedTuple):
 
 
 def _compare_utterance(clean: Tokens, disturbed: Tokens, later: int) -> _Compared:
-    pairs = list(zip(clean, disturbed, strict=True))
-    counts = [count_flips(one, other, later) for one, other in pairs]
-    num_frames = counts[0][1] if counts else 0
+    """Compare tokens (Q, T) and (Q, T') over the frames that both have."""
+    pairs = [aligned(*pair, later) for pair in zip(clean, disturbed, strict=True)]
+    num_frames = len(pairs[0][0]) if pairs else 0
     return _Compared(
         num_frames=num_frames,
-        flips=[flips for flips, _ in counts],
+        flips=[int((one != other).sum()) for one, other in pairs],
         distances=[unit_edit_distance(*pair) for pair in pairs] if num_frames else [],
     )
 
