@@ -17,9 +17,10 @@ from omegaconf import DictConfig
 from featbank.certification.certificate import Certificate, write_certificate
 from featbank.certification.certifying import Certifier
 from featbank.certification.disturbances import DISTURBANCES
+from featbank.certification.disturbing import measure_stability
 from featbank.certification.findings import Tolerances
 from featbank.certification.recomputing import Sample, draw
-from featbank.certification.stability import Stability, measure_stability, write_stability
+from featbank.certification.stability import Stability, write_stability
 from featbank.computing_stage import computing_settings
 from featbank.direct_tokenization import tokenize_audio
 from featbank.errors import ConfigError

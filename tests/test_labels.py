@@ -13,6 +13,7 @@ import pytest
 from featbank.errors import CorpusError
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, write_manifest
+from featbank.provenance import digest, readable_json, write_atomic
 from featbank.report.metrics import metrics
 from featbank.report.page import render_report
 from featbank.store import StoreWriter
@@ -227,6 +228,26 @@ def test_agreement_with_labels_is_in_metrics_and_report(tmp_path: Path) -> None:
     assert "Tokens and labels" in page
     assert "tokens/x-y/codes/train: 2 codebooks" in page
     assert "phone_purity" not in str(metrics([check(tmp_path, {UNITS: {"a": TOKENS}}, None)]))
+
+
+def test_codes_of_another_shape_than_promised_are_named_and_not_counted(tmp_path: Path) -> None:
+    labels = write_labels(tmp_path / "labels.jsonl", LABELS)
+    codes = np.stack([TOKENS, TOKENS])
+    check(tmp_path, {"codes": {"a": codes}}, labels)
+    for split in SPLITS:
+        path = tmp_path / "stores" / "codes" / split / "header.json"
+        fields = {**json.loads(path.read_text()), "shape": [3]}
+        del fields["digest"]
+        write_atomic(path, readable_json({**fields, "digest": digest(fields)}))
+    result = validate_stores(tmp_path / "stores", tmp_path, name="tokens/x-y", labels=labels)
+    assert "shard unlike its header" in {problem.kind for problem in result.all_problems}
+    counted = result.stores[0].labels
+    assert counted is not None
+    assert (counted.num_frames, counted.codebooks) == (0, ())
+    assert not any(any(usage.frames) for usage in result.stores[0].codebooks or ())
+    write_check(result, tmp_path / "check.json")
+    metrics([result])
+    render_report([result], CORPUS)
 
 
 def test_corpus_without_labels_has_none_in_its_report(tmp_path: Path) -> None:

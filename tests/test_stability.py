@@ -14,6 +14,7 @@ import pytest
 import torchaudio
 
 from featbank.certification.disturbances import disturb
+from featbank.certification.disturbing import measure_stability
 from featbank.certification.flips import (
     aligned,
     edit_distance,
@@ -21,7 +22,7 @@ from featbank.certification.flips import (
     unit_edit_distance,
 )
 from featbank.certification.recomputing import draw
-from featbank.certification.stability import Stability, measure_stability, write_stability
+from featbank.certification.stability import Stability, write_stability
 from featbank.direct_tokenization import tokenize_audio
 from featbank.engine.recipe import define
 from featbank.extraction import extract

@@ -1,35 +1,15 @@
-"""How many tokens flip when the audio is disturbed: a sample computed clean and disturbed."""
+"""How stable tokens are when the audio is disturbed, as plain values that a person can read."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
-import soundfile
-
-from featbank.audio import load_audio, scan_audio
-from featbank.certification.disturbances import DISTURBANCES, disturb
-from featbank.certification.flips import (
-    Tokens,
-    aligned,
-    frames_between,
-    unit_edit_distance,
-)
-from featbank.certification.recomputing import Sample, recomputed
-from featbank.errors import AudioError, StoreError
-from featbank.manifest import SPLITS, Utterance
-from featbank.provenance import digest, readable_json, write_atomic
-from featbank.store import Store, open_store
+from featbank.provenance import readable_json, write_atomic
 
 FORMAT = "featbank-stability"
 FORMAT_VERSION = 1
-
-_SPLIT = "test"
-"""Under which all is computed: an extractor may treat training otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,158 +70,7 @@ class Stability:
     stores: Mapping[str, Mapping[str, DisturbedTokens]]
 
 
-def measure_stability(
-    compute: Callable[..., object],
-    names: Sequence[str],
-    *,
-    name: str,
-    sample: Sample,
-    seed: int,
-    work: Path,
-    settings: Mapping[str, Any],
-) -> Stability:
-    """Compute a sample clean and disturbed, in one pass, and compare the tokens.
-
-    Utterances that fail, clean or disturbed, are left out: a disturbance may leave one too short.
-
-    Args:
-        compute: `extract` for codes, or `tokenize_audio`, without merging repeats.
-        names: of the stores of tokens that it makes.
-        name: of the choice.
-        sample: drawn from the manifests.
-        seed: that it was drawn by.
-        work: folder that takes the disturbed audio and the stores until they are compared.
-        settings: of `compute`, but for the manifests and the output.
-
-    Raises:
-        FeatbankError: audio has changed since the manifests were made, or what `compute` raises.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    drawn = [row for split in SPLITS for row in sample[split]]
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        root = Path(folder)
-        rows = [
-            one
-            for row in drawn
-            for one in _write_disturbed(row, settings["audio_root"], root, seed)
-        ]
-        here = {**settings, "audio_root": root}
-        all_rows = {split: rows if split == _SPLIT else [] for split in SPLITS}
-        with recomputed(compute, all_rows, work, here) as out:
-            stores = {one: _compare(open_store(out / one / _SPLIT), drawn) for one in names}
-    return Stability(
-        name=name,
-        seed=seed,
-        sample={split: tuple(row.id for row in rows) for split, rows in sample.items()},
-        stores=stores,
-    )
-
-
 def write_stability(stability: Stability, path: str | Path) -> None:
     """Write it as JSON, for people too."""
     described = {"format": FORMAT, "format_version": FORMAT_VERSION}
     write_atomic(path, readable_json({**described, **asdict(stability)}))
-
-
-def _write_disturbed(
-    row: Utterance, audio_root: Path, root: Path, seed: int
-) -> Iterator[Utterance]:
-    """Write an utterance clean and disturbed, and give the row of each file."""
-    try:
-        clean = load_audio(
-            audio_root / row.audio,
-            sample_rate=row.sample_rate,
-            num_samples=row.num_samples,
-            start_sample=row.start_sample,
-            channel=row.channel,
-            digest=row.audio_digest,
-        )
-    except AudioError:
-        return
-    disturbed = {
-        kind: disturb(kind, clean, row.sample_rate, seed=[seed, row.id]) for kind in DISTURBANCES
-    }
-    for kind, waveform in {"clean": clean, **disturbed}.items():
-        if not len(waveform):
-            continue
-        path = root / kind / f"{digest(row.id)}.wav"
-        path.parent.mkdir(exist_ok=True)
-        soundfile.write(path, waveform, row.sample_rate, subtype="FLOAT")
-        yield Utterance(
-            id=_id(kind, row),
-            audio=path.relative_to(root).as_posix(),
-            audio_digest=scan_audio(path).digest,
-            sample_rate=row.sample_rate,
-            num_samples=len(waveform),
-        )
-
-
-def _id(kind: str, row: Utterance) -> str:
-    return f"{kind}/{row.id}"
-
-
-def _compare(store: Store, rows: Sequence[Utterance]) -> dict[str, DisturbedTokens]:
-    """Compare the disturbed tokens of a store with the clean ones."""
-    framing = store.header.framing
-    if framing is None:
-        raise StoreError(
-            f"store {store.name}", expected="the frame grid, to compare frames by", got="none"
-        )
-    found = {}
-    for kind, disturbance in DISTURBANCES.items():
-        compared = []
-        for row in rows:
-            pair = _id("clean", row), _id(kind, row)
-            if all(one in store for one in pair):
-                clean, disturbed = (_by_codebook(store, one) for one in pair)
-                shift = disturbance.shift(row.sample_rate)
-                later = frames_between(framing, shift, row.sample_rate)
-                one = _compare_utterance(clean, disturbed, later)
-                compared += [one] if one.num_frames else []
-        if compared:
-            found[kind] = _disturbed(disturbance.told, compared)
-    return found
-
-
-class _Compared(NamedTuple):
-    """An utterance: frames compared, and by codebook (Q,) flips and unit edit distances."""
-
-    num_frames: int
-    flips: list[int]
-    distances: list[float]
-
-
-def _compare_utterance(clean: Tokens, disturbed: Tokens, later: int) -> _Compared:
-    """Compare tokens (Q, T) and (Q, T') over the frames that both have."""
-    pairs = [aligned(*pair, later) for pair in zip(clean, disturbed, strict=True)]
-    num_frames = len(pairs[0][0]) if pairs else 0
-    return _Compared(
-        num_frames=num_frames,
-        flips=[int((one != other).sum()) for one, other in pairs],
-        distances=[unit_edit_distance(*pair) for pair in pairs] if num_frames else [],
-    )
-
-
-def _by_codebook(store: Store, utterance_id: str) -> Tokens:
-    """Return the tokens (Q, T) of an utterance."""
-    tokens = store[utterance_id]
-    if store.header.time_axis != -1:
-        tokens = np.moveaxis(tokens, 0, -1)
-    return tokens.reshape(-1, tokens.shape[-1])
-
-
-def _disturbed(told: str, compared: Sequence[_Compared]) -> DisturbedTokens:
-    num_frames = sum(one.num_frames for one in compared)
-    rates = np.sum([one.flips for one in compared], axis=0) / num_frames
-    means = np.mean([one.distances for one in compared], axis=0)
-    return DisturbedTokens(
-        told=told,
-        num_utterances=len(compared),
-        num_frames=num_frames,
-        flip_rate=float(rates.mean()),
-        unit_edit_distance=float(means.mean()),
-        codebooks=tuple(
-            Flips(flip_rate=rate, unit_edit_distance=mean)
-            for rate, mean in zip(rates.tolist(), means.tolist(), strict=True)
-        ),
-    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from featbank.store import MappedShard
+from featbank.store import MappedShard, ShardSpec
 from featbank.validation.result import Example
 from featbank.validation.usage import TokenCounts
 
@@ -91,6 +91,10 @@ class ValueRules:
             return f"units from 0 to {self.num_units - 1}"
         return "finite values" if self.minimum is None else f"values from {self.minimum} on"
 
+    def counts(self, spec: ShardSpec) -> bool:
+        """Tell whether the tokens of a shard can be counted: not where it has another shape."""
+        return self.num_units is not None and prod(spec.shape) == self.num_codebooks
+
     def no_counts(self) -> TokenCounts:
         """Begin to count the tokens; of no codebook where there are none."""
         return TokenCounts(0 if self.num_units is None else self.num_codebooks, self.num_units or 0)
@@ -120,8 +124,7 @@ def scan_shard(shard: MappedShard, rules: ValueRules) -> ShardScan:
     starts = np.array([shard.frames(row).start for row in range(len(shard))], np.int64)
     moments = Moments()
     counts = rules.no_counts()
-    # a shard of another shape than its header's is a problem already, and cannot be counted
-    counted = rules.num_units is not None and prod(shard.spec.shape) == rules.num_codebooks
+    counted = rules.counts(shard.spec)
     before: Array | None = None
     faults: dict[str, Counter[int]] = defaultdict(Counter)
     for frames in _blocks(shard):

@@ -13,14 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from featbank.audio import resampled_length
 from featbank.errors import StoreError
-from featbank.framing import Framing
 from featbank.manifest import Utterance
 from featbank.progress import Advance
-from featbank.store import MappedShard, Store, StoreHeader, open_store, read_header, verify_shard
+from featbank.store import MappedShard, StoreHeader, open_store, read_header, verify_shard
 from featbank.store.format import FAILURES_NAME
-from featbank.units import DURATIONS, UNITS, expand
 from featbank.validation.header import (
     check_header,
     compare_with_shard,
@@ -31,6 +28,7 @@ from featbank.validation.header import (
 )
 from featbank.validation.joint import JointCounts
 from featbank.validation.labels import LabelFile, frame_centers_s
+from featbank.validation.lengths import LengthCheck
 from featbank.validation.result import Example, ProblemLog, StoreCheck
 from featbank.validation.scan import Moments, make_example, scan_shard
 
@@ -105,12 +103,11 @@ class _Tally:
         self._log = log
         self._store = open_store(folder)
         self._rules = value_rules(header, log)
-        self._durations = _open_durations(folder, header, log)
+        self._lengths = LengthCheck(folder, header, log)
         self._shard_of: dict[str, str] = {}
         self._moments = Moments()
         self._counts = self._rules.no_counts()
-        measured = self._rules.num_units is not None and header.framing is not None
-        self._labels = labels if measured else None
+        self._labels = labels if self._rules.num_units is not None else None
         self._joint = JointCounts(*self._counts.frames.shape)
         self._example: Example | None = None
         self._example_key = b""
@@ -148,7 +145,7 @@ class _Tally:
                 )
         self._moments += scan.moments
         self._counts.runs += scan.counts.runs
-        if not is_merged(self._header):  # else their durations tell
+        if not is_merged(self._header):  # else their durations tell, row by row
             self._counts.frames += scan.counts.frames
         self._num_frames += shard.num_frames
         self._num_bytes += path.stat().st_size
@@ -241,11 +238,9 @@ class _Tally:
                 got=found.hex(),
             )
         values = shard.values(shard.frames(number))
-        if (framing := self._header.framing) is not None:
-            frames = self._check_length(values, _num_frames(row, framing), utterance_id, where)
-            if self._labels is not None and frames is not None:
-                intervals = self._labels.find(utterance_id)
-                self._joint.add(frames, intervals, frame_centers_s(framing, len(frames)))
+        frames = self._lengths.frames(values, row, where)
+        if frames is not None and self._rules.counts(shard.spec):
+            self._add_frames(frames, utterance_id)
         # the smallest digest: the same utterance in every store, also when the corpus grows
         key = sha256(utterance_id.encode()).digest()
         if len(values) and (self._example is None or key < self._example_key):
@@ -253,59 +248,13 @@ class _Tally:
             self._example = make_example(utterance_id, values, codes=codes)
             self._example_key = key
 
-    def _check_length(
-        self, values: Array, expected: int, utterance_id: str, where: str
-    ) -> Array | None:
-        """Compare a row with the exact number of frames of its audio.
-
-        Returns:
-            Its values frame by frame; None where units and durations do not give as many.
-        """
-        if not is_merged(self._header):
-            if len(values) != expected:
-                self._log.add("wrong length", where, expected=f"{expected} frames", got=len(values))
-            return values
-        if self._header.name == DURATIONS:
-            if (total := int(values.sum(dtype=np.int64))) != expected:
-                self._log.add(
-                    "wrong sum of durations", where, expected=f"{expected} frames", got=total
-                )
-            return None
-        if repeats := int((values[1:] == values[:-1]).sum()):
-            self._log.add(
-                "repeated units", where, expected="no two equal neighbours", got=f"{repeats} pairs"
-            )
-        if self._durations is not None and utterance_id in self._durations:
-            durations = self._durations[utterance_id]
-            if durations.shape != values.shape:
-                self._log.add(
-                    "units unlike durations",
-                    where,
-                    expected=f"{len(durations)} units, one a duration",
-                    got=len(values),
-                )
-            elif self._rules.num_units is not None:
-                self._counts.add_durations(values, durations)
-                # not where a damaged sum would ask for any amount of memory
-                if int(durations.sum(dtype=np.int64)) == expected:
-                    return expand(values, durations)
-        return None
-
-
-def _open_durations(folder: Path, header: StoreHeader, log: ProblemLog) -> Store | None:
-    """Open the durations beside a store of merged units."""
-    if header.name != UNITS or not is_merged(header):
-        return None
-    try:
-        return open_store(folder.parent.parent / DURATIONS / folder.name)
-    except StoreError as error:
-        log.add("no durations", "", expected="a store of durations beside it", got=error)
-        return None
-
-
-def _num_frames(row: Utterance, framing: Framing) -> int:
-    samples = resampled_length(row.num_samples, row.sample_rate, framing.sample_rate)
-    return framing.num_frames(samples)
+    def _add_frames(self, tokens: Array, utterance_id: str) -> None:
+        """Count the tokens of an utterance, a frame each."""
+        if is_merged(self._header):
+            self._counts.add_frames(tokens)
+        if self._labels is not None and self._header.framing is not None:
+            centers_s = frame_centers_s(self._header.framing, len(tokens))
+            self._joint.add(tokens, self._labels.find(utterance_id), centers_s)
 
 
 def _rounded(value: float) -> float:

@@ -68,10 +68,10 @@ class TokenCounts:
             found = np.bincount(numbers[counted], minlength=counts.size)
             counts += found.reshape(counts.shape)
 
-    def add_durations(self, units: Array, durations: Array) -> None:
-        """Count the frames of merged units, each for its duration: both (N,), of one codebook."""
-        known = (units >= 0) & (units < self.frames.shape[1])
-        np.add.at(self.frames[0], units[known].astype(np.int64), durations[known].astype(np.int64))
+    def add_frames(self, units: Array) -> None:
+        """Count the frames, and not the runs, of units (T,) of the only codebook."""
+        known = units[(units >= 0) & (units < self.frames.shape[1])].astype(np.int64)
+        np.add.at(self.frames[0], known, 1)
 
     def result(self) -> tuple[CodebookUsage, ...]:
         """Return the counts, a codebook after the other."""
