@@ -51,10 +51,10 @@ def aligned(clean: Tokens, disturbed: Tokens, later: int) -> tuple[Tokens, Token
 
 
 def unit_edit_distance(clean: Tokens, disturbed: Tokens) -> float:
-    """Return the unit edit distance (Gat et al., 2023, arXiv 2209.15483, section 3.1).
+    """Return the unit edit distance, after Gat et al., 2023 (arXiv 2209.15483).
 
-    The Levenshtein distance between the units without repeats, over the frames of the clean ones:
-    unlike flips it forgives units that begin a little earlier or later.
+    Here: the Levenshtein distance between the units without repeats, over the number of frames of
+    the clean ones. Unlike flips it forgives units that begin a little earlier or later.
 
     >>> unit_edit_distance(np.array([5, 5, 7, 7]), np.array([5, 7, 7, 1]))
     0.25
