@@ -61,7 +61,7 @@ class Project:
 
     def save(self, *, fingerprint: str = "f" * 64, **provenance: Any) -> None:
         fitted_on = {"feature": "cepstrum", "feature_fingerprint": fingerprint}
-        origin = {"fitted_on": fitted_on, "mean_squared_distance": 2.5, **provenance}
+        origin = {"fitted_on": fitted_on, "mean_squared_distances": [4.0, 2.5], **provenance}
         path = self.folder / "codebook.safetensors"
         save_codebook(path, Codebook(centroids=self.centroids, provenance=origin))
 
@@ -95,7 +95,7 @@ def test_distances_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) ->
     frames, centroids = rng.normal(size=(300, 12)), rng.normal(size=(40, 12))
     monkeypatch.setattr(measuring, "_BLOCK_DISTANCES", 1000)  # 25 frames at a time
     _, nearest = pairwise_distances_argmin_min(frames, centroids)
-    np.testing.assert_allclose(squared_distances(frames, centroids), nearest**2, rtol=1e-9)
+    np.testing.assert_allclose(squared_distances(frames, centroids[None]), nearest**2, rtol=1e-9)
 
 
 def test_inertia_of_each_held_out_split_stands_beside_that_of_the_fit(project: Project) -> None:
@@ -107,6 +107,17 @@ def test_inertia_of_each_held_out_split_stands_beside_that_of_the_fit(project: P
     dev = found.splits["dev"]
     assert (dev.num_utterances, dev.num_frames) == (4, len(frames))
     assert dev.mean_squared_distance == pytest.approx(expected, rel=1e-5)
+
+
+def test_residual_codebooks_are_measured_together(project: Project) -> None:
+    rng = np.random.default_rng(1)
+    project.centroids = rng.normal(size=(3, 8, 5)).astype(np.float32)
+    project.save()
+    frames = np.concatenate([project.values[row.id] for row in project.rows["dev"]])
+    codebook = Codebook(centroids=project.centroids)
+    left = frames - codebook.decode(codebook.assign(frames))
+    found = project.measure().splits["dev"].mean_squared_distance
+    assert found == pytest.approx(np.square(left).sum(axis=1).mean(), rel=1e-4)
 
 
 def test_sample_is_of_a_stated_size_and_the_same_each_time(project: Project) -> None:

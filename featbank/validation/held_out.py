@@ -48,20 +48,18 @@ class HeldOut:
         if self.features is None:
             return HeldOutInertia(absent="the features are not stored")
         try:
-            centroids, fitted, fitted_on = _read_codebook(self.codebook)
+            codebooks, fitted, fitted_on = _read_codebook(self.codebook)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return HeldOutInertia(absent="the codebook cannot be read")
-        if centroids.ndim != 2:
-            return HeldOutInertia(absent="a frame has several codebooks", fitted=fitted)
         name, fingerprint = fitted_on
         splits: dict[str, SplitInertia] = {}
         for split in HELD_OUT:
             try:
                 store = open_store(self.features / name / split)
-                if (store.fingerprint, store.shape) != (fingerprint, centroids.shape[1:]):
+                if (store.fingerprint, store.shape) != (fingerprint, codebooks.shape[2:]):
                     absent = "the features are not those that the codebook was fitted on"
                     return HeldOutInertia(absent=absent, fitted=fitted)
-                found = self._measure_split(store, rows[split], centroids)
+                found = self._measure_split(store, rows[split], codebooks)
             except StoreError:  # a finding of the check of the features
                 absent = "the feature store is missing or damaged"
                 return HeldOutInertia(absent=absent, fitted=fitted)
@@ -70,7 +68,7 @@ class HeldOut:
         return HeldOutInertia(fitted=fitted, splits=splits)
 
     def _measure_split(
-        self, store: Store, rows: Iterable[Utterance], centroids: Floats
+        self, store: Store, rows: Iterable[Utterance], codebooks: Floats
     ) -> SplitInertia:
         drawn = nsmallest(
             self.num_utterances,
@@ -81,7 +79,7 @@ class HeldOut:
         for utterance_id in sorted(drawn):
             frames = np.asarray(store[utterance_id], np.float64)
             # NaN and infinity are findings of the check of the features
-            distances = squared_distances(frames[np.isfinite(frames).all(axis=1)], centroids)
+            distances = squared_distances(frames[np.isfinite(frames).all(axis=1)], codebooks)
             total += float(distances.sum())
             num_frames += len(distances)
         return SplitInertia(
@@ -91,20 +89,26 @@ class HeldOut:
         )
 
 
-def squared_distances(frames: Floats, centroids: Floats) -> Floats:
-    """Return the squared distance (T,) of each frame (T, D) to the nearest centroid of (K, D).
+def squared_distances(frames: Floats, codebooks: Floats) -> Floats:
+    """Return the squared distance (T,) of frames (T, D) to what codebooks (Q, K, D) make of them.
 
-    >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 1.0], [3.0, 0.0]]))
+    Each codebook takes its nearest centroid from what the ones before it leave.
+
+    >>> frames = np.array([[0.0, 0.0], [3.0, 4.0]])
+    >>> squared_distances(frames, np.array([[[0.0, 1.0], [3.0, 0.0]]]))
     array([ 1., 16.])
+    >>> squared_distances(frames, np.array([[[0.0, 1.0], [3.0, 0.0]], [[0.0, -1.0], [0.0, 3.0]]]))
+    array([0., 1.])
     """
-    norms = np.square(centroids).sum(axis=1)
-    step = max(1, _BLOCK_DISTANCES // len(centroids))
+    norms = np.square(codebooks).sum(axis=2)
+    step = max(1, _BLOCK_DISTANCES // codebooks.shape[1])
     found = np.empty(len(frames))
     for start in range(0, len(frames), step):
-        block = frames[start : start + step]
-        # |x - c|^2 = |x|^2 + |c|^2 - 2 x c, of which the first is the same for all centroids
-        nearest = (norms - 2 * block @ centroids.T).min(axis=1)
-        found[start : start + step] = np.maximum(nearest + np.square(block).sum(axis=1), 0)
+        left = frames[start : start + step]
+        for centroids, norm in zip(codebooks, norms, strict=True):
+            # |x - c|^2 = |x|^2 + |c|^2 - 2 x c, of which the first is the same for all centroids
+            left = left - centroids[(norm - 2 * left @ centroids.T).argmin(axis=1)]
+        found[start : start + step] = np.square(left).sum(axis=1)
     return found
 
 
@@ -112,16 +116,18 @@ def _read_codebook(path: Path) -> tuple[Floats, float | None, tuple[str, str]]:
     """Read a codebook without torch.
 
     Returns:
-        The centroids, their inertia in the fit, and the name and fingerprint of its features.
+        The centroids, (Q, K, D), their inertia in the fit, and the name and fingerprint of the
+        features.
     """
     with safe_open(path, framework="numpy") as file:
         header = json.loads(file.metadata()[_FORMAT])
         centroids = file.get_tensor("centroids").astype(np.float64)
     provenance = json.loads(header["provenance"])
-    fitted, fitted_on = provenance.get("mean_squared_distance"), provenance["fitted_on"]
+    *_, fitted = provenance["mean_squared_distances"]
+    fitted_on = provenance["fitted_on"]
     return (
-        centroids,
-        _rounded(fitted) if isinstance(fitted, float) else None,
+        centroids.reshape(-1, *centroids.shape[-2:]),
+        _rounded(fitted),
         (fitted_on["feature"], fitted_on["feature_fingerprint"]),
     )
 

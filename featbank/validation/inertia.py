@@ -18,7 +18,8 @@ class SplitInertia:
 
     Args:
         num_utterances, num_frames: of the sample.
-        mean_squared_distance: of its frames to their nearest centroids.
+        mean_squared_distance: of its frames to their nearest centroids; to the sum of those of
+            residual codebooks.
     """
 
     num_utterances: int
