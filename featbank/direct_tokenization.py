@@ -188,7 +188,9 @@ def _writers(
             framing=framing,
             frame_rate=framing.frame_rate,
             first_frame_center_s=framing.first_frame_center_s,
-            feature=feature_provenance(job.described, job.entries, feature, corpus),
+            feature=feature_provenance(
+                job.described, job.entries, feature, corpus, job.extractor.libraries
+            ),
             numerics=job.specs[name].numerics,
             shard_bytes=shard_bytes,
         )

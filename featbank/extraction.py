@@ -146,7 +146,9 @@ def _publish(
             fingerprint=spec.fingerprint,
             numerics=outcome.numerics_of(split),
             num_failures=len(outcome.failures[split]),
-            provenance=feature_provenance(job.described, job.entries, name, corpus),
+            provenance=feature_provenance(
+                job.described, job.entries, name, corpus, job.extractor.libraries
+            ),
             shards=outcome.shards_of(name, split),
         )
         headers.append(builder.complete(header, outcome.failures[split]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from featbank.audio import DECODE_VERSION
@@ -50,6 +50,7 @@ def feature_provenance(
     storage: Mapping[str, FeatureStorageConfig],
     name: str,
     corpus: Mapping[str, Any],
+    libraries: Sequence[str],
 ) -> dict[str, Any]:
     """Return the provenance of the store of one feature.
 
@@ -58,11 +59,12 @@ def feature_provenance(
         storage: one entry a feature name.
         name: of the feature.
         corpus: name and licence, never counts, which change.
+        libraries: `Extractor.libraries`.
     """
     return {
         **described,
         "corpus": dict(corpus),
         "storage": {"shard_bytes": storage[name].shard_bytes},
         "stores": sorted(storage),
-        "versions": package_versions(_PACKAGES),
+        "versions": package_versions([*_PACKAGES, *libraries]),
     }

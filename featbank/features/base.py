@@ -122,6 +122,11 @@ class Extractor(ABC):
         return Weights()
 
     @property
+    def libraries(self) -> Sequence[str]:
+        """Distributions that compute besides torch, whose versions the headers tell."""
+        return ()
+
+    @property
     def max_samples(self) -> int | None:
         """The longest waveform that `compute_features` is given; None: it is given any.
 

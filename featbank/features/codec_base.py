@@ -56,6 +56,7 @@ class Codec(UtteranceExtractor):
     """
 
     version: ClassVar[int] = 1
+    libraries = ("transformers",)
     model_class: ClassVar[Any]
 
     def __init__(

@@ -59,6 +59,7 @@ class F0(UtteranceExtractor):
     """
 
     version: ClassVar[int] = 1
+    libraries = ("librosa",)
 
     sample_rate: int
     min_f0_hz: float = 65.0

@@ -24,6 +24,7 @@ from featbank.provenance import digest, file_sha256
 try:
     from transformers import PreTrainedConfig, PreTrainedModel
     from transformers.utils.hub import cached_file
+    from transformers.utils.logging import disable_progress_bar
 except ImportError as error:
     raise ConfigError(
         "an extractor of the transformers library",
@@ -31,6 +32,8 @@ except ImportError as error:
         got=str(error),
         hint='pip install "featbank[transformers]"',
     ) from error
+
+disable_progress_bar()  # each worker would draw one over the stage's own
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 

@@ -72,6 +72,11 @@ class Several(Extractor):
         }
 
     @property
+    def libraries(self) -> Sequence[str]:
+        """Those of all extractors."""
+        return sorted({name for one in self._extractors for name in one.libraries})
+
+    @property
     def weights(self) -> Weights:
         """Those of all extractors: their sources and licences listed, their digests digested.
 

@@ -63,6 +63,7 @@ class TransformersEncoder(WaveformEncoder):
     """
 
     version: ClassVar[int] = 1
+    libraries = ("transformers",)
 
     def __init__(
         self,

@@ -61,6 +61,7 @@ class Wav2Vec2BertEncoder(UtteranceExtractor):
     """
 
     version: ClassVar[int] = 1
+    libraries = ("transformers",)
 
     def __init__(
         self,

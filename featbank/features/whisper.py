@@ -79,6 +79,7 @@ class WhisperEncoder(UtteranceExtractor):
     """
 
     version: ClassVar[int] = 1
+    libraries = ("transformers",)
 
     def __init__(
         self,
