@@ -33,7 +33,7 @@ except ImportError as error:
         hint='pip install "featbank[transformers]"',
     ) from error
 
-disable_progress_bar()  # each worker would draw one over the stage's own
+disable_progress_bar()  # type: ignore[no-untyped-call]  # each worker would draw one
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
