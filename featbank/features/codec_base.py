@@ -112,6 +112,10 @@ class Codec(UtteranceExtractor):
         """Decode (Q, T): a waveform of any shape, of one channel."""
 
     @property
+    def _sample_rate(self) -> int:
+        return int(self._model.config.sampling_rate)
+
+    @property
     def _reach_frames(self) -> int:
         """How many frames a code sees to either side, where its windows promise no less."""
         return 0
@@ -124,7 +128,7 @@ class Codec(UtteranceExtractor):
         """Frames side by side, the last one filled."""
         hop = self.hop_length
         return Framing(
-            sample_rate=self._model.config.sampling_rate,
+            sample_rate=self._sample_rate,
             window_length=hop,
             hop_length=hop,
             right=hop - 1,

@@ -1,7 +1,8 @@
-"""Codecs of transformers: EnCodec, the Descript Audio Codec and Mimi."""
+"""Codecs of transformers: EnCodec, the Descript Audio Codec, Mimi and X-Codec."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, prod
 from typing import Any
 
@@ -12,7 +13,7 @@ from featbank.errors import ConfigError
 from featbank.features.codec_base import Codec  # first: without transformers, it says what to do
 
 # isort: split
-from transformers import DacModel, EncodecModel, MimiModel
+from transformers import DacModel, EncodecModel, MimiModel, XcodecModel
 
 _STD = 0.02  # of random codebooks: so small that their directions decide, not their lengths
 
@@ -39,13 +40,7 @@ class Encodec(Codec):
                 got="one of chunks that are scaled, or of several channels",
                 hint="codes of the 48 kHz model mean nothing without their scales",
             )
-        if bandwidth_kbps not in config.target_bandwidths:
-            raise ConfigError(
-                "bandwidth_kbps",
-                expected=" or ".join(map(str, config.target_bandwidths)),
-                got=bandwidth_kbps,
-            )
-        self._bandwidth_kbps = bandwidth_kbps
+        self._bandwidth_kbps = _one_of(config.target_bandwidths, bandwidth_kbps)
 
     @property
     def hop_length(self) -> int:
@@ -190,3 +185,57 @@ class Mimi(_FirstCodebooks):
         ):
             for layer in part.layers:
                 layer.codebook.embed_sum.normal_(std=_STD, generator=generator)
+
+
+class Xcodec(Codec):
+    """X-Codec (Ye et al., 2024): an acoustic encoder, and all layers of an SSL encoder beside it.
+
+    Zeros fill the last frame, as the reference's preprocessing has it. The SSL encoder normalises
+    and attends over the whole waveform: windows give other codes than that, at seams and elsewhere.
+
+    Args:
+        bandwidth_kbps: one of the model's, in kbit/s: 50 frames of codes of 10 bits are 0.5.
+        settings: see `Codec`.
+    """
+
+    model_class = XcodecModel
+
+    def __init__(self, *, bandwidth_kbps: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._bandwidth_kbps = _one_of(self._model.config.target_bandwidths, bandwidth_kbps)
+
+    @property
+    def hop_length(self) -> int:
+        """The product of the acoustic encoder's strides."""
+        return int(self._model.config.hop_length)
+
+    @property
+    def num_codebooks(self) -> int:
+        """As many as the bandwidth has room for."""
+        quantizer = self._model.quantizer
+        number: int = quantizer.get_num_quantizers_for_bandwidth(self._bandwidth_kbps)
+        return number
+
+    @property
+    def _sample_rate(self) -> int:
+        return int(self._model.config.sample_rate)
+
+    def _encode(self, waveform: torch.Tensor) -> torch.Tensor:
+        filled = pad(waveform, (0, -len(waveform) % self.hop_length))
+        encoded = self._model.encode(filled[None, None], bandwidth=self._bandwidth_kbps)
+        codes: torch.Tensor = encoded.audio_codes[0]
+        return codes
+
+    def _decode(self, codes: torch.Tensor) -> torch.Tensor:
+        waveform: torch.Tensor = self._model.decode(codes[None]).audio_values
+        return waveform
+
+    def _draw_codebooks(self, generator: torch.Generator) -> None:
+        for layer in self._model.quantizer.quantizers:
+            layer.codebook.embed.normal_(std=_STD, generator=generator)
+
+
+def _one_of(bandwidths: Sequence[float], asked: float) -> float:
+    if asked not in bandwidths:
+        raise ConfigError("bandwidth_kbps", expected=" or ".join(map(str, bandwidths)), got=asked)
+    return asked

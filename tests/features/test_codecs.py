@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import DacFeatureExtractor, DacModel, EncodecModel, MimiModel
+from transformers import DacFeatureExtractor, DacModel, EncodecModel, MimiModel, XcodecModel
 
 from featbank.errors import ConfigError, FeatbankError, WeightsError
 from featbank.features.base import AudioBatch, Output
@@ -56,10 +56,17 @@ def waveforms(speech: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: one / one.abs().max() for name, one in cut.items()}
 
 
+CLASSES: dict[str, Any] = {
+    "encodec": EncodecModel,
+    "dac": DacModel,
+    "mimi": MimiModel,
+    "xcodec": XcodecModel,
+}
+
+
 def read_reference(kind: str, folder: str) -> Any:
     """The model as transformers reads it, in torch's own memory: alignment changes last bits."""
-    classes: dict[str, Any] = {"encodec": EncodecModel, "dac": DacModel, "mimi": MimiModel}
-    model = classes[kind].from_pretrained(folder).eval()
+    model = CLASSES[kind].from_pretrained(folder).eval()
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model
@@ -72,7 +79,7 @@ def reference(kind: str, model: Any, waveform: torch.Tensor) -> tuple[np.ndarray
         encoded = model.encode(waveform[None, None], bandwidth=1.2)
         back = model.decode(encoded.audio_codes, encoded.audio_scales).audio_values
         return encoded.audio_codes[0, 0].numpy(), back.flatten().numpy()
-    if kind == "dac":
+    if kind in ("dac", "xcodec"):
         prepare = DacFeatureExtractor(sampling_rate=16000, hop_length=320)
         inputs = prepare(waveform.numpy(), sampling_rate=16000, return_tensors="pt")
         codes = model.encode(inputs["input_values"]).audio_codes
@@ -116,7 +123,7 @@ def test_frames_are_as_many_as_hops_that_are_begun(
 ) -> None:
     framing = made[kind].framing
     hop = framing.hop_length
-    assert hop == {"encodec": 320, "dac": 320, "mimi": 1920}[kind]
+    assert hop == {"mimi": 1920}.get(kind, 320)
     waveform = torch.cat(list(speech.values()))
     around = {edge + d for edge in (hop // 2, hop, 2 * hop, 3 * hop, 7 * hop) for d in (-1, 0, 1)}
     for length in sorted(around | {1, 2, 3, 7, 8}):
@@ -133,6 +140,7 @@ def test_fewer_codebooks_are_the_first_ones(
         ("encodec", {"bandwidth_kbps": 0.6}, 2),
         ("dac", {"num_codebooks": 1}, 1),
         ("mimi", {"num_codebooks": 3}, 3),
+        ("xcodec", {"bandwidth_kbps": 0.45}, 2),
     ):
         few = codec(saved, kind, **fewer)
         assert few.outputs == {"codes": Output((number,), codebook_size=16)}

@@ -33,6 +33,7 @@ GRIDS = {  # sample rate, frames a second
     "dac_16khz": (16000, 50.0),
     "dac_24khz": (24000, 75.0),
     "mimi": (24000, 12.5),
+    "xcodec": (16000, 50.0),
 }
 WHISPER = [option for option in OPTIONS if option.startswith("whisper_")]
 # bundles that are too large to be filled here: their shapes alone are computed

@@ -14,9 +14,11 @@ from transformers import (
     EncodecModel,
     MimiConfig,
     MimiModel,
+    XcodecConfig,
+    XcodecModel,
 )
 
-from featbank.features.codecs import Codec, Dac, Encodec, Mimi
+from featbank.features.codecs import Codec, Dac, Encodec, Mimi, Xcodec
 from featbank.provenance import file_sha256
 
 ENCODEC = {
@@ -55,6 +57,30 @@ MIMI = {
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
 }
+XCODEC = {
+    "codebook_size": 16,
+    "target_bandwidths": [0.25, 0.45, 0.65],  # kbit/s; a codebook takes 0.2
+    "acoustic_model_config": {
+        "model_type": "dac",
+        "encoder_hidden_size": 2,
+        "decoder_hidden_size": 32,
+        "hidden_size": 32,
+        "downsampling_ratios": [8, 5, 4, 2],
+        "upsampling_ratios": [8, 5, 4, 2],
+    },
+    "semantic_model_config": {
+        "model_type": "hubert",
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "conv_dim": [8] * 7,
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 2,
+    },
+}
+# what an option states of it: fields of its own, not those of the two models inside
+XCODEC_STATED = {name: XCODEC[name] for name in ("codebook_size", "target_bandwidths")}
 
 
 def random_encodec() -> EncodecModel:
@@ -86,10 +112,22 @@ def random_mimi() -> MimiModel:
     return model
 
 
+def random_xcodec() -> XcodecModel:
+    model = XcodecModel(XcodecConfig(**XCODEC))
+    for layer in model.quantizer.quantizers:
+        layer.codebook.embed.normal_(std=0.02)
+    return model
+
+
 KINDS: dict[str, tuple[Any, type[Codec], dict[str, Any]]] = {
     "encodec": (random_encodec, Encodec, {"architecture": ENCODEC, "bandwidth_kbps": 1.2}),
     "dac": (random_dac, Dac, {"architecture": DAC, "num_codebooks": 3}),
     "mimi": (random_mimi, Mimi, {"architecture": MIMI, "num_codebooks": 4}),
+    "xcodec": (
+        random_xcodec,
+        Xcodec,
+        {"architecture": XCODEC_STATED, "bandwidth_kbps": 0.65},
+    ),
 }
 
 
