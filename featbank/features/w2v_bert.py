@@ -15,6 +15,7 @@ from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, LongWaveform, Output, UtteranceExtractor, Weights
 from featbank.features.kaldi import INT16_SCALE, Fbank
 from featbank.features.layers import Layers
+from featbank.features.precision import FLOAT32, check_precision, computing_in
 from featbank.features.pretrained import load_pretrained, weights_of
 from featbank.features.windows import plan_windows, read_windows
 from featbank.framing import Framing
@@ -50,13 +51,14 @@ class Wav2Vec2BertEncoder(UtteranceExtractor):
         weights_sha256: of the weights file in a folder.
         seed: of random weights.
         license: of the weights.
+        precision: float32, bfloat16 or, on a GPU, float16; features are float32 in any.
         max_window_s: the longest waveform that is computed at once, in seconds; None for any.
             Memory grows with the square: the relative positions of 30 s take 0.6 GB, those of 60 s
             2.3 GB.
         context_s: what a window computes beyond each of its seams and leaves to its neighbour.
 
     Raises:
-        ConfigError: there is no such layer, or `context_s` leaves nothing of a window.
+        ConfigError: there is no such layer or precision, or `context_s` leaves nothing of a window.
         WeightsError: the weights cannot be had, or are of another model.
     """
 
@@ -75,8 +77,10 @@ class Wav2Vec2BertEncoder(UtteranceExtractor):
         seed: int = 0,
         license: str | None = None,  # noqa: A002 - the word of the config
         max_window_s: float | None = 30.0,
+        precision: str = FLOAT32,
         context_s: float = 5.0,
     ) -> None:
+        self._precision = check_precision(precision)
         self._context_frames = round(context_s * _FRAMING.frame_rate)
         self._max_samples: int | None = None
         if max_window_s is not None:
@@ -184,25 +188,27 @@ class Wav2Vec2BertEncoder(UtteranceExtractor):
         self, rows: torch.Tensor, mask: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
         """Turn (B, T, 160) into features (B, T, ...); frames outside the mask (B, T) are unseen."""
-        encoder, mask = self._model.encoder, None if mask is None else mask.to(self._device)
-        hidden, _ = self._model.feature_projection(rows.to(self._device))
-        if mask is not None:
-            hidden = hidden.masked_fill(~mask.unsqueeze(-1), 0)
-        attended = create_bidirectional_mask(
-            config=self._model.config, inputs_embeds=hidden, attention_mask=mask
-        )
-        positions = encoder.embed_positions and encoder.embed_positions(hidden)
-        states = [hidden]
-        for layer in encoder.layers[: self._layers.deepest]:
-            states.append(
-                layer(
-                    states[-1],
-                    attention_mask=attended,
-                    relative_position_embeddings=positions,
-                    conv_attention_mask=mask,
-                )
+        with computing_in(self._precision, self._device):
+            encoder, mask = self._model.encoder, None if mask is None else mask.to(self._device)
+            hidden, _ = self._model.feature_projection(rows.to(self._device))
+            if mask is not None:
+                hidden = hidden.masked_fill(~mask.unsqueeze(-1), 0)
+            attended = create_bidirectional_mask(
+                config=self._model.config, inputs_embeds=hidden, attention_mask=mask
             )
-        return self._layers(states, states[-1])
+            positions = encoder.embed_positions and encoder.embed_positions(hidden)
+            states = [hidden]
+            for layer in encoder.layers[: self._layers.deepest]:
+                states.append(
+                    layer(
+                        states[-1],
+                        attention_mask=attended,
+                        relative_position_embeddings=positions,
+                        conv_attention_mask=mask,
+                    )
+                )
+            features = self._layers(states, states[-1])
+        return {name: values.float() for name, values in features.items()}
 
 
 class _Scaling(NamedTuple):

@@ -13,6 +13,7 @@ from torch.nn.functional import gelu, pad
 from featbank.errors import ConfigError
 from featbank.features.base import LongWaveform, Output, UtteranceExtractor, Weights
 from featbank.features.layers import Layers
+from featbank.features.precision import FLOAT32, check_precision, computing_in
 from featbank.features.pretrained import load_pretrained, weights_of
 from featbank.features.whisper_mel import (
     HOP_LENGTH,
@@ -71,10 +72,11 @@ class WhisperEncoder(UtteranceExtractor):
         weights_sha256: of the weights file in a folder.
         seed: of random weights.
         license: of the weights.
+        precision: float32, bfloat16 or, on a GPU, float16; features are float32 in any.
         context_s: what a window computes beyond each of its seams and leaves to its neighbour.
 
     Raises:
-        ConfigError: there is no such layer, or `context_s` leaves nothing of a window.
+        ConfigError: there is no such layer or precision, or `context_s` leaves nothing of a window.
         WeightsError: the weights cannot be had, or are of another model.
     """
 
@@ -92,8 +94,10 @@ class WhisperEncoder(UtteranceExtractor):
         weights_sha256: str | None = None,
         seed: int = 0,
         license: str | None = None,  # noqa: A002 - the word of the config
+        precision: str = FLOAT32,
         context_s: float = 5.0,
     ) -> None:
+        self._precision = check_precision(precision)
         self._model = load_pretrained(
             _Encoder,
             weights=weights,
@@ -173,12 +177,14 @@ class WhisperEncoder(UtteranceExtractor):
     def _encode(self, log_mel: torch.Tensor) -> dict[str, torch.Tensor]:
         """Turn log-mel frames (B, num_mel_bins, 3000) into features (B, 1500, ...)."""
         model = self._model
-        hidden = gelu(model.conv2(gelu(model.conv1(log_mel)))).transpose(1, 2)
-        states = [hidden + model.embed_positions.weight]
-        for layer in model.layers[: self._layers.deepest]:
-            states.append(layer(states[-1], None))
-        final = model.layer_norm(states[-1]) if self._layers.wants_final else None
-        return self._layers(states, final)
+        with computing_in(self._precision, self._device):
+            hidden = gelu(model.conv2(gelu(model.conv1(log_mel)))).transpose(1, 2)
+            states = [hidden + model.embed_positions.weight]
+            for layer in model.layers[: self._layers.deepest]:
+                states.append(layer(states[-1], None))
+            final = model.layer_norm(states[-1]) if self._layers.wants_final else None
+            features = self._layers(states, final)
+        return {name: values.float() for name, values in features.items()}
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
         num_samples = recording.num_samples

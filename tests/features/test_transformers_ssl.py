@@ -29,6 +29,7 @@ from featbank.trusted import build
 from tests.features.checks import (
     Held,
     assert_batch_mates_change_no_bit,
+    assert_bfloat16_is_near_and_float16_needs_a_gpu,
     boundary_lengths,
     compute,
     compute_pieces,
@@ -253,17 +254,11 @@ def test_convolutions_in_windows_give_what_they_give_of_the_whole(
 
 
 def test_bfloat16_is_near_float32_and_float16_needs_a_gpu(
-    encoder: TransformersEncoder, folder: Path, waveform: torch.Tensor
+    folder: Path, waveform: torch.Tensor
 ) -> None:
-    exact = compute(encoder, waveform)
-    found = compute(encoder_of(folder, precision="bfloat16"), waveform)
-    for feature in LAYERS:
-        assert found[feature].dtype == np.float32
-        difference = np.abs(found[feature] - exact[feature])
-        assert difference.max() > 1e-5
-        assert np.sqrt((difference**2).mean()) < 0.03 * exact[feature].std()
-    with pytest.raises(ConfigError, match="precision: float16: expected a GPU, got a CPU"):
-        compute(encoder_of(folder, precision="float16"), waveform)
+    assert_bfloat16_is_near_and_float16_needs_a_gpu(
+        lambda precision: encoder_of(folder, precision=precision), waveform
+    )
 
 
 def test_weights_are_named_by_what_they_are(folders: Mapping[str, Path]) -> None:

@@ -18,6 +18,7 @@ from featbank.features.w2v_bert import Wav2Vec2BertEncoder
 from featbank.provenance import file_sha256
 from tests.features.checks import (
     assert_batch_mates_change_no_bit,
+    assert_bfloat16_is_near_and_float16_needs_a_gpu,
     boundary_lengths,
     compute,
     compute_pieces,
@@ -194,3 +195,11 @@ def test_a_context_that_leaves_nothing_of_a_window_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="context_s: expected 0 seconds or more, and under half"):
         encoder(saved, max_window_s=1.0, context_s=context_s)
+
+
+def test_bfloat16_is_near_float32_and_float16_needs_a_gpu(
+    saved: Path, speech: dict[str, torch.Tensor]
+) -> None:
+    assert_bfloat16_is_near_and_float16_needs_a_gpu(
+        lambda precision: encoder(saved, precision=precision), next(iter(speech.values()))[:16000]
+    )
