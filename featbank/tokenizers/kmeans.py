@@ -11,6 +11,7 @@ import torch
 
 from featbank.errors import CodebookError, ConfigError
 from featbank.tokenizers.lloyd import improve, nearest, spread
+from featbank.tokenizers.nearest import BLOCK_FRAMES
 
 Floats = npt.NDArray[np.float32]
 
@@ -125,15 +126,15 @@ class KMeans:
                 got=len(frames),
                 hint="pin a larger sample or lower tokenizer.kmeans.num_clusters",
             )
-        if not np.isfinite(frames).all():
-            raise CodebookError(
-                "frames to fit a codebook on", expected="finite values", got="NaN or inf"
-            )
         if state is None:
             state = FitState(codebooks=np.empty((0, self.num_clusters, frames.shape[1]), "f4"))
         with torch.inference_mode():
             left = torch.from_numpy(frames).to(device)
-            mean = left.mean(dim=0, dtype=torch.float64).float()
+            mean = _mean(left)
+            if not mean.isfinite().all():
+                raise CodebookError(
+                    "frames to fit a codebook on", expected="finite values", got="NaN or inf"
+                )
             left -= mean
             for codebook in state.codebooks:
                 _take(left, torch.from_numpy(codebook).to(device))
@@ -186,6 +187,14 @@ class KMeans:
         shares = [num_frames // share for share in _SHARES]
         least = min(num_frames, _FRAMES_A_CLUSTER * self.num_clusters)
         return [share for share in shares if share >= least]
+
+
+def _mean(frames: torch.Tensor) -> torch.Tensor:
+    """Return the mean frame (D,), summed in float64, of which only a block is held."""
+    total = torch.zeros(frames.shape[1], dtype=torch.float64, device=frames.device)
+    for block in torch.split(frames, BLOCK_FRAMES):
+        total += block.sum(dim=0, dtype=torch.float64)
+    return (total / len(frames)).float()
 
 
 def _take(frames: torch.Tensor, centroids: torch.Tensor) -> float:
