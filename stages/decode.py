@@ -27,9 +27,13 @@ def main(config: DictConfig) -> None:
     for key in ("id", "out"):
         if config[key] is None:
             raise ConfigError(key, expected="a value", got="null", hint=f"add {key}=...")
+        if not isinstance(config[key], str):  # 103_1240 is a number to YAML
+            raise ConfigError(
+                key, expected="text", got=config[key], hint=f"quote it twice: \"{key}='...'\""
+            )
     duration_s = decode_utterance(
         features=Path(config.paths.features),
-        utterance_id=str(config.id),
+        utterance_id=config.id,
         out=Path(config.out),
         extractor=plain(config.feature.extractor),
         storage=read_storage(plain(config.feature.storage)),

@@ -74,7 +74,7 @@ class Codec(UtteranceExtractor):
         context_s: float = 10.0,
     ) -> None:
         self._name = name
-        self._where = (weights, license)
+        self._where = (weights, model, license)
         self._device = torch.device("cpu")
         self._model: Any = load_pretrained(
             self.model_class,

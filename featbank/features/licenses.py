@@ -1,4 +1,4 @@
-"""The licences of published weights, as torchaudio's documentation of each bundle states them."""
+"""The licences of published weights, as torchaudio's documentation and model cards state them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,26 @@ LICENSES: Mapping[str, str] = {
 }
 """The licence of each bundle of `torchaudio.pipelines`."""
 
+_WHISPER_SIZES = (
+    *("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en"),
+    *("large", "large-v2", "large-v3"),
+)
 
-def published_license(bundle: str, stated: str | None) -> str:
-    """Return the licence of a bundle's published weights, which `stated` must not contradict.
+HUB_LICENSES: Mapping[str, str] = {
+    **dict.fromkeys((f"openai/whisper-{size}" for size in _WHISPER_SIZES), "Apache-2.0"),
+    "facebook/data2vec-audio-base": "Apache-2.0",
+    "facebook/w2v-bert-2.0": "MIT",
+    "descript/dac_16khz": "MIT",
+    "descript/dac_24khz": "MIT",
+    "kyutai/mimi": "CC BY 4.0",
+}
+"""The licence of each model of the hub that an option names, where its card states one."""
 
-    Of a bundle that is not in `LICENSES`, only what is stated is known.
+
+def published_license(name: str, stated: str | None) -> str:
+    """Return the licence of published weights, which `stated` must not contradict.
+
+    Of those that are in neither table above, only what is stated is known.
 
     >>> published_license("WAVLM_BASE", None), published_license("MMS_FA", "cc-by-nc-4.0")
     ('MIT', 'CC BY-NC 4.0')
@@ -41,12 +56,12 @@ def published_license(bundle: str, stated: str | None) -> str:
     Raises:
         ConfigError: another licence is stated.
     """
-    published = LICENSES.get(bundle)
+    published = LICENSES.get(name) or HUB_LICENSES.get(name)
     if published is None:
         return stated or ""
     if stated and _comparable(stated) != _comparable(published):
         raise ConfigError(
-            f"license of {bundle}",
+            f"license of {name}",
             expected=f"{published}, which its weights are published under",
             got=stated,
             hint="set license: null; only weights from a local file may be stated to have another",

@@ -18,10 +18,12 @@ import torch
 
 from featbank.errors import ConfigError, WeightsError
 from featbank.features.base import Weights
+from featbank.features.licenses import published_license
 from featbank.features.weights import DOWNLOAD, FILE, RANDOM, source_of, tensors_digest
 from featbank.provenance import digest, file_sha256
 
 try:
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import PreTrainedConfig, PreTrainedModel
     from transformers.utils.hub import cached_file
     from transformers.utils.logging import disable_progress_bar
@@ -37,7 +39,15 @@ disable_progress_bar()  # type: ignore[no-untyped-call]  # each worker would dra
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
-_DAMAGED = (OSError, RuntimeError, ValueError, EOFError, safetensors.SafetensorError)
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    StrictDataclassError,
+    ValueError,
+    safetensors.SafetensorError,
+)
 _PREPROCESSOR = "preprocessor_config.json"
 _SAYS_NOTHING = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
@@ -87,7 +97,7 @@ def load_pretrained(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if source == RANDOM:
-            loaded = kind(_config_class(kind)(**architecture))
+            loaded = kind(_random_config(kind, architecture, model))
         else:
             options: dict[str, Any]
             if source == DOWNLOAD:
@@ -103,18 +113,30 @@ def load_pretrained(
     return loaded
 
 
-def weights_of(loaded: PreTrainedModel, weights: str, license: str | None) -> Weights:  # noqa: A002
+def weights_of(
+    loaded: PreTrainedModel,
+    weights: str,
+    model: str,
+    license: str | None,  # noqa: A002 - the word of the config
+) -> Weights:
     """Return where a model's weights came from.
 
     The digest is over the tensors and the configuration, which decides as much of the values.
+    Published weights have the licence that is published, those of a folder the one that is stated.
+
+    Raises:
+        ConfigError: another licence is stated of published weights.
     """
     fields = loaded.config.to_diff_dict()
     stated = {key: value for key, value in fields.items() if key not in _SAYS_NOTHING}
     source = source_of(weights)
+    licenses = {RANDOM: "", FILE: license or ""}
+    if source == DOWNLOAD:
+        licenses[DOWNLOAD] = published_license(model, license)
     return Weights(
         source=source,
         digest=digest([tensors_digest(loaded.state_dict()), stated]),
-        license="" if source == RANDOM else license or "",
+        license=licenses[source],
     )
 
 
@@ -200,6 +222,27 @@ def _config_class(kind: type[PreTrainedModel]) -> type[PreTrainedConfig]:
     return config_class
 
 
+def _random_config(
+    kind: type[PreTrainedModel], architecture: Mapping[str, Any], model: str
+) -> PreTrainedConfig:
+    config_class = _config_class(kind)
+    default = config_class()
+    if unknown := [name for name in architecture if not hasattr(default, name)]:
+        raise ConfigError(
+            f"architecture of {model}",
+            expected=f"fields of {config_class.__name__}",
+            got=", ".join(unknown),
+        )
+    try:
+        return config_class(**architecture)
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"architecture of {model}",
+            expected=f"what {config_class.__name__} takes",
+            got=" ".join(str(error).split()),
+        ) from error
+
+
 def _pinned(model: str, revision: str | None) -> str:
     if revision is None or not re.fullmatch("[0-9a-f]{40}", revision):
         raise ConfigError(
@@ -212,11 +255,12 @@ def _pinned(model: str, revision: str | None) -> str:
 
 
 def _check_files(folder: Path, expected_sha256: str | None) -> None:
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    # the names that transformers loads, of which it too takes the safe ones first
+    files = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     if not files or not (folder / "config.json").is_file():
         raise WeightsError(
             f"weights {folder}",
-            expected="download, random or a folder with config.json and *.safetensors",
+            expected="download, random or a folder with config.json and model.safetensors",
             got="no such folder" if not folder.is_dir() else "a folder without them",
             hint=_three_ways(),
         )

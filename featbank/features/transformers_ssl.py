@@ -94,7 +94,7 @@ class TransformersEncoder(WaveformEncoder):
             seed=seed,
             unused=("masked_spec_embed",),  # of training; such as wav2vec2-base-960h lacks it
         )
-        self._weights, self._license = weights, license
+        self._weights_from = (weights, model, license)
         config = self._model.config
         _refuse_adapter(config, model)
         _check_preprocessor(preprocessor_of(weights, model, revision), model, normalize_waveform)
@@ -119,7 +119,7 @@ class TransformersEncoder(WaveformEncoder):
     @cached_property
     def weights(self) -> Weights:
         """Where the weights came from; the digest is over all of them and the configuration."""
-        return weights_of(self._model, self._weights, self._license)
+        return weights_of(self._model, *self._weights_from)
 
 
 def _refuse_adapter(config: PreTrainedConfig, model: str) -> None:

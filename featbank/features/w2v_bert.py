@@ -104,7 +104,7 @@ class Wav2Vec2BertEncoder(UtteranceExtractor):
         self._layers = Layers(
             layers, num_layers=config.num_hidden_layers, dimension=config.hidden_size, where=model
         )
-        self._weights_from = (weights, license)
+        self._weights_from = (weights, model, license)
         self._device = torch.device("cpu")
 
     @property

@@ -114,7 +114,7 @@ class WhisperEncoder(UtteranceExtractor):
         self._layers = Layers(
             layers, num_layers=config.encoder_layers, dimension=config.d_model, where=model
         )
-        self._weights_from = (weights, license)
+        self._weights_from = (weights, model, license)
         self._context_frames = round(context_s * _FRAMING.frame_rate)
         if not 0 <= 2 * self._context_frames < config.max_source_positions:
             raise ConfigError(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,45 @@ def test_a_saved_model_is_the_random_one_it_came_from(saved: Path) -> None:
 def test_weights_are_named_by_tensors_and_configuration(saved: Path) -> None:
     sha256 = file_sha256(saved / "model.safetensors")
     one = load(weights=str(saved), weights_sha256=sha256)
-    digest = weights_of(one, str(saved), "MIT").digest
-    assert weights_of(load(weights=str(saved), weights_sha256=sha256), "download", None).digest == (
-        digest
-    )
+    digest = weights_of(one, str(saved), "a/b", "MIT").digest
+    again = load(weights=str(saved), weights_sha256=sha256)
+    assert weights_of(again, "download", "a/b", None).digest == digest
     one.config.num_attention_heads = 4
-    assert weights_of(one, str(saved), "MIT").digest != digest
-    assert weights_of(one, "random", "MIT").license == ""
+    assert weights_of(one, str(saved), "a/b", "MIT").digest != digest
+
+
+def test_published_weights_have_their_license_and_those_of_a_folder_what_is_stated(
+    saved: Path,
+) -> None:
+    one, name = load(weights="random"), "kyutai/mimi"
+    assert weights_of(one, "download", name, None).license == "CC BY 4.0"
+    assert weights_of(one, str(saved), name, None).license == ""
+    assert weights_of(one, str(saved), name, "mine").license == "mine"
+    assert weights_of(one, "random", name, None).license == ""
+    with pytest.raises(ConfigError, match=r"license of kyutai/mimi: expected CC BY 4.0"):
+        weights_of(one, "download", name, "MIT")
+
+
+def test_an_architecture_that_the_model_does_not_know_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected fields of WavLMConfig, got typo"):
+        load(weights="random", architecture={"typo": 3})
+    with pytest.raises(ConfigError, match=r"architecture of .*: expected what WavLMConfig takes"):
+        load(weights="random", architecture={"hidden_size": "wide"})
+
+
+def test_files_beside_the_model_are_not_taken_for_it(saved: Path, tmp_path: Path) -> None:
+    for path in saved.iterdir():
+        shutil.copy(path, tmp_path)
+    sha256 = file_sha256(saved / "model.safetensors")
+    (tmp_path / "adapter.safetensors").write_bytes(b"beside it")
+    load(weights=str(tmp_path), weights_sha256=sha256)
+    (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match=r"a folder with config.json and model.safetensors"):
+        load(weights=str(tmp_path), weights_sha256=sha256)
+    (tmp_path / "config.json").write_text("[]")
+    (tmp_path / "other.safetensors").rename(tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="a model that transformers can load"):
+        load(weights=str(tmp_path), weights_sha256=sha256)
 
 
 def test_what_is_not_the_named_model_is_refused(saved: Path, tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_only_the_encoder_is_kept_and_named(saved: Path, tmp_path: Path) -> None
     assert (made.weights.source, made.weights.license) == ("file", "MIT")
     assert not [name for name, _ in made._model.named_parameters() if "decoder" in name]
     made._model.config.encoder_attention_heads = 4
-    assert encoder(saved).weights.digest != weights_of(made._model, str(saved), "MIT").digest
+    assert encoder(saved).weights.digest != weights_of(made._model, str(saved), "a/b", "MIT").digest
 
 
 def test_fewer_layers_are_run_than_there_are(saved: Path, speech: dict[str, torch.Tensor]) -> None:
