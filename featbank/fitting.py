@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from featbank.errors import CodebookError, ConfigError
-from featbank.numerics import ON_CPU, Computing, thread_count
+from featbank.numerics import CPU, ON_CPU, Computing, thread_count
 from featbank.provenance import digest, file_sha256, package_versions
 from featbank.store import open_store
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
@@ -67,8 +67,14 @@ def fit_codebook(
     }
     if out.exists() and not overwrite:
         _refuse_other_codebook(out, fitted_on)
-    computing.begin()
+    if computing.device != CPU:
+        computing.begin()
     numerics = computing.numerics()
+    if out.exists() and not overwrite:  # fitted in this way, if on another kind of machine
+        there = load_codebook(out)
+        if there.provenance["numerics"] != numerics:
+            _log.info("%s was fitted on another kind of machine, and is kept", out)
+            return there
     # all that determines the passes: what is found under this name is a part of this fit
     stopped = work / f"{digest([fitted_on, numerics])[:16]}.fit.safetensors"
     state = load_state(stopped)
@@ -118,6 +124,13 @@ def import_codebook(file: Path, out: Path, *, overwrite: bool = False) -> Codebo
     )
     if out.exists() and not overwrite:
         there = load_codebook(out)
+        if "fitted_on" in there.provenance:
+            raise CodebookError(
+                f"codebook {out}",
+                expected="nothing there, or an imported one",
+                got="one that says what it was fitted on",
+                hint="name another file: stages/fit.py takes it over into data/codebooks",
+            )
         if there.centroids_digest != codebook.centroids_digest:
             raise CodebookError(
                 f"codebook {out}",
@@ -176,6 +189,13 @@ def adopt_codebook(
             expected=f"centroids of shape {store.shape}, as feature {store.name!r} has",
             got=f"{codebook.centroids.shape[-1:]}",
         )
+    origin = codebook.provenance.get("fitted_on")
+    if origin is not None and origin["feature_fingerprint"] != store.fingerprint:
+        raise CodebookError(
+            f"codebook {imported['path']} was fitted on features made in another way",
+            expected=f"fingerprint {store.fingerprint[:12]}",
+            got=origin["feature_fingerprint"][:12],
+        )
     fitted_on = {
         "feature": store.name,
         "feature_fingerprint": store.fingerprint,
@@ -190,7 +210,7 @@ def adopt_codebook(
     adopted = Codebook(
         centroids=codebook.centroids,
         provenance={
-            **codebook.provenance,
+            "imported": dict(codebook.provenance),
             "fitted_on": fitted_on,
             "feature_provenance": dict(store.provenance),
             "mean_squared_distances": [float(np.square(left, dtype=np.float64).sum(axis=1).mean())],
@@ -206,7 +226,7 @@ def _told(state: FitState) -> str:
 
 
 def _refuse_other_codebook(out: Path, fitted_on: Mapping[str, Any]) -> None:
-    found = load_codebook(out).provenance["fitted_on"]
+    found = load_codebook(out).provenance.get("fitted_on", {})
     changed = sorted(name for name in fitted_on if fitted_on[name] != found.get(name))
     if changed:
         raise CodebookError(

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
 from featbank.fitting import import_codebook
-from featbank.stage import stage
+from featbank.stage import refuse_tracked, stage
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ def main(config: DictConfig) -> None:
     for key in ("file", "out"):
         if config[key] is None:
             raise ConfigError(key, expected="a path", got="null", hint=f"add {key}=...")
+    refuse_tracked(config, config.out)
     codebook = import_codebook(Path(config.file), Path(config.out), overwrite=config.overwrite)
     units = " x ".join(str(number) for number in codebook.centroids.shape[:-1])
     _log.info("%s: %s units of %d values", config.out, units, codebook.centroids.shape[-1])

@@ -102,16 +102,22 @@ def _check(config: DictConfig) -> None:
 
 def _held_out(config: DictConfig, option: str) -> HeldOut:
     """Say where the codebook of a choice lies, and the features that it makes tokens of."""
-    # choices of `tokens_from_audio` have none, and those that lie there by chance are not theirs
-    features = [
-        choice["feature"]
-        for choice in (params("tokens") or {}).values()
-        if f"{choice['feature']}-{choice['tokenizer']}" == option
-    ]
     root, corpus = config.paths.root, config.corpus.name
+    stored = Path(root, "features", corpus)
+    # of choices of `tokens_from_audio`, features that lie there by chance are not theirs
+    chosen = {
+        group: {f"{one['feature']}-{one['tokenizer']}": one["feature"] for one in found.values()}
+        for group in ("tokens", "tokens_from_audio")
+        if (found := params(group))
+    }
+    feature = chosen.get("tokens", {}).get(option)
+    if feature is None and option not in chosen.get("tokens_from_audio", {}) and stored.is_dir():
+        # made by hand: the feature with the longest name that the option can be of
+        names = sorted((path.name for path in stored.iterdir()), key=len)
+        feature = next((name for name in reversed(names) if option.startswith(f"{name}-")), None)
     return HeldOut(
         codebook=Path(root, "codebooks", corpus, f"{option}.safetensors"),
-        features=Path(root, "features", corpus, features[0]) if features else None,
+        features=None if feature is None else stored / feature,
         num_utterances=config.held_out.utterances,
         seed=config.held_out.seed,
     )

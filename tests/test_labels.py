@@ -80,6 +80,15 @@ def test_an_interval_holds_its_start_and_not_its_end() -> None:
     assert spoken.at(times).tolist() == [0, 0, 1, -1, -1, 2, 2, -1]
 
 
+def test_of_intervals_within_others_the_last_to_begin_counts_while_it_lasts() -> None:
+    nested = Intervals(
+        starts_s=np.array([0.0, 0.2, 0.5]),
+        ends_s=np.array([1.0, 0.3, 0.5]),
+        labels=("a", "b", "nothing"),
+    )
+    assert nested.at(np.array([0.1, 0.25, 0.3, 0.5, 0.9, 1.0])).tolist() == [0, 1, 0, 0, 0, -1]
+
+
 def test_frames_are_labelled_by_their_centre_and_the_others_counted() -> None:
     joint = JointCounts(1, 3)
     centers = frame_centers_s(FRAMING, 6)

@@ -17,6 +17,7 @@ from featbank.failures import Failure, read_failures
 from featbank.fitting import adopt_codebook, fit_codebook, import_codebook
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, read_manifest, write_manifest
+from featbank.numerics import Computing
 from featbank.sampling import draw_sample, read_pins, write_pins, write_sample
 from featbank.store import StoreWriter, open_store
 from featbank.tokenization import tokenize
@@ -84,6 +85,10 @@ def folder(tmp_path: Path, rows: dict[str, list[Utterance]]) -> Path:
     _write_features(tmp_path, rows)
     write_pins(tmp_path / "pins.txt", ["t/1", "t/2", "t/5"], how="by hand")
     return tmp_path
+
+
+def _rows_of(folder: Path) -> dict[str, list[Utterance]]:
+    return {split: read_manifest(folder / "manifests" / f"{split}.jsonl") for split in SPLITS}
 
 
 def _sample(folder: Path, **changes: object) -> int:
@@ -299,7 +304,7 @@ def test_an_imported_codebook_is_taken_in_place_of_a_fitted_one(folder: Path) ->
         adopt_codebook(sample=sample, out=out, imported=named, seed=0)
     expected = _files(_tokenize(folder))
     adopted = adopt_codebook(sample=sample, out=out, imported=named, seed=0, overwrite=True)
-    assert adopted.provenance["imported_from"]["kind"] == "numpy"
+    assert adopted.provenance["imported"]["imported_from"]["kind"] == "numpy"
     np.testing.assert_allclose(
         adopted.provenance["mean_squared_distances"],
         fitted.provenance["mean_squared_distances"],
@@ -310,6 +315,39 @@ def test_an_imported_codebook_is_taken_in_place_of_a_fitted_one(folder: Path) ->
     found = _files(_tokenize(folder, "again"))
     assert shards
     assert [found[name] for name in shards] == [expected[name] for name in shards]
+
+
+def test_an_imported_codebook_has_to_go_through_fit(folder: Path) -> None:
+    _sample(folder)
+    np.save(folder / "km.npy", np.eye(3, dtype=np.float32))
+    import_codebook(folder / "km.npy", folder / "c.safetensors")
+    with pytest.raises(CodebookError, match=r"which features it is for.*run python stages/fit.py"):
+        _tokenize(folder)
+    with pytest.raises(CodebookError, match="fitted in another way"):
+        _fit(folder)
+    fitted = _fit(folder, overwrite=True)
+    np.save(folder / "same.npy", fitted.centroids)
+    with pytest.raises(CodebookError, match="got one that says what it was fitted on"):
+        import_codebook(folder / "same.npy", folder / "c.safetensors")
+    named = {"path": folder / "c.safetensors", "sha256": fitted.digest}
+    shutil.rmtree(folder / "features")
+    _write_features(folder, _rows_of(folder), fingerprint="g")
+    _sample(folder, overwrite=True)
+    with pytest.raises(CodebookError, match="fitted on features made in another way"):
+        adopt_codebook(sample=folder / "sample", out=folder / "d", imported=named, seed=0)
+
+
+def test_a_codebook_of_another_kind_of_machine_is_kept(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _sample(folder)
+    first = _fit(folder)
+    with caplog.at_level(logging.INFO):
+        again = _fit(folder, computing=Computing(num_threads=2))
+    assert again.digest == first.digest
+    assert "was fitted on another kind of machine, and is kept" in caplog.text
+    other = _fit(folder, computing=Computing(num_threads=2), overwrite=True)
+    assert other.provenance["numerics"]["threads"] == 2
 
 
 def test_an_imported_codebook_that_is_not_the_one_named_is_refused(folder: Path) -> None:

@@ -86,7 +86,9 @@ class Codebook:
         """Return the nearest centroid of each frame; of several equally near ones the first.
 
         Of residual codebooks each takes the nearest to what the ones before it leave. Long
-        utterances go through in blocks, so that memory is bounded.
+        utterances go through in blocks, so that memory is bounded. In float32, as elsewhere: of
+        features whose mean is a hundred times their spread, some frames get another unit that is
+        nearly as near.
 
         Args:
             features: (T, D).

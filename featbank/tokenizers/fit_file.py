@@ -38,8 +38,8 @@ def load_state(path: Path) -> FitState | None:
         with safe_open(path, framework="numpy") as file:
             rest = json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        _log.warning("%s cannot be read and is left alone: %s", path, error)
+    except (SafetensorError, TypeError, KeyError) as error:  # damaged, or another file
+        _log.warning("%s cannot be read, and the fit begins anew: %s", path, error)
         return None
     return FitState(
         codebooks=tensors["codebooks"],

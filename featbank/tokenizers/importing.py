@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ _BROKEN_PICKLE = (  # what a damaged one raises is not documented
     AttributeError,
     EOFError,
     LookupError,
+    MemoryError,
+    OverflowError,
     TypeError,
     ValueError,
 )
@@ -108,11 +111,10 @@ def _read_pickle(path: Path) -> Any:
         """The array that follows in the stream; one of objects would be a pickle of its own."""
 
         def read(self, *arguments: Any) -> Any:
-            if self.dtype.hasobject:
-                raise pickle.UnpicklingError("an array of objects")
+            self.dtype, self.subclass = _numbers(vars(self)["dtype"]), np.ndarray
             return super().read(*arguments)
 
-    known = {**_known_names(), "joblib.numpy_pickle.NumpyArrayWrapper": OfNumbers}
+    known = {**_KNOWN, "joblib.numpy_pickle.NumpyArrayWrapper": OfNumbers}
 
     class Reader(NumpyUnpickler):  # type: ignore[misc]
         """Makes arrays, and of whatever else the file names an empty shell."""
@@ -123,13 +125,14 @@ def _read_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             found = Reader(str(path), file, ensure_native_byte_order=True).load()
+        centroids = vars(found).get("cluster_centers_") if type(found) is _Shell else found
+        if isinstance(centroids, _Array):
+            centroids = centroids.values
     except _BROKEN_PICKLE as error:
         raise CodebookError(
             f"codebook {path}", expected="a whole pickle of numbers", got=error
         ) from error
-    attributes = getattr(found, "__dict__", {})
-    centroids = found if isinstance(found, np.ndarray) else attributes.get("cluster_centers_")
-    if centroids is None:
+    if not isinstance(centroids, np.ndarray):
         raise CodebookError(
             f"codebook {path}", expected="a fitted k-means, with cluster_centers_", got="none"
         )
@@ -164,15 +167,64 @@ class _Shell:
         """Take an item, as a dict would."""
 
 
-def _known_names() -> dict[str, Any]:
-    """Return what a pickle may name: the makers of arrays and of numbers, old names and new."""
-    reconstruct = np.empty(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    names: dict[str, Any] = {"numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype}
-    for package in ("numpy.core", "numpy._core"):
-        names[f"{package}.multiarray._reconstruct"] = reconstruct
-        names[f"{package}.multiarray.scalar"] = scalar
-    return names
+class _Dtype(_Shell):
+    """Stands for a type of numbers: numpy's own takes any layout of a pickle, pointers too."""
+
+    def __init__(self, code: Any = "", *_: Any) -> None:
+        """Take the code of a type, such as `f8`."""
+        self.code = code
+
+    def __setstate__(self, state: Any) -> None:
+        """Take the order of its bytes."""
+        self.order = state[1]
+
+
+def _numbers(dtype: Any) -> np.dtype[Any]:
+    """Return the type that a pickle means.
+
+    Raises:
+        UnpicklingError: it is not of numbers.
+    """
+    if not (isinstance(dtype, _Dtype) and re.fullmatch("[biufc][0-9]+", str(dtype.code))):
+        raise pickle.UnpicklingError("an array of objects")
+    found: np.dtype[Any] = np.dtype(dtype.code)
+    return found.newbyteorder(">") if getattr(dtype, "order", "") == ">" else found
+
+
+class _Array(_Shell):
+    """Stands for an array: numpy's own would take pointers that a pickle makes up."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Take what `numpy.ndarray.__reduce__` gives."""
+        _, self.shape, self.dtype, self.fortran, self.data = state
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """The array; of arrays and layouts that are none, what `_BROKEN_PICKLE` lists is raised."""
+        flat: npt.NDArray[Any] = np.frombuffer(self.data, _numbers(self.dtype))
+        return flat.reshape(self.shape, order="F" if self.fortran else "C")
+
+
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    """Be what protocol 5 has of an array."""
+    array = _Array()
+    array.__setstate__((1, shape, dtype, order == "F", data))
+    return array
+
+
+# what a pickle may name: stand-ins alone, by old names and new
+_KNOWN: Mapping[str, Any] = {
+    "numpy.dtype": _Dtype,
+    "_codecs.encode": lambda text, _: text.encode("latin1"),  # what protocol 2 has of bytes
+    **{
+        f"{package}.{name}": stand_in
+        for package in ("numpy.core", "numpy._core")
+        for name, stand_in in {
+            "multiarray._reconstruct": _Array,
+            "numeric._frombuffer": _from_buffer,
+        }.items()
+    },
+}
 
 
 def _missing(library: str, path: Path) -> ConfigError:

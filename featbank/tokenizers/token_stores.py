@@ -169,5 +169,14 @@ class TokenStores:
 
     @property
     def _feature_fingerprint(self) -> str:
-        found: str = self.codebook.provenance["fitted_on"]["feature_fingerprint"]
+        fitted_on = self.codebook.provenance.get("fitted_on")
+        if fitted_on is None:
+            raise CodebookError(
+                "codebook",
+                expected="one that says which features it is for",
+                got="one as stages/import_codebook.py writes it",
+                hint="name it as imported in a definition of conf/tokenizer, and run python "
+                "stages/fit.py",
+            )
+        found: str = fitted_on["feature_fingerprint"]
         return found

@@ -40,12 +40,16 @@ class Intervals:
     labels: tuple[str, ...]
 
     def at(self, times_s: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Return the interval that holds each time (T,), or -1; of several, the last to begin."""
-        if not self.labels:
-            return np.full(len(times_s), -1, np.int64)
-        found = np.searchsorted(self.starts_s, times_s, side="right") - 1
-        inside = (found >= 0) & (times_s < self.ends_s[found])
-        return np.where(inside, found, -1).astype(np.int64)
+        """Return the interval that holds each time (T,), or -1; of several, the last to begin.
+
+        Args:
+            times_s: in order.
+        """
+        found = np.full(len(times_s), -1, np.int64)
+        starts, ends = (np.searchsorted(times_s, edges) for edges in (self.starts_s, self.ends_s))
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            found[start:end] = number
+        return found
 
 
 class LabelFile:

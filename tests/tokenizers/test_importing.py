@@ -18,8 +18,12 @@ FRAMES = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
 CENTROIDS = FRAMES[:7].copy()
 
 
+def _pickle(protocol: int) -> Any:
+    return lambda model, path: path.write_bytes(pickle.dumps(model, protocol))
+
+
 @pytest.mark.parametrize("kind", [KMeans, MiniBatchKMeans])
-@pytest.mark.parametrize("dump", [joblib.dump, lambda model, p: p.write_bytes(pickle.dumps(model))])
+@pytest.mark.parametrize("dump", [joblib.dump, *map(_pickle, range(2, 6))])
 def test_a_k_means_of_scikit_learn_is_read(kind: Any, dump: Any, tmp_path: Path) -> None:
     model = kind(5, n_init=1, random_state=0).fit(FRAMES)
     dump(model, tmp_path / "km.bin")
@@ -64,6 +68,33 @@ def test_no_code_of_a_pickle_runs(
     assert not Path("ran").exists()
     joblib.load(tmp_path / "km.bin")
     assert Path("ran").exists()  # as it would have
+
+
+# what numpy's own classes would follow as pointers: an array of objects on raw bytes, and a type of
+# objects that says it holds none
+_POINTERS = (
+    b"\x80\x05cnumpy\nndarray\nK\x01\x85\x8c\x01O\x96\x08\0\0\0\0\0\0\0AAAAAAAA\x87RK\0Ns.",
+    b"\x80\x05cnumpy\ndtype\n\x8c\x01O\x89\x88\x87R(K\x03\x8c\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    b"\x94cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\x01b\x87R"
+    b"(K\x01K\x01\x85h\0\x89C\x08AAAAAAAAtbK\0Ns.",
+)
+
+
+@pytest.mark.parametrize("made_up", _POINTERS)
+def test_pointers_that_a_pickle_makes_up_are_not_followed(made_up: bytes, tmp_path: Path) -> None:
+    (tmp_path / "km.bin").write_bytes(made_up)
+    with pytest.raises(CodebookError):
+        read_centroids(tmp_path / "km.bin")
+
+
+@pytest.mark.parametrize("order", ["<f8", ">f4", "<f2"])
+def test_centroids_of_any_layout_are_read(order: str, tmp_path: Path) -> None:
+    values = np.asfortranarray(CENTROIDS.astype(order))
+    for dump in (joblib.dump, *map(_pickle, range(2, 6))):
+        dump(values, tmp_path / "km.bin")
+        np.testing.assert_array_equal(
+            read_centroids(tmp_path / "km.bin")[0], values.astype(np.float32)
+        )
 
 
 def test_an_array_of_objects_is_not_unpickled(
