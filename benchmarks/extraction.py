@@ -22,6 +22,8 @@ from benchmarks.speech import Speech, write_speech
 ROOT = Path(__file__).parent.parent
 CONF, DEMO = ROOT / "conf", ROOT / "corpora" / "demo"
 
+_WARMING_S = 5.0
+
 Runs = Mapping[str, Sequence[Run]]
 """Of each contender, one a round, in the order of the rounds."""
 
@@ -31,10 +33,11 @@ def measure(shelf: Shelf, scale: Scale) -> Iterator[Report]:
     source = shelf.audio or DEMO
     folder = shelf.folder / "speech"
     demo = write_speech(folder / "demo", DEMO)
+    few = write_speech(folder / "few", DEMO, _WARMING_S)
     kinds: list[type[Extracting]] = [KaldiFloor, Featbank, BareEncoder, FeatbankEncoder, *PEERS]
     for kind in kinds:
         if kind.is_installed():  # what happens once, such as bytecode, is not what is measured
-            _turn(shelf.folder / "extraction", kind, demo)
+            _turn(shelf.folder / "extraction", kind, few)
     speech = write_speech(folder / "long", source, 3600 * scale.speech_hours)
     shorter = write_speech(folder / "short", source, 3600 * scale.short_hours)
     fbank, runs = _fbank(shelf, scale, speech, shorter)

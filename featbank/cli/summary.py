@@ -55,10 +55,13 @@ def read_stores(report: Path) -> Iterator[dict[str, Any]]:
     metrics = _read_object(report / "metrics.json")
     for kind in ("features", "tokens"):
         for option, names in metrics.get(kind, {}).items():
-            for name, splits in names.items():
+            for name, values in names.items():
+                splits = [value for value in values.values() if isinstance(value, dict)]
+                if not splits:  # a gauge of the option, not a store
+                    continue
                 row: dict[str, Any] = {"store": f"data/{kind}/{report.name}/{option}/{name}"}
                 for number in ("utterances", "hours", "frames", "bytes"):
-                    row[number] = sum(split.get(number, 0) for split in splits.values())
+                    row[number] = sum(split.get(number, 0) for split in splits)
                 row["real_time_factor"] = _speed(RECORDS / kind / report.name / f"{option}.json")
                 yield row
 

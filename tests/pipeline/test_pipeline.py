@@ -302,7 +302,7 @@ def test_a_codebook_is_not_refitted_by_accident(own_reproduced: Project) -> None
     own_reproduced.run("python stages/sample.py")
     before = (own_reproduced.path / CODEBOOK).read_bytes()
     said = own_reproduced.run("python stages/fit.py", status=1)
-    assert "was fitted in another way: num_frames, num_utterances, sample" in said
+    assert "was fitted in another way: num_frames, num_frames_drawn, num_utterances, sample" in said
     assert (own_reproduced.path / CODEBOOK).read_bytes() == before
 
 
