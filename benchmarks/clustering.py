@@ -33,6 +33,7 @@ Fit = Callable[[Floats, int], Floats]
 """Takes frames (N, D), in random order, and K; returns centroids (K, D)."""
 
 _UTTERANCE_FRAMES = 1000
+_PIECE_SAMPLES = 30 * SAMPLE_RATE
 _HELD_OUT = 5  # one frame of so many
 _OURS, _SKLEARN = "featbank", "scikit-learn MiniBatchKMeans, batches of 10,000"
 
@@ -57,7 +58,8 @@ def _fitting(what: str, frames: Floats, scale: Scale) -> Report:
     with threadpool_limits(limits=1):
         for fit in _FITS.values():  # imports, and what else happens but once
             fit(training[:2000].copy(), 2)
-        for number in range(scale.kmeans_rounds):
+        # of wide frames scikit-learn's fits take minutes: once
+        for number in range(scale.kmeans_rounds if frames.shape[1] < 100 else 1):
             for name in _FITS if number % 2 == 0 else reversed(_FITS):
                 mine = training.copy()
                 begin = time.perf_counter()
@@ -154,15 +156,14 @@ def _frames(extractor: Extractor, source: Path, most: int) -> Floats:
 
 
 def _joined(source: Path) -> Iterator[torch.Tensor]:
-    """Give files one behind the other, some 30 s together: what Whisper always computes."""
-    waiting: list[NDArray[np.float32]] = []
+    """Give files one behind the other, 30 s together: what Whisper always computes."""
+    waiting = np.empty(0, np.float32)
     for row in read_source(source):
         more = load_audio(source / row.audio, sample_rate=SAMPLE_RATE, num_samples=row.num_samples)
-        if waiting and sum(map(len, waiting)) + len(more) > 30 * SAMPLE_RATE:
-            yield torch.from_numpy(np.concatenate(waiting))
-            waiting = []
-        waiting.append(more)
-    yield torch.from_numpy(np.concatenate(waiting))
+        waiting = np.concatenate([waiting, more])
+        while len(waiting) >= _PIECE_SAMPLES:
+            yield torch.from_numpy(waiting[:_PIECE_SAMPLES].copy())
+            waiting = waiting[_PIECE_SAMPLES:]
 
 
 def _whisper(folder: Path) -> Extractor:

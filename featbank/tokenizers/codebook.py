@@ -61,12 +61,12 @@ class Codebook:
         """The number of units of a codebook, K."""
         return int(self.centroids.shape[-2])
 
-    @property
+    @cached_property
     def num_codebooks(self) -> int:
         """The number of codebooks, Q."""
         return len(self._books)
 
-    @property
+    @cached_property
     def row_shape(self) -> tuple[int, ...]:
         """The shape of a frame's units: `()`, or `(Q,)` of residual codebooks."""
         return self.centroids.shape[:-2]
@@ -77,7 +77,7 @@ class Codebook:
         shape = canonical_json(self.centroids.shape).encode()
         return sha256(shape + np.ascontiguousarray(self.centroids, "<f4").tobytes()).hexdigest()
 
-    @property
+    @cached_property
     def unit_dtype(self) -> str:
         """The smallest unsigned integer type that holds every unit."""
         return token_dtype(self.num_clusters)

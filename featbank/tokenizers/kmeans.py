@@ -16,7 +16,8 @@ from featbank.tokenizers.nearest import BLOCK_FRAMES
 Floats = npt.NDArray[np.float32]
 
 _SHARES = (10, 3, 1)  # a tenth, a third, all
-_FRAMES_A_CLUSTER = 40  # so many has a share, and the part that first centroids are drawn from
+_SHARE_A_CLUSTER = 40  # frames that a share has at least
+_SPREAD_A_CLUSTER, _SPREAD_LEAST = 10, 4000  # frames that the first centroids are drawn from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +69,7 @@ class KMeans:
         num_codebooks: int = 1,
         num_frames: int = 500_000,
         max_passes: int = 10,
-        tol: float = 0.002,
+        tol: float = 0.004,
     ) -> None:
         counts = {
             "num_clusters": num_clusters,
@@ -175,7 +176,7 @@ class KMeans:
         )
 
     def _spread(self, frames: torch.Tensor, seed: int) -> torch.Tensor:
-        few = frames[: _FRAMES_A_CLUSTER * self.num_clusters]
+        few = frames[: max(_SPREAD_A_CLUSTER * self.num_clusters, _SPREAD_LEAST)]
         try:
             return spread(few, self.num_clusters, seed=seed)
         except CodebookError:  # too few of them differ
@@ -185,7 +186,7 @@ class KMeans:
 
     def _shares(self, num_frames: int) -> list[int]:
         shares = [num_frames // share for share in _SHARES]
-        least = min(num_frames, _FRAMES_A_CLUSTER * self.num_clusters)
+        least = min(num_frames, _SHARE_A_CLUSTER * self.num_clusters)
         return [share for share in shares if share >= least]
 
 
