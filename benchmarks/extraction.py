@@ -36,10 +36,8 @@ def measure(shelf: Shelf, scale: Scale) -> Iterator[Report]:
     few = write_speech(folder / "few", DEMO, _WARMING_S)
     kinds: list[type[Extracting]] = [KaldiFloor, Featbank, BareEncoder, FeatbankEncoder, *PEERS]
     for kind in kinds:
-        # of a single round nothing is judged
-        if (
-            kind.is_installed() and scale.extraction_rounds > 1
-        ):  # what happens once, such as bytecode, is not what is measured
+        # what happens once, such as bytecode, is not what is measured; of one round nothing is judged
+        if kind.is_installed() and scale.extraction_rounds > 1:
             _turn(shelf.folder / "extraction", kind, few)
     speech = write_speech(folder / "long", source, 3600 * scale.speech_hours)
     shorter = write_speech(folder / "short", source, 3600 * scale.short_hours)
