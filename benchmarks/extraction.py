@@ -36,7 +36,7 @@ def measure(shelf: Shelf, scale: Scale) -> Iterator[Report]:
     few = write_speech(folder / "few", DEMO, _WARMING_S)
     kinds: list[type[Extracting]] = [KaldiFloor, Featbank, BareEncoder, FeatbankEncoder, *PEERS]
     for kind in kinds:
-        # what happens once, such as bytecode, is not what is measured; of one round nothing is judged
+        # what happens once, such as bytecode, is not measured; of one round nothing is judged
         if kind.is_installed() and scale.extraction_rounds > 1:
             _turn(shelf.folder / "extraction", kind, few)
     speech = write_speech(folder / "long", source, 3600 * scale.speech_hours)
