@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from featbank.errors import ConfigError, FeatbankError
-from featbank.features.base import LongWaveform, Output, UtteranceExtractor, Weights
-from featbank.features.pretrained import load_pretrained, weights_of
+from featbank.features.base import LongWaveform, Output
+from featbank.features.pretrained_extractor import PretrainedExtractor
 from featbank.features.weights import RANDOM
 from featbank.features.windows import plan_windows, read_windows
 from featbank.framing import Framing
@@ -28,7 +27,7 @@ from featbank.framing import Framing
 _MAX_SAMPLES = 1 << 24
 
 
-class Codec(UtteranceExtractor):
+class Codec(PretrainedExtractor):
     """The codes of one model of transformers, (Q, T), under one feature name.
 
     An utterance is encoded alone and unpadded, but for what the model itself puts behind it to
@@ -56,7 +55,6 @@ class Codec(UtteranceExtractor):
     """
 
     version: ClassVar[int] = 1
-    libraries = ("transformers",)
     model_class: ClassVar[Any]
 
     def __init__(
@@ -74,9 +72,7 @@ class Codec(UtteranceExtractor):
         context_s: float = 10.0,
     ) -> None:
         self._name = name
-        self._where = (weights, model, license)
-        self._device = torch.device("cpu")
-        self._model: Any = load_pretrained(
+        self._load(
             self.model_class,
             weights=weights,
             model=model,
@@ -84,6 +80,7 @@ class Codec(UtteranceExtractor):
             weights_sha256=weights_sha256,
             architecture=architecture,
             seed=seed,
+            license=license,
         )
         if weights == RANDOM:
             self._draw_codebooks(torch.Generator().manual_seed(seed))
@@ -144,21 +141,6 @@ class Codec(UtteranceExtractor):
         """Codes of all codebooks that are used, which are of one size."""
         size: int = self._model.config.codebook_size
         return {self._name: Output((self.num_codebooks,), codebook_size=size)}
-
-    @cached_property
-    def weights(self) -> Weights:
-        """Where the weights came from; the digest is over the whole model, whatever is used."""
-        return weights_of(self._model, *self._where)
-
-    @property
-    def uses_device(self) -> bool:
-        """True: a GPU computes many times as fast as a processor."""
-        return True
-
-    def to(self, device: str) -> None:
-        """Move the model to a device."""
-        self._model.to(device)
-        self._device = torch.device(device)
 
     @torch.inference_mode()
     def decode(self, codes: NDArray[Any]) -> NDArray[np.float32]:

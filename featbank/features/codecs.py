@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import ceil, prod
 from typing import Any
 
@@ -18,7 +17,32 @@ from transformers import DacModel, EncodecModel, MimiModel, XcodecModel
 _STD = 0.02  # of random codebooks: so small that their directions decide, not their lengths
 
 
-class Encodec(Codec):
+class _AtBandwidth(Codec):
+    """A codec that uses as many codebooks as a bandwidth has room for.
+
+    Args:
+        bandwidth_kbps: one of the model's, in kbit/s.
+        settings: see `Codec`.
+    """
+
+    def __init__(self, *, bandwidth_kbps: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        offered = self._model.config.target_bandwidths
+        if bandwidth_kbps not in offered:
+            raise ConfigError(
+                "bandwidth_kbps", expected=" or ".join(map(str, offered)), got=bandwidth_kbps
+            )
+        self._bandwidth_kbps = bandwidth_kbps
+
+    @property
+    def num_codebooks(self) -> int:
+        """As many as the bandwidth has room for."""
+        quantizer = self._model.quantizer
+        number: int = quantizer.get_num_quantizers_for_bandwidth(self._bandwidth_kbps)
+        return number
+
+
+class Encodec(_AtBandwidth):
     """EnCodec (Défossez et al., 2022), mono and causal: the 24 kHz model.
 
     An LSTM runs over the whole waveform: behind a seam it has seen `context_s` and no more.
@@ -30,7 +54,7 @@ class Encodec(Codec):
 
     model_class = EncodecModel
 
-    def __init__(self, *, bandwidth_kbps: float, **settings: Any) -> None:
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         config = self._model.config
         if config.normalize or config.chunk_length_s is not None or config.audio_channels != 1:
@@ -40,19 +64,11 @@ class Encodec(Codec):
                 got="one of chunks that are scaled, or of several channels",
                 hint="codes of the 48 kHz model mean nothing without their scales",
             )
-        self._bandwidth_kbps = _one_of(config.target_bandwidths, bandwidth_kbps)
 
     @property
     def hop_length(self) -> int:
         """The product of the strides."""
         return prod(self._model.config.upsampling_ratios)
-
-    @property
-    def num_codebooks(self) -> int:
-        """As many as the bandwidth has room for."""
-        quantizer = self._model.quantizer
-        number: int = quantizer.get_num_quantizers_for_bandwidth(self._bandwidth_kbps)
-        return number
 
     def _encode(self, waveform: torch.Tensor) -> torch.Tensor:
         encoded = self._model.encode(waveform[None, None], bandwidth=self._bandwidth_kbps)
@@ -187,7 +203,7 @@ class Mimi(_FirstCodebooks):
                 layer.codebook.embed_sum.normal_(std=_STD, generator=generator)
 
 
-class Xcodec(Codec):
+class Xcodec(_AtBandwidth):
     """X-Codec (Ye et al., 2024): an acoustic encoder, and all layers of an SSL encoder beside it.
 
     Zeros fill the last frame, as the reference's preprocessing has it. The SSL encoder normalises
@@ -200,21 +216,10 @@ class Xcodec(Codec):
 
     model_class = XcodecModel
 
-    def __init__(self, *, bandwidth_kbps: float, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._bandwidth_kbps = _one_of(self._model.config.target_bandwidths, bandwidth_kbps)
-
     @property
     def hop_length(self) -> int:
         """The product of the acoustic encoder's strides."""
         return int(self._model.config.hop_length)
-
-    @property
-    def num_codebooks(self) -> int:
-        """As many as the bandwidth has room for."""
-        quantizer = self._model.quantizer
-        number: int = quantizer.get_num_quantizers_for_bandwidth(self._bandwidth_kbps)
-        return number
 
     @property
     def _sample_rate(self) -> int:
@@ -233,9 +238,3 @@ class Xcodec(Codec):
     def _draw_codebooks(self, generator: torch.Generator) -> None:
         for layer in self._model.quantizer.quantizers:
             layer.codebook.embed.normal_(std=_STD, generator=generator)
-
-
-def _one_of(bandwidths: Sequence[float], asked: float) -> float:
-    if asked not in bandwidths:
-        raise ConfigError("bandwidth_kbps", expected=" or ".join(map(str, bandwidths)), got=asked)
-    return asked

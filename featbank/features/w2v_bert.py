@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch.nn.functional import pad
 
 from featbank.errors import ConfigError
-from featbank.features.base import AudioBatch, LongWaveform, Output, UtteranceExtractor, Weights
+from featbank.features.base import AudioBatch, LongWaveform, Output
 from featbank.features.kaldi import INT16_SCALE, Fbank
 from featbank.features.layers import Layers
 from featbank.features.precision import FLOAT32, check_precision, computing_in
-from featbank.features.pretrained import load_pretrained, weights_of
+from featbank.features.pretrained_extractor import PretrainedExtractor
 from featbank.features.windows import plan_windows, read_windows
 from featbank.framing import Framing
 
@@ -28,7 +28,7 @@ _LEAST_VARIANCE = 1e-7
 _FRAMING = Framing(sample_rate=16000, window_length=400 + 160, hop_length=_STACKED * 160)
 
 
-class Wav2Vec2BertEncoder(UtteranceExtractor):
+class Wav2Vec2BertEncoder(PretrainedExtractor):
     """Hidden states of a Wav2Vec2-BERT encoder, 50 a second.
 
     The front end is that of `SeamlessM4TFeatureExtractor`: Kaldi's log-mel filterbank of the 16-bit
@@ -63,7 +63,6 @@ class Wav2Vec2BertEncoder(UtteranceExtractor):
     """
 
     version: ClassVar[int] = 1
-    libraries = ("transformers",)
 
     def __init__(
         self,
@@ -91,7 +90,7 @@ class Wav2Vec2BertEncoder(UtteranceExtractor):
                     expected=f"0 seconds or more, and under half of max_window_s: {max_window_s}",
                     got=context_s,
                 )
-        self._model = load_pretrained(
+        self._load(
             Wav2Vec2BertModel,
             weights=weights,
             model=model,
@@ -99,13 +98,12 @@ class Wav2Vec2BertEncoder(UtteranceExtractor):
             weights_sha256=weights_sha256,
             architecture=architecture,
             seed=seed,
+            license=license,
         )
         config = self._model.config
         self._layers = Layers(
             layers, num_layers=config.num_hidden_layers, dimension=config.hidden_size, where=model
         )
-        self._weights_from = (weights, model, license)
-        self._device = torch.device("cpu")
 
     @property
     def framing(self) -> Framing:
@@ -121,21 +119,6 @@ class Wav2Vec2BertEncoder(UtteranceExtractor):
     def outputs(self) -> Mapping[str, Output]:
         """The encoder's width for each feature name, or its layers by it."""
         return self._layers.outputs
-
-    @cached_property
-    def weights(self) -> Weights:
-        """Where the weights came from; the digest is over the whole model, whatever layers run."""
-        return weights_of(self._model, *self._weights_from)
-
-    @property
-    def uses_device(self) -> bool:
-        """True: a GPU computes a batch many times as fast as a processor."""
-        return True
-
-    def to(self, device: str) -> None:
-        """Move the model to a device."""
-        self._model.to(torch.device(device))  # type: ignore[arg-type] # as its decorator says
-        self._device = torch.device(device)
 
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
         features = self._encode(self._rows(waveform).unsqueeze(0))

@@ -11,10 +11,10 @@ import torch
 from torch.nn.functional import gelu, pad
 
 from featbank.errors import ConfigError
-from featbank.features.base import LongWaveform, Output, UtteranceExtractor, Weights
+from featbank.features.base import LongWaveform, Output
 from featbank.features.layers import Layers
 from featbank.features.precision import FLOAT32, check_precision, computing_in
-from featbank.features.pretrained import load_pretrained, weights_of
+from featbank.features.pretrained_extractor import PretrainedExtractor
 from featbank.features.whisper_mel import (
     HOP_LENGTH,
     SAMPLE_RATE,
@@ -50,7 +50,7 @@ _DECISIVE = (  # fields of the configuration that the encoder's values depend on
 )
 
 
-class WhisperEncoder(UtteranceExtractor):
+class WhisperEncoder(PretrainedExtractor):
     """Hidden states of Whisper's encoder, 50 a second.
 
     The model always takes 30 seconds. A shorter waveform is followed by silence, as in training,
@@ -81,7 +81,6 @@ class WhisperEncoder(UtteranceExtractor):
     """
 
     version: ClassVar[int] = 1
-    libraries = ("transformers",)
 
     def __init__(
         self,
@@ -98,7 +97,7 @@ class WhisperEncoder(UtteranceExtractor):
         context_s: float = 5.0,
     ) -> None:
         self._precision = check_precision(precision)
-        self._model = load_pretrained(
+        self._load(
             _Encoder,
             weights=weights,
             model=model,
@@ -106,6 +105,7 @@ class WhisperEncoder(UtteranceExtractor):
             weights_sha256=weights_sha256,
             architecture=architecture,
             seed=seed,
+            license=license,
             key_mapping={r"^(model\.)?encoder\.": ""},
         )
         config = self._model.config
@@ -114,13 +114,11 @@ class WhisperEncoder(UtteranceExtractor):
         self._layers = Layers(
             layers, num_layers=config.encoder_layers, dimension=config.d_model, where=model
         )
-        self._weights_from = (weights, model, license)
         self._context_frames = round(context_s * _FRAMING.frame_rate)
         if not 0 <= 2 * self._context_frames < config.max_source_positions:
             raise ConfigError(
                 "context_s", expected="0 seconds or more, and under half a window", got=context_s
             )
-        self._device = torch.device("cpu")
 
     @property
     def framing(self) -> Framing:
@@ -136,21 +134,6 @@ class WhisperEncoder(UtteranceExtractor):
     def outputs(self) -> Mapping[str, Output]:
         """The encoder's width for each feature name, or its layers by it."""
         return self._layers.outputs
-
-    @cached_property
-    def weights(self) -> Weights:
-        """Where the weights came from; the digest is over the encoder, whatever layers run."""
-        return weights_of(self._model, *self._weights_from)
-
-    @property
-    def uses_device(self) -> bool:
-        """True: a GPU computes a batch many times as fast as a processor."""
-        return True
-
-    def to(self, device: str) -> None:
-        """Move the model to a device."""
-        self._model.to(torch.device(device))  # type: ignore[arg-type] # as its decorator says
-        self._device = torch.device(device)
 
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
         features = self._encode_padded(waveform.unsqueeze(0))
