@@ -13,7 +13,8 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from featbank.fitting import adopt_codebook, fit_codebook
+from featbank.codebook_import import adopt_codebook
+from featbank.fitting import fit_codebook
 from featbank.numerics import Computing
 from featbank.stage import plain, refuse_tracked, stage
 

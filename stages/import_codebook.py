@@ -13,8 +13,8 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from featbank.codebook_import import import_codebook
 from featbank.errors import ConfigError
-from featbank.fitting import import_codebook
 from featbank.stage import refuse_tracked, stage
 
 _log = logging.getLogger(__name__)

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from featbank.codebook_import import adopt_codebook, import_codebook
 from featbank.errors import CodebookError, ConfigError, CorpusError, StoreError
 from featbank.failures import Failure, read_failures
-from featbank.fitting import adopt_codebook, fit_codebook, import_codebook
+from featbank.fitting import fit_codebook
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, read_manifest, write_manifest
 from featbank.numerics import Computing
