@@ -160,18 +160,29 @@ class SlurmCrew:
         return events
 
     def _told(self) -> list[Event]:
-        now = time.monotonic()
         events: list[Event] = []
         for worker, beat in self._exchange.beats().items():
-            last = self._signs.get(worker)
-            if last is None:
-                _warn_if_requeued(worker)
-            if last is None or last[0].count != beat.count:
-                self._signs[worker] = beat, now
+            if worker not in self._signs or self._signs[worker][0].count != beat.count:
+                self._note(worker, beat)
             number = int(beat.task.partition("-")[0]) if beat.task else -1
             if self._offers.get(number) == beat.task:
                 events.append(Told(self._attempts[number], beat.done_s))
         return events
+
+    def _note(self, worker: str, beat: Beat) -> None:
+        """Take note of a new sign of life, and warn of a requeued job at its first one.
+
+        It is said each time: a task that takes longer than a job may run would go on for ever.
+        """
+        job, restarts = split_worker(worker)
+        if worker not in self._signs and restarts:
+            _log.warning(
+                "job %s of Slurm was requeued (%d so far) and begins its task anew: one that takes "
+                "longer than runner.timeout_min is never done",
+                job,
+                restarts,
+            )
+        self._signs[worker] = beat, time.monotonic()
 
     def _died(self, listed: set[str] | None) -> list[Event]:
         """Take the tasks of dead workers back."""
@@ -182,7 +193,9 @@ class SlurmCrew:
         events: list[Event] = []
         for name, worker in self._exchange.claims().items():
             job, restarts = split_worker(worker)
-            _, seen_at = self._signs.setdefault(worker, (Beat(count=-1), time.monotonic()))
+            if worker not in self._signs:  # it has come since the beats were read
+                self._note(worker, Beat(count=-1))
+            _, seen_at = self._signs[worker]
             if listed is not None and job not in listed:
                 how = f"its job {job} of Slurm has ended"
             elif restarts < newest.get(job, 0):
@@ -237,15 +250,3 @@ class SlurmCrew:
             return set()
         self._is_refused = False
         return jobs
-
-
-def _warn_if_requeued(worker: str) -> None:
-    """Say so each time: a task that takes longer than a job may run would go on for ever."""
-    job, restarts = split_worker(worker)
-    if restarts:
-        _log.warning(
-            "job %s of Slurm was requeued (%d so far) and begins its task anew: one that takes "
-            "longer than runner.timeout_min is never done",
-            job,
-            restarts,
-        )
