@@ -1,42 +1,25 @@
-"""What `validate` does with `recompute=N` and `stability=N`: choices, by their definitions.
-
-With the one a sample is computed again and held against what is stored; with the other it is
-disturbed, and held against itself undisturbed.
-"""
+"""What `validate` does with `recompute=N`: it computes a sample of choices again."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from hydra import compose
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from featbank.certification.certificate import Certificate, write_certificate
 from featbank.certification.certifying import Certifier
-from featbank.certification.disturbances import DISTURBANCES
-from featbank.certification.disturbing import measure_stability
 from featbank.certification.findings import Tolerances
 from featbank.certification.recomputing import Sample, draw
-from featbank.certification.stability import Stability, write_stability
-from featbank.computing_stage import computing_settings
-from featbank.direct_tokenization import tokenize_audio
-from featbank.errors import ConfigError
-from featbank.extraction import extract
+from featbank.computing_stage import computing_settings, definition_of
 from featbank.progress import Advance, progress_bar
-from featbank.stage import CONF
-from featbank.store import HEADER_NAME, read_header
 from featbank.tokenizers.codebook import load_codebook
 from featbank.trusted import check_type
-from featbank.units import UNITS
-from featbank.validation.header import is_tokens
 
 _log = logging.getLogger(__name__)
 
-_OF_VALIDATE = ("only", "strict", "held_out", "recompute", "stability", "certificate")
-"""What is typed for `validate` alone; the rest goes for the stage that made the stores, too."""
+_OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate")
 
 
 def certify(config: DictConfig, names: Sequence[str]) -> list[Certificate]:
@@ -65,77 +48,9 @@ def certify(config: DictConfig, names: Sequence[str]) -> list[Certificate]:
     return certificates
 
 
-def gauge_stability(config: DictConfig, names: Sequence[str]) -> list[Stability]:
-    """Disturb a sample of those choices that are tokens, and write and tell how many flip.
-
-    Args:
-        config: of `validate`.
-        names: of the choices; those whose stores hold no tokens are passed over.
-
-    Raises:
-        ConfigError: a choice has no definition.
-        FeatbankError: what `measure_stability` raises.
-    """
-    check_type(config.certificate.seed, int, "certificate.seed")
-    sample = draw(Path(config.paths.manifests), config.stability, config.certificate.seed)
-    found = []
-    choices = {name: stores for name in names if (stores := _token_stores(config, name))}
-    # clean, and once for each disturbance
-    audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
-    total_s = audio_s * (1 + len(DISTURBANCES)) * len(choices)
-    with progress_bar("stability", total_s, show=config.runtime.progress) as advance:
-        for name, stores in choices.items():
-            stability = _stability(config, name, stores, sample, advance)
-            path = Path(config.runtime.certificates, config.corpus.name, f"{name}.stability.json")
-            write_stability(stability, path)
-            for store, by_kind in stability.stores.items():
-                for kind, disturbed in by_kind.items():
-                    _log.info("%s/%s, %s: %s", name, store, kind, disturbed)
-            found.append(stability)
-    return found
-
-
-def _token_stores(config: DictConfig, name: str) -> list[str]:
-    """Return which stores of a choice hold tokens: units, or codes of an extractor."""
-    kind, _, option = name.partition("/")
-    if kind == "tokens":
-        return [UNITS]
-    folder = Path(config.paths.root, kind, config.corpus.name, option)
-    return sorted(
-        {
-            path.parent.parent.name
-            for path in folder.glob(f"*/*/{HEADER_NAME}")
-            if is_tokens(read_header(path.parent))
-        }
-    )
-
-
-def _stability(
-    config: DictConfig, name: str, stores: Sequence[str], sample: Sample, advance: Advance
-) -> Stability:
-    kind, _, option = name.partition("/")
-    definition = _definition(kind, option)
-    run = f"stability-{config.corpus.name}-{kind}-{option}"
-    settings = computing_settings(definition, run, advance)
-    if kind == "tokens":
-        settings |= {
-            "feature": definition.feature.storage[0].name,
-            "codebook": load_codebook(definition.paths.codebook),
-        }
-    return measure_stability(
-        extract if kind == "features" else tokenize_audio,
-        stores,
-        name=name,
-        sample=sample,
-        seed=config.certificate.seed,
-        work=settings["work"],
-        settings=settings,
-    )
-
-
 def _certificate(config: DictConfig, name: str, sample: Sample, advance: Advance) -> Certificate:
     kind, _, option = name.partition("/")
-    definition = _definition(kind, option)
+    definition = definition_of(kind, option, but=_OF_VALIDATE)
     settings = computing_settings(
         definition, f"certify-{config.corpus.name}-{kind}-{option}", advance
     )
@@ -163,38 +78,3 @@ def _tolerances(config: DictConfig) -> Tolerances:
         values[field] = config.certificate[key]
         check_type(values[field], float, f"certificate.{key}")
     return Tolerances(**values)
-
-
-def _definition(kind: str, option: str) -> DictConfig:
-    """Compose the stage that made the stores of a choice, as its definition has it."""
-    groups = _groups_by_option(kind)
-    if option not in groups:
-        files = "conf/feature" if kind == "features" else "conf/feature and conf/tokenizer"
-        raise ConfigError(
-            f"definition of {kind}/{option}",
-            expected=f"one of {', '.join(groups)}, as {files} name them",
-            got=option,
-            hint="put what was typed by hand for these stores into a file under their name",
-        )
-    typed = [
-        text
-        for text in HydraConfig.get().overrides.task
-        if text.lstrip("+~").split("=")[0].split(".")[0] not in _OF_VALIDATE
-    ]
-    chosen = [f"{group}={one}" for group, one in groups[option].items()]
-    return compose("extract" if kind == "features" else "tokenize", [*typed, *chosen])
-
-
-def _groups_by_option(kind: str) -> Mapping[str, Mapping[str, str]]:
-    """Return what to choose of each group of conf/, by the name of the folder of stores."""
-    features, tokenizers = (
-        sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-        for group in ("feature", "tokenizer")
-    )
-    if kind == "features":
-        return {feature: {"feature": feature} for feature in features}
-    return {
-        f"{feature}-{tokenizer}": {"feature": feature, "tokenizer": tokenizer}
-        for feature in features
-        for tokenizer in tokenizers
-    }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from featbank import dvc_outputs
+from featbank.errors import ConfigError
 from featbank.feature_io import read_storage
 from featbank.numerics import Computing
 from featbank.progress import Advance
-from featbank.stage import plain, read_corpus
+from featbank.stage import CONF, plain, read_corpus
 from featbank.trusted import build
 
 
@@ -40,4 +44,49 @@ def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[
         "computing": computing,
         "trusted_modules": config.trusted_modules,
         "advance": advance,
+    }
+
+
+def definition_of(kind: str, option: str, *, but: Collection[str]) -> DictConfig:
+    """Compose the stage that makes the stores of a choice, as its definition has it.
+
+    Args:
+        kind: features or tokens.
+        option: of it, such as `fbank` or `mfcc-kmeans100`.
+        but: keys that are typed for the stage at hand alone; what else is typed goes for the
+            stage that is composed, too.
+
+    Raises:
+        ConfigError: the choice has no definition.
+    """
+    groups = _groups_by_option(kind)
+    if option not in groups:
+        files = "conf/feature" if kind == "features" else "conf/feature and conf/tokenizer"
+        raise ConfigError(
+            f"definition of {kind}/{option}",
+            expected=f"one of {', '.join(groups)}, as {files} name them",
+            got=option,
+            hint="put what was typed by hand for these stores into a file under their name",
+        )
+    typed = [
+        text
+        for text in HydraConfig.get().overrides.task
+        if text.lstrip("+~").split("=")[0].split(".")[0] not in but
+    ]
+    chosen = [f"{group}={one}" for group, one in groups[option].items()]
+    return compose("extract" if kind == "features" else "tokenize", [*typed, *chosen])
+
+
+def _groups_by_option(kind: str) -> Mapping[str, Mapping[str, str]]:
+    """Return what to choose of each group of conf/, by the name of the folder of stores."""
+    features, tokenizers = (
+        sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        for group in ("feature", "tokenizer")
+    )
+    if kind == "features":
+        return {feature: {"feature": feature} for feature in features}
+    return {
+        f"{feature}-{tokenizer}": {"feature": feature, "tokenizer": tokenizer}
+        for feature in features
+        for tokenizer in tokenizers
     }

@@ -41,7 +41,6 @@ RUNTIME_KEYS = (
     "only",
     "strict",
     "recompute",
-    "stability",
     "certificate",
     "preflight",
 )
@@ -59,6 +58,7 @@ _TYPES: dict[str, Any] = {
     "device": str,
     "hours": float,
     "max_failures": float,
+    "max_s": float,
     "num_threads": int,
     "numerics": str,
     "only": str | None,
@@ -68,8 +68,8 @@ _TYPES: dict[str, Any] = {
     "recompute": int,
     "seed": int,
     "source": str,
-    "stability": int,
     "strict": bool,
+    "utterances": int,
 }
 
 
@@ -220,6 +220,18 @@ def chosen_stores() -> list[str]:
         *(f"features/{feature}" for feature in features),
         *(f"tokens/{choice}" for group in _TOKEN_CHOICES for choice in _chosen_tokens(group)),
     ]
+
+
+def kind_and_option(name: str) -> tuple[str, str]:
+    """Split the name of a choice, which may be typed: `features/fbank` or `tokens/mfcc-kmeans100`.
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    kind, _, option = name.partition("/")
+    if kind not in ("features", "tokens"):
+        raise ConfigError("only", expected="features/NAME or tokens/NAME", got=name)
+    return kind, check_name(option, "only")
 
 
 def _chosen_tokens(group: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from featbank.report.page import write_report
 from featbank.stage import chosen_stores, read_corpus, refuse_tracked, stage
 from featbank.validation.result import read_check, require_good
+from featbank.validation.stability import read_stabilities
 
 _log = logging.getLogger(__name__)
 
@@ -24,9 +25,12 @@ _log = logging.getLogger(__name__)
 @stage
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.report)
-    results = [read_check(Path(config.paths.checks, f"{name}.json")) for name in chosen_stores()]
+    chosen = chosen_stores()
+    results = [read_check(Path(config.paths.checks, f"{name}.json")) for name in chosen]
+    stabilities = read_stabilities(config.paths.stability, chosen)
     corpus = read_corpus(config.paths.manifests)
-    _log.info("report: %s", write_report(results, corpus, Path(config.paths.report)))
+    report = write_report(results, corpus, Path(config.paths.report), stabilities)
+    _log.info("report: %s", report)
     require_good(results)
 
 

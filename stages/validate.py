@@ -1,7 +1,6 @@
 """Manifests and stores -> checks; without `only=` those of every choice, and the report.
 
-With `recompute=20` that many utterances are computed again, too, and held against what is stored;
-with `stability=20` that many are disturbed, and their tokens held against those of the clean audio.
+With `recompute=20` that many utterances are computed again, too, and held against what is stored.
 """
 
 import os
@@ -22,14 +21,16 @@ from featbank.progress import progress_bar
 from featbank.stage import (
     audio_seconds,
     chosen_stores,
+    kind_and_option,
     params,
     read_corpus,
     refuse_tracked,
     stage,
 )
-from featbank.trusted import check_name, check_type
+from featbank.trusted import check_type
 from featbank.validation.held_out import HeldOut
 from featbank.validation.result import CheckResult, require_good, write_check
+from featbank.validation.stability import read_stabilities
 from featbank.validation.stores import validate_stores
 
 _log = logging.getLogger(__name__)
@@ -49,10 +50,7 @@ def main(config: DictConfig) -> None:
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
         for name in names:
-            kind, _, option = name.partition("/")
-            if kind not in ("features", "tokens"):
-                raise ConfigError("only", expected="features/NAME or tokens/NAME", got=name)
-            check_name(option, "only")
+            kind, option = kind_and_option(name)
             folder = Path(config.paths.root, kind, config.corpus.name, option)
             result = validate_stores(
                 folder,
@@ -71,7 +69,8 @@ def main(config: DictConfig) -> None:
         # imported here, for a check of one choice draws nothing
         from featbank.report.page import write_report
 
-        report = write_report(results, corpus, Path(config.paths.report))
+        stabilities = read_stabilities(config.paths.stability, chosen)
+        report = write_report(results, corpus, Path(config.paths.report), stabilities)
         _log.info("report: %s", report)
     if config.strict:
         require_good(results)
@@ -83,18 +82,12 @@ def main(config: DictConfig) -> None:
         certificates = certify(config, names)
         if config.strict:
             require_certified(certificates)
-    if config.stability:
-        # likewise
-        from featbank.certifying_stage import gauge_stability
-
-        gauge_stability(config, names)
 
 
 def _check(config: DictConfig) -> None:
     """Refuse values of another type or range, before any work begins."""
-    for key in ("recompute", "stability"):
-        if config[key] < 0:
-            raise ConfigError(key, expected="0 utterances or more", got=config[key])
+    if config.recompute < 0:
+        raise ConfigError("recompute", expected="0 utterances or more", got=config.recompute)
     for key in ("utterances", "seed"):
         check_type(config.held_out[key], int, f"held_out.{key}")
     check_type(config.corpus.get("labels"), str | None, "corpus.labels")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from featbank.report.figures import draw_features, draw_units, draw_usage
-from featbank.report.metrics import pooled_usage
+from featbank.report.metrics import metrics, pooled_usage
 from featbank.report.page import render_report, write_report
 from featbank.validation.result import (
     CheckResult,
@@ -31,6 +31,7 @@ from featbank.validation.result import (
     write_check,
 )
 from featbank.validation.scan import make_example
+from featbank.validation.stability import DisturbedTokens, Flips, Stability
 from featbank.validation.usage import CodebookUsage
 
 HOSTILE = "<script>document.title='owned'</script>\"><img src=x onerror=alert(1)>$\\frac{$"
@@ -113,6 +114,45 @@ def test_sound_stores_read_as_all_good() -> None:
     assert "train ✓ good 3 0 30.0 min 1,234 2.3 MB 100 float32 \u00d7 80 none" in text
     assert "train 3 30.0 min 2 dev 1 3.6 s 1 test 0 0 s 0 all 4 30.1 min" in text
     assert "corpus licence: CC0-1.0" in text
+
+
+def stability(told: str, fingerprint: str = "f" * 64) -> dict[str, Stability]:
+    noise = DisturbedTokens(
+        told=told,
+        num_utterances=3,
+        num_frames=1234,
+        flip_rate=1 / 32,
+        unit_edit_distance=1 / 3,
+        codebooks=(Flips(flip_rate=1 / 32, unit_edit_distance=1 / 3),),
+    )
+    name = "tokens/fbank-kmeans"
+    found = Stability(
+        name=name,
+        seed=0,
+        sample={"train": ("a-01",)},
+        fingerprints={"units": fingerprint},
+        stores={"units": {"noise": noise}},
+    )
+    return {name: found}
+
+
+def test_stability_stands_in_the_report_and_in_the_metrics() -> None:
+    known = stability("noise <b>")
+    text = text_of(render_report([features(), tokens()], CORPUS, known))
+    assert "tokens/fbank-kmeans/units noise &lt;b&gt; 3 1,234 3.12% 33.33%" in text
+    units = metrics([features(), tokens()], known)["tokens"]["fbank-kmeans"]["units"]
+    assert units["stability"] == {"noise": {"flip_rate": 0.03125, "unit_edit_distance": 0.333333}}
+
+
+@pytest.mark.parametrize("known", [{}, stability("noise", fingerprint="e" * 64)])
+def test_stability_of_other_tokens_or_none_is_said_to_be_missing(
+    known: dict[str, Stability],
+) -> None:
+    text = text_of(render_report([features(), tokens()], CORPUS, known))
+    assert "fbank-kmeans/units: not measured: run python stages/stability.py" in text
+    assert "3.12%" not in text
+    assert "features/fbank/fbank: not measured" not in text
+    assert "stability" not in str(metrics([features(), tokens()], known))
 
 
 def test_problems_come_first_and_in_full() -> None:

@@ -11,20 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torchaudio
 
 from featbank.certification.disturbances import disturb
-from featbank.certification.disturbing import measure_stability
-from featbank.certification.flips import (
-    aligned,
-    edit_distance,
-    frames_between,
-    unit_edit_distance,
-)
+from featbank.certification.disturbing import beginnings, measure_stability
+from featbank.certification.flips import aligned, frames_between, unit_edit_distance
 from featbank.certification.recomputing import draw
-from featbank.certification.stability import Stability, write_stability
 from featbank.direct_tokenization import tokenize_audio
 from featbank.engine.recipe import define
+from featbank.errors import ValidationError
 from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import AudioBatch, Output
@@ -33,6 +27,14 @@ from featbank.manifest import SPLITS, read_manifest, write_manifest
 from featbank.numerics import ON_CPU
 from featbank.runners.inline import InlineRunner
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
+from featbank.tokenizers.token_stores import TokenStores
+from featbank.validation.stability import (
+    FORMAT_VERSION,
+    Stability,
+    read_stabilities,
+    read_stability,
+    write_stability,
+)
 from tests.extracting import FBANK, prepare_corpus
 from tests.two_features import FbankAndEnergy
 
@@ -84,14 +86,6 @@ def test_tokens_are_compared_where_both_have_frames() -> None:
         assert tuple(one.tolist() for one in found) == kept
 
 
-def test_edit_distance_is_that_of_torchaudio() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        one, other = (rng.integers(0, 4, rng.integers(0, 15)) for _ in range(2))
-        expected = torchaudio.functional.edit_distance(one.tolist(), other.tolist())
-        assert edit_distance(one, other) == expected
-
-
 def test_unit_edit_distance_forgives_units_that_begin_elsewhere() -> None:
     clean = np.array([7, 7, 7, 3, 3, 3, 5, 5])
     assert unit_edit_distance(clean, np.array([7, 3, 3, 3, 3, 5, 5, 5])) == 0
@@ -133,17 +127,18 @@ class Project:
         centroids = rng.normal(15, 4, (500, 20)).astype(np.float32)
         path = folder / "codebook.safetensors"
         save_codebook(path, Codebook(centroids=centroids, provenance=origin))
+        self.tokens = TokenStores(codebook=load_codebook(path), merge_repeats=False)
         self.settings: dict[str, Any] = {
             "audio_root": self.root,
             "extractor": FBANK,
             "storage": storage,
             "feature": "fbank",
-            "codebook": load_codebook(path),
+            "codebook": self.tokens.codebook,
             "corpus": {"name": "demo", "license": "free"},
             "runner": InlineRunner(),
         }
 
-    def measure(self) -> Stability:
+    def measure(self, fingerprints: Mapping[str, str] | None = None) -> Stability:
         return measure_stability(
             tokenize_audio,
             ["units"],
@@ -152,6 +147,7 @@ class Project:
             seed=0,
             work=self.folder / "work",
             settings=self.settings,
+            fingerprints=fingerprints,
         )
 
 
@@ -172,7 +168,9 @@ def test_units_of_real_speech_are_gauged(project: Project, tmp_path: Path) -> No
     assert 0 < units["gain"].unit_edit_distance < 1
     assert sum(map(len, stability.sample.values())) == 3
     assert list((project.folder / "work").iterdir()) == []
+    assert stability.fingerprints == {"units": project.tokens.fingerprints["units"]}
     write_stability(stability, tmp_path / "a.json")
+    assert read_stability(tmp_path / "a.json") == stability
     write_stability(project.measure(), tmp_path / "b.json")
     text = (tmp_path / "a.json").read_text()
     assert text == (tmp_path / "b.json").read_text()
@@ -220,3 +218,46 @@ def test_codes_of_an_extractor_are_gauged_codebook_by_codebook(project: Project)
     mean = np.mean([one.flip_rate for one in levels["noise"].codebooks])
     assert levels["noise"].flip_rate == pytest.approx(mean)
     assert levels["shift"].flip_rate == 0
+
+
+def test_stability_of_other_tokens_is_not_taken_for_theirs(project: Project) -> None:
+    merged = replace(project.tokens, merge_repeats=True).fingerprints
+    stability = project.measure({"units": merged["units"]})
+    assert stability.of_store("units", project.tokens.fingerprints["units"]) is None
+    assert stability.of_store("durations", merged["durations"]) is None
+    assert stability.of_store("units", merged["units"]) == stability.stores["units"]
+
+
+def test_only_the_beginning_of_a_long_utterance_is_disturbed(project: Project) -> None:
+    sample = draw(project.manifests, 3, seed=0)
+    rows = [row for split in SPLITS for row in beginnings(sample, 1.0)[split]]
+    assert {row.duration_s for row in rows} == {1.0}
+    assert beginnings(sample, 1000) == sample
+
+
+def test_a_choice_without_tokens_has_nothing_to_flip(tmp_path: Path) -> None:
+    nothing = Stability.of_nothing("features/fbank", 0)
+    write_stability(nothing, tmp_path / "features" / "fbank.json")
+    found = read_stabilities(tmp_path, ["features/fbank", "features/mfcc"])
+    assert found == {"features/fbank": nothing}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"featbank-stability"', '"featbank-check"', "featbank-stability version 1"),
+        (f'"format_version": {FORMAT_VERSION}', '"format_version": 99', "99"),
+        ("{", "", "expected what stages/stability.py writes"),
+        ('"stores": {}', '"stores": {"units": {"noise": {}}}', "codebooks"),
+        ('"seed": 0', '"sead": 0', "sead"),
+        ('"sample": {}', '"sample": []', "items"),
+    ],
+)
+def test_a_damaged_result_is_refused_by_name(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "a.json"
+    write_stability(Stability.of_nothing("features/fbank", 0), path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ValidationError, match=f"a.json: .*{said}.*run python stages/stability.py"):
+        read_stability(path)

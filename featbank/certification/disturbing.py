@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +15,25 @@ from featbank.audio import load_audio, scan_audio
 from featbank.certification.disturbances import DISTURBANCES, disturb
 from featbank.certification.flips import Tokens, aligned, frames_between, unit_edit_distance
 from featbank.certification.recomputing import Sample, recomputed
-from featbank.certification.stability import DisturbedTokens, Flips, Stability
 from featbank.errors import AudioError, StoreError
 from featbank.manifest import SPLITS, Utterance
 from featbank.provenance import digest
 from featbank.store import Store, open_store
+from featbank.validation.stability import DisturbedTokens, Flips, Stability
 
 _SPLIT = "test"
 """Under which all is computed: an extractor may treat training otherwise."""
+
+
+def beginnings(sample: Sample, max_s: float) -> Sample:
+    """Cut the utterances of a sample off behind their first `max_s` seconds."""
+    return {
+        split: [
+            replace(row, num_samples=min(row.num_samples, round(max_s * row.sample_rate)))
+            for row in rows
+        ]
+        for split, rows in sample.items()
+    }
 
 
 def measure_stability(
@@ -33,6 +45,7 @@ def measure_stability(
     seed: int,
     work: Path,
     settings: Mapping[str, Any],
+    fingerprints: Mapping[str, str] | None = None,
 ) -> Stability:
     """Compute a sample clean and disturbed, in one pass, and compare the tokens.
 
@@ -46,6 +59,7 @@ def measure_stability(
         seed: that it was drawn by.
         work: folder that takes the disturbed audio and the stores until they are compared.
         settings: of `compute`, but for the manifests and the output.
+        fingerprints: of the stores that hold such tokens; None: of stores as `compute` makes them.
 
     Raises:
         FeatbankError: audio has changed since the manifests were made, or what `compute` raises.
@@ -62,11 +76,14 @@ def measure_stability(
         here = {**settings, "audio_root": root}
         all_rows = {split: rows if split == _SPLIT else [] for split in SPLITS}
         with recomputed(compute, all_rows, work, here) as out:
-            stores = {one: _compare(open_store(out / one / _SPLIT), drawn) for one in names}
+            made = {one: open_store(out / one / _SPLIT) for one in names}
+            stores = {one: _compare(store, drawn) for one, store in made.items()}
+            fingerprints = fingerprints or {one: made[one].fingerprint for one in names}
     return Stability(
         name=name,
         seed=seed,
         sample={split: tuple(row.id for row in rows) for split, rows in sample.items()},
+        fingerprints=fingerprints,
         stores=stores,
     )
 

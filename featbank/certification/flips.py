@@ -6,8 +6,8 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
+from rapidfuzz.distance import Levenshtein
 
 from featbank.framing import Framing
 from featbank.units import deduplicate
@@ -63,23 +63,5 @@ def unit_edit_distance(clean: Tokens, disturbed: Tokens) -> float:
         clean: (T,) tokens, T over 0.
         disturbed: those of the same frames.
     """
-    return edit_distance(deduplicate(clean)[0], deduplicate(disturbed)[0]) / len(clean)
-
-
-def edit_distance(one: Tokens, other: Tokens) -> int:
-    """Return the Levenshtein distance: how few insertions, deletions and substitutions it takes.
-
-    The table of Wagner and Fischer (1974) row by row, in memory of one row.
-
-    >>> edit_distance(np.array([1, 2, 3]), np.array([2, 3, 4, 4]))
-    3
-    """
-    places = np.arange(len(other) + 1)
-    row = places.copy()
-    for number, token in enumerate(one, start=1):
-        best = np.empty_like(row)
-        best[0] = number
-        best[1:] = np.minimum(row[1:] + 1, row[:-1] + (other != token))
-        # an insertion costs 1 a place: the least of what stands to the left, plus the way from it
-        row = np.minimum.accumulate(best - places) + places
-    return int(row[-1])
+    units = (deduplicate(tokens)[0].tolist() for tokens in (clean, disturbed))
+    return float(Levenshtein.distance(*units)) / len(clean)

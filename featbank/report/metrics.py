@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby, zip_longest
 from typing import Any
@@ -12,6 +12,7 @@ from featbank.units import UNITS
 from featbank.validation.agreement import Agreement
 from featbank.validation.inertia import HeldOutInertia
 from featbank.validation.result import CheckResult, LengthHistogram, StoreCheck
+from featbank.validation.stability import DisturbedTokens, Stability
 from featbank.validation.usage import CodebookUsage, pool
 
 
@@ -26,12 +27,28 @@ def pooled_usage(result: CheckResult) -> dict[str, tuple[CodebookUsage, ...]]:
     }
 
 
-def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
+def token_fingerprints(result: CheckResult) -> dict[str, str]:
+    """Return the fingerprint of each store of tokens, by its name."""
+    return {
+        store.name: store.header["fingerprint"]
+        for store in result.stores
+        if store.codebooks is not None and store.header is not None
+    }
+
+
+def metrics(
+    results: Sequence[CheckResult], stabilities: Mapping[str, Stability] | None = None
+) -> dict[str, Any]:
     """Return the numbers worth following from version to version, by option, feature and split.
 
     A store of tokens has its `Gauges` and, where the corpus has labels, its `Agreement` with them,
     and one of several codebooks those of each besides. An option whose codebook can be held against
     stored features has its inertia: of the fit, and of the held-out splits.
+
+    Args:
+        results: one an option.
+        stabilities: by the names of the options. Where one is of the tokens that are stored, those
+            have their flip rate and unit edit distance, by disturbance.
     """
     tree: dict[str, Any] = {"problems": sum(p.count for r in results for p in r.all_problems)}
     for result in results:
@@ -57,6 +74,11 @@ def metrics(results: Sequence[CheckResult]) -> dict[str, Any]:
             for step in result.name.split("/"):
                 node = node.setdefault(step, {})
             node["inertia"] = _inertia_numbers(result.inertia)
+        stability = (stabilities or {}).get(result.name)
+        for name, fingerprint in token_fingerprints(result).items():
+            if by_kind := stability and stability.of_store(name, fingerprint):
+                kind, _, option = result.name.partition("/")
+                tree[kind][option][name]["stability"] = _stability_numbers(by_kind)
     return tree
 
 
@@ -120,6 +142,19 @@ def _token_numbers(store: StoreCheck) -> dict[str, Any]:
 def _inertia_numbers(inertia: HeldOutInertia) -> dict[str, float]:
     splits = {split: one.mean_squared_distance for split, one in inertia.splits.items()}
     return splits if inertia.fitted is None else {"fit": inertia.fitted, **splits}
+
+
+def _stability_numbers(by_kind: Mapping[str, DisturbedTokens]) -> dict[str, dict[str, float]]:
+    return {
+        kind: {
+            name: float(f"{value:.6g}")
+            for name, value in (
+                ("flip_rate", one.flip_rate),
+                ("unit_edit_distance", one.unit_edit_distance),
+            )
+        }
+        for kind, one in by_kind.items()
+    }
 
 
 def _agreement_numbers(agreement: Agreement) -> dict[str, float]:

@@ -20,20 +20,27 @@ from featbank.report.tables import (
     gauge_tables,
     label_codebook_tables,
     label_tables,
+    stability_tables,
 )
 from featbank.report.words import counted, format_duration, format_number, format_size
 from featbank.validation.result import CheckResult, StoreCheck
+from featbank.validation.stability import Stability
 
 _ORIGIN_FIELDS = ("fingerprint", "framing", "numerics", "provenance")
 
 
-def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> str:
+def render_report(
+    results: Sequence[CheckResult],
+    corpus: Mapping[str, Any],
+    stabilities: Mapping[str, Stability] | None = None,
+) -> str:
     """Render the report as one HTML file that needs nothing else; equal inputs give equal bytes.
 
     Args:
         results: one an option, in the order to show them in.
         corpus: what the manifests' `corpus.json` holds: name, license, num_failures, and for each
             split its utterances, hours and speakers.
+        stabilities: what disturbed audio does to the tokens of the options, by their names.
     """
     environment = Environment(
         loader=PackageLoader("featbank.report"),
@@ -83,6 +90,7 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
         gauge_tables=list(gauge_tables(results)),
         codebook_tables=list(codebook_tables(results)),
         inertias=[(result.name, result.inertia) for result in results if result.inertia],
+        stability_tables=list(stability_tables(results, stabilities or {})),
         label_tables=list(label_tables(results)),
         label_codebook_tables=list(label_codebook_tables(results)),
         pictures={result.name: list(pictures_of(result)) for result in results},
@@ -91,7 +99,10 @@ def render_report(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> 
 
 
 def write_report(
-    results: Sequence[CheckResult], corpus: Mapping[str, Any], folder: str | Path
+    results: Sequence[CheckResult],
+    corpus: Mapping[str, Any],
+    folder: str | Path,
+    stabilities: Mapping[str, Stability] | None = None,
 ) -> Path:
     """Write `report.html`, `metrics.json` and the data of DVC's plots; return the report's path.
 
@@ -99,13 +110,14 @@ def write_report(
         results: see `render_report`.
         corpus: see `render_report`.
         folder: of the report.
+        stabilities: see `render_report`.
     """
     folder = Path(folder)
     lengths = length_rows(results[0].lengths) if results else []
-    write_atomic(folder / "metrics.json", readable_json(metrics(results)))
+    write_atomic(folder / "metrics.json", readable_json(metrics(results, stabilities)))
     write_atomic(folder / "codebook_usage.json", readable_json(usage_rows(results)))
     write_atomic(folder / "utterance_lengths.json", readable_json(lengths))
-    write_atomic(folder / "report.html", render_report(results, corpus))
+    write_atomic(folder / "report.html", render_report(results, corpus, stabilities))
     return folder / "report.html"
 
 

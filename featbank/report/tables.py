@@ -1,15 +1,16 @@
-"""The gauges of tokens as rows of tables: by split, and by codebook."""
+"""The gauges of tokens as rows of tables: by split, by codebook, and by disturbance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from featbank.report.gauges import Gauges, store_gauges, together
-from featbank.report.metrics import pooled_usage
+from featbank.report.metrics import pooled_usage, token_fingerprints
 from featbank.report.words import counted
 from featbank.validation.agreement import Agreement, LabelCheck
 from featbank.validation.result import CheckResult
+from featbank.validation.stability import DisturbedTokens, Stability
 
 Table = tuple[str, list[tuple[str, Gauges]]]
 """A title, and rows of a label and gauges."""
@@ -67,3 +68,20 @@ def label_codebook_tables(
                 rows = [(str(number), one) for number, one in enumerate(codebooks)]
                 told = counted(len(codebooks), "codebook")
                 yield f"{result.name}/{store.name}/{store.split}: {told}", rows
+
+
+def stability_tables(
+    results: Sequence[CheckResult], stabilities: Mapping[str, Stability]
+) -> Iterator[tuple[str, str, list[DisturbedTokens]]]:
+    """Give each store of tokens: why its stability is not known, or a row a disturbance."""
+    for result in results:
+        found = stabilities.get(result.name)
+        for name, fingerprint in token_fingerprints(result).items():
+            by_kind = found and found.of_store(name, fingerprint)
+            if by_kind:
+                absent = ""
+            elif by_kind is None:
+                absent = "not measured: run python stages/stability.py"
+            else:
+                absent = "not measured: no utterance of the sample has a frame"
+            yield f"{result.name}/{name}", absent, list((by_kind or {}).values())

@@ -43,11 +43,15 @@ def test_a_codec_runs_from_audio_to_report_and_back_to_audio(own_prepared: Proje
     with open_store(store.path / "train") as train:
         assert "transformers" in train.provenance["versions"]
 
+    said = project.run("python stages/stability.py utterances=3", FEATBANK_RUNNER="inline")
+    assert "features/tiny_dac/dac, gain: " in said
     assert "0 problems" in project.run("python stages/validate.py")
     page = (project.path / "reports/demo/report.html").read_text(encoding="utf-8")
     assert "features/tiny_dac/dac" in page
     metrics = json.loads((project.path / "reports/demo/metrics.json").read_text())
-    assert metrics["features"]["tiny_dac"]["dac"]["train"]["frame_rate"] == 50.0
+    dac = metrics["features"]["tiny_dac"]["dac"]
+    assert dac["train"]["frame_rate"] == 50.0
+    assert 0 < dac["stability"]["noise"]["flip_rate"] <= dac["stability"]["gain"]["flip_rate"] < 1
 
     project.run(f"python stages/decode.py id={utterance} out=out/a.wav")
     decoded, sample_rate = soundfile.read(project.path / "out/a.wav")

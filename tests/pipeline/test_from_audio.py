@@ -26,8 +26,14 @@ def test_repro_makes_the_same_tokens_and_no_features(
     for made in ("tokens/demo", "samples/demo", "codebooks/demo"):
         assert files(own_prepared.path / "data" / made) == files(reproduced.path / "data" / made)
     assert not (own_prepared.path / "data" / "features").exists()
-    metrics = json.loads((own_prepared.path / "reports" / "demo" / "metrics.json").read_text())
-    assert list(metrics["tokens"]) == ["mfcc-kmeans100"]
+    ours, theirs = (
+        json.loads((project.path / "reports/demo/metrics.json").read_text())["tokens"]
+        for project in (own_prepared, reproduced)
+    )
+    assert list(ours) == ["mfcc-kmeans100"]
+    stability = ours["mfcc-kmeans100"]["units"]["stability"]
+    assert stability == theirs["mfcc-kmeans100"]["units"]["stability"]
+    assert 0 < stability["noise"]["flip_rate"] < stability["gain"]["flip_rate"] < 1
     assert "are up to date" in own_prepared.run("dvc repro")
 
 

@@ -25,6 +25,8 @@ OUT_OF = {
     "fit": "codebook",
     "tokenize": "tokens",
     "validate_features": "checks",
+    "stability_features": "stability",
+    "stability_tokens": "stability",
     "validate_tokens": "checks",
     "report": "report",
 }
@@ -58,10 +60,21 @@ def _composed(stage: PipelineStage) -> tuple[str, DictConfig]:
     """Compose what a stage's command composes."""
     python, script, *overrides = stage.cmd.split()
     assert python == "python"
-    name = Path(script).stem
+    return Path(script).stem, _compose(Path(script).stem, overrides)
+
+
+def _compose(name: str, overrides: list[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return name, compose(name, overrides, return_hydra_config=True)
+        return compose(name, overrides, return_hydra_config=True)
+
+
+def _loaded(script: str, config: DictConfig) -> set[str]:
+    """The files of conf/ that a composed configuration comes from."""
+    choices = config.hydra.runtime.choices
+    return {f"conf/{script}.yaml", "conf/paths.yaml"} | {
+        f"conf/{group}/{option}.yaml" for group, option in choices.items() if "hydra" not in group
+    }
 
 
 def _relative(path: str) -> str:
@@ -81,7 +94,7 @@ def test_the_paths_hydra_composes_are_the_outs_of_dvc(
     stage = stages[name]
     _, config = _composed(stage)
     composed = config.paths[OUT_OF[name.split("@")[0]]]
-    if name.startswith("validate"):
+    if name.startswith(("validate", "stability")):
         composed = f"{composed}/{config.only}.json"
     outs = {_relative(out.fs_path) for out in stage.outs}
     if name == "report":
@@ -97,10 +110,14 @@ def test_every_config_file_a_stage_loads_is_among_its_params(
     monkeypatch.chdir(ROOT)
     stage = stages[name]
     script, config = _composed(stage)
-    choices = config.hydra.runtime.choices
-    loaded = {f"conf/{script}.yaml", "conf/paths.yaml"} | {
-        f"conf/{group}/{option}.yaml" for group, option in choices.items() if "hydra" not in group
-    }
+    loaded = _loaded(script, config)
+    if script == "stability":  # it composes the stage that makes the tokens, too
+        kind, _, option = config.only.partition("/")
+        groups = ("feature",) if kind == "features" else ("feature", "tokenizer")
+        chosen = dict(zip(groups, option.split("-"), strict=True))
+        maker = "extract" if kind == "features" else "tokenize"
+        overrides = [f"{group}={one}" for group, one in chosen.items()]
+        loaded |= _loaded(maker, _compose(maker, overrides))
     tracked = {_relative(param.fs_path) for param in stage.params}
     assert loaded - UNTRACKED <= tracked
     assert tracked - {"params.yaml"} <= loaded
@@ -127,10 +144,18 @@ def test_each_stage_lists_the_modules_behind_it(
     assert unlisted == set()
 
 
-@pytest.mark.parametrize("script", ["sample", "tokenize"])
-def test_a_stage_from_audio_lists_the_modules_behind_it(script: str) -> None:
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("sample", "sample_from_audio"),
+        ("tokenize", "tokenize_from_audio"),
+        ("stability", "stability_features"),
+        ("stability", "stability_tokens_from_audio"),
+    ],
+)
+def test_a_stage_from_audio_lists_the_modules_behind_it(script: str, name: str) -> None:
     stages = OmegaConf.to_container(OmegaConf.load(ROOT / "dvc.yaml"), resolve=False)["stages"]
-    listed = stages[f"{script}_from_audio"]["do"]["deps"]
+    listed = stages[name].get("do", stages[name])["deps"]
     target = ROOT / "featbank" / "features" / "kaldi.py"
     behind = _imported({ROOT / "stages" / f"{script}.py", target}, inside=True)
     behind -= _not_taken(script)

@@ -1,0 +1,69 @@
+"""What `stability` does: choices of tokens, computed from clean and from disturbed audio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from featbank.certification.disturbances import DISTURBANCES
+from featbank.certification.disturbing import beginnings, measure_stability
+from featbank.certification.recomputing import Sample, draw
+from featbank.computing_stage import computing_settings, definition_of
+from featbank.direct_tokenization import tokenize_audio
+from featbank.extraction import extract
+from featbank.progress import Advance
+from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.token_stores import TokenStores
+from featbank.units import UNITS
+from featbank.validation.stability import Stability
+
+_OF_STABILITY = ("only", "utterances", "max_s", "seed")
+
+
+def draw_sample(config: DictConfig) -> tuple[Sample, float]:
+    """Draw the utterances to disturb, and return how many seconds that is to compute, too."""
+    drawn = draw(Path(config.paths.manifests), config.utterances, config.seed)
+    sample = beginnings(drawn, config.max_s)
+    audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
+    return sample, audio_s * (1 + len(DISTURBANCES))
+
+
+def gauge_stability(
+    config: DictConfig, name: str, stores: Sequence[str], sample: Sample, advance: Advance
+) -> Stability:
+    """Disturb a sample, and hold its tokens against those of the clean one.
+
+    Args:
+        config: of `stability`.
+        name: of the choice, such as `tokens/mfcc-kmeans100`.
+        stores: of that choice which hold tokens.
+        sample: of utterances.
+        advance: told the seconds of audio done.
+
+    Raises:
+        ConfigError: the choice has no definition.
+        FeatbankError: what `measure_stability` raises.
+    """
+    kind, _, option = name.partition("/")
+    definition = definition_of(kind, option, but=_OF_STABILITY)
+    run = f"stability-{config.corpus.name}-{kind}-{option}"
+    settings = computing_settings(definition, run, advance)
+    fingerprints = None
+    if kind == "tokens":
+        codebook = load_codebook(definition.paths.codebook)
+        settings |= {"feature": definition.feature.storage[0].name, "codebook": codebook}
+        # flips are counted frame by frame, whether or not the stored units are merged
+        stored = TokenStores(codebook=codebook, merge_repeats=definition.tokenizer.merge_repeats)
+        fingerprints = {UNITS: stored.fingerprints[UNITS]}
+    return measure_stability(
+        extract if kind == "features" else tokenize_audio,
+        stores,
+        name=name,
+        sample=sample,
+        seed=config.seed,
+        work=settings["work"],
+        settings=settings,
+        fingerprints=fingerprints,
+    )

@@ -1,0 +1,134 @@
+"""How stable tokens are when the audio is disturbed, as plain values that a person can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from featbank.errors import ValidationError
+from featbank.provenance import readable_json, write_atomic
+
+FORMAT = "featbank-stability"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flips:
+    """What a disturbance did to the tokens of one codebook.
+
+    Args:
+        flip_rate: share of the compared frames with another token.
+        unit_edit_distance: mean over the utterances.
+    """
+
+    flip_rate: float
+    unit_edit_distance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisturbedTokens:
+    """What a disturbance did to the tokens of one store.
+
+    Args:
+        told: the disturbance, in words.
+        num_utterances, num_frames: that were compared.
+        flip_rate, unit_edit_distance: means over the codebooks.
+        codebooks: each on its own.
+    """
+
+    told: str
+    num_utterances: int
+    num_frames: int
+    flip_rate: float
+    unit_edit_distance: float
+    codebooks: tuple[Flips, ...]
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> DisturbedTokens:
+        """Build it from its fields as JSON has them."""
+        codebooks = tuple(Flips(**one) for one in fields["codebooks"])
+        return cls(**{**fields, "codebooks": codebooks})
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        return (
+            f"{self.flip_rate:.2%} of {self.num_frames} frames flip, "
+            f"unit edit distance {self.unit_edit_distance:.2%} ({self.told})"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stability:
+    """How stable the tokens of a choice are, by store name and disturbance.
+
+    It holds no time, host or path.
+
+    Args:
+        name: of the choice, such as `tokens/mfcc-kmeans100`.
+        seed: of the sample and of the noise.
+        sample: ids of the utterances that were disturbed, by split.
+        fingerprints: of the stores that hold these tokens, by their names.
+        stores: by store name, then by disturbance; a disturbance that left no frame is not there.
+    """
+
+    name: str
+    seed: int
+    sample: Mapping[str, tuple[str, ...]]
+    fingerprints: Mapping[str, str]
+    stores: Mapping[str, Mapping[str, DisturbedTokens]]
+
+    @classmethod
+    def of_nothing(cls, name: str, seed: int) -> Stability:
+        """Return that of a choice without tokens."""
+        return cls(name=name, seed=seed, sample={}, fingerprints={}, stores={})
+
+    def of_store(self, name: str, fingerprint: str) -> Mapping[str, DisturbedTokens] | None:
+        """Return what was found by disturbance; None if that store holds other tokens."""
+        is_same = self.fingerprints.get(name) == fingerprint
+        return self.stores.get(name) if is_same else None
+
+
+def write_stability(stability: Stability, path: str | Path) -> None:
+    """Write it as JSON, for people too."""
+    described = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    write_atomic(path, readable_json({**described, **asdict(stability)}))
+
+
+def read_stability(path: str | Path) -> Stability:
+    """Read what `write_stability` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValidationError: it is no such result, or one of another version.
+    """
+    place, hint = f"stability {path}", "run python stages/stability.py"
+    try:
+        fields = json.loads(Path(path).read_bytes())
+        found = fields.pop("format"), fields.pop("format_version")
+        if found != (FORMAT, FORMAT_VERSION):
+            raise ValidationError(
+                place, expected=f"{FORMAT} version {FORMAT_VERSION}", got=found, hint=hint
+            )
+        sample = {split: tuple(ids) for split, ids in fields["sample"].items()}
+        stores = {
+            store: {kind: DisturbedTokens.from_json(one) for kind, one in by_kind.items()}
+            for store, by_kind in fields["stores"].items()
+        }
+        return Stability(**{**fields, "sample": sample, "stores": stores})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValidationError(
+            place, expected="what stages/stability.py writes", got=repr(error), hint=hint
+        ) from error
+
+
+def read_stabilities(folder: str | Path, names: Iterable[str]) -> dict[str, Stability]:
+    """Read those of some choices that are there, by the names of the choices.
+
+    Raises:
+        ValidationError: what `read_stability` raises.
+    """
+    paths = {name: Path(folder, f"{name}.json") for name in names}
+    return {name: read_stability(path) for name, path in paths.items() if path.is_file()}
