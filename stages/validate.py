@@ -11,6 +11,7 @@ _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
 import logging
+from itertools import groupby
 from pathlib import Path
 
 import hydra
@@ -118,7 +119,10 @@ def _held_out(config: DictConfig, option: str) -> HeldOut:
 
 def _told(result: CheckResult) -> str:
     problems = sum(problem.count for problem in result.all_problems)
-    utterances = sum(store.num_utterances for store in result.stores)
+    by_name = groupby(result.stores, key=lambda store: store.name)
+    utterances = max(
+        (sum(one.num_utterances for one in stores) for _, stores in by_name), default=0
+    )
     return (
         f"{result.name}: {len(result.stores)} stores, {utterances} utterances, {problems} problems"
     )

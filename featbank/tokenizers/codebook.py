@@ -227,8 +227,14 @@ def load_codebook(path: str | Path) -> Codebook:
                     hint="update featbank",
                 )
             centroids = file.get_tensor("centroids")
+            provenance = json.loads(header["provenance"])
     except SafetensorError as error:
         raise CodebookError(f"codebook {path}", expected="a safetensors file", got=error) from error
-    return Codebook(
-        centroids=centroids, provenance=json.loads(header["provenance"]), digest=file_sha256(path)
-    )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CodebookError(
+            f"codebook {path}",
+            expected="the header that stages/fit.py writes",
+            got=repr(error),
+            hint="fetch it again with dvc pull, or run python stages/fit.py",
+        ) from error
+    return Codebook(centroids=centroids, provenance=provenance, digest=file_sha256(path))

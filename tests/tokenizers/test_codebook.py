@@ -78,6 +78,17 @@ def test_another_safetensors_file_and_a_damaged_one_are_refused(tmp_path: Path) 
         load_codebook(tmp_path / "damaged.safetensors")
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["", "[]", "{}", '{"format_version": "2"}', '{"format_version": "1", "provenance": "{"}'],
+)
+def test_a_damaged_header_is_refused_by_the_name_of_its_file(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"centroids": CENTROIDS}, path, {"featbank-codebook": header})
+    with pytest.raises(CodebookError, match=r"a.safetensors: expected the header that .*fit.py"):
+        load_codebook(path)
+
+
 RESIDUAL = Codebook(centroids=RNG.normal(size=(3, 5, 2)).astype(np.float32))
 
 
