@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 _AUTHOR = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
 
@@ -77,12 +79,33 @@ def checkout(root: Path, tmp_path: Path) -> Project:
     return _checkout(root, tmp_path / "project")
 
 
+def _once(
+    tmp_path_factory: pytest.TempPathFactory, root: Path, name: str, make: Callable[[Project], None]
+) -> Project:
+    """Have one of pytest-xdist's workers make a checkout, for all of them."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    made, done = folder / name, folder / f"{name}.done"
+    with FileLock(folder / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(made, ignore_errors=True)  # of a worker that failed
+            project = _checkout(root, made)
+            # whoever runs something in it later writes nothing, while others copy it
+            project.run("python -m compileall -q featbank stages")
+            make(project)
+            done.touch()
+    return Project(made)
+
+
 @pytest.fixture(scope="session")
 def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A checkout with manifests and no more, shared: tests only read it."""
-    project = _checkout(root, tmp_path_factory.mktemp("prepared") / "project")
-    project.run("python stages/prepare.py")
-    return project
+
+    def make(project: Project) -> None:
+        project.run("python stages/prepare.py")
+
+    return _once(tmp_path_factory, root, "prepared", make)
 
 
 @pytest.fixture
@@ -93,10 +116,11 @@ def own_prepared(prepared: Project, tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def _reproduced(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = _checkout(root, tmp_path_factory.mktemp("reproduced") / "project")
-    project.run("dvc repro")
-    project.commit("Reproduce")
-    return project
+    def make(project: Project) -> None:
+        project.run("dvc repro")
+        project.commit("Reproduce")
+
+    return _once(tmp_path_factory, root, "reproduced", make)
 
 
 @pytest.fixture
