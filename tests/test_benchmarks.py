@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +52,20 @@ def test_the_benchmark_of_extraction_runs_on_the_demo_corpus(root: Path, tmp_pat
         assert ours["x real time"] > 0
     waits = [row["seconds"] for row in reports[3]["rows"]]
     assert 0 < waits[0] < waits[1] < waits[2]
+
+
+def test_what_compiling_gives_is_measured_as_typed(root: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.compiling", "conf/feature/energy.yaml", "corpora/demo"],
+        cwd=root,
+        env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"energy: [\d.]+ x as fast, \d+ s the first time, ", done.stdout)
 
 
 def _reports(root: Path, numbers: Path, *parts: str) -> list[dict[str, Any]]:
