@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,15 @@ def definition_of(kind: str, option: str, *, but: Collection[str]) -> DictConfig
     """
     groups = _groups_by_option(kind)
     if option not in groups:
-        files = "conf/feature" if kind == "features" else "conf/feature and conf/tokenizer"
+        near = get_close_matches(option, groups, n=1)
         raise ConfigError(
             f"definition of {kind}/{option}",
-            expected=f"one of {', '.join(groups)}, as {files} name them",
-            got=option,
-            hint="put what was typed by hand for these stores into a file under their name",
+            expected="a file of conf/feature"
+            if kind == "features"
+            else "<feature>-<tokenizer>, of files of conf/feature and conf/tokenizer",
+            got="no such file",
+            hint=(f"did you mean {near[0]}? Or " if near else "")
+            + "put what was typed by hand for these stores into a file under their name",
         )
     typed = [
         text

@@ -54,6 +54,7 @@ def test_the_benchmark_of_extraction_runs_on_the_demo_corpus(root: Path, tmp_pat
     assert 0 < waits[0] < waits[1] < waits[2]
 
 
+@pytest.mark.slow
 def test_what_compiling_gives_is_measured_as_typed(root: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.compiling", "conf/feature/energy.yaml", "corpora/demo"],

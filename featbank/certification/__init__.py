@@ -1,1 +1,1 @@
-"""Certification: does computing a sample of a store's utterances again give the stored bits?"""
+"""A sample computed again: to the stored bits, and from disturbed audio to the same tokens?"""
