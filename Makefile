@@ -16,7 +16,7 @@ repro: $(INSTALLED)  ## compute what is missing or changed, then show every stor
 	@$(RUN) python -m featbank summary
 
 test: check  ## run every check: format, lint, types, import layers, tests
-	$(RUN) pytest --numprocesses 3 --dist worksteal
+	$(RUN) pytest --numprocesses 2 --dist worksteal
 
 check: $(INSTALLED)  ## the checks that take seconds
 	$(RUN) ruff format --check .

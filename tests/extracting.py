@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
@@ -82,14 +84,73 @@ def start_extraction(
     root: Path, out: Path, log: Path, environment: Mapping[str, str] | None = None, **changes: Any
 ) -> subprocess.Popen[bytes]:
     """Start `run_extraction` in a process group of its own, which prints to `log`."""
-    import json
-
     env = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
     with open(log, "ab") as printed:
         return subprocess.Popen(
             [sys.executable, "-c", _CHILD, root, out, json.dumps(changes)],
             env=env, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
+
+
+_LAUNCHER = """
+import json, os, sys, traceback
+from pathlib import Path
+from tests.extracting import run_extraction
+for line in sys.stdin:
+    root, out, log, environment, changes = json.loads(line)
+    child = os.fork()
+    if not child:
+        try:
+            os.setsid()
+            os.environ.update(environment)
+            printed = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.dup2(printed, 1)
+            os.dup2(printed, 2)
+            run_extraction(Path(root), Path(out), **changes)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Launcher:
+    """Starts runs one after the other, forked from a process that has imported torch already."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-c", _LAUNCHER],
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, bufsize=1,
+        )  # fmt: skip
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=60)
+        assert self._process.returncode == 0
+
+    def start(
+        self, root: Path, out: Path, log: Path, environment: Mapping[str, str], **changes: Any
+    ) -> int:
+        """Start a run in a process group of its own, which prints to `log`; return its process."""
+        assert self._process.stdin
+        assert self._process.stdout
+        told = json.dumps([str(root), str(out), str(log), environment, changes])
+        print(told, file=self._process.stdin)
+        return int(self._process.stdout.readline())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run has ended, and `wait` returns at once."""
+        assert self._process.stdout
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
+
+    def wait(self) -> int:
+        """Wait until the run has ended, and return its exit status."""
+        assert self._process.stdout
+        return int(self._process.stdout.readline())
 
 
 def descendants(parent: int) -> list[int]:

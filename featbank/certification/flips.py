@@ -38,6 +38,7 @@ def frames_between(framing: Framing, shift: int, sample_rate: int) -> int:
 def aligned(clean: Tokens, disturbed: Tokens, later: int) -> tuple[Tokens, Tokens]:
     """Cut two sequences, (T,) and (T',), to the frames that both have.
 
+    >>> import numpy as np
     >>> aligned(np.array([5, 6, 7, 8]), np.array([6, 7]), later=1)
     (array([6, 7]), array([6, 7]))
 
@@ -56,6 +57,7 @@ def unit_edit_distance(clean: Tokens, disturbed: Tokens) -> float:
     Here: the Levenshtein distance between the units without repeats, over the number of frames of
     the clean ones. Unlike flips it forgives units that begin a little earlier or later.
 
+    >>> import numpy as np
     >>> unit_edit_distance(np.array([5, 5, 7, 7]), np.array([5, 7, 7, 1]))
     0.25
 

@@ -23,6 +23,7 @@ from featbank.store import MappedShard, open_store
 from tests.conftest import ROOT
 from tests.extracting import (
     SMALL_SHARDS,
+    Launcher,
     descendants,
     extract_corpus,
     files,
@@ -48,35 +49,37 @@ def test_after_thirty_kills_the_store_is_that_of_a_run_never_stopped(
     generator = random.Random(0)
     computed, log, out = tmp_path / "computed", tmp_path / "log", tmp_path / "out"
 
-    def start() -> subprocess.Popen[bytes]:
-        return start_extraction(corpus, out, log, {"COMPUTED_LOG": str(computed)}, **SLOWLY)
+    def start() -> int:
+        return launcher.start(corpus, out, log, {"COMPUTED_LOG": str(computed)}, **SLOWLY)
 
     def kill_somewhere() -> bool:
         """Start a run and kill it: in the midst of a shard, or while stores are published."""
         child, before = start(), len(_results(tmp_path))
         wait_until(
-            lambda: child.poll() is not None or len(_results(tmp_path)) > before, "no shard is made"
+            lambda: launcher.has_ended or len(_results(tmp_path)) > before, "no shard is made"
         )
         time.sleep(generator.uniform(0, 0.3))
-        if child.poll() is not None:
-            assert child.returncode == 0, log.read_text()
+        if launcher.has_ended:
+            assert launcher.wait() == 0, log.read_text()
             return False
-        processes = [child.pid, *descendants(child.pid)]
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        processes = [child, *descendants(child)]
+        os.killpg(child, signal.SIGKILL)
+        assert launcher.wait() == -signal.SIGKILL
         wait_until_gone(processes)
         return True
 
-    num_kills = 0
-    while num_kills < 30:
-        if kill_somewhere():
-            num_kills += 1
-            for header in out.rglob("[!.]*/header.json"):  # published just before
-                assert open_store(header.parent).verify() == []
-        else:  # it was done: begin anew, for there are kills left
-            shutil.rmtree(out)
-            computed.unlink()
-    assert start().wait(timeout=300) == 0, log.read_text()
+    with Launcher() as launcher:
+        num_kills = 0
+        while num_kills < 30:
+            if kill_somewhere():
+                num_kills += 1
+                for header in out.rglob("[!.]*/header.json"):  # published just before
+                    assert open_store(header.parent).verify() == []
+            else:  # it was done: begin anew, for there are kills left
+                shutil.rmtree(out)
+                computed.unlink()
+        start()
+        assert launcher.wait() == 0, log.read_text()
     manifests = [read_manifest(path) for path in (tmp_path / "manifests").glob("*.jsonl")]
     most = max(shard.num_utterances for shard in open_store(out).shards)
     counts = Counter(computed.read_text().splitlines())

@@ -43,7 +43,7 @@ def test_a_codec_runs_from_audio_to_report_and_back_to_audio(own_prepared: Proje
     with open_store(store.path / "train") as train:
         assert "transformers" in train.provenance["versions"]
 
-    said = project.run("python stages/stability.py utterances=3", FEATBANK_RUNNER="inline")
+    said = project.run("python stages/stability.py", FEATBANK_RUNNER="inline")
     assert "features/tiny_dac/dac, gain: " in said
     assert "0 problems" in project.run("python stages/validate.py")
     page = (project.path / "reports/demo/report.html").read_text(encoding="utf-8")

@@ -99,6 +99,8 @@ def test_a_changed_value_reruns_what_hangs_on_it_and_back_again_nothing(
         "tokenize@mfcc-kmeans100",
         "validate_features@mfcc",
         "validate_tokens@mfcc-kmeans100",
+        "stability_features@mfcc",
+        "stability_tokens@mfcc-kmeans100",
         "report",
     }
     assert open_store(own_reproduced.path / "data/features/demo/mfcc").shape == (36,)
@@ -131,6 +133,7 @@ def test_stages_typed_by_hand_with_one_worker_write_the_bytes_of_dvc(
         "sample.py",
         "fit.py",
         "tokenize.py",
+        "stability.py runner.num_workers=1",
         "validate.py",
     ):
         checkout.run(f"python stages/{command}")
