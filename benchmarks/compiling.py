@@ -8,6 +8,7 @@ Utterances are computed alone, as on the CPU; shapes are dynamic, for every leng
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,8 +48,8 @@ class Compiled:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print what compiling changes for each config."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("config", type=Path, help="a file of conf/feature/")
-    parser.add_argument("audio", type=Path, help="a folder with mono files")
+    parser.add_argument("config", type=Path, help="of an encoder or a codec, in conf/feature/")
+    parser.add_argument("audio", type=Path, help="a folder with mono FLAC files")
     parser.add_argument(
         "options",
         nargs="*",
@@ -103,6 +104,8 @@ def _read(folder: Path, sample_rate: int) -> list[torch.Tensor]:
                 target_rate=sample_rate,
             )
             waveforms.append(torch.from_numpy(samples))
+    if not waveforms:
+        sys.exit(f"{folder}: expected FLAC files of {SHORTEST_S:g} to {LONGEST_S:g} s, got none")
     return waveforms
 
 

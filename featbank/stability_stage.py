@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -14,6 +15,8 @@ from featbank.computing_stage import computing_settings, definition_of
 from featbank.direct_tokenization import tokenize_audio
 from featbank.extraction import extract
 from featbank.progress import Advance
+from featbank.provenance import digest
+from featbank.stage import read_corpus
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.units import UNITS
@@ -50,6 +53,11 @@ def gauge_stability(
     definition = definition_of(kind, option, but=_OF_STABILITY)
     run = f"stability-{config.corpus.name}-{kind}-{option}"
     settings = computing_settings(definition, run, advance)
+    # an utterance a task: the sample is small, and every worker is to have some of it
+    settings["storage"] = [
+        replace(entry, writer_kwargs={**entry.writer_kwargs, "shard_bytes": 1})
+        for entry in settings["storage"]
+    ]
     fingerprints = None
     if kind == "tokens":
         codebook = load_codebook(definition.paths.codebook)
@@ -66,4 +74,5 @@ def gauge_stability(
         work=settings["work"],
         settings=settings,
         fingerprints=fingerprints,
+        corpus=digest(read_corpus(config.paths.manifests)),
     )

@@ -156,10 +156,21 @@ def plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def refuse_tracked(config: DictConfig, out: str | Path) -> None:
+_OWN_NAME = (
+    "give the new output a name of its own (corpus.name=..., feature.name=... or "
+    "tokenizer.name=...)"
+)
+
+
+def refuse_tracked(config: DictConfig, out: str | Path, *, hint: str = _OWN_NAME) -> None:
     """Refuse values typed by hand for an output that DVC tracks under the same name.
 
     What DVC tracks holds what the definitions in conf/ say; another content needs another name.
+
+    Args:
+        config: of the stage.
+        out: what it is about to write.
+        hint: what else to type.
 
     Raises:
         ConfigError: `out` is tracked, and a value differs from its definition.
@@ -190,8 +201,7 @@ def refuse_tracked(config: DictConfig, out: str | Path) -> None:
         f"{out} is tracked by DVC",
         expected="the values of its definition in conf/",
         got=" ".join(typed),
-        hint="give the new output a name of its own (corpus.name=..., feature.name=... or "
-        "tokenizer.name=...), or change the definition and run dvc repro",
+        hint=f"{hint}, or change the definition and run dvc repro",
     )
 
 

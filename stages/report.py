@@ -13,6 +13,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from featbank.provenance import digest
 from featbank.report.page import write_report
 from featbank.stage import chosen_stores, read_corpus, refuse_tracked, stage
 from featbank.validation.result import read_check, require_good
@@ -27,8 +28,8 @@ def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.report)
     chosen = chosen_stores()
     results = [read_check(Path(config.paths.checks, f"{name}.json")) for name in chosen]
-    stabilities = read_stabilities(config.paths.stability, chosen)
     corpus = read_corpus(config.paths.manifests)
+    stabilities = read_stabilities(config.paths.stability, chosen, digest(corpus))
     report = write_report(results, corpus, Path(config.paths.report), stabilities)
     _log.info("report: %s", report)
     require_good(results)

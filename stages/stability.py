@@ -8,6 +8,8 @@ _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
 import logging
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import hydra
@@ -15,7 +17,8 @@ from omegaconf import DictConfig
 
 from featbank.errors import ConfigError, StoreError
 from featbank.progress import progress_bar
-from featbank.stage import chosen_stores, kind_and_option, refuse_tracked, stage
+from featbank.provenance import digest
+from featbank.stage import chosen_stores, kind_and_option, read_corpus, refuse_tracked, stage
 from featbank.store import HEADER_NAME, read_header
 from featbank.units import UNITS
 from featbank.validation.header import is_tokens
@@ -27,21 +30,17 @@ _log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="stability")
 @stage
 def main(config: DictConfig) -> None:
-    refuse_tracked(config, config.paths.stability)
-    if config.utterances < 1:
-        raise ConfigError("utterances", expected="1 or more", got=config.utterances)
-    if config.max_s <= 0:
+    if config.utterances < 0:
+        raise ConfigError("utterances", expected="0 or more", got=config.utterances)
+    if not 0 < config.max_s < math.inf:
         raise ConfigError("max_s", expected="seconds over 0", got=config.max_s)
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
-    stores = {name: _token_stores(config, name) for name in names}
-    results = {}
-    for name in [name for name in names if not stores[name]]:
-        _log.info("%s: no tokens that could flip", name)
-        results[name] = Stability.of_nothing(name, config.seed)
-    if len(results) < len(names):
-        results |= _gauged(config, {name: some for name, some in stores.items() if some})
-    for name, result in results.items():
+    for name in set(names) & set(chosen):
+        out = Path(config.paths.stability, f"{name}.json")
+        refuse_tracked(config, out, hint="write it elsewhere: paths.stability=FOLDER")
+    stores = {name: _token_stores(config, name) if config.utterances else [] for name in names}
+    for name, result in _results(config, stores):
         # the report's stage depends on the folder: only choices go there
         folder = config.paths.stability if name in chosen else config.runtime.stability
         write_stability(result, Path(folder, f"{name}.json"))
@@ -64,20 +63,29 @@ def _token_stores(config: DictConfig, name: str) -> list[str]:
     return sorted({path.parent.name for path in headers if is_tokens(read_header(path))})
 
 
-def _gauged(config: DictConfig, stores: dict[str, list[str]]) -> dict[str, Stability]:
+def _results(config: DictConfig, stores: dict[str, list[str]]) -> Iterator[tuple[str, Stability]]:
+    """Give each choice's as soon as it is there."""
+    corpus = digest(read_corpus(config.paths.manifests))
+    for name in [name for name, of_choice in stores.items() if not of_choice]:
+        told = "no tokens that could flip" if config.utterances else "not measured (utterances: 0)"
+        _log.info("%s: %s", name, told)
+        yield name, Stability.of_nothing(name, config.seed, corpus)
+    if not (with_tokens := {name: some for name, some in stores.items() if some}):
+        return
     # imported here, for the stage of a feature without codes needs neither torch nor an encoder
     from featbank.stability_stage import draw_sample, gauge_stability
 
-    results = {}
     sample, audio_s = draw_sample(config)
-    total_s = audio_s * len(stores)
+    total_s = audio_s * len(with_tokens)
     with progress_bar("stability", total_s, show=config.runtime.progress) as advance:
-        for name, of_choice in stores.items():
-            results[name] = gauge_stability(config, name, of_choice, sample, advance)
-            for store, by_kind in results[name].stores.items():
+        for name, of_choice in with_tokens.items():
+            result = gauge_stability(config, name, of_choice, sample, advance)
+            for store, by_kind in result.stores.items():
                 for kind, disturbed in by_kind.items():
                     _log.info("%s/%s, %s: %s", name, store, kind, disturbed)
-    return results
+                if not by_kind:
+                    _log.warning("%s/%s: no utterance of the sample has a frame", name, store)
+            yield name, result
 
 
 if __name__ == "__main__":

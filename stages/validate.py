@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
 from featbank.progress import progress_bar
+from featbank.provenance import digest
 from featbank.stage import (
     audio_seconds,
     chosen_stores,
@@ -70,7 +71,7 @@ def main(config: DictConfig) -> None:
         # imported here, for a check of one choice draws nothing
         from featbank.report.page import write_report
 
-        stabilities = read_stabilities(config.paths.stability, chosen)
+        stabilities = read_stabilities(config.paths.stability, chosen, digest(corpus))
         report = write_report(results, corpus, Path(config.paths.report), stabilities)
         _log.info("report: %s", report)
     if config.strict:

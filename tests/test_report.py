@@ -129,6 +129,7 @@ def stability(told: str, fingerprint: str = "f" * 64) -> dict[str, Stability]:
     found = Stability(
         name=name,
         seed=0,
+        corpus="",
         sample={"train": ("a-01",)},
         fingerprints={"units": fingerprint},
         stores={"units": {"noise": noise}},

@@ -18,7 +18,7 @@ from featbank.certification.flips import aligned, frames_between, unit_edit_dist
 from featbank.certification.recomputing import draw
 from featbank.direct_tokenization import tokenize_audio
 from featbank.engine.recipe import define
-from featbank.errors import ValidationError
+from featbank.errors import FeatbankError, ValidationError
 from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import AudioBatch, Output
@@ -236,10 +236,34 @@ def test_only_the_beginning_of_a_long_utterance_is_disturbed(project: Project) -
 
 
 def test_a_choice_without_tokens_has_nothing_to_flip(tmp_path: Path) -> None:
-    nothing = Stability.of_nothing("features/fbank", 0)
+    nothing = Stability.of_nothing("features/fbank", 0, "d1")
     write_stability(nothing, tmp_path / "features" / "fbank.json")
-    found = read_stabilities(tmp_path, ["features/fbank", "features/mfcc"])
-    assert found == {"features/fbank": nothing}
+    names = ["features/fbank", "features/mfcc"]
+    assert read_stabilities(tmp_path, names, "d1") == {"features/fbank": nothing}
+    assert read_stabilities(tmp_path, names, "of a corpus that has grown") == {}
+
+
+def test_utterances_that_cannot_be_read_are_told(
+    project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sample = draw(project.manifests, 3, seed=0)
+    away = project.root / sample["dev"][0].audio
+    away.rename(tmp_path / "away")
+    try:
+        units = project.measure().stores["units"]
+    finally:
+        (tmp_path / "away").rename(away)
+    assert units["noise"].num_utterances == 2
+    assert "1 of the 3 utterances drawn cannot be read and are left out; the first: " in caplog.text
+    assert away.name in caplog.text
+
+
+def test_a_sample_of_which_nothing_can_be_read_is_an_error(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(project.settings, "audio_root", tmp_path)
+    with pytest.raises(FeatbankError, match="expected 3 utterances, got none that can be read"):
+        project.measure()
 
 
 @pytest.mark.parametrize(
@@ -255,7 +279,7 @@ def test_a_choice_without_tokens_has_nothing_to_flip(tmp_path: Path) -> None:
 )
 def test_a_damaged_result_is_refused_by_name(tmp_path: Path, old: str, new: str, said: str) -> None:
     path = tmp_path / "a.json"
-    write_stability(Stability.of_nothing("features/fbank", 0), path)
+    write_stability(Stability.of_nothing("features/fbank", 0, ""), path)
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,14 +13,16 @@ import numpy as np
 import soundfile
 
 from featbank.audio import load_audio, scan_audio
-from featbank.certification.disturbances import DISTURBANCES, disturb
+from featbank.certification.disturbances import DISTURBANCES, Waveform, disturb
 from featbank.certification.flips import Tokens, aligned, frames_between, unit_edit_distance
 from featbank.certification.recomputing import Sample, recomputed
-from featbank.errors import AudioError, StoreError
+from featbank.errors import AudioError, FeatbankError, StoreError
 from featbank.manifest import SPLITS, Utterance
 from featbank.provenance import digest
 from featbank.store import Store, open_store
 from featbank.validation.stability import DisturbedTokens, Flips, Stability
+
+_log = logging.getLogger(__name__)
 
 _SPLIT = "test"
 """Under which all is computed: an extractor may treat training otherwise."""
@@ -46,6 +49,7 @@ def measure_stability(
     work: Path,
     settings: Mapping[str, Any],
     fingerprints: Mapping[str, str] | None = None,
+    corpus: str = "",
 ) -> Stability:
     """Compute a sample clean and disturbed, in one pass, and compare the tokens.
 
@@ -60,19 +64,17 @@ def measure_stability(
         work: folder that takes the disturbed audio and the stores until they are compared.
         settings: of `compute`, but for the manifests and the output.
         fingerprints: of the stores that hold such tokens; None: of stores as `compute` makes them.
+        corpus: digest of the corpus that the sample was drawn from.
 
     Raises:
-        FeatbankError: audio has changed since the manifests were made, or what `compute` raises.
+        FeatbankError: nothing of the sample can be read, its audio has changed since the manifests
+            were made, or what `compute` raises.
     """
     work.mkdir(parents=True, exist_ok=True)
     drawn = [row for split in SPLITS for row in sample[split]]
     with tempfile.TemporaryDirectory(dir=work) as folder:
         root = Path(folder)
-        rows = [
-            one
-            for row in drawn
-            for one in _write_disturbed(row, settings["audio_root"], root, seed)
-        ]
+        rows = _write_sample(drawn, settings["audio_root"], root, seed)
         here = {**settings, "audio_root": root}
         all_rows = {split: rows if split == _SPLIT else [] for split in SPLITS}
         with recomputed(compute, all_rows, work, here) as out:
@@ -82,27 +84,55 @@ def measure_stability(
     return Stability(
         name=name,
         seed=seed,
+        corpus=corpus,
         sample={split: tuple(row.id for row in rows) for split, rows in sample.items()},
         fingerprints=fingerprints,
         stores=stores,
     )
 
 
-def _write_disturbed(
-    row: Utterance, audio_root: Path, root: Path, seed: int
-) -> Iterator[Utterance]:
-    """Write an utterance clean and disturbed, and give the row of each file."""
-    try:
-        clean = load_audio(
-            audio_root / row.audio,
-            sample_rate=row.sample_rate,
-            num_samples=row.num_samples,
-            start_sample=row.start_sample,
-            channel=row.channel,
-            digest=row.audio_digest,
+def _write_sample(
+    drawn: Sequence[Utterance], audio_root: Path, root: Path, seed: int
+) -> list[Utterance]:
+    """Write the utterances that can be read, clean and disturbed, and return the row of each file.
+
+    Raises:
+        FeatbankError: none can be read.
+    """
+    rows: list[Utterance] = []
+    errors: list[AudioError] = []
+    for row in drawn:
+        try:
+            clean = load_audio(
+                audio_root / row.audio,
+                sample_rate=row.sample_rate,
+                num_samples=row.num_samples,
+                start_sample=row.start_sample,
+                channel=row.channel,
+                digest=row.audio_digest,
+            )
+        except AudioError as error:
+            errors.append(error)
+        else:
+            rows += _write_disturbed(row, clean, root, seed)
+    if errors and not rows:
+        raise FeatbankError(
+            f"audio of the sample under {audio_root}",
+            expected=f"{len(drawn)} utterances",
+            got=f"none that can be read; the first: {errors[0]}",
         )
-    except AudioError:
-        return
+    if errors:
+        _log.warning(
+            "%d of the %d utterances drawn cannot be read and are left out; the first: %s",
+            len(errors),
+            len(drawn),
+            errors[0],
+        )
+    return rows
+
+
+def _write_disturbed(row: Utterance, clean: Waveform, root: Path, seed: int) -> Iterator[Utterance]:
+    """Write an utterance clean and disturbed, and give the row of each file."""
     disturbed = {
         kind: disturb(kind, clean, row.sample_rate, seed=[seed, row.id]) for kind in DISTURBANCES
     }

@@ -55,8 +55,8 @@ class DisturbedTokens:
     def __str__(self) -> str:
         """Say it in a few words."""
         return (
-            f"{self.flip_rate:.2%} of {self.num_frames} frames flip, "
-            f"unit edit distance {self.unit_edit_distance:.2%} ({self.told})"
+            f"{self.flip_rate:.2%} of {self.num_frames} frames of {self.num_utterances} utterances "
+            f"flip, unit edit distance {self.unit_edit_distance:.2%} ({self.told})"
         )
 
 
@@ -69,6 +69,7 @@ class Stability:
     Args:
         name: of the choice, such as `tokens/mfcc-kmeans100`.
         seed: of the sample and of the noise.
+        corpus: digest of the summary of the corpus that the sample was drawn from.
         sample: ids of the utterances that were disturbed, by split.
         fingerprints: of the stores that hold these tokens, by their names.
         stores: by store name, then by disturbance; a disturbance that left no frame is not there.
@@ -76,14 +77,15 @@ class Stability:
 
     name: str
     seed: int
+    corpus: str
     sample: Mapping[str, tuple[str, ...]]
     fingerprints: Mapping[str, str]
     stores: Mapping[str, Mapping[str, DisturbedTokens]]
 
     @classmethod
-    def of_nothing(cls, name: str, seed: int) -> Stability:
+    def of_nothing(cls, name: str, seed: int, corpus: str) -> Stability:
         """Return that of a choice without tokens."""
-        return cls(name=name, seed=seed, sample={}, fingerprints={}, stores={})
+        return cls(name=name, seed=seed, corpus=corpus, sample={}, fingerprints={}, stores={})
 
     def of_store(self, name: str, fingerprint: str) -> Mapping[str, DisturbedTokens] | None:
         """Return what was found by disturbance; None if that store holds other tokens."""
@@ -124,11 +126,17 @@ def read_stability(path: str | Path) -> Stability:
         ) from error
 
 
-def read_stabilities(folder: str | Path, names: Iterable[str]) -> dict[str, Stability]:
-    """Read those of some choices that are there, by the names of the choices.
+def read_stabilities(folder: str | Path, names: Iterable[str], corpus: str) -> dict[str, Stability]:
+    """Read those of some choices that are there and of this corpus, by the names of the choices.
+
+    Args:
+        folder: of the results.
+        names: of the choices.
+        corpus: digest of its summary as it is now.
 
     Raises:
         ValidationError: what `read_stability` raises.
     """
     paths = {name: Path(folder, f"{name}.json") for name in names}
-    return {name: read_stability(path) for name, path in paths.items() if path.is_file()}
+    found = {name: read_stability(path) for name, path in paths.items() if path.is_file()}
+    return {name: one for name, one in found.items() if one.corpus == corpus}

@@ -6,6 +6,7 @@ clone of openai/whisper-tiny.en; the decoder may be cut off.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 
 from featbank.provenance import file_sha256
 from featbank.store import open_store
@@ -32,25 +34,37 @@ pytestmark = [
 def test_units_of_a_real_whisper_go_through_every_stage(own_prepared: Project) -> None:
     project = own_prepared
     assert FOLDER is not None
-    sha256 = file_sha256(Path(FOLDER, "model.safetensors"))
-    weights = (
-        "feature=whisper_tiny_en 'feature.extractor.layers={whisper_tiny_en: 3}'"
-        f" feature.extractor.weights={FOLDER} feature.extractor.weights_sha256={sha256}"
+    definition = yaml.safe_load((project.path / "conf/feature/whisper_tiny_en.yaml").read_text())
+    definition["name"] = "whisper"
+    definition["extractor"] |= {
+        "layers": {"whisper": 3},
+        "weights": FOLDER,
+        "weights_sha256": file_sha256(Path(FOLDER, "model.safetensors")),
+    }
+    definition["storage"][0]["name"] = "whisper"
+    (project.path / "conf/feature/whisper.yaml").write_text(yaml.safe_dump(definition))
+    project.edit("params.yaml", "features: [fbank, mfcc]", "features: [whisper]")
+    project.edit(
+        "params.yaml",
+        "mfcc-kmeans100: {feature: mfcc, tokenizer: kmeans100}",
+        "whisper-kmeans100: {feature: whisper, tokenizer: kmeans100}",
     )
-    project.run(f"python stages/extract.py {weights}", FEATBANK_RUNNER="inline")
-    for stage in ("sample", "fit", "tokenize"):
-        project.run(f"python stages/{stage}.py feature=whisper_tiny_en tokenizer=kmeans100")
-    for kind in ("features/whisper_tiny_en", "tokens/whisper_tiny_en-kmeans100"):
-        project.run(f"python stages/validate.py only={kind}")
+    project.run("dvc repro", FEATBANK_RUNNER="inline")
 
     data = project.path / "data"
-    features = open_store(data / "features/demo/whisper_tiny_en")
-    units = open_store(data / "tokens/demo/whisper_tiny_en-kmeans100")
+    features = open_store(data / "features/demo/whisper")
+    units = open_store(data / "tokens/demo/whisper-kmeans100")
     assert (len(features), features.shape, len(units)) == (38, (384,), 38)
     for name in features.ids:
         assert len(units[name]) == len(features[name])
     expected = _by_transformers(project.path / f"corpora/demo/{SPEECH}.flac")
     np.testing.assert_allclose(features[SPEECH], expected, atol=0.01, rtol=1e-3)  # float16
+    metrics = json.loads((project.path / "reports/demo/metrics.json").read_text())
+    assert metrics["problems"] == 0
+    found = metrics["tokens"]["whisper-kmeans100"]["units"]
+    assert found["train"]["codes_used"] == 1
+    # real speech features: what nobody hears flips a few units, and not half of them
+    assert all(0 < one["flip_rate"] < 0.5 for one in found["stability"].values())
 
 
 def _by_transformers(audio: Path) -> np.ndarray:
