@@ -36,9 +36,11 @@ def main(config: DictConfig) -> None:
         raise ConfigError("max_s", expected="seconds over 0", got=config.max_s)
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
-    for name in set(names) & set(chosen):
-        out = Path(config.paths.stability, f"{name}.json")
-        refuse_tracked(config, out, hint="write it elsewhere: paths.stability=FOLDER")
+    for name in names:
+        kind_and_option(name)
+        if name in chosen:
+            out = Path(config.paths.stability, f"{name}.json")
+            refuse_tracked(config, out, hint="write it elsewhere: paths.stability=FOLDER")
     stores = {name: _token_stores(config, name) if config.utterances else [] for name in names}
     for name, result in _results(config, stores):
         # the report's stage depends on the folder: only choices go there
