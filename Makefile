@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 INSTALLED := $(VENV)/installed
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: help repro test check format lock
+.PHONY: help repro test tests check format lock
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -15,8 +15,11 @@ repro: $(INSTALLED)  ## compute what is missing or changed, then show every stor
 	$(RUN) dvc repro
 	@$(RUN) python -m featbank summary
 
-test: check  ## run every check: format, lint, types, import layers, tests
-	$(RUN) pytest --numprocesses 2 --dist worksteal
+test: check tests  ## run every check: format, lint, types, import layers, tests
+
+# tests wait for processes and files: three workers keep two processors busy
+tests: $(INSTALLED)
+	$(RUN) pytest --numprocesses 3 --dist worksteal
 
 check: $(INSTALLED)  ## the checks that take seconds
 	$(RUN) ruff format --check .
@@ -38,6 +41,8 @@ lock: $(INSTALLED)  ## renew requirements.lock from pyproject.toml
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("featbank needs Python 3.11 to 3.13, got " + sys.version.split()[0] + "; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --requirement requirements.lock
+	@# on all processors; some packages hold files that are no Python, on purpose
+	-@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $(INSTALLED)
