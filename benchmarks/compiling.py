@@ -46,7 +46,7 @@ class Compiled:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print what compiling changes for each config."""
+    """Print what compiling changes for one config."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("config", type=Path, help="of an encoder or a codec, in conf/feature/")
     parser.add_argument("audio", type=Path, help="a folder with mono FLAC files")

@@ -20,6 +20,7 @@ from featbank.trusted import check_type
 _log = logging.getLogger(__name__)
 
 _OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate")
+"""Keys of `validate` alone: what else is typed goes for the stage that made the stores, too."""
 
 
 def certify(config: DictConfig, names: Sequence[str]) -> list[Certificate]:

@@ -15,18 +15,21 @@ from featbank.computing_stage import computing_settings, definition_of
 from featbank.direct_tokenization import tokenize_audio
 from featbank.extraction import extract
 from featbank.progress import Advance
-from featbank.provenance import digest
-from featbank.stage import read_corpus
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.units import UNITS
 from featbank.validation.stability import Stability
 
 _OF_STABILITY = ("only", "utterances", "max_s", "seed")
+"""Keys of `stability` alone: what else is typed goes for the stage that makes the tokens, too."""
 
 
 def draw_sample(config: DictConfig) -> tuple[Sample, float]:
-    """Draw the utterances to disturb, and return how many seconds that is to compute, too."""
+    """Draw the utterances to disturb.
+
+    Returns:
+        Their beginnings, and the seconds of audio to compute for one choice: clean and disturbed.
+    """
     drawn = draw(Path(config.paths.manifests), config.utterances, config.seed)
     sample = beginnings(drawn, config.max_s)
     audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
@@ -34,7 +37,13 @@ def draw_sample(config: DictConfig) -> tuple[Sample, float]:
 
 
 def gauge_stability(
-    config: DictConfig, name: str, stores: Sequence[str], sample: Sample, advance: Advance
+    config: DictConfig,
+    name: str,
+    stores: Sequence[str],
+    *,
+    sample: Sample,
+    corpus: str,
+    advance: Advance,
 ) -> Stability:
     """Disturb a sample, and hold its tokens against those of the clean one.
 
@@ -43,6 +52,7 @@ def gauge_stability(
         name: of the choice, such as `tokens/mfcc-kmeans100`.
         stores: of that choice which hold tokens.
         sample: of utterances.
+        corpus: digest of its summary.
         advance: told the seconds of audio done.
 
     Raises:
@@ -74,5 +84,5 @@ def gauge_stability(
         work=settings["work"],
         settings=settings,
         fingerprints=fingerprints,
-        corpus=digest(read_corpus(config.paths.manifests)),
+        corpus=corpus,
     )

@@ -81,7 +81,9 @@ def _results(config: DictConfig, stores: dict[str, list[str]]) -> Iterator[tuple
     total_s = audio_s * len(with_tokens)
     with progress_bar("stability", total_s, show=config.runtime.progress) as advance:
         for name, of_choice in with_tokens.items():
-            result = gauge_stability(config, name, of_choice, sample, advance)
+            result = gauge_stability(
+                config, name, of_choice, sample=sample, corpus=corpus, advance=advance
+            )
             for store, by_kind in result.stores.items():
                 for kind, disturbed in by_kind.items():
                     _log.info("%s/%s, %s: %s", name, store, kind, disturbed)

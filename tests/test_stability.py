@@ -147,6 +147,7 @@ class Project:
             seed=0,
             work=self.folder / "work",
             settings=self.settings,
+            corpus="",
             fingerprints=fingerprints,
         )
 
@@ -204,6 +205,7 @@ def test_codes_of_an_extractor_are_gauged_codebook_by_codebook(project: Project)
         sample=draw(project.manifests, 3, seed=0),
         seed=0,
         work=project.folder / "work",
+        corpus="",
         settings={
             **settings,
             "extractor": {"_target_": "tests.test_stability.Levels"},

@@ -48,8 +48,8 @@ def measure_stability(
     seed: int,
     work: Path,
     settings: Mapping[str, Any],
+    corpus: str,
     fingerprints: Mapping[str, str] | None = None,
-    corpus: str = "",
 ) -> Stability:
     """Compute a sample clean and disturbed, in one pass, and compare the tokens.
 
@@ -63,8 +63,8 @@ def measure_stability(
         seed: that it was drawn by.
         work: folder that takes the disturbed audio and the stores until they are compared.
         settings: of `compute`, but for the manifests and the output.
+        corpus: digest of the summary of the corpus that the sample was drawn from.
         fingerprints: of the stores that hold such tokens; None: of stores as `compute` makes them.
-        corpus: digest of the corpus that the sample was drawn from.
 
     Raises:
         FeatbankError: nothing of the sample can be read, its audio has changed since the manifests

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import log2
 
+from featbank.validation.rounding import six_digits
 from featbank.validation.usage import CodebookUsage
 
 
@@ -43,9 +44,9 @@ class Gauges:
     bitrate_deduplicated_entropy_coded: float
 
     def rounded(self) -> dict[str, float]:
-        """Return the gauges by name in six digits: the last bits of a logarithm differ."""
+        """Return the gauges by name, in six digits."""
         return {
-            name: value if isinstance(value, int) else float(f"{value:.6g}")
+            name: value if isinstance(value, int) else six_digits(value)
             for name, value in asdict(self).items()
         }
 

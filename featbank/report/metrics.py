@@ -12,6 +12,7 @@ from featbank.units import UNITS
 from featbank.validation.agreement import Agreement
 from featbank.validation.inertia import HeldOutInertia
 from featbank.validation.result import CheckResult, LengthHistogram, StoreCheck
+from featbank.validation.rounding import six_digits
 from featbank.validation.stability import DisturbedTokens, Stability
 from featbank.validation.usage import CodebookUsage, pool
 
@@ -147,11 +148,8 @@ def _inertia_numbers(inertia: HeldOutInertia) -> dict[str, float]:
 def _stability_numbers(by_kind: Mapping[str, DisturbedTokens]) -> dict[str, dict[str, float]]:
     return {
         kind: {
-            name: float(f"{value:.6g}")
-            for name, value in (
-                ("flip_rate", one.flip_rate),
-                ("unit_edit_distance", one.unit_edit_distance),
-            )
+            "flip_rate": six_digits(one.flip_rate),
+            "unit_edit_distance": six_digits(one.unit_edit_distance),
         }
         for kind, one in by_kind.items()
     }

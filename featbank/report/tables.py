@@ -78,10 +78,9 @@ def stability_tables(
         found = stabilities.get(result.name)
         for name, fingerprint in token_fingerprints(result).items():
             by_kind = found and found.of_store(name, fingerprint)
-            if by_kind:
-                absent = ""
-            elif by_kind is None:
-                absent = "not measured: run python stages/stability.py"
-            else:
+            absent = ""
+            if by_kind is None:
+                absent = "not measured: python stages/stability.py does, unless told 0 utterances"
+            elif not by_kind:
                 absent = "not measured: no utterance of the sample has a frame"
             yield f"{result.name}/{name}", absent, list((by_kind or {}).values())

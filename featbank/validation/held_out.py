@@ -17,6 +17,7 @@ from featbank.manifest import Utterance
 from featbank.provenance import digest
 from featbank.store import Store, open_store
 from featbank.validation.inertia import HeldOutInertia, SplitInertia
+from featbank.validation.rounding import six_digits
 
 HELD_OUT = ("dev", "test")
 """The splits that no codebook is fitted on."""
@@ -85,7 +86,7 @@ class HeldOut:
         return SplitInertia(
             num_utterances=len(drawn),
             num_frames=num_frames,
-            mean_squared_distance=_rounded(total / max(1, num_frames)),
+            mean_squared_distance=six_digits(total / max(1, num_frames)),
         )
 
 
@@ -127,11 +128,6 @@ def _read_codebook(path: Path) -> tuple[Floats, float | None, tuple[str, str]]:
     fitted_on = provenance["fitted_on"]
     return (
         centroids.reshape(-1, *centroids.shape[-2:]),
-        _rounded(fitted),
+        six_digits(fitted),
         (fitted_on["feature"], fitted_on["feature_fingerprint"]),
     )
-
-
-def _rounded(value: float) -> float:
-    """Keep six digits: the last bits of a sum differ between machines."""
-    return float(f"{value:.6g}")

@@ -30,6 +30,7 @@ from featbank.validation.joint import JointCounts
 from featbank.validation.labels import LabelFile, frame_centers_s
 from featbank.validation.lengths import LengthCheck
 from featbank.validation.result import Example, ProblemLog, StoreCheck
+from featbank.validation.rounding import six_digits
 from featbank.validation.scan import Moments, make_example, scan_shard
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -183,10 +184,10 @@ class _Tally:
             num_shards=len(self._header.shards),
             num_failures=num_failures,
             audio_s=round(self.audio_s, 6),
-            minimum=_rounded(moments.minimum) if moments.count else None,
-            mean=_rounded(moments.mean) if measured else None,
-            maximum=_rounded(moments.maximum) if moments.count else None,
-            std=_rounded(moments.std) if measured else None,
+            minimum=six_digits(moments.minimum) if moments.count else None,
+            mean=six_digits(moments.mean) if measured else None,
+            maximum=six_digits(moments.maximum) if moments.count else None,
+            std=six_digits(moments.std) if measured else None,
             codebooks=None if self._rules.num_units is None else self._counts.result(),
             labels=None if self._labels is None else self._joint.result(),
             example=self._example,
@@ -255,8 +256,3 @@ class _Tally:
         if self._labels is not None and self._header.framing is not None:
             centers_s = frame_centers_s(self._header.framing, len(tokens))
             self._joint.add(tokens, self._labels.find(utterance_id), centers_s)
-
-
-def _rounded(value: float) -> float:
-    """Keep six digits: the last bits of a sum differ between machines."""
-    return float(f"{value:.6g}")

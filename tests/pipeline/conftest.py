@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from filelock import FileLock
 
 _AUTHOR = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
@@ -48,6 +49,13 @@ class Project:
         text = (self.path / file).read_text(encoding="utf-8")
         assert old in text, f"{old!r} is not in {file}"
         (self.path / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def choose(self, features: list[str], **groups: dict[str, dict[str, str]]) -> None:
+        """Choose these features, and of `tokens` and `tokens_from_audio` what is given."""
+        path = self.path / "params.yaml"
+        chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
+        chosen |= {"features": features, "tokens": {}, **groups}
+        path.write_text(yaml.safe_dump(chosen), encoding="utf-8")
 
     def copy(self, to: Path) -> Project:
         """Copy everything, DVC's cache with it."""

@@ -26,12 +26,7 @@ OPTION = {
 def test_a_codec_runs_from_audio_to_report_and_back_to_audio(own_prepared: Project) -> None:
     project = own_prepared
     (project.path / "conf/feature/tiny_dac.yaml").write_text(yaml.safe_dump(OPTION))
-    project.edit("params.yaml", "features: [fbank, mfcc]", "features: [tiny_dac]")
-    project.edit(
-        "params.yaml",
-        "tokens:\n  mfcc-kmeans100: {feature: mfcc, tokenizer: kmeans100}",
-        "tokens: {}",
-    )
+    project.choose(["tiny_dac"])
     project.run("python stages/extract.py", FEATBANK_RUNNER="inline")
     store = open_store(project.path / "data/features/demo/tiny_dac/dac")
     utterance = "allison_en/vm-next"

@@ -9,18 +9,14 @@ import pytest
 from tests.extracting import files
 from tests.pipeline.conftest import Project
 
-CHOSEN = "tokens:\n  mfcc-kmeans100: {feature: mfcc, tokenizer: kmeans100}\n"
+CHOSEN = {"mfcc-kmeans100": {"feature": "mfcc", "tokenizer": "kmeans100"}}
 
 
 @pytest.mark.slow
 def test_repro_makes_the_same_tokens_and_no_features(
     reproduced: Project, own_prepared: Project
 ) -> None:
-    params = own_prepared.path / "params.yaml"
-    text = params.read_text().replace("tokens_from_audio: {}\n", "")
-    assert CHOSEN in text
-    text = text.replace(CHOSEN, CHOSEN.replace("tokens:", "tokens_from_audio:") + "tokens: {}\n")
-    params.write_text(text.replace("features: [fbank, mfcc]", "features: []"))
+    own_prepared.choose([], tokens_from_audio=CHOSEN)
     said = own_prepared.run("dvc repro")
     assert "straight from audio; 38 utterances computed" in said
     for made in ("tokens/demo", "samples/demo", "codebooks/demo"):

@@ -43,11 +43,9 @@ def test_units_of_a_real_whisper_go_through_every_stage(own_prepared: Project) -
     }
     definition["storage"][0]["name"] = "whisper"
     (project.path / "conf/feature/whisper.yaml").write_text(yaml.safe_dump(definition))
-    project.edit("params.yaml", "features: [fbank, mfcc]", "features: [whisper]")
-    project.edit(
-        "params.yaml",
-        "mfcc-kmeans100: {feature: mfcc, tokenizer: kmeans100}",
-        "whisper-kmeans100: {feature: whisper, tokenizer: kmeans100}",
+    project.choose(
+        ["whisper"],
+        tokens={"whisper-kmeans100": {"feature": "whisper", "tokenizer": "kmeans100"}},
     )
     project.run("dvc repro", FEATBANK_RUNNER="inline")
 
