@@ -11,7 +11,7 @@ import numpy as np
 from featbank.errors import CodebookError, ConfigError
 from featbank.numerics import ON_CPU, Computing, thread_count
 from featbank.provenance import digest, file_sha256
-from featbank.store import open_store
+from featbank.store import Store, open_store
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.drawing import draw_frames
 from featbank.tokenizers.importing import read_centroids
@@ -91,28 +91,8 @@ def adopt_codebook(
         raise ConfigError(
             "tokenizer.imported", expected="path and sha256", got=", ".join(imported) or "neither"
         )
-    codebook = load_codebook(imported["path"])
-    if codebook.digest != imported["sha256"]:
-        raise CodebookError(
-            f"codebook {imported['path']}",
-            expected=f"sha256 {imported['sha256']}, as tokenizer.imported has it",
-            got=codebook.digest,
-            hint="put its own into the definition if it is the one you mean",
-        )
     store = open_store(sample)
-    if store.shape != codebook.centroids.shape[-1:]:
-        raise CodebookError(
-            f"codebook {imported['path']}",
-            expected=f"centroids of shape {store.shape}, as feature {store.name!r} has",
-            got=f"{codebook.centroids.shape[-1:]}",
-        )
-    origin = codebook.provenance.get("fitted_on")
-    if origin is not None and origin["feature_fingerprint"] != store.fingerprint:
-        raise CodebookError(
-            f"codebook {imported['path']} was fitted on features made in another way",
-            expected=f"fingerprint {store.fingerprint[:12]}",
-            got=origin["feature_fingerprint"][:12],
-        )
+    codebook = _load_for(store, imported)
     fitted_on = {
         "feature": store.name,
         "feature_fingerprint": store.fingerprint,
@@ -135,3 +115,29 @@ def adopt_codebook(
     )
     save_codebook(out, adopted)
     return load_codebook(out)
+
+
+def _load_for(store: Store, imported: Mapping[str, Any]) -> Codebook:
+    """Read an imported codebook, and refuse one that cannot be of these features."""
+    codebook = load_codebook(imported["path"])
+    if codebook.digest != imported["sha256"]:
+        raise CodebookError(
+            f"codebook {imported['path']}",
+            expected=f"sha256 {imported['sha256']}, as tokenizer.imported has it",
+            got=codebook.digest,
+            hint="put its own into the definition if it is the one you mean",
+        )
+    if store.shape != codebook.centroids.shape[-1:]:
+        raise CodebookError(
+            f"codebook {imported['path']}",
+            expected=f"centroids of shape {store.shape}, as feature {store.name!r} has",
+            got=f"{codebook.centroids.shape[-1:]}",
+        )
+    origin = codebook.provenance.get("fitted_on")
+    if origin is not None and origin["feature_fingerprint"] != store.fingerprint:
+        raise CodebookError(
+            f"codebook {imported['path']} was fitted on features made in another way",
+            expected=f"fingerprint {store.fingerprint[:12]}",
+            got=origin["feature_fingerprint"][:12],
+        )
+    return codebook
