@@ -155,7 +155,10 @@ class Launcher:
 
 def descendants(parent: int) -> list[int]:
     """The processes that a process started, and those that they started, oldest first."""
-    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    try:
+        found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return []
     return [pid for child in map(int, found) for pid in (child, *descendants(child))]
 
 
