@@ -24,13 +24,15 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 class TinyEncoder(SslEncoder):
-    """Gives `low` and `high` or other layers, 16 wide, 50 frames a second that see 345 samples.
+    """Gives `low` and `high` or other layers, 50 frames a second that see 345 samples.
 
     No bias is zero, so that a padded frame is not zero by chance.
 
     Args:
         kind: a key of `KINDS`.
         max_window_s, context_s, layers, precision: as of `SslEncoder`.
+        width: of its layers and convolutions.
+        positional_groups: of the positional convolution.
     """
 
     def __init__(
@@ -41,8 +43,10 @@ class TinyEncoder(SslEncoder):
         *,
         layers: Mapping[str, Any] = MappingProxyType({"low": 1, "high": 3}),
         precision: str = "float32",
+        width: int = 16,
+        positional_groups: int = 4,
     ) -> None:
-        with _bundle(kind):
+        with _bundle(kind, width, positional_groups):
             super().__init__(
                 bundle="TINY",
                 layers=layers,
@@ -82,19 +86,19 @@ class GreedyEncoder(TinyEncoder):
 
 
 @contextmanager
-def _bundle(kind: str) -> Iterator[None]:
+def _bundle(kind: str, width: int, positional_groups: int) -> Iterator[None]:
     """Let torchaudio have a bundle called TINY."""
     is_wavlm = kind.startswith("wavlm")
     published = torchaudio.pipelines.WAVLM_BASE if is_wavlm else torchaudio.pipelines.WAV2VEC2_BASE
     params = {
         **published._params,
         "extractor_conv_bias": kind.endswith("large"),
-        "extractor_conv_layer_config": [(16, 10, 5), (16, 8, 4), (16, 4, 4), (16, 4, 4)],
-        "encoder_embed_dim": 16,
+        "extractor_conv_layer_config": [(width, 10, 5), (width, 8, 4), *[(width, 4, 4)] * 2],
+        "encoder_embed_dim": width,
         "encoder_num_layers": 3,
         "encoder_num_heads": 2,
         "encoder_ff_interm_features": 32,
-        "encoder_pos_conv_groups": 4,
+        "encoder_pos_conv_groups": positional_groups,
         **KINDS[kind],
     }
     torchaudio.pipelines.TINY = Wav2Vec2Bundle(  # type: ignore[attr-defined]

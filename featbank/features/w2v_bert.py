@@ -171,7 +171,7 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
         self, rows: torch.Tensor, mask: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
         """Turn (B, T, 160) into features (B, T, ...); frames outside the mask (B, T) are unseen."""
-        with computing_in(self._precision, self._device):
+        with computing_in(self._precision, self._device, self._model):
             encoder, mask = self._model.encoder, None if mask is None else mask.to(self._device)
             hidden, _ = self._model.feature_projection(rows.to(self._device))
             if mask is not None:

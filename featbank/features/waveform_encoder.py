@@ -107,7 +107,7 @@ class WaveformEncoder(UtteranceExtractor):
         waveform = waveform.to(self._device, copy=True)  # into torch's own memory
         if self._epsilon is not None:
             waveform = layer_norm(waveform, waveform.shape, eps=self._epsilon)
-        with computing_in(self._precision, self._device):
+        with computing_in(self._precision, self._device, self._model):
             return self._encode(self._parts.convolve(waveform.unsqueeze(0)))
 
     def _encode(self, frames: torch.Tensor) -> Mapping[str, torch.Tensor]:
@@ -122,7 +122,7 @@ class WaveformEncoder(UtteranceExtractor):
     def _compute_padded(
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
-        with computing_in(self._precision, self._device):
+        with computing_in(self._precision, self._device, self._model):
             states = encode_padded(
                 self._parts,
                 waveforms.to(self._device),
@@ -143,7 +143,7 @@ class WaveformEncoder(UtteranceExtractor):
         front_end = RecordingFrontEnd(self._parts, recording, epsilon=self._epsilon)
         for window, samples in read_windows(recording, windows):
             waveform = torch.from_numpy(samples).to(self._device)
-            with computing_in(self._precision, self._device):
+            with computing_in(self._precision, self._device, self._model):
                 features = self._encode(front_end(waveform))
             yield {name: rows[window.kept_rows] for name, rows in features.items()}
 

@@ -160,7 +160,7 @@ class WhisperEncoder(PretrainedExtractor):
     def _encode(self, log_mel: torch.Tensor) -> dict[str, torch.Tensor]:
         """Turn log-mel frames (B, num_mel_bins, 3000) into features (B, 1500, ...)."""
         model = self._model
-        with computing_in(self._precision, self._device):
+        with computing_in(self._precision, self._device, self._model):
             hidden = gelu(model.conv2(gelu(model.conv1(log_mel)))).transpose(1, 2)
             states = [hidden + model.embed_positions.weight]
             for layer in model.layers[: self._layers.deepest]:

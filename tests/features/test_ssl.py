@@ -17,7 +17,9 @@ from torchaudio.pipelines import Wav2Vec2ASRBundle, Wav2Vec2Bundle
 
 from featbank.errors import AudioError, ConfigError, WeightsError
 from featbank.features.base import AudioBatch, Output
+from featbank.features.bundles import architecture, find_bundle
 from featbank.features.licenses import LICENSES
+from featbank.features.precision import computing_in
 from featbank.features.shapes import BatchShape
 from featbank.features.ssl import SslEncoder
 from featbank.features.weights import tensors_digest
@@ -33,6 +35,9 @@ from tests.features.checks import (
 from tests.tiny_encoder import KINDS, TinyEncoder
 
 LAYERS = {"low": 1, "middle": 4, "again": 4}
+PUBLISHED = [
+    name for name, one in vars(torchaudio.pipelines).items() if isinstance(one, Wav2Vec2Bundle)
+]
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +143,8 @@ def test_bfloat16_is_near_float32_alone_padded_and_in_windows_and_float16_needs_
     batch = AudioBatch(ids=["a"], waveforms=[waveform], shape=BatchShape(rows=2, samples=20_000))
     for kind in KINDS:
         float32, bfloat16 = (
-            TinyEncoder(kind, 0.9, 0.4, precision=one) for one in ("float32", "bfloat16")
+            TinyEncoder(kind, 0.9, 0.4, precision=one, width=32, positional_groups=1)
+            for one in ("float32", "bfloat16")
         )
         exact, near = (
             [
@@ -156,6 +162,23 @@ def test_bfloat16_is_near_float32_alone_padded_and_in_windows_and_float16_needs_
                 assert np.sqrt((difference**2).mean()) < 0.03 * expected[name].std()
         with pytest.raises(ConfigError, match="precision: float16: expected a GPU, got a CPU"):
             compute(TinyEncoder(kind, precision="float16"), waveform)
+
+
+def test_bfloat16_is_refused_where_some_cpus_compute_other_values(
+    speech: dict[str, torch.Tensor],
+) -> None:
+    """On a CPU with AMX, torch 2.14 gives others of 8 channels a group and a kernel of 128."""
+    narrow = TinyEncoder(precision="bfloat16", width=32)
+    with pytest.raises(ConfigError, match="at least 32, got 8 in encoder"):
+        compute(narrow, next(iter(speech.values())))
+
+
+@pytest.mark.parametrize("bundle", PUBLISHED)
+def test_published_encoders_are_as_wide_as_every_cpu_needs_for_bfloat16(bundle: str) -> None:
+    with torch.device("meta"):
+        model = architecture(find_bundle(bundle)).build()
+    with computing_in("bfloat16", torch.device("cpu"), model):
+        assert torch.is_autocast_enabled("cpu")
 
 
 def test_several_names_fill_from_one_pass_that_stops_at_the_deepest_layer(
@@ -453,9 +476,8 @@ def test_no_layer_at_all_is_refused() -> None:
 
 
 def test_every_bundle_of_torchaudio_has_a_known_architecture() -> None:
-    names = [n for n, v in vars(torchaudio.pipelines).items() if isinstance(v, Wav2Vec2Bundle)]
-    assert len(names) >= 30
-    for name in names:
+    assert len(PUBLISHED) >= 30
+    for name in PUBLISHED:
         # a missing file is the last thing to be noticed, so all that comes before it held
         with pytest.raises(WeightsError, match="no such file"):
             SslEncoder(bundle=name, layers={"a": 12}, weights="nowhere.pt")

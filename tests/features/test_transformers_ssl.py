@@ -253,11 +253,15 @@ def test_convolutions_in_windows_give_what_they_give_of_the_whole(
     assert windowed.max_samples == 32_000
 
 
+@pytest.mark.parametrize("name", MODELS)
 def test_bfloat16_is_near_float32_and_float16_needs_a_gpu(
-    folder: Path, waveform: torch.Tensor
+    name: str, folders: Mapping[str, Path], waveform: torch.Tensor
 ) -> None:
+    wide = {"hidden_size": 32, "conv_dim": [32] * 4, "num_conv_pos_embedding_groups": 1}
+    architecture = {**TINY, **MODELS[name][1], **wide}
+    settings = {"weights": "random", "weights_sha256": None, "architecture": architecture}
     assert_bfloat16_is_near_and_float16_needs_a_gpu(
-        lambda precision: encoder_of(folder, precision=precision), waveform
+        lambda precision: encoder_of(folders[name], precision=precision, **settings), waveform
     )
 
 
