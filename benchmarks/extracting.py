@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -88,20 +87,12 @@ class Extracting(ABC):
 
 
 def run(kind: type[Extracting], speech: Speech, out: Path) -> Run:
-    """Extract in a fresh process.
-
-    Bytecode lies in a folder beside `out`, as pip leaves it beside modules unless it is told not
-    to: without, a process compiles all of torch again, which takes seconds.
-    """
+    """Extract in a fresh process, which finds the bytecode of its modules as `make` installs it."""
     out.mkdir(parents=True)
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(out.parent / "bytecode")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     place = f"{kind.__module__}:{kind.__qualname__}"
     command = [sys.executable, "-m", "benchmarks.extracting", place, speech.folder, out]
     started = time.monotonic()
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     elapsed_s = time.monotonic() - started
     if done.returncode:
         raise RuntimeError(f"{kind.name}: expected an extraction, got\n{done.stderr}")

@@ -16,13 +16,13 @@ def test_validate_certifies_a_sample_and_names_what_came_out_otherwise(
     own_prepared: Project,
 ) -> None:
     project = own_prepared
-    project.run("python stages/extract.py feature=mfcc", FEATBANK_RUNNER="inline")
+    project.run("python stages/extract.py feature=mfcc")
     command = "python stages/validate.py only=features/mfcc"
     project.run(command)
     check = project.path / "data/checks/demo/features/mfcc.json"
     before = check.read_bytes()
     command += " recompute=6"
-    told = project.run(command, FEATBANK_RUNNER="inline")
+    told = project.run(command)
     assert "features/mfcc/mfcc: 6 utterances with equal bits" in told
     assert check.read_bytes() == before
     path = project.path / ".featbank/certificates/demo/features/mfcc.json"
@@ -40,7 +40,7 @@ def test_validate_certifies_a_sample_and_names_what_came_out_otherwise(
     ) as writer:  # fmt: skip
         for one in store.ids:
             writer.write(one, store[one] + (one == name), store.input_digest(one))
-    told = project.run(command, status=1, FEATBANK_RUNNER="inline")
+    told = project.run(command, status=1)
     assert f"mfcc, dev, utterance '{name}': expected equal bits" in told
     assert not json.loads(path.read_text())["passes"]
     assert "5 utterances with equal bits; 1 differ" in project.run(f"{command} strict=false")

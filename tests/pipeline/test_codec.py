@@ -27,7 +27,7 @@ def test_a_codec_runs_from_audio_to_report_and_back_to_audio(own_prepared: Proje
     project = own_prepared
     (project.path / "conf/feature/tiny_dac.yaml").write_text(yaml.safe_dump(OPTION))
     project.choose(["tiny_dac"])
-    project.run("python stages/extract.py", FEATBANK_RUNNER="inline")
+    project.run("python stages/extract.py")
     store = open_store(project.path / "data/features/demo/tiny_dac/dac")
     utterance = "allison_en/vm-next"
     codes = store[utterance]
@@ -38,7 +38,7 @@ def test_a_codec_runs_from_audio_to_report_and_back_to_audio(own_prepared: Proje
     with open_store(store.path / "train") as train:
         assert "transformers" in train.provenance["versions"]
 
-    said = project.run("python stages/stability.py", FEATBANK_RUNNER="inline")
+    said = project.run("python stages/stability.py")
     assert "features/tiny_dac/dac, gain: " in said
     assert "0 problems" in project.run("python stages/validate.py")
     page = (project.path / "reports/demo/report.html").read_text(encoding="utf-8")

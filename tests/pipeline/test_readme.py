@@ -44,7 +44,7 @@ def test_every_marked_block_is_found() -> None:
 def test_the_commands_of_the_readme_run(own_reproduced: Project) -> None:
     for block in _blocks("sh"):
         for line in block.splitlines():
-            own_reproduced.run(line)
+            own_reproduced.run(line, FEATBANK_RUNNER="local")
 
 
 @pytest.mark.parametrize("program", _blocks("python"))

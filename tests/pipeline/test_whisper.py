@@ -47,7 +47,7 @@ def test_units_of_a_real_whisper_go_through_every_stage(own_prepared: Project) -
         ["whisper"],
         tokens={"whisper-kmeans100": {"feature": "whisper", "tokenizer": "kmeans100"}},
     )
-    project.run("dvc repro", FEATBANK_RUNNER="inline")
+    project.run("dvc repro")
 
     data = project.path / "data"
     features = open_store(data / "features/demo/whisper")
