@@ -67,14 +67,24 @@ def locate_class(target: str, trusted_modules: Sequence[str] = ()) -> type:
 def build(config: Mapping[str, Any], trusted_modules: Sequence[str] = ()) -> Any:
     """Build the object that `config` describes: `_target_` is its class, the rest its arguments.
 
+    An argument with a `_target_` of its own, and each such in a list, is built before.
+
     Raises:
         ConfigError: no `_target_`, an untrusted one, or arguments that the class does not take.
     """
-    arguments = dict(config)
+    arguments = {name: _with_built(value, trusted_modules) for name, value in config.items()}
     target = arguments.pop("_target_", None)
     if not isinstance(target, str):
         raise ConfigError("_target_", expected="the name of a class", got=repr(target))
     return construct(locate_class(target, trusted_modules), arguments, target)
+
+
+def _with_built(value: Any, trusted_modules: Sequence[str]) -> Any:
+    if isinstance(value, list):
+        return [_with_built(one, trusted_modules) for one in value]
+    if isinstance(value, Mapping) and "_target_" in value:
+        return build(value, trusted_modules)
+    return value
 
 
 def construct(found: type[Built], arguments: Mapping[str, Any], where: str) -> Built:

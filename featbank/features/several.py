@@ -13,7 +13,6 @@ from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, LongWaveform, Output, Weights
 from featbank.framing import Framing
 from featbank.provenance import digest
-from featbank.trusted import build
 
 Features = dict[str, Any]
 
@@ -25,7 +24,7 @@ class Several(Extractor):
     `max_samples` is never padded.
 
     Args:
-        extractors: the configuration of each: `_target_` and its arguments.
+        extractors: in the order of their features.
 
     Raises:
         ConfigError: none is given, one is no extractor, two have a feature of one name, or their
@@ -34,18 +33,17 @@ class Several(Extractor):
 
     version: ClassVar[int] = 1
 
-    def __init__(self, *, extractors: Sequence[Mapping[str, Any]]) -> None:
-        built = [build(config) for config in extractors]
-        for config, extractor in zip(extractors, built, strict=True):
+    def __init__(self, *, extractors: Sequence[Extractor]) -> None:
+        for extractor in extractors:
             if not isinstance(extractor, Extractor):
                 raise ConfigError(
-                    f"_target_ {config['_target_']!r}",
-                    expected="an Extractor",
-                    got=type(extractor).__name__,
+                    "extractors of one pass",
+                    expected="an Extractor each, given by its _target_",
+                    got=repr(extractor),
                 )
-        self._extractors: list[Extractor] = built
-        names = Counter(name for extractor in built for name in extractor.outputs)
-        grids = {extractor.framing for extractor in built}
+        self._extractors = list(extractors)
+        names = Counter(name for extractor in extractors for name in extractor.outputs)
+        grids = {extractor.framing for extractor in extractors}
         if len(grids) != 1:
             raise ConfigError(
                 "extractors of one pass",
@@ -55,7 +53,7 @@ class Several(Extractor):
             )
         if twice := [name for name, count in names.items() if count > 1]:
             raise ConfigError("features of one pass", expected="each name once", got=twice)
-        self.versions = [type(extractor).version for extractor in built]
+        self.versions = [type(extractor).version for extractor in extractors]
 
     @property
     def framing(self) -> Framing:

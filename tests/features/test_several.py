@@ -12,22 +12,18 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from featbank.errors import ConfigError
-from featbank.features.base import AudioBatch, Extractor, Output
+from featbank.features.base import AudioBatch, Extractor, Output, Weights
 from featbank.features.kaldi import Fbank, Mfcc
 from featbank.features.several import Several
 from featbank.features.shapes import BatchShape
+from featbank.features.ssl import SslEncoder
 from featbank.trusted import build
 from tests.conftest import ROOT
 from tests.tiny_encoder import TinyEncoder
 
 FBANK: dict[str, Any] = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 40}
 MFCC: dict[str, Any] = {"_target_": "featbank.features.kaldi.Mfcc", "deltas": 2}
-TINY: dict[str, Any] = {
-    "_target_": "featbank.features.ssl.SslEncoder",
-    "bundle": "WAVLM_BASE",
-    "layers": {"first": 1},
-    "weights": "random",
-}
+SEVERAL = "featbank.features.several.Several"
 
 
 class Waveform:
@@ -54,7 +50,7 @@ def _whole(extractor: Extractor, samples: NDArray[np.float32]) -> dict[str, Any]
 
 
 def test_each_feature_is_the_one_computed_alone() -> None:
-    both = Several(extractors=[FBANK, MFCC])
+    both = Several(extractors=[Fbank(num_mel_bins=40), Mfcc(deltas=2)])
     assert both.outputs == {"fbank": Output((40,)), "mfcc": Output((39,))}
     samples = _noise(16000)
     features = _whole(both, samples)
@@ -66,7 +62,7 @@ def test_each_feature_is_the_one_computed_alone() -> None:
 
 @pytest.mark.parametrize("extra", [1, 100, 160 * 70 * 256])
 def test_long_recordings_give_pieces_that_end_at_the_same_frames(extra: int) -> None:
-    both = Several(extractors=[FBANK, MFCC])
+    both = Several(extractors=[Fbank(num_mel_bins=40), Mfcc(deltas=2)])
     assert both.max_samples == Fbank(num_mel_bins=40).max_samples
     samples = _noise(both.max_samples + extra)
     pieces = list(both.compute_pieces(Waveform(samples), "train"))
@@ -83,8 +79,7 @@ def test_an_extractor_that_takes_the_whole_is_given_it() -> None:
         def max_samples(self) -> None:
             return None
 
-    both = Several(extractors=[MFCC])
-    both._extractors.append(Plain(num_mel_bins=40))
+    both = Several(extractors=[Mfcc(deltas=2), Plain(num_mel_bins=40)])
     samples = _noise(Mfcc(deltas=2).max_samples + 400)
     pieces = list(both.compute_pieces(Waveform(samples), "train"))
     got = np.concatenate([piece["fbank"] for piece in pieces])
@@ -99,9 +94,8 @@ def test_those_that_use_a_device_are_given_batches_of_a_shape() -> None:
         frame_length_ms=grid.window_length / 16,
         frame_shift_ms=grid.hop_length / 16,
     )
-    both = Several(extractors=[FBANK])
-    assert not both.uses_device
-    both._extractors = [encoder, fbank]
+    assert not Several(extractors=[fbank]).uses_device
+    both = Several(extractors=[encoder, fbank])
     assert both.uses_device
     both.to("cpu")  # only what can be moved
     two = {"a": torch.from_numpy(_noise(9000)), "b": torch.from_numpy(_noise(16000))}
@@ -124,22 +118,35 @@ def test_those_that_use_a_device_are_given_batches_of_a_shape() -> None:
         ([FBANK, FBANK], "each name once, got .'fbank'."),
         ([FBANK, {**MFCC, "frame_shift_ms": 20.0}], "on one frame grid, got .*hop_length=160.*320"),
         ([{"_target_": "featbank.framing.Framing", "sample_rate": 1, "window_length": 1,
-           "hop_length": 1}], "expected an Extractor, got Framing"),
+           "hop_length": 1}], "expected an Extractor each, .* got Framing"),
+        ([{"num_mel_bins": 40}], "given by its _target_, got .'num_mel_bins': 40"),
         ([{"_target_": "subprocess.Popen", "args": "ls"}], "expected a class under featbank"),
     ],
 )  # fmt: skip
 def test_what_cannot_go_together_is_refused(extractors: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        Several(extractors=extractors)
+        build({"_target_": SEVERAL, "extractors": extractors})
+
+
+def test_each_class_may_be_of_any_package_that_is_trusted() -> None:
+    config = {"_target_": SEVERAL, "extractors": [{"_target_": "tests.tiny_encoder.TinyEncoder"}]}
+    assert list(build(config, ["tests"]).outputs) == ["low", "high"]
+    with pytest.raises(ConfigError, match="name its package in trusted_modules"):
+        build(config)
 
 
 def test_versions_and_weights_of_all_are_in_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Several(extractors=[FBANK, MFCC]).weights
-    assert (before.source, before.license) == ("none", "")
-    monkeypatch.setattr(Mfcc, "version", 99)
-    assert Several(extractors=[FBANK, MFCC]).weights.digest != before.digest
-    seeds = [Several(extractors=[{**TINY, "seed": seed}]).weights.digest for seed in (0, 1)]
-    assert seeds[0] != seeds[1]
+    def both(seed: int = 0) -> Weights:
+        encoder = SslEncoder(bundle="WAVLM_BASE", layers={"a": 1}, weights="random", seed=seed)
+        fbank = Fbank(num_mel_bins=40, frame_shift_ms=20)
+        return Several(extractors=[fbank, encoder]).weights
+
+    before = both()
+    assert (before.source, before.license) == ("none, random", "")
+    assert both(seed=1).digest != before.digest
+    assert both().digest == before.digest
+    monkeypatch.setattr(Fbank, "version", 99)
+    assert both().digest != before.digest
 
 
 def test_the_ready_option_is_fbank_and_mfcc_as_their_own_options_have_them() -> None:
