@@ -48,7 +48,6 @@ _DAMAGED = (
     ValueError,
     safetensors.SafetensorError,
 )
-_PREPROCESSOR = "preprocessor_config.json"
 _SAYS_NOTHING = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
@@ -141,7 +140,10 @@ def weights_of(
 
 
 def preprocessor_of(weights: str, model: str, revision: str | None) -> dict[str, Any] | None:
-    """Return what a model's `preprocessor_config.json` says, if there is one.
+    """Return how a model wants its audio, as what lies beside its weights says, if anything does.
+
+    As the library has it, that is the feature extractor in `processor_config.json`, where it is
+    there and tells of one, else `preprocessor_config.json`.
 
     Args:
         weights: as of `load_pretrained`; random ones have none.
@@ -149,23 +151,27 @@ def preprocessor_of(weights: str, model: str, revision: str | None) -> dict[str,
         revision: as there.
 
     Raises:
-        WeightsError: the file cannot be read.
+        WeightsError: a file cannot be read.
     """
     source = source_of(weights)
     if source == RANDOM:
         return None
     where, options = (model, {"revision": revision}) if source == DOWNLOAD else (weights, {})
+    whole = _stated(where, "processor_config.json", options) or {}
+    nested = whole.get("feature_extractor")
+    return nested if nested else _stated(where, "preprocessor_config.json", options)
+
+
+def _stated(where: str, name: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
-        path = cached_file(
-            where, _PREPROCESSOR, _raise_exceptions_for_missing_entries=False, **options
-        )
+        path = cached_file(where, name, _raise_exceptions_for_missing_entries=False, **options)
         said = None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(
-            f"{_PREPROCESSOR} of {where}", expected="a JSON file", got=f"{error}".splitlines()[0]
+            f"{name} of {where}", expected="a JSON file", got=f"{error}".splitlines()[0]
         ) from error
     if said is not None and not isinstance(said, dict):
-        raise WeightsError(f"{_PREPROCESSOR} of {where}", expected="a mapping", got=said)
+        raise WeightsError(f"{name} of {where}", expected="a mapping", got=said)
     return said
 
 

@@ -45,8 +45,8 @@ class TransformersEncoder(WaveformEncoder):
         layers: feature name -> a layer's number, from 1, 0 for what the first takes, or a word: see
             `featbank.features.layers`. Models with a stable layer norm (the large ones) give a
             layer before their final norm, and `final` behind it.
-        normalize_waveform: whether it takes waveforms with mean 0 and variance 1: `do_normalize` in
-            the model's `preprocessor_config.json`, with which it is compared where there is one.
+        normalize_waveform: whether it takes waveforms with mean 0 and variance 1: `do_normalize` of
+            the model's own feature extractor, with which it is compared where one is stated.
         weights: `download`, `random` or the path of a folder that `save_pretrained` wrote.
         revision: the commit of a download, in 40 hexadecimal digits.
         weights_sha256: of the weights in a local folder, in hexadecimal.
@@ -140,7 +140,7 @@ def _check_preprocessor(
     for name, value in expected.items():
         if stated.get(name, value) != value:
             raise WeightsError(
-                f"preprocessor_config.json of {model}: {name}",
+                f"feature extractor of {model}: {name}",
                 expected=value,
                 got=stated[name],
                 hint="set normalize_waveform to what it says"

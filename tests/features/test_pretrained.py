@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import HubertModel, WavLMModel
+from transformers import (
+    HubertModel,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Processor,
+    WavLMModel,
+)
 
 from featbank.errors import ConfigError, WeightsError
 from featbank.features.pretrained import load_pretrained, preprocessor_of, weights_of
@@ -143,3 +150,17 @@ def test_what_the_preprocessor_says_is_read_where_there_is_one(tmp_path: Path) -
         file.write_text(text)
         with pytest.raises(WeightsError, match=message):
             preprocessor_of(str(tmp_path), "a/b", None)
+
+
+def test_a_preprocessor_is_found_where_processors_are_saved_whole(tmp_path: Path) -> None:
+    """The feature extractor and the tokenizer of a recogniser, as the library writes them now."""
+    vocabulary = tmp_path / "vocab.json"
+    vocabulary.write_text(json.dumps({"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4}))
+    (tmp_path / "preprocessor_config.json").write_text('{"do_normalize": true}')  # of before
+    Wav2Vec2Processor(
+        Wav2Vec2FeatureExtractor(do_normalize=False), Wav2Vec2CTCTokenizer(str(vocabulary))
+    ).save_pretrained(tmp_path)
+    said = preprocessor_of(str(tmp_path), "a/b", None)
+    assert said is not None
+    theirs = Wav2Vec2FeatureExtractor.from_pretrained(tmp_path)
+    assert said["do_normalize"] is theirs.do_normalize is False
