@@ -20,7 +20,7 @@ from featbank.errors import ConfigError, FeatbankError
 from featbank.features.base import LongWaveform, Output
 from featbank.features.pretrained_extractor import PretrainedExtractor
 from featbank.features.weights import RANDOM
-from featbank.features.windows import plan_windows, read_windows
+from featbank.features.windows import check_context, plan_windows, read_windows
 from featbank.framing import Framing
 
 # transformers reckons the padding of causal convolutions in float32, which counts no further
@@ -87,8 +87,15 @@ class Codec(PretrainedExtractor):
         if max_window_s is None:
             max_window_s = _MAX_SAMPLES / self.framing.sample_rate
         self._window_samples = round(max_window_s * self.framing.sample_rate)
-        self._context_frames = round(context_s * self.framing.frame_rate)
-        self._check_windows(max_window_s, context_s)
+        self._check_longest(max_window_s)
+        max_frames = self._window_samples // self.hop_length
+        self._context_frames = check_context(context_s, self.framing, max_frames)
+        if self._context_frames < self._reach_frames:
+            raise ConfigError(
+                "context_s",
+                expected=f"{self._reach_frames / self.framing.frame_rate:g} seconds or more",
+                got=context_s,
+            )
 
     @property
     @abstractmethod
@@ -197,23 +204,11 @@ class Codec(PretrainedExtractor):
             codes = self._compute(torch.from_numpy(samples))[self._name]
             yield {self._name: codes[window.kept_rows]}
 
-    def _check_windows(self, max_window_s: float, context_s: float) -> None:
-        if self._context_frames < self._reach_frames or context_s < 0:
-            raise ConfigError(
-                "context_s",
-                expected=f"{self._reach_frames / self.framing.frame_rate:g} seconds or more",
-                got=context_s,
-            )
+    def _check_longest(self, max_window_s: float) -> None:
         longest_s = _MAX_SAMPLES / self.framing.sample_rate
         if self._window_samples > _MAX_SAMPLES:
             raise ConfigError(
                 "max_window_s",
                 expected=f"{longest_s:.0f} seconds or less, beyond which the model miscounts",
-                got=max_window_s,
-            )
-        if self._window_samples // self.hop_length <= 2 * self._context_frames:
-            raise ConfigError(
-                "max_window_s",
-                expected=f"over {2 * context_s:g} seconds, for context_s on both sides",
                 got=max_window_s,
             )

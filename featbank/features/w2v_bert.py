@@ -11,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import pad
 
-from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, LongWaveform, Output
 from featbank.features.kaldi import INT16_SCALE, Fbank
 from featbank.features.layers import Layers
 from featbank.features.precision import FLOAT32, check_precision, computing_in
 from featbank.features.pretrained_extractor import PretrainedExtractor
-from featbank.features.windows import plan_windows, read_windows
+from featbank.features.windows import check_context, plan_windows, read_windows
 from featbank.framing import Framing
 
 from transformers.masking_utils import create_bidirectional_mask  # isort: skip
@@ -80,16 +79,11 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
         context_s: float = 5.0,
     ) -> None:
         self._precision = check_precision(precision)
-        self._context_frames = round(context_s * _FRAMING.frame_rate)
         self._max_samples: int | None = None
         if max_window_s is not None:
             self._max_samples = round(max_window_s * _FRAMING.sample_rate)
-            if not 0 <= 2 * self._context_frames < _FRAMING.num_frames(self._max_samples):
-                raise ConfigError(
-                    "context_s",
-                    expected=f"0 seconds or more, and under half of max_window_s: {max_window_s}",
-                    got=context_s,
-                )
+            max_frames = _FRAMING.num_frames(self._max_samples)
+            self._context_frames = check_context(context_s, _FRAMING, max_frames)
         self._load(
             Wav2Vec2BertModel,
             weights=weights,

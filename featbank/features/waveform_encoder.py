@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.nn.functional import layer_norm
 
-from featbank.errors import ConfigError
 from featbank.features.base import LongWaveform, Output, UtteranceExtractor
 from featbank.features.layers import Layers
 from featbank.features.precision import check_precision, computing_in
 from featbank.features.ssl_front_end import RecordingFrontEnd
 from featbank.features.ssl_padded import encode_padded
 from featbank.features.ssl_parts import EncoderParts
-from featbank.features.windows import plan_windows, read_windows
+from featbank.features.windows import check_context, plan_windows, read_windows
 from featbank.framing import Framing
 
 
@@ -67,7 +66,11 @@ class WaveformEncoder(UtteranceExtractor):
         context_s: float,
     ) -> None:
         self._framing = framing
-        self._windowing = _windowing(framing, max_window_s, context_s)
+        self._max_samples: int | None = None
+        if max_window_s is not None:
+            self._max_samples = round(max_window_s * framing.sample_rate)
+            max_frames = framing.num_frames(self._max_samples)
+            self._context_frames = check_context(context_s, framing, max_frames)
         self._layers = Layers(layers, num_layers=num_layers, dimension=dimension, where=where)
         self._precision = check_precision(precision)
         self._epsilon = epsilon
@@ -86,7 +89,7 @@ class WaveformEncoder(UtteranceExtractor):
     @property
     def max_samples(self) -> int | None:
         """What `max_window_s` lasts."""
-        return self._windowing.max_samples if self._windowing else None
+        return self._max_samples
 
     @property
     def outputs(self) -> Mapping[str, Output]:
@@ -133,12 +136,12 @@ class WaveformEncoder(UtteranceExtractor):
             return self._chosen(states)
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
-        assert self._windowing is not None
+        assert self._max_samples is not None
         windows = plan_windows(
             recording.num_samples,
             self.framing,
-            max_frames=self.framing.num_frames(self._windowing.max_samples),
-            context_frames=self._windowing.context_frames,
+            max_frames=self.framing.num_frames(self._max_samples),
+            context_frames=self._context_frames,
         )
         front_end = RecordingFrontEnd(self._parts, recording, epsilon=self._epsilon)
         for window, samples in read_windows(recording, windows):
@@ -146,26 +149,3 @@ class WaveformEncoder(UtteranceExtractor):
             with computing_in(self._precision, self._device, self._model):
                 features = self._encode(front_end(waveform))
             yield {name: rows[window.kept_rows] for name, rows in features.items()}
-
-
-class _Windowing(NamedTuple):
-    max_samples: int
-    context_frames: int
-
-
-def _windowing(framing: Framing, max_window_s: float | None, context_s: float) -> _Windowing | None:
-    if max_window_s is None:
-        return None
-    windowing = _Windowing(
-        max_samples=round(max_window_s * framing.sample_rate),
-        context_frames=round(context_s * framing.frame_rate),
-    )
-    if context_s < 0:
-        raise ConfigError("context_s", expected="0 seconds or more", got=context_s)
-    if framing.num_frames(windowing.max_samples) <= 2 * windowing.context_frames:
-        raise ConfigError(
-            "max_window_s",
-            expected=f"over {2 * context_s:g} seconds, for context_s on both sides",
-            got=max_window_s,
-        )
-    return windowing

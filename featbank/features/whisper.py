@@ -10,22 +10,27 @@ from typing import Any, ClassVar
 import torch
 from torch.nn.functional import gelu, pad
 
-from featbank.errors import ConfigError
 from featbank.features.base import LongWaveform, Output
 from featbank.features.layers import Layers
 from featbank.features.precision import FLOAT32, check_precision, computing_in
 from featbank.features.pretrained_extractor import PretrainedExtractor
 from featbank.features.whisper_mel import (
     HOP_LENGTH,
+    MEL_FRAMING,
     SAMPLE_RATE,
     greatest_log10_mel,
     log10_mel_within,
     log_mel,
     mel_filters,
-    samples_within,
     scaled,
 )
-from featbank.features.windows import Window, plan_windows, read_windows
+from featbank.features.windows import (
+    Window,
+    check_context,
+    plan_windows,
+    read_windows,
+    samples_seen,
+)
 from featbank.framing import Framing
 
 from transformers.models.whisper import modeling_whisper  # isort: skip
@@ -114,11 +119,7 @@ class WhisperEncoder(PretrainedExtractor):
         self._layers = Layers(
             layers, num_layers=config.encoder_layers, dimension=config.d_model, where=model
         )
-        self._context_frames = round(context_s * _FRAMING.frame_rate)
-        if not 0 <= 2 * self._context_frames < config.max_source_positions:
-            raise ConfigError(
-                "context_s", expected="0 seconds or more, and under half a window", got=context_s
-            )
+        self._context_frames = check_context(context_s, _FRAMING, config.max_source_positions)
 
     @property
     def framing(self) -> Framing:
@@ -188,7 +189,9 @@ class WhisperEncoder(PretrainedExtractor):
             context_frames=self._context_frames,
         )
         return [
-            replace(window, samples=samples_within(self._mel_frames(window), num_samples))
+            replace(
+                window, samples=samples_seen(self._mel_frames(window), num_samples, MEL_FRAMING)
+            )
             for window in planned
         ]
 

@@ -72,19 +72,13 @@ def scaled(values: torch.Tensor, greatest: torch.Tensor) -> torch.Tensor:
     return (torch.maximum(values, greatest - _DECADES) + 4) / 4
 
 
-def samples_within(frames: range, num_samples: int) -> range:
-    """Return the samples of a waveform that some frames of `MEL_FRAMING` see."""
-    span = MEL_FRAMING.span(frames)
-    return range(max(0, span.start), min(span.stop, num_samples))
-
-
 def log10_mel_within(
     samples: torch.Tensor, frames: range, num_samples: int, filters: torch.Tensor
 ) -> torch.Tensor:
     """Return log10 of the mel power of some frames of a long waveform, silent behind its end.
 
     Args:
-        samples: those of `samples_within`.
+        samples: those that the frames see, inside the waveform.
         frames: of `MEL_FRAMING`, or behind its last.
         num_samples: of the waveform.
         filters: of `mel_filters`.

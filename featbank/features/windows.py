@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featbank.errors import FeatbankError
+from featbank.errors import ConfigError, FeatbankError
 from featbank.features.base import LongWaveform
 from featbank.framing import Framing
 
@@ -39,6 +39,28 @@ class Window:
     def kept_rows(self) -> slice:
         """Where the kept frames stand among the computed ones."""
         return slice(self.kept.start - self.frames.start, self.kept.stop - self.frames.start)
+
+
+def check_context(context_s: float, framing: Framing, max_frames: int) -> int:
+    """Return how many frames a window computes beyond each of its cuts.
+
+    Args:
+        context_s: how long they last, in seconds.
+        framing: the frame grid.
+        max_frames: that a window may compute.
+
+    Raises:
+        ConfigError: it is negative, or leaves nothing of a window.
+    """
+    context_frames = round(context_s * framing.frame_rate)
+    if context_s < 0 or max_frames <= 2 * context_frames:
+        raise ConfigError(
+            "context_s",
+            expected="0 seconds or more, and under half a window of "
+            f"{max_frames / framing.frame_rate:g} s",
+            got=context_s,
+        )
+    return context_frames
 
 
 def plan_windows(
@@ -89,7 +111,7 @@ def plan_windows(
             num_frames if is_last else (stop - context) * unit,
         )
         windows.append(
-            Window(samples=_seen(frames, num_samples, framing), frames=frames, kept=kept)
+            Window(samples=samples_seen(frames, num_samples, framing), frames=frames, kept=kept)
         )
     return windows
 
@@ -127,7 +149,7 @@ def read_windows(
         pass
 
 
-def _seen(frames: range, num_samples: int, framing: Framing) -> range:
+def samples_seen(frames: range, num_samples: int, framing: Framing) -> range:
     """Return the samples of the waveform that frames see."""
     span = framing.span(frames)
     return range(max(0, span.start), min(span.stop, num_samples))

@@ -296,7 +296,10 @@ def test_weights_may_lack_what_only_training_reads(
         ({"kind": "wavlm2"}, "kind of encoder: expected wavlm or hubert or .*, got wavlm2"),
         ({"layers": {"a": 4}}, "tiny/encoder: a: expected a layer from 0 to 3"),
         ({"precision": "int8"}, "precision: expected float32 or bfloat16 or float16, got int8"),
-        ({"max_window_s": 2.0, "context_s": 1.0}, "max_window_s: expected over 2 seconds"),
+        (
+            {"max_window_s": 2.0, "context_s": 1.0},
+            "context_s: expected 0 seconds or more, and under half a window of 1.98",
+        ),
         ({"weights": "download", "weights_sha256": None}, "revision of tiny/encoder: expected a"),
         (
             {"architecture": {"num_hidden_layers": 12}},
