@@ -35,6 +35,8 @@ class Computing:
         num_threads: that compute an utterance on the CPU.
         batch_s: seconds of audio, padding included, that are computed together; 0 for each
             utterance alone, None for what suits the device: 30 on a GPU, else 0.
+        in_bfloat16: whether the extractor computes in bfloat16. That is no choice of the machine's,
+            but machines that agree in float32 may differ in it.
 
     Raises:
         ConfigError: one is out of its range.
@@ -43,6 +45,7 @@ class Computing:
     device: str = CPU
     num_threads: int = 1
     batch_s: float | None = None
+    in_bfloat16: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -97,6 +100,8 @@ class Computing:
             found = numerics_class()
         if self.device == CUDA:
             found |= {"device": CUDA, **_gpu()}
+        elif self.in_bfloat16:
+            found["bfloat16"] = _bfloat16_instructions()
         if self.seconds_together:
             found["batch_s"] = self.seconds_together
         return found
@@ -121,6 +126,13 @@ def numerics_class() -> dict[str, Any]:
         # what a user sets to make the libraries use less than the processor has
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
     }
+
+
+def _bfloat16_instructions() -> str:
+    """Return what this processor has for bfloat16: of one `isa`, some have AMX and some nothing."""
+    return ", ".join(
+        sorted(name for name, has in torch.cpu.get_capabilities().items() if has and "bf16" in name)
+    )
 
 
 def _gpu() -> dict[str, Any]:

@@ -97,7 +97,9 @@ def define(
     )
     built = recipe.build()
     if not built.uses_device:
-        recipe = replace(recipe, computing=computing.on_cpu())
+        computing = computing.on_cpu()
+    computing = replace(computing, in_bfloat16=built.in_bfloat16)
+    recipe = replace(recipe, computing=computing)
     entries = storage_by_name(
         storage, {name: output.codebook_size for name, output in built.outputs.items()}
     )

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from featbank.errors import AudioError, ConfigError, FeatbankError
+from featbank.features.precision import BFLOAT16, FLOAT32
 from featbank.features.shapes import BatchShape
 from featbank.framing import Framing
 
@@ -143,6 +144,11 @@ class Extractor(ABC):
         """
         return False
 
+    @property
+    def in_bfloat16(self) -> bool:
+        """Whether it computes in bfloat16."""
+        return False
+
     def to(self, device: str) -> None:
         """Compute on a device of torch from now on; asked only of what `uses_device`."""
         raise NotImplementedError
@@ -189,6 +195,13 @@ class UtteranceExtractor(Extractor):
     In a batch of a shape, `_compute_padded` sees to that. A subclass gives `_compute`, and that one
     where it `uses_device`; what goes in and comes out is checked here against the framing.
     """
+
+    _precision: str = FLOAT32
+
+    @property
+    def in_bfloat16(self) -> bool:
+        """Whether its precision is bfloat16."""
+        return self._precision == BFLOAT16
 
     @abstractmethod
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:

@@ -98,6 +98,11 @@ class Several(Extractor):
         """Whether any does."""
         return any(extractor.uses_device for extractor in self._extractors)
 
+    @property
+    def in_bfloat16(self) -> bool:
+        """Whether any does."""
+        return any(extractor.in_bfloat16 for extractor in self._extractors)
+
     def to(self, device: str) -> None:
         """Move those that can be moved; see `Extractor.to`."""
         for extractor in self._extractors:

@@ -49,6 +49,21 @@ def test_values_are_those_of_each_alone_and_the_class_says_how(
         np.testing.assert_allclose(found[name], expected[name], atol=3e-5)
 
 
+def test_the_class_says_what_a_processor_has_for_bfloat16_where_that_matters(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """Machines with and without AMX are of one instruction set, and of one class in float32."""
+    wide = {**TINY["extractor"], "width": 32, "positional_groups": 1}
+    [header, *_] = extract_corpus(corpus, tmp_path / "float32", **{**TINY, "extractor": wide})
+    assert "bfloat16" not in header.numerics[0]
+    narrow = {**TINY, "extractor": {**wide, "precision": "bfloat16"}}
+    [header, *_] = extract_corpus(corpus, tmp_path / "bfloat16", **narrow)
+    [numerics] = header.numerics
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    for name in ("amx_bf16", "avx512_bf16"):
+        assert (name in numerics["bfloat16"].split(", ")) == (name in flags)
+
+
 def test_workers_and_growth_change_no_byte(corpus: Path, tmp_path: Path) -> None:
     """Other mates and another fill: the batches of a shard that has grown are others."""
     out = tmp_path / "out"
