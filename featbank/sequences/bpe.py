@@ -49,7 +49,8 @@ class UnitBpe:
         self._units = [_units(token) for token in sorted(vocabulary, key=vocabulary.__getitem__)]
         self.num_units = sum(len(units) == 1 for units in self._units)
         alone = [units.tolist() for units in self._units[: self.num_units]]
-        if alone != [[unit] for unit in range(self.num_units)]:
+        no_gap = sorted(vocabulary.values()) == list(range(self.vocab_size))
+        if not alone or alone != [[unit] for unit in range(self.num_units)] or not no_gap:
             raise FeatbankError(
                 "byte-pair encoding of units",
                 expected="the units alone as the first tokens",
@@ -73,10 +74,11 @@ class UnitBpe:
             num_units: of the codebook, K.
             vocab_size: tokens, the units among them; there may be fewer when nothing is frequent.
             min_frequency: of a pair that is merged.
-            max_token_length: units of a token at most; None for any.
+            max_token_length: units of a token at most, 2 or more; None for any.
 
         Raises:
-            FeatbankError: a unit is not below `num_units`, or the vocabulary is smaller than that.
+            FeatbankError: a unit is not below `num_units`, the vocabulary is smaller than that, or
+                tokens are to be no longer than a unit.
         """
         if not 1 <= num_units <= min(vocab_size, _MAX_UNITS):
             raise FeatbankError(
@@ -84,11 +86,16 @@ class UnitBpe:
                 expected=f"1 to the vocabulary's size, {vocab_size}, and {_MAX_UNITS} at most",
                 got=num_units,
             )
+        if max_token_length is not None and max_token_length < 2:
+            raise FeatbankError(
+                "max_token_length", expected="2 or more: a merge joins two", got=max_token_length
+            )
         tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
         trainer = tokenizers.trainers.BpeTrainer(
             vocab_size=vocab_size,
             min_frequency=min_frequency,
-            max_token_length=max_token_length,
+            # the library's tokens stay below it, but for those of two units, which it always makes
+            max_token_length=None if max_token_length is None else max_token_length + 1,
             initial_alphabet=[chr(_FIRST + unit) for unit in range(num_units)],
             show_progress=False,
         )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,18 @@ def test_no_merge_crosses_utterances() -> None:
     assert apart.vocab_size == 3  # 0, 1 and 01, never 10
 
 
-def test_a_token_is_no_longer_than_asked() -> None:
-    units = [np.tile(np.arange(8), 30)]
-    short = UnitBpe.train(units, num_units=8, vocab_size=100, max_token_length=2)
-    assert short.durations(np.arange(short.vocab_size)).max() == 2
+@pytest.mark.parametrize("longest", [2, 3, 4])
+def test_tokens_are_as_long_as_asked_and_no_longer(longest: int) -> None:
+    units = np.random.default_rng(0).integers(0, 5, (20, 300))
+    bpe = UnitBpe.train(units, num_units=5, vocab_size=200, max_token_length=longest)
+    lengths = bpe.durations(np.arange(bpe.vocab_size))
+    assert set(lengths.tolist()) == set(range(1, longest + 1))
+
+
+@pytest.mark.parametrize("longest", [1, 0])
+def test_tokens_no_longer_than_a_unit_are_refused(longest: int) -> None:
+    with pytest.raises(FeatbankError, match=f"max_token_length: expected 2 or more.*{longest}$"):
+        UnitBpe.train([np.array([0, 1])], num_units=2, vocab_size=9, max_token_length=longest)
 
 
 def test_what_is_out_of_range_is_refused(bpe: UnitBpe, tmp_path: Path) -> None:
@@ -96,3 +105,14 @@ def test_a_tokenizer_of_text_is_refused(tmp_path: Path) -> None:
     text.save(str(tmp_path / "text.json"))
     with pytest.raises(FeatbankError, match="a tokenizer of something else"):
         UnitBpe.load(tmp_path / "text.json")
+
+
+@pytest.mark.parametrize("numbers", [[], [0, 2], [1, 2]])
+def test_a_tokenizer_with_gaps_is_refused(numbers: list[int], tmp_path: Path) -> None:
+    UnitBpe.train([], num_units=2, vocab_size=2).save(tmp_path / "bpe.json")
+    fields = json.loads((tmp_path / "bpe.json").read_text())
+    # fewer numbers than units leave the others out
+    fields["model"]["vocab"] = dict(zip(fields["model"]["vocab"], numbers, strict=False))
+    (tmp_path / "bpe.json").write_text(json.dumps(fields))
+    with pytest.raises(FeatbankError, match="a tokenizer of something else"):
+        UnitBpe.load(tmp_path / "bpe.json")
