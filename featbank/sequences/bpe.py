@@ -13,7 +13,8 @@ import numpy as np
 
 from featbank.errors import ConfigError, FeatbankError
 from featbank.provenance import write_atomic
-from featbank.units import Units
+from featbank.sequences.checks import check_range
+from featbank.units import Units, check_integers
 
 try:
     import tokenizers
@@ -171,11 +172,5 @@ def _units(text: str) -> Units:
 
 
 def _check(values: Units, size: int, what: str) -> None:
-    if values.ndim != 1 or values.dtype.kind not in "iu":
-        raise FeatbankError(what, expected="(N,) integers", got=f"{values.shape} of {values.dtype}")
-    if values.size and (values.min() < 0 or values.max() >= size):
-        raise FeatbankError(
-            what,
-            expected=f"0 to {size - 1}",
-            got=values.min() if values.min() < 0 else values.max(),
-        )
+    check_integers(what, values, ndim=1)
+    check_range(what, values, size)

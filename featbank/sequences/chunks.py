@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from featbank.errors import FeatbankError
-from featbank.units import Units
+from featbank.sequences.checks import check_pad
+from featbank.units import Units, check_integers
 
 Tail = Literal["keep", "drop", "pad"]
 
@@ -22,17 +24,18 @@ def chunk(
     has; a sequence of length 0 has none.
 
     Args:
-        tokens: (T,) or (Q, T), cut along T.
+        tokens: (T,) or (Q, T) integers, cut along T.
         size: of a window, in steps.
         stride: from one beginning to the next, 1 to `size`; None for `size`, without an overlap.
         tail: what becomes of a last window that is short: `keep` it so, `drop` it, or `pad` it.
-        pad: what it is filled up with.
+        pad: what it is filled up with; the dtype of `tokens` must hold it.
 
     Returns:
         Views, but for a padded one.
 
     Raises:
-        FeatbankError: the stride would skip tokens, or another number is out of range.
+        FeatbankError: the tokens are no integers, the stride would skip some, or another number is
+            out of range.
 
     >>> chunk(np.arange(7), size=4, stride=2)
     [array([0, 1, 2, 3]), array([2, 3, 4, 5]), array([4, 5, 6])]
@@ -41,13 +44,17 @@ def chunk(
     >>> chunk(np.arange(7), size=4, tail="drop")
     [array([0, 1, 2, 3])]
     """
-    stride = size if stride is None else stride
+    check_integers("tokens", tokens)
+    # of a narrow dtype they would overflow
+    size, stride = operator.index(size), operator.index(size if stride is None else stride)
     if not 1 <= stride <= size:
         raise FeatbankError(
             "stride", expected=f"1 to the size, {size}, so that no token is skipped", got=stride
         )
     if tail not in ("keep", "drop", "pad"):
         raise FeatbankError("tail", expected="keep, drop or pad", got=tail)
+    if tail == "pad":
+        check_pad(pad, tokens.dtype)
     length = tokens.shape[-1]
     overlap = size - stride
     count = -(-max(length - overlap, min(length, 1)) // stride)
@@ -70,7 +77,8 @@ def unchunk(windows: Sequence[Units], stride: int | None = None) -> Units:
         stride: as it was given to `chunk`.
 
     Raises:
-        FeatbankError: there is no window, or one but the last is shorter than the stride.
+        FeatbankError: there is no window, one but the last is of another size, the stride is not
+            from 1 to the size, or the windows are no integers.
 
     >>> unchunk(chunk(np.arange(7), size=4, stride=2), stride=2)
     array([0, 1, 2, 3, 4, 5, 6])
@@ -79,10 +87,13 @@ def unchunk(windows: Sequence[Units], stride: int | None = None) -> Units:
         raise FeatbankError("windows to join", expected="one or more", got="none")
     size = windows[0].shape[-1]
     overlap = 0 if stride is None or len(windows) == 1 else size - stride
-    if any(window.shape[-1] != size for window in windows[:-1]) or overlap < 0:
+    if any(window.shape[-1] != size for window in windows[:-1]) or not 0 <= overlap < max(size, 1):
         raise FeatbankError(
             "windows to join",
-            expected="all of one size but the last, and a stride up to it",
+            expected="all of one size but the last, and a stride from 1 to that size",
             got=f"sizes {sorted({window.shape[-1] for window in windows})}, stride {stride}",
         )
-    return np.concatenate([windows[0], *(window[..., overlap:] for window in windows[1:])], axis=-1)
+    parts = [windows[0], *(window[..., overlap:] for window in windows[1:])]
+    joined: Units = np.concatenate(parts, axis=-1)
+    check_integers("windows to join", joined)  # float too, if uint64 and int64 were mixed
+    return joined

@@ -10,12 +10,14 @@ The names are those of Copet et al. (2023, arXiv:2306.05284, section 2.2). Of Q 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
 
 from featbank.errors import FeatbankError
-from featbank.units import Units
+from featbank.sequences.checks import check_pad, check_range
+from featbank.units import Units, check_integers
 
 
 def flatten(codes: Units, codebook_size: int | None = None) -> Units:
@@ -30,7 +32,7 @@ def flatten(codes: Units, codebook_size: int | None = None) -> Units:
         (T Q,).
 
     Raises:
-        FeatbankError: the codes have another shape, or one is not below K.
+        FeatbankError: the codes have another shape or are no integers, or one is not below K.
 
     >>> codes = np.array([[1, 2, 3], [4, 5, 6]])
     >>> flatten(codes)
@@ -40,8 +42,8 @@ def flatten(codes: Units, codebook_size: int | None = None) -> Units:
     """
     _check_codes(codes)
     if codebook_size is not None:
-        _check_below(codes, codebook_size)
-        codes = codes + codebook_size * np.arange(len(codes))[:, None]
+        check_range("codes", codes, codebook_size)
+        codes = codes.astype(np.int64) + _offsets(len(codes), codebook_size)
     return codes.T.reshape(-1)
 
 
@@ -49,21 +51,25 @@ def unflatten(tokens: Units, num_codebooks: int, codebook_size: int | None = Non
     """Undo `flatten`.
 
     Args:
-        tokens: (T Q,).
+        tokens: (T Q,) integers.
         num_codebooks: Q.
         codebook_size: as it was given to `flatten`.
 
     Returns:
-        (Q, T).
+        (Q, T), int64 if a codebook size is given.
 
     Raises:
-        FeatbankError: a frame is not whole, or a token is not of the codebook whose turn it is.
+        FeatbankError: the tokens have another shape or are no integers, there is no codebook, a
+            frame is not whole, or a token is not of the codebook whose turn it is.
 
     >>> unflatten(np.array([1, 14, 2, 15, 3, 16]), num_codebooks=2, codebook_size=10)
     array([[1, 2, 3],
            [4, 5, 6]])
     """
-    if tokens.ndim != 1 or len(tokens) % num_codebooks:
+    check_integers("flattened codes", tokens, ndim=1)
+    if num_codebooks < 1:
+        raise FeatbankError("num_codebooks", expected="1 or more", got=num_codebooks)
+    if len(tokens) % num_codebooks:
         raise FeatbankError(
             "flattened codes",
             expected=f"(T x {num_codebooks},), whole frames of {num_codebooks} codebooks",
@@ -71,8 +77,8 @@ def unflatten(tokens: Units, num_codebooks: int, codebook_size: int | None = Non
         )
     codes = tokens.reshape(-1, num_codebooks).T
     if codebook_size is not None:
-        codes = codes - codebook_size * np.arange(num_codebooks)[:, None]
-        _check_below(codes, codebook_size)
+        codes = codes.astype(np.int64) - _offsets(num_codebooks, codebook_size)
+        check_range("codes", codes, codebook_size)
     return np.ascontiguousarray(codes)
 
 
@@ -80,7 +86,7 @@ def delay(codes: Units, pad: int, delays: Sequence[int] | None = None) -> Units:
     """Shift each codebook to the right by a number of steps of its own.
 
     Args:
-        codes: (Q, T).
+        codes: (Q, T) integers.
         pad: a token for the steps of a codebook without a code; the dtype of `codes` must hold it.
         delays: steps, one a codebook; None for 0, 1, ..., Q - 1.
 
@@ -88,8 +94,8 @@ def delay(codes: Units, pad: int, delays: Sequence[int] | None = None) -> Units:
         (Q, T + max(delays)), of the dtype of `codes`.
 
     Raises:
-        FeatbankError: the codes have another shape, a delay is missing or negative, or `pad` is a
-            code, or does not fit the dtype.
+        FeatbankError: the codes have another shape or are no integers, a delay is missing or
+            negative, or `pad` is a code, or does not fit the dtype.
 
     >>> delay(np.array([[1, 2, 3], [4, 5, 6]]), pad=0)
     array([[1, 2, 3, 0],
@@ -97,9 +103,7 @@ def delay(codes: Units, pad: int, delays: Sequence[int] | None = None) -> Units:
     """
     _check_codes(codes)
     shifts = _delays(delays, len(codes))
-    limits = np.iinfo(codes.dtype)
-    if not limits.min <= pad <= limits.max:
-        raise FeatbankError("pad", expected=f"a value of {codes.dtype}", got=pad)
+    check_pad(pad, codes.dtype)
     if (codes == pad).any():
         raise FeatbankError("pad", expected="a token that is no code", got=pad)
     num_frames = codes.shape[1]
@@ -116,7 +120,7 @@ def undelay(delayed: Units, pad: int, delays: Sequence[int] | None = None) -> Un
     as every codebook has a code, and no pad may stand before.
 
     Args:
-        delayed: (Q, T + max(delays)).
+        delayed: (Q, T + max(delays)) integers.
         pad: the token without a code.
         delays: as they were given to `delay`.
 
@@ -124,7 +128,8 @@ def undelay(delayed: Units, pad: int, delays: Sequence[int] | None = None) -> Un
         (Q, T).
 
     Raises:
-        FeatbankError: there are fewer steps than the longest delay, or a code follows on a pad.
+        FeatbankError: there are fewer steps than the longest delay, a code follows on a pad, or
+            the dtype does not hold `pad`.
 
     >>> undelay(np.array([[1, 2, 3, 0], [0, 4, 5, 6]]), pad=0)
     array([[1, 2, 3],
@@ -132,6 +137,7 @@ def undelay(delayed: Units, pad: int, delays: Sequence[int] | None = None) -> Un
     """
     _check_codes(delayed)
     shifts = _delays(delays, len(delayed))
+    check_pad(pad, delayed.dtype)
     num_frames = delayed.shape[1] - max(shifts)
     if num_frames < 0:
         raise FeatbankError(
@@ -152,20 +158,19 @@ def undelay(delayed: Units, pad: int, delays: Sequence[int] | None = None) -> Un
 
 
 def _check_codes(codes: Units) -> None:
-    if codes.ndim != 2 or not len(codes) or codes.dtype.kind not in "iu":
-        raise FeatbankError(
-            "codes", expected="(Q, T) integers", got=f"{codes.shape} of {codes.dtype}"
-        )
+    check_integers("codes", codes, ndim=2)
+    if not len(codes):
+        raise FeatbankError("codes", expected="a codebook or more", got=codes.shape)
 
 
-def _check_below(codes: Units, codebook_size: int) -> None:
-    if codes.size and not (codes.min() >= 0 and codes.max() < codebook_size):
-        worst = codes.min() if codes.min() < 0 else codes.max()
-        raise FeatbankError("codes", expected=f"0 to {codebook_size - 1}", got=worst)
+def _offsets(num_codebooks: int, codebook_size: int) -> Units:
+    """Return the token of code 0 of each codebook, (Q, 1) int64."""
+    return np.arange(num_codebooks, dtype=np.int64)[:, None] * operator.index(codebook_size)
 
 
 def _delays(delays: Sequence[int] | None, num_codebooks: int) -> list[int]:
-    shifts = list(range(num_codebooks)) if delays is None else list(delays)
+    # of a narrow dtype they would overflow, added to the number of frames
+    shifts = list(map(operator.index, range(num_codebooks) if delays is None else delays))
     if len(shifts) != num_codebooks or min(shifts) < 0:
         raise FeatbankError(
             "delays", expected=f"{num_codebooks} of 0 or more, one a codebook", got=shifts

@@ -86,7 +86,7 @@ def test_what_is_out_of_range_is_refused(bpe: UnitBpe, tmp_path: Path) -> None:
         bpe.encode(np.array([300]))
     with pytest.raises(FeatbankError, match="tokens: expected 0 to 599, got -1"):
         bpe.decode(np.array([-1]))
-    with pytest.raises(FeatbankError, match=r"expected \(N,\) integers, got \(2, 2\)"):
+    with pytest.raises(FeatbankError, match=r"expected \(T,\) integers, got \(2, 2\)"):
         bpe.encode(np.zeros((2, 2), int))
     with pytest.raises(FeatbankError, match="expected 1 to the vocabulary's size, 5"):
         UnitBpe.train([], num_units=6, vocab_size=5)

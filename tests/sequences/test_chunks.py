@@ -45,6 +45,32 @@ def test_an_empty_sequence_has_no_window() -> None:
     assert chunk(np.arange(0), 4, 2) == []
 
 
+def test_sizes_of_a_narrow_dtype_do_not_overflow() -> None:
+    windows = chunk(np.arange(250), np.uint8(200), np.uint8(100))  # type: ignore[arg-type]
+    assert [len(window) for window in windows] == [200, 150]
+
+
+@pytest.mark.parametrize("pad", [-1, 256])
+def test_a_pad_that_the_dtype_does_not_hold_is_refused(pad: int) -> None:
+    units = np.arange(3, dtype=np.uint8)
+    with pytest.raises(FeatbankError, match=f"pad: expected a value of uint8, got {pad}"):
+        chunk(units, 2, tail="pad", pad=pad)
+    assert len(chunk(units, 2, pad=pad)) == 2  # nothing is filled up with it
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bool"])
+def test_tokens_that_are_no_integers_are_refused(dtype: str) -> None:
+    with pytest.raises(FeatbankError, match=rf"tokens: expected integers, got \(4,\) of {dtype}"):
+        chunk(np.ones(4, dtype), 2)
+    with pytest.raises(FeatbankError, match=rf"expected integers, got \(4,\) of {dtype}"):
+        unchunk([np.ones(2, dtype), np.ones(2, dtype)])
+
+
+def test_windows_are_not_joined_as_floats() -> None:
+    with pytest.raises(FeatbankError, match=r"expected integers, got \(4,\) of float64"):
+        unchunk([np.ones(2, np.uint64), np.ones(2, np.int64)])
+
+
 def test_what_cannot_be_cut_or_joined_is_refused() -> None:
     with pytest.raises(
         FeatbankError, match="expected 1 to the size, 4, so that no token is skipped, got 5"
@@ -56,3 +82,6 @@ def test_what_cannot_be_cut_or_joined_is_refused() -> None:
         unchunk([])
     with pytest.raises(FeatbankError, match=r"got sizes \[3, 4\], stride 2"):
         unchunk([np.arange(4), np.arange(3), np.arange(4)], 2)
+    for stride in (0, -1, 5):
+        with pytest.raises(FeatbankError, match=rf"got sizes \[4\], stride {stride}"):
+            unchunk([np.arange(4), np.arange(4)], stride)

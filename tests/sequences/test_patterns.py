@@ -11,7 +11,7 @@ from featbank.sequences.patterns import delay, flatten, undelay, unflatten
 
 SIZE = 9
 codes_of_any_shape = arrays.arrays(
-    st.sampled_from(["uint8", "int64"]),
+    st.sampled_from(["uint8", "int64", "uint64"]),
     st.tuples(st.integers(1, 5), st.integers(0, 8)),
     elements=st.integers(0, SIZE - 1),
 )
@@ -21,11 +21,32 @@ codes_of_any_shape = arrays.arrays(
 def test_flattened_codes_come_back(codes: np.ndarray, size: int | None) -> None:
     tokens = flatten(codes, size)
     assert tokens.shape == (codes.size,)
-    np.testing.assert_array_equal(unflatten(tokens, len(codes), size), codes)
+    back = unflatten(tokens, len(codes), size)
+    assert tokens.dtype == back.dtype == (codes.dtype if size is None else np.int64)
+    np.testing.assert_array_equal(back, codes)
 
 
 def test_an_offset_does_not_overflow_a_narrow_dtype() -> None:
     assert flatten(np.full((3, 1), 255, np.uint8), 256).tolist() == [255, 511, 767]
+
+
+def test_delays_and_sizes_of_a_narrow_dtype_do_not_overflow() -> None:
+    delayed = delay(np.array([[1], [2]]), 0, np.array([0, 255], np.uint8))  # type: ignore[arg-type]
+    assert delayed.shape == (2, 256)
+    assert (delayed[0, 0], delayed[1, 255]) == (1, 2)
+    tokens = flatten(np.array([[1], [2]], np.uint64), np.uint64(10))  # type: ignore[arg-type]
+    assert (tokens.tolist(), tokens.dtype) == ([1, 12], np.int64)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bool"])
+def test_codes_that_are_no_integers_are_refused(dtype: str) -> None:
+    codes = np.array([[1, 0], [0, 1]], dtype)
+    for pattern in (flatten, lambda codes: delay(codes, 2), lambda codes: undelay(codes, 2)):
+        with pytest.raises(FeatbankError, match=rf"\(Q, T\) integers, got \(2, 2\) of {dtype}"):
+            pattern(codes)
+    for size in (None, 10):
+        with pytest.raises(FeatbankError, match=r"\(T,\) integers, got \(2,\) of"):
+            unflatten(codes[0], 1, size)
 
 
 @given(codes_of_any_shape, st.data())
@@ -59,16 +80,25 @@ def test_what_is_no_pattern_is_refused() -> None:
     codes = np.array([[1, 2, 3], [4, 5, 6]])
     with pytest.raises(FeatbankError, match=r"expected \(Q, T\) integers, got \(3,\)"):
         flatten(np.arange(3))
+    with pytest.raises(FeatbankError, match=r"expected a codebook or more, got \(0, 3\)"):
+        flatten(codes[:0])
     with pytest.raises(FeatbankError, match="expected 0 to 4, got 6"):
         flatten(codes, 5)
     with pytest.raises(FeatbankError, match="whole frames of 2 codebooks, got"):
         unflatten(np.arange(3), 2)
+    for number in (0, -1):
+        with pytest.raises(FeatbankError, match=f"num_codebooks: expected 1 or more, got {number}"):
+            unflatten(np.arange(4), number)
     with pytest.raises(FeatbankError, match="expected 0 to 9, got -8"):
         unflatten(np.array([1, 2]), 2, 10)
     with pytest.raises(FeatbankError, match="expected a token that is no code, got 4"):
         delay(codes, pad=4)
     with pytest.raises(FeatbankError, match="expected a value of uint8, got 256"):
         delay(codes.astype(np.uint8), pad=256)
+    with pytest.raises(FeatbankError, match="expected a value of uint8, got 256"):
+        undelay(delay(codes, pad=256).astype(np.uint8), pad=256)  # there, pads look like code 0
+    with pytest.raises(TypeError, match="float"):
+        delay(codes, pad=0.5)  # type: ignore[arg-type]
     with pytest.raises(FeatbankError, match=r"expected 2 of 0 or more, one a codebook, got \[0\]"):
         delay(codes, pad=0, delays=[0])
     with pytest.raises(FeatbankError, match=r"got \[0, -1\]"):
