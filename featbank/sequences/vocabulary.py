@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from featbank.errors import FeatbankError
-from featbank.units import Units
+from featbank.sequences.checks import check_range
+from featbank.units import Units, check_integers
 
 TEXT, SPECIAL, AUDIO = "text", "special", "audio"
 
@@ -29,7 +31,8 @@ class Vocabulary:
             the end mean nothing.
 
     Raises:
-        FeatbankError: a size is out of range, or a name stands twice.
+        FeatbankError: a size is out of range, a name stands twice, or `special` is no list of
+            names.
 
     >>> vocabulary = Vocabulary(text_size=1000, special=["<audio>", "<end>"], codebook_sizes=[500])
     >>> vocabulary.special_id("<audio>"), vocabulary.audio_offsets, vocabulary.size
@@ -46,19 +49,30 @@ class Vocabulary:
     multiple: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "special", tuple(self.special))  # hashable, and nobody changes it
-        object.__setattr__(self, "codebook_sizes", tuple(self.codebook_sizes))
-        if len(set(self.special)) != len(self.special):
-            raise FeatbankError("special tokens", expected="each once", got=list(self.special))
-        numbers = (self.text_size, self.multiple, *self.codebook_sizes)
-        if any(type(number) is not int for number in numbers) or (
-            self.text_size < 0 or min(self.multiple, *self.codebook_sizes, 1) < 1
-        ):
-            raise FeatbankError(
-                "sizes of a vocabulary",
-                expected="text_size 0 or more, codebook_sizes and multiple 1 or more",
-                got=f"{self.text_size}, {list(self.codebook_sizes)}, {self.multiple}",
-            )
+        special = tuple(self.special)
+        # a string is a sequence, too: of its letters
+        if isinstance(self.special, str) or not all(isinstance(name, str) for name in special):
+            raise FeatbankError("special tokens", expected="a list of names", got=self.special)
+        if len(set(special)) != len(special):
+            raise FeatbankError("special tokens", expected="each once", got=list(special))
+        refusal = FeatbankError(
+            "sizes of a vocabulary",
+            expected="integers: text_size 0 or more, codebook_sizes and multiple 1 or more",
+            got=f"{self.text_size!r}, {self.codebook_sizes!r}, {self.multiple!r}",
+        )
+        try:
+            text_size, multiple = operator.index(self.text_size), operator.index(self.multiple)
+            codebook_sizes = tuple(map(operator.index, self.codebook_sizes))
+        except TypeError as error:
+            raise refusal from error
+        if text_size < 0 or min(multiple, *codebook_sizes, 1) < 1:
+            raise refusal
+        # hashable, and nobody changes it
+        object.__setattr__(self, "special", special)
+        object.__setattr__(self, "codebook_sizes", codebook_sizes)
+        # of NumPy's integers, JSON knows none, and narrow ones overflow in sums
+        object.__setattr__(self, "text_size", text_size)
+        object.__setattr__(self, "multiple", multiple)
 
     @cached_property
     def audio_offsets(self) -> tuple[int, ...]:
@@ -84,7 +98,9 @@ class Vocabulary:
             FeatbankError: there is none of that name.
         """
         if name not in self.special:
-            raise FeatbankError("special token", expected=" or ".join(self.special), got=name)
+            raise FeatbankError(
+                "special token", expected=" or ".join(self.special) or "none", got=name
+            )
         return self.text_size + self.special.index(name)
 
     def encode_audio(self, codes: Units) -> Units:
@@ -96,13 +112,8 @@ class Vocabulary:
         rows = np.atleast_2d(codes)
         self._check_codebooks(rows)
         for number, (row, size) in enumerate(zip(rows, self.codebook_sizes, strict=True)):
-            if row.size and (row.min() < 0 or row.max() >= size):
-                raise FeatbankError(
-                    f"codes of codebook {number}",
-                    expected=f"0 to {size - 1}",
-                    got=row.min() if row.min() < 0 else row.max(),
-                )
-        ids: Units = rows.astype(np.int64) + np.array(self.audio_offsets)[:, None]
+            check_range(f"codes of codebook {number}", row, size)
+        ids: Units = rows.astype(np.int64) + np.array(self.audio_offsets, np.int64)[:, None]
         return ids.reshape(codes.shape)
 
     def decode_audio(self, ids: Units) -> Units:
@@ -113,19 +124,18 @@ class Vocabulary:
         """
         rows = np.atleast_2d(ids)
         self._check_codebooks(rows)
-        codes: Units = rows.astype(np.int64) - np.array(self.audio_offsets)[:, None]
-        for number, (row, size) in enumerate(zip(codes, self.codebook_sizes, strict=True)):
-            if row.size and (row.min() < 0 or row.max() >= size):
-                offset = self.audio_offsets[number]
-                raise FeatbankError(
-                    f"ids of codebook {number}",
-                    expected=f"{offset} to {offset + size - 1}",
-                    got=offset + (row.min() if row.min() < 0 else row.max()),
-                )
+        for number, (row, size) in enumerate(zip(rows, self.codebook_sizes, strict=True)):
+            check_range(f"ids of codebook {number}", row, size, first=self.audio_offsets[number])
+        codes: Units = rows.astype(np.int64) - np.array(self.audio_offsets, np.int64)[:, None]
         return codes.reshape(ids.shape)
 
     def codebook_of(self, ids: Units) -> Units:
-        """Return the codebook of each id, int64; -1 for what is no audio."""
+        """Return the codebook of each id, int64; -1 for what is no audio.
+
+        Raises:
+            FeatbankError: the ids are no integers.
+        """
+        check_integers("ids of a vocabulary", ids)
         bounds = (*self.audio_offsets, self.num_tokens)
         found = np.searchsorted(bounds, ids, side="right") - 1
         return np.where((ids >= bounds[0]) & (ids < bounds[-1]), found, -1)
@@ -134,14 +144,10 @@ class Vocabulary:
         """Return `text`, `special` or `audio` for each id.
 
         Raises:
-            FeatbankError: an id means nothing.
+            FeatbankError: an id means nothing, or is no integer.
         """
-        if ids.size and (ids.min() < 0 or ids.max() >= self.num_tokens):
-            raise FeatbankError(
-                "ids of a vocabulary",
-                expected=f"0 to {self.num_tokens - 1}",
-                got=ids.min() if ids.min() < 0 else ids.max(),
-            )
+        check_integers("ids of a vocabulary", ids)
+        check_range("ids of a vocabulary", ids, self.num_tokens)
         first = self.text_size + len(self.special)
         return np.where(ids < self.text_size, TEXT, np.where(ids < first, SPECIAL, AUDIO))
 

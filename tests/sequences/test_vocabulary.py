@@ -41,6 +41,28 @@ def test_units_are_codes_of_one_codebook() -> None:
     assert vocabulary.encode_audio(units[:0]).shape == (0,)
 
 
+def test_sizes_may_be_integers_of_numpy() -> None:
+    vocabulary = Vocabulary(
+        text_size=np.int64(100),  # type: ignore[arg-type]
+        special=SPEECH.special,
+        codebook_sizes=np.array([8, 4], np.uint8),  # type: ignore[arg-type]
+        multiple=np.uint8(64),  # type: ignore[arg-type]
+    )
+    assert vocabulary == SPEECH
+    assert json.dumps(vocabulary.to_json()) == json.dumps(SPEECH.to_json())
+    wide = Vocabulary(codebook_sizes=np.array([200, 200], np.uint8))  # type: ignore[arg-type]
+    assert (wide.audio_offsets, wide.size) == ((0, 200), 400)
+
+
+def test_a_vocabulary_without_audio_has_no_floats() -> None:
+    text = Vocabulary(text_size=3)
+    none = np.empty((0, 5), np.uint16)
+    assert text.encode_audio(none).dtype == text.decode_audio(none).dtype == np.int64
+    assert text.codebook_of(np.arange(4)).tolist() == [-1] * 4
+    with pytest.raises(FeatbankError, match="expected none, got <audio>"):
+        text.special_id("<audio>")
+
+
 def test_kinds_follow_from_ids() -> None:
     kinds = SPEECH.kind_of(np.array([0, 99, 100, 102, 103, 114]))
     assert kinds.tolist() == ["text", "text", "special", "special", "audio", "audio"]
@@ -60,7 +82,11 @@ def test_a_vocabulary_survives_json() -> None:
         {"codebook_sizes": [0]},
         {"multiple": 0},
         {"text_size": 1.5},
+        {"text_size": "3"},
+        {"codebook_sizes": 3},
         {"special": ["<a>", "<a>"]},
+        {"special": "<a>"},
+        {"special": [1, 2]},
     ],
 )
 def test_impossible_vocabularies_are_refused(fields: dict[str, Any]) -> None:
@@ -73,6 +99,17 @@ def test_ids_that_are_not_there_are_refused() -> None:
         SPEECH.encode_audio(np.array([[0], [4]]))
     with pytest.raises(FeatbankError, match="ids of codebook 1: expected 111 to 114, got 110"):
         SPEECH.decode_audio(np.array([[103], [110]]))
+    # an int64 holds none of these
+    with pytest.raises(FeatbankError, match=r"ids of codebook 0: .*, got 18446744073709551615"):
+        SPEECH.decode_audio(np.array([[2**64 - 1], [111]], np.uint64))
+    with pytest.raises(FeatbankError, match=r"codes of codebook 0: .*, got 18446744073709551615"):
+        SPEECH.encode_audio(np.array([[2**64 - 1], [0]], np.uint64))
+    with pytest.raises(FeatbankError, match=r"ids of codebook 0: .*, got -9223372036854775808"):
+        SPEECH.decode_audio(np.array([[-(2**63)], [111]]))
+    for dtype in (float, bool):
+        for ask in (SPEECH.kind_of, SPEECH.codebook_of):
+            with pytest.raises(FeatbankError, match="expected integers, got"):
+                ask(np.ones(2, dtype))
     with pytest.raises(FeatbankError, match="integers of 2 codebooks"):
         SPEECH.encode_audio(np.array([0, 1]))
     with pytest.raises(FeatbankError, match="expected 0 to 114, got 115"):
