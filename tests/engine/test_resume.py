@@ -50,12 +50,13 @@ def test_after_thirty_kills_the_store_is_that_of_a_run_never_stopped(
     generator = random.Random(0)
     computed, log, out = tmp_path / "computed", tmp_path / "log", tmp_path / "out"
 
-    def start() -> int:
-        return launcher.start(corpus, out, log, {"COMPUTED_LOG": str(computed)}, **SLOWLY)
+    def start(num_workers: int | None) -> int:
+        environment = {"COMPUTED_LOG": str(computed)}
+        return launcher.start(corpus, out, log, environment, num_workers=num_workers, **SLOWLY)
 
-    def kill_somewhere() -> bool:
+    def kill_somewhere(num_workers: int | None) -> bool:
         """Start a run and kill it: in the midst of a shard, or while stores are published."""
-        child, before = start(), len(_results(tmp_path))
+        child, before = start(num_workers), len(_results(tmp_path))
         wait_until(
             lambda: launcher.has_ended or len(_results(tmp_path)) > before, "no shard is made"
         )
@@ -71,14 +72,15 @@ def test_after_thirty_kills_the_store_is_that_of_a_run_never_stopped(
     with Launcher() as launcher:
         num_kills = 0
         while num_kills < 30:
-            if kill_somewhere():
+            # two thirds without workers, which take seconds to start
+            if kill_somewhere(num_workers=None if num_kills % 3 else 2):
                 num_kills += 1
                 for header in out.rglob("[!.]*/header.json"):  # published just before
                     assert open_store(header.parent).verify() == []
             else:  # it was done: begin anew, for there are kills left
                 shutil.rmtree(out)
                 computed.unlink()
-        start()
+        start(num_workers=2)
         assert launcher.wait() == 0, log.read_text()
     manifests = [read_manifest(path) for path in (tmp_path / "manifests").glob("*.jsonl")]
     most = max(shard.num_utterances for shard in open_store(out).shards)
