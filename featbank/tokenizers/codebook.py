@@ -1,8 +1,7 @@
-"""A codebook: the centroids that turn features into units, and the file they are kept in."""
+"""A codebook: the centroids that turn features into units."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,19 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from featbank.errors import CodebookError
-from featbank.provenance import canonical_json, file_sha256, write_atomic
+from featbank.provenance import canonical_json, file_sha256
 from featbank.store import token_dtype
+from featbank.tokenizers.codebook_file import Floats, check_centroids, read_codebook, write_codebook
 from featbank.tokenizers.nearest import BLOCK_FRAMES, NearestCentroid
-
-FORMAT = "featbank-codebook"
-FORMAT_VERSION = 2
-"""2: residual codebooks. One codebook is still written as version 1, which it is."""
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,15 +38,7 @@ class Codebook:
     digest: str = ""
 
     def __post_init__(self) -> None:
-        shape = self.centroids.shape
-        if len(shape) not in (2, 3) or 0 in shape or self.centroids.dtype != np.float32:
-            raise CodebookError(
-                "centroids",
-                expected="(K, D) or (Q, K, D) float32, each 1 or more",
-                got=f"{self.centroids.shape} {self.centroids.dtype}",
-            )
-        if not np.isfinite(self.centroids).all():
-            raise CodebookError("centroids", expected="finite values", got="NaN or infinity")
+        check_centroids(self.centroids)
 
     @property
     def num_clusters(self) -> int:
@@ -187,14 +171,7 @@ def _blocks(pieces: Iterable[Floats]) -> Iterator[Floats]:
 
 def save_codebook(path: str | Path, codebook: Codebook) -> None:
     """Write a codebook as safetensors, atomically and deterministically."""
-    header = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION if codebook.row_shape else 1),
-        "provenance": canonical_json(codebook.provenance),
-    }
-    # one key: safetensors keeps metadata in a hash map, whose order would change the file's bytes
-    data = save({"centroids": codebook.centroids}, metadata={FORMAT: canonical_json(header)})
-    write_atomic(path, data)
+    write_codebook(path, codebook.centroids, codebook.provenance)
 
 
 def load_codebook(path: str | Path) -> Codebook:
@@ -203,38 +180,5 @@ def load_codebook(path: str | Path) -> Codebook:
     Raises:
         CodebookError: the file is missing, damaged, or something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CodebookError(
-            f"codebook {path}",
-            expected="a file",
-            got="nothing there",
-            hint="run python stages/fit.py with the same corpus, feature and tokenizer",
-        )
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if FORMAT not in metadata:
-                raise CodebookError(
-                    f"codebook {path}", expected=FORMAT, got="another safetensors file"
-                )
-            header = json.loads(metadata[FORMAT])
-            if int(header["format_version"]) > FORMAT_VERSION:
-                raise CodebookError(
-                    f"codebook {path}",
-                    expected=f"format version {FORMAT_VERSION} or older",
-                    got=header["format_version"],
-                    hint="update featbank",
-                )
-            centroids = file.get_tensor("centroids")
-            provenance = json.loads(header["provenance"])
-    except SafetensorError as error:
-        raise CodebookError(f"codebook {path}", expected="a safetensors file", got=error) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CodebookError(
-            f"codebook {path}",
-            expected="the header that stages/fit.py writes",
-            got=repr(error),
-            hint="fetch it again with dvc pull, or run python stages/fit.py",
-        ) from error
+    centroids, provenance = read_codebook(path)
     return Codebook(centroids=centroids, provenance=provenance, digest=file_sha256(path))

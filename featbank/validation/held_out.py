@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 
-from featbank.errors import StoreError
+from featbank.errors import CodebookError, StoreError
 from featbank.manifest import Utterance
 from featbank.provenance import digest
 from featbank.store import Store, open_store
+from featbank.tokenizers.codebook_file import read_codebook
 from featbank.validation.inertia import HeldOutInertia, SplitInertia
 from featbank.validation.rounding import six_digits
 
 HELD_OUT = ("dev", "test")
 """The splits that no codebook is fitted on."""
 
-_FORMAT = "featbank-codebook"
 _BLOCK_DISTANCES = 1 << 20
 
 Floats = npt.NDArray[np.float64]
@@ -49,10 +48,13 @@ class HeldOut:
         if self.features is None:
             return HeldOutInertia(absent="the features are not stored")
         try:
-            codebooks, fitted, fitted_on = _read_codebook(self.codebook)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            centroids, provenance = read_codebook(self.codebook)
+            origin = provenance["fitted_on"]
+            name, fingerprint = origin["feature"], origin["feature_fingerprint"]
+            fitted = _fitted_inertia(provenance)
+        except (CodebookError, OSError, KeyError, TypeError, ValueError):
             return HeldOutInertia(absent="the codebook cannot be read")
-        name, fingerprint = fitted_on
+        codebooks = centroids.reshape(-1, *centroids.shape[-2:]).astype(np.float64)
         splits: dict[str, SplitInertia] = {}
         for split in HELD_OUT:
             try:
@@ -113,21 +115,7 @@ def squared_distances(frames: Floats, codebooks: Floats) -> Floats:
     return found
 
 
-def _read_codebook(path: Path) -> tuple[Floats, float | None, tuple[str, str]]:
-    """Read a codebook without torch.
-
-    Returns:
-        The centroids, (Q, K, D), their inertia in the fit, and the name and fingerprint of the
-        features.
-    """
-    with safe_open(path, framework="numpy") as file:
-        header = json.loads(file.metadata()[_FORMAT])
-        centroids = file.get_tensor("centroids").astype(np.float64)
-    provenance = json.loads(header["provenance"])
+def _fitted_inertia(provenance: Mapping[str, Any]) -> float:
+    """Return the inertia of a codebook on the frames that it was fitted on."""
     *_, fitted = provenance["mean_squared_distances"]
-    fitted_on = provenance["fitted_on"]
-    return (
-        centroids.reshape(-1, *centroids.shape[-2:]),
-        six_digits(fitted),
-        (fitted_on["feature"], fitted_on["feature_fingerprint"]),
-    )
+    return six_digits(fitted)
