@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from sklearn.metrics import pairwise_distances_argmin_min
 
+from featbank.codebook_import import adopt_codebook, import_codebook
 from featbank.errors import CodebookError
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, write_manifest
@@ -140,6 +141,25 @@ def test_inertia_is_in_metrics_report_and_check(project: Project, tmp_path: Path
     assert read_check(tmp_path / "check.json") == result
 
 
+def test_imported_codebook_is_held_against_no_fit(project: Project) -> None:
+    features, out = project.folder / "features", project.folder / "codebook.safetensors"
+    np.save(project.folder / "km.npy", project.centroids)
+    imported = import_codebook(project.folder / "km.npy", project.folder / "km.safetensors")
+    named = {"path": project.folder / "km.safetensors", "sha256": imported.digest}
+    adopt_codebook(
+        sample=features / "cepstrum" / "train", out=out, imported=named, seed=0, overwrite=True
+    )
+    result = project.check(features)
+    assert result.inertia is not None
+    assert (result.inertia.absent, result.inertia.fitted) == ("", None)
+    assert list(metrics([result])["tokens"]["x-y"]["inertia"]) == ["dev"]
+    page = render_report([result], CORPUS)
+    assert '<th class="text" scope="row">fit</th>' not in page
+    [dev] = [line for line in page.splitlines() if ">4</td>" in line and ">dev<" in line]
+    assert dev.endswith("<td>-</td></tr>")
+    assert "An imported codebook was fitted elsewhere, and is held against no fit." in page
+
+
 def test_tokens_whose_features_are_not_stored_have_none_and_the_report_says_so(
     project: Project,
 ) -> None:
@@ -157,7 +177,7 @@ def test_features_that_are_gone_are_told(project: Project) -> None:
 def test_features_of_another_kind_are_not_measured(project: Project) -> None:
     project.save(fingerprint="0" * 64)
     found = project.measure()
-    assert found.absent == "the features are not those that the codebook was fitted on"
+    assert found.absent == "the features are not those that the codebook is for"
     assert found.splits == {}
 
 

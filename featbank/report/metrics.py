@@ -44,7 +44,7 @@ def metrics(
 
     A store of tokens has its `Gauges` and, where the corpus has labels, its `Agreement` with them,
     and one of several codebooks those of each besides. An option whose codebook can be held against
-    stored features has its inertia: of the fit, and of the held-out splits.
+    stored features has its inertia: of the fit, unless it was imported, and of the held-out splits.
 
     Args:
         results: one an option.

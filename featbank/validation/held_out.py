@@ -60,7 +60,7 @@ class HeldOut:
             try:
                 store = open_store(self.features / name / split)
                 if (store.fingerprint, store.shape) != (fingerprint, codebooks.shape[2:]):
-                    absent = "the features are not those that the codebook was fitted on"
+                    absent = "the features are not those that the codebook is for"
                     return HeldOutInertia(absent=absent, fitted=fitted)
                 found = self._measure_split(store, rows[split], codebooks)
             except StoreError:  # a finding of the check of the features
@@ -115,7 +115,12 @@ def squared_distances(frames: Floats, codebooks: Floats) -> Floats:
     return found
 
 
-def _fitted_inertia(provenance: Mapping[str, Any]) -> float:
-    """Return the inertia of a codebook on the frames that it was fitted on."""
+def _fitted_inertia(provenance: Mapping[str, Any]) -> float | None:
+    """Return the inertia of a codebook on the frames that it was fitted on.
+
+    None of an imported one: its file tells that on a sample of ours, which it was not fitted on.
+    """
+    if "imported" in provenance:
+        return None
     *_, fitted = provenance["mean_squared_distances"]
     return six_digits(fitted)

@@ -33,7 +33,8 @@ class HeldOutInertia:
 
     Args:
         absent: why there is none; empty where there is.
-        fitted: of the frames that the codebook was fitted on, as its file says; None if not.
+        fitted: of the frames that the codebook was fitted on, as its file says; None if that cannot
+            be read, or if it was imported, and fitted elsewhere.
         splits: of those held-out splits that have frames.
     """
 
