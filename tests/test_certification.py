@@ -486,6 +486,23 @@ def test_codes_flip_by_the_frame_and_none_is_nearer_than_another(corpus: Path) -
     assert project.certify(Tolerances(difference=0, flips=store.flip_rate)).problems == []
 
 
+def test_several_encoders_of_random_weights_are_certified(corpus: Path) -> None:
+    extractors = [{**TINY_DAC, "name": "first"}, {**TINY_DAC, "name": "second", "seed": 1}]
+    several = {"_target_": "featbank.features.several.Several", "extractors": extractors}
+    storage = [FeatureStorageConfig(name, "uint8") for name in ("first", "second")]
+    project = Project(corpus, extractor=several, storage=storage)
+    project.extract()
+    certificate = project.certify()
+    assert certificate.problems == []
+    assert {one.name: one.num_equal for one in certificate.stores} == {
+        "first": NUMBER,
+        "second": NUMBER,
+    }
+    another = {**several, "extractors": [extractors[0], {**extractors[1], "seed": 2}]}
+    with pytest.raises(ValidationError, match=r"the definition .* has changed"):
+        project.certify(extractor=another, runner=None)
+
+
 def test_the_class_of_the_features_is_one_of_the_tokens(corpus: Path) -> None:
     project = Project(corpus)
     project.extract(computing=Computing(num_threads=2))

@@ -25,8 +25,8 @@ class FeatureDefinition:
         stores: folder of the choice that is certified, `<store name>/<split>`.
 
     Raises:
-        ValidationError: weights are random in one, and not in the other: known before others are
-            loaded, which may take a download.
+        ValidationError: the definition names weights, which are random in one and not in the other:
+            known before they are loaded, which may take a download.
 
     Attributes:
         fingerprints: of the stores, by feature name.
@@ -34,12 +34,12 @@ class FeatureDefinition:
     """
 
     def __init__(self, settings: Mapping[str, Any], stores: Path) -> None:
-        weights = settings["extractor"].get("weights")
+        weights = settings["extractor"].get("weights")  # None of several: each names its own
         for folder in sorted(header.parent for header in stores.glob(f"*/*/{HEADER_NAME}")):
             store = open_store(folder)
             provenance = store.provenance
             source = provenance.get("feature", provenance).get("weights", {}).get("source")
-            if RANDOM in (source, weights) and source != weights:
+            if weights is not None and RANDOM in (source, weights) and source != weights:
                 raise _changed(store, "features", ([f"weights {weights}"], [f"weights {source}"]))
         made = define(
             extractor=settings["extractor"],
