@@ -217,6 +217,13 @@ def test_random_weights_are_loud_also_behind_tokens() -> None:
     assert text.count("weights: random") == 2
 
 
+@pytest.mark.parametrize("sources", ["none, random", "download, random", "file, none, random"])
+def test_random_weights_of_one_of_several_extractors_are_as_loud(sources: str) -> None:
+    text = text_of(render_report([features(header=header(shape=[80], weights=sources))], CORPUS))
+    assert "Random weights: a dry run, not for training features/fbank/fbank/train" in text
+    assert f"weights: {sources}" in text
+
+
 def test_failures_are_told() -> None:
     text = text_of(render_report([features(num_failures=2)], {**CORPUS, "num_failures": 1}))
     assert "1 while the manifests were made; 2 in features/fbank/fbank/train" in text

@@ -76,7 +76,7 @@ def render_report(
             f"{result.name}/{store.name}/{store.split}"
             for result in results
             for store in result.stores
-            if weights_source(store) == "random"
+            if has_random_weights(store)
         ],
         failures=list(_failures(results, corpus)),
         empty_stores=[
@@ -86,6 +86,7 @@ def render_report(
             if store.num_expected and not store.num_utterances
         ],
         weights_source=weights_source,
+        has_random_weights=has_random_weights,
         lengths=lengths_picture(results),
         gauge_tables=list(gauge_tables(results)),
         codebook_tables=list(codebook_tables(results)),
@@ -124,6 +125,11 @@ def write_report(
 def weights_source(store: StoreCheck) -> str:
     """Return where the weights behind a store came from; those of its features, for tokens."""
     return str(_part(_feature_provenance(store), "weights").get("source", ""))
+
+
+def has_random_weights(store: StoreCheck) -> bool:
+    """Tell whether weights behind a store are random: of several extractors, those of any."""
+    return "random" in weights_source(store).split(", ")
 
 
 def _failures(results: Sequence[CheckResult], corpus: Mapping[str, Any]) -> Iterator[str]:

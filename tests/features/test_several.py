@@ -149,6 +149,12 @@ def test_versions_and_weights_of_all_are_in_the_digest(monkeypatch: pytest.Monke
     assert both().digest != before.digest
 
 
+def test_the_sources_of_weights_are_listed() -> None:
+    both = Several(extractors=[FBANK])
+    both._extractors = [TinyEncoder(), Fbank(num_mel_bins=40)]
+    assert both.weights.source == "none, random"  # as the report takes it apart again
+
+
 def test_the_ready_option_is_fbank_and_mfcc_as_their_own_options_have_them() -> None:
     conf = ROOT / "conf" / "feature"
     both, *alone = (
