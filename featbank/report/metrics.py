@@ -66,20 +66,14 @@ def metrics(
                 "problems": sum(problem.count for problem in store.problems),
             }
             known = {name: number for name, number in numbers.items() if number is not None}
-            node = tree
-            for step in (*result.name.split("/"), store.name):
-                node = node.setdefault(step, {})
+            node = _node(tree, f"{result.name}/{store.name}")
             node[store.split] = known | _token_numbers(store)
         if result.inertia is not None and not result.inertia.absent:
-            node = tree
-            for step in result.name.split("/"):
-                node = node.setdefault(step, {})
-            node["inertia"] = _inertia_numbers(result.inertia)
+            _node(tree, result.name)["inertia"] = _inertia_numbers(result.inertia)
         stability = (stabilities or {}).get(result.name)
         for name, fingerprint in token_fingerprints(result).items():
             if by_kind := stability and stability.of_store(name, fingerprint):
-                kind, _, option = result.name.partition("/")
-                tree[kind][option][name]["stability"] = _stability_numbers(by_kind)
+                _node(tree, f"{result.name}/{name}")["stability"] = _stability_numbers(by_kind)
     return tree
 
 
@@ -117,6 +111,13 @@ def length_rows(lengths: LengthHistogram) -> list[dict[str, Any]]:
         {"seconds": round(number * lengths.bin_s, 6), **dict(zip(splits, counts, strict=True))}
         for number, counts in enumerate(zip(*(bins for _, bins in lengths.by_split), strict=True))
     ]
+
+
+def _node(tree: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return what lies at a path of the tree, made where it is missing."""
+    for step in path.split("/"):
+        tree = tree.setdefault(step, {})
+    return tree
 
 
 def _token_numbers(store: StoreCheck) -> dict[str, Any]:
