@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import exp, log, log2
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from featbank.manifest import SPLITS, Utterance, write_manifest
 from featbank.report.gauges import codebook_gauges, together
 from featbank.report.metrics import metrics, usage_rows
 from featbank.report.page import render_report
+from featbank.report.tables import codebook_tables
 from featbank.store import StoreWriter, open_store
 from featbank.units import deduplicate
 from featbank.validation.result import CheckResult, read_check, write_check
@@ -104,6 +106,16 @@ def test_codes_are_counted_codebook_by_codebook(tmp_path: Path) -> None:
         assert (store.mean, store.std) == (None, None)  # the numbers of codes are names
     write_check(result, tmp_path / "check.json")
     assert read_check(tmp_path / "check.json") == result
+
+
+def test_audio_whose_tokens_were_not_counted_takes_no_part_in_rates(tmp_path: Path) -> None:
+    tokens = {name: codes(2, 16, 500, seed) for seed, name in enumerate("ab")}
+    result = check(tmp_path, tokens, name="codes", time_axis=-1, codebook_size=16)
+    [(_, rows)] = codebook_tables([result])
+    first, *others = result.stores
+    damaged = replace(result, stores=(replace(first, codebooks=None), *others))
+    [(_, fewer)] = codebook_tables([damaged])
+    assert [one.token_rate for _, one in fewer] == [one.token_rate for _, one in rows] == [10, 10]
 
 
 def test_runs_go_on_over_the_border_of_a_block(

@@ -322,6 +322,28 @@ def test_picture_of_a_long_sequence_says_what_was_left_out() -> None:
     assert "2,500 frames, a colour a unit, one in 3 drawn" in page
 
 
+def test_only_durations_are_drawn_as_durations() -> None:
+    loudness = features(header=header(shape=[]), example=make_example("a", np.ones(9, np.float32)))
+    page = render_report([loudness], CORPUS)
+    assert "value" in words_of(page)
+    assert "duration (frames)" not in words_of(page)
+    grid = {"frame_rate": None, "first_frame_center_s": None}
+    durations = features(
+        name="durations",
+        header=header(shape=[], **grid),
+        example=make_example("a", np.ones(9, int)),
+    )
+    page = render_report([durations], CORPUS)
+    assert "duration (frames)" in words_of(page)
+    assert "Utterance a: 9 units" in page
+
+
+def test_features_without_a_frame_rate_have_frames() -> None:
+    grid = {"frame_rate": None, "first_frame_center_s": None}
+    page = render_report([features(header=header(shape=[80], **grid))], CORPUS)
+    assert "Utterance a-01: 450 frames of 80 dimensions" in page
+
+
 def test_usage_is_drawn_by_rank() -> None:
     drawing = draw_usage((1, 5, 3))
     assert drawing == draw_usage((5, 3, 1))

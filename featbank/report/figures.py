@@ -208,7 +208,7 @@ def draw_usage(usage: Sequence[int]) -> str:
         )
         axes.set_xlim(edges[0], edges[-1])
         axes.set_xlabel("unit, by rank")
-        axes.set_ylabel("share of all units (%)")
+        axes.set_ylabel("share of all frames (%)")
         return _svg(figure)
 
 

@@ -20,6 +20,7 @@ from featbank.report.figures import (
 from featbank.report.gauges import entropy_bits
 from featbank.report.metrics import pooled_usage
 from featbank.report.words import counted
+from featbank.units import DURATIONS, UNITS
 from featbank.validation.result import CheckResult, Example, StoreCheck
 from featbank.validation.usage import CodebookUsage
 
@@ -97,7 +98,8 @@ def _codebooks_picture(name: str, codebooks: Sequence[CodebookUsage]) -> Picture
 def _example_picture(store: StoreCheck, example: Example, header: Mapping[str, Any]) -> Picture:
     rate, shape = header["frame_rate"], header["shape"]
     grid = {"frame_rate": rate, "first_frame_center_s": header["first_frame_center_s"]}
-    told = f"Utterance {example.id}: {counted(example.num_frames, 'frame' if rate else 'unit')}"
+    merged = rate is None and store.name in (UNITS, DURATIONS)
+    told = f"Utterance {example.id}: {counted(example.num_frames, 'unit' if merged else 'frame')}"
     if store.codebooks is not None or not shape:
         if store.codebooks is not None:
             drawing = draw_units(example, **grid)
@@ -105,7 +107,8 @@ def _example_picture(store: StoreCheck, example: Example, header: Mapping[str, A
             told += f" of {counted(len(store.codebooks), 'codebook')}" if several else ""
             told += f", a colour a {'code' if several else 'unit'}"
         else:
-            drawing = draw_sequence(example, **grid, label="duration (frames)")
+            label = "duration (frames)" if store.name == DURATIONS else "value"
+            drawing = draw_sequence(example, **grid, label=label)
         if example.frames_per_column > 1:
             told += f", one in {example.frames_per_column} drawn"
     else:

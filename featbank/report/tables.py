@@ -35,7 +35,8 @@ def codebook_tables(
     """Give each store of several codebooks with a row a codebook: its gauges in all splits."""
     for result in results:
         for name, codebooks in pooled_usage(result).items():
-            audio_s = sum(store.audio_s for store in result.stores if store.name == name)
+            counted_in = [one for one in result.stores if one.name == name and one.codebooks]
+            audio_s = sum(one.audio_s for one in counted_in)
             gauges = store_gauges(codebooks, audio_s)
             if len(gauges) > 1:
                 rows = [(str(number), one) for number, one in enumerate(gauges)]

@@ -96,7 +96,8 @@ class StoreCheck:
         name, split: of the feature and of the manifest.
         header: the store's, without its list of shards; None when it could not be read.
         num_expected: rows of the manifest.
-        num_utterances, num_frames, num_bytes, num_shards, num_failures: really there.
+        num_utterances, num_frames, num_bytes, num_shards, num_failures: really there; of merged
+            units and their durations, `num_frames` is the number of runs.
         audio_s: seconds of audio of the utterances that are there.
         minimum, mean, maximum, std: of all finite values; None when there are none, and no mean
             or std for tokens, whose numbers are names.
