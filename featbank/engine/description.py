@@ -8,6 +8,7 @@ from typing import Any
 from featbank.audio import DECODE_VERSION
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor
+from featbank.features.several import Several
 from featbank.provenance import digest, package_versions
 
 _NAMES_OF_WEIGHTS = ("weights", "weights_sha256", "license", "model", "revision")
@@ -21,9 +22,8 @@ def describe(config: Mapping[str, Any], extractor: Extractor) -> dict[str, Any]:
     download and from a local file make the same features.
     """
     weights = extractor.weights
-    named_otherwise = _NAMES_OF_WEIGHTS if weights.digest else ()
     return {
-        "extractor": {key: value for key, value in config.items() if key not in named_otherwise},
+        "extractor": _without_names(config, extractor),
         "extractor_version": type(extractor).version,
         "decode_version": DECODE_VERSION,
         "weights": {
@@ -32,6 +32,15 @@ def describe(config: Mapping[str, Any], extractor: Extractor) -> dict[str, Any]:
             "license": weights.license,
         },
     }
+
+
+def _without_names(config: Mapping[str, Any], extractor: Extractor) -> dict[str, Any]:
+    named_otherwise = _NAMES_OF_WEIGHTS if extractor.weights.digest else ()
+    settings = {key: value for key, value in config.items() if key not in named_otherwise}
+    if isinstance(extractor, Several):
+        each = zip(config["extractors"], extractor.extractors, strict=True)
+        settings["extractors"] = [_without_names(*one) for one in each]
+    return settings
 
 
 def feature_fingerprints(

@@ -41,7 +41,7 @@ class Several(Extractor):
                     expected="an Extractor each, given by its _target_",
                     got=repr(extractor),
                 )
-        self._extractors = list(extractors)
+        self.extractors = tuple(extractors)
         names = Counter(name for extractor in extractors for name in extractor.outputs)
         grids = {extractor.framing for extractor in extractors}
         if len(grids) != 1:
@@ -58,21 +58,21 @@ class Several(Extractor):
     @property
     def framing(self) -> Framing:
         """The frame grid that all share."""
-        return self._extractors[0].framing
+        return self.extractors[0].framing
 
     @property
     def outputs(self) -> Mapping[str, Output]:
         """Those of all extractors."""
         return {
             name: output
-            for extractor in self._extractors
+            for extractor in self.extractors
             for name, output in extractor.outputs.items()
         }
 
     @property
     def libraries(self) -> Sequence[str]:
         """Those of all extractors."""
-        return sorted({name for one in self._extractors for name in one.libraries})
+        return sorted({name for one in self.extractors for name in one.libraries})
 
     @property
     def weights(self) -> Weights:
@@ -80,7 +80,7 @@ class Several(Extractor):
 
         The digest also stands for the versions of the extractors.
         """
-        every = [extractor.weights for extractor in self._extractors]
+        every = [extractor.weights for extractor in self.extractors]
         return Weights(
             source=", ".join(sorted({one.source for one in every})),
             digest=digest([self.versions, [one.digest for one in every]]),
@@ -90,22 +90,22 @@ class Several(Extractor):
     @property
     def max_samples(self) -> int | None:
         """The least of all."""
-        limits = [one.max_samples for one in self._extractors if one.max_samples is not None]
+        limits = [one.max_samples for one in self.extractors if one.max_samples is not None]
         return min(limits, default=None)
 
     @property
     def uses_device(self) -> bool:
         """Whether any does."""
-        return any(extractor.uses_device for extractor in self._extractors)
+        return any(extractor.uses_device for extractor in self.extractors)
 
     @property
     def in_bfloat16(self) -> bool:
         """Whether any does."""
-        return any(extractor.in_bfloat16 for extractor in self._extractors)
+        return any(extractor.in_bfloat16 for extractor in self.extractors)
 
     def to(self, device: str) -> None:
         """Move those that can be moved; see `Extractor.to`."""
-        for extractor in self._extractors:
+        for extractor in self.extractors:
             if extractor.uses_device:
                 extractor.to(device)
 
@@ -114,7 +114,7 @@ class Several(Extractor):
         each_alone = replace(batch, shape=None)
         every = [
             extractor.compute_features(batch if extractor.uses_device else each_alone, stage)
-            for extractor in self._extractors
+            for extractor in self.extractors
         ]
         return [
             {key: value for row in rows for key, value in row.items()}
@@ -126,7 +126,7 @@ class Several(Extractor):
 
         An extractor that takes more at once is given the whole, as it would be alone.
         """
-        streams = [_Stream(_pieces(extractor, recording, stage)) for extractor in self._extractors]
+        streams = [_Stream(_pieces(extractor, recording, stage)) for extractor in self.extractors]
         while num_frames := min(stream.num_ready() for stream in streams):
             piece: Features = {}
             for stream in streams:

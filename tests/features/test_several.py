@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
+from featbank.engine.description import describe
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, Output, Weights
 from featbank.features.kaldi import Fbank, Mfcc
@@ -19,6 +21,7 @@ from featbank.features.shapes import BatchShape
 from featbank.features.ssl import SslEncoder
 from featbank.trusted import build
 from tests.conftest import ROOT
+from tests.features.tiny_codecs import save_codec
 from tests.tiny_encoder import TinyEncoder
 
 FBANK: dict[str, Any] = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 40}
@@ -149,10 +152,16 @@ def test_versions_and_weights_of_all_are_in_the_digest(monkeypatch: pytest.Monke
     assert both().digest != before.digest
 
 
-def test_the_sources_of_weights_are_listed() -> None:
-    both = Several(extractors=[FBANK])
-    both._extractors = [TinyEncoder(), Fbank(num_mel_bins=40)]
-    assert both.weights.source == "none, random"  # as the report takes it apart again
+def test_the_same_weights_in_another_folder_make_the_same_features(tmp_path: Path) -> None:
+    described = []
+    for name in ("here", "there"):
+        config = {"_target_": "featbank.features.codecs.Dac", **save_codec("dac", tmp_path / name)}
+        both = {"_target_": SEVERAL, "extractors": [config]}
+        described.append(describe(both, build(both)))
+    assert described[0] == described[1]
+    [inner] = described[0]["extractor"]["extractors"]
+    assert inner["num_codebooks"] == 3
+    assert "weights" not in inner
 
 
 def test_the_ready_option_is_fbank_and_mfcc_as_their_own_options_have_them() -> None:
