@@ -13,7 +13,6 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from featbank.decoding import decode_utterance
 from featbank.errors import ConfigError
 from featbank.feature_io import read_storage
 from featbank.stage import plain, stage
@@ -31,6 +30,9 @@ def main(config: DictConfig) -> None:
             raise ConfigError(
                 key, expected="text", got=config[key], hint=f"quote it twice: \"{key}='...'\""
             )
+    # imported here, for neither help nor a value that makes no sense should wait for torch
+    from featbank.decoding import decode_utterance
+
     duration_s = decode_utterance(
         features=Path(config.paths.features),
         utterance_id=config.id,

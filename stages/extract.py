@@ -14,9 +14,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from featbank.computing_stage import computing_settings
 from featbank.dvc_outputs import previous_output
-from featbank.extraction import STRICT, check_numerics, extract, feature_job
 from featbank.progress import Stopwatch, progress_bar
 from featbank.stage import (
     accept_dry_run,
@@ -39,6 +37,10 @@ def main(config: DictConfig) -> None:
     if config.preflight:
         _preflight(config, out, name)
         return
+    # imported here, for neither help nor a value that makes no sense should wait for torch
+    from featbank.computing_stage import computing_settings
+    from featbank.extraction import extract
+
     audio_s = audio_seconds(read_corpus(config.paths.manifests))
     watch = Stopwatch()
     with (
@@ -72,6 +74,7 @@ def main(config: DictConfig) -> None:
 
 def _preflight(config: DictConfig, out: Path, name: str) -> None:
     # imported here: a run needs no forecast
+    from featbank.extraction import STRICT, check_numerics, feature_job
     from featbank.preflight_stage import foretell
 
     check_numerics(config.numerics)
