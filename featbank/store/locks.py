@@ -10,6 +10,8 @@ from pathlib import Path
 
 from featbank.errors import StoreError
 
+_ATTEMPTS = 1000
+
 
 class Lock:
     """Holds an open, locked descriptor until `release`, which may be called again.
@@ -56,10 +58,14 @@ def lock_file(file: Path, what: str) -> Lock:
 
 
 def _lock(open_it: Callable[[], int], path: Path, what: str, expected: str) -> Lock:
+    attempts = 0
     while True:
         try:
             descriptor = open_it()
         except FileNotFoundError:  # a folder, whose owner has just finished
+            attempts += 1
+            if attempts == _ATTEMPTS:  # or one that its file system does not make
+                raise
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
