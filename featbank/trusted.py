@@ -8,13 +8,14 @@ from difflib import get_close_matches
 from importlib import import_module
 from inspect import Parameter, signature
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from featbank.errors import ConfigError
 
 Built = TypeVar("Built")
 
 _PLAIN = (bool, int, float, str, type(None))
+_CONTAINERS: dict[type, str] = {Sequence: "a list: [value]", Mapping: "a mapping: {name: value}"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -105,7 +106,7 @@ def construct(found: type[Built], arguments: Mapping[str, Any], where: str) -> B
             near = get_close_matches(name, parameters, n=1)
             raise ConfigError(
                 f"{where}: {name}",
-                expected=f"one of {', '.join(parameters)}",
+                expected=f"one of {', '.join(parameters)}" if parameters else "no option",
                 got="an option that there is not",
                 hint=f"did you mean {near[0]}?" if near else "",
             )
@@ -114,9 +115,15 @@ def construct(found: type[Built], arguments: Mapping[str, Any], where: str) -> B
         raise ConfigError(where, expected=f"a value for {', '.join(missing)}", got="none")
     for name, value in arguments.items():
         check_type(value, parameters[name].annotation, f"{where}: {name}")
+        # a text would pass for a list of its letters
+        _check_container(value, parameters[name].annotation, Sequence, f"{where}: {name}")
     try:
         return found(**arguments)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
+        for name, value in arguments.items():  # now, for a class may have said it in its own words
+            _check_container(value, parameters[name].annotation, Mapping, f"{where}: {name}")
+        if isinstance(error, AttributeError):  # a fault of the class: its traceback is wanted
+            raise
         raise ConfigError(where, got=str(error)) from error
 
 
@@ -153,6 +160,15 @@ def check_type(value: object, annotation: Any, where: str) -> None:
     if type(value) not in accepted:
         names = " or ".join("null" if one is type(None) else one.__name__ for one in options)
         raise ConfigError(where, expected=names, got=f"{type(value).__name__} {value!r}")
+
+
+def _check_container(value: object, annotation: Any, container: type, where: str) -> None:
+    """Refuse a value that is no list, or no mapping, where an annotation names that container."""
+    options = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    if type(value) in options or all(get_origin(one) is not container for one in options):
+        return
+    if not isinstance(value, container) or isinstance(value, str):
+        raise ConfigError(where, expected=_CONTAINERS[container], got=repr(value))
 
 
 def _under(module: str, packages: Sequence[str]) -> bool:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 import pytest
 
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.runners.local import LocalRunner
-from featbank.trusted import build, check_name, locate_class
+from featbank.trusted import build, check_name, construct, locate_class
 
 
 def test_a_target_of_ours_is_built_with_its_arguments() -> None:
@@ -60,6 +63,46 @@ def test_a_text_is_no_flag_and_a_whole_number_is_a_float() -> None:
     with pytest.raises(ConfigError, match="snip_edges: expected bool, got str 'no'"):
         build({"_target_": "featbank.features.kaldi.Fbank", "snip_edges": "no"})
     assert build({"_target_": "featbank.features.kaldi.Fbank", "low_freq": 40}).low_freq == 40
+
+
+class _Setup:
+    def __init__(
+        self,
+        commands: Sequence[str] | None = None,
+        options: Mapping[str, int] = MappingProxyType({}),
+        name: str | Sequence[str] = "x",
+    ) -> None:
+        self.commands, self.options, self.name = list(commands or ()), {**options}, name
+        if self.options.get("broken"):
+            self.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize("commands", ["module load cuda", 3, {"a": 1}])
+def test_a_value_is_no_list_of_its_letters(commands: object) -> None:
+    with pytest.raises(ConfigError, match=r"setup: commands: expected a list: \[value\], got"):
+        construct(_Setup, {"commands": commands}, "setup")
+
+
+@pytest.mark.parametrize("options", ["abc", 3, ["a"], None])
+def test_a_value_where_names_are_wanted_is_refused_where_it_stands(options: object) -> None:
+    with pytest.raises(ConfigError, match="setup: options: expected a mapping: "):
+        construct(_Setup, {"options": options}, "setup")
+
+
+def test_lists_names_and_what_an_annotation_allows_beside_them_pass() -> None:
+    made = construct(_Setup, {"commands": ["a"], "options": {"b": 1}, "name": "c"}, "setup")
+    assert (made.commands, made.options, made.name) == (["a"], {"b": 1}, "c")
+    assert construct(_Setup, {"commands": None}, "setup").commands == []
+
+
+def test_a_fault_of_a_class_keeps_its_traceback() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        construct(_Setup, {"options": {"broken": 1}}, "setup")
+
+
+def test_a_class_without_arguments_says_so() -> None:
+    with pytest.raises(ConfigError, match="num_workers: expected no option, got an option that"):
+        build({"_target_": "featbank.runners.inline.InlineRunner", "num_workers": 3})
 
 
 def test_a_missing_argument_is_named() -> None:

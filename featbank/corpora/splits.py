@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 from featbank.errors import ConfigError, CorpusError
+from featbank.trusted import construct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +35,9 @@ class SplitRule:
         """Build a rule from configuration.
 
         Raises:
-            ConfigError: an unknown field, another `by`, or shares that are none.
+            ConfigError: an unknown field, a value of another type or `by`, or shares that are none.
         """
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(set(settings) - set(known)):
-            raise ConfigError("corpus.splits", expected=", ".join(known), got=", ".join(unknown))
-        rule = cls(**settings)
+        rule = construct(cls, settings, "corpus.splits")
         if rule.by not in ("speaker", "hash"):
             raise ConfigError("corpus.splits.by", expected="speaker or hash", got=repr(rule.by))
         if not (rule.dev >= 0 and rule.test >= 0 and rule.dev + rule.test <= 1):

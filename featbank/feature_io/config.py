@@ -102,6 +102,12 @@ def read_storage(entries: Sequence[Mapping[str, Any]]) -> list[FeatureStorageCon
 
 def _check_for_stage(entry: FeatureStorageConfig) -> None:
     where = f"storage of {entry.name!r}"
+    if not isinstance(entry.writer_kwargs, Mapping):
+        raise ConfigError(
+            f"{where}: writer_kwargs",
+            expected="a mapping: {shard_bytes: 67108864}",
+            got=repr(entry.writer_kwargs),
+        )
     if entry.writer_class != PACKED_WRITER:
         raise ConfigError(
             f"{where}: writer_class",

@@ -54,7 +54,8 @@ def test_a_split_by_speaker_needs_speakers() -> None:
         ({"by": "chance"}, r"corpus.splits.by: expected speaker or hash, got 'chance'"),
         ({"dev": 0.6, "test": 0.6}, r"corpus.splits: expected shares from 0 to 1 in all, got 0.6"),
         ({"dev": -0.1}, r"corpus.splits: expected shares"),
-        ({"valid": 0.1}, r"corpus.splits: expected by, dev, test, seed, got valid"),
+        ({"dev": "half"}, r"corpus.splits: dev: expected float, got str 'half'"),
+        ({"valid": 0.1}, r"corpus.splits: valid: expected one of by, dev, test, seed, got an opt"),
     ],
 )
 def test_a_rule_that_cannot_be_used_is_refused(settings: dict[str, object], message: str) -> None:

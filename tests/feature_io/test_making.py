@@ -110,6 +110,7 @@ def test_what_is_not_there_cannot_be_read(tmp_path: Path) -> None:
     ("entry", "message"),
     [
         ({"writer_class": "featbank.feature_io.NumpyHdf5Writer"}, "PackedHdf5Writer, got"),
+        ({"writer_kwargs": 3}, "writer_kwargs: expected a mapping: {shard_bytes: 67108864}, got 3"),
         ({"writer_kwargs": {"frame_rate": 5.0}}, "expected compression or shard_bytes"),
         ({"writer_kwargs": {"shard_bytes": 0}}, "shard_bytes: expected over 0"),
         ({"writer_kwargs": {"shard_bytes": "1"}}, "shard_bytes: expected int"),
