@@ -87,9 +87,15 @@ def adopt_codebook(
             that was made in another way.
         ConfigError: `imported` is not as above.
     """
-    if set(imported) != {"path", "sha256"}:
+    if (
+        not isinstance(imported, Mapping)
+        or set(imported) != {"path", "sha256"}
+        or not all(isinstance(value, (str, Path)) for value in imported.values())
+    ):
         raise ConfigError(
-            "tokenizer.imported", expected="path and sha256", got=", ".join(imported) or "neither"
+            "tokenizer.imported",
+            expected="{path: ..., sha256: ...}, as stages/import_codebook.py prints it",
+            got=imported,
         )
     store = open_store(sample)
     codebook = _load_for(store, imported)
@@ -119,6 +125,13 @@ def adopt_codebook(
 
 def _load_for(store: Store, imported: Mapping[str, Any]) -> Codebook:
     """Read an imported codebook, and refuse one that cannot be of these features."""
+    if not Path(imported["path"]).is_file():
+        raise CodebookError(
+            f"codebook {imported['path']}, as tokenizer.imported names it",
+            expected="a file",
+            got="a folder" if Path(imported["path"]).is_dir() else "nothing there",
+            hint="python stages/import_codebook.py file=... out=... makes one of another tool's",
+        )
     codebook = load_codebook(imported["path"])
     if codebook.digest != imported["sha256"]:
         raise CodebookError(

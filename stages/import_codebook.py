@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from featbank.codebook_import import import_codebook
 from featbank.errors import ConfigError
 from featbank.stage import refuse_tracked, stage
+from featbank.trusted import check_type
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +27,13 @@ def main(config: DictConfig) -> None:
     for key in ("file", "out"):
         if config[key] is None:
             raise ConfigError(key, expected="a path", got="null", hint=f"add {key}=...")
-    refuse_tracked(config, config.out)
+        check_type(config[key], str, key)
+    refuse_tracked(config, config.out, hint="write it elsewhere")
     codebook = import_codebook(Path(config.file), Path(config.out), overwrite=config.overwrite)
     units = " x ".join(str(number) for number in codebook.centroids.shape[:-1])
     _log.info("%s: %s units of %d values", config.out, units, codebook.centroids.shape[-1])
-    _log.info("name it in a definition of conf/tokenizer, in place of kmeans:")
+    _log.info("name it in a definition of conf/tokenizer, in place of the settings of kmeans:")
+    _log.info("kmeans: null")
     _log.info("imported: {path: %s, sha256: %s}", config.out, codebook.digest)
 
 

@@ -361,8 +361,13 @@ def test_an_imported_codebook_that_is_not_the_one_named_is_refused(folder: Path)
         adopt_codebook(imported=named, **adopt)  # type: ignore[arg-type]
     with pytest.raises(CodebookError, match="expected sha256 abc"):
         adopt_codebook(imported={**named, "sha256": "abc"}, **adopt)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="expected path and sha256, got path"):
-        adopt_codebook(imported={"path": folder / "i"}, **adopt)  # type: ignore[arg-type]
+    for wrong in (folder / "i", True, {"path": folder / "i"}, {"path": 3, "sha256": "abc"}):
+        with pytest.raises(ConfigError, match=r"expected {path: ..., sha256: ...}, .*, got .+"):
+            adopt_codebook(imported=wrong, **adopt)  # type: ignore[arg-type]
+    nowhere = {"path": folder / "nowhere", "sha256": "abc"}
+    with pytest.raises(CodebookError, match=r"nothing there; .*import_codebook.py file=") as info:
+        adopt_codebook(imported=nowhere, **adopt)  # type: ignore[arg-type]
+    assert "stages/fit.py" not in str(info.value)
     np.save(folder / "other.npy", np.ones((5, 4), np.float32))
     with pytest.raises(CodebookError, match="got other ones"):
         import_codebook(folder / "other.npy", folder / "i")

@@ -39,8 +39,12 @@ class Layers:
     def __init__(
         self, features: Mapping[str, Any], *, num_layers: int, dimension: int, where: str
     ) -> None:
-        if not features:
-            raise ConfigError(f"layers of {where}", expected="feature name -> layer", got="none")
+        if not isinstance(features, Mapping) or not features:
+            raise ConfigError(
+                f"layers of {where}",
+                expected="feature name -> layer, such as {wavlm: 9}",
+                got=repr(features),
+            )
         check_feature_names(features)
         self._num_states = num_layers + 1
         self._dimension = dimension
@@ -111,5 +115,5 @@ class Layers:
             where,
             expected=f"a layer from 0 to {last}, {ALL}, {UNIFORM}, {FINAL}, "
             f"or {self._num_states} weights whose sum is 1",
-            got=choice,
+            got=repr(choice),
         )

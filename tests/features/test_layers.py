@@ -61,7 +61,12 @@ def test_another_choice_is_refused(choice: Any) -> None:
 
 
 def test_a_feature_needs_a_name_that_is_not_the_ids() -> None:
-    with pytest.raises(ConfigError, match="expected feature name -> layer, got none"):
+    with pytest.raises(ConfigError, match=r"such as \{wavlm: 9\}, got \{\}"):
         layers()
+    for features in (9, None, "wavlm", [9]):
+        with pytest.raises(ConfigError, match="expected feature name -> layer"):
+            Layers(features, num_layers=3, dimension=4, where="tiny")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"weights whose sum is 1, got '2'$"):
+        layers(x="2")
     with pytest.raises(ConfigError, match="got id"):
         layers(id=1)

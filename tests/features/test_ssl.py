@@ -471,7 +471,7 @@ def test_layer_that_does_not_exist_is_refused_before_any_weights_are_looked_for(
 
 
 def test_no_layer_at_all_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected feature name -> layer, got none"):
+    with pytest.raises(ConfigError, match="expected feature name -> layer, such as"):
         SslEncoder(bundle="WAVLM_BASE", layers={}, weights="random")
 
 
