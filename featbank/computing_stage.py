@@ -12,10 +12,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from featbank import dvc_outputs
+from featbank.definitions import check_definition
 from featbank.errors import ConfigError
 from featbank.feature_io import read_storage
 from featbank.numerics import Computing
 from featbank.progress import Advance
+from featbank.runners.base import Runner
 from featbank.stage import CONF, plain, read_corpus
 from featbank.trusted import build
 
@@ -27,17 +29,23 @@ def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[
         config: of the stage.
         name: of the run, for its work folder and its failure list.
         advance: told the seconds of audio done.
+
+    Raises:
+        ConfigError: the corpus is not prepared, or a value is of another kind.
     """
     corpus = read_corpus(config.paths.manifests)
     computing = Computing(
         device=config.device, num_threads=config.num_threads, batch_s=config.batch_s
     )
+    runner = build(plain(config.runner), config.trusted_modules)
+    if not isinstance(runner, Runner):
+        raise ConfigError("runner._target_", expected="a Runner", got=type(runner).__name__)
     return {
         "audio_root": Path(config.corpus.root),
         "extractor": plain(config.feature.extractor),
         "storage": read_storage(plain(config.feature.storage)),
         "corpus": {"name": corpus["name"], "license": corpus["license"]},
-        "runner": build(plain(config.runner), config.trusted_modules),
+        "runner": runner,
         "work": Path(config.runtime.work, name),
         "keep_work": dvc_outputs.is_run_by_dvc(),
         "failures_path": Path(config.runtime.failures, f"{name}.jsonl"),
@@ -58,7 +66,7 @@ def definition_of(kind: str, option: str, *, but: Collection[str]) -> DictConfig
             stage that is composed, too.
 
     Raises:
-        ConfigError: the choice has no definition.
+        ConfigError: the choice has no definition, or one that lacks something.
     """
     groups = _groups_by_option(kind)
     if option not in groups:
@@ -78,7 +86,10 @@ def definition_of(kind: str, option: str, *, but: Collection[str]) -> DictConfig
         if text.lstrip("+~").split("=")[0].split(".")[0] not in but
     ]
     chosen = [f"{group}={one}" for group, one in groups[option].items()]
-    return compose("extract" if kind == "features" else "tokenize", [*typed, *chosen])
+    composed = compose("extract" if kind == "features" else "tokenize", [*typed, *chosen])
+    for group, one in groups[option].items():
+        check_definition(composed, group, CONF / group / f"{one}.yaml")
+    return composed
 
 
 def _groups_by_option(kind: str) -> Mapping[str, Mapping[str, str]]:

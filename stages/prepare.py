@@ -17,14 +17,18 @@ from featbank.corpora.base import Corpus
 from featbank.corpora.prepare import prepare
 from featbank.errors import ConfigError
 from featbank.progress import progress_bar
+from featbank.runners.base import check_at_least
 from featbank.stage import plain, refuse_tracked, stage
-from featbank.trusted import build
+from featbank.trusted import build, check_type
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="prepare")
 @stage
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.manifests)
+    num_workers = config.runner.get("num_workers")
+    check_type(num_workers, int | None, "runner.num_workers")
+    check_at_least("num_workers", num_workers, 1)
     corpus = build(plain(config.corpus), config.trusted_modules)
     if not isinstance(corpus, Corpus):
         raise ConfigError("corpus._target_", expected="a Corpus", got=type(corpus).__name__)
@@ -33,7 +37,7 @@ def main(config: DictConfig) -> None:
         Path(config.paths.manifests),
         failures_path=Path(config.runtime.failures, f"prepare-{corpus.name}.jsonl"),
         max_failures=config.max_failures,
-        num_workers=config.runner.num_workers,
+        num_workers=num_workers,
         progress=functools.partial(progress_bar, "prepare", show=config.runtime.progress),
     )
 

@@ -90,8 +90,6 @@ def _check(config: DictConfig) -> None:
     """Refuse values of another type or range, before any work begins."""
     if config.recompute < 0:
         raise ConfigError("recompute", expected="0 utterances or more", got=config.recompute)
-    for key in ("utterances", "seed"):
-        check_type(config.held_out[key], int, f"held_out.{key}")
     check_type(config.corpus.get("labels"), str | None, "corpus.labels")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from featbank.errors import ConfigError
 from featbank.progress import Advance
@@ -18,6 +18,7 @@ MAX_RETRIES = 2
 """How often a task is given to another worker, unless the configuration says otherwise."""
 
 
+@runtime_checkable
 class Runner(Protocol):
     """Spreads tasks over workers; which one runs a task, and when, must not change its result."""
 

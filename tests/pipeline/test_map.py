@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from featbank.definitions import NAMED_GROUPS, REQUIRED_KEYS
 from featbank.feature_io import read_storage
 from featbank.stage import chosen_stores  # and with it the params resolver
 from tests.conftest import ROOT
@@ -40,6 +41,7 @@ PRESENTATION = {
     "featbank/cli/__init__.py",
     "featbank/cli/output.py",
     "featbank/computing_stage.py",
+    "featbank/definitions.py",
     "featbank/preflight.py",
     "featbank/preflight_stage.py",
     "featbank/dvc_outputs.py",
@@ -211,6 +213,23 @@ def _imported(files: set[Path], *, inside: bool = False) -> set[str]:
 def test_every_corpus_lies_where_the_pipeline_looks_for_it() -> None:
     for path in (ROOT / "conf" / "corpus").glob("*.yaml"):
         assert OmegaConf.load(path).root == f"corpora/{path.stem}"
+
+
+def test_dvc_tracks_by_name_only_what_every_definition_has() -> None:
+    """It runs no stage whose parameters are missing; labels of a corpus are ours to leave out."""
+    stages = OmegaConf.to_container(OmegaConf.load(ROOT / "dvc.yaml"), resolve=False)["stages"]
+    found: dict[str, set[str]] = {group: set() for group in NAMED_GROUPS}
+    for stage in stages.values():
+        for param in stage.get("do", stage)["params"]:
+            for file, keys in param.items() if isinstance(param, dict) else ():
+                group = Path(file).parent.name
+                if group in found:
+                    found[group] |= set(keys or ())
+    assert {group: keys - set(REQUIRED_KEYS[group]) for group, keys in found.items()} == {
+        "corpus": {"labels"},
+        "feature": set(),
+        "tokenizer": set(),
+    }
 
 
 def test_every_definition_is_named_after_its_file() -> None:

@@ -270,6 +270,27 @@ def test_a_validation_of_another_tree_does_not_touch_the_tracked_report(
         ("stability.py max_s=3", "write it elsewhere: paths.stability=FOLDER, or change"),
         ("validate.py only=features/..", "only: expected letters, digits"),
         ("validate.py only=fbank", "only: expected features/NAME or tokens/NAME, got fbank"),
+        ("extract.py feature=[fbank,mfcc]", "feature: expected one option, got several"),
+        (
+            "extract.py feature=fbank ~feature.storage",
+            "conf/feature/fbank.yaml: expected the keys name, extractor, storage, got no storage",
+        ),
+        ("extract.py ~runner", "runner: expected a value, got none in conf/extract.yaml"),
+        ("extract.py ~corpus", "paths.features: expected a value, got Interpolation key 'corpus."),
+        ("extract.py paths.root=null", "paths.root: expected str, got NoneType None"),
+        ("extract.py runtime=null", "runtime: expected values by name, got None"),
+        ("extract.py runtime.progress=some", "runtime.progress: expected bool or null"),
+        ("extract.py trusted_modules=mine", "trusted_modules: expected a list: [yourpackage], got"),
+        (
+            "extract.py feature.name=x runner._target_=featbank.features.kaldi.Fbank",
+            "runner._target_: expected a Runner, got Fbank",
+        ),
+        ("prepare.py corpus.name=x runner.num_workers=two", "num_workers: expected int or null"),
+        ("prepare.py corpus.name=x runner.num_workers=0", "num_workers: expected 1 or more, got 0"),
+        ("sample.py pins=null", "pins: expected str, got NoneType None"),
+        ("import_codebook.py file=3 out=x", "file: expected str, got int 3"),
+        ("import_codebook.py file=x out=data/codebooks", "got file=x out=data/codebooks; write it"),
+        ("validate.py certificate=null", "certificate: expected values by name, got None"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named_without_a_traceback(
@@ -281,12 +302,80 @@ def test_a_value_that_makes_no_sense_is_named_without_a_traceback(
 
 
 @pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("extract.py +num_mel_bins=40", "did you mean feature.extractor.num_mel_bins?"),
+        ("extract.py +feature.num_mel_bins=40", "did you mean feature.extractor.num_mel_bins?"),
+        ("extract.py ++runtime.wrok=x", "did you mean runtime.work?"),
+        ("report.py +only=features/fbank", "expected a value that report takes, got an option"),
+        (
+            "stability.py only=features/mimi +feature.extractor.weights=random",
+            "expected nothing of feature, for stability goes by the definitions in conf/feature;"
+            " write the value into one of its own there",
+        ),
+        ("stability.py +tokenizer=kmeans500", "goes by the definitions in conf/tokenizer"),
+        ("validate.py recompute=2 +feature.extractor.seed=1", "validate goes by the definitions"),
+    ],
+)
+def test_what_hydra_advises_to_type_is_refused_where_nothing_reads_it(
+    command: str, message: str, prepared: Project
+) -> None:
+    typed = next(word for word in command.split() if word.startswith("+"))
+    said = prepared.run(f"python stages/{command}", status=1)
+    assert said.startswith(f"ConfigError: {typed}: ")
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_what_a_class_takes_may_be_added_with_a_plus(own_prepared: Project) -> None:
+    own_prepared.run("python stages/prepare.py corpus.name=x +corpus.url=mine ++overwrite=true")
+    wavlm = "feature=wavlm feature.extractor.weights=random +feature.extractor.precision=float8"
+    said = own_prepared.run(f"python stages/extract.py {wavlm}", status=1)
+    assert "precision: expected float32 or bfloat16" in said
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "command", "message"),
+    [
+        (
+            "tokenizer/x",
+            "name: x\nkmeans: {num_clusters: 20}",
+            "fit.py tokenizer=x",
+            "expected the keys name, kmeans, imported, merge_repeats, shard_bytes, "
+            "got no imported, merge_repeats, shard_bytes",
+        ),
+        ("feature/x", "name: x\nextractor: {_target_: a.B}", "extract.py feature=x", "no storage"),
+        ("feature/x", "extractor: {}\nstorage: []", "sample.py feature=x", "got no name"),
+        ("corpus/x", "name: x\nroot: corpora/x", "prepare.py corpus=x", "got no _target_"),
+        ("feature/x", "name: x\nextractor: {_target_: a.B}", "stability.py only=tokens/x-rvq8", ""),
+        ("feature/x", "", "stability.py only=tokens/x-rvq8", "got no name, extractor, storage"),
+    ],
+)
+def test_a_definition_that_lacks_something_is_named_by_its_file(
+    file: str, text: str, command: str, message: str, own_prepared: Project
+) -> None:
+    (own_prepared.path / f"conf/{file}.yaml").write_text(text)
+    said = own_prepared.run(f"python stages/{command}", status=1)
+    assert said.startswith(f"ConfigError: {file.split('/')[0]} of conf/{file}.yaml: expected the k")
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_damaged_summary_of_a_corpus_is_named(own_prepared: Project) -> None:
+    (own_prepared.path / "data/manifests/demo/corpus.json").write_text("{")
+    said = own_prepared.run("python stages/extract.py feature=fbank", status=1)
+    assert "corpus.json: expected JSON, got Expecting" in said
+    assert "run python stages/prepare.py corpus=demo" in said
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("features: [fbank, mfcc]", "features: fbank", "features: expected a list: [fbank, mfcc]"),
         ("tokenizer: kmeans100}", "tokeniser: kmeans100}", "expected a feature and a tokenizer"),
         ("corpus: demo", "corpus: [demo", "params.yaml: expected YAML"),
         ("corpus: demo", "korpus: demo", "params.yaml: corpus: expected a choice, got no 'corpus'"),
+        ("corpus: demo", "corpus: 2024", "params.yaml: corpus: expected a name, got 2024"),
     ],
 )
 def test_choices_of_another_form_are_named(

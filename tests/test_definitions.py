@@ -1,0 +1,97 @@
+"""What a definition in conf/ must have, and which feature tokens are made of."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from featbank.definitions import check_definition, feature_of_tokens, told_choice
+from featbank.errors import ConfigError
+
+GOOD: dict[str, dict[str, Any]] = {
+    "corpus": {"_target_": "a.Corpus", "name": "demo", "root": "corpora/demo"},
+    "feature": {
+        "name": "fbank",
+        "extractor": {"_target_": "a.Fbank"},
+        "storage": [{"name": "fbank"}],
+    },
+    "tokenizer": {
+        "name": "kmeans100",
+        "kmeans": {"num_clusters": 100},
+        "imported": None,
+        "merge_repeats": False,
+        "shard_bytes": 1000,
+    },
+}
+KEYS = [(group, key) for group, definition in GOOD.items() for key in definition]
+
+
+def _config(group: str, **changes: Any) -> DictConfig:
+    return OmegaConf.create({group: {**GOOD[group], **changes}})
+
+
+@pytest.mark.parametrize("group", GOOD)
+def test_a_whole_definition_is_accepted(group: str) -> None:
+    check_definition(_config(group), group, "x.yaml")
+
+
+@pytest.mark.parametrize(("group", "key"), KEYS)
+def test_a_key_that_is_missing_is_named_with_its_file(group: str, key: str) -> None:
+    config = _config(group)
+    del config[group][key]
+    keys = ", ".join(GOOD[group])
+    message = f"{group} of conf/x.yaml: expected the keys {keys}, got no {key}"
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        check_definition(config, group, "conf/x.yaml")
+
+
+@pytest.mark.parametrize("found", [None, "fbank", ["fbank"]])
+def test_a_definition_that_is_no_mapping_lacks_all_keys(found: object) -> None:
+    with pytest.raises(ConfigError, match="got no name, extractor, storage"):
+        check_definition(OmegaConf.create({"feature": found}), "feature", "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("group", "changes", "message"),
+    [
+        ("corpus", {"name": "../x"}, r"corpus.name: expected letters, digits"),
+        ("corpus", {"root": None}, "corpus.root: expected str, got NoneType"),
+        ("feature", {"extractor": "fbank"}, "feature.extractor: expected _target_ and its arg"),
+        ("feature", {"extractor": {"seed": 0}}, "feature.extractor: expected _target_"),
+        ("feature", {"storage": None}, "feature.storage: expected a list of one entry .* got None"),
+        ("feature", {"storage": []}, "feature.storage: expected a list of one entry"),
+        ("feature", {"storage": ["fbank"]}, "feature.storage: expected a list of one entry"),
+        ("feature", {"storage": [{"dtype": "float32"}]}, "feature.storage: expected a list of one"),
+        ("feature", {"storage": [{"name": "../x"}]}, "feature.storage: name: expected letters"),
+        ("feature", {"storage": [{"name": 3}]}, "feature.storage: name: expected letters"),
+        ("tokenizer", {"merge_repeats": "no"}, "tokenizer.merge_repeats: expected bool"),
+        ("tokenizer", {"shard_bytes": 1e8}, "tokenizer.shard_bytes: expected int"),
+        ("tokenizer", {"kmeans": None}, "tokenizer.kmeans: expected settings of k-means, or"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(
+    group: str, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_definition(_config(group, **changes), group, "x.yaml")
+
+
+def test_an_imported_codebook_stands_in_for_the_settings_of_kmeans() -> None:
+    imported = {"path": "km.safetensors", "sha256": "abc"}
+    check_definition(_config("tokenizer", kmeans=None, imported=imported), "tokenizer", "x.yaml")
+
+
+def test_tokens_are_made_of_the_first_entry_of_storage() -> None:
+    one, two = ({"name": name} for name in ("fbank", "mfcc"))
+    assert feature_of_tokens(_config("feature", storage=[one, two])) == "fbank"
+    assert feature_of_tokens(_config("feature", storage=[two, one])) == "mfcc"
+
+
+def test_which_feature_tokens_are_made_of_is_told_where_there_are_several() -> None:
+    one, two = ({"name": name} for name in ("fbank", "mfcc"))
+    assert told_choice(_config("feature", storage=[one])) == ""
+    told = " of fbank, the first of storage before mfcc"
+    assert told_choice(_config("feature", storage=[one, two])) == told
