@@ -14,6 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from featbank.codebook_import import adopt_codebook
+from featbank.definitions import told_choice
 from featbank.fitting import fit_codebook
 from featbank.numerics import Computing
 from featbank.stage import plain, refuse_tracked, stage
@@ -40,6 +41,7 @@ def main(config: DictConfig) -> None:
         codebook = fit_codebook(settings=kmeans, work=Path(config.runtime.work), **settings)
         fitted_on = codebook.provenance["fitted_on"]
         how = f"fitted on {fitted_on['num_frames_drawn']} of {fitted_on['num_frames']} frames"
+    how += told_choice(config)
     _log.info(
         "%s: %s units, %s, mean squared distance %.4g",
         config.paths.codebook,

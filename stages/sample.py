@@ -14,6 +14,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from featbank.definitions import feature_of_tokens, told_choice
 from featbank.manifest import read_manifest
 from featbank.sampling import draw_sample, refuse_codes, write_pins, write_sample
 from featbank.stage import check_source, refuse_tracked, stage
@@ -35,12 +36,14 @@ def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.sample)
     from_audio = check_source(config) == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
-    _log.info("%s: %d pinned utterances", config.paths.sample, num_utterances)
+    _log.info(
+        "%s: %d pinned utterances%s", config.paths.sample, num_utterances, told_choice(config)
+    )
 
 
 def _from_features(config: DictConfig) -> int:
     return write_sample(
-        features=Path(config.paths.features, config.feature.storage[0].name, "train"),
+        features=Path(config.paths.features, feature_of_tokens(config), "train"),
         pins=Path(config.pins),
         out=Path(config.paths.sample),
         overwrite=config.overwrite,
@@ -62,7 +65,7 @@ def _from_audio(config: DictConfig) -> int:
     num_utterances, done = sample_audio(
         manifest=Path(config.paths.manifests, "train.jsonl"),
         pins=Path(config.pins),
-        feature=config.feature.storage[0].name,
+        feature=feature_of_tokens(config),
         compute=lambda manifests, out: compute(manifests=manifests, out=out),
         out=Path(config.paths.sample),
         work=settings["work"],

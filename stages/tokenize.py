@@ -15,6 +15,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from featbank.definitions import feature_of_tokens, told_choice
 from featbank.errors import ConfigError
 from featbank.progress import Advance, Stopwatch, progress_bar
 from featbank.stage import (
@@ -48,10 +49,11 @@ def main(config: DictConfig) -> None:
         headers = (_from_audio if from_audio else _from_features)(config, out, advance)
     record_run(config, f"tokens/{config.corpus.name}/{out.name}", watch, audio_s)
     _log.info(
-        "%s: %d utterances, %d units, %.0f x real time",
+        "%s: %d utterances, %d units%s, %.0f x real time",
         out,
         sum(header.num_utterances for header in headers if header.name == "units"),
         sum(header.num_frames for header in headers if header.name == "units"),
+        told_choice(config),
         watch.real_time_factor(audio_s),
     )
 
@@ -59,7 +61,7 @@ def main(config: DictConfig) -> None:
 def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     return tokenize(
         manifests=Path(config.paths.manifests),
-        features=Path(config.paths.features, config.feature.storage[0].name),
+        features=Path(config.paths.features, feature_of_tokens(config)),
         codebook=load_codebook(config.paths.codebook),
         out=out,
         merge_repeats=config.tokenizer.merge_repeats,
@@ -80,7 +82,7 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
         headers, tally = tokenize_audio(
             manifests=Path(config.paths.manifests),
             out=out,
-            feature=config.feature.storage[0].name,
+            feature=feature_of_tokens(config),
             codebook=load_codebook(config.paths.codebook),
             merge_repeats=config.tokenizer.merge_repeats,
             shard_bytes=config.tokenizer.shard_bytes,
@@ -103,7 +105,7 @@ def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
 
     make_job = functools.partial(
         token_job,
-        feature=config.feature.storage[0].name,
+        feature=feature_of_tokens(config),
         stores=TokenStores(
             codebook=load_codebook(config.paths.codebook),
             merge_repeats=config.tokenizer.merge_repeats,

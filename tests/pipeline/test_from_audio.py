@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from featbank.store import open_store
 from tests.extracting import files
 from tests.pipeline.conftest import Project
 
@@ -31,6 +32,18 @@ def test_repro_makes_the_same_tokens_and_no_features(
     assert stability == theirs["mfcc-kmeans100"]["units"]["stability"]
     assert 0 < stability["noise"]["flip_rate"] < stability["gain"]["flip_rate"] < 1
     assert "are up to date" in own_prepared.run("dvc repro")
+
+
+def test_stages_say_which_of_several_features_tokens_are_made_of(own_prepared: Project) -> None:
+    for command in (
+        "sample.py source=audio feature=fbank_mfcc",
+        "fit.py feature=fbank_mfcc",
+        "tokenize.py source=audio feature=fbank_mfcc",
+    ):
+        said = own_prepared.run(f"python stages/{command}")
+        assert " of fbank, the first of storage before mfcc" in said
+    store = open_store(own_prepared.path / "data/tokens/demo/fbank_mfcc-kmeans100/units/dev")
+    assert store.provenance["codebook"]["fitted_on"]["feature"] == "fbank"
 
 
 def test_another_source_is_refused(own_prepared: Project) -> None:
