@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from featbank.engine.tasks import Tally
 from featbank.engine.work import WorkFolder, put
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
-from featbank.features.base import Extractor
+from featbank.features.base import Extractor, Output
 from featbank.numerics import ON_CPU, Computing
 from featbank.progress import Advance
 from featbank.runners.base import Runner
@@ -63,6 +63,7 @@ def extract(
     numerics: str = ANY,
     computing: Computing = ON_CPU,
     trusted_modules: Sequence[str] = (),
+    check_outputs: Callable[[Mapping[str, Output]], None] = lambda _: None,
     advance: Advance = lambda _: None,
 ) -> Extraction:
     """Compute the features of all splits of a corpus and publish a store for each name and split.
@@ -88,6 +89,7 @@ def extract(
         numerics: `strict` takes nothing over from machines of another numerics class, `any` does.
         computing: device, threads, and seconds of audio together.
         trusted_modules: packages beside featbank that `_target_` may name.
+        check_outputs: told what a frame of each feature is, before any work; may raise.
         advance: told the seconds of audio done.
 
     Raises:
@@ -103,6 +105,7 @@ def extract(
         computing=computing,
         trusted_modules=trusted_modules,
     )
+    check_outputs(job.extractor.outputs)
     job.refuse_other_content(overwrite=overwrite)
     job.refuse_without_gpu(runner, strict=numerics == STRICT)
     with ExitStack() as stack:

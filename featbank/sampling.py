@@ -48,12 +48,15 @@ def read_pins(path: Path) -> list[str]:
     """Read the ids that a codebook is fitted on, below one line that says how they were drawn.
 
     Raises:
-        CorpusError: there is no such list, it is empty, or it names an id twice.
+        CorpusError: there is no such list, it is empty or no text, or it names an id twice.
     """
     hint = f"draw one and commit it: python stages/sample.py pin=true corpus={path.stem}"
     if not path.is_file():
         raise CorpusError(f"pinned ids {path}", expected="a file", got="nothing there", hint=hint)
-    first, *lines = path.read_text(encoding="utf-8").split("\n")
+    try:
+        first, *lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"pinned ids {path}", expected="UTF-8 text", got=error) from error
     # only the first line may be a comment: an id may begin with # too
     ids = [line for line in ([] if first.startswith("# ") else [first]) + lines if line]
     if not ids:
@@ -83,6 +86,25 @@ def refuse_codes(dtype: str, where: str) -> None:
         )
 
 
+def refuse_layers(shape: Sequence[int], where: str) -> None:
+    """Refuse to fit a codebook on frames that are no vectors, such as all layers of an encoder.
+
+    Args:
+        shape: of a frame.
+        where: what holds them.
+
+    Raises:
+        ConfigError: a frame is another array than (D,).
+    """
+    if len(shape) != 1:
+        raise ConfigError(
+            f"what a codebook is fitted on, {where}",
+            expected="a vector a frame",
+            got=f"shape {tuple(shape)}",
+            hint="choose one layer, or a mix of them: feature.extractor.layers",
+        )
+
+
 def write_sample(
     *,
     features: Path,
@@ -106,13 +128,14 @@ def write_sample(
         The number of utterances.
 
     Raises:
-        ConfigError: they are codes.
+        ConfigError: they are codes, or a frame is no vector.
         CorpusError: a pinned id is no longer in the features.
         StoreError: a sample is there already of features that were made in another way.
     """
     ids = read_pins(pins)
     source = open_store(features)
     refuse_codes(source.header.dtype, f"store {features}")
+    refuse_layers(source.header.shape, f"store {features}")
     if missing := [name for name in ids if name not in source]:
         raise CorpusError(
             f"pinned ids {pins}",

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from featbank.definitions import feature_of_tokens, told_choice
 from featbank.manifest import read_manifest
-from featbank.sampling import draw_sample, refuse_codes, write_pins, write_sample
+from featbank.sampling import draw_sample, refuse_codes, refuse_layers, write_pins, write_sample
 from featbank.stage import check_source, refuse_tracked, stage
 
 _log = logging.getLogger(__name__)
@@ -58,14 +58,21 @@ def _from_audio(config: DictConfig) -> int:
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
     settings = computing_settings(config, name, lambda _: None)
-    refuse_codes(settings["storage"][0].dtype, f"feature {config.feature.name}")
+    feature, where = feature_of_tokens(config), f"feature {config.feature.name}"
+    refuse_codes(settings["storage"][0].dtype, where)  # before its extractor's weights are loaded
     # overwrite: features that a stopped run has left in the work folder are nobody's
     keep_work = settings.pop("keep_work")  # of the sample, not of the features it is made from
-    compute = functools.partial(extract, overwrite=True, numerics=config.numerics, **settings)
+    compute = functools.partial(
+        extract,
+        overwrite=True,
+        numerics=config.numerics,
+        check_outputs=lambda outputs: refuse_layers(outputs[feature].shape, where),
+        **settings,
+    )
     num_utterances, done = sample_audio(
         manifest=Path(config.paths.manifests, "train.jsonl"),
         pins=Path(config.pins),
-        feature=feature_of_tokens(config),
+        feature=feature,
         compute=lambda manifests, out: compute(manifests=manifests, out=out),
         out=Path(config.paths.sample),
         work=settings["work"],

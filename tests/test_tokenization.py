@@ -211,6 +211,25 @@ def test_a_list_of_pins_that_makes_no_sense_is_refused(
         read_pins(tmp_path / "pins.txt")
 
 
+def test_pins_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "pins.txt").write_bytes(b"fLaC\xff")
+    with pytest.raises(CorpusError, match="expected UTF-8 text, got 'utf-8' codec can't decode"):
+        read_pins(tmp_path / "pins.txt")
+
+
+def test_no_codebook_is_fitted_on_all_layers_of_an_encoder(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "features", name="toy", shape=(13, 3)) as writer:
+        writer.write("a", np.zeros((5, 13, 3), np.float32))
+    write_pins(tmp_path / "pins.txt", ["a"], how="")
+    with pytest.raises(
+        ConfigError, match=r"expected a vector a frame, got shape \(13, 3\); choose"
+    ):
+        write_sample(
+            features=tmp_path / "features", pins=tmp_path / "pins.txt", out=tmp_path / "sample"
+        )
+    assert not (tmp_path / "sample").exists()
+
+
 def test_pins_are_read_back_whatever_they_begin_with(tmp_path: Path) -> None:
     write_pins(tmp_path / "pins.txt", ["#1/a", "# b", "c"], how="by hand")
     assert read_pins(tmp_path / "pins.txt") == ["#1/a", "# b", "c"]

@@ -34,6 +34,19 @@ def test_repro_makes_the_same_tokens_and_no_features(
     assert "are up to date" in own_prepared.run("dvc repro")
 
 
+def test_all_layers_of_an_encoder_are_refused_before_they_are_computed(
+    own_prepared: Project,
+) -> None:
+    extractor = "_target_: tests.tiny_encoder.TinyEncoder, layers: {low: all}"
+    (own_prepared.path / "conf/feature/tiny.yaml").write_text(
+        f"name: tiny\nextractor: {{{extractor}}}\nstorage: [{{name: low}}]\n"
+    )
+    typed = "source=audio feature=tiny trusted_modules=[tests]"
+    said = own_prepared.run(f"python stages/sample.py {typed}", status=1)
+    assert "feature tiny: expected a vector a frame, got shape (4, 16)" in said
+    assert not list((own_prepared.path / ".featbank").rglob("*.h5"))
+
+
 def test_stages_say_which_of_several_features_tokens_are_made_of(own_prepared: Project) -> None:
     for command in (
         "sample.py source=audio feature=fbank_mfcc",
