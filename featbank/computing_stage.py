@@ -12,13 +12,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from featbank import dvc_outputs
+from featbank.composed import CONF, plain
 from featbank.definitions import check_definition
 from featbank.errors import ConfigError
 from featbank.feature_io import read_storage
 from featbank.numerics import Computing
 from featbank.progress import Advance
 from featbank.runners.base import Runner
-from featbank.stage import CONF, plain, read_corpus
+from featbank.stage import read_corpus
 from featbank.trusted import build
 
 

@@ -8,30 +8,26 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from featbank.definitions import NAMED_GROUPS, check_definition
+from featbank.composed import CONF, check_config, chosen_groups, composed_again, in_one_line, key_of
+from featbank.definitions import NAMED_GROUPS
 from featbank.errors import ConfigError, FeatbankError
 from featbank.progress import Stopwatch
 from featbank.provenance import readable_json, write_atomic
-from featbank.trusted import check_name, check_type
+from featbank.trusted import check_name
 
 _log = logging.getLogger(__name__)
 
 PARAMS = Path("params.yaml")
 """The choices, read from the folder the stage is run in."""
-
-CONF = Path("conf")
-"""The definitions, likewise."""
 
 RUNTIME_KEYS = (
     "runtime",
@@ -54,33 +50,7 @@ But for the device and batch_s: they choose the numerics class, as the machine d
 """
 
 
-_CHECKED_STEPS = {"corpus": 1, "runner": 1, "feature": 2, "tokenizer": 2}
-"""How much of a typed key must be known; behind it are arguments, which classes check."""
-
 _TOKEN_CHOICES = ("tokens", "tokens_from_audio")
-
-_TYPES: dict[str, Any] = {
-    "batch_s": float | None,
-    "device": str,
-    "hours": float,
-    "max_failures": float,
-    "max_s": float,
-    "num_threads": int,
-    "numerics": str,
-    "only": str | None,
-    "overwrite": bool,
-    "pin": bool,
-    "pins": str,
-    "preflight": bool,
-    "recompute": int,
-    "seed": int,
-    "source": str,
-    "strict": bool,
-    "utterances": int,
-}
-
-_SECTIONS: dict[str, Any] = {"certificate": float, "held_out": int, "paths": str, "runtime": str}
-"""The type of what stands in a part of the configuration."""
 
 
 def params(key: str) -> Any:
@@ -126,136 +96,20 @@ def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
     def run(config: DictConfig) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
         try:
-            _refuse_unknown()
-            _check_values(config)
-            _check_definitions(config)
+            check_config(config)
             _drop_what_dvc_has(Path(config.runtime.work))
             function(config)
         except (FeatbankError, OSError) as error:
             _log.error("%s: %s", type(error).__name__, error)
             sys.exit(1)
         except (OmegaConfBaseException, HydraException) as error:
-            _log.error("ConfigError: %s", _in_one_line(error))
+            _log.error("ConfigError: %s", in_one_line(error))
             sys.exit(1)
         except KeyboardInterrupt:
             _log.error("interrupted; what was there before is as it was")
             sys.exit(130)
 
     return run
-
-
-def _check_values(config: DictConfig) -> None:
-    """Refuse values of another type, before any work begins.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    for key, kind in _TYPES.items():
-        if key in config:
-            check_type(config[key], kind, key)
-    for section, kind in _SECTIONS.items():
-        if section not in config:
-            continue
-        values = config[section]
-        if not isinstance(values, DictConfig):
-            raise ConfigError(section, expected="values by name", got=repr(values))
-        # paths as they are written: no stage has all that they name
-        found: Any = OmegaConf.to_container(values, resolve=section != "paths")
-        for key, value in found.items():
-            check_type(value, bool | None if key == "progress" else kind, f"{section}.{key}")
-    modules = plain(config.get("trusted_modules"))
-    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
-        raise ConfigError("trusted_modules", expected="a list: [yourpackage]", got=repr(modules))
-
-
-def _check_definitions(config: DictConfig) -> None:
-    """Refuse options that lack something, before any work begins.
-
-    Raises:
-        ConfigError: there is one, or several of a group are chosen.
-    """
-    for group in NAMED_GROUPS:
-        if group in config:
-            if group not in _chosen_groups():
-                raise ConfigError(group, expected="one option", got="several")
-            check_definition(config, group, _file(group))
-
-
-def _in_one_line(error: Exception) -> ConfigError:
-    """Say what Hydra or OmegaConf found wrong, by the key that it is about."""
-    said = str(error).splitlines()[0]
-    key = getattr(error, "full_key", None)
-    if key is None:
-        return ConfigError(said)
-    if isinstance(error, (ConfigAttributeError, ConfigKeyError)):
-        return ConfigError(str(key), expected="a value", got=f"none in {_file(key.split('.')[0])}")
-    return ConfigError(str(key), expected="a value", got=said)
-
-
-def _file(group: str) -> Path:
-    """Return the file of conf/ that defines a group, or the one of the stage for what has none."""
-    hydra = HydraConfig.get()
-    option = hydra.runtime.choices.get(group)
-    return CONF / (f"{hydra.job.config_name}.yaml" if option is None else f"{group}/{option}.yaml")
-
-
-def _refuse_unknown() -> None:
-    """Refuse a value typed with + for a key that the stage does not read, as Hydra advises.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    hydra = HydraConfig.get()
-    typed = {_key_of(text): text for text in hydra.overrides.task if text.startswith("+")}
-    if not typed:
-        return
-    groups = {group: option for group, option in _chosen_groups().items() if group not in typed}
-    defined = OmegaConf.to_container(_composed(groups))
-    known = set(_dotted_keys(defined))
-    for key, text in typed.items():
-        steps = key.split(".")
-        if ".".join(steps[: _CHECKED_STEPS.get(steps[0])]) in known:
-            continue
-        if steps[0] in NAMED_GROUPS and steps[0] not in known:
-            raise ConfigError(
-                text,
-                expected=f"nothing of {steps[0]}, for {hydra.job.config_name} goes by the "
-                f"definitions in conf/{steps[0]}",
-                hint="write the value into one of its own there",
-            )
-        names = {name.rpartition(".")[2]: name for name in known}
-        near = get_close_matches(steps[-1], names, n=1)
-        raise ConfigError(
-            text,
-            expected=f"a value that {hydra.job.config_name} takes",
-            got="an option that there is not",
-            hint=f"did you mean {names[near[0]]}?" if near else "--help lists them",
-        )
-
-
-def _dotted_keys(node: Any, before: str = "") -> Iterator[str]:
-    """Give the keys of a configuration at all depths: runner, runner.num_workers."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield f"{before}{key}"
-            yield from _dotted_keys(value, f"{before}{key}.")
-
-
-def _key_of(override: str) -> str:
-    """Return the key of what is typed: corpus.name of +corpus.name=demo."""
-    return override.lstrip("+~").split("=")[0]
-
-
-def _chosen_groups() -> dict[str, str]:
-    """Return the options of conf/ that are composed, by group."""
-    choices = HydraConfig.get().runtime.choices
-    return {group: option for group, option in choices.items() if "hydra" not in group}
-
-
-def _composed(groups: Mapping[str, str]) -> DictConfig:
-    """Compose the stage again, with these options and nothing else that is typed."""
-    name = HydraConfig.get().job.config_name
-    return compose(name, [f"{group}={option}" for group, option in groups.items()])
 
 
 def _drop_what_dvc_has(work: Path) -> None:
@@ -279,13 +133,6 @@ def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def plain(node: Any) -> Any:
-    """Return a configuration node as plain values, interpolations resolved."""
-    if not OmegaConf.is_config(node):
-        return node
-    return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-
-
 _OWN_NAME = (
     "give the new output a name of its own (corpus.name=..., feature.name=... or "
     "tokenizer.name=...)"
@@ -306,12 +153,12 @@ def refuse_tracked(config: DictConfig, out: str | Path, *, hint: str = _OWN_NAME
         ConfigError: `out` is tracked, and a value differs from its definition.
     """
     hydra = HydraConfig.get()
-    groups = _chosen_groups()
-    typed = [text for text in hydra.overrides.task if _key_of(text) not in groups]
+    groups = chosen_groups()
+    typed = [text for text in hydra.overrides.task if key_of(text) not in groups]
     [source] = [entry.path for entry in hydra.runtime.config_sources if entry.provider == "main"]
     if Path(source).resolve() != CONF.resolve():
         typed.append(f"the definitions in {source}")
-    defined = _composed(groups)
+    defined = composed_again(groups)
     for group in NAMED_GROUPS:
         if group in groups and defined[group].name != groups[group]:
             # two options of one name would take turns at one output

@@ -13,9 +13,10 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from featbank.composed import plain
 from featbank.errors import ConfigError
 from featbank.feature_io import read_storage
-from featbank.stage import plain, stage
+from featbank.stage import stage
 
 _log = logging.getLogger(__name__)
 

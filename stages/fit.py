@@ -13,11 +13,9 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from featbank.codebook_import import adopt_codebook
+from featbank.composed import plain
 from featbank.definitions import told_choice
-from featbank.fitting import fit_codebook
-from featbank.numerics import Computing
-from featbank.stage import plain, refuse_tracked, stage
+from featbank.stage import refuse_tracked, stage
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +24,11 @@ _log = logging.getLogger(__name__)
 @stage
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.codebook)
+    # imported here, for neither help nor a value that makes no sense should wait for torch
+    from featbank.codebook_import import adopt_codebook
+    from featbank.fitting import fit_codebook
+    from featbank.numerics import Computing
+
     settings = {
         "sample": Path(config.paths.sample),
         "out": Path(config.paths.codebook),

@@ -13,7 +13,6 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from featbank.codebook_import import import_codebook
 from featbank.errors import ConfigError
 from featbank.stage import refuse_tracked, stage
 from featbank.trusted import check_type
@@ -29,6 +28,9 @@ def main(config: DictConfig) -> None:
             raise ConfigError(key, expected="a path", got="null", hint=f"add {key}=...")
         check_type(config[key], str, key)
     refuse_tracked(config, config.out, hint="write it elsewhere")
+    # imported here, for neither help nor a value that makes no sense should wait for torch
+    from featbank.codebook_import import import_codebook
+
     codebook = import_codebook(Path(config.file), Path(config.out), overwrite=config.overwrite)
     units = " x ".join(str(number) for number in codebook.centroids.shape[:-1])
     _log.info("%s: %s units of %d values", config.out, units, codebook.centroids.shape[-1])

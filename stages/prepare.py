@@ -13,12 +13,13 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from featbank.composed import plain
 from featbank.corpora.base import Corpus
 from featbank.corpora.prepare import prepare
 from featbank.errors import ConfigError
 from featbank.progress import progress_bar
 from featbank.runners.base import check_at_least
-from featbank.stage import plain, refuse_tracked, stage
+from featbank.stage import refuse_tracked, stage
 from featbank.trusted import build, check_type
 
 

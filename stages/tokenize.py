@@ -28,8 +28,6 @@ from featbank.stage import (
     stage,
 )
 from featbank.store import StoreHeader
-from featbank.tokenization import tokenize
-from featbank.tokenizers.codebook import load_codebook
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +57,10 @@ def main(config: DictConfig) -> None:
 
 
 def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
+    # imported here, for neither help nor a value that makes no sense should wait for torch
+    from featbank.tokenization import tokenize
+    from featbank.tokenizers.codebook import load_codebook
+
     return tokenize(
         manifests=Path(config.paths.manifests),
         features=Path(config.paths.features, feature_of_tokens(config)),
@@ -76,6 +78,7 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
     from featbank.computing_stage import computing_settings
     from featbank.direct_tokenization import tokenize_audio
     from featbank.dvc_outputs import previous_output
+    from featbank.tokenizers.codebook import load_codebook
 
     name = _run_name(config, out)
     with previous_output(out, Path(config.runtime.work)) as previous:
@@ -101,6 +104,7 @@ def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
         )
     from featbank.direct_tokenization import token_job
     from featbank.preflight_stage import foretell
+    from featbank.tokenizers.codebook import load_codebook
     from featbank.tokenizers.token_stores import TokenStores
 
     make_job = functools.partial(

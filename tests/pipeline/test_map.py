@@ -40,6 +40,7 @@ UNTRACKED = {"conf/runtime.yaml", "conf/runner/local.yaml"}
 PRESENTATION = {
     "featbank/cli/__init__.py",
     "featbank/cli/output.py",
+    "featbank/composed.py",
     "featbank/computing_stage.py",
     "featbank/definitions.py",
     "featbank/preflight.py",
