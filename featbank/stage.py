@@ -49,7 +49,6 @@ RUNTIME_KEYS = (
 But for the device and batch_s: they choose the numerics class, as the machine does.
 """
 
-
 _TOKEN_CHOICES = ("tokens", "tokens_from_audio")
 
 

@@ -39,6 +39,13 @@ def deduplicate(units: Units) -> tuple[Units, Units]:
 def expand(units: Units, durations: Units) -> Units:
     """Repeat each unit for its duration: the inverse of `deduplicate`.
 
+    Args:
+        units: (N,).
+        durations: (N,) integers, in frames.
+
+    Returns:
+        (T,), of the dtype of `units`; T is the sum of the durations.
+
     Raises:
         FeatbankError: the durations are not one a unit, or not integers of 0 or more.
 

@@ -11,7 +11,7 @@ from featbank.errors import ConfigError
 
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 # that a convolution sees, if not 1: oneDNN 3.12, of torch 2.14, computes some of fewer wrongly in
-# bfloat16 on CPUs with AMX, as far off as random values; of published encoders none has fewer
+# bfloat16 on CPUs with AMX, as far off as random values; no option of conf/feature has fewer
 _MIN_CHANNELS = 32
 _DTYPES = {FLOAT32: torch.float32, BFLOAT16: torch.bfloat16, "float16": torch.float16}
 
