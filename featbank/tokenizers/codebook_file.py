@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from featbank.errors import CodebookError
-from featbank.provenance import canonical_json, write_atomic
+from featbank.tokenizers.sealed import read_sealed, write_sealed
 
 FORMAT = "featbank-codebook"
-FORMAT_VERSION = 2
-"""2: residual codebooks. One codebook is still written as version 1, which it is."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,14 +25,7 @@ def write_codebook(path: str | Path, centroids: Floats, provenance: Mapping[str,
         centroids: (K, D) or (Q, K, D), as `check_centroids` wants them.
         provenance: how they were fitted, as plain JSON values.
     """
-    header = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION if centroids.ndim == 3 else 1),
-        "provenance": canonical_json(provenance),
-    }
-    # one key: safetensors keeps metadata in a hash map, whose order would change the file's bytes
-    data = save({"centroids": centroids}, metadata={FORMAT: canonical_json(header)})
-    write_atomic(path, data)
+    write_sealed(path, FORMAT, {"centroids": centroids}, {"provenance": provenance})
 
 
 def read_codebook(path: str | Path) -> tuple[Floats, Mapping[str, Any]]:
@@ -46,39 +34,16 @@ def read_codebook(path: str | Path) -> tuple[Floats, Mapping[str, Any]]:
     Raises:
         CodebookError: the file is missing, damaged, or something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CodebookError(
-            f"codebook {path}",
-            expected="a file",
-            got="nothing there",
-            hint="run python stages/fit.py with the same corpus, feature and tokenizer",
-        )
+    hint = (
+        "fetch it with dvc pull, or run python stages/fit.py with the same corpus, feature and "
+        "tokenizer; one that was imported: python stages/import_codebook.py"
+    )
+    tensors, header = read_sealed(path, FORMAT, hint)
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if FORMAT not in metadata:
-                raise CodebookError(
-                    f"codebook {path}", expected=FORMAT, got="another safetensors file"
-                )
-            header = json.loads(metadata[FORMAT])
-            if int(header["format_version"]) > FORMAT_VERSION:
-                raise CodebookError(
-                    f"codebook {path}",
-                    expected=f"format version {FORMAT_VERSION} or older",
-                    got=header["format_version"],
-                    hint="update featbank",
-                )
-            centroids = file.get_tensor("centroids")
-            provenance = json.loads(header["provenance"])
-    except SafetensorError as error:
-        raise CodebookError(f"codebook {path}", expected="a safetensors file", got=error) from error
-    except (ValueError, KeyError, TypeError) as error:
+        centroids, provenance = tensors["centroids"], header["provenance"]
+    except (KeyError, TypeError) as error:
         raise CodebookError(
-            f"codebook {path}",
-            expected="the header that stages/fit.py writes",
-            got=repr(error),
-            hint="fetch it again with dvc pull, or run python stages/fit.py",
+            f"codebook {path}", expected="centroids and their provenance", got=repr(error)
         ) from error
     check_centroids(centroids)
     return centroids, provenance

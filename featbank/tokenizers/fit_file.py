@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from featbank.provenance import write_atomic
+from featbank.errors import CodebookError
 from featbank.tokenizers.kmeans import FitState
+from featbank.tokenizers.sealed import read_sealed, write_sealed
 
 _log = logging.getLogger(__name__)
+
+_FORMAT = "featbank-fit"
 
 
 def save_state(path: Path, state: FitState) -> None:
@@ -27,7 +27,7 @@ def save_state(path: Path, state: FitState) -> None:
         "num_passes": state.num_passes,
         "distance": state.distance if np.isfinite(state.distance) else None,
     }
-    write_atomic(path, save(tensors, metadata={"state": json.dumps(rest)}))
+    write_sealed(path, _FORMAT, tensors, rest)
 
 
 def load_state(path: Path) -> FitState | None:
@@ -35,11 +35,9 @@ def load_state(path: Path) -> FitState | None:
     if not path.is_file():
         return None
     try:
-        with safe_open(path, framework="numpy") as file:
-            rest = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, TypeError, KeyError) as error:  # damaged, or another file
-        _log.warning("%s cannot be read, and the fit begins anew: %s", path, error)
+        tensors, rest = read_sealed(path, _FORMAT, "")
+    except CodebookError as error:
+        _log.warning("%s; the fit begins anew", error)
         return None
     return FitState(
         codebooks=tensors["codebooks"],

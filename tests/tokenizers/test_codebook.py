@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from featbank.errors import CodebookError
@@ -65,7 +64,7 @@ def test_centroids_that_are_not_finite_are_refused(bad: float) -> None:
 
 
 def test_a_missing_codebook_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(CodebookError, match=r"got nothing there; run python stages/fit.py"):
+    with pytest.raises(CodebookError, match=r"got nothing there; .*run python stages/fit.py"):
         load_codebook(tmp_path / "a.safetensors")
 
 
@@ -78,15 +77,33 @@ def test_another_safetensors_file_and_a_damaged_one_are_refused(tmp_path: Path) 
         load_codebook(tmp_path / "damaged.safetensors")
 
 
-@pytest.mark.parametrize(
-    "header",
-    ["", "[]", "{}", '{"format_version": "2"}', '{"format_version": "1", "provenance": "{"}'],
-)
+@pytest.mark.parametrize("header", ["", "[]", "{}", '{"format_version": 3, "header": {}}'])
 def test_a_damaged_header_is_refused_by_the_name_of_its_file(tmp_path: Path, header: str) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"centroids": CENTROIDS}, path, {"featbank-codebook": header})
-    with pytest.raises(CodebookError, match=r"a.safetensors: expected the header that .*fit.py"):
+    with pytest.raises(CodebookError, match=r"a.safetensors: expected the header of a featbank"):
         load_codebook(path)
+
+
+def test_a_file_from_before_the_digest_is_refused_with_what_to_run(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"centroids": CENTROIDS}, path, {"featbank-codebook": '{"format_version": "1"}'})
+    with pytest.raises(CodebookError, match=r"format version 3, got '1'; .*stages/fit.py"):
+        load_codebook(path)
+
+
+def test_no_flipped_bit_of_a_codebook_is_served(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_codebook(path, Codebook(centroids=CENTROIDS, provenance={"fitted_on": {"sample": "s"}}))
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with suppress(CodebookError):
+            found = load_codebook(path)  # it may, of a space that JSON does not mind
+            np.testing.assert_array_equal(found.centroids, CENTROIDS)
+            assert found.provenance == {"fitted_on": {"sample": "s"}}
 
 
 RESIDUAL = Codebook(centroids=RNG.normal(size=(3, 5, 2)).astype(np.float32))
@@ -131,15 +148,11 @@ def test_units_that_a_codebook_does_not_have_are_refused(
         codebook.decode(units)
 
 
-def test_only_residual_codebooks_are_of_the_newer_format(tmp_path: Path) -> None:
+def test_residual_codebooks_are_read_as_they_were_written(tmp_path: Path) -> None:
     save_codebook(tmp_path / "residual", RESIDUAL)
-    save_codebook(tmp_path / "plain", Codebook(centroids=CENTROIDS))
-    found = load_codebook(tmp_path / "residual")
-    np.testing.assert_array_equal(found.centroids, RESIDUAL.centroids)
-    for name, version in (("residual", "2"), ("plain", "1")):
-        with safe_open(tmp_path / name, framework="numpy") as file:
-            header = json.loads(file.metadata()["featbank-codebook"])
-        assert header["format_version"] == version
+    np.testing.assert_array_equal(
+        load_codebook(tmp_path / "residual").centroids, RESIDUAL.centroids
+    )
 
 
 def test_the_units_of_a_long_utterance_do_not_hang_on_its_pieces() -> None:

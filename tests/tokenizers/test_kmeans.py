@@ -80,6 +80,16 @@ def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     assert load_state(tmp_path / "a") is None
 
 
+def test_a_state_of_which_a_bit_has_flipped_is_none(tmp_path: Path) -> None:
+    states: list[FitState] = []
+    KMeans(num_clusters=4).fit(_frames(), seed=3, keep=states.append)
+    save_state(tmp_path / "a", states[0])
+    flipped = bytearray((tmp_path / "a").read_bytes())
+    flipped[-3] ^= 1
+    (tmp_path / "a").write_bytes(flipped)
+    assert load_state(tmp_path / "a") is None
+
+
 def test_a_centroid_without_frames_gets_some() -> None:
     # two far groups of two points each: whatever centroids start together have to part
     frames = np.repeat(np.array([[0, 0], [0, 1], [100, 0], [100, 1]], np.float32), 50, axis=0)

@@ -1,0 +1,95 @@
+"""Safetensors files under a digest of all that they hold: a flipped bit is refused, not served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from featbank.errors import CodebookError
+from featbank.provenance import canonical_json, write_atomic
+
+FORMAT_VERSION = 3
+"""3: a digest over tensors and header. Files of older versions have none, and are refused."""
+
+Tensors = dict[str, npt.NDArray[Any]]
+
+
+def write_sealed(
+    path: str | Path, form: str, tensors: Mapping[str, npt.NDArray[Any]], header: Mapping[str, Any]
+) -> None:
+    """Write tensors and a header, atomically and deterministically.
+
+    Args:
+        path: of the file.
+        form: what the file is, such as `featbank-codebook`.
+        tensors: by name.
+        header: plain JSON values.
+    """
+    sealed = {
+        "format_version": FORMAT_VERSION,
+        "header": header,
+        "digest": _digest(tensors, canonical_json(header)),
+    }
+    # one key: safetensors keeps metadata in a hash map, whose order would change the file's bytes
+    write_atomic(path, save(dict(tensors), metadata={form: canonical_json(sealed)}))
+
+
+def read_sealed(path: str | Path, form: str, hint: str) -> tuple[Tensors, Any]:
+    """Read the tensors and the header of a file that holds what its digest says.
+
+    Args:
+        path: of the file.
+        form: what the file must be.
+        hint: how to make it again.
+
+    Raises:
+        CodebookError: it is missing, something else, of another version, or damaged.
+    """
+    if not Path(path).is_file():
+        raise CodebookError(f"{path}", expected="a file", got="nothing there", hint=hint)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if form not in metadata:
+                raise CodebookError(f"{path}", expected=form, got="another safetensors file")
+            sealed = json.loads(metadata[form])
+            if sealed["format_version"] != FORMAT_VERSION:
+                raise CodebookError(
+                    f"{path}",
+                    expected=f"format version {FORMAT_VERSION}",
+                    got=repr(sealed["format_version"]),
+                    hint=hint,
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = sealed["header"]
+            if sealed["digest"] != _digest(tensors, canonical_json(header)):
+                raise CodebookError(
+                    f"{path}",
+                    expected=f"digest {sealed['digest']!r}",
+                    got="other bytes: it is damaged",
+                    hint=hint,
+                )
+    except SafetensorError as error:
+        raise CodebookError(f"{path}", expected="a safetensors file", got=error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CodebookError(
+            f"{path}", expected=f"the header of a {form}", got=repr(error), hint=hint
+        ) from error
+    return tensors, header
+
+
+def _digest(tensors: Mapping[str, npt.NDArray[Any]], header: str) -> str:
+    """Return the SHA-256 of a header and of each tensor: its name, type, shape and bytes."""
+    seen = sha256(header.encode())
+    for name, tensor in sorted(tensors.items()):
+        seen.update(canonical_json([name, tensor.dtype.str, tensor.shape]).encode())
+        seen.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
+    return seen.hexdigest()
