@@ -112,8 +112,8 @@ BAD: Mapping[str, Bad] = {
     ),
     f"{'long' * 64}.wav": Bad(lambda _: None, "bad_name", _FILE, "File name too long"),
     "folder.wav": Bad(Path.mkdir, "not_a_file", "a file", "a folder"),
-    "pipe.wav": Bad(os.mkfifo, "not_a_file", "a file", "a device or a pipe"),
-    "socket.wav": Bad(_socket, "not_a_file", _FILE, "No such device or address"),
+    "pipe.wav": Bad(os.mkfifo, "not_a_file", "a file", "a pipe"),
+    "socket.wav": Bad(_socket, "not_a_file", "a file", "a socket"),
     "empty.wav": Bad(Path.touch, "empty", "audio", "an empty file"),
     "text.wav": Bad(
         lambda path: path.write_text("not audio"),

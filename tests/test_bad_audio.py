@@ -173,9 +173,12 @@ WRONG_ROWS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         {"audio": "streamed.flac", "num_samples": 2**40},
         "truncated", f"{2**40} samples", "16000 decoded",
     ),
-    "null character": ({"audio": "a\0b.wav"}, "bad_name", "a path", "embedded null byte"),
+    "null character": (
+        {"audio": "a\0b.wav"}, "bad_name", "a readable file", "no path: embedded null byte"
+    ),
     "half a surrogate pair": (
-        {"audio": "caf\ud800.wav"}, "bad_name", "a path", "'utf-8' codec can't encode .*"
+        {"audio": "caf\ud800.wav"},
+        "bad_name", "a readable file", "no path: 'utf-8' codec can't encode .*"
     ),
     "no UTF-8": ({"audio": "caf\udce9.wav"}, "empty", "audio", "an empty file"),
 }  # fmt: skip

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from io import BufferedReader
 from pathlib import Path
 
 from featbank.containers.kinds import Container, check_container
 from featbank.errors import AudioError, AudioFault
+from featbank.opening import NotAFileError, open_regular
 
 # faults of the file or its name; any other, such as EIO or EMFILE, is the machine's
 _FILE_FAULTS: dict[int, AudioFault] = {
@@ -19,7 +19,7 @@ _FILE_FAULTS: dict[int, AudioFault] = {
     errno.EPERM: "unreadable",
     errno.ELOOP: "unreadable",
     errno.ENAMETOOLONG: "bad_name",
-    errno.ENXIO: "not_a_file",  # a socket
+    errno.EINVAL: "bad_name",  # a null character, or half a surrogate pair
 }
 _MORE_THAN_A_DECODER_TAKES = 16 << 20  # bytes; FLAC's largest frame takes 4 MB
 
@@ -56,8 +56,11 @@ def read_through(descriptor: int) -> None:
 
 def _open(path: str | Path) -> BufferedReader:
     try:
-        # a pipe would block on opening without O_NONBLOCK, which changes nothing for a file
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return open_regular(path)
+    except NotAFileError as error:
+        raise AudioError(
+            f"audio {path}", kind="not_a_file", expected="a file", got=error.strerror
+        ) from error
     except OSError as error:
         if error.errno not in _FILE_FAULTS:
             raise
@@ -67,11 +70,3 @@ def _open(path: str | Path) -> BufferedReader:
             expected="a readable file",
             got=error.strerror,
         ) from error
-    except ValueError as error:  # a null character, or half a surrogate pair
-        raise AudioError(f"audio {path}", kind="bad_name", expected="a path", got=error) from error
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        got = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
-        raise AudioError(f"audio {path}", kind="not_a_file", expected="a file", got=got)
-    return open(descriptor, "rb")

@@ -36,7 +36,7 @@ BUILT = {"prepare": "corpus", "extract": "feature"}
 # conf/runtime.yaml and conf/runner change no byte but by the numerics class; Hydra's own files
 # are not ours
 UNTRACKED = {"conf/runtime.yaml", "conf/runner/local.yaml"}
-# modules that decide how a run looks, not what it writes
+# modules that decide how a run looks and what it refuses, not what it writes
 PRESENTATION = {
     "featbank/cli/__init__.py",
     "featbank/cli/output.py",
@@ -49,6 +49,8 @@ PRESENTATION = {
     "featbank/progress.py",
     "featbank/stage.py",
     "featbank/errors.py",
+    "featbank/json_files.py",
+    "featbank/opening.py",
     "featbank/__init__.py",
 }
 
