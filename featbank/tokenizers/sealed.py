@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from featbank.errors import CodebookError
+from featbank.json_files import parse_json
 from featbank.provenance import canonical_json, write_atomic
 
 FORMAT_VERSION = 3
@@ -60,7 +60,7 @@ def read_sealed(path: str | Path, form: str, hint: str) -> tuple[Tensors, Any]:
             metadata = file.metadata() or {}
             if form not in metadata:
                 raise CodebookError(f"{path}", expected=form, got="another safetensors file")
-            sealed = json.loads(metadata[form])
+            sealed = parse_json(metadata[form], f"header of {path}", CodebookError, hint=hint)
             if sealed["format_version"] != FORMAT_VERSION:
                 raise CodebookError(
                     f"{path}",

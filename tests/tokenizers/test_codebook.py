@@ -81,7 +81,7 @@ def test_another_safetensors_file_and_a_damaged_one_are_refused(tmp_path: Path) 
 def test_a_damaged_header_is_refused_by_the_name_of_its_file(tmp_path: Path, header: str) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"centroids": CENTROIDS}, path, {"featbank-codebook": header})
-    with pytest.raises(CodebookError, match=r"a.safetensors: expected the header of a featbank"):
+    with pytest.raises(CodebookError, match=r"a.safetensors: expected "):
         load_codebook(path)
 
 
