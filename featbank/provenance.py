@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank import __version__
+from featbank.disk import fsync_file, fsync_folder, naming
 
 
 def canonical_json(value: Any) -> str:
@@ -36,7 +37,7 @@ def digest(value: Any) -> str:
 
 def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal, reading it in blocks."""
-    with open(path, "rb") as file:
+    with naming(path, "reading"), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -58,21 +59,12 @@ def write_atomic(path: str | Path, data: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open(temporary, "wb") as file:
+        with naming(path, "writing"), open(temporary, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
-            os.fsync(file.fileno())
+            fsync_file(file.fileno(), path)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
-
-
-def fsync_folder(path: str | Path) -> None:
-    """Make the names in a folder durable (a rename is not, until its folder is synced)."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from featbank.disk import fsync_folder
 from featbank.errors import CorpusError
-from featbank.provenance import fsync_folder
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from featbank.disk import fsync_file
 from featbank.engine.tasks import ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
 from featbank.provenance import (
@@ -179,5 +180,5 @@ def put(source: Path, target: Path) -> None:
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
         shutil.copyfile(source, temporary)
         with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+            fsync_file(file.fileno(), target)
         temporary.replace(target)

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import h5py
 import numpy as np
 
+from featbank.disk import fsync_folder
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
 from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
 from featbank.manifest import check_id
-from featbank.provenance import fsync_folder
 from featbank.store.encoding import Encoding, as_array, find_encoding
 from featbank.store.locks import lock_file
 from featbank.store.publishing import PublishingWriter

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from featbank.disk import fsync_folder
 from featbank.errors import StoreError
 from featbank.failures import Failure, write_failures
-from featbank.provenance import fsync_folder, write_atomic
+from featbank.provenance import write_atomic
 from featbank.store.exchange import exchange
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME

@@ -16,8 +16,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from featbank.disk import fsync_folder
 from featbank.errors import StoreError
-from featbank.provenance import canonical_json, fsync_folder
+from featbank.provenance import canonical_json
 from featbank.store.compression import chunked, transfer
 from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import ALIGNMENT, DIGEST_BYTES, FORMAT_VERSION, NO_DIGEST, SHARD_FORMAT

@@ -36,7 +36,8 @@ BUILT = {"prepare": "corpus", "extract": "feature"}
 # conf/runtime.yaml and conf/runner change no byte but by the numerics class; Hydra's own files
 # are not ours
 UNTRACKED = {"conf/runtime.yaml", "conf/runner/local.yaml"}
-# modules that decide how a run looks and what it refuses, not what it writes
+# modules that decide how a run looks, what it refuses, when it may go on and how it ends, not what
+# it writes
 PRESENTATION = {
     "featbank/cli/__init__.py",
     "featbank/cli/output.py",
@@ -45,6 +46,7 @@ PRESENTATION = {
     "featbank/definitions.py",
     "featbank/preflight.py",
     "featbank/preflight_stage.py",
+    "featbank/disk.py",
     "featbank/dvc_outputs.py",
     "featbank/progress.py",
     "featbank/stage.py",
