@@ -56,6 +56,8 @@ PRESENTATION = {
     "featbank/__init__.py",
 }
 
+_FILES = {path.stem for path in (ROOT / "conf").glob("*.yaml")}
+
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, PipelineStage]:
@@ -79,7 +81,8 @@ def _compose(name: str, overrides: list[str]) -> DictConfig:
 def _loaded(script: str, config: DictConfig) -> set[str]:
     """The files of conf/ that a composed configuration comes from."""
     choices = config.hydra.runtime.choices
-    return {f"conf/{script}.yaml", "conf/paths.yaml"} | {
+    parts = OmegaConf.load(ROOT / f"conf/{script}.yaml").defaults
+    return {f"conf/{name}.yaml" for name in (script, *parts) if name in _FILES} | {
         f"conf/{group}/{option}.yaml" for group, option in choices.items() if "hydra" not in group
     }
 
@@ -241,6 +244,16 @@ def test_every_definition_is_named_after_its_file() -> None:
     for group in ("corpus", "feature", "tokenizer"):
         for path in (ROOT / "conf" / group).glob("*.yaml"):
             assert OmegaConf.load(path).name == path.stem
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "stages").glob("*.py")))
+def test_every_stage_says_all_that_it_would_run_with(
+    script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `--cfg job --resolve` does: what one of its paths hangs on must be there."""
+    monkeypatch.chdir(ROOT)
+    OmegaConf.resolve(config := _compose(script, []))
+    assert "${" not in OmegaConf.to_yaml(config)
 
 
 @pytest.mark.parametrize("feature", sorted(path.stem for path in (ROOT / "conf/feature").iterdir()))
