@@ -32,7 +32,7 @@ class Forecast:
         left_s: of these, in seconds.
         longest_s: the longest of these, in seconds.
         num_tasks: shards that workers have to make, one at a time each.
-        num_workers: of the runner.
+        num_workers: that a run would have at a time.
         sample: what was measured; None where nothing is to be computed.
         stores: their sizes.
         disks: what is added to them.
@@ -75,15 +75,18 @@ def preflight(
     Args:
         job: what the run is to make.
         manifests: folder with a manifest a split.
-        runner: of the run. The sample is computed by one process of this machine.
+        runner: of the run, asked for its number of workers alone: the sample is computed by one
+            process of this machine.
         work: folder of finished shards, as the run is given it.
         previous: folders like the job's `out`, which hold earlier stores.
         strict: take nothing over from machines of another numerics class.
         sample_s: wall-clock seconds for the sample.
 
     Raises:
-        FeatbankError: the run would end with it: an audio file has changed, a worker dies.
+        FeatbankError: the run would end with it: an audio file has changed, a worker dies, a
+            cluster has no room for the workers.
     """
+    num_workers = runner.count_workers()
     plan = job.plan(
         manifests=manifests, folder=job.work_folder(work), previous=previous, strict=strict
     )
@@ -99,7 +102,6 @@ def preflight(
             with closing(one.run(make_probe, [task], lambda _: None)) as samples:
                 [sample] = samples
     splits = plan.rows.values()
-    num_workers = getattr(runner, "num_workers", None) or 1
     return Forecast(
         num_utterances=sum(rows.num_utterances for rows in splits),
         audio_s=sum(rows.duration_s for rows in splits),

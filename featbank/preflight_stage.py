@@ -9,6 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from featbank.amounts import amount, times_real_time
 from featbank.cli.output import print_facts, size_text
 from featbank.computing_stage import computing_settings
 from featbank.dvc_outputs import previous_output
@@ -83,15 +84,15 @@ def _measured(forecast: Forecast, sample: Sample) -> Iterator[tuple[str, str]]:
     cut = f", {sample.num_cut:,} of them cut short" if sample.num_cut else ""
     yield (
         "sample",
-        f"{sample.num_utterances:,} utterances{cut}: {sample.audio_s:,.1f} s of audio in "
-        f"{sample.seconds:.1f} s, by one process of this machine",
+        f"{sample.num_utterances:,} utterances{cut}: {amount(sample.audio_s, 1)} s of audio in "
+        f"{amount(sample.seconds, 1)} s, by one process of this machine",
     )
     if sample.failures:
         yield "failures in the sample", f"{len(sample.failures):,}"
     for failure in sample.failures[:_NAMED_FAILURES]:
         yield f"  {failure.id}", f"{failure.kind}: {failure.error}"
-    if forecast.hours is not None:
-        yield "a worker", f"{sample.real_time_factor:,.1f} x real time"
+    if sample.real_time_factor is not None and forecast.hours is not None:
+        yield "a worker", times_real_time(sample.real_time_factor)
         yield (
             "computing",
             f"{_hours(3600 * forecast.hours)}, if workers do not hinder each other; "
@@ -101,13 +102,13 @@ def _measured(forecast: Forecast, sample: Sample) -> Iterator[tuple[str, str]]:
     yield (
         "memory of a worker",
         f"{_size(sample.peak_bytes)} in the sample, a long run takes some more; measured with "
-        f"{sample.longest_s:,.1f} s of audio at once{beyond}",
+        f"{amount(sample.longest_s, 1)} s of audio at once{beyond}",
     )
-    yield "longest utterance", f"{forecast.longest_s:,.1f} s"
+    yield "longest utterance", f"{amount(forecast.longest_s, 1)} s"
 
 
 def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds:,.1f} s"
+    return f"{amount(seconds / 3600, 1)} h" if seconds >= 3600 else f"{amount(seconds, 1)} s"
 
 
 def _size(num_bytes: int) -> str:

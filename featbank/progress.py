@@ -20,6 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from featbank.amounts import times_real_time
+
 Advance = Callable[[float], None]
 """Told the seconds of audio done since the last call."""
 
@@ -27,7 +29,7 @@ Advance = Callable[[float], None]
 class _RealTimeFactor(ProgressColumn):
     def render(self, task: Task) -> Text:
         elapsed = task.elapsed or 0.0
-        return Text(f"{task.completed / elapsed:,.0f} x real time" if elapsed else "")
+        return Text(times_real_time(task.completed / elapsed) if elapsed else "")
 
 
 def wanted() -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from featbank.amounts import times_real_time
 from featbank.dvc_outputs import previous_output
 from featbank.progress import Stopwatch, progress_bar
 from featbank.stage import (
@@ -68,7 +69,7 @@ def main(config: DictConfig) -> None:
         sum(header.num_frames for header in done.headers),
         sum(header.num_failures for header in done.headers),
         tally,
-        f", {speed:.0f} x real time" if tally.num_computed else "",
+        f", {times_real_time(speed)}" if tally.num_computed else "",
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from featbank.amounts import times_real_time
 from featbank.definitions import feature_of_tokens, told_choice
 from featbank.errors import ConfigError
 from featbank.progress import Advance, Stopwatch, progress_bar
@@ -47,12 +48,12 @@ def main(config: DictConfig) -> None:
         headers = (_from_audio if from_audio else _from_features)(config, out, advance)
     record_run(config, f"tokens/{config.corpus.name}/{out.name}", watch, audio_s)
     _log.info(
-        "%s: %d utterances, %d units%s, %.0f x real time",
+        "%s: %d utterances, %d units%s, %s",
         out,
         sum(header.num_utterances for header in headers if header.name == "units"),
         sum(header.num_frames for header in headers if header.name == "units"),
         told_choice(config),
-        watch.real_time_factor(audio_s),
+        times_real_time(watch.real_time_factor(audio_s)),
     )
 
 

@@ -204,6 +204,13 @@ def test_more_workers_than_shards_save_no_time(corpus: Path, tmp_path: Path) -> 
     )
 
 
+def test_slower_than_real_time_is_told_in_two_digits(corpus: Path, tmp_path: Path) -> None:
+    forecast = _forecast(_job(corpus, tmp_path / "out"), tmp_path)
+    assert forecast.sample is not None
+    slow = replace(forecast, sample=replace(forecast.sample, audio_s=1.0, seconds=26.0))
+    assert dict(facts(slow))["a worker"] == "0.038 x real time"
+
+
 def test_what_a_stopped_run_has_finished_is_not_left(corpus: Path, tmp_path: Path) -> None:
     job = _job(corpus, tmp_path / "out", storage=SMALL_SHARDS)
     whole = _survey(job, tmp_path)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.amounts import percent
 from featbank.certification.findings import Deviation, Difference, Tolerances
 from featbank.errors import ValidationError
 from featbank.provenance import readable_json, write_atomic
@@ -59,7 +60,7 @@ class StoreCertificate:
         if self.num_failed:
             parts.append(f"{self.num_failed} failed again")
         if self.differences:
-            found = f"{len(self.differences)} differ in {self.flip_rate:.3%} of all frames"
+            found = f"{len(self.differences)} differ in {percent(self.flip_rate, 3)} of all frames"
             parts.append(f"{found}; {self.deviation}" if self.deviation else found)
         if other := [*_changes(self.stored_numerics, self.numerics), *self.other_versions]:
             parts.append(f"made elsewhere: {', '.join(other)}")

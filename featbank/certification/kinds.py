@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from featbank.amounts import percent
 from featbank.certification.comparing import Comparison
 from featbank.certification.findings import Difference
 from featbank.certification.measuring import Measure, Place, measure_features, measure_tokens
@@ -33,5 +34,5 @@ class TokenComparison(Comparison):
         rate = sum(one.num_other_frames for one in differences) / max(1, self._num_frames)
         if rate > self._tolerances.flips:
             for one in differences:
-                expected = f"at most {self._tolerances.flips:.3%} of all frames to flip"
-                self._beyond(one, expected, f"{rate:.3%}; of these, {one}")
+                expected = f"at most {percent(self._tolerances.flips, 3)} of all frames to flip"
+                self._beyond(one, expected, f"{percent(rate, 3)}; of these, {one}")

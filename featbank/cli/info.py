@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from featbank.amounts import amount
 from featbank.cli.output import flattened, print_facts, print_json, print_table, size_text
 from featbank.cli.stores import add_command, duration_s, read_splits
 from featbank.store import StoreHeader, find_encoding
@@ -68,7 +69,7 @@ def _amounts(header: StoreHeader) -> dict[str, str]:
     return {
         "utterances": f"{header.num_utterances:,}",
         "frames": f"{header.num_frames:,}",
-        "hours": "-" if seconds is None else f"{seconds / 3600:,.2f}",
+        "hours": "-" if seconds is None else amount(seconds / 3600, 2),
         "size": size_text(header.num_bytes),
     }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from featbank.amounts import amount
 from featbank.cli.output import at_least, print_json_rows, print_line, print_table, size_text
 from featbank.cli.stores import add_command, duration_s, read_splits
 from featbank.store import ShardInfo, Store, open_store
@@ -151,5 +152,5 @@ def _cell(name: str, value: Any) -> str:
     if name == "num_bytes":
         return size_text(value)
     if isinstance(value, float):
-        return f"{value:,.2f}"
+        return amount(value, 2)
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from featbank.amounts import amount
+
 WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 
@@ -95,7 +97,7 @@ def size_text(num_bytes: int) -> str:
     >>> size_text(7), size_text(406868)
     ('7 bytes', '0.41 MB')
     """
-    return f"{num_bytes:,} bytes" if num_bytes < 10_000 else f"{num_bytes / 1e6:,.2f} MB"
+    return f"{num_bytes:,} bytes" if num_bytes < 10_000 else f"{amount(num_bytes / 1e6, 2)} MB"
 
 
 def flattened(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from featbank.amounts import percent
 from featbank.manifest import SPLITS
 from featbank.provenance import readable_json, write_atomic
 from featbank.report.metrics import length_rows, metrics, usage_rows
@@ -53,6 +54,7 @@ def render_report(
         "count": counted,
         "size": format_size,
         "number": format_number,
+        "percent": percent,
         "duration": format_duration,
     }
     problems = [problem for result in results for problem in result.all_problems]

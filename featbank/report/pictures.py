@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from featbank.amounts import percent
 from featbank.report.figures import (
     draw_codebooks,
     draw_features,
@@ -89,7 +90,7 @@ def _codebooks_picture(name: str, codebooks: Sequence[CodebookUsage]) -> Picture
         caption=(
             f"Of each codebook, in all splits: the share of its {len(codebooks[0].frames)} codes "
             "that occur, and its perplexity as a share of that size, 100 % where all occur alike. "
-            f"Codebook {least} is used the least evenly, {even[least]:.1%}; "
+            f"Codebook {least} is used the least evenly, {percent(even[least], 1)}; "
             f"{counted(dead, 'code')} of all never used."
         ),
     )

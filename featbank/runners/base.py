@@ -26,6 +26,13 @@ class Runner(Protocol):
     def gives_gpu(self) -> bool:
         """Whether workers have a GPU each, or shares of one that the configuration states."""
 
+    def count_workers(self) -> int:
+        """Return how many workers a run would have at a time, if it had tasks for them.
+
+        Raises:
+            FeatbankError: the run would end with it: it has no room for its workers.
+        """
+
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],

@@ -14,6 +14,10 @@ class InlineRunner:
     gives_gpu = True
     """Those that this process sees."""
 
+    def count_workers(self) -> int:
+        """Return 1: this process."""
+        return 1
+
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],

@@ -50,6 +50,10 @@ class LocalRunner:
         """True with `num_gpus`, and for a single worker, which sees what this process does."""
         return bool(self._gpus) or self.num_workers == 1
 
+    def count_workers(self) -> int:
+        """Return the number of processes."""
+        return self.num_workers
+
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],

@@ -71,6 +71,15 @@ class RayRunner:
         """True with `num_gpus`: without, Ray hides no GPU from any actor."""
         return self._share.num_gpus > 0
 
+    def count_workers(self) -> int:
+        """Return how many actors the cluster would have; for `address=None` one is started.
+
+        Raises:
+            ConfigError: there is no such cluster, or it has not room for the workers.
+        """
+        with connected(self._address) as ray:
+            return self._fitting(ray)
+
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],
@@ -88,21 +97,26 @@ class RayRunner:
             return  # a cluster takes seconds to start
         make_here = functools.partial(_make_in, str(Path.cwd()), make_worker)
         with connected(self._address) as ray:
-            room = self._share.fits(ray.nodes())
-            if room < (self.num_workers or 1):
-                raise ConfigError(
-                    "runner.num_workers",
-                    expected=f"at most {room}, which the Ray cluster has room for",
-                    got=self.num_workers,
-                    hint=f"each takes {self._share}: see runner.num_cpus and runner.num_gpus",
-                )
+            num_workers = self._fitting(ray)
             yield from coordinate(
-                RayCrew(pickle.dumps(make_here), self.num_workers or room, self._share),
+                RayCrew(pickle.dumps(make_here), num_workers, self._share),
                 chain(first, tasks),
                 max_retries=self.max_retries,
                 advance=advance,
                 hint="out of memory? lower runner.num_workers, or look at Ray's logs; run again",
             )
+
+    def _fitting(self, ray: ModuleType) -> int:
+        """Return the number of actors, of which the cluster has room for each."""
+        room = self._share.fits(ray.nodes())
+        if room < (self.num_workers or 1):
+            raise ConfigError(
+                "runner.num_workers",
+                expected=f"at most {room}, which the Ray cluster has room for",
+                got=self.num_workers,
+                hint=f"each takes {self._share}: see runner.num_cpus and runner.num_gpus",
+            )
+        return self.num_workers or room
 
 
 def _import_ray() -> ModuleType:

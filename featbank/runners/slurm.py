@@ -66,6 +66,7 @@ class SlurmRunner:
         check_at_least("stale_s", stale_s, 3 * heartbeat_s)
         self.num_workers = num_workers
         self.max_retries = max_retries
+        self._at_a_time = min(num_workers, array_parallelism or num_workers)
         self._folder = folder
         self._patience = Patience(
             beat_s=heartbeat_s, stale_s=stale_s, idle_deaths=num_workers + max_retries
@@ -92,6 +93,10 @@ class SlurmRunner:
     def gives_gpu(self) -> bool:
         """True with `gpus_per_node`, or where `additional_parameters` ask for GPUs or gres."""
         return self._gives_gpu
+
+    def count_workers(self) -> int:
+        """Return how many jobs may run at a time; whether the cluster is full, nobody knows."""
+        return self._at_a_time
 
     def run(
         self,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.amounts import percent
 from featbank.errors import ValidationError
 from featbank.provenance import readable_json, write_atomic
 
@@ -55,8 +56,9 @@ class DisturbedTokens:
     def __str__(self) -> str:
         """Say it in a few words."""
         return (
-            f"{self.flip_rate:.2%} of {self.num_frames} frames of {self.num_utterances} utterances "
-            f"flip, unit edit distance {self.unit_edit_distance:.2%} ({self.told})"
+            f"{percent(self.flip_rate, 2)} of {self.num_frames} frames of {self.num_utterances} "
+            f"utterances flip, unit edit distance {percent(self.unit_edit_distance, 2)} "
+            f"({self.told})"
         )
 
 

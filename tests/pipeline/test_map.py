@@ -39,6 +39,7 @@ UNTRACKED = {"conf/runtime.yaml", "conf/runner/local.yaml"}
 # modules that decide how a run looks, what it refuses, when it may go on and how it ends, not what
 # it writes
 PRESENTATION = {
+    "featbank/amounts.py",
     "featbank/cli/__init__.py",
     "featbank/cli/output.py",
     "featbank/composed.py",

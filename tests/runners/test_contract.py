@@ -64,6 +64,10 @@ def test_a_worker_is_made_once_a_process(make_runner: MakeRunner) -> None:
     assert 1 <= len(Counter(pid for pid, _, _ in results)) <= 2
 
 
+def test_the_number_of_workers_is_known_before_a_run(make_runner: MakeRunner) -> None:
+    assert make_runner(2).count_workers() == 2
+
+
 @pytest.mark.parametrize(
     ("task", "kind", "text"),
     [

@@ -90,13 +90,16 @@ def test_more_workers_than_the_cluster_has_room_for_are_refused(ray: MakeRunner)
         match=f"num_workers: expected at most {4 * processors}, which .*each takes 0.25 processors",
     ):
         list(ray(4 * processors + 1).run(Whereabouts, ["HOME"], _ignore))
+    with pytest.raises(ConfigError, match="which the Ray cluster has room for"):
+        ray(4 * processors + 1).count_workers()
 
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_without_a_number_there_are_as_many_workers_as_there_is_room_for() -> None:
     runner = RayRunner(num_cpus=0.5)
     pids = {pid for pid, _, _ in runner.run(Whereabouts, ["HOME"] * 30, _ignore)}
-    assert 1 <= len(pids) <= 2 * len(os.sched_getaffinity(0))
+    assert runner.count_workers() == 2 * len(os.sched_getaffinity(0))
+    assert 1 <= len(pids) <= runner.count_workers()
 
 
 @pytest.mark.usefixtures("ray_cluster")

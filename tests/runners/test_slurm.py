@@ -135,6 +135,11 @@ def test_a_run_goes_on_while_slurm_takes_no_more_jobs(
     assert "the run goes on with 1 jobs: jobs for Slurm: expected sbatch to take" in caplog.text
 
 
+def test_jobs_that_may_not_run_at_a_time_are_not_counted_as_workers(make_slurm: MakeSlurm) -> None:
+    assert make_slurm(num_workers=8, array_parallelism=3).count_workers() == 3
+    assert make_slurm(num_workers=2, array_parallelism=3).count_workers() == 2
+
+
 def test_less_patience_than_a_few_signs_of_life_is_refused(make_slurm: MakeSlurm) -> None:
     with pytest.raises(ConfigError, match=r"stale_s: expected 1\.5 or more, got 1"):
         make_slurm(num_workers=1, stale_s=1)
