@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,32 +9,38 @@ from pathlib import Path
 
 from featbank.disk import fsync_folder
 from featbank.errors import CorpusError
+from featbank.locking import Lock, lock
 
 
 @contextmanager
 def publish(out: Path) -> Iterator[Path]:
     """Give an empty folder to fill, which then takes the place of `out`: half of it is never seen.
 
-    One process at a time does so in the folder that holds `out`; another waits.
+    One process at a time does so; another waits. See `featbank.locking`.
+
+    Raises:
+        CorpusError: another one is at work of which nobody can tell whether it lives, or was told
+            to take over; `out` is as it was.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(out.parent):
+    with _locked(out) as held:
         _clear(out)
         try:
             _beside(out).mkdir()
             yield _beside(out)
+            held.check(CorpusError)
             if out.exists():
                 out.rename(_aside(out))
             _beside(out).rename(out)
             fsync_folder(out.parent)
         finally:
-            _clear(out)
+            if held.is_mine:
+                _clear(out)
 
 
 def clear_leftovers(out: Path) -> None:
     """Clear what a killed run left beside `out`, or put it back when that is the old folder."""
     if out.parent.is_dir():
-        with _locked(out.parent):
+        with _locked(out):
             _clear(out)
 
 
@@ -79,11 +83,9 @@ def _aside(out: Path) -> Path:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock that dies with the process."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _locked(out: Path) -> Iterator[Lock]:
+    held = lock(out, f"manifests folder {out}", wait=True, kind=CorpusError)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield held
     finally:
-        os.close(descriptor)
+        held.release()

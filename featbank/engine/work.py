@@ -15,6 +15,7 @@ from typing import Any, Self
 from featbank.disk import fsync_file
 from featbank.engine.tasks import ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
+from featbank.locking import lock
 from featbank.provenance import (
     canonical_json,
     digest,
@@ -23,7 +24,6 @@ from featbank.provenance import (
     write_atomic,
 )
 from featbank.store import FORMAT_VERSION, HEADER_NAME, ShardSpec
-from featbank.store.locks import lock_folder
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ class WorkFolder:
             StoreError: another run is at work in it.
         """
         self.path = path
-        self._lock = lock_folder(path, f"work folder {path}", "one run at a time")
+        self._lock = lock(path, f"work folder {path}", expected="one run at a time")
+        path.mkdir(exist_ok=True)
         for temporary in path.rglob(".*.partial*"):
             temporary.unlink(missing_ok=True)
         # what comes in now is in no store yet
@@ -151,14 +152,14 @@ def drop_published(work: Path, is_safe: Callable[[Path, str], bool]) -> None:
 
 def _drop(note: Path, is_safe: Callable[[Path, str], bool]) -> None:
     folder = note.parent
-    lock = lock_folder(folder, f"work folder {folder}", "no run at work in it")
+    held = lock(folder, f"work folder {folder}", expected="no run at work in it")
     try:
         headers = json.loads(note.read_text(encoding="utf-8"))["headers"]
         if all(is_safe(Path(path), sha256) for path, sha256 in headers.items()):
             _clear(folder)
             folder.rmdir()
     finally:
-        lock.release()
+        held.release()
 
 
 def _clear(folder: Path) -> None:

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import h5py
 import numpy as np
 
-from featbank.disk import fsync_folder
+from featbank.disk import fsync_file, fsync_folder
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
 from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
+from featbank.locking import lock
 from featbank.manifest import check_id
 from featbank.store.encoding import Encoding, as_array, find_encoding
-from featbank.store.locks import lock_file
 from featbank.store.publishing import PublishingWriter
 from featbank.store.shard_file import disk_fault
 
@@ -25,8 +25,8 @@ from featbank.store.shard_file import disk_fault
 class _Hdf5Writer(PublishingWriter):
     """Writes `<storage_path>.h5` under a hidden name, which `commit` exchanges for its own.
 
-    A lock on the hidden file refuses a second writer and dies with its process, so that what a
-    killed one left is simply overwritten.
+    A lock refuses a second writer while this one lives, so that what a killed one left is simply
+    overwritten; see `featbank.locking`.
     """
 
     dtypes: ClassVar[frozenset[str]]
@@ -53,10 +53,8 @@ class _Hdf5Writer(PublishingWriter):
         self._encoding: Encoding = find_encoding(dtype)
         self._written: set[str] = set()
         self._partial = self.storage_path.with_name(f".{self.storage_path.name}.partial")
-        self.storage_path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = lock_file(self._partial, f"file {self.storage_path}")
+        self._lock = lock(self.storage_path, f"file {self.storage_path}")
         try:
-            os.ftruncate(self._lock.descriptor, 0)
             self._file = _create(self._partial)
         except BaseException:
             self._lock.release()
@@ -103,11 +101,13 @@ class _Hdf5Writer(PublishingWriter):
     def _complete(self) -> None:
         try:
             self._file.close()
-            os.fsync(self._lock.descriptor)
+            with open(self._partial, "rb") as file:
+                fsync_file(file.fileno(), self.storage_path)
         except (OSError, RuntimeError) as error:
             raise disk_fault(f"file {self.storage_path}", error) from error
 
     def _publish(self) -> None:
+        self._lock.check()
         self._partial.replace(self.storage_path)
         fsync_folder(self.storage_path.parent)
         self._lock.release()
@@ -116,7 +116,8 @@ class _Hdf5Writer(PublishingWriter):
         with suppress(OSError, RuntimeError):  # what a full disk could not take is dropped
             self._file.close()
         if self._lock.is_held:  # else this is a forked child, and the file is its parent's
-            self._partial.unlink(missing_ok=True)
+            if self._lock.is_mine:  # else another one was told to break it
+                self._partial.unlink(missing_ok=True)
             self._lock.release()
 
     @abstractmethod

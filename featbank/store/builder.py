@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,12 +12,12 @@ from typing import Self
 from featbank.disk import fsync_folder
 from featbank.errors import StoreError
 from featbank.failures import Failure, write_failures
+from featbank.locking import lock
 from featbank.provenance import write_atomic
 from featbank.store.exchange import exchange
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.layout import StoreHeader, header_text
-from featbank.store.locks import lock_folder
 
 
 class StoreBuilder:
@@ -28,17 +26,17 @@ class StoreBuilder:
     A store that is there is exchanged for it in one step; where the system cannot exchange two
     folders, it is gone for a moment.
 
-    A lock on the folder refuses a second builder while this one lives, and dies with its process,
-    so that what a killed builder left is simply cleared. As a context manager it aborts unless
-    published.
+    A lock refuses a second builder while this one lives, so that what a killed builder left is
+    simply cleared; see `featbank.locking`. As a context manager it aborts unless published.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, break_lock: bool = False) -> None:
         """Take the lock and clear left-overs.
 
         Args:
             path: of the store to be; a store that is there stays until the commit. Where it is a
                 link, what it leads to is replaced, and the link stays.
+            break_lock: take the lock of a builder that is gone, where nobody can tell that it is.
 
         Raises:
             StoreError: another writer is at work, or `path` holds something that is no store.
@@ -50,8 +48,9 @@ class StoreBuilder:
         self.folder = self.path.with_name(f".{self.path.name}.partial")
         self._aside = self.path.with_name(f".{self.path.name}.replaced")
         self._new_parents = [one for one in self.path.parents if not one.exists()]
-        self._lock = lock_folder(self.folder, f"store {self.path}")
+        self._lock = lock(self.path, f"store {self.path}", breaks=break_lock)
         try:
+            self.folder.mkdir(exist_ok=True)
             self._clear_leftovers()
         except BaseException:
             self._lock.release()
@@ -68,8 +67,9 @@ class StoreBuilder:
             The header as it was written, with the digest of the failure list.
 
         Raises:
-            StoreError: `folder` and `header` do not agree.
+            StoreError: `folder` and `header` do not agree, or another builder took the lock.
         """
+        self._lock.check()
         self._check_whole(header, failures)
         if failures:
             write_failures(self.folder / FAILURES_NAME, failures)
@@ -81,13 +81,18 @@ class StoreBuilder:
         """Move the completed store to its place; the one that was there goes.
 
         Raises:
-            StoreError: something that is no store has come to the place meanwhile.
+            StoreError: something that is no store has come to the place meanwhile, or another
+                builder took the lock.
         """
         _check_replaceable(self.path)
+        self._lock.check()
         if not self.path.exists():
             self.folder.rename(self.path)
             fsync_folder(self.path.parent)
-        elif not self._exchange():
+        elif exchange(self.folder, self.path):
+            fsync_folder(self.path.parent)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
             self.path.rename(self._aside)
             self.folder.rename(self.path)
             fsync_folder(self.path.parent)
@@ -97,7 +102,8 @@ class StoreBuilder:
     def abort(self) -> None:
         """Drop the unfinished store, and the folders made for it; after `publish` do nothing."""
         if self._lock.is_held:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if self._lock.is_mine:  # else the folder is another builder's by now
+                shutil.rmtree(self.folder, ignore_errors=True)
             self._lock.release()
             with suppress(OSError):  # others are at work there
                 for folder in self._new_parents:
@@ -110,21 +116,6 @@ class StoreBuilder:
     def __exit__(self, *_: object) -> None:
         """Drop what was not committed."""
         self.abort()
-
-    def _exchange(self) -> bool:
-        """Exchange the store that is there for the completed one, if the system can; drop it."""
-        old = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            # it comes to the place of our folder, whose lock another builder must not get
-            with suppress(BlockingIOError):
-                fcntl.flock(old, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not exchange(self.folder, self.path):
-                return False
-            fsync_folder(self.path.parent)
-            shutil.rmtree(self.folder, ignore_errors=True)
-        finally:
-            os.close(old)
-        return True
 
     def _clear_leftovers(self) -> None:
         for entry in self.folder.iterdir():

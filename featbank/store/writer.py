@@ -55,6 +55,7 @@ class StoreWriter(PublishingWriter):
         fingerprint: str = "",
         shard_bytes: int = SHARD_BYTES,
         numerics: Mapping[str, Any] | None = None,
+        break_lock: bool = False,
     ) -> None:
         """Begin a store.
 
@@ -76,6 +77,7 @@ class StoreWriter(PublishingWriter):
             fingerprint: digest of all that determines the values but the audio.
             shard_bytes: target size of a shard.
             numerics: the class of machine that computed the values, as JSON values.
+            break_lock: take the lock of a writer that is gone, where nobody can tell that it is.
 
         Raises:
             StoreError: another writer is at work, `path` holds something that is no store, or an
@@ -123,7 +125,7 @@ class StoreWriter(PublishingWriter):
         self._known: set[str] | None = None  # ids, where their order does not tell what is new
         self._run: SortedRun | None = None  # from the first utterance on
         self._spool: Spool | None = None  # from the first one on that is out of order
-        self._builder = StoreBuilder(path)
+        self._builder = StoreBuilder(path, break_lock=break_lock)
         self._in_store = f" in store {self._builder.path}"
 
     @property

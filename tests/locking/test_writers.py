@@ -11,7 +11,6 @@ import pytest
 
 from featbank.feature_io import NumpyHdf5Writer
 from featbank.store import StoreWriter
-from featbank.store.locks import lock_folder
 from tests.store.trust import kill, start
 
 WRITERS = pytest.mark.parametrize("kind", [StoreWriter, NumpyHdf5Writer])
@@ -48,14 +47,3 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_killed_writer(
     with kind(tmp_path / "s", name="x") as writer:
         writer.write("a", np.ones((2, 3)))
     kill(process)
-
-
-def test_a_folder_that_its_file_system_does_not_make_is_an_error_in_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(path: Path, **_: object) -> None:
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(Path, "mkdir", refuse)  # as under /proc, or where nothing is mounted
-    with pytest.raises(FileNotFoundError):
-        lock_folder(tmp_path / "x", "x")
