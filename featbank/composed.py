@@ -24,6 +24,7 @@ _CHECKED_STEPS = {"corpus": 1, "runner": 1, "feature": 2, "tokenizer": 2}
 
 _TYPES: dict[str, Any] = {
     "batch_s": float | None,
+    "break_lock": bool,
     "device": str,
     "hours": float,
     "max_failures": float,

@@ -34,7 +34,7 @@ class _RealTimeFactor(ProgressColumn):
 
 def wanted() -> bool:
     """Tell whether anybody watches: a terminal, and no CI."""
-    return sys.stderr.isatty() and not os.environ.get("CI")
+    return sys.stderr is not None and sys.stderr.isatty() and not os.environ.get("CI")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from yaml import YAMLError
 from featbank.composed import CONF, check_config, chosen_groups, composed_again, in_one_line, key_of
 from featbank.definitions import NAMED_GROUPS
 from featbank.errors import ConfigError, FeatbankError
+from featbank.locking import breaking_locks
 from featbank.progress import Stopwatch
 from featbank.provenance import readable_json, write_atomic
+from featbank.streams import guarded
 from featbank.trusted import check_name
 
 _log = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ RUNTIME_KEYS = (
     "numerics",
     "device",
     "batch_s",
+    "break_lock",
     "overwrite",
     "source",
     "trusted_modules",
@@ -96,8 +100,9 @@ def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             check_config(config)
-            _drop_what_dvc_has(Path(config.runtime.work))
-            function(config)
+            with breaking_locks() if config.break_lock else nullcontext():
+                _drop_what_dvc_has(Path(config.runtime.work))
+                function(config)
         except (FeatbankError, OSError) as error:
             _log.error("%s: %s", type(error).__name__, error)
             sys.exit(1)
@@ -118,6 +123,18 @@ def _drop_what_dvc_has(work: Path) -> None:
     from featbank.engine.work import drop_published
 
     drop_published(work, is_safe=is_cached)
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a stage as its command line says: the last line of each script.
+
+    `--break-lock` stands for `break_lock=true`, as flags are Hydra's own.
+    """
+    sys.argv[1:] = [
+        "break_lock=true" if argument == "--break-lock" else argument for argument in sys.argv[1:]
+    ]
+    with guarded():
+        main()
 
 
 def accept_dry_run() -> None:

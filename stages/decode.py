@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from featbank.composed import plain
 from featbank.errors import ConfigError
 from featbank.feature_io import read_storage
-from featbank.stage import stage
+from featbank.stage import run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -46,4 +46,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -23,6 +23,7 @@ from featbank.stage import (
     read_corpus,
     record_run,
     refuse_tracked,
+    run_script,
     stage,
 )
 
@@ -84,4 +85,4 @@ def _preflight(config: DictConfig, out: Path, name: str) -> None:
 
 if __name__ == "__main__":
     accept_dry_run()
-    main()
+    run_script(main)

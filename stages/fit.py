@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from featbank.composed import plain
 from featbank.definitions import told_choice
-from featbank.stage import refuse_tracked, stage
+from featbank.stage import refuse_tracked, run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -55,4 +55,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,7 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
-from featbank.stage import refuse_tracked, stage
+from featbank.stage import refuse_tracked, run_script, stage
 from featbank.trusted import check_type
 
 _log = logging.getLogger(__name__)
@@ -40,4 +40,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -19,7 +19,7 @@ from featbank.corpora.prepare import prepare
 from featbank.errors import ConfigError
 from featbank.progress import progress_bar
 from featbank.runners.base import check_at_least
-from featbank.stage import refuse_tracked, stage
+from featbank.stage import refuse_tracked, run_script, stage
 from featbank.trusted import build, check_type
 
 
@@ -44,4 +44,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from featbank.provenance import digest
 from featbank.report.page import write_report
-from featbank.stage import chosen_stores, read_corpus, refuse_tracked, stage
+from featbank.stage import chosen_stores, read_corpus, refuse_tracked, run_script, stage
 from featbank.validation.result import read_check, require_good
 from featbank.validation.stability import read_stabilities
 
@@ -36,4 +36,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

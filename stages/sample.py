@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from featbank.definitions import feature_of_tokens, told_choice
 from featbank.manifest import read_manifest
 from featbank.sampling import draw_sample, refuse_codes, refuse_layers, write_pins, write_sample
-from featbank.stage import check_source, refuse_tracked, stage
+from featbank.stage import check_source, refuse_tracked, run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -84,4 +84,4 @@ def _from_audio(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -18,7 +18,14 @@ from omegaconf import DictConfig
 from featbank.errors import ConfigError, StoreError
 from featbank.progress import progress_bar
 from featbank.provenance import digest
-from featbank.stage import chosen_stores, kind_and_option, read_corpus, refuse_tracked, stage
+from featbank.stage import (
+    chosen_stores,
+    kind_and_option,
+    read_corpus,
+    refuse_tracked,
+    run_script,
+    stage,
+)
 from featbank.store import HEADER_NAME, read_header
 from featbank.units import UNITS
 from featbank.validation.header import is_tokens
@@ -93,4 +100,4 @@ def _results(config: DictConfig, stores: dict[str, list[str]]) -> Iterator[tuple
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,6 +26,7 @@ from featbank.stage import (
     read_corpus,
     record_run,
     refuse_tracked,
+    run_script,
     stage,
 )
 from featbank.store import StoreHeader
@@ -126,4 +127,4 @@ def _run_name(config: DictConfig, out: Path) -> str:
 
 if __name__ == "__main__":
     accept_dry_run()
-    main()
+    run_script(main)

@@ -27,6 +27,7 @@ from featbank.stage import (
     params,
     read_corpus,
     refuse_tracked,
+    run_script,
     stage,
 )
 from featbank.trusted import check_type
@@ -128,4 +129,4 @@ def _told(result: CheckResult) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

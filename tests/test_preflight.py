@@ -379,7 +379,7 @@ def test_a_stage_prints_what_a_run_will_take_and_makes_nothing(tmp_path: Path) -
 def test_tokens_of_stored_features_need_no_forecast(tmp_path: Path) -> None:
     done = _run(_stage("tokenize", tmp_path, "--dry-run", f"paths.root={tmp_path / 'data'}"))
     assert done.returncode == 1
-    assert "preflight of tokenize: expected source=audio" in done.stdout
+    assert "preflight of tokenize: expected source=audio" in done.stderr
 
 
 @pytest.mark.slow
@@ -399,11 +399,11 @@ def test_a_disk_that_is_too_small_is_told_before_it_fills(tmp_path: Path) -> Non
     foretold = on_small_disk("preflight=true")
     assert foretold.returncode == 1
     assert "store fbank/train" in foretold.stdout
-    assert f"StoreError: disk of {disk / 'data'}" in foretold.stdout
-    assert "bytes free, got 2,0" in foretold.stdout
+    assert f"StoreError: disk of {disk / 'data'}" in foretold.stderr
+    assert "bytes free, got 2,0" in foretold.stderr
     run = on_small_disk()
     assert run.returncode == 1
-    warning, error = run.stdout.splitlines()[0], run.stdout.splitlines()[-1]
+    warning, error = run.stderr.splitlines()[0], run.stderr.splitlines()[-1]
     assert warning.startswith(f"the disk of {disk / 'work'}")
     assert "will fill: at least 4," in warning
     assert error.startswith("StoreError: ")

@@ -166,7 +166,7 @@ def test_a_stage_that_is_stopped_says_what_it_keeps_and_goes_on_from_there(
     )
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
     wait_until_gone(started)
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
     assert f"kept in {num_kept} shards" in said
     assert len(open_store(tmp_path / "data" / "features" / "demo" / "fbank")) == 38
     assert list(work.iterdir()) == []

@@ -54,6 +54,7 @@ PRESENTATION = {
     "featbank/dvc_outputs.py",
     "featbank/progress.py",
     "featbank/stage.py",
+    "featbank/streams.py",
     "featbank/errors.py",
     "featbank/json_files.py",
     "featbank/opening.py",
