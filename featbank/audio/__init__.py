@@ -2,6 +2,7 @@
 
 from featbank.audio.decoding import AudioFile, go_to, open_audio, read_blocks
 from featbank.audio.digests import audio_digest
+from featbank.audio.passes import close_passes
 from featbank.audio.patience import Patience
 from featbank.audio.reading import DECODE_VERSION, load_audio, read_segment
 from featbank.audio.resampling import resample, resampled_length
@@ -15,6 +16,7 @@ __all__ = [
     "AudioScan",
     "Patience",
     "audio_digest",
+    "close_passes",
     "go_to",
     "load_audio",
     "open_audio",

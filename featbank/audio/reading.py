@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featbank.audio.decoding import AudioFile, go_to, open_audio
+from featbank.audio.decoding import AudioFile, go_to
+from featbank.audio.passes import open_segment
 from featbank.audio.resampling import resample
 from featbank.errors import AudioError
 from featbank.manifest import MIX_CHANNELS
@@ -86,7 +87,7 @@ def read_segment(
             expected="a start from 0 on and at least one sample",
             got=f"{num_samples} from {start_sample} on",
         )
-    with open_audio(path, digest=digest) as file:
+    with open_segment(path, start_sample, digest=digest) as file:
         _check_place(path, file, sample_rate, start_sample + num_samples, channel)
         go_to(file, start_sample)
         done = 0

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from featbank.audio import close_passes
 from featbank.engine.earlier_rows import EarlierRows
 from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
@@ -63,7 +64,10 @@ class ShardWorker(ABC, Generic[Sink]):
     def __call__(self, task: ShardTask, advance: Advance) -> ShardResult:
         """Make the shards of one task, and note in the work folder that they are made."""
         earlier = EarlierRows(task, self.specs)
-        result = self._as_before(task, earlier, advance) or self._made(task, earlier, advance)
+        try:
+            result = self._as_before(task, earlier, advance) or self._made(task, earlier, advance)
+        finally:
+            close_passes()
         write_result(task, result)
         return result
 
