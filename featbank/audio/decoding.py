@@ -66,9 +66,9 @@ def open_audio(path: str | Path, *, digest: str = "") -> Iterator[AudioFile]:
         digest: that it must have, as `audio_digest` gives it; empty takes any.
 
     Raises:
-        AudioError: the file is missing, empty, unreadable, no audio, cut short, or what it holds
-            does not decode, which also comes out of the reads in the `with` block.
-        FeatbankError: it has another digest; or it needs ffmpeg, which is not there or was killed.
+        AudioError: the file is missing, empty, unreadable, no audio, cut short, has another digest,
+            or what it holds does not decode, which also comes out of the reads in the `with` block.
+        FeatbankError: it needs ffmpeg, which is not there or was killed.
         OSError, MemoryError: the machine failed, not the file.
     """
     file, container = open_container(path)
