@@ -8,6 +8,7 @@ from featbank.audio.reading import DECODE_VERSION, load_audio, read_segment
 from featbank.audio.resampling import resample, resampled_length
 from featbank.audio.scanning import AudioScan, scan_audio
 from featbank.audio.sndfile import UNKNOWN_LENGTH
+from featbank.audio.versions import decided_by, version_here
 
 __all__ = [
     "DECODE_VERSION",
@@ -17,6 +18,7 @@ __all__ = [
     "Patience",
     "audio_digest",
     "close_passes",
+    "decided_by",
     "go_to",
     "load_audio",
     "open_audio",
@@ -25,4 +27,5 @@ __all__ = [
     "resample",
     "resampled_length",
     "scan_audio",
+    "version_here",
 ]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from featbank.audio.digests import check_digest
 from featbank.audio.ffmpeg import open_ffmpeg
 from featbank.audio.sndfile import open_sndfile
+from featbank.audio.versions import warn_of_ffmpeg
 from featbank.containers import Container, open_container
 
 BLOCK = 1 << 16
@@ -84,6 +85,7 @@ def decode(
 ) -> AbstractContextManager[AudioFile]:
     """Decode an open file; where it stands is then the decoder's. See `open_audio`."""
     if container.demuxer:
+        warn_of_ffmpeg(Path(path).suffix.lower())
         return open_ffmpeg(path, file, container.demuxer)
     return open_sndfile(path, file)
 
