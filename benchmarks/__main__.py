@@ -12,7 +12,17 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from benchmarks import clustering, dense, extraction, growth, large, loader, tokens, write
+from benchmarks import (
+    clustering,
+    dense,
+    extraction,
+    growth,
+    large,
+    loader,
+    segments,
+    tokens,
+    write,
+)
 from benchmarks.bars import Report
 from benchmarks.scale import SCALES, Scale
 from benchmarks.shelf import Shelf
@@ -24,6 +34,7 @@ PARTS: dict[str, Callable[[Shelf, Scale], Iterable[Report]]] = {
     "large": large.measure,
     "growth": growth.measure,
     "loader": loader.measure,
+    "segments": segments.measure,
     "extraction": extraction.measure,
     "kmeans": clustering.measure,
 }

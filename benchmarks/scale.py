@@ -31,6 +31,9 @@ class Scale:
         kmeans_frames: that codebooks are fitted on.
         kmeans_clusters: of each codebook.
         kmeans_rounds: of fits.
+        segment_minutes: of each file that segments are read of.
+        num_segments: of each file.
+        segment_rounds: of such readings.
     """
 
     num_dense: int
@@ -54,6 +57,9 @@ class Scale:
     kmeans_frames: int
     kmeans_clusters: int
     kmeans_rounds: int
+    segment_minutes: float
+    num_segments: int
+    segment_rounds: int
 
 
 SCALES = {
@@ -79,6 +85,9 @@ SCALES = {
         kmeans_frames=200_000,
         kmeans_clusters=500,
         kmeans_rounds=3,
+        segment_minutes=30,
+        num_segments=200,
+        segment_rounds=5,
     ),
     "small": Scale(
         num_dense=40,
@@ -102,5 +111,8 @@ SCALES = {
         kmeans_frames=5_000,
         kmeans_clusters=20,
         kmeans_rounds=1,
+        segment_minutes=1,
+        num_segments=20,
+        segment_rounds=1,
     ),
 }

@@ -11,6 +11,7 @@ from typing import Any
 from featbank.engine.description import feature_provenance
 from featbank.engine.driver import Budget, Outcome, ShardRun
 from featbank.engine.job import Job
+from featbank.engine.plan import ShardPlan
 from featbank.engine.recipe import define
 from featbank.engine.space import warn_of_full_disk
 from featbank.engine.tasks import Tally
@@ -19,7 +20,7 @@ from featbank.engine.work import WorkFolder
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.manifest import SPLITS
-from featbank.numerics import ON_CPU, Computing
+from featbank.numerics import ON_CPU, Computing, with_audio
 from featbank.progress import Advance
 from featbank.runners.base import Runner
 from featbank.store import (
@@ -111,12 +112,12 @@ def tokenize_audio(
     job.refuse_other_content(overwrite=overwrite)
     job.refuse_without_gpu(runner, strict=True)
     with ExitStack() as stack:
-        writers = {
-            place: stack.enter_context(writer)
-            for place, writer in _writers(job, stores, feature, corpus, shard_bytes)
-        }
         folder = stack.enter_context(WorkFolder(job.work_folder(work)))
         plan = job.plan(manifests=manifests, folder=folder.path, previous=previous, strict=True)
+        writers = {
+            place: stack.enter_context(writer)
+            for place, writer in _writers(job, plan, stores, feature, corpus, shard_bytes)
+        }
         warn_of_full_disk(job, plan)
         run = ShardRun(plan=plan, budget=Budget(max_failures=max_failures, path=failures_path))
         outcome = run(job.make_worker, runner, advance)
@@ -177,7 +178,12 @@ def token_job(
 
 
 def _writers(
-    job: Job, stores: TokenStores, feature: str, corpus: Mapping[str, Any], shard_bytes: int
+    job: Job,
+    plan: ShardPlan,
+    stores: TokenStores,
+    feature: str,
+    corpus: Mapping[str, Any],
+    shard_bytes: int,
 ) -> Iterator[tuple[tuple[str, str], StoreWriter]]:
     """Give a writer for each store, by name and split."""
     framing = job.extractor.framing
@@ -191,7 +197,7 @@ def _writers(
             feature=feature_provenance(
                 job.described, job.entries, feature, corpus, job.extractor.libraries
             ),
-            numerics=job.specs[name].numerics,
+            numerics=with_audio(plan.numerics, plan.rows[split].decided_by),
             shard_bytes=shard_bytes,
         )
         yield (name, split), writer

@@ -28,6 +28,7 @@ AudioFault = Literal[
     "wrong_channel",
     "wrong_length",  # of the whole file
     "bad_segment",  # outside of its file, or empty
+    "changed",  # another file than when the manifest was made
     "too_short",  # for one frame
     "bad_features",  # that the extractor made of it: not finite, or beyond the stored dtype
     "other",

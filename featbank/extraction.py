@@ -21,7 +21,7 @@ from featbank.engine.work import WorkFolder, put
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor, Output
-from featbank.numerics import ON_CPU, Computing
+from featbank.numerics import ON_CPU, Computing, as_here
 from featbank.progress import Advance
 from featbank.runners.base import Runner
 from featbank.store import StoreBuilder, StoreHeader
@@ -164,7 +164,7 @@ def _tell_other_classes(job: Job, headers: Sequence[StoreHeader]) -> None:
     """Say so where values were computed in another way than they would be here."""
     here = next(iter(job.specs.values())).numerics
     if job.computing.sees_device and any(
-        one != here for header in headers for one in header.numerics
+        one != as_here(one, here) for header in headers for one in header.numerics
     ):
         _log.info(
             "%s: some shards are of another numerics class than this machine's, which the headers "

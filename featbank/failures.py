@@ -153,10 +153,13 @@ def check_budget(
     reason = (
         f"{first.error}: expected {first.expected}, got {first.got}" if first.got else first.error
     )
+    mend = "mend them, or allow them with max_failures"
+    if any(failure.kind == "changed" for failure in failures):
+        mend = f"for those that changed run python stages/prepare.py again; {mend}"
     raise FailureBudgetError(
         f"{len(failures)} of {total} utterances failed{' so far' * so_far}, the first "
         f"{first.id!r} ({reason})",
         expected=f"at most {allowed}",
         got=len(failures),
-        hint=f"they are listed in {path}; mend them, or allow them with max_failures",
+        hint=f"they are listed in {path}; {mend}",
     )

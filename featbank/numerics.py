@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from featbank.audio import version_here
 from featbank.errors import ConfigError
 
 CPU, CUDA = "cpu", "cuda"
+
+_AUDIO = "audio"  # what decided the samples, by name: its version
 
 _GPU_BATCH_S = 30.0  # few enough for the batches of a shard to fill
 _GPU_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE")
@@ -126,6 +130,49 @@ def numerics_class() -> dict[str, Any]:
         # what a user sets to make the libraries use less than the processor has
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
     }
+
+
+def with_audio(numerics: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return a numerics class with what decides samples on this machine, beside their files.
+
+    Args:
+        numerics: of the process.
+        names: of decoders and of the resampler, as `audio.decided_by` gives them; of none the
+            class is that of the computing alone.
+    """
+    found = {key: value for key, value in numerics.items() if key != _AUDIO}
+    versions = {name: version_here(name) for name in sorted(names)}
+    return {**found, _AUDIO: versions} if versions else found
+
+
+def as_here(found: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the class that this machine would have given what is of class `found`."""
+    audio = found.get(_AUDIO)
+    return with_audio(here, audio if isinstance(audio, dict) else ())
+
+
+def joint_audio(
+    numerics: Mapping[str, Any], sources: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return a class with what decided the samples that several classes of features come from."""
+    versions: dict[str, set[str]] = defaultdict(set)
+    for source in sources:
+        for name, version in source.get(_AUDIO, {}).items():
+            versions[name].add(version)
+    joint = {name: "; ".join(sorted(found)) for name, found in sorted(versions.items())}
+    return {**numerics, _AUDIO: joint} if joint else dict(numerics)
+
+
+def give_equal_bits(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two classes give the same bits of an utterance that is in shards of both.
+
+    A decoder that only one of them names has no part in it: other rows of the shard need that.
+    """
+    audio = one.get(_AUDIO, {}), other.get(_AUDIO, {})
+    common = audio[0].keys() & audio[1].keys()
+    return with_audio(one, ()) == with_audio(other, ()) and all(
+        audio[0][name] == audio[1][name] for name in common
+    )
 
 
 def _bfloat16_instructions() -> str:

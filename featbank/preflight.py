@@ -83,8 +83,8 @@ def preflight(
         sample_s: wall-clock seconds for the sample.
 
     Raises:
-        FeatbankError: the run would end with it: an audio file has changed, a worker dies, a
-            cluster has no room for the workers.
+        FeatbankError: the run would end with it: a worker dies, a cluster has no room for the
+            workers.
     """
     num_workers = runner.count_workers()
     plan = job.plan(

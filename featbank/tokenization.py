@@ -8,7 +8,7 @@ from pathlib import Path
 
 from featbank.errors import StoreError
 from featbank.manifest import SPLITS, Utterance, part_order, read_manifest
-from featbank.numerics import numerics_class, thread_count
+from featbank.numerics import joint_audio, numerics_class, thread_count
 from featbank.progress import Advance
 from featbank.store import (
     SHARD_BYTES,
@@ -72,7 +72,7 @@ def tokenize(
                         frame_rate=header.frame_rate,
                         first_frame_center_s=header.first_frame_center_s,
                         feature=source.provenance,
-                        numerics=numerics_class(),
+                        numerics=joint_audio(numerics_class(), header.numerics),
                         shard_bytes=shard_bytes,
                     )
                 )

@@ -284,11 +284,42 @@ def test_a_split_that_failed_whole_leaves_an_empty_store_and_its_list(
     ]
 
 
-def test_audio_changed_since_the_manifest_ends_the_run(corpus: Path, tmp_path: Path) -> None:
+def test_audio_changed_since_the_manifest_fails_its_utterance_within_the_budget(
+    corpus: Path, tmp_path: Path
+) -> None:
     prepare_corpus(corpus)
-    soundfile.write(corpus / "allison_en" / "vm-next.flac", np.full(20000, 0.1), 16000)
-    with pytest.raises(FeatbankError, match=r"has changed since the manifest was made.*run python"):
-        extract_corpus(corpus, tmp_path / "out")
+    name = "allison_en/vm-next"
+    soundfile.write(corpus / f"{name}.flac", np.full(20000, 0.1), 16000)
+    with pytest.raises(
+        FailureBudgetError, match=r"has changed since the manifest was made.*run python"
+    ):
+        extract_corpus(corpus, tmp_path / "out", num_workers=None)
+    headers = extract_corpus(corpus, tmp_path / "out", num_workers=None, max_failures=1)
+    assert sum(header.num_failures for header in headers) == 1
+    lists = (tmp_path / "out").rglob("failures.jsonl")
+    [failure] = [failure for path in lists for failure in read_failures(path)]
+    assert (failure.id, failure.kind) == (name, "changed")
+    assert name not in open_store(tmp_path / "out" / "fbank")
+
+
+def test_features_of_the_audio_before_are_no_features_of_the_audio_after(
+    corpus: Path, tmp_path: Path
+) -> None:
+    prepare_corpus(corpus)
+    extract_corpus(corpus, tmp_path / "out", num_workers=None)
+    name = "allison_en/vm-next"
+    before = open_store(tmp_path / "out" / "fbank")[name].copy()
+    old = soundfile.read(corpus / f"{name}.flac", dtype="float32")[0]
+    soundfile.write(corpus / f"{name}.flac", old[::-1], 16000)
+    prepare_corpus(corpus)  # the same length and id, another digest
+    soundfile.write(corpus / f"{name}.flac", old, 16000)  # and once more, behind its back
+    with pytest.raises(FailureBudgetError, match="has changed since the manifest was made"):
+        extract_corpus(corpus, tmp_path / "out", num_workers=None)
+    extract_corpus(corpus, tmp_path / "out", num_workers=None, max_failures=1)
+    assert name not in open_store(tmp_path / "out" / "fbank")
+    prepare_corpus(corpus)
+    extract_corpus(corpus, tmp_path / "out", num_workers=None)
+    np.testing.assert_array_equal(open_store(tmp_path / "out" / "fbank")[name], before)
 
 
 def test_a_store_made_in_another_way_is_replaced_only_when_asked(

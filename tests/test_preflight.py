@@ -18,7 +18,7 @@ from featbank.engine.job import Job
 from featbank.engine.probe import Probe, SampleTask
 from featbank.engine.survey import Survey
 from featbank.engine.work import WorkFolder
-from featbank.errors import FailureBudgetError, FeatbankError, StoreError
+from featbank.errors import FailureBudgetError, StoreError
 from featbank.extraction import feature_job
 from featbank.feature_io import FeatureStorageConfig
 from featbank.manifest import read_manifest, write_manifest
@@ -285,14 +285,16 @@ def test_a_corpus_whose_every_file_is_gone_has_no_hours(corpus: Path, tmp_path: 
     assert "computing" not in dict(facts(forecast))
 
 
-def test_audio_that_changed_ends_the_forecast_as_it_would_the_run(
+def test_audio_that_changed_is_among_the_failures_of_the_sample(
     corpus: Path, tmp_path: Path
 ) -> None:
     audio = corpus / "june_fr" / "vm-toreply.flac"
     other = next(path for path in sorted(corpus.rglob("*.flac")) if path != audio)
     shutil.copy(other, audio)
-    with pytest.raises(FeatbankError, match="has changed since the manifest was made"):
-        _forecast(_job(corpus, tmp_path / "out"), tmp_path, sample_s=30.0)
+    forecast = _forecast(_job(corpus, tmp_path / "out"), tmp_path, sample_s=30.0)
+    assert forecast.sample is not None
+    [failure] = {(one.id, one.kind) for one in forecast.sample.failures}
+    assert failure == ("june_fr/vm-toreply", "changed")
 
 
 def test_an_empty_corpus_takes_nothing(corpus: Path, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from featbank.audio.decoding import AudioFile, go_to, open_audio, read_blocks
 from featbank.audio.digests import audio_digest
+from featbank.audio.passes import close_passes
 from featbank.audio.patience import Patience
 from featbank.audio.reading import DECODE_VERSION, load_audio, read_segment
 from featbank.audio.resampling import resample, resampled_length
 from featbank.audio.scanning import AudioScan, scan_audio
 from featbank.audio.sndfile import UNKNOWN_LENGTH
+from featbank.audio.versions import decided_by, version_here
 
 __all__ = [
     "DECODE_VERSION",
@@ -15,6 +17,8 @@ __all__ = [
     "AudioScan",
     "Patience",
     "audio_digest",
+    "close_passes",
+    "decided_by",
     "go_to",
     "load_audio",
     "open_audio",
@@ -23,4 +27,5 @@ __all__ = [
     "resample",
     "resampled_length",
     "scan_audio",
+    "version_here",
 ]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from featbank.audio.digests import check_digest
 from featbank.audio.ffmpeg import open_ffmpeg
 from featbank.audio.sndfile import open_sndfile
+from featbank.audio.versions import warn_of_ffmpeg
 from featbank.containers import Container, open_container
 
 BLOCK = 1 << 16
@@ -66,9 +67,9 @@ def open_audio(path: str | Path, *, digest: str = "") -> Iterator[AudioFile]:
         digest: that it must have, as `audio_digest` gives it; empty takes any.
 
     Raises:
-        AudioError: the file is missing, empty, unreadable, no audio, cut short, or what it holds
-            does not decode, which also comes out of the reads in the `with` block.
-        FeatbankError: it has another digest; or it needs ffmpeg, which is not there or was killed.
+        AudioError: the file is missing, empty, unreadable, no audio, cut short, has another digest,
+            or what it holds does not decode, which also comes out of the reads in the `with` block.
+        FeatbankError: it needs ffmpeg, which is not there or was killed.
         OSError, MemoryError: the machine failed, not the file.
     """
     file, container = open_container(path)
@@ -84,6 +85,7 @@ def decode(
 ) -> AbstractContextManager[AudioFile]:
     """Decode an open file; where it stands is then the decoder's. See `open_audio`."""
     if container.demuxer:
+        warn_of_ffmpeg(Path(path).suffix.lower())
         return open_ffmpeg(path, file, container.demuxer)
     return open_sndfile(path, file)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from io import BufferedReader
 from pathlib import Path
 
 from featbank.containers import open_container, skip_tags
-from featbank.errors import FeatbankError
-from featbank.provenance import file_sha256
+from featbank.errors import AudioError
 
 _FLAC_HEADER = 42  # "fLaC", a block header, and STREAMINFO, which ends with the MD5 of the samples
 
@@ -43,23 +41,26 @@ def digest_of(file: BufferedReader) -> str:
 def check_digest(path: str | Path, file: BufferedReader, expected: str) -> None:
     """Refuse an open file whose digest is not the one that its manifest row holds.
 
-    Its bytes are read once for all of its segments, as long as nothing about it changes.
+    Its bytes are read once for all of its segments, as long as nothing about it changes. Of a FLAC
+    the header is read alone: whoever decodes it holds the samples against that.
 
     Raises:
-        FeatbankError: it is another file.
+        AudioError: it is another file.
     """
-    found = _flac_md5(file)
-    if not found:
-        now = os.fstat(file.fileno())
-        stamp = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
-        found = f"sha256:{_sha256(os.fspath(path), stamp)}"
+    found = _flac_md5(file) or f"sha256:{_sha256(path, file)}"
     if found != expected:
-        raise FeatbankError(
-            f"audio {path} has changed since the manifest was made",
-            expected=expected,
-            got=found,
-            hint="run python stages/prepare.py again",
-        )
+        raise changed(path, expected, found)
+
+
+def changed(path: str | Path, expected: object, got: object) -> AudioError:
+    """Return the error of a file that is not the one of the manifest any more."""
+    return AudioError(
+        f"audio {path} has changed since the manifest was made",
+        kind="changed",
+        expected=expected,
+        got=got,
+        hint="run python stages/prepare.py again",
+    )
 
 
 def _flac_md5(file: BufferedReader) -> str:
@@ -70,6 +71,20 @@ def _flac_md5(file: BufferedReader) -> str:
     return f"md5:{md5.hex()}" if head.startswith(b"fLaC") and len(md5) == 16 and any(md5) else ""
 
 
-@functools.lru_cache(maxsize=1024)
-def _sha256(path: str, _stamp: tuple[int, ...]) -> str:
-    return file_sha256(path)
+def _sha256(path: str | Path, file: BufferedReader) -> str:
+    now = os.fstat(file.fileno())
+    stamp = (
+        os.fspath(path), now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
+    )  # fmt: skip
+    found = _KNOWN.get(stamp)
+    if found is None:
+        file.seek(0)
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if len(_KNOWN) >= _MAX_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[stamp] = found
+    return found
+
+
+_MAX_KNOWN = 1024
+_KNOWN: dict[tuple[str | int, ...], str] = {}  # digests by what `stat` told of the file then

@@ -8,6 +8,7 @@ sample.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import IO
@@ -28,6 +29,7 @@ from featbank.audio.sndfile import UNKNOWN_LENGTH
 from featbank.containers import read_through
 from featbank.errors import AudioError, FeatbankError
 
+_PIPE_BYTES = 1 << 20  # ffmpeg decodes ahead while we are at something else
 _STOPPED = 255  # how ffmpeg ends when it is told to by a signal that it catches
 _NOT_RUN = (126, 127)  # how a program ends that could not be loaded
 _AU_HEADER, _AU_FLOAT = 24, 6
@@ -143,6 +145,13 @@ class FfmpegFile:
                 raise OSError(number, f"ffmpeg: {os.strerror(number)}", str(self._path))
 
 
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe take more than 64 KiB where the system can, and grants it."""
+    if pipe and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
 def _has(said: str, parts: Iterable[str]) -> bool:
     return any(part in said for part in parts)
 
@@ -182,6 +191,7 @@ def open_ffmpeg(path: str | Path, file: BufferedReader, demuxer: str) -> Iterato
             process_group=0,  # Ctrl-C is for us, who end it
         ) as process,
     ):
+        _widen(process.stdout)
         try:
             yield FfmpegFile(path, file, process, errors)
         finally:

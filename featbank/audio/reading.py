@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featbank.audio.decoding import AudioFile, go_to, open_audio
+from featbank.audio.decoding import AudioFile, go_to
+from featbank.audio.digests import changed
+from featbank.audio.flac_md5 import FlacMd5
+from featbank.audio.passes import open_segment
 from featbank.audio.resampling import resample
 from featbank.errors import AudioError
 from featbank.manifest import MIX_CHANNELS
@@ -44,9 +47,9 @@ def load_audio(
         (resampled_length(num_samples, sample_rate, target_rate),) float32.
 
     Raises:
-        AudioError: the file is unusable, or is not as the arguments say.
-        FeatbankError: the file has another digest; it needs ffmpeg, which is not there or was
-            killed; or the resampler gave another length than its formula.
+        AudioError: the file is unusable, has another digest, or is not as the arguments say.
+        FeatbankError: it needs ffmpeg, which is not there or was killed; or the resampler gave
+            another length than its formula.
         OSError, MemoryError: the machine failed, not the file.
     """
     blocks = list(
@@ -86,9 +89,13 @@ def read_segment(
             expected="a start from 0 on and at least one sample",
             got=f"{num_samples} from {start_sample} on",
         )
-    with open_audio(path, digest=digest) as file:
+    begun = _written(path)
+    with open_segment(path, start_sample, digest=digest) as file:
         _check_place(path, file, sample_rate, start_sample + num_samples, channel)
         go_to(file, start_sample)
+        md5 = None
+        if digest.startswith("md5:") and num_samples == file.frames and FlacMd5.reads(file.subtype):
+            md5 = FlacMd5(file.subtype)  # the header alone was held against the digest
         done = 0
         while done < num_samples:
             wanted = min(_BLOCK, num_samples - done)
@@ -102,9 +109,35 @@ def read_segment(
                     expected=f"{num_samples} samples",
                     got=f"{done} decoded",
                 )
+            if md5:
+                md5.update(block)
+            if md5 and done == num_samples:
+                md5.check(path, digest)
+            if digest and done == num_samples:
+                _check_unwritten(path, begun)
             waveform = _one_channel(block, channel)
             check_finite(path, waveform)
             yield waveform
+
+
+def _written(path: str | Path) -> tuple[int, int, int] | None:
+    """Return which file is there and when it was written to; None where none is found."""
+    try:
+        now = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return now.st_ino, now.st_size, now.st_mtime_ns
+
+
+def _check_unwritten(path: str | Path, begun: tuple[int, int, int] | None) -> None:
+    """Refuse a file that was written to while it was read; one in its place is another matter.
+
+    Raises:
+        AudioError: it was.
+    """
+    now = _written(path)
+    if begun and now and now[0] == begun[0] and now != begun:
+        raise changed(path, "a file that nobody writes to", "one written to while it was read")
 
 
 def _one_channel(block: NDArray[np.float32], channel: int) -> NDArray[np.float32]:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from featbank.audio.decoding import BLOCK, AudioFile, decode, read_blocks
 from featbank.audio.digests import digest_of
+from featbank.audio.flac_md5 import FlacMd5
 from featbank.audio.reading import check_finite
 from featbank.audio.sndfile import UNKNOWN_LENGTH, SndFile
 from featbank.containers import open_container
 from featbank.errors import AudioError
-
-_FLAC_WIDTHS = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}
-_PCM_DTYPES = {1: "int16", 2: "int16", 3: "int32"}  # to read samples of so many bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +49,7 @@ def scan_audio(path: str | Path) -> AudioScan:
     with file:
         digest = digest_of(file)
         with decode(path, file, container) as audio:
-            if digest.startswith("md5:") and audio.subtype in _FLAC_WIDTHS:
+            if digest.startswith("md5:") and FlacMd5.reads(audio.subtype):
                 assert isinstance(audio, SndFile)
                 num_samples = _check_md5(path, audio, digest)
             else:
@@ -81,32 +74,14 @@ def _check_samples(path: str | Path, audio: AudioFile) -> int:
 
 def _check_md5(path: str | Path, audio: SndFile, digest: str) -> int:
     """Decode a FLAC to the end and return how many samples there are, those of its MD5."""
-    width = _FLAC_WIDTHS[audio.subtype]
-    md5 = hashlib.md5(usedforsecurity=False)
+    md5 = FlacMd5(audio.subtype)
     num_samples = 0
-    while len(block := audio.read(BLOCK, _PCM_DTYPES[width])):
-        md5.update(_pcm_bytes(block, width))
+    while len(block := audio.read(BLOCK, md5.dtype)):
+        md5.update(block)
         num_samples += len(block)
     _check_length(path, audio, num_samples)
-    if digest != (found := f"md5:{md5.hexdigest()}"):
-        raise AudioError(
-            f"audio {path} is damaged",
-            kind="damaged",
-            expected=f"samples of {digest}, as its header says",
-            got=found,
-            hint="encode it again from its source",
-        )
+    md5.check(path, digest)
     return num_samples
-
-
-def _pcm_bytes(block: NDArray[Any], width: int) -> memoryview:
-    """Return samples as FLAC hashes them: interleaved, little-endian, `width` bytes each."""
-    little = block.astype(block.dtype.newbyteorder("<"), copy=False)
-    if little.itemsize == width:
-        return little.data
-    # libsndfile puts a sample in the top bytes of the number it gives
-    cells = little.view(np.uint8).reshape(-1, little.itemsize)
-    return np.ascontiguousarray(cells[:, little.itemsize - width :]).data
 
 
 def _check_length(path: str | Path, audio: AudioFile, num_samples: int) -> None:

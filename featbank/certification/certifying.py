@@ -49,7 +49,6 @@ class Certifier:
         """Certify the stores of an extractor's features.
 
         Raises:
-            FeatbankError: audio has changed since the manifests were made.
             StoreError: a store is missing or damaged.
             ValidationError: one was made from another definition; nothing is computed.
         """
@@ -86,7 +85,6 @@ class Certifier:
 
         Raises:
             ConfigError: the definition has no such feature.
-            FeatbankError: audio has changed since the manifests were made.
             StoreError: a store is missing or damaged.
             ValidationError: one was made from another definition; nothing is computed.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from featbank.certification.certificate import StoreCertificate
@@ -11,6 +11,7 @@ from featbank.certification.findings import Deviation, Difference, Tolerances
 from featbank.certification.measuring import Measure, Place, find, same_bits
 from featbank.failures import Failure
 from featbank.manifest import Utterance
+from featbank.numerics import give_equal_bits
 from featbank.provenance import canonical_json, digest
 from featbank.store import Store
 from featbank.validation.result import ProblemLog
@@ -163,7 +164,7 @@ class Comparison(ABC):
             Difference(
                 id=utterance_id,
                 split=split,
-                same_class=theirs == ours,
+                same_class=all(give_equal_bits(one, other) for one in theirs for other in ours),
                 num_frames=measure.num_frames,
                 num_other_frames=measure.num_other_frames,
                 max_abs=measure.max_abs,
@@ -182,11 +183,11 @@ class _Classes:
     def __init__(self) -> None:
         self._by_text: dict[str, Mapping[str, Any]] = {}
 
-    def add(self, places: Iterable[Place]) -> set[str]:
-        """Note the classes of some rows and return them as texts."""
+    def add(self, places: Iterable[Place]) -> Collection[Mapping[str, Any]]:
+        """Note the classes of some rows and return them."""
         found = {canonical_json(place.numerics): place.numerics for place in places}
         self._by_text |= found
-        return set(found)
+        return found.values()
 
     @property
     def all(self) -> tuple[Mapping[str, Any], ...]:

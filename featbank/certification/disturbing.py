@@ -67,8 +67,7 @@ def measure_stability(
         fingerprints: of the stores that hold such tokens; None: of stores as `compute` makes them.
 
     Raises:
-        FeatbankError: nothing of the sample can be read, its audio has changed since the manifests
-            were made, or what `compute` raises.
+        FeatbankError: nothing of the sample can be read, or what `compute` raises.
     """
     work.mkdir(parents=True, exist_ok=True)
     drawn = [row for split in SPLITS for row in sample[split]]

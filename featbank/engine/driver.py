@@ -16,6 +16,7 @@ from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import FeatbankError
 from featbank.failures import Failure, allowed_failures, check_budget
+from featbank.numerics import as_here
 from featbank.progress import Advance
 from featbank.provenance import canonical_json
 from featbank.runners.base import Runner
@@ -125,7 +126,7 @@ class ShardRun:
         if not self.plan.allows(result.numerics):
             raise FeatbankError(
                 "numerics class of a worker",
-                expected=canonical_json(next(iter(self.plan.specs.values())).numerics),
+                expected=canonical_json(as_here(result.numerics, self.plan.numerics)),
                 got=canonical_json(result.numerics),
                 hint="numerics=strict, and tokens straight from audio, need machines of one kind",
             )

@@ -10,6 +10,7 @@ from featbank.engine.earlier import same_way
 from featbank.engine.tasks import ShardTask, Source
 from featbank.errors import FeatbankError, StoreError
 from featbank.manifest import Utterance
+from featbank.numerics import as_here
 from featbank.store import Encoded, MappedShard, ShardInfo, ShardSpec
 from featbank.store.verify import file_problem
 
@@ -102,5 +103,6 @@ def _open_earlier(path: Path, info: ShardInfo, spec: ShardSpec) -> MappedShard |
         _log.warning("nothing is copied from %s: %s", path, error)
         return None
     # a shard is of one numerics class
-    usable = same_way(shard.spec, spec) and shard.spec.numerics == spec.numerics
+    found = shard.spec.numerics
+    usable = same_way(shard.spec, spec) and found == as_here(found, spec.numerics)
     return shard if usable else None

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from featbank.engine.earlier import EarlierShards
-from featbank.engine.rows import SplitRows, cut_into_shards
+from featbank.engine.rows import SplitRows, cut_into_shards, task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Source, shard_task
 from featbank.engine.work import shard_path
 from featbank.manifest import Utterance
+from featbank.numerics import as_here
 from featbank.store import ShardInfo, ShardSpec
 
 Numerics = Mapping[str, Any]
@@ -56,11 +57,21 @@ class ShardPlan:
 
     def allows(self, numerics: Numerics) -> bool:
         """Tell whether a shard of some numerics class may be among these."""
-        return not self.strict or all(numerics == spec.numerics for spec in self.specs.values())
+        return not self.strict or numerics == as_here(numerics, self.numerics)
+
+    @property
+    def numerics(self) -> Numerics:
+        """The class of this process."""
+        return next(iter(self.specs.values())).numerics
+
+    def _is_class_of(self, task: ShardTask, numerics: Numerics) -> bool:
+        """Tell whether shards of a task may be of a class: where it matters, they are of theirs."""
+        framed = self.rows[task.split].framing
+        return not self.strict or numerics == task_numerics(self.numerics, task.rows, framed)
 
     def _finished(self, task: ShardTask, before: ShardResult | None) -> ThereAlready | None:
         """Return the shards of an earlier run; None where a row failed, for it is tried again."""
-        if not before or before.failures or not self.allows(before.numerics):
+        if not before or before.failures or not self._is_class_of(task, before.numerics):
             return None
         part = task.rows[0].part  # which may have changed since: no name of a shard tells it
         return {
@@ -78,7 +89,9 @@ class ShardPlan:
         for name, shard in task.names.items():
             source = self.earlier[name].named(shard)
             mapped = self.earlier[name].open_whole(source) if source else None
-            if source is None or mapped is None or not self.allows(mapped.spec.numerics):
+            if source is None or mapped is None:
+                return None
+            if not self._is_class_of(task, mapped.spec.numerics):
                 return None
             path, info = source
             found[name] = path, replace(info, part=task.rows[0].part), mapped.spec.numerics

@@ -61,8 +61,8 @@ class AudioReader:
         """Return the audio of an utterance.
 
         Raises:
-            AudioError: its file is unusable.
-            FeatbankError: its file is another one than when the manifest was made.
+            AudioError: its file is unusable, or another one than when the manifest was made.
+            FeatbankError: it needs ffmpeg, which is not there or was killed.
             OSError: the machine failed, again and again.
         """
         patience = Patience(row.audio)

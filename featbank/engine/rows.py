@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from featbank.audio import resampled_length
+from featbank.audio import decided_by, resampled_length
 from featbank.errors import ManifestError
 from featbank.failures import Failure
 from featbank.framing import Framing
 from featbank.manifest import Utterance, iterate_with_offsets, read_rows_at
+from featbank.numerics import with_audio
 from featbank.provenance import file_sha256
 from featbank.store import ShardCutter, ShardRow, row_bytes
 from featbank.store.stamps import Stamp
@@ -25,6 +27,14 @@ def num_samples(row: Utterance, framing: Framing) -> int:
 def num_frames(row: Utterance, framing: Framing) -> int:
     """Return the frames that an utterance has."""
     return framing.num_frames(num_samples(row, framing))
+
+
+def task_numerics(
+    numerics: Mapping[str, Any], rows: Iterable[Utterance], framing: Framing
+) -> dict[str, Any]:
+    """Return the class of a shard of some rows, made by a process of class `numerics`."""
+    names = frozenset().union(*(decided_by(row, framing.sample_rate) for row in rows))
+    return with_audio(numerics, names)
 
 
 def laid_out(rows: Sequence[Utterance], framing: Framing) -> list[ShardRow]:
@@ -42,10 +52,12 @@ class SplitRows:
     none of them, but 8 bytes for each: the place of its line, for parts may be mixed in the file.
 
     Attributes:
+        framing: of what will be computed.
         num_utterances: all rows of the manifest.
         duration_s: of all of them.
         num_frames: of all of them.
         too_short: those that have no frame.
+        decided_by: decoders and the resampler that the samples of the others depend on.
     """
 
     def __init__(self, manifest: Path, framing: Framing) -> None:
@@ -59,17 +71,20 @@ class SplitRows:
             ManifestError: the file is missing, or a line is no row, or not in order.
         """
         self._manifest = manifest
-        self._framing = framing
+        self.framing = framing
         self._stamp, self._digest = Stamp.of(manifest), ""
         self.num_utterances, self.duration_s, self.num_frames = 0, 0.0, 0
         self.too_short: list[Failure] = []
+        self.decided_by: set[str] = set()
         self._offsets: dict[str, array[int]] = {}
         for offset, row in iterate_with_offsets(manifest):
             self.num_utterances += 1
             self.duration_s += row.duration_s
             self.num_frames += num_frames(row, framing)
             self._offsets.setdefault(row.part, array("Q")).append(offset)
-            if not self._has_frame(row):
+            if self._has_frame(row):
+                self.decided_by |= decided_by(row, framing.sample_rate)
+            else:
                 self.too_short.append(self._failure(row))
         self._digest = file_sha256(manifest)
 
@@ -102,7 +117,7 @@ class SplitRows:
             yield from filter(self._has_frame, read_rows_at(self._manifest, self._offsets[part]))
 
     def _has_frame(self, row: Utterance) -> bool:
-        return num_samples(row, self._framing) >= self._framing.min_samples
+        return num_samples(row, self.framing) >= self.framing.min_samples
 
     def _failure(self, row: Utterance) -> Failure:
         return Failure(
@@ -110,8 +125,8 @@ class SplitRows:
             audio=row.audio,
             kind="too_short",
             error="shorter than one frame",
-            expected=f"{self._framing.min_samples} samples at {self._framing.sample_rate} Hz",
-            got=str(num_samples(row, self._framing)),
+            expected=f"{self.framing.min_samples} samples at {self.framing.sample_rate} Hz",
+            got=str(num_samples(row, self.framing)),
         )
 
 

@@ -56,7 +56,9 @@ class UtteranceComputer:
             Each row with the consecutive pieces of its features, to be taken before the next row;
             they raise an AudioError where it cannot be computed.
         """
-        planned = list(batches(rows, self._shape_of))
+        # files that cannot seek are decoded once if their segments are read one after the other
+        in_files = sorted(rows, key=lambda row: (row.audio, row.start_sample))
+        planned = list(batches(in_files, self._shape_of))
         audio = self._reader.read_ahead(row for _, batch in planned for row in batch)
         for shape, batch in planned:
             loaded: list[tuple[Utterance, Audio]] = []

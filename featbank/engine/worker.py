@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from featbank.audio import close_passes
 from featbank.engine.earlier_rows import EarlierRows
 from featbank.engine.recipe import ExtractorRecipe
+from featbank.engine.rows import task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
 from featbank.engine.utterances import Features, UtteranceComputer
 from featbank.engine.work import put, shard_path, write_result
@@ -48,7 +50,8 @@ class ShardWorker(ABC, Generic[Sink]):
 
     Attributes:
         extractor: computes the features.
-        numerics: the class of this machine.
+        numerics: the class of this machine, and in a task that of its shards: what decides the
+            samples of their rows is part of it.
         specs: what the rows of each shard have in common, by name; set by the subclass.
     """
 
@@ -62,10 +65,21 @@ class ShardWorker(ABC, Generic[Sink]):
 
     def __call__(self, task: ShardTask, advance: Advance) -> ShardResult:
         """Make the shards of one task, and note in the work folder that they are made."""
+        self._begin(task)
         earlier = EarlierRows(task, self.specs)
-        result = self._as_before(task, earlier, advance) or self._made(task, earlier, advance)
+        try:
+            result = self._as_before(task, earlier, advance) or self._made(task, earlier, advance)
+        finally:
+            close_passes()
         write_result(task, result)
         return result
+
+    def _begin(self, task: ShardTask) -> None:
+        """Be of the numerics class of a task's shards."""
+        self.numerics = task_numerics(self.numerics, task.rows, self.extractor.framing)
+        self.specs = {
+            name: replace(spec, numerics=self.numerics) for name, spec in self.specs.items()
+        }
 
     @abstractmethod
     def _open(self, task: ShardTask, name: str) -> Sink:

@@ -1,0 +1,68 @@
+"""The MD5 of a FLAC's samples, as its header vouches for them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featbank.errors import AudioError
+
+_WIDTHS = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}
+_DTYPES = {1: "int16", 2: "int16", 3: "int32"}  # to read samples of so many bytes
+
+
+class FlacMd5:
+    """Digests samples as they are decoded, as the encoder did.
+
+    Args:
+        subtype: of the file, in libsndfile's words.
+
+    Attributes:
+        dtype: to read the samples as; floats do as well, which hold them exactly.
+    """
+
+    def __init__(self, subtype: str) -> None:
+        self._width = _WIDTHS[subtype]
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self.dtype = _DTYPES[self._width]
+
+    @staticmethod
+    def reads(subtype: str) -> bool:
+        """Tell whether samples of a file can be digested."""
+        return subtype in _WIDTHS
+
+    def update(self, block: NDArray[Any]) -> None:
+        """Take in samples (n, channels), of `dtype` or as float32 below 1."""
+        if block.dtype == np.float32:
+            scale = np.float32(-int(np.iinfo(self.dtype).min))
+            block = (block * scale).astype(self.dtype)
+        self._md5.update(_pcm_bytes(block, self._width))
+
+    def check(self, path: str | Path, digest: str) -> None:
+        """Refuse samples that are not those of an `audio_digest`.
+
+        Raises:
+            AudioError: the file is damaged.
+        """
+        if digest != (found := f"md5:{self._md5.hexdigest()}"):
+            raise AudioError(
+                f"audio {path} is damaged",
+                kind="damaged",
+                expected=f"samples of {digest}, as its header says",
+                got=found,
+                hint="encode it again from its source",
+            )
+
+
+def _pcm_bytes(block: NDArray[Any], width: int) -> memoryview:
+    """Return samples as FLAC hashes them: interleaved, little-endian, `width` bytes each."""
+    little = block.astype(block.dtype.newbyteorder("<"), copy=False)
+    if little.itemsize == width:
+        return little.data
+    # libsndfile puts a sample in the top bytes of the number it gives
+    cells = little.view(np.uint8).reshape(-1, little.itemsize)
+    return np.ascontiguousarray(cells[:, little.itemsize - width :]).data

@@ -1,0 +1,71 @@
+"""What decides samples beside their file: a lossy decoder, the resampler; by name and version.
+
+A manifest row tells which take part, before any file is opened: by the digest of its audio, the end
+of its name and its rate. FLAC and the samples that a WAV holds are exact, whoever reads them.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import shutil
+import subprocess
+from pathlib import Path
+
+import soundfile
+import soxr
+
+from featbank.manifest import Utterance
+
+_log = logging.getLogger(__name__)
+
+FFMPEG, LIBSNDFILE, SOXR = "ffmpeg", "libsndfile", "soxr"
+
+_EXACT = frozenset(
+    [".flac", ".wav", ".wave", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".sph"]
+)
+_FFMPEG_ALONE = frozenset(
+    [".m4a", ".mp4", ".aac", ".3gp", ".wma", ".mka", ".webm", ".amr", ".g722"]
+)
+
+
+def decided_by(row: Utterance, target_rate: int) -> frozenset[str]:
+    """Name what decides the samples of an utterance at a rate, beside its file."""
+    names = {SOXR} if row.sample_rate != target_rate else set()
+    suffix = Path(row.audio).suffix.lower()
+    if not row.audio_digest.startswith("md5:") and suffix not in _EXACT:
+        names |= {FFMPEG} if suffix in _FFMPEG_ALONE else {FFMPEG, LIBSNDFILE}
+    return frozenset(names)
+
+
+def version_here(name: str) -> str:
+    """Return the version that this machine has of a decoder or the resampler; `none` of none."""
+    if name == LIBSNDFILE:
+        return f"{soundfile.__libsndfile_version__}, soundfile {soundfile.__version__}"
+    if name == SOXR:
+        return f"{soxr.__libsoxr_version__}, soxr {soxr.__version__}"
+    return _of_ffmpeg(shutil.which("ffmpeg")) if name == FFMPEG else "none"
+
+
+@functools.cache
+def _of_ffmpeg(program: str | None) -> str:
+    if program is None:
+        return "none"
+    command = [program, "-nostdin", "-version"]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+        check=False,
+    )  # fmt: skip
+    words = done.stdout.partition("\n")[0].split()  # ffmpeg version 5.1.9-0+deb12u1 Copyright ...
+    return words[2] if words[:2] == ["ffmpeg", "version"] and len(words) > 2 else "unknown"
+
+
+@functools.cache
+def warn_of_ffmpeg(suffix: str) -> None:
+    """Say once that ffmpeg decodes a kind of file that names none that it would."""
+    if suffix in _EXACT and suffix != ".flac":  # which is exact in its hands too
+        _log.warning(
+            "ffmpeg decodes some *%s: as their name promises exact samples, its version is not "
+            "recorded; call such files *.mp3, or what they are",
+            suffix,
+        )
