@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from featbank.audio.decoding import BLOCK, AudioFile, decode, read_blocks
 from featbank.audio.digests import digest_of
 from featbank.audio.reading import check_finite
 from featbank.audio.sndfile import UNKNOWN_LENGTH, SndFile
-from featbank.containers import open_container
+from featbank.containers import Container, Tolerance, check_flac_end, open_container
 from featbank.errors import AudioError
 
 _FLAC_WIDTHS = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}
@@ -43,17 +45,24 @@ class AudioScan:
         return self.num_samples / self.sample_rate
 
 
-def scan_audio(path: str | Path) -> AudioScan:
+def scan_audio(path: str | Path, tolerate: Collection[Tolerance] = ()) -> AudioScan:
     """Decode a whole file, in blocks, and return what it holds.
 
+    Args:
+        path: of the file.
+        tolerate: what is taken that is refused by default.
+
     Raises:
-        AudioError: the file is missing, empty, unreadable, no audio, cut short or damaged, has no
-            sample, has NaN or infinite samples, or its samples are not those of its FLAC MD5.
+        AudioError: the file is missing, empty, unreadable, no audio, cut short or damaged, goes on
+            behind what it states, has no sample, has NaN or infinite samples, or its samples are
+            not those of its FLAC MD5.
         FeatbankError: it needs ffmpeg, which is not there or was killed.
         OSError, MemoryError: the machine failed, not the file.
     """
-    file, container = open_container(path)
+    file, container = open_container(path, tolerate)
     with file:
+        if container.name == "FLAC":
+            check_flac_end(path, file, os.fstat(file.fileno()).st_size)
         digest = digest_of(file)
         with decode(path, file, container) as audio:
             if digest.startswith("md5:") and audio.subtype in _FLAC_WIDTHS:
@@ -61,6 +70,7 @@ def scan_audio(path: str | Path) -> AudioScan:
                 num_samples = _check_md5(path, audio, digest)
             else:
                 num_samples = _check_samples(path, audio)
+            _check_least(path, container, num_samples, audio.samplerate)
             return AudioScan(
                 sample_rate=audio.samplerate,
                 num_channels=audio.channels,
@@ -107,6 +117,20 @@ def _pcm_bytes(block: NDArray[Any], width: int) -> memoryview:
     # libsndfile puts a sample in the top bytes of the number it gives
     cells = little.view(np.uint8).reshape(-1, little.itemsize)
     return np.ascontiguousarray(cells[:, little.itemsize - width :]).data
+
+
+def _check_least(
+    path: str | Path, container: Container, num_samples: int, sample_rate: int
+) -> None:
+    """Refuse what decodes to less than has been counted in its container."""
+    least = container.least_s * sample_rate
+    if num_samples < least:
+        raise AudioError(
+            f"audio {path} does not decode to its end",
+            kind="truncated",
+            expected=f"at least {int(least)} samples",
+            got=f"{num_samples} decoded",
+        )
 
 
 def _check_length(path: str | Path, audio: AudioFile, num_samples: int) -> None:
