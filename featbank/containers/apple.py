@@ -8,12 +8,19 @@ from io import BufferedReader
 from pathlib import Path
 
 from featbank.containers.container import Container, cut_short, damaged, goes_on
-from featbank.containers.measuring import Coding, Header, is_unknown, length_of_samples, measured
+from featbank.containers.measuring import (
+    UNKNOWN_TO_SOX,
+    Coding,
+    Header,
+    is_unknown,
+    length_of_samples,
+    measured,
+)
 from featbank.containers.trailing import Chunks
 
 _WRAP = 1 << 32
 _COMM_BYTES = 22
-_UNKNOWN_TO_SOX = 0x7F000000
+_UNKNOWN_TO_SOX = (*UNKNOWN_TO_SOX, 0x7F000000)
 _PCM = {1: "PCM_S8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
 # the compression types of AIFC that give each sample a width of its own
 _PLAIN = {
@@ -49,14 +56,12 @@ def aiff(path: str | Path, file: BufferedReader, size: int) -> Container:
     file.seek(8)
     is_compressed = file.read(4) == b"AIFC"
     chunks = Chunks(">", "I")
-    at, common, sound = 12, b"", None
-    while chunk := chunks.at(file, at):
-        name, start, length = chunk
-        if name == b"COMM":
-            common = file.read(min(length, _COMM_BYTES))
-        elif name == b"SSND" and sound is None:
-            sound = start, length, file.read(8)
-        at = chunks.behind(start, length)
+    common, sound = b"", None
+    for chunk in chunks.walk(file, 12):
+        if chunk.name == b"COMM":
+            common = file.read(min(chunk.length, _COMM_BYTES))
+        elif chunk.name == b"SSND" and sound is None:
+            sound = chunk.start, chunk.length, file.read(8)
         if sound and common:
             break
     if sound is None:
@@ -76,7 +81,8 @@ def aiff(path: str | Path, file: BufferedReader, size: int) -> Container:
         length_at=start - 4, length_extra=8 + offset, order=">", unknown_to_sox=_UNKNOWN_TO_SOX,
     )  # fmt: skip
     if header.coding:
-        header = _of_two_lengths(path, header, frames * header.coding.width * channels, block)
+        counted = 0 if is_unknown(frames) else frames * header.coding.width * channels
+        header = _of_two_lengths(path, header, counted, block)
     elif kind not in _IN_BLOCKS:
         length_of_samples(path, file, size, header)
         return Container(name="AIFF", demuxer="aiff")
@@ -122,16 +128,15 @@ def caf(path: str | Path, file: BufferedReader, size: int) -> Container:
         AudioError: it lacks what it needs, is cut short, or goes on behind what it states.
     """
     chunks = Chunks(">", "q", alignment=1)
-    at, description = 8, b""
-    while chunk := chunks.at(file, at):
-        name, start, length = chunk
-        if name == b"desc":
+    description = b""
+    for chunk in chunks.walk(file, 8):
+        if chunk.name == b"desc":
             description = file.read(32)
-        elif name == b"data":
+        elif chunk.name == b"data":
             break
-        at = max(start, chunks.behind(start, length))
     else:
         raise cut_short(path, "a data chunk", "the end of the file")
+    _, start, length = chunk
     if len(description) < 32:
         raise damaged(path, "a desc chunk in front of the data", "none")
     if length < -1 or 0 < length < 4:

@@ -9,8 +9,8 @@ import struct
 from io import BufferedReader
 from pathlib import Path
 
-from featbank.containers.container import Container, cut_short, goes_on
-from featbank.containers.trailing import is_no_sound
+from featbank.containers.container import Container, cut_short, damaged, goes_on
+from featbank.containers.trailing import MOST_CHUNKS, is_no_sound
 
 EBML = b"\x1a\x45\xdf\xa3"
 """What a Matroska or WebM file begins with."""
@@ -29,8 +29,10 @@ def mp4(path: str | Path, file: BufferedReader, size: int) -> Container:
     Raises:
         AudioError: one does not, one is missing, or a second file follows.
     """
-    offset, seen = 0, set()
+    offset, seen = 0, list[bytes]()
     while offset < size and not is_no_sound(file, offset, size, None):
+        if len(seen) > MOST_CHUNKS:
+            raise damaged(path, f"at most {MOST_CHUNKS} boxes", "more")
         file.seek(offset)
         header = file.read(16)
         if len(header) < 8:
@@ -44,7 +46,7 @@ def mp4(path: str | Path, file: BufferedReader, size: int) -> Container:
             raise cut_short(path, f"{offset + length} bytes, by the length of a box", size)
         if kind in (b"ftyp", b"moov") and kind in seen:
             raise goes_on(path, "one MP4 file", f"another from byte {offset} on")
-        seen.add(kind)
+        seen.append(kind)
         offset += max(8, length)
     for box in (b"moov", b"mdat"):
         if box not in seen:
@@ -59,7 +61,9 @@ def asf(path: str | Path, file: BufferedReader, size: int) -> Container:
         AudioError: its data does not end within it, is missing, or a second file follows.
     """
     offset, has_data = 0, False
-    while offset + 24 <= size:
+    for _ in range(MOST_CHUNKS):
+        if offset + 24 > size:
+            break
         file.seek(offset)
         header = file.read(24)
         length = int.from_bytes(header[16:], "little")
@@ -82,7 +86,9 @@ def matroska(path: str | Path, file: BufferedReader, size: int) -> Container:
         AudioError: the segment does not end within the file, is missing, or something follows.
     """
     offset, has_segment = 0, False
-    while offset < size:
+    for _ in range(MOST_CHUNKS):
+        if offset >= size:
+            break
         file.seek(offset)
         header = file.read(12)
         kind = header[: _vint_bytes(header[:1])]

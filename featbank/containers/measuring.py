@@ -20,7 +20,10 @@ from featbank.containers.trailing import Chunks, is_no_sound
 _WRAP = 1 << 32
 # what programs write into a header that they cannot seek back to; sox rounds its own down
 _UNKNOWN = frozenset([0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFF000, (1 << 63) - 1, (1 << 64) - 1])
-_UNKNOWN_TO_SOX, _ROUNDED = 0x7FFFF000, 4096
+_ROUNDED = 4096
+
+UNKNOWN_TO_SOX = (0x7FFFF000,)
+"""What sox writes for no known length, rounded down to whole samples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class Header:
         length_at: where a length of 32 bits stands that may be mended; 0 for nowhere.
         length_extra: what that counts beside the samples.
         order: of its bytes.
-        unknown_to_sox: what sox writes here, rounded down to whole samples, for no known length.
+        unknown_to_sox: what sox writes here for no known length.
     """
 
     start: int
@@ -57,7 +60,7 @@ class Header:
     length_at: int = 0
     length_extra: int = 0
     order: str = "<"
-    unknown_to_sox: int = _UNKNOWN_TO_SOX
+    unknown_to_sox: tuple[int, ...] = UNKNOWN_TO_SOX
 
     @property
     def is_unknown(self) -> bool:
@@ -65,9 +68,9 @@ class Header:
         return is_unknown(self.stated, self.unknown_to_sox)
 
 
-def is_unknown(stated: int, unknown_to_sox: int = _UNKNOWN_TO_SOX) -> bool:
+def is_unknown(stated: int, unknown_to_sox: tuple[int, ...] = UNKNOWN_TO_SOX) -> bool:
     """Tell whether a number of bytes is what a program writes that does not know it."""
-    return stated in _UNKNOWN or 0 <= unknown_to_sox - stated <= _ROUNDED
+    return stated in _UNKNOWN or any(0 <= sox - stated <= _ROUNDED for sox in unknown_to_sox)
 
 
 def length_of_samples(path: str | Path, file: BufferedReader, size: int, header: Header) -> int:
@@ -83,12 +86,20 @@ def length_of_samples(path: str | Path, file: BufferedReader, size: int, header:
         raise cut_short(path, f"{stated} bytes of samples", there)
     for length in (stated, stated + ((there - stated) // _WRAP) * _WRAP):
         end = header.start + length
-        padded = header.chunks.behind(header.start, length) if header.chunks else end
-        if any(is_no_sound(file, at, size, header.chunks) for at in {end, padded}):
+        places = {end, _behind_padding(file, header, length)}
+        if any(is_no_sound(file, at, size, header.chunks) for at in places):
             return length
     if stated == 0 or header.is_unknown:
         return there
     raise goes_on(path, f"{stated} bytes of samples", there)
+
+
+def _behind_padding(file: BufferedReader, header: Header, length: int) -> int:
+    """Return where what follows on the samples begins: one byte of padding may be anything."""
+    end = header.start + length
+    padded = header.chunks.behind(header.start, length) if header.chunks else end
+    file.seek(end)
+    return padded if padded - end <= 1 or not any(file.read(padded - end)) else end
 
 
 def measured(
@@ -97,11 +108,11 @@ def measured(
     """Return what libsndfile decodes of a file by its header, or by its samples as they stand.
 
     Raises:
-        AudioError: it is cut short, goes on behind what it states, or has no sound format.
+        AudioError: it is cut short, or goes on behind what it states.
     """
     length = length_of_samples(path, file, size, header)
-    is_stated = length == header.stated
-    if not is_stated:
+    is_stated = length == header.stated != 0
+    if length != header.stated:
         _refuse_a_second_header(path, file, header)
     coding = header.coding
     if coding and header.channels and header.sample_rate:
@@ -111,7 +122,7 @@ def measured(
             sample_rate=header.sample_rate,
         )  # fmt: skip
         return Container(name=name, samples=samples)
-    if is_stated:
+    if length == header.stated:
         return Container(name=name)
     stated = length + header.length_extra
     if not header.length_at or stated >= _WRAP:

@@ -14,6 +14,7 @@ from featbank.containers.trailing import Chunks
 
 _IN_DS64 = 0xFFFFFFFF  # the length of a chunk whose real one stands in a chunk `ds64`
 _FORM_BYTES = 40
+_W64_CHUNK = 24  # bytes of a name and a length
 _PCM, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 # of the GUID of an extensible format, behind the tag: as Microsoft has it, and for Ambisonics
 _GUIDS = (
@@ -62,20 +63,19 @@ def wav(path: str | Path, file: BufferedReader, size: int) -> Container:
     magic = file.read(4)
     order = ">" if magic == b"RIFX" else "<"
     chunks = Chunks(order, "I")
-    at, form, long_length, fact = 12, None, None, 0
-    while chunk := chunks.at(file, at):
-        name, start, length = chunk
-        if name == b"ds64":
+    form, long_length, fact = None, None, 0
+    for chunk in chunks.walk(file, 12):
+        if chunk.name == b"ds64":
             _, long_length = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))
-        elif name == b"fmt ":
-            form = _form(file.read(min(length, _FORM_BYTES)), order)
-        elif name == b"fact":
+        elif chunk.name == b"fmt ":
+            form = _form(file.read(min(chunk.length, _FORM_BYTES)), order)
+        elif chunk.name == b"fact":
             fact = int.from_bytes(file.read(4), "little" if order == "<" else "big")
-        elif name == b"data":
+        elif chunk.name == b"data":
             break
-        at = chunks.behind(start, length)
     else:
         raise cut_short(path, "a data chunk", "the end of the file")
+    _, start, length = chunk
     if form is None:
         raise damaged(path, "a fmt chunk in front of the data", "none")
     is_long = length == _IN_DS64 and long_length is not None
@@ -87,27 +87,31 @@ def wav(path: str | Path, file: BufferedReader, size: int) -> Container:
     if header.coding and order == ">":
         header = replace(header, coding=replace(header.coding, endian="BIG"))
     in_blocks = () if magic in (b"RF64", b"BW64") else _OF_LIBSNDFILE
-    return _decodable(path, file, size, header, form, in_blocks, ("WAV", "wav"), fact)
+    container = _decodable(path, file, size, header, form, in_blocks, ("WAV", "wav"), fact)
+    if magic == b"BW64" and not container.demuxer:  # libsndfile knows no such file, but its samples
+        if container.samples is None:
+            return replace(container, demuxer="wav")
+        return replace(container, samples=replace(container.samples, is_stated=False))
+    return container
 
 
 def w64(path: str | Path, file: BufferedReader, size: int) -> Container:
     """Look through a Sony Wave64 file, whose chunks have GUIDs; else see `wav`."""
     chunks = Chunks("<", "Q", name_bytes=16, counts_itself=True, alignment=8)
-    at, form = 40, None
-    while chunk := chunks.at(file, at):
-        name, start, length = chunk
-        if name == b"fmt ":
-            form = _form(file.read(min(max(0, length), _FORM_BYTES)), "<")
-        elif name == b"data":
+    form = None
+    for chunk in chunks.walk(file, 40):
+        if chunk.name == b"fmt ":
+            form = _form(file.read(min(max(0, chunk.length), _FORM_BYTES)), "<")
+        elif chunk.name == b"data":
             break
-        at = max(start, chunks.behind(start, length))
     else:
         raise cut_short(path, "a data chunk", "the end of the file")
+    _, start, length = chunk
     if form is None:
         raise damaged(path, "a fmt chunk in front of the data", "none")
-    whole = length + start - at
-    if 0 < whole < start - at:
-        raise damaged(path, f"a data chunk of {start - at} bytes at least", whole)
+    whole = length + _W64_CHUNK
+    if 0 < whole < _W64_CHUNK:
+        raise damaged(path, f"a data chunk of {_W64_CHUNK} bytes at least", whole)
     header = Header(
         start=start, stated=whole if is_unknown(whole) else max(0, length), channels=form.channels,
         sample_rate=form.sample_rate, coding=form.coding, chunks=chunks,

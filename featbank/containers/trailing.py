@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
+from typing import NamedTuple
 
 from featbank.containers.tags import tag_length
 
 MOST_ZEROS = 4096
 """Bytes of padding that no one misses."""
+
+MOST_CHUNKS = 10_000
+"""What a file may hold beside its samples: over gigabytes of empty ones a walk would not end."""
 
 _PRINTABLE = frozenset(range(0x20, 0x7F))
 # a second file, or a second chunk of samples: sound that the first does not count
@@ -17,6 +22,14 @@ _SOUND = frozenset(
     [b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b"data", b"SSND", b"fmt ",
      b"COMM", b"desc", b"wave"]
 )  # fmt: skip
+
+
+class Chunk(NamedTuple):
+    """A chunk: the four letters of its name, its first byte behind that and its length."""
+
+    name: bytes
+    start: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +50,8 @@ class Chunks:
     counts_itself: bool = False
     alignment: int = 2
 
-    def at(self, file: BufferedReader, at: int) -> tuple[bytes, int, int] | None:
-        """Return the name of the chunk at `at`, its first byte and its length; None for no room."""
+    def at(self, file: BufferedReader, at: int) -> Chunk | None:
+        """Return the chunk at `at`; None where there is no room for one."""
         code = self.order + self.length_code
         header_bytes = self.name_bytes + struct.calcsize(code)
         file.seek(at)
@@ -48,7 +61,15 @@ class Chunks:
         [length] = struct.unpack(code, header[self.name_bytes :])
         if self.counts_itself:
             length -= header_bytes
-        return header[:4], at + header_bytes, length
+        return Chunk(header[:4], at + header_bytes, length)
+
+    def walk(self, file: BufferedReader, at: int) -> Iterator[Chunk]:
+        """Yield chunk after chunk from `at` on, as `at` returns each."""
+        for _ in range(MOST_CHUNKS):
+            if (chunk := self.at(file, at)) is None:
+                break
+            yield chunk
+            at = max(chunk.start, self.behind(chunk.start, chunk.length))
 
     def behind(self, start: int, length: int) -> int:
         """Return where the chunk begins that follows on one, by the byte and length of that."""
@@ -57,14 +78,16 @@ class Chunks:
 
 def is_no_sound(file: BufferedReader, at: int, size: int, chunks: Chunks | None) -> bool:
     """Tell whether from `at` on a file holds whole chunks, tags and at most 4 KiB of zeros."""
-    while at < size:
+    for _ in range(MOST_CHUNKS):
+        if at >= size:
+            return True
         if length := tag_length(file, at, size):
             at += length
         elif chunks and (chunk := chunks.at(file, at)) and _is_chunk(*chunk, size):
-            at = chunks.behind(*chunk[1:])
+            at = chunks.behind(chunk.start, chunk.length)
         else:
             return size - at <= MOST_ZEROS and not any(_bytes_at(file, at))
-    return True
+    return False
 
 
 def _is_chunk(name: bytes, start: int, length: int, size: int) -> bool:
