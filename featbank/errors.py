@@ -21,6 +21,7 @@ AudioFault = Literal[
     "empty",  # no byte
     "unknown_format",  # no audio of a kind that is read
     "truncated",  # less than it promises
+    "surplus",  # more than it states, and nobody knows which is right
     "damaged",  # does not decode, or to other samples than it vouches for
     "no_samples",
     "not_finite",  # NaN or infinite samples

@@ -136,7 +136,7 @@ BAD: Mapping[str, Bad] = {
     "cut.ogg": Bad(_cut(_ogg), "truncated", "a page that ends the stream", ".* page.*"),
     "cut.opus": Bad(_cut(_opus), "truncated", "a page that ends the stream", ".* page.*"),
     "cut.aiff": Bad(_cut(_encoded(), 20_054), "truncated", r"\d+ bytes of samples", r"\d+"),
-    "cut.caf": Bad(_cut(_encoded(), 20_000), "truncated", "32004 bytes of samples", r"\d+"),
+    "cut.caf": Bad(_cut(_encoded(), 20_000), "truncated", "32000 bytes of samples", r"\d+"),
     "cut.w64": Bad(_cut(_encoded(), 20_000), "truncated", "32000 bytes of samples", r"\d+"),
     "flipped.flac": Bad(_changed(_flac, _flip_middle), "damaged", "16000 samples", ".*"),
     "no-samples.wav": Bad(

@@ -221,15 +221,14 @@ def test_an_mp3_that_does_not_count_its_frames_is_read_whole(
 
 
 @needs_ffmpeg
-def test_mp3s_in_a_row_are_read_to_the_last_or_refused(tmp_path: Path) -> None:
+def test_mp3s_in_a_row_are_read_to_the_last(tmp_path: Path) -> None:
     path = tmp_path / "x.mp3"
     soundfile.write(path, speech(), 16_000, format="MP3", subtype="MPEG_LAYER_III")
     one = path.read_bytes()
     path.write_bytes(one + one)
     assert 2 * NUM_SAMPLES <= scan_audio(path).num_samples <= 2 * NUM_SAMPLES + 4 * 1152
     path.write_bytes(one + ID3 + one)
-    with pytest.raises(AudioError, match=r"got ffmpeg's .*Header missing"):
-        scan_audio(path)
+    assert 2 * NUM_SAMPLES <= scan_audio(path).num_samples <= 2 * NUM_SAMPLES + 4 * 1152
 
 
 def _twice_in_a_row(path: Path, codec: str) -> bytes:

@@ -128,7 +128,9 @@ failing = os.dup(file.fileno())  # of the same file, and read first
 fail_reads(failing)
 from featbank.audio import sndfile
 really_decode, descriptors = sndfile._decode, [failing]
-sndfile._decode = lambda given: really_decode(descriptors.pop() if descriptors else given)
+sndfile._decode = lambda given, container: really_decode(
+    descriptors.pop() if descriptors else given, container
+)
 try:
     with decode(sys.argv[1], file, container):
         print("nothing was seen")

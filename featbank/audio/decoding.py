@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -15,7 +15,7 @@ from featbank.audio.digests import check_digest
 from featbank.audio.ffmpeg import open_ffmpeg
 from featbank.audio.sndfile import open_sndfile
 from featbank.audio.versions import warn_of_ffmpeg
-from featbank.containers import Container, open_container
+from featbank.containers import TOLERANCES, Container, Tolerance, open_container
 
 BLOCK = 1 << 16
 """Samples read at a time, where nothing asks for more."""
@@ -59,12 +59,16 @@ class AudioFile(Protocol):
 
 
 @contextmanager
-def open_audio(path: str | Path, *, digest: str = "") -> Iterator[AudioFile]:
+def open_audio(
+    path: str | Path, *, digest: str = "", tolerate: Collection[Tolerance] = ()
+) -> Iterator[AudioFile]:
     """Open a file to decode it, telling its own faults from the machine's.
 
     Args:
         path: of the file.
-        digest: that it must have, as `audio_digest` gives it; empty takes any.
+        digest: that it must have, as `audio_digest` gives it; empty takes any. What was tolerated
+            in the file of that digest is tolerated again.
+        tolerate: what is taken that is refused by default.
 
     Raises:
         AudioError: the file is missing, empty, unreadable, no audio, cut short, has another digest,
@@ -72,7 +76,7 @@ def open_audio(path: str | Path, *, digest: str = "") -> Iterator[AudioFile]:
         FeatbankError: it needs ffmpeg, which is not there or was killed.
         OSError, MemoryError: the machine failed, not the file.
     """
-    file, container = open_container(path)
+    file, container = open_container(path, TOLERANCES if digest else tolerate)
     with file:
         if digest:
             check_digest(path, file, digest)
@@ -86,8 +90,8 @@ def decode(
     """Decode an open file; where it stands is then the decoder's. See `open_audio`."""
     if container.demuxer:
         warn_of_ffmpeg(Path(path).suffix.lower())
-        return open_ffmpeg(path, file, container.demuxer)
-    return open_sndfile(path, file)
+        return open_ffmpeg(path, file, container.demuxer, container.parts)
+    return open_sndfile(path, file, container)
 
 
 def read_blocks(file: AudioFile) -> Iterator[NDArray[np.float32]]:

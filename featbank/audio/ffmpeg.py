@@ -16,7 +16,7 @@ import signal
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -38,6 +38,7 @@ _MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.EACCES)
 _LACKING = ("Unknown input format", "no decoder found", "not found for input stream")
 _NO_AUDIO = ("matches no streams", "(codec none)", "found for: none")  # or none that it knows
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
+_SOURCE = re.compile(r"(file|concat):\S*/dev/fd/\d+: ")
 
 
 class FfmpegFile:
@@ -124,7 +125,7 @@ class FfmpegFile:
         """Return what ffmpeg says of the file, without what differs from run to run."""
         self._errors.seek(0)
         said = _ADDRESS.sub("", self._errors.read().decode(errors="replace"))
-        return said.replace(f"{_input(self._file)}: ", "").strip()
+        return _SOURCE.sub("", said).strip()
 
     def _raise_of_the_machine(self, said: str) -> None:
         """Raise when what ffmpeg said is no fault of the file."""
@@ -156,13 +157,29 @@ def _has(said: str, parts: Iterable[str]) -> bool:
     return any(part in said for part in parts)
 
 
-def _input(file: BufferedReader) -> str:
-    return f"file:/dev/fd/{file.fileno()}"
+def _input(file: BufferedReader, parts: Sequence[tuple[int, int]] = ()) -> str:
+    """Name an open file, or the row of some parts of it, as ffmpeg does."""
+    name = f"/dev/fd/{file.fileno()}"
+    if not parts:
+        return f"file:{name}"
+    return "concat:" + "|".join(
+        f"subfile,,start,{start},end,{stop},,:{name}" for start, stop in parts
+    )
 
 
 @contextmanager
-def open_ffmpeg(path: str | Path, file: BufferedReader, demuxer: str) -> Iterator[FfmpegFile]:
-    """Decode an open file with the demuxer that reads its container; see `decoding.open_audio`."""
+def open_ffmpeg(
+    path: str | Path, file: BufferedReader, demuxer: str, parts: Sequence[tuple[int, int]] = ()
+) -> Iterator[FfmpegFile]:
+    """Decode an open file, see `decoding.open_audio`.
+
+    Args:
+        path: of the file, for messages.
+        file: open for reading.
+        demuxer: of ffmpeg, that reads its container.
+        parts: first byte, and the one behind the last, of each piece that is to be seen; empty for
+            the whole file.
+    """
     program = shutil.which("ffmpeg")
     if program is None:
         raise FeatbankError(
@@ -175,8 +192,9 @@ def open_ffmpeg(path: str | Path, file: BufferedReader, demuxer: str) -> Iterato
     os.lseek(descriptor, 0, os.SEEK_SET)
     command = [
         program, "-nostdin", "-hide_banner", "-v", "error", "-xerror",
-        "-threads", "1", "-flags:a", "+bitexact", "-protocol_whitelist", "file",
-        "-f", demuxer, "-i", _input(file),
+        "-threads", "1", "-flags:a", "+bitexact",
+        "-protocol_whitelist", "file,concat,subfile" if parts else "file",
+        "-f", demuxer, "-i", _input(file, parts),
         "-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1",
     ]  # fmt: skip
     with (

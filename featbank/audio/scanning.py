@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from featbank.audio.digests import digest_of
 from featbank.audio.flac_md5 import FlacMd5
 from featbank.audio.reading import check_finite
 from featbank.audio.sndfile import UNKNOWN_LENGTH, SndFile
-from featbank.containers import open_container
+from featbank.containers import Container, Tolerance, check_flac_end, open_container
 from featbank.errors import AudioError
 
 
@@ -36,17 +38,24 @@ class AudioScan:
         return self.num_samples / self.sample_rate
 
 
-def scan_audio(path: str | Path) -> AudioScan:
+def scan_audio(path: str | Path, tolerate: Collection[Tolerance] = ()) -> AudioScan:
     """Decode a whole file, in blocks, and return what it holds.
 
+    Args:
+        path: of the file.
+        tolerate: what is taken that is refused by default.
+
     Raises:
-        AudioError: the file is missing, empty, unreadable, no audio, cut short or damaged, has no
-            sample, has NaN or infinite samples, or its samples are not those of its FLAC MD5.
+        AudioError: the file is missing, empty, unreadable, no audio, cut short or damaged, goes on
+            behind what it states, has no sample, has NaN or infinite samples, or its samples are
+            not those of its FLAC MD5.
         FeatbankError: it needs ffmpeg, which is not there or was killed.
         OSError, MemoryError: the machine failed, not the file.
     """
-    file, container = open_container(path)
+    file, container = open_container(path, tolerate)
     with file:
+        if container.name == "FLAC":
+            check_flac_end(path, file, os.fstat(file.fileno()).st_size)
         digest = digest_of(file)
         with decode(path, file, container) as audio:
             if digest.startswith("md5:") and FlacMd5.reads(audio.subtype):
@@ -54,6 +63,7 @@ def scan_audio(path: str | Path) -> AudioScan:
                 num_samples = _check_md5(path, audio, digest)
             else:
                 num_samples = _check_samples(path, audio)
+            _check_least(path, container, num_samples, audio.samplerate)
             return AudioScan(
                 sample_rate=audio.samplerate,
                 num_channels=audio.channels,
@@ -82,6 +92,20 @@ def _check_md5(path: str | Path, audio: SndFile, digest: str) -> int:
     _check_length(path, audio, num_samples)
     md5.check(path, digest)
     return num_samples
+
+
+def _check_least(
+    path: str | Path, container: Container, num_samples: int, sample_rate: int
+) -> None:
+    """Refuse what decodes to less than has been counted in its container."""
+    least = container.least_s * sample_rate
+    if num_samples < least:
+        raise AudioError(
+            f"audio {path} does not decode to its end",
+            kind="truncated",
+            expected=f"at least {int(least)} samples",
+            got=f"{num_samples} decoded",
+        )
 
 
 def _check_length(path: str | Path, audio: AudioFile, num_samples: int) -> None:

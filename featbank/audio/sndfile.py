@@ -1,4 +1,9 @@
-"""Files that libsndfile decodes."""
+"""Files that libsndfile decodes: by their header, or by the samples as they stand in them.
+
+libsndfile reads no sample, or 4 GiB of them, where a header states a length that is none, and ends
+with an error at others. Where the container knows where the samples are, libsndfile is only told
+how they are coded.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,8 @@ from typing import Any
 import soundfile
 from numpy.typing import NDArray
 
-from featbank.containers import read_through
+from featbank.audio.window import Window
+from featbank.containers import Container, read_through
 from featbank.errors import AudioError
 
 UNKNOWN_LENGTH = 2**63 - 1
@@ -50,15 +56,20 @@ class SndFile(soundfile.SoundFile):  # type: ignore[misc]
 
     def check_end(self) -> None:
         """Raise the OSError or MemoryError that libsndfile may have taken for the end."""
-        read_through(self.name)
+        if isinstance(self.name, Window):
+            if self.name.error:
+                raise self.name.error
+            read_through(self.name.descriptor)
+        else:
+            read_through(self.name)
 
 
 @contextmanager
-def open_sndfile(path: str | Path, file: BufferedReader) -> Iterator[SndFile]:
+def open_sndfile(path: str | Path, file: BufferedReader, container: Container) -> Iterator[SndFile]:
     """Decode an open file, telling its own faults from the machine's; see `decoding.open_audio`."""
     descriptor, promised = file.fileno(), ""
     try:
-        with _decode(descriptor) as opened:
+        with _decode(descriptor, container) as opened:
             if opened.subtype in _REFUSED:
                 raise AudioError(
                     f"audio {path}",
@@ -73,7 +84,7 @@ def open_sndfile(path: str | Path, file: BufferedReader) -> Iterator[SndFile]:
             raise MemoryError(f"decoding {path}: {error.error_string}") from error
         # libsndfile tells no errno, and hides a read that failed on opening
         read_through(descriptor)
-        if error.code == _SYSTEM_ERROR or (not promised and _opens(descriptor)):
+        if error.code == _SYSTEM_ERROR or (not promised and _opens(descriptor, container)):
             raise OSError(errno.EIO, "a read failed for a moment", str(path)) from error
         raise AudioError(
             f"audio {path} does not decode",
@@ -83,14 +94,29 @@ def open_sndfile(path: str | Path, file: BufferedReader) -> Iterator[SndFile]:
         ) from error
 
 
-def _decode(descriptor: int) -> SndFile:
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return SndFile(descriptor, closefd=False)
+def _decode(descriptor: int, container: Container) -> SndFile:
+    samples = container.samples
+    if samples is None or samples.is_stated:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        size = os.fstat(descriptor).st_size
+        given = Window(descriptor, 0, size, container.mended) if container.mended else descriptor
+        opened = SndFile(given, closefd=False)
+        if samples is None or opened.frames == samples.num_samples:
+            return opened
+        opened.close()  # it has its own idea of the header
+    return SndFile(
+        Window(descriptor, samples.start, samples.start + samples.length),
+        format="RAW",
+        subtype=samples.subtype,
+        endian="FILE" if samples.width == 1 else samples.endian,
+        channels=samples.channels,
+        samplerate=samples.sample_rate,
+    )
 
 
-def _opens(descriptor: int) -> bool:
+def _opens(descriptor: int, container: Container) -> bool:
     try:
-        _decode(descriptor).close()
+        _decode(descriptor, container).close()
     except soundfile.LibsndfileError:
         return False
     return True

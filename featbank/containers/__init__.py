@@ -1,7 +1,19 @@
 """What the container of an audio file promises, checked against the bytes that are there."""
 
-from featbank.containers.kinds import Container, check_container
+from featbank.containers.container import TOLERANCES, Container, PlainSamples, Tolerance
+from featbank.containers.flac import check_flac_end
+from featbank.containers.kinds import check_container
 from featbank.containers.opening import open_container, read_through
 from featbank.containers.tags import skip_tags
 
-__all__ = ["Container", "check_container", "open_container", "read_through", "skip_tags"]
+__all__ = [
+    "TOLERANCES",
+    "Container",
+    "PlainSamples",
+    "Tolerance",
+    "check_container",
+    "check_flac_end",
+    "open_container",
+    "read_through",
+    "skip_tags",
+]

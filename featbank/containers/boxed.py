@@ -1,13 +1,16 @@
 """Containers of nested boxes with their lengths: MP4, Matroska and ASF.
 
-Each function takes a file and its size, and returns what is promised and what is there where that
-is less, else None.
+Each is for ffmpeg, which reads the first file of several in a row and says nothing of the others.
 """
 
 from __future__ import annotations
 
 import struct
 from io import BufferedReader
+from pathlib import Path
+
+from featbank.containers.container import Container, cut_short, damaged, goes_on
+from featbank.containers.trailing import MOST_CHUNKS, is_no_sound
 
 EBML = b"\x1a\x45\xdf\xa3"
 """What a Matroska or WebM file begins with."""
@@ -16,68 +19,101 @@ ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 """What an ASF file, such as WMA, begins with: the GUID of its header."""
 
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
-_SEGMENT = b"\x18\x53\x80\x67"
+_SEGMENT, _VOID = b"\x18\x53\x80\x67", b"\xec"
+_END = "the end of the file"
 
-_Missing = tuple[str, str] | None
 
+def mp4(path: str | Path, file: BufferedReader, size: int) -> Container:
+    """Walk the boxes at the top of an MP4 file (ISO 14496-12): all must end within it.
 
-def mp4_missing(file: BufferedReader, size: int) -> _Missing:
-    """Walk the boxes at the top of an MP4 file (ISO 14496-12): all must end within it."""
-    offset, seen = 0, set()
-    while offset < size:
+    Raises:
+        AudioError: one does not, one is missing, or a second file follows.
+    """
+    offset, seen = 0, list[bytes]()
+    while offset < size and not is_no_sound(file, offset, size, None):
+        if len(seen) > MOST_CHUNKS:
+            raise damaged(path, f"at most {MOST_CHUNKS} boxes", "more")
         file.seek(offset)
         header = file.read(16)
         if len(header) < 8:
-            break
+            raise cut_short(path, "a box", f"{len(header)} bytes of one")
         length, kind = struct.unpack(">I4s", header[:8])
         if length == 1:
             length = int.from_bytes(header[8:], "big")
         elif length == 0:  # up to the end of the file
             length = size - offset
         if offset + length > size:
-            return f"{offset + length} bytes, by the length of a box", str(size)
-        seen.add(kind)
+            raise cut_short(path, f"{offset + length} bytes, by the length of a box", size)
+        if kind in (b"ftyp", b"moov") and kind in seen:
+            raise goes_on(path, "one MP4 file", f"another from byte {offset} on")
+        seen.append(kind)
         offset += max(8, length)
-    absent = [box.decode() for box in (b"moov", b"mdat") if box not in seen]
-    return (f"a {absent[0]} box", "the end of the file") if absent else None
+    for box in (b"moov", b"mdat"):
+        if box not in seen:
+            raise cut_short(path, f"a {box.decode()} box", _END)
+    return Container(name="MP4", demuxer="mov")
 
 
-def asf_missing(file: BufferedReader, size: int) -> _Missing:
-    """Walk the objects of an ASF file to its data; a broadcast states no length."""
-    offset = 0
-    while offset + 24 <= size:
+def asf(path: str | Path, file: BufferedReader, size: int) -> Container:
+    """Walk the objects of an ASF file; a broadcast states no length.
+
+    Raises:
+        AudioError: its data does not end within it, is missing, or a second file follows.
+    """
+    offset, has_data = 0, False
+    for _ in range(MOST_CHUNKS):
+        if offset + 24 > size:
+            break
         file.seek(offset)
         header = file.read(24)
         length = int.from_bytes(header[16:], "little")
+        if offset and header.startswith(ASF):
+            raise goes_on(path, "one ASF file", f"another from byte {offset} on")
         if header.startswith(_ASF_DATA):
-            return None if offset + length <= size else _short(offset + length, size)
+            has_data = True
+            if offset + length > size:
+                raise cut_short(path, f"{offset + length} bytes", size)
         offset += max(24, length)
-    return "a data object", "the end of the file"
+    if not has_data:
+        raise cut_short(path, "a data object", _END)
+    return Container(name="WMA", demuxer="asf")
 
 
-def matroska_missing(file: BufferedReader, size: int) -> _Missing:
-    """Walk the elements of a Matroska file to its segment (RFC 8794); it may state no length."""
-    offset = 0
-    while offset < size:
+def matroska(path: str | Path, file: BufferedReader, size: int) -> Container:
+    """Walk the elements at the top of a Matroska file (RFC 8794); its segment may state no length.
+
+    Raises:
+        AudioError: the segment does not end within the file, is missing, or something follows.
+    """
+    offset, has_segment = 0, False
+    for _ in range(MOST_CHUNKS):
+        if offset >= size:
+            break
         file.seek(offset)
         header = file.read(12)
         kind = header[: _vint_bytes(header[:1])]
         coded = header[len(kind) :]
         coded = coded[: _vint_bytes(coded[:1])]
+        if has_segment and kind != _VOID:
+            if is_no_sound(file, offset, size, None):
+                break
+            raise goes_on(path, "one segment", f"something else from byte {offset} on")
         if not coded:
             break
         ones = (1 << 7 * len(coded)) - 1
         length = int.from_bytes(coded, "big") & ones
         offset += len(kind) + len(coded) + length
         if kind == _SEGMENT:
-            return None if length == ones or offset <= size else _short(offset, size)
-    return "a segment", "the end of the file"
+            has_segment = True
+            if length == ones:
+                break
+            if offset > size:
+                raise cut_short(path, f"{offset} bytes", size)
+    if not has_segment:
+        raise cut_short(path, "a segment", _END)
+    return Container(name="Matroska", demuxer="matroska")
 
 
 def _vint_bytes(first: bytes) -> int:
     """Return how many bytes a variable-length number has: one more than its leading zero bits."""
     return 9 - first[0].bit_length() if first and first[0] else 0
-
-
-def _short(promised: int, size: int) -> _Missing:
-    return f"{promised} bytes", str(size)

@@ -1,78 +1,77 @@
 """The kinds of audio file that are read: how each is told, what it promises, and who decodes it.
 
 libsndfile returns what is left of a truncated WAV, AIFF, AU, NIST or Ogg file without an error, and
-counts it as the whole; ffmpeg may only warn. So the length written in the container is compared
-with the file here. FLAC and MP3 need no such check: their decoders claim the length in the header,
-and the decoded length is compared with that. An MP3 without one is for ffmpeg (see `mpeg`).
+counts it as the whole; ffmpeg may only warn. Neither looks behind what a header states. So what is
+written in the container is compared with the file here, both ways. The lengths of FLAC and MP3
+are held against what decodes, and what is behind them is looked for.
+
+Who decodes follows from the codec, not from the container: libsndfile where it knows it, as a
+table of each container says, else ffmpeg.
 
 What nobody can see is a file cut between two of its frames where no header states a length: a
 streamed FLAC without MD5, an MP3 without a length header, AAC without a container, AMR, a
-fragmented MP4, a Matroska file of unknown size, and any G.722.
+fragmented MP4, a Matroska file of unknown size, any G.722, and samples whose header says that
+their writer did not know how many there would be.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 
-from featbank.containers import boxed, chunked, framed
-from featbank.containers.mpeg import is_uncounted
-from featbank.containers.ogg import is_for_ffmpeg
+from featbank.containers.apple import aiff, caf
+from featbank.containers.au import au
+from featbank.containers.boxed import ASF, EBML, asf, matroska, mp4
+from featbank.containers.container import Container, Tolerance
+from featbank.containers.flac import flac
+from featbank.containers.framed import adts, amr, amr_wb
+from featbank.containers.mp3 import mp3
+from featbank.containers.ogg import ogg
+from featbank.containers.riff import w64, wav
+from featbank.containers.sphere import nist
 from featbank.containers.tags import skip_tags
 from featbank.errors import AudioError
 
-Missing = Callable[[BufferedReader, int], tuple[str, str] | None]
-"""Given a file and its size: what it promises and what is there, where that is less."""
+_Look = Callable[[str | Path, BufferedReader, int], Container]
 
 _HEAD = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
-    """A kind of audio file.
-
-    Args:
-        name: as people call it.
-        demuxer: of ffmpeg, for what libsndfile does not decode; else empty.
-    """
-
-    name: str
-    demuxer: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A container, the bytes that tell it (at `offset`), and its check."""
+    """A container by name, the bytes that tell it (at `offset`), and what looks through it."""
 
-    container: Container
+    name: str
     magics: tuple[bytes, ...]
-    missing: Missing
+    look: _Look
     offset: int = 0
 
 
-def check_container(path: str | Path, file: BufferedReader) -> Container:
-    """Say what an open file is, and refuse it when it is no audio of a known kind, or cut short.
+def check_container(
+    path: str | Path, file: BufferedReader, tolerate: Collection[Tolerance] = ()
+) -> Container:
+    """Say what an open file is, and refuse it when it holds more or less than it states.
+
+    Args:
+        path: of the file, for messages.
+        file: open, at its start.
+        tolerate: what is taken that is refused by default.
 
     Raises:
-        AudioError: with what was expected and got.
+        AudioError: it is no audio of a known kind, cut short, contradicts itself, or goes on behind
+            what it states, with what was expected and got.
         OSError: the machine failed, not the file.
     """
     head = file.read(_HEAD)
     if not head:
         raise AudioError(f"audio {path}", kind="empty", expected="audio", got="an empty file")
     kind = _kind_behind_tags(file) if head.startswith(b"ID3") else _kind(path, head)
-    if kind is _MP3 and is_uncounted(file):
-        kind = _MP3_OF_FFMPEG
-    size = os.fstat(file.fileno()).st_size
-    if kind is _OGG and is_for_ffmpeg(file, size):
-        kind = _OGG_OF_FFMPEG
-    if problem := kind.missing(file, size):
-        expected, got = problem
-        raise AudioError(f"audio {path} is cut short", kind="truncated", expected=expected, got=got)
-    return kind.container
+    look = partial(ogg, tolerate=tolerate) if kind is _OGG else kind.look
+    return look(path, file, os.fstat(file.fileno()).st_size)
 
 
 def _kind(path: str | Path, head: bytes) -> _Kind:
@@ -95,71 +94,56 @@ def _kind(path: str | Path, head: bytes) -> _Kind:
             expected=" or ".join(known.decode() for known in forms),
             got=f"{head[:4].decode()} with {head[8:12]!r} in it",
         )
-    if kind.container is _CAF and head[28:32] not in _CAF_OF_LIBSNDFILE:
-        return _CAF_OF_FFMPEG
     return kind
 
 
 def _kind_behind_tags(file: BufferedReader) -> _Kind:
     """Tell what an ID3 tag stands before: MP3, where nothing else is seen."""
-    at = skip_tags(file)
+    skip_tags(file)
     head = file.read(_HEAD)
     for kind in (_FLAC, _ADTS):
         if head.startswith(kind.magics):
-            file.seek(at)
             return kind
     return _MP3
 
 
-def _nothing_missing(_: BufferedReader, __: int) -> None:
-    return None
+def _g722(_: str | Path, __: BufferedReader, ___: int) -> Container:
+    return Container(name="G.722", demuxer="g722")
 
 
-_CAF = Container(name="CAF")
-# the codecs that libsndfile decodes in a CAF; AAC, Opus or ALAC in one are for ffmpeg
-_CAF_OF_LIBSNDFILE = (b"lpcm", b"ulaw", b"alaw")
-_CAF_OF_FFMPEG = _Kind(Container(name="CAF", demuxer="caf"), (b"caff",), chunked.caf_missing)
-_FLAC = _Kind(Container(name="FLAC"), (b"fLaC",), _nothing_missing)
+_FLAC = _Kind("FLAC", (b"fLaC",), flac)
 # MPEG frames begin with eleven set bits
 _MP3 = _Kind(
-    Container(name="MP3"),
-    (b"\xff\xe2", b"\xff\xe3", b"\xff\xf2", b"\xff\xf3", b"\xff\xfa", b"\xff\xfb"),
-    _nothing_missing,
+    "MP3", (b"\xff\xe2", b"\xff\xe3", b"\xff\xf2", b"\xff\xf3", b"\xff\xfa", b"\xff\xfb"), mp3
 )
-_OGG = _Kind(Container(name="Ogg (Opus, Vorbis)"), (b"OggS",), framed.ogg_missing)
-_OGG_OF_FFMPEG = _Kind(Container(name="Ogg", demuxer="ogg"), (), framed.ogg_missing)
-_MP3_OF_FFMPEG = _Kind(Container(name="MP3", demuxer="mp3"), (), _nothing_missing)
-_ADTS = _Kind(
-    Container(name="AAC", demuxer="aac"),
-    (b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9"),
-    framed.adts_missing,
-)
-_G722 = _Kind(Container(name="G.722", demuxer="g722"), (), _nothing_missing)
+_OGG = _Kind("Ogg (Opus, Vorbis)", (b"OggS",), partial(ogg, tolerate=()))
+_ADTS = _Kind("AAC", (b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9"), adts)
+_G722 = _Kind("G.722", (), _g722)
 
 _KINDS = (
     _FLAC,
-    _Kind(Container(name="WAV"), (b"RIFF", b"RF64"), chunked.wav_missing),
+    _Kind("WAV", (b"RIFF", b"RF64", b"BW64", b"RIFX"), wav),
     _OGG,
     _MP3,
-    _Kind(Container(name="WAV"), (b"RIFX",), chunked.big_endian_wav_missing),
-    _Kind(Container(name="W64"), (b"riff\x2e\x91\xcf\x11",), chunked.w64_missing),
-    _Kind(Container(name="AIFF"), (b"FORM",), chunked.aiff_missing),
-    _Kind(_CAF, (b"caff",), chunked.caf_missing),
-    _Kind(Container(name="AU"), (b".snd",), chunked.au_missing),
-    _Kind(Container(name="NIST"), (b"NIST",), chunked.nist_missing),
-    _Kind(Container(name="MP4", demuxer="mov"), (b"ftyp",), boxed.mp4_missing, 4),
+    _Kind("W64", (b"riff\x2e\x91\xcf\x11",), w64),
+    _Kind("AIFF", (b"FORM",), aiff),
+    _Kind("CAF", (b"caff",), caf),
+    _Kind("AU", (b".snd",), au),
+    _Kind("NIST", (b"NIST",), nist),
+    _Kind("MP4", (b"ftyp",), mp4, 4),
     _ADTS,
-    _Kind(Container(name="Matroska", demuxer="matroska"), (boxed.EBML,), boxed.matroska_missing),
-    _Kind(Container(name="WMA", demuxer="asf"), (boxed.ASF,), boxed.asf_missing),
-    _Kind(Container(name="AMR", demuxer="amr"), (b"#!AMR\n",), framed.amr_missing),
-    _Kind(Container(name="AMR", demuxer="amr"), (b"#!AMR-WB\n",), framed.amr_wb_missing),
+    _Kind("Matroska", (EBML,), matroska),
+    _Kind("WMA", (ASF,), asf),
+    _Kind("AMR", (b"#!AMR\n",), amr),
+    _Kind("AMR", (b"#!AMR-WB\n",), amr_wb),
 )
-_NAMES = list(dict.fromkeys(kind.container.name for kind in (*_KINDS, _G722)))
+_NAMES = list(dict.fromkeys(kind.name for kind in (*_KINDS, _G722)))
 
 # the containers that hold more than audio: what stands in them when they do hold audio
 _FORMS = {
     b"RIFF": (b"WAVE",),
     b"RF64": (b"WAVE",),
+    b"BW64": (b"WAVE",),
     b"RIFX": (b"WAVE",),
     b"FORM": (b"AIFF", b"AIFC"),
 }

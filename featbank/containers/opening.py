@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Collection
 from io import BufferedReader
 from pathlib import Path
 
-from featbank.containers.kinds import Container, check_container
+from featbank.containers.container import Container, Tolerance
+from featbank.containers.kinds import check_container
 from featbank.errors import AudioError, AudioFault
 from featbank.opening import NotAFileError, open_regular
 
@@ -24,8 +26,14 @@ _FILE_FAULTS: dict[int, AudioFault] = {
 _MORE_THAN_A_DECODER_TAKES = 16 << 20  # bytes; FLAC's largest frame takes 4 MB
 
 
-def open_container(path: str | Path) -> tuple[BufferedReader, Container]:
-    """Open a file that is audio of a kind that is read, and all there as far as its container says.
+def open_container(
+    path: str | Path, tolerate: Collection[Tolerance] = ()
+) -> tuple[BufferedReader, Container]:
+    """Open a file that is audio of a kind that is read, and holds what its container says.
+
+    Args:
+        path: of the file.
+        tolerate: what is taken that is refused by default.
 
     Returns:
         The open file, which the caller closes, and what it is.
@@ -36,7 +44,7 @@ def open_container(path: str | Path) -> tuple[BufferedReader, Container]:
     """
     file = _open(path)
     try:
-        return file, check_container(path, file)
+        return file, check_container(path, file, tolerate)
     except BaseException:
         file.close()
         raise

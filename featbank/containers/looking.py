@@ -1,0 +1,25 @@
+"""What a look through a whole file has found, kept as long as nothing about the file changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from io import BufferedReader
+from typing import TypeVar
+
+_Found = TypeVar("_Found")
+_MOST = 1024  # files; a recording with many segments is opened for each of them
+_seen: dict[tuple[object, ...], object] = {}
+
+
+def once(file: BufferedReader, look: Callable[[BufferedReader, int], _Found]) -> _Found:
+    """Return what `look` finds in an open file and its size, or has found in it before."""
+    now = os.fstat(file.fileno())
+    key = (look, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+    if key not in _seen:
+        found = look(file, now.st_size)
+        if len(_seen) >= _MOST:
+            _seen.clear()
+        _seen[key] = found
+        return found
+    return _seen[key]  # type: ignore[return-value]
