@@ -118,7 +118,7 @@ def _machine() -> tuple[str, str, str]:
     """Return the host, the boot and the namespaces; empty what is not told."""
     host = os.uname().nodename
     try:
-        boot = _BOOT_ID.read_text(encoding="ascii").strip()
+        boot = _BOOT_ID.read_text(encoding="utf-8").strip()
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except (OSError, ValueError):  # not Linux, or a sandbox
         return host, "", ""
