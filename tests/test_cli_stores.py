@@ -293,13 +293,14 @@ def test_verify_gives_every_damage_a_line_and_fails(capsys: Capture, store: Path
     flipped.write_bytes(data)
     assert run("verify", store) == 1
     captured = capsys.readouterr()
-    *lines, last = captured.out.splitlines()
+    *lines, last, advice = captured.out.splitlines()
     assert lines == [
         f"shard {missing}: missing",
         f"shard {flipped}: expected other values of {shards[-1].first_id!r}",
     ]
     assert last.startswith(f"{len(shards)} shards, 30 utterances, ")
     assert last.endswith(": 2 damaged")
+    assert advice.startswith(f"python -m featbank verify --remove {store} ")
     assert captured.err == ""
     assert run("verify", store, "--json") == 1
     damages = json.loads(capsys.readouterr().out)["damages"]
