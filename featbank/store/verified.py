@@ -44,7 +44,11 @@ class VerifiedStore(Store):
         Raises:
             StoreError: as of `Store.open_shard`, or it is damaged.
         """
-        shard = super().open_shard(number)
+        try:
+            shard = super().open_shard(number)
+        except StoreError as error:
+            error.hint = error.hint or heal(self._sources[number][0].folder)
+            raise
         if number not in self._verified:
             opened, info = self._sources[number]
             if problem := file_problem(shard.path, opened.header, info):
