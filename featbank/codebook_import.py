@@ -11,7 +11,7 @@ import numpy as np
 from featbank.errors import CodebookError, ConfigError
 from featbank.numerics import ON_CPU, Computing, thread_count
 from featbank.provenance import digest, file_sha256
-from featbank.store import Store, open_store
+from featbank.store import Store, open_verified
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.drawing import draw_frames
 from featbank.tokenizers.importing import read_centroids
@@ -97,7 +97,7 @@ def adopt_codebook(
             expected="{path: ..., sha256: ...}, as stages/import_codebook.py prints it",
             got=imported,
         )
-    store = open_store(sample)
+    store = open_verified(sample)
     codebook = _load_for(store, imported)
     fitted_on = {
         "feature": store.name,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from featbank.progress import Advance
 from featbank.runners.base import Runner
 from featbank.stage import read_corpus
 from featbank.trusted import build
+
+_log = logging.getLogger(__name__)
 
 
 def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[str, Any]:
@@ -55,6 +58,14 @@ def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[
         "trusted_modules": config.trusted_modules,
         "advance": advance,
     }
+
+
+def drop_damaged(paths: Sequence[Path]) -> None:
+    """Remove from DVC's cache what a run has found damaged, and made again."""
+    for removed in dvc_outputs.drop_damaged(paths):
+        _log.warning("damaged, and removed from DVC's cache: %s", removed)
+        if not dvc_outputs.is_run_by_dvc():
+            _log.warning("dvc commit takes in what is in its place now")
 
 
 def definition_of(kind: str, option: str, *, but: Collection[str]) -> DictConfig:

@@ -16,7 +16,7 @@ from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.numerics import ON_CPU
 from featbank.provenance import write_atomic
-from featbank.store import open_store
+from featbank.store import open_verified
 
 _FORMATS = ("flac", "wav")
 
@@ -53,7 +53,7 @@ def decode_utterance(
 
     Raises:
         ConfigError: the extractor decodes nothing, or the file is to be of another format.
-        StoreError: no such store or utterance, or the codes are of another codec.
+        StoreError: no such store or utterance, or the codes are damaged or of another codec.
         WeightsError: the weights cannot be had.
     """
     file_format = out.suffix.removeprefix(".").lower()
@@ -73,7 +73,7 @@ def decode_utterance(
             got="one that only computes features",
         )
     [name] = made.extractor.outputs
-    store = open_store(features / name)
+    store = open_verified(features / name)
     if store.fingerprint != made.fingerprints[name]:
         raise StoreError(
             f"codes of store {store.path}",

@@ -10,6 +10,7 @@ from typing import Any
 
 from featbank.engine.description import feature_provenance
 from featbank.engine.driver import Budget, Outcome, ShardRun
+from featbank.engine.earlier import OnDamage, shard_problem
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.engine.recipe import define
@@ -31,7 +32,6 @@ from featbank.store import (
     commit_together,
     read_header,
 )
-from featbank.store.encoding import checksum
 from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.token_stores import TokenStores
 
@@ -54,7 +54,9 @@ def tokenize_audio(
     shard_bytes: int = SHARD_BYTES,
     max_failures: float = 0,
     overwrite: bool = False,
+    anew: bool = False,
     previous: Sequence[Path] = (),
+    on_damage: OnDamage = lambda _: None,
     computing: Computing = ON_CPU,
     trusted_modules: Sequence[str] = (),
     advance: Advance = lambda _: None,
@@ -83,7 +85,10 @@ def tokenize_audio(
             of work of the size of a shard of features.
         max_failures: a number of utterances, or below 1 a share of them.
         overwrite: replace stores that hold something else.
+        anew: take nothing over from earlier stores; what a stopped run has finished, and is in
+            none yet, is gone on with.
         previous: folders like `out`, which hold earlier stores.
+        on_damage: told each damaged file of what would have been taken over.
         computing: device, threads, and seconds of audio together.
         trusted_modules: packages beside featbank that `_target_` may name.
         advance: told the seconds of audio done.
@@ -112,8 +117,15 @@ def tokenize_audio(
     job.refuse_other_content(overwrite=overwrite)
     job.refuse_without_gpu(runner, strict=True)
     with ExitStack() as stack:
-        folder = stack.enter_context(WorkFolder(job.work_folder(work)))
-        plan = job.plan(manifests=manifests, folder=folder.path, previous=previous, strict=True)
+        folder = stack.enter_context(WorkFolder(job.work_folder(work), anew=anew))
+        plan = job.plan(
+            manifests=manifests,
+            folder=folder.path,
+            previous=previous,
+            strict=True,
+            anew=anew,
+            on_damage=on_damage,
+        )
         writers = {
             place: stack.enter_context(writer)
             for place, writer in _writers(job, plan, stores, feature, corpus, shard_bytes)
@@ -207,20 +219,17 @@ def _write_store(writer: StoreWriter, outcome: Outcome, split: str, name: str) -
     """Write a store from finished pieces, in its own order.
 
     Raises:
-        StoreError: values are not as they were written; they would get a checksum of their own.
+        StoreError: one is not as it was written; its rows would get checksums of their own.
     """
     for path, info in sorted(
         outcome.shards[name, split], key=lambda source: (source[1].part, source[1].first_id)
     ):
         shard = MappedShard(path, info.num_bytes)
+        if problem := shard_problem(path, shard.spec, info):
+            raise StoreError(
+                f"shard {path}: {problem}", hint="run again: what it holds is computed anew"
+            )
         for row in range(len(shard)):
-            if checksum(shard.stored(row)) != shard.checksum(row):
-                raise StoreError(
-                    str(path),
-                    expected="sound values",
-                    got=f"others at {shard.id(row)!r}",
-                    hint="remove it and run again: what it holds is computed anew",
-                )
             writer.write(
                 shard.id(row),
                 shard.read(row).T,  # codes with the time axis last; units as they are

@@ -9,12 +9,12 @@ that was stopped before that is deleted when it runs again.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,16 @@ from typing import Any
 import yaml
 
 from featbank.errors import FeatbankError
+from featbank.json_files import parse_json
 from featbank.manifest import SPLITS, check_id
+from featbank.opening import read_regular
 from featbank.provenance import file_sha256
 from featbank.store import HEADER_NAME
 
 _log = logging.getLogger(__name__)
 
 _LOCK = Path("dvc.lock")
+_MAX_LISTING = 1 << 30  # bytes, with some hundred for each file of an output
 _OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -72,6 +75,74 @@ def is_cached(store: Path, header_sha256: str) -> bool:
     return False
 
 
+def drop_damaged(paths: Iterable[Path]) -> list[Path]:
+    """Remove from DVC's cache what it has of damaged files; return which objects went.
+
+    A file that DVC linked is an object of its cache: what changed the one changed the other. DVC
+    takes an object for sound while it is read-only, never asks a remote for it, and links it over
+    the sound file that a stage has made anew. An object is named by the MD5 of its bytes: one that
+    has still its name's bytes stays.
+
+    Args:
+        paths: of damaged files, or of links to them. They stay as they are.
+    """
+    paths = list(paths)
+    if not paths:
+        return []
+    # imported here: it takes a second
+    from dvc.exceptions import DvcException, NotDvcRepoError
+    from dvc.repo import Repo
+
+    removed = []
+    try:
+        with Repo() as repo:
+            cache = Path(repo.cache.local.path)
+            listed = _objects_of(repo, cache, paths)
+    except NotDvcRepoError:
+        return []
+    except (DvcException, FeatbankError, OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("DVC's cache cannot be asked for what is damaged: %s", error)
+        return []
+    for path in sorted(listed):
+        try:
+            with open(path, "rb") as file:
+                found = hashlib.file_digest(file, _md5).hexdigest()
+            if found != path.parent.name + path.name:
+                path.unlink()
+                removed.append(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            _log.warning("a damaged object stays in DVC's cache: %s", error)
+    return removed
+
+
+def _objects_of(repo: Any, cache: Path, paths: Iterable[Path]) -> set[Path]:
+    """Return the objects that files are links to, or that an output is to have in their place."""
+    folder = cache.resolve()
+    resolved = {path.resolve() for path in paths}
+    found = {path for path in resolved if folder in path.parents}
+    wanted = {Path(os.path.abspath(path)) for path in paths}  # noqa: PTH100 - links stay links
+    for out in repo.index.outs:
+        place, digest = Path(out.fs_path), out.hash_info.value
+        if out.fs.protocol != "local" or not digest:
+            continue
+        inside = {path for path in wanted if path == place or place in path.parents}
+        if not inside:
+            continue
+        if not digest.endswith(".dir"):
+            found.add(_object(cache, digest))
+            continue
+        for relative, path in _entries(cache, digest).items():
+            if place / relative in inside:
+                found.add(path)
+    return found
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
 def _is_whole(out: Path) -> bool:
     """Tell whether every store is there: a run that was stopped leaves folders, or some stores."""
     names = [entry for entry in out.iterdir() if entry.is_dir()] if out.is_dir() else []
@@ -109,8 +180,7 @@ def _listed(digest: str, *, whole: bool = False) -> dict[str, Path]:
     try:
         with Repo() as repo:
             cache = Path(repo.cache.local.path)
-        entries: list[dict[str, Any]] = json.loads(_object(cache, digest).read_bytes())
-        found = {_inside(entry["relpath"]): _object(cache, entry["md5"]) for entry in entries}
+        found = _entries(cache, digest)
     except FileNotFoundError:
         return {}
     except (DvcException, FeatbankError, OSError, ValueError, KeyError, TypeError) as error:
@@ -118,6 +188,14 @@ def _listed(digest: str, *, whole: bool = False) -> dict[str, Path]:
         return {}
     there = {relative: path.resolve() for relative, path in found.items() if path.is_file()}
     return {} if whole and len(there) < len(found) else there
+
+
+def _entries(cache: Path, digest: str) -> dict[str, Path]:
+    """Return the objects that a folder object lists, by their paths in the folder."""
+    path = _object(cache, digest)
+    data = read_regular(path, _MAX_LISTING)
+    entries: list[dict[str, Any]] = parse_json(data, f"object {path}", FeatbankError, kind=list)
+    return {_inside(entry["relpath"]): _object(cache, entry["md5"]) for entry in entries}
 
 
 def _inside(relative: str) -> str:

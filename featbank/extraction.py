@@ -12,6 +12,7 @@ from typing import Any
 
 from featbank.engine.description import feature_provenance
 from featbank.engine.driver import Budget, Outcome, ShardRun
+from featbank.engine.earlier import OnDamage
 from featbank.engine.feature_worker import FeatureWorker, shard_specs
 from featbank.engine.job import Job
 from featbank.engine.recipe import define
@@ -59,7 +60,9 @@ def extract(
     keep_work: bool = False,
     max_failures: float = 0,
     overwrite: bool = False,
+    anew: bool = False,
     previous: Sequence[Path] = (),
+    on_damage: OnDamage = lambda _: None,
     numerics: str = ANY,
     computing: Computing = ON_CPU,
     trusted_modules: Sequence[str] = (),
@@ -85,7 +88,10 @@ def extract(
             `featbank.engine.work.drop_published` finds them safe elsewhere.
         max_failures: a number of utterances, or below 1 a share of them.
         overwrite: replace stores that hold something else.
+        anew: take nothing over from earlier stores; what a stopped run has finished, and is in
+            none yet, is gone on with.
         previous: folders like `out`, which hold earlier stores.
+        on_damage: told each damaged file of what would have been taken over.
         numerics: `strict` takes nothing over from machines of another numerics class, `any` does.
         computing: device, threads, and seconds of audio together.
         trusted_modules: packages beside featbank that `_target_` may name.
@@ -110,9 +116,14 @@ def extract(
     job.refuse_without_gpu(runner, strict=numerics == STRICT)
     with ExitStack() as stack:
         builders = {key: stack.enter_context(StoreBuilder(path)) for key, path in job.paths.items()}
-        folder = stack.enter_context(WorkFolder(job.work_folder(work)))
+        folder = stack.enter_context(WorkFolder(job.work_folder(work), anew=anew))
         plan = job.plan(
-            manifests=manifests, folder=folder.path, previous=previous, strict=numerics == STRICT
+            manifests=manifests,
+            folder=folder.path,
+            previous=previous,
+            strict=numerics == STRICT,
+            anew=anew,
+            on_damage=on_damage,
         )
         warn_of_full_disk(job, plan)
         run = ShardRun(plan=plan, budget=Budget(max_failures=max_failures, path=failures_path))

@@ -9,7 +9,7 @@ from typing import Any
 
 from featbank.numerics import CPU, ON_CPU, Computing, thread_count
 from featbank.provenance import digest, package_versions
-from featbank.store import open_store
+from featbank.store import open_verified
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.drawing import draw_frames
 from featbank.tokenizers.fit_file import load_state, save_state
@@ -46,10 +46,10 @@ def fit_codebook(
     Raises:
         CodebookError: too few frames, or a codebook is there that was fitted in another way.
         ConfigError: settings that k-means does not take.
-        StoreError: the sample cannot be read.
+        StoreError: the sample cannot be read, or is damaged.
     """
     kmeans: KMeans = construct(KMeans, settings, "tokenizer.kmeans")
-    store = open_store(sample)
+    store = open_verified(sample)
     fitted_on = {
         "feature": store.header.name,
         "feature_fingerprint": store.header.fingerprint,

@@ -68,6 +68,7 @@ def preflight(
     work: Path,
     previous: Sequence[Path] = (),
     strict: bool = False,
+    anew: bool = False,
     sample_s: float = SAMPLE_S,
 ) -> Forecast:
     """Foretell what a run will take; nothing is left behind, and no lock is taken.
@@ -80,6 +81,7 @@ def preflight(
         work: folder of finished shards, as the run is given it.
         previous: folders like the job's `out`, which hold earlier stores.
         strict: take nothing over from machines of another numerics class.
+        anew: take nothing over from earlier stores.
         sample_s: wall-clock seconds for the sample.
 
     Raises:
@@ -88,7 +90,11 @@ def preflight(
     """
     num_workers = runner.count_workers()
     plan = job.plan(
-        manifests=manifests, folder=job.work_folder(work), previous=previous, strict=strict
+        manifests=manifests,
+        folder=job.work_folder(work),
+        previous=previous,
+        strict=strict,
+        anew=anew,
     )
     with tempfile.TemporaryDirectory(prefix="featbank-") as temporary:
         survey = Survey(job, plan, Path(temporary))

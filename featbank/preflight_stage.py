@@ -55,6 +55,7 @@ def foretell(
             work=settings["work"],
             previous=previous,
             strict=strict,
+            anew=config.overwrite,
         )
     print_facts(facts(forecast), title=f"{out}: what a run will take")
     for disk in forecast.disks:

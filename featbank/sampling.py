@@ -8,7 +8,7 @@ from pathlib import Path
 from featbank.errors import ConfigError, CorpusError
 from featbank.manifest import Utterance
 from featbank.provenance import digest, write_atomic
-from featbank.store import SHARD_BYTES, StoreWriter, find_encoding, open_store
+from featbank.store import SHARD_BYTES, StoreWriter, find_encoding, open_verified
 from featbank.store.replacing import refuse_other_content
 
 # what the header of a feature store says of its values; a licence or a version of a library may
@@ -130,10 +130,11 @@ def write_sample(
     Raises:
         ConfigError: they are codes, or a frame is no vector.
         CorpusError: a pinned id is no longer in the features.
-        StoreError: a sample is there already of features that were made in another way.
+        StoreError: the features are damaged, or a sample is there already of features that were
+            made in another way.
     """
     ids = read_pins(pins)
-    source = open_store(features)
+    source = open_verified(features)
     refuse_codes(source.header.dtype, f"store {features}")
     refuse_layers(source.header.shape, f"store {features}")
     if missing := [name for name in ids if name not in source]:

@@ -16,7 +16,7 @@ from featbank.store import (
     StoreHeader,
     StoreWriter,
     commit_together,
-    open_store,
+    open_verified,
     read_header,
 )
 from featbank.tokenizers.codebook import Codebook
@@ -51,10 +51,11 @@ def tokenize(
 
     Raises:
         CodebookError: the codebook was fitted on features made in another way.
-        StoreError: an utterance has no features, or a store is there that holds something else.
+        StoreError: an utterance has no features, or damaged ones, or a store is there that holds
+            something else.
     """
     stores = TokenStores(codebook=codebook, merge_repeats=merge_repeats)
-    sources = {split: open_store(features / split) for split in SPLITS}
+    sources = {split: open_verified(features / split) for split in SPLITS}
     rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in SPLITS}
     for source in sources.values():
         stores.check_features(source.fingerprint, f"store {source.path}")

@@ -40,10 +40,11 @@ def main(config: DictConfig) -> None:
         _preflight(config, out, name)
         return
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.computing_stage import computing_settings
+    from featbank.computing_stage import computing_settings, drop_damaged
     from featbank.extraction import extract
 
     audio_s = audio_seconds(read_corpus(config.paths.manifests))
+    damaged: list[Path] = []
     watch = Stopwatch()
     with (
         previous_output(out, Path(config.runtime.work)) as previous,
@@ -56,9 +57,12 @@ def main(config: DictConfig) -> None:
             out=out,
             previous=previous,
             overwrite=config.overwrite,
+            anew=config.overwrite,
             numerics=config.numerics,
+            on_damage=damaged.append,
             **computing_settings(config, name, advance),
         )
+        drop_damaged(damaged)
     tally = done.tally
     store = f"features/{config.corpus.name}/{config.feature.name}"
     record_run(config, store, watch, tally.computed_s, **asdict(tally))

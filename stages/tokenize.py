@@ -77,12 +77,13 @@ def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[
 
 def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here: tokens from features need neither an encoder nor a decoder of audio
-    from featbank.computing_stage import computing_settings
+    from featbank.computing_stage import computing_settings, drop_damaged
     from featbank.direct_tokenization import tokenize_audio
     from featbank.dvc_outputs import previous_output
     from featbank.tokenizers.codebook import load_codebook
 
     name = _run_name(config, out)
+    damaged: list[Path] = []
     with previous_output(out, Path(config.runtime.work)) as previous:
         headers, tally = tokenize_audio(
             manifests=Path(config.paths.manifests),
@@ -93,8 +94,11 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
             shard_bytes=config.tokenizer.shard_bytes,
             previous=previous,
             overwrite=config.overwrite,
+            anew=config.overwrite,
+            on_damage=damaged.append,
             **computing_settings(config, name, advance),
         )
+        drop_damaged(damaged)
     _log.info("%s: straight from audio; %s", out, tally)
     return headers
 

@@ -29,14 +29,18 @@ import numpy as np
 
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
+from featbank.direct_tokenization import tokenize_audio
 from featbank.errors import FailureBudgetError, FeatbankError
+from featbank.feature_io import FeatureStorageConfig
 from featbank.fitting import fit_codebook
+from featbank.numerics import thread_count
+from featbank.runners.inline import InlineRunner
 from featbank.sampling import write_pins, write_sample
 from featbank.store import open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
 from tests.conftest import ROOT
-from tests.extracting import files, run_extraction
+from tests.extracting import FBANK, files, run_extraction
 
 HANG_S = 600
 FINE = ("right", "refused by name")
@@ -95,6 +99,24 @@ def do_tokenize(folder: Path) -> None:
     )
 
 
+def do_tokenize_audio(folder: Path) -> None:
+    """Make the tokens straight from audio, which are those of the way over features."""
+    with thread_count(1):
+        tokenize_audio(
+            manifests=folder / "manifests",
+            audio_root=folder / "corpus",
+            out=folder / "tokens",
+            extractor=FBANK,
+            storage=[FeatureStorageConfig(**entry) for entry in STORAGES["plain"]],  # type: ignore[arg-type]
+            feature="fbank",
+            codebook=load_codebook(folder / "codebook.safetensors"),
+            corpus={"name": "demo", "license": "free"},
+            runner=InlineRunner(),
+            work=folder / "work",
+            failures_path=folder / "failures.jsonl",
+        )
+
+
 def do_everything(folder: Path) -> None:
     """Make each output once, and leave finished shards of a run that was stopped."""
     make_corpus(folder)
@@ -119,16 +141,35 @@ def read_all(store: Path) -> dict[str, np.ndarray]:
     return {utterance_id: np.array(opened[utterance_id]) for utterance_id in opened.ids}
 
 
-def stop_midway(folder: Path) -> None:
-    """Leave finished shards of an extraction in the work folder, and no store."""
-    shutil.rmtree(folder / "plain")
-    lost = sorted((folder / "corpus").rglob("*.flac"))[-1]
-    lost.rename(folder / "away")
-    try:
-        do_extract(folder)
-        raise AssertionError("nothing failed")
-    except FailureBudgetError:
-        (folder / "away").rename(lost)
+def stop_midway(step: Callable[[Path], None], output: str) -> Callable[[Path], None]:
+    """Leave finished shards of a run in the work folder, and no store."""
+
+    def act(folder: Path) -> None:
+        shutil.rmtree(folder / output)
+        lost = sorted((folder / "corpus").rglob("*.flac"))[-1]
+        lost.rename(folder / "away")
+        try:
+            step(folder)
+            raise AssertionError("nothing failed")
+        except FailureBudgetError:
+            (folder / "away").rename(lost)
+
+    return act
+
+
+def move(old: str, new: str) -> Callable[[Path], None]:
+    def act(folder: Path) -> None:
+        (folder / old).rename(folder / new)
+
+    return act
+
+
+def extract_from_earlier(folder: Path) -> None:
+    """Extract where DVC has deleted the store, and gives what its cache has of it."""
+    run_extraction(
+        folder / "corpus", folder / "scaled", num_workers=None, storage=list(STORAGES["scaled"]),
+        previous=[folder / "earlier"],
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +253,14 @@ TARGETS: Mapping[str, Target] = {
         hit="scaled/fbank/**/*", act=making(lambda folder: do_extract(folder, "scaled"), "scaled")
     ),
     "extract from work": Target(
-        before=stop_midway, hit="work/**/*", act=making(do_extract, "plain")
+        before=stop_midway(do_extract, "plain"),
+        hit="work/**/*",
+        act=making(do_extract, "plain"),
+    ),
+    "extract from DVC's cache": Target(
+        before=move("scaled", "earlier"),
+        hit="earlier/**/*",
+        act=making(extract_from_earlier, "scaled"),
     ),
     "sample": Target(
         before=drop("sample"), hit="plain/fbank/train/*", act=making(do_sample, "sample")
@@ -229,6 +277,14 @@ TARGETS: Mapping[str, Target] = {
         before=drop("tokens"), hit="codebook.safetensors", act=making(do_tokenize, "tokens")
     ),
     "tokenize over tokens": Target(hit="tokens/**/*", act=making(do_tokenize, "tokens")),
+    "tokenize audio over tokens": Target(
+        hit="tokens/**/*", act=making(do_tokenize_audio, "tokens")
+    ),
+    "tokenize audio from work": Target(
+        before=stop_midway(do_tokenize_audio, "tokens"),
+        hit="work/**/*",
+        act=making(do_tokenize_audio, "tokens"),
+    ),
     "prepare, memory hit": Target(
         before=drop("manifests"), hit=".*/**/*", act=making(do_prepare, "manifests")
     ),

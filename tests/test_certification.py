@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import soundfile
@@ -17,7 +18,7 @@ from featbank.certification.certificate import Certificate, require_certified, w
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
 from featbank.certification.recomputing import draw
-from featbank.errors import ConfigError, ValidationError
+from featbank.errors import ConfigError, StoreError, ValidationError
 from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
 from featbank.fitting import fit_codebook
@@ -32,6 +33,7 @@ from featbank.units import deduplicate, expand
 from featbank.validation.stores import validate_stores
 from tests.extracting import FBANK, prepare_corpus
 from tests.features.tiny_codecs import TINY_DAC
+from tests.flipping import flip_in, fullest_shard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -230,6 +232,23 @@ def test_a_wrong_value_under_right_checksums_is_found_by_computing_alone(project
         match=rf"features/fbank, dev, utterance '{name}': expected equal bits.*1 of \d+ frames",
     ):
         require_certified([certificate])
+
+
+def test_a_damaged_row_is_called_damaged_and_not_another_result(project: Project) -> None:
+    shard, _ = fullest_shard(project.features / "fbank" / "train")
+    with h5py.File(shard, "r+") as file:  # of every row
+        file["values"][...] += 1
+    certificate = project.certify(Tolerances(difference=1, flips=1))
+    [store] = certificate.stores
+    assert store.differences == ()
+    [problem] = store.problems
+    drawn = set(project.sampled("train")) & set(open_store(shard.parent).ids)
+    assert (problem.kind, problem.count) == ("damaged row", len(drawn))
+    with pytest.raises(ValidationError, match=rf"expected the values .* got others in {shard}"):
+        require_certified([certificate])
+    flip_in(shard, "input_digests")
+    with pytest.raises(StoreError, match=rf"shard {shard}: expected digest"):
+        project.certify()
 
 
 @pytest.mark.parametrize(("share", "passes"), [(0.9, True), (1.1, False)])

@@ -16,6 +16,8 @@ import pytest
 from featbank.cli import main
 from featbank.failures import Failure
 from featbank.store import StoreWriter, open_store
+from tests.extracting import files
+from tests.flipping import flip, flip_in, fullest_shard
 
 Capture = pytest.CaptureFixture[str]
 
@@ -293,18 +295,57 @@ def test_verify_gives_every_damage_a_line_and_fails(capsys: Capture, store: Path
     flipped.write_bytes(data)
     assert run("verify", store) == 1
     captured = capsys.readouterr()
-    *lines, last = captured.out.splitlines()
+    *lines, last, advice = captured.out.splitlines()
     assert lines == [
         f"shard {missing}: missing",
         f"shard {flipped}: expected other values of {shards[-1].first_id!r}",
     ]
     assert last.startswith(f"{len(shards)} shards, 30 utterances, ")
     assert last.endswith(": 2 damaged")
+    assert advice.startswith(f"python -m featbank verify --remove {store} ")
     assert captured.err == ""
     assert run("verify", store, "--json") == 1
     damages = json.loads(capsys.readouterr().out)["damages"]
     assert [damage["ids"] for damage in damages] == [[], [shards[-1].first_id]]
     assert [damage["shard"] for damage in damages] == [str(missing), str(flipped)]
+
+
+def test_verify_removes_what_is_damaged_and_nothing_else(capsys: Capture, splits: Path) -> None:
+    before = files(splits)
+    shard, _ = fullest_shard(splits / "train")
+    flip_in(shard, "values")
+    gone = [shard, splits / "dev" / "failures.jsonl"]
+    flip(gone[1], 3)
+    assert shown(capsys, "verify", "--remove", splits).splitlines() == [
+        f"removed {gone[1]}",
+        f"removed {gone[0]}",
+        "run the stage that makes the store, or dvc pull",
+    ]
+    kept = {path.relative_to(splits).as_posix() for path in gone} ^ before.keys()
+    assert files(splits) == {path: before[path] for path in kept}
+
+
+def test_verify_removes_nothing_of_a_sound_store(capsys: Capture, splits: Path) -> None:
+    before = files(splits)
+    assert shown(capsys, "verify", "--remove", splits) == "nothing is damaged"
+    assert files(splits) == before
+
+
+@pytest.mark.parametrize("damage", ["cut short", "another digit"])
+def test_verify_removes_a_damaged_header(damage: str, capsys: Capture, splits: Path) -> None:
+    header = splits / "dev" / "header.json"
+    text = header.read_text()
+    header.write_text(text[:99] if damage == "cut short" else text.replace("100.0", "900.0"))
+    assert f"removed {header}" in shown(capsys, "verify", "--remove", splits)
+    assert not header.exists()
+    assert open_store(splits / "train").verify() == []
+
+
+def test_verify_removes_no_header_of_another_version(splits: Path) -> None:
+    header = splits / "dev" / "header.json"
+    header.write_text(header.read_text().replace('"format_version": 3', '"format_version": 4'))
+    assert run("verify", "--remove", splits) == 1
+    assert header.exists()
 
 
 def test_verify_shows_its_progress_on_a_terminal_alone(store: Path) -> None:

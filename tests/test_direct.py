@@ -20,7 +20,6 @@ from featbank.errors import (
     ConfigError,
     CorpusError,
     FailureBudgetError,
-    StoreError,
 )
 from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
@@ -29,11 +28,12 @@ from featbank.manifest import read_manifest
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.sampling import write_pins, write_sample
-from featbank.store import MappedShard, open_store
+from featbank.store import open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import Codebook, load_codebook
 from tests.conftest import ROOT
 from tests.extracting import files, prepare_corpus
+from tests.flipping import flip_in, fullest_shard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -192,7 +192,7 @@ def test_a_stopped_run_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch
     assert files(out) == files(expected)
 
 
-def test_damaged_units_of_a_stopped_run_get_no_new_checksum(
+def test_damaged_units_of_a_stopped_run_are_computed_again(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = project.two_steps()
@@ -200,15 +200,23 @@ def test_damaged_units_of_a_stopped_run_get_no_new_checksum(
         _stop_at(20, patch)
         with pytest.raises(KeyboardInterrupt):
             project.direct()
-    path = sorted((project.folder / "work").rglob("*.h5"))[0]
-    data = bytearray(path.read_bytes())
-    unit = MappedShard(path).stored(0)[:20].tobytes()
-    data[data.index(unit)] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(StoreError, match=f"{path}: expected sound values, got others .*remove it"):
-        project.direct()
-    path.unlink()
+    for path in (project.folder / "work").rglob("*.h5"):
+        flip_in(path, "values")
+    out, tally = project.direct()
+    assert tally.num_kept == 0
+    assert files(out) == files(expected)
+
+
+@pytest.mark.parametrize("dataset", ["values", "id_bytes"])
+def test_damaged_units_of_an_earlier_store_are_computed_again(
+    dataset: str, project: Project
+) -> None:
+    expected = project.two_steps()
     out, _ = project.direct()
+    shard, _ = fullest_shard(out / "units" / "train")
+    flip_in(shard, dataset)
+    _, tally = project.direct()
+    assert tally.num_computed > 0
     assert files(out) == files(expected)
 
 

@@ -93,6 +93,7 @@ def test_what_the_cache_lacks_is_not_given(kept: int) -> None:
 @pytest.mark.parametrize(
     "listed",
     [
+        [],
         {},
         ["fbank/train/header.json"],
         [{"relpath": "fbank/train/header.json"}],
@@ -109,7 +110,7 @@ def test_a_folder_object_that_is_none_gives_nothing_and_ends_no_run(
     with caplog.at_level(logging.WARNING):
         assert _given() is None
     assert not Path("outside").exists()
-    assert bool(listed) == ("is of no use to find the previous output" in caplog.text)
+    assert (listed != []) == ("is of no use to find the previous output" in caplog.text)
 
 
 @pytest.mark.parametrize(

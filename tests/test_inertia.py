@@ -27,6 +27,7 @@ from featbank.validation.held_out import HeldOut, squared_distances
 from featbank.validation.inertia import HeldOutInertia, SplitInertia
 from featbank.validation.result import CheckResult, read_check, write_check
 from featbank.validation.stores import validate_stores
+from tests.flipping import flip_in, fullest_shard
 
 FRAMING = Framing(sample_rate=8000, window_length=800, hop_length=800)
 SIZES = {"train": 3, "dev": 4, "test": 0}
@@ -173,6 +174,14 @@ def test_tokens_whose_features_are_not_stored_have_none_and_the_report_says_so(
 def test_features_that_are_gone_are_told(project: Project) -> None:
     found = project.measure(features=project.folder / "elsewhere")
     assert found.absent == "the feature store is missing or damaged"
+
+
+def test_features_that_are_damaged_are_not_measured(project: Project) -> None:
+    shard, _ = fullest_shard(project.folder / "features" / "cepstrum" / "dev")
+    flip_in(shard, "values")
+    assert project.measure() == HeldOutInertia(
+        absent="the feature store is missing or damaged", fitted=2.5
+    )
 
 
 def test_features_of_another_kind_are_not_measured(project: Project) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import Codebook, load_codebook
 from featbank.units import expand
 from tests.conftest import ROOT
+from tests.flipping import flip_in
 
 FRAMING = Framing(sample_rate=16000, window_length=400, hop_length=160)
 KMEANS = {"num_clusters": 4}
@@ -117,6 +119,35 @@ def _tokenize(folder: Path, out: str = "tokens", **changes: object) -> Path:
 
 def _files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("dataset", ["values", "row_starts", "input_digests"])
+@pytest.mark.parametrize(
+    ("stage", "read", "written"),
+    [
+        (_sample, "features/train", "sample"),
+        (_fit, "sample", "c.safetensors"),
+        (_tokenize, "features/train", "tokens"),
+        (_tokenize, "features/dev", "tokens"),
+    ],
+)
+def test_a_stage_that_meets_damage_ends_by_name_and_writes_nothing(
+    stage: Callable[[Path], object], read: str, written: str, dataset: str, folder: Path
+) -> None:
+    """Nor does it take damage for the fault of an utterance."""
+    _sample(folder)
+    if written != "sample":
+        _fit(folder)
+    for shard in (folder / read).glob("*.h5"):
+        flip_in(shard, dataset)
+    path = folder / written
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    before = _files(folder)
+    with pytest.raises(
+        StoreError, match=rf"{folder / read}/.*; .* verify --remove {folder / read}"
+    ):
+        stage(folder)
+    assert _files(folder) == before
 
 
 def test_every_frame_of_every_split_has_the_unit_of_its_nearest_centroid(

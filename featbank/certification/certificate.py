@@ -11,6 +11,7 @@ from featbank.amounts import percent
 from featbank.certification.findings import Deviation, Difference, Tolerances
 from featbank.errors import ValidationError
 from featbank.provenance import readable_json, write_atomic
+from featbank.store.healing import heal
 from featbank.validation.result import Problem
 
 FORMAT = "featbank-certificate"
@@ -118,7 +119,7 @@ def require_certified(certificates: Sequence[Certificate]) -> None:
     if not problems:
         return
     other = {text for one in certificates for store in one.stores for text in store.other_versions}
-    hint = "run the stage that makes the store again, or fetch it with dvc pull"
+    hint = f"run the stage that makes the store again; of damage, {heal(Path('STORE'))}"
     raise ValidationError(
         "\n  ".join(
             [

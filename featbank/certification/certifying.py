@@ -17,7 +17,7 @@ from featbank.direct_tokenization import tokenize_audio
 from featbank.errors import ConfigError
 from featbank.extraction import extract
 from featbank.manifest import SPLITS
-from featbank.store import HEADER_NAME, Store, open_store
+from featbank.store import HEADER_NAME, Store, open_verified
 from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.units import UNITS
@@ -130,12 +130,12 @@ class Certifier:
 
 def _open(folder: Path) -> dict[str, Store]:
     """Open the stores of all splits."""
-    return {split: open_store(folder / split) for split in SPLITS}
+    return {split: open_verified(folder / split) for split in SPLITS}
 
 
 def _open_source(folder: Path, fingerprint: str) -> Store | None:
     """Open what tokens were made from; None where it is not there, or is something else by now."""
     if not (folder / HEADER_NAME).is_file():
         return None
-    store = open_store(folder)
+    store = open_verified(folder)
     return store if store.fingerprint == fingerprint else None

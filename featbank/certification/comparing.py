@@ -14,6 +14,8 @@ from featbank.manifest import Utterance
 from featbank.numerics import give_equal_bits
 from featbank.provenance import canonical_json, digest
 from featbank.store import Store
+from featbank.store.healing import heal
+from featbank.store.verify import is_sound
 from featbank.validation.result import ProblemLog
 from featbank.validation.scan import Moments
 
@@ -94,6 +96,14 @@ class Comparison(ABC):
                     where,
                     expected=f"input digest {row.input_digest.hex()}",
                     got=wrong[0].input_digest.hex(),
+                )
+            elif damaged := [one.shard for one in theirs if not is_sound(one.shard, one.row)]:
+                path = damaged[0].path
+                self._log.add(
+                    "damaged row",
+                    where,
+                    expected="the values that were written",
+                    got=f"others in {path}; {heal(path.parent)}",
                 )
             else:
                 source = find(features, row.id) if features else None

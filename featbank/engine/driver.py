@@ -106,7 +106,7 @@ class ShardRun:
 
     def _left(self, outcome: Outcome, advance: Advance) -> Iterator[ShardTask]:
         """Give the tasks that are left for workers; take in what is there already."""
-        for task, there in self.plan:
+        for task, there in self.plan.verified():
             if there is None:
                 yield task
                 continue

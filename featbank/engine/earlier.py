@@ -5,36 +5,53 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from featbank.engine.tasks import Source
-from featbank.errors import FeatbankError
-from featbank.store import HEADER_NAME, MappedShard, ShardSpec, read_header
+from featbank.errors import FeatbankError, StoreError
+from featbank.store import (
+    HEADER_NAME,
+    MappedShard,
+    ShardInfo,
+    ShardSpec,
+    StoreHeader,
+    read_header,
+)
 from featbank.store.failure_list import read_listed_failures
-from featbank.store.verify import file_problem
+from featbank.store.format import FAILURES_NAME
+from featbank.store.verify import damaged_rows, file_problem
 
 _log = logging.getLogger(__name__)
+
+
+OnDamage = Callable[[Path], object]
+"""Told each damaged file of an earlier store."""
 
 
 class EarlierShards:
     """The shards of earlier stores of one feature, made in the same way as the new ones.
 
-    A store that was made in another way, or is damaged, has nothing to take over: it is passed by.
+    A store that was made in another way, or whose header is damaged, has nothing to take over: it
+    is passed by.
 
     Attributes:
         failed: ids of utterances that those stores could not hold.
     """
 
-    def __init__(self, folders: Iterable[Path], spec: ShardSpec) -> None:
+    def __init__(
+        self, folders: Iterable[Path], spec: ShardSpec, on_damage: OnDamage = lambda _: None
+    ) -> None:
         """Read the headers.
 
         Args:
             folders: of stores; those that are not there are passed by.
             spec: of the new shards, but for their numerics class.
+            on_damage: told each header and failure list that is damaged.
         """
         self._spec = spec
+        self._on_damage = on_damage
         self.failed: set[str] = set()
         self._by_name: dict[str, Source] = {}
         # shards of one part of one store do not overlap: sorted by their last ids
@@ -42,9 +59,12 @@ class EarlierShards:
         for folder in folders:
             if (folder / HEADER_NAME).is_file():
                 try:
-                    self._add(folder)
+                    header = read_header(folder)
                 except (FeatbankError, OSError) as error:
                     _log.warning("nothing is taken over from store %s: %s", folder, error)
+                    on_damage(folder / HEADER_NAME)
+                else:
+                    self._add(folder, header)
 
     def add_finished(self, shards: Iterable[Source]) -> None:
         """Let rows be copied from shards of runs that were stopped, made in the same way.
@@ -83,28 +103,29 @@ class EarlierShards:
                 yield source
 
     def open_whole(self, source: Source) -> MappedShard | None:
-        """Open a shard to take it over as it is; None when it is not what its header says.
+        """Open a shard that may be taken over as it is; None where it cannot be read.
 
-        All but its values is read; the values stand under checksums, which `validate` looks at.
+        Whether its bytes are those that were written is for `shard_problem` to tell.
         """
         path, info = source
         try:
             shard = MappedShard(path, info.num_bytes)
-            problem = file_problem(path, shard.spec, info)
         except (FeatbankError, OSError) as error:
-            problem = str(error)
-        if problem:
-            _log.warning("%s is not taken over: %s", path, problem)
+            _log.warning("%s is not taken over: %s", path, error)
+            self._on_damage(path)
             return None
         return shard if same_way(shard.spec, self._spec) else None
 
-    def _add(self, folder: Path) -> None:
-        header = read_header(folder)
+    def _add(self, folder: Path, header: StoreHeader) -> None:
         spec = self._spec
         described = (header.dtype, header.shape, header.compression, header.fingerprint)
         if described != (spec.dtype, spec.shape, spec.compression, spec.fingerprint):
             return
-        self.failed.update(failure.id for failure in read_listed_failures(folder, header))
+        try:
+            self.failed.update(failure.id for failure in read_listed_failures(folder, header))
+        except StoreError as error:  # then those that failed are tried like any other
+            _log.warning("%s", error)
+            self._on_damage(folder / FAILURES_NAME)
         runs: dict[str, list[Source]] = defaultdict(list)
         num_lacking = 0
         for info in header.shards:  # sorted by part, then id
@@ -123,6 +144,27 @@ class EarlierShards:
             )
         for part, run in runs.items():
             self._runs[part].append(run)
+
+
+def shard_problem(path: Path, made: ShardSpec, info: ShardInfo) -> str | None:
+    """Read a whole shard; return what is wrong with it, or None when all bytes are as written.
+
+    Plain values are held against their checksums, and all else, compressed values too, against the
+    digest.
+
+    Args:
+        path: of the shard.
+        made: says what it is stored as.
+        info: what a header, or the result of the task that made it, says of it.
+    """
+    try:
+        if problem := file_problem(path, made, info):
+            return problem
+        shard = MappedShard(path, info.num_bytes)
+        damaged = next(damaged_rows(shard), None) if info.values_start else None
+    except (FeatbankError, OSError) as error:
+        return str(error)
+    return None if damaged is None else f"expected other values of {damaged!r}"
 
 
 def same_way(one: ShardSpec, other: ShardSpec) -> bool:

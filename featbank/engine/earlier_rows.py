@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from featbank.engine.earlier import same_way
+from featbank.engine.earlier import same_way, shard_problem
 from featbank.engine.tasks import ShardTask, Source
 from featbank.errors import FeatbankError, StoreError
 from featbank.manifest import Utterance
@@ -60,14 +60,11 @@ class EarlierRows:
         return found or None
 
     def whole(self, name: str, shard: str) -> Source | None:
-        """Return the earlier shard of this very name, where it is what its header says.
-
-        Its values stand under checksums, which `validate` looks at.
-        """
+        """Return the earlier shard of this very name, where all its bytes are as written."""
         for mapped, info in self._shards[name]:
             if info.name != shard:
                 continue
-            if problem := file_problem(mapped.path, mapped.spec, info):
+            if problem := shard_problem(mapped.path, mapped.spec, info):
                 _log.warning("%s is not taken over: %s", mapped.path, problem)
             else:
                 return mapped.path, info
@@ -99,8 +96,11 @@ class EarlierRows:
 def _open_earlier(path: Path, info: ShardInfo, spec: ShardSpec) -> MappedShard | None:
     try:
         shard = MappedShard(path, info.num_bytes)
+        problem = file_problem(path, shard.spec, info)  # ids, scales and the like have no checksum
     except (FeatbankError, OSError) as error:
-        _log.warning("nothing is copied from %s: %s", path, error)
+        problem = str(error)
+    if problem:
+        _log.warning("nothing is copied from %s: %s", path, problem)
         return None
     # a shard is of one numerics class
     found = shard.spec.numerics

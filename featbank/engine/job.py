@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.engine.earlier import EarlierShards
+from featbank.engine.earlier import EarlierShards, OnDamage
 from featbank.engine.plan import ShardPlan
 from featbank.engine.rows import SplitRows, num_frames
 from featbank.engine.work import finished, shard_path, work_name
@@ -97,7 +97,14 @@ class Job:
         return work / work_name(self.out, self.specs)
 
     def plan(
-        self, *, manifests: Path, folder: Path, previous: Sequence[Path], strict: bool
+        self,
+        *,
+        manifests: Path,
+        folder: Path,
+        previous: Sequence[Path],
+        strict: bool,
+        anew: bool = False,
+        on_damage: OnDamage = lambda _: None,
     ) -> ShardPlan:
         """Look at all rows, and at what is there already.
 
@@ -106,18 +113,21 @@ class Job:
             folder: of what is finished: a work folder.
             previous: folders like `out`, which hold earlier stores.
             strict: have nothing of another numerics class.
+            anew: have nothing of earlier stores.
+            on_damage: told each damaged file of what is there already.
 
         Raises:
             ManifestError: a manifest is missing, or a line is no row, or not in order.
         """
         framing = self.extractor.framing
+        roots = () if anew else (self.out, *previous)
         earlier = {
             name: EarlierShards(
-                [root / name / split for root in (self.out, *previous) for split in SPLITS], spec
+                [root / name / split for root in roots for split in SPLITS], spec, on_damage
             )
             for name, spec in self.specs.items()
         }
-        results = finished(folder)
+        results = finished(folder, anew=anew)
         for name, of_name in earlier.items():
             of_name.add_finished(
                 (shard_path(folder, result.numerics, name, info.name), info)
@@ -133,4 +143,5 @@ class Job:
             results=results,
             earlier=earlier,
             strict=strict,
+            on_damage=on_damage,
         )

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from featbank.engine.earlier import EarlierShards
+from featbank.engine.earlier import EarlierShards, OnDamage, shard_problem
 from featbank.engine.rows import SplitRows, cut_into_shards, task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Source, shard_task
 from featbank.engine.work import shard_path
 from featbank.manifest import Utterance
 from featbank.numerics import as_here
 from featbank.store import ShardInfo, ShardSpec
+
+_log = logging.getLogger(__name__)
+
+_THREADS = 4  # read shards that are there: more than one, for a disk far away answers late
+_AHEAD = 16  # tasks whose shards are being read
 
 Numerics = Mapping[str, Any]
 
@@ -35,6 +43,7 @@ class ShardPlan:
         results: of earlier runs in there, by the keys of their tasks.
         earlier: shards that may be taken over, by feature name.
         strict: take over nothing of another numerics class.
+        on_damage: told each shard that should be there and is damaged.
     """
 
     rows: Mapping[str, SplitRows]
@@ -45,9 +54,31 @@ class ShardPlan:
     results: Mapping[str, ShardResult]
     earlier: Mapping[str, EarlierShards]
     strict: bool
+    on_damage: OnDamage = lambda _: None
+
+    def verified(self) -> Iterator[tuple[ShardTask, ThereAlready | None]]:
+        """Give each task, with its shards where these are there and all their bytes as written.
+
+        A damaged shard is a task for a worker, which copies the sound rows of it. Tasks that are
+        workers' anyway are given at once, in front of those whose shards are being read.
+        """
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as threads:
+            waiting: deque[tuple[ShardTask, ThereAlready, Future[dict[Path, str]]]] = deque()
+            try:
+                for task, there in self:
+                    if there is None:
+                        yield task, None
+                        continue
+                    waiting.append((task, there, threads.submit(self._problems, there)))
+                    if len(waiting) > _AHEAD:
+                        yield self._unless_damaged(*waiting.popleft())
+                while waiting:
+                    yield self._unless_damaged(*waiting.popleft())
+            finally:
+                threads.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[tuple[ShardTask, ThereAlready | None]]:
-        """Give each task, with its shards where a worker need not make them."""
+        """Give each task, with its shards where these seem to be there; none is read."""
         for split, rows in self.rows.items():
             for part in cut_into_shards(iter(rows), self.value_bytes, self.target_bytes):
                 task = shard_task(self.specs, split, part, self.work)
@@ -68,6 +99,25 @@ class ShardPlan:
         """Tell whether shards of a task may be of a class: where it matters, they are of theirs."""
         framed = self.rows[task.split].framing
         return not self.strict or numerics == task_numerics(self.numerics, task.rows, framed)
+
+    def _problems(self, there: ThereAlready) -> dict[Path, str]:
+        """Read shards; return what is wrong with those that are damaged."""
+        found = {
+            path: shard_problem(path, self.specs[name], info)
+            for name, (path, info, _) in there.items()
+        }
+        return {path: problem for path, problem in found.items() if problem}
+
+    def _unless_damaged(
+        self, task: ShardTask, there: ThereAlready, problems: Future[dict[Path, str]]
+    ) -> tuple[ShardTask, ThereAlready | None]:
+        found = problems.result()
+        for path, problem in found.items():
+            _log.warning("%s is not taken over, and made again: %s", path, problem)
+            self.on_damage(path)
+        if not found:
+            return task, there
+        return self._with_sources(task, self.results.get(task.key)), None
 
     def _finished(self, task: ShardTask, before: ShardResult | None) -> ThereAlready | None:
         """Return the shards of an earlier run; None where a row failed, for it is tried again."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -15,6 +14,7 @@ from typing import Any, Self
 from featbank.disk import fsync_file
 from featbank.engine.tasks import ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
+from featbank.json_files import read_json
 from featbank.locking import lock
 from featbank.provenance import (
     canonical_json,
@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 _RESULTS = "results"
 _PUBLISHED = "published.json"
+_MAX_RESULT = 1 << 28  # bytes, with a failure for each of a million rows
 
 
 class WorkFolder:
@@ -39,8 +40,12 @@ class WorkFolder:
     its run harms nobody.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, anew: bool = False) -> None:
         """Take the folder, and clear what workers that died left unfinished.
+
+        Args:
+            path: of the folder.
+            anew: clear what is published, too, for nothing of a store is to be taken over.
 
         Raises:
             StoreError: another run is at work in it.
@@ -53,6 +58,8 @@ class WorkFolder:
         # what comes in now is in no store yet
         note = path / _PUBLISHED
         self._was_kept = note.is_file()
+        if anew and self._was_kept:
+            _clear(path)
         note.unlink(missing_ok=True)
 
     def finish(self, stores: Iterable[Path], *, keep: bool) -> None:
@@ -106,23 +113,33 @@ def result_path(task: ShardTask) -> Path:
     return Path(task.work, _RESULTS, f"{task.key}.json")
 
 
-def finished(folder: Path) -> dict[str, ShardResult]:
+def finished(folder: Path, *, anew: bool = False) -> dict[str, ShardResult]:
     """Return what became of the tasks of earlier runs in a work folder, by the keys of the tasks.
 
-    Those of earlier versions of the manifests are among them.
+    Those of earlier versions of the manifests are among them. What shards hold is not looked at.
+
+    Args:
+        folder: the work folder.
+        anew: pass by what is published, as `WorkFolder` clears it.
     """
+    if anew and (folder / _PUBLISHED).is_file():
+        return {}
     results = {path.stem: _read_result(path) for path in (folder / _RESULTS).glob("*.json")}
     return {key: result for key, result in results.items() if result}
 
 
 def _read_result(path: Path) -> ShardResult | None:
     try:
-        result = ShardResult.from_json(json.loads(path.read_text(encoding="utf-8")))
+        found = read_json(path, what="result", error=StoreError, max_bytes=_MAX_RESULT)
+        fields, stated = found["result"], found["digest"]
+        if digest(fields) != stated:
+            raise StoreError(str(path), expected=f"digest {stated}", got="other bytes")
+        result = ShardResult.from_json(fields)
         for name, info in result.shards.items():
             shard = shard_path(path.parent.parent, result.numerics, name, info.name)
-            found = shard.stat().st_size
-            if found != info.num_bytes:
-                raise StoreError(info.name, expected=f"{info.num_bytes} bytes", got=found)
+            size = shard.stat().st_size
+            if size != info.num_bytes:
+                raise StoreError(info.name, expected=f"{info.num_bytes} bytes", got=size)
     except FileNotFoundError:
         return None
     except (FeatbankError, ValueError, KeyError, TypeError) as error:
@@ -133,7 +150,8 @@ def _read_result(path: Path) -> ShardResult | None:
 
 def write_result(task: ShardTask, result: ShardResult) -> None:
     """Note that a task is done: the last thing a worker writes."""
-    write_atomic(result_path(task), canonical_json(result.to_json()))
+    fields = result.to_json()
+    write_atomic(result_path(task), canonical_json({"digest": digest(fields), "result": fields}))
 
 
 def drop_published(work: Path, is_safe: Callable[[Path, str], bool]) -> None:
@@ -154,7 +172,7 @@ def _drop(note: Path, is_safe: Callable[[Path, str], bool]) -> None:
     folder = note.parent
     held = lock(folder, f"work folder {folder}", expected="no run at work in it")
     try:
-        headers = json.loads(note.read_text(encoding="utf-8"))["headers"]
+        headers = read_json(note, what="note", error=StoreError)["headers"]
         if all(is_safe(Path(path), sha256) for path, sha256 in headers.items()):
             _clear(folder)
             folder.rmdir()

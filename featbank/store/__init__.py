@@ -10,6 +10,7 @@ from featbank.store.reader import Store, open_store
 from featbank.store.shard import ShardRow, ShardWriter, planned_bytes
 from featbank.store.shard_file import ShardSpec
 from featbank.store.sharding import ShardCutter, plan_shards, row_bytes, shard_name
+from featbank.store.verified import open_verified
 from featbank.store.verify import Damage, verify_shard
 from featbank.store.writer import SHARD_BYTES, StoreWriter
 
@@ -34,6 +35,7 @@ __all__ = [
     "commit_together",
     "find_encoding",
     "open_store",
+    "open_verified",
     "plan_shards",
     "planned_bytes",
     "read_header",

@@ -13,6 +13,7 @@ import numpy as np
 
 from featbank.errors import StoreError
 from featbank.store.encoding import Array
+from featbank.store.healing import heal
 from featbank.store.stamps import Stamp, open_same
 
 COMPRESSIONS = ("zstd", "blosc")
@@ -101,7 +102,7 @@ class CompressedValues:
                 f"shard {self._path}",
                 expected="values that can be decompressed",
                 got=error,
-                hint="fetch it again with dvc pull, or run the stage that makes it",
+                hint=heal(self._path.parent),
             ) from error
         return values
 

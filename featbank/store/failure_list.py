@@ -8,6 +8,7 @@ from featbank.errors import FeatbankError, StoreError
 from featbank.failures import Failure, read_failures
 from featbank.provenance import file_sha256
 from featbank.store.format import FAILURES_NAME
+from featbank.store.healing import heal
 from featbank.store.layout import StoreHeader
 
 
@@ -23,7 +24,7 @@ def read_listed_failures(folder: Path, header: StoreHeader) -> list[Failure]:
     Raises:
         StoreError: it is not the one that the header vouches for.
     """
-    where, hint = f"failure list {folder / FAILURES_NAME}", "fetch it again with dvc pull"
+    where, hint = f"failure list {folder / FAILURES_NAME}", heal(folder)
     try:
         found = failures_digest(folder)
         failures = read_failures(folder / FAILURES_NAME) if found == header.failures_digest else []

@@ -22,6 +22,7 @@ from featbank.store.format import (
     check_format,
     typed_field,
 )
+from featbank.store.healing import heal
 
 _SHARD_NAME = re.compile(r"[0-9a-f]{16}\.h5")
 _SHARD_FIELDS: dict[tuple[type, ...], tuple[str, ...]] = {
@@ -238,7 +239,9 @@ def read_header(folder: str | Path) -> StoreHeader:
             hint="run the stage that makes it, or dvc pull",
         ) from error
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
-        raise StoreError(str(path), expected="a JSON object", got=error) from error
+        raise StoreError(
+            str(path), expected="a JSON object", got=error, hint=heal(Path(folder))
+        ) from error
     header = StoreHeader.from_json(fields, str(path))
     # last, for the errors above say more; what they miss would be believed
     _check_digest(fields, str(path))
@@ -293,7 +296,7 @@ def _check_digest(fields: Mapping[str, Any], where: str) -> None:
             where,
             expected=f"digest {stated}",
             got=found,
-            hint="it was changed: fetch it again with dvc pull, or run the stage that makes it",
+            hint=f"it was changed: {heal(Path(where).parent)}",
         )
 
 

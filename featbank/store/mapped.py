@@ -17,10 +17,13 @@ from featbank.errors import StoreError
 from featbank.store.compression import CompressedValues
 from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_format
+from featbank.store.healing import heal
 from featbank.store.id_index import LOW_BITS, home_slot, num_home_slots
 from featbank.store.mapping import map_file, populate
 from featbank.store.shard_file import ShardSpec
 from featbank.store.stamps import Stamp, open_same
+
+_FETCH = "fetch it again with dvc pull, or run the stage that makes it"
 
 
 class MappedShard:
@@ -199,7 +202,7 @@ class MappedShard:
             f"shard {self.path}",
             expected=expected,
             got=got,
-            hint="fetch it again with dvc pull, or run the stage that makes it",
+            hint=heal(self.path.parent) if self.path.exists() else _FETCH,
         )
 
     def _decode(self, stored: Array, scale: Array | None) -> Array:

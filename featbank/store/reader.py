@@ -294,7 +294,7 @@ class Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the path, and a digest that tells whether the same store is there then."""
-        return _reopen, (self.storage_path, self._digest())
+        return _reopen, (type(self), self.storage_path, self._digest())
 
     def _open_header(self, folder: Path) -> StoreHeader:
         self._headers.append(OpenedHeader(folder))
@@ -340,9 +340,9 @@ class Store:
         return None
 
 
-def _reopen(path: Path, expected: str) -> Store:
+def _reopen(kind: type[Store], path: Path, expected: str) -> Store:
     """Open the store that was pickled, and no other."""
-    store = Store(path)
+    store = kind(path)
     if store._digest() != expected:
         raise replaced(f"store {path}")
     return store

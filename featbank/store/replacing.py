@@ -6,6 +6,7 @@ from pathlib import Path
 
 from featbank.errors import StoreError
 from featbank.store.format import HEADER_NAME
+from featbank.store.healing import heal
 from featbank.store.layout import read_header
 
 
@@ -18,11 +19,19 @@ def refuse_other_content(path: Path, fingerprint: str, *, overwrite: bool = Fals
         overwrite: let any store be replaced.
 
     Raises:
-        StoreError: a store is there that was made in another way.
+        StoreError: a store is there that was made in another way, or whose header is damaged.
     """
     if overwrite or not (path / HEADER_NAME).is_file():
         return
-    found = read_header(path).fingerprint
+    try:
+        found = read_header(path).fingerprint
+    except StoreError as error:
+        raise StoreError(
+            error.what,
+            expected=error.expected,
+            got=error.got,
+            hint=f"overwrite=true makes all of store {path} anew; or {heal(path)}",
+        ) from error
     if found != fingerprint:
         raise StoreError(
             f"store {path} was made in another way",

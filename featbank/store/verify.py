@@ -50,7 +50,7 @@ def verify_shard(folder: Path, header: StoreHeader, info: ShardInfo) -> Damage |
         if problem is not None:
             return Damage(str(path), problem)
         shard = MappedShard(path, info.num_bytes)
-        ids = tuple(_rows_unlike_their_checksums(shard))
+        ids = tuple(damaged_rows(shard))
     except StoreError as error:
         return Damage(str(path), str(error))
     return Damage(str(path), "expected other values", ids) if ids else None
@@ -91,7 +91,21 @@ def file_problem(path: Path, made: StoreHeader | ShardSpec, info: ShardInfo) -> 
     return None
 
 
-def _rows_unlike_their_checksums(shard: MappedShard) -> Iterator[str]:
+def damaged_rows(shard: MappedShard) -> Iterator[str]:
+    """Give the ids of the rows whose values are not those that were written.
+
+    Raises:
+        StoreError: values that cannot be decompressed.
+    """
     for row in range(len(shard)):
-        if checksum(shard.stored(row)) != shard.checksum(row):
+        if not is_sound(shard, row):
             yield shard.id(row)
+
+
+def is_sound(shard: MappedShard, row: int) -> bool:
+    """Tell whether the values of a row are those that were written.
+
+    Raises:
+        StoreError: values that cannot be decompressed.
+    """
+    return checksum(shard.stored(row)) == shard.checksum(row)

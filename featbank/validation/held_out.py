@@ -14,7 +14,7 @@ import numpy.typing as npt
 from featbank.errors import CodebookError, StoreError
 from featbank.manifest import Utterance
 from featbank.provenance import digest
-from featbank.store import Store, open_store
+from featbank.store import Store, open_verified
 from featbank.tokenizers.codebook_file import read_codebook
 from featbank.validation.inertia import HeldOutInertia, SplitInertia
 from featbank.validation.rounding import six_digits
@@ -58,7 +58,7 @@ class HeldOut:
         splits: dict[str, SplitInertia] = {}
         for split in HELD_OUT:
             try:
-                store = open_store(self.features / name / split)
+                store = open_verified(self.features / name / split)
                 if (store.fingerprint, store.shape) != (fingerprint, codebooks.shape[2:]):
                     absent = "the features are not those that the codebook is for"
                     return HeldOutInertia(absent=absent, fitted=fitted)

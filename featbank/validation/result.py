@@ -11,6 +11,7 @@ from typing import Any
 from featbank.errors import ValidationError
 from featbank.manifest import SPLITS
 from featbank.provenance import canonical_json, write_atomic
+from featbank.store.healing import heal
 from featbank.validation.agreement import LabelCheck
 from featbank.validation.inertia import HeldOutInertia
 from featbank.validation.usage import CodebookUsage
@@ -229,7 +230,7 @@ def require_good(results: Sequence[CheckResult]) -> None:
         sentences = [sentence for problem in problems for sentence in problem.sentences]
         raise ValidationError(
             "\n  ".join([f"{sum(problem.count for problem in problems)} problems", *sentences]),
-            hint="run the stage that makes the store again, or fetch it with dvc pull",
+            hint=f"run the stage that makes the store again; of damage, {heal(Path('STORE'))}",
         )
 
 

@@ -1,0 +1,20 @@
+"""What to do about damage: the advice that every error and command about it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def heal(path: Path) -> str:
+    """Say how a damaged file of a store is had again, wherever it came from.
+
+    DVC links what is in its cache, and takes what is there for sound: neither `dvc pull` nor a
+    stage that is run again gets past a damaged object in it.
+
+    Args:
+        path: of the store, or of a file in it.
+    """
+    return (
+        f"python -m featbank verify --remove {path} takes it away, out of DVC's cache too; then "
+        "run the stage that makes it, or dvc pull"
+    )
