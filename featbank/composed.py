@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from featbank.definitions import NAMED_GROUPS, check_definition
 from featbank.errors import ConfigError
-from featbank.trusted import check_type
+from featbank.trusted import check_modules, check_type
 
 CONF = Path("conf")
 """The definitions, read from the folder the stage is run in."""
@@ -60,7 +60,7 @@ def check_config(config: DictConfig) -> None:
 
 def in_one_line(error: Exception) -> ConfigError:
     """Say what Hydra or OmegaConf found wrong, by the key that it is about."""
-    said = str(error).splitlines()[0]
+    said = (str(error).splitlines() or [type(error).__name__])[0]
     key = getattr(error, "full_key", None)
     if key is None:
         return ConfigError(said)
@@ -112,9 +112,7 @@ def _check_values(config: DictConfig) -> None:
         found: Any = OmegaConf.to_container(values, resolve=section != "paths")
         for key, value in found.items():
             check_type(value, bool | None if key == "progress" else kind, f"{section}.{key}")
-    modules = plain(config.get("trusted_modules"))
-    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
-        raise ConfigError("trusted_modules", expected="a list: [yourpackage]", got=repr(modules))
+    check_modules(plain(config.get("trusted_modules")))
 
 
 def _check_definitions(config: DictConfig) -> None:

@@ -283,7 +283,7 @@ def test_a_validation_of_another_tree_does_not_touch_the_tracked_report(
         ("extract.py trusted_modules=mine", "trusted_modules: expected a list: [yourpackage], got"),
         (
             "extract.py feature.name=x runner._target_=featbank.features.kaldi.Fbank",
-            "runner._target_: expected a Runner, got Fbank",
+            "_target_ 'featbank.features.kaldi.Fbank': expected a class of Runner, got Fbank",
         ),
         ("prepare.py corpus.name=x runner.num_workers=two", "num_workers: expected int or null"),
         ("prepare.py corpus.name=x runner.num_workers=0", "num_workers: expected 1 or more, got 0"),
