@@ -14,6 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from featbank.definitions import NAMED_GROUPS, check_definition
 from featbank.errors import ConfigError
+from featbank.scalars import check_scalars
 from featbank.trusted import check_modules, check_type
 
 CONF = Path("conf")
@@ -43,6 +44,17 @@ _TYPES: dict[str, Any] = {
     "utterances": int,
 }
 
+_MOST: dict[str, int] = {
+    "batch_s": 86_400,
+    "hours": 10_000_000,
+    "max_s": 86_400,
+    "num_threads": 1024,
+    "recompute": 10_000_000,
+    "seed": (1 << 63) - 1,
+    "utterances": 10_000_000,
+}
+"""What is no sane number any more: a library would end the process, or wait for years."""
+
 _SECTIONS: dict[str, Any] = {"certificate": float, "held_out": int, "paths": str, "runtime": str}
 """The type of what stands in a part of the configuration."""
 
@@ -54,6 +66,7 @@ def check_config(config: DictConfig) -> None:
         ConfigError: there is one.
     """
     _refuse_unknown()
+    check_scalars(OmegaConf.to_container(config, resolve=False))
     _check_values(config)
     _check_definitions(config)
 
@@ -102,6 +115,8 @@ def _check_values(config: DictConfig) -> None:
     for key, kind in _TYPES.items():
         if key in config:
             check_type(config[key], kind, key)
+            if key in _MOST and config[key] is not None and not 0 <= config[key] <= _MOST[key]:
+                raise ConfigError(key, expected=f"from 0 to {_MOST[key]:g}", got=config[key])
     for section, kind in _SECTIONS.items():
         if section not in config:
             continue

@@ -95,20 +95,16 @@ def _check_typed(arguments: list[str]) -> None:
     if typed.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun", expected="no pickle", got="one")
     for one in OverridesParser.create().parse_overrides(typed.overrides):
-        key = one.key_or_group
+        key, text = one.key_or_group, str(one.input_line)
         if key not in _OF_HYDRA and re.split("[./]", key)[0] == "hydra":
             allowed = ", ".join(sorted(_OF_HYDRA))
-            raise ConfigError(
-                one.input_line, expected=f"of Hydra's own keys {allowed} alone", got=key
-            )
+            raise ConfigError(text, expected=f"of Hydra's own keys {allowed} alone", got=key)
         if key in _GROUPS and (
             one.value() is None or isinstance(one.value(), bool | int | float | dict)
         ):
-            raise ConfigError(one.input_line, expected=f"an option of conf/{key}", got=one.value())
+            raise ConfigError(text, expected=f"an option of conf/{key}", got=one.value())
         if one.package is not None:
-            raise ConfigError(
-                one.input_line, expected="an option in its own group", got=f"@{one.package}"
-            )
+            raise ConfigError(text, expected="an option in its own group", got=f"@{one.package}")
 
 
 def _told(error: Exception) -> str:

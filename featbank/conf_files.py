@@ -172,7 +172,7 @@ def _refuse_repetition(root: yaml.Node | None) -> None:
 
 
 def _check_hydra(said: object, file: object) -> None:
-    keys = said if isinstance(said, dict) else {said: said}
+    keys: dict[Any, Any] = said if isinstance(said, dict) else {said: said}
     if more := [str(key) for key in keys if keys[key] != _HYDRA.get(key, ...)]:
         raise ConfigError(
             f"hydra in {file}",

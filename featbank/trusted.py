@@ -125,7 +125,7 @@ def _plan(
     }
 
     def make() -> Any:
-        made = construct(found, {name: one() for name, one in inner.items()}, target)
+        made: Any = construct(found, {name: one() for name, one in inner.items()}, target)
         if not isinstance(made, tuple(kinds)):
             names = " or ".join(kind.__name__ for kind in kinds)
             raise ConfigError(f"_target_ {target!r}", expected=names, got=found.__name__)
@@ -214,12 +214,12 @@ def construct(found: type[Built], arguments: Mapping[str, Any], where: str) -> B
         _check_container(value, parameters[name].annotation, Sequence, f"{where}: {name}")
     try:
         return found(**arguments)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, MemoryError, TypeError, ValueError) as error:
         for name, value in arguments.items():  # now, for a class may have said it in its own words
             _check_container(value, parameters[name].annotation, Mapping, f"{where}: {name}")
         if isinstance(error, AttributeError):  # a fault of the class: its traceback is wanted
             raise
-        raise ConfigError(where, got=str(error)) from error
+        raise ConfigError(where, got=str(error) or type(error).__name__) from error
 
 
 def _parameters(found: type) -> dict[str, Parameter]:

@@ -57,7 +57,7 @@ def test_an_option_sets_its_group(conf: Path) -> None:
 
 
 OPTIONS: dict[str, tuple[str, str]] = {
-    "callbacks": (f"# @package _global_\n{CALLBACK}", "expected corpus, got _global_; it may set corpus"),
+    "callbacks": (f"# @package _global_\n{CALLBACK}", "expected corpus, got _global_; it may set"),
     "another key": ("# @package _global_\ntrusted_modules: [os]\n", "got _global_"),
     "Hydra's own place": (f"# @package hydra.callbacks.x\n{RUNS}", "got hydra.callbacks.x"),
     "another group": ("# @package runner\nname: b\n", "got runner"),

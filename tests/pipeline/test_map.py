@@ -55,6 +55,7 @@ PRESENTATION = {
     "featbank/locking/owner.py",
     "featbank/dvc_outputs.py",
     "featbank/progress.py",
+    "featbank/scalars.py",
     "featbank/stage.py",
     "featbank/streams.py",
     "featbank/errors.py",

@@ -266,7 +266,7 @@ def test_a_validation_of_another_tree_does_not_touch_the_tracked_report(
         ),
         ("sample.py pin=true hours=0", "hours: expected over 0, got 0"),
         ("sample.py pin=true hours=ten", "hours: expected float, got str 'ten'"),
-        ("stability.py max_s=inf", "max_s: expected seconds over 0, got inf"),
+        ("stability.py max_s=inf", "max_s: expected a finite number, got inf"),
         ("stability.py max_s=3", "write it elsewhere: paths.stability=FOLDER, or change"),
         ("validate.py only=features/..", "only: expected letters, digits"),
         ("validate.py only=fbank", "only: expected features/NAME or tokens/NAME, got fbank"),
