@@ -14,7 +14,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from featbank.definitions import NAMED_GROUPS, check_definition
 from featbank.errors import ConfigError
-from featbank.trusted import check_type
+from featbank.scalars import check_scalars
+from featbank.trusted import check_modules, check_type
 
 CONF = Path("conf")
 """The definitions, read from the folder the stage is run in."""
@@ -43,6 +44,17 @@ _TYPES: dict[str, Any] = {
     "utterances": int,
 }
 
+_MOST: dict[str, int] = {
+    "batch_s": 86_400,
+    "hours": 10_000_000,
+    "max_s": 86_400,
+    "num_threads": 1024,
+    "recompute": 10_000_000,
+    "seed": (1 << 63) - 1,
+    "utterances": 10_000_000,
+}
+"""What is no sane number any more: a library would end the process, or wait for years."""
+
 _SECTIONS: dict[str, Any] = {"certificate": float, "held_out": int, "paths": str, "runtime": str}
 """The type of what stands in a part of the configuration."""
 
@@ -54,13 +66,14 @@ def check_config(config: DictConfig) -> None:
         ConfigError: there is one.
     """
     _refuse_unknown()
+    check_scalars(OmegaConf.to_container(config, resolve=False))
     _check_values(config)
     _check_definitions(config)
 
 
 def in_one_line(error: Exception) -> ConfigError:
     """Say what Hydra or OmegaConf found wrong, by the key that it is about."""
-    said = str(error).splitlines()[0]
+    said = (str(error).splitlines() or [type(error).__name__])[0]
     key = getattr(error, "full_key", None)
     if key is None:
         return ConfigError(said)
@@ -102,6 +115,8 @@ def _check_values(config: DictConfig) -> None:
     for key, kind in _TYPES.items():
         if key in config:
             check_type(config[key], kind, key)
+            if key in _MOST and config[key] is not None and not 0 <= config[key] <= _MOST[key]:
+                raise ConfigError(key, expected=f"from 0 to {_MOST[key]:g}", got=config[key])
     for section, kind in _SECTIONS.items():
         if section not in config:
             continue
@@ -112,9 +127,7 @@ def _check_values(config: DictConfig) -> None:
         found: Any = OmegaConf.to_container(values, resolve=section != "paths")
         for key, value in found.items():
             check_type(value, bool | None if key == "progress" else kind, f"{section}.{key}")
-    modules = plain(config.get("trusted_modules"))
-    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
-        raise ConfigError("trusted_modules", expected="a list: [yourpackage]", got=repr(modules))
+    check_modules(plain(config.get("trusted_modules")))
 
 
 def _check_definitions(config: DictConfig) -> None:

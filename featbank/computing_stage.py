@@ -41,9 +41,7 @@ def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[
     computing = Computing(
         device=config.device, num_threads=config.num_threads, batch_s=config.batch_s
     )
-    runner = build(plain(config.runner), config.trusted_modules)
-    if not isinstance(runner, Runner):
-        raise ConfigError("runner._target_", expected="a Runner", got=type(runner).__name__)
+    runner = build(plain(config.runner), config.trusted_modules, Runner)
     return {
         "audio_root": Path(config.corpus.root),
         "extractor": plain(config.feature.extractor),

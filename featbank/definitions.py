@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from contextlib import suppress
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from hydra.core.utils import setup_globals
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from omegaconf.resolvers import oc
 
 from featbank.errors import ConfigError
 from featbank.trusted import check_name, check_type
@@ -17,6 +22,9 @@ REQUIRED_KEYS = {
 """By group; none has a default: dvc.yaml tracks them by name, and DVC runs nothing without them."""
 
 _TYPES: dict[str, Any] = {"root": str, "merge_repeats": bool, "shard_bytes": int}
+
+_SURROUNDINGS = ("oc.env", "now", "hydra", "python_version")
+"""Resolvers of what is outside of the configuration."""
 
 NAMED_GROUPS = tuple(REQUIRED_KEYS)
 """The groups of conf/ whose options name outputs."""
@@ -41,6 +49,7 @@ def check_definition(config: DictConfig, group: str, file: object) -> None:
             expected=f"the keys {', '.join(keys)}",
             got=f"no {', '.join(missing)}",
         )
+    _refuse_surroundings(config, group)
     check_name(found.name, f"{group}.name")
     for key in keys:
         if key in _TYPES:
@@ -53,6 +62,45 @@ def check_definition(config: DictConfig, group: str, file: object) -> None:
             expected="settings of k-means, or tokenizer.imported in their place",
             got=repr(found.kmeans),
         )
+
+
+def _refuse_surroundings(config: DictConfig, group: str) -> None:
+    """Refuse what reads the environment, the time or Hydra: it would differ between machines.
+
+    Where a corpus lies is in no output, and may.
+
+    Raises:
+        ConfigError: a value of the group does, or is made of one that does.
+    """
+    again: Any = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
+    asked: list[str] = []
+    for name in _SURROUNDINGS:
+        note = functools.partial(_note, asked, name)
+        OmegaConf.register_new_resolver(name, note, replace=True)
+    try:
+        for key in again[group]:
+            if key == "root":
+                continue
+            with suppress(
+                OmegaConfBaseException
+            ):  # which the stage tells, where it needs the value
+                value = again[group][key]
+                if OmegaConf.is_config(value):
+                    OmegaConf.to_container(value, resolve=True)
+            if asked:
+                raise ConfigError(
+                    f"{group}.{key}",
+                    expected="a value that is the same on every machine",
+                    got=f"an interpolation of {asked[0]}",
+                )
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+        setup_globals()
+
+
+def _note(asked: list[str], name: str, *_arguments: Any) -> str:
+    asked.append(name)
+    return ""
 
 
 def _check_feature(feature: DictConfig) -> None:

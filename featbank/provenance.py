@@ -12,6 +12,7 @@ from typing import Any
 
 from featbank import __version__
 from featbank.disk import fsync_file, fsync_folder, naming
+from featbank.opening import open_regular
 
 
 def canonical_json(value: Any) -> str:
@@ -37,7 +38,7 @@ def digest(value: Any) -> str:
 
 def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal, reading it in blocks."""
-    with naming(path, "reading"), open(path, "rb") as file:
+    with naming(path, "reading"), open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

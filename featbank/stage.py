@@ -16,9 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from featbank.composed import CONF, check_config, chosen_groups, composed_again, in_one_line, key_of
+from featbank.composing import entered_through_hydra
+from featbank.conf_files import read_yaml
 from featbank.definitions import NAMED_GROUPS
 from featbank.errors import ConfigError, FeatbankError
 from featbank.locking import breaking_locks
@@ -71,10 +72,7 @@ def params(key: str) -> Any:
             got="nothing there",
             hint="run from the root of the project",
         )
-    try:
-        node = OmegaConf.to_container(OmegaConf.load(PARAMS))
-    except YAMLError as error:
-        raise ConfigError(str(PARAMS), expected="YAML", got=error) from error
+    node = OmegaConf.to_container(read_yaml(PARAMS))
     for step in key.split("."):
         try:
             if isinstance(node, dict):
@@ -92,9 +90,20 @@ def params(key: str) -> Any:
     return node
 
 
-def stage(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """Make a stage end with one clear line and exit status 1 on an error of ours or of Hydra's."""
+def stage(
+    config_name: str,
+) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """Make a function a stage, which Hydra configures.
 
+    It ends with one clear line and exit status 1 on an error of ours or of Hydra's.
+
+    Args:
+        config_name: of the file in conf/ that is its configuration.
+    """
+    return lambda function: entered_through_hydra(_with_clear_errors(function), config_name)
+
+
+def _with_clear_errors(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
     @functools.wraps(function)
     def run(config: DictConfig) -> None:
         signal.signal(signal.SIGTERM, _interrupt)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import Parameter, signature
@@ -34,6 +35,20 @@ def check_name(name: object, where: str) -> str:
     return name
 
 
+def check_modules(names: object) -> None:
+    """Refuse what is no list of packages' names, an empty one among them.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    fine = isinstance(names, list) and all(
+        isinstance(name, str) and all(part.isidentifier() for part in name.split("."))
+        for name in names
+    )
+    if not fine:
+        raise ConfigError("trusted_modules", expected="a list: [yourpackage]", got=repr(names))
+
+
 def locate_class(target: str, trusted_modules: Sequence[str] = ()) -> type:
     """Import the class that a dotted path names.
 
@@ -43,6 +58,7 @@ def locate_class(target: str, trusted_modules: Sequence[str] = ()) -> type:
     Raises:
         ConfigError: the class lies elsewhere or does not exist.
     """
+    check_modules([*trusted_modules])
     trusted = ("featbank", *trusted_modules)
     module_name, _, name = target.rpartition(".")
     if not _under(module_name, trusted):
@@ -54,7 +70,7 @@ def locate_class(target: str, trusted_modules: Sequence[str] = ()) -> type:
         )
     try:
         found = getattr(import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:  # ValueError: half a surrogate pair
         raise ConfigError(f"_target_ {target!r}", expected="a class", got=str(error)) from error
     if not isinstance(found, type) or not _under(found.__module__, trusted):
         raise ConfigError(
@@ -65,27 +81,118 @@ def locate_class(target: str, trusted_modules: Sequence[str] = ()) -> type:
     return found
 
 
-def build(config: Mapping[str, Any], trusted_modules: Sequence[str] = ()) -> Any:
+def build(
+    config: Mapping[str, Any], trusted_modules: Sequence[str] = (), kind: type[Any] = object
+) -> Any:
     """Build the object that `config` describes: `_target_` is its class, the rest its arguments.
 
-    An argument with a `_target_` of its own, and each such in a list, is built before.
+    An argument whose annotation is a class may have a `_target_` of its own, and so may each of a
+    list. All are checked before the first is built, for building one may already write.
+
+    Args:
+        config: `_target_` and its arguments.
+        trusted_modules: packages beside featbank that a `_target_` may name.
+        kind: what the object must be: a base class, or a protocol that `isinstance` can check.
 
     Raises:
-        ConfigError: no `_target_`, an untrusted one, or arguments that the class does not take.
+        ConfigError: no `_target_`, an untrusted one, one of another kind, or arguments that the
+            class does not take.
     """
-    arguments = {name: _with_built(value, trusted_modules) for name, value in config.items()}
-    target = arguments.pop("_target_", None)
+    return _plan(config, trusted_modules, (kind,))()
+
+
+def _plan(
+    config: Mapping[str, Any], trusted_modules: Sequence[str], kinds: Sequence[type]
+) -> Callable[[], Any]:
+    """Check a configuration with a `_target_`, and return what builds its object."""
+    target = config.get("_target_")
     if not isinstance(target, str):
         raise ConfigError("_target_", expected="the name of a class", got=repr(target))
-    return construct(locate_class(target, trusted_modules), arguments, target)
+    found = locate_class(target, trusted_modules)
+    if not any(_is_of_kind(found, kind) for kind in kinds):
+        raise ConfigError(
+            f"_target_ {target!r}",
+            expected=" or ".join(f"a class of {kind.__name__}" for kind in kinds),
+            got=found.__name__,
+        )
+    given = {name: value for name, value in config.items() if name != "_target_"}
+    parameters = check_names(found, given, target)
+    inner = {
+        name: _plan_argument(
+            value, _classes(parameters[name].annotation), trusted_modules, f"{target}: {name}"
+        )
+        for name, value in given.items()
+    }
+
+    def make() -> Any:
+        made: Any = construct(found, {name: one() for name, one in inner.items()}, target)
+        if not isinstance(made, tuple(kinds)):
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise ConfigError(f"_target_ {target!r}", expected=names, got=found.__name__)
+        return made
+
+    return make
 
 
-def _with_built(value: Any, trusted_modules: Sequence[str]) -> Any:
-    if isinstance(value, list):
-        return [_with_built(one, trusted_modules) for one in value]
-    if isinstance(value, Mapping) and "_target_" in value:
-        return build(value, trusted_modules)
-    return value
+def _plan_argument(
+    value: Any, kinds: Sequence[type], trusted_modules: Sequence[str], where: str
+) -> Callable[[], Any]:
+    if kinds and isinstance(value, Mapping) and "_target_" in value:
+        return _plan(value, trusted_modules, kinds)
+    if kinds and isinstance(value, list):
+        each = [_plan_argument(one, kinds, trusted_modules, where) for one in value]
+        return lambda: [one() for one in each]
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            if "_target_" in one:
+                raise ConfigError(
+                    where, expected="values", got=f"_target_ {one['_target_']!r}, where none goes"
+                )
+            waiting += one.values()
+        elif isinstance(one, list | tuple):
+            waiting += one
+    return lambda: value
+
+
+def _classes(annotation: Any) -> list[type]:
+    """Return the classes of an annotation whose objects a configuration may describe."""
+    if inner := get_args(annotation):
+        return [found for one in inner for found in _classes(one)]
+    is_ours = isinstance(annotation, type) and annotation.__module__ != "builtins"
+    return [annotation] if is_ours and not issubclass(annotation, os.PathLike) else []
+
+
+def _is_of_kind(found: type, kind: type) -> bool:
+    try:
+        return issubclass(found, kind)
+    except TypeError:  # a protocol with properties, which a class may have on its objects alone
+        names = [name for name in dir(kind) if not name.startswith("_")]
+        methods = [name for name in names if callable(getattr(kind, name))]
+        return all(callable(getattr(found, name, None)) for name in methods)
+
+
+def check_names(found: type, arguments: Collection[str], where: str) -> Mapping[str, Parameter]:
+    """Return the parameters of a class by name, if `arguments` are among them.
+
+    Raises:
+        ConfigError: one is not, or one that has no default is not given.
+    """
+    parameters = _parameters(found)
+    for name in arguments:
+        if name not in parameters:
+            near = get_close_matches(str(name), parameters, n=1)
+            raise ConfigError(
+                f"{where}: {name}",
+                expected=f"one of {', '.join(parameters)}" if parameters else "no option",
+                got="an option that there is not",
+                hint=f"did you mean {near[0]}?" if near else "",
+            )
+    required = [name for name, one in parameters.items() if one.default is Parameter.empty]
+    if missing := [name for name in required if name not in arguments]:
+        raise ConfigError(where, expected=f"a value for {', '.join(missing)}", got="none")
+    return parameters
 
 
 def construct(found: type[Built], arguments: Mapping[str, Any], where: str) -> Built:
@@ -100,31 +207,19 @@ def construct(found: type[Built], arguments: Mapping[str, Any], where: str) -> B
         ConfigError: an argument is unknown, missing, of another type than its annotation says, or
             refused by the class.
     """
-    parameters = _parameters(found)
-    for name in arguments:
-        if name not in parameters:
-            near = get_close_matches(name, parameters, n=1)
-            raise ConfigError(
-                f"{where}: {name}",
-                expected=f"one of {', '.join(parameters)}" if parameters else "no option",
-                got="an option that there is not",
-                hint=f"did you mean {near[0]}?" if near else "",
-            )
-    required = [name for name, one in parameters.items() if one.default is Parameter.empty]
-    if missing := [name for name in required if name not in arguments]:
-        raise ConfigError(where, expected=f"a value for {', '.join(missing)}", got="none")
+    parameters = check_names(found, arguments, where)
     for name, value in arguments.items():
         check_type(value, parameters[name].annotation, f"{where}: {name}")
         # a text would pass for a list of its letters
         _check_container(value, parameters[name].annotation, Sequence, f"{where}: {name}")
     try:
         return found(**arguments)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, MemoryError, TypeError, ValueError) as error:
         for name, value in arguments.items():  # now, for a class may have said it in its own words
             _check_container(value, parameters[name].annotation, Mapping, f"{where}: {name}")
         if isinstance(error, AttributeError):  # a fault of the class: its traceback is wanted
             raise
-        raise ConfigError(where, got=str(error)) from error
+        raise ConfigError(where, got=str(error) or type(error).__name__) from error
 
 
 def _parameters(found: type) -> dict[str, Parameter]:

@@ -10,7 +10,6 @@ sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpat
 import logging
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from featbank.composed import plain
@@ -21,8 +20,7 @@ from featbank.stage import run_script, stage
 _log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="decode")
-@stage
+@stage("decode")
 def main(config: DictConfig) -> None:
     for key in ("id", "out"):
         if config[key] is None:

@@ -11,7 +11,6 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from featbank.amounts import times_real_time
@@ -30,8 +29,7 @@ from featbank.stage import (
 _log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="extract")
-@stage
+@stage("extract")
 def main(config: DictConfig) -> None:
     out = Path(config.paths.features)
     refuse_tracked(config, out)

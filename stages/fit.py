@@ -10,7 +10,6 @@ sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpat
 import logging
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from featbank.composed import plain
@@ -20,8 +19,7 @@ from featbank.stage import refuse_tracked, run_script, stage
 _log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="fit")
-@stage
+@stage("fit")
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.codebook)
     # imported here, for neither help nor a value that makes no sense should wait for torch

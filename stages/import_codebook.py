@@ -10,7 +10,6 @@ sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpat
 import logging
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
@@ -20,8 +19,7 @@ from featbank.trusted import check_type
 _log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="import_codebook")
-@stage
+@stage("import_codebook")
 def main(config: DictConfig) -> None:
     for key in ("file", "out"):
         if config[key] is None:

@@ -10,29 +10,24 @@ sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpat
 import functools
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from featbank.composed import plain
 from featbank.corpora.base import Corpus
 from featbank.corpora.prepare import prepare
-from featbank.errors import ConfigError
 from featbank.progress import progress_bar
 from featbank.runners.base import check_at_least
 from featbank.stage import refuse_tracked, run_script, stage
 from featbank.trusted import build, check_type
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="prepare")
-@stage
+@stage("prepare")
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.manifests)
     num_workers = config.runner.get("num_workers")
     check_type(num_workers, int | None, "runner.num_workers")
     check_at_least("num_workers", num_workers, 1)
-    corpus = build(plain(config.corpus), config.trusted_modules)
-    if not isinstance(corpus, Corpus):
-        raise ConfigError("corpus._target_", expected="a Corpus", got=type(corpus).__name__)
+    corpus = build(plain(config.corpus), config.trusted_modules, Corpus)
     prepare(
         corpus,
         Path(config.paths.manifests),

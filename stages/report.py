@@ -10,7 +10,6 @@ sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpat
 import logging
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from featbank.provenance import digest
@@ -22,8 +21,7 @@ from featbank.validation.stability import read_stabilities
 _log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="report")
-@stage
+@stage("report")
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.report)
     chosen = chosen_stores()

@@ -11,7 +11,6 @@ import functools
 import logging
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from featbank.definitions import feature_of_tokens, told_choice
@@ -22,8 +21,7 @@ from featbank.stage import check_source, refuse_tracked, run_script, stage
 _log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="sample")
-@stage
+@stage("sample")
 def main(config: DictConfig) -> None:
     pins = Path(config.pins)
     if config.pin:

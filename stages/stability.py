@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from featbank.errors import ConfigError, StoreError
@@ -34,8 +33,7 @@ from featbank.validation.stability import Stability, write_stability
 _log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="stability")
-@stage
+@stage("stability")
 def main(config: DictConfig) -> None:
     if config.utterances < 0:
         raise ConfigError("utterances", expected="0 or more", got=config.utterances)

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from featbank.amounts import times_real_time
@@ -34,8 +33,7 @@ from featbank.store import StoreHeader
 _log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="tokenize")
-@stage
+@stage("tokenize")
 def main(config: DictConfig) -> None:
     out = Path(config.paths.tokens)
     refuse_tracked(config, out)

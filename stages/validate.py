@@ -14,7 +14,6 @@ import logging
 from itertools import groupby
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
@@ -39,8 +38,7 @@ from featbank.validation.stores import validate_stores
 _log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="validate")
-@stage
+@stage("validate")
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.checks)
     refuse_tracked(config, config.paths.report)

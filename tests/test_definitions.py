@@ -95,3 +95,34 @@ def test_which_feature_tokens_are_made_of_is_told_where_there_are_several() -> N
     assert told_choice(_config("feature", storage=[one])) == ""
     told = " of fbank, the first of storage before mfcc"
     assert told_choice(_config("feature", storage=[one, two])) == told
+
+
+OUTSIDE: dict[str, dict[str, Any]] = {
+    "itself": {"license": "${oc.env:SECRET}"},
+    "with a default": {"license": "${oc.env:SECRET,x}"},
+    "in a text": {"license": "by ${oc.env:SECRET}"},
+    "in a list": {"splits": {"names": ["${oc.env:SECRET}"]}},
+    "decoded": {"license": "${oc.decode:${oc.env:SECRET}}"},
+    "through another value": {"license": "${device}"},
+    "through the root": {"license": "${.root}", "root": "${oc.env:SECRET}"},
+    "chosen by name": {"license": "${oc.select:device}"},
+    "the time": {"license": "${now:%Y}"},
+    "the folder": {"license": "${hydra:runtime.cwd}"},
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_value_from_outside_of_the_configuration_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    config = _config("corpus", **OUTSIDE[name])
+    config.device = "${oc.env:SECRET,cpu}"
+    with pytest.raises(ConfigError, match="the same on every machine, got an interpolation of"):
+        check_definition(config, "corpus", "x.yaml")
+    assert config.device == "hunter2"  # as before
+
+
+def test_the_root_of_a_corpus_may_be_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "corpora/x")
+    check_definition(_config("corpus", root="${oc.env:SECRET}"), "corpus", "x.yaml")

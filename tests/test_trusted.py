@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
+from featbank.runners.base import Runner
 from featbank.runners.local import LocalRunner
-from featbank.trusted import build, check_name, construct, locate_class
+from featbank.trusted import build, check_modules, check_name, construct, locate_class
 
 
 def test_a_target_of_ours_is_built_with_its_arguments() -> None:
@@ -121,3 +123,101 @@ def test_a_name_that_would_leave_its_folder_is_refused(name: object) -> None:
 def test_a_configuration_without_a_target_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected the name of a class, got None"):
         build({"num_workers": 3})
+
+
+class _Part:
+    built = 0
+
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
+        _Part.built += 1
+
+
+class _Whole:
+    def __init__(
+        self,
+        part: _Part | None = None,
+        parts: Sequence[_Part] = (),
+        values: Mapping[str, int] = MappingProxyType({}),
+        size: int = 1,
+        anything: object = None,
+    ) -> None:
+        if size < 0:
+            raise OverflowError("too small")
+        self.part, self.parts, self.rest = part, parts, (values, anything)
+
+
+PART = {"_target_": "tests.test_trusted._Part"}
+WRITER = {"_target_": "featbank.store.StoreWriter", "path": "written", "name": "x"}
+
+
+def _whole(**arguments: object) -> _Whole:
+    made: _Whole = build({"_target_": "tests.test_trusted._Whole", **arguments}, ["tests"], _Whole)
+    return made
+
+
+def test_an_argument_that_is_an_object_may_be_described_too() -> None:
+    made = _whole(part=PART, parts=[PART, {**PART, "size": 2}])
+    assert isinstance(made.part, _Part)
+    assert [type(part) for part in made.parts] == [_Part, _Part]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"part": WRITER}, "StoreWriter': expected a class of _Part, got StoreWriter"),
+        ({"parts": [PART, WRITER]}, "expected a class of _Part, got StoreWriter"),
+        ({"parts": [PART, {"_target_": "os.system"}]}, "expected a class under featbank"),
+        ({"values": WRITER}, "values: expected values, got _target_ 'featbank.store.StoreWriter'"),
+        ({"values": {"a": [WRITER]}}, "values: expected values, got _target_"),
+        ({"anything": [WRITER]}, "anything: expected values, got _target_"),
+        ({"size": PART}, "size: expected values, got _target_"),
+        ({"part": PART, "nope": 1}, "nope: expected one of"),
+        ({"part": PART, "_args_": [1]}, "_args_: expected one of"),
+        ({"part": {**PART, "_partial_": True}}, "_partial_: expected one of"),
+        ({"part": {**PART, "_recursive_": False}}, "_recursive_: expected one of"),
+        ({"part": {**PART, "_convert_": "all"}}, "_convert_: expected one of"),
+    ],
+)
+def test_all_is_checked_before_the_first_is_built(
+    arguments: dict[str, object], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = _Part.built
+    with pytest.raises(ConfigError, match=said):
+        _whole(**arguments)
+    assert (_Part.built, list(tmp_path.iterdir())) == (before, [])
+
+
+def test_an_object_is_of_the_kind_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="expected a class of Runner, got StoreWriter"):
+        build(WRITER, kind=Runner)
+    assert list(tmp_path.iterdir()) == []
+    assert isinstance(
+        build({"_target_": "featbank.runners.inline.InlineRunner"}, kind=Runner), Runner
+    )
+
+
+@pytest.mark.parametrize("names", [[""], ["."], ["os."], [".os"], ["a b"], "os", [1], None])
+def test_trusted_modules_are_names_of_packages(names: object) -> None:
+    with pytest.raises(ConfigError, match=r"trusted_modules: expected a list: \[yourpackage\]"):
+        check_modules(names)
+
+
+@pytest.mark.parametrize("target", ["os", ".os.system", "featbank..x", "featbank.x\ud800.Y", "a"])
+def test_a_target_that_is_no_path_is_refused(target: str) -> None:
+    with pytest.raises(ConfigError, match="_target_ "):
+        locate_class(target)
+
+
+def test_an_empty_name_trusts_no_module() -> None:
+    with pytest.raises(ConfigError, match="trusted_modules"):
+        locate_class("os.system", [""])
+
+
+def test_arithmetic_that_a_class_cannot_do_is_said() -> None:
+    with pytest.raises(ConfigError, match="got too small"):
+        construct(_Whole, {"size": -1}, "whole")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from featbank.engine.description import describe, feature_fingerprints
-from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig, storage_by_name
 from featbank.features.base import Extractor
 from featbank.numerics import ON_CPU, Computing
@@ -38,13 +37,7 @@ class ExtractorRecipe:
             ConfigError: the class is untrusted, or no extractor.
             WeightsError: its weights cannot be had.
         """
-        extractor = build(self.config, self.trusted_modules)
-        if not isinstance(extractor, Extractor):
-            raise ConfigError(
-                f"_target_ {self.config['_target_']!r}",
-                expected="an Extractor",
-                got=type(extractor).__name__,
-            )
+        extractor: Extractor = build(self.config, self.trusted_modules, Extractor)
         return extractor
 
 

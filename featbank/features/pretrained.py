@@ -6,21 +6,27 @@ file can run: safetensors, or `weights_only`, and no code from a hub.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from hashlib import sha256
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import safetensors
 import torch
 
 from featbank.errors import ConfigError, WeightsError
 from featbank.features.base import Weights
 from featbank.features.licenses import published_license
-from featbank.features.weights import DOWNLOAD, FILE, RANDOM, source_of, tensors_digest
-from featbank.provenance import digest, file_sha256
+from featbank.features.model_folder import check_fields, check_files
+from featbank.features.weights import (
+    DOWNLOAD,
+    FILE,
+    LIBRARY_ERRORS,
+    RANDOM,
+    source_of,
+    tensors_digest,
+)
+from featbank.json_files import read_json
+from featbank.provenance import digest
 
 try:
     from huggingface_hub.errors import StrictDataclassError
@@ -39,15 +45,9 @@ disable_progress_bar()  # type: ignore[no-untyped-call]  # each worker would dra
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
-_DAMAGED = (
-    AttributeError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    StrictDataclassError,
-    ValueError,
-    safetensors.SafetensorError,
-)
+_DAMAGED = (*LIBRARY_ERRORS, ImportError, OSError, StrictDataclassError)
+"""What transformers raises about a folder; ImportError for what only an extra of its could read."""
+
 _SAYS_NOTHING = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
@@ -102,8 +102,10 @@ def load_pretrained(
             if source == DOWNLOAD:
                 where, options = model, {"revision": _pinned(model, revision)}
             else:
-                _check_files(Path(weights), weights_sha256)
-                where, options = weights, {"local_files_only": True}
+                [first, *_] = check_files(Path(weights), weights_sha256, _three_ways())
+                # the very files that were looked at, and no others beside them
+                safe = first.suffix == ".safetensors"
+                where, options = weights, {"local_files_only": True, "use_safetensors": safe}
             loaded = _load(kind, where, key_mapping=key_mapping, unused=unused, **options)
     _check_architecture(loaded.config, architecture, model if source == DOWNLOAD else weights)
     for tensor in (*loaded.parameters(), *loaded.buffers()):
@@ -165,14 +167,11 @@ def preprocessor_of(weights: str, model: str, revision: str | None) -> dict[str,
 def _stated(where: str, name: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         path = cached_file(where, name, _raise_exceptions_for_missing_entries=False, **options)
-        said = None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"{name} of {where}", expected="a JSON file", got=f"{error}".splitlines()[0]
         ) from error
-    if said is not None and not isinstance(said, dict):
-        raise WeightsError(f"{name} of {where}", expected="a mapping", got=said)
-    return said
+    return None if path is None else read_json(path, what=f"{name} of {where},", error=WeightsError)
 
 
 def _load(
@@ -192,6 +191,7 @@ def _load(
                 expected=f"a model of type {config_class.model_type}",
                 got=fields.get("model_type") or "a configuration that states none",
             )
+        check_fields(fields, where)
         loaded: Model
         report: dict[str, Any]
         loaded, report = kind.from_pretrained(  # type: ignore[misc] # a pair, on that request
@@ -209,6 +209,7 @@ def _load(
             got=f"{type(error).__name__}: {error}".splitlines()[0][:300],
             hint=_three_ways(),
         ) from error
+    _refuse_more_layers(loaded, map(str, report["unexpected_keys"]), where)
     missing = set(report["missing_keys"])
     for name in missing.intersection(unused):
         torch.nn.init.zeros_(loaded.get_parameter(name))
@@ -220,6 +221,20 @@ def _load(
             hint="they would be random; check that the model and the weights belong together",
         )
     return loaded
+
+
+def _refuse_more_layers(loaded: PreTrainedModel, unexpected: Iterable[str], where: str) -> None:
+    """Refuse weights of more layers than the configuration says: the last would be left out."""
+    for name in unexpected:
+        before, number, _ = [*re.split(r"\.(\d+)\.", name, maxsplit=1), "", ""][:3]
+        modules = dict(loaded.named_modules())
+        if number and isinstance(modules.get(before), torch.nn.ModuleList):
+            raise WeightsError(
+                f"weights {where}",
+                expected=f"{len(modules[before])} of {before}, as config.json states",
+                got=f"{name} too",
+                hint="check that the configuration and the weights belong together",
+            )
 
 
 def _config_class(kind: type[PreTrainedModel]) -> type[PreTrainedConfig]:
@@ -258,34 +273,6 @@ def _pinned(model: str, revision: str | None) -> str:
             hint="the model's page lists its commits under Files and versions",
         )
     return revision
-
-
-def _check_files(folder: Path, expected_sha256: str | None) -> None:
-    # the names that transformers loads, of which it too takes the safe ones first
-    files = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-    if not files or not (folder / "config.json").is_file():
-        raise WeightsError(
-            f"weights {folder}",
-            expected="download, random or a folder with config.json and model.safetensors",
-            got="no such folder" if not folder.is_dir() else "a folder without them",
-            hint=_three_ways(),
-        )
-    digests = [file_sha256(path) for path in files]
-    found = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
-    if expected_sha256 is None:
-        raise ConfigError(
-            f"weights {folder}: weights_sha256",
-            expected="the SHA-256 of its weights",
-            got="null",
-            hint=f"if you trust the folder as it is, set weights_sha256: {found}",
-        )
-    if found != expected_sha256.lower():
-        raise WeightsError(
-            f"weights {folder}",
-            expected=f"sha256 {expected_sha256}",
-            got=found,
-            hint="get the right files, or set weights_sha256 to this if you trust them",
-        )
 
 
 def _check_architecture(config: PreTrainedConfig, stated: Mapping[str, Any], where: str) -> None:

@@ -7,6 +7,8 @@ Nothing in a file can run: tensors only.
 from __future__ import annotations
 
 import pickle
+import struct
+import zipfile
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from http.client import HTTPException
@@ -26,7 +28,22 @@ FILE = "file"
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 
-_DAMAGED = (RuntimeError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError)
+LIBRARY_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    safetensors.SafetensorError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+"""What libraries raise about the files of weights that they load: none documents it."""
 
 
 def load_model(
@@ -142,7 +159,7 @@ def read_tensors(path: Path, expected_sha256: str | None) -> dict[str, torch.Ten
             tensors = safetensors.torch.load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGED as error:
+    except LIBRARY_ERRORS as error:
         raise WeightsError(
             where, expected="a file of tensors, and nothing else", got=_first_line(error)
         ) from error
@@ -180,7 +197,7 @@ def _download(download: Callable[[], Model]) -> Model:
     except (OSError, HTTPException) as error:
         got, hint = _first_line(error), _three_ways()
         raise WeightsError("weights: download failed", got=got, hint=hint) from error
-    except _DAMAGED as error:
+    except LIBRARY_ERRORS as error:
         raise WeightsError(
             "weights: the downloaded file cannot be used",
             got=_first_line(error),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import struct
+import tokenize
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,20 +15,29 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import CodebookError, ConfigError
+from featbank.opening import open_regular
 
 _FAISS_L2 = (b"IxF2", b"IxFl")  # what files of faiss.IndexFlatL2 begin with
 _FAISS_OTHERS = (b"Ix", b"Iv", b"Iw", b"IH", b"Im")
+_FAISS_HEADER = struct.Struct("<4xiq16x?iQ")
+"""Of an IndexFlatL2: dimension, number, two that are not read, whether trained, metric, values."""
+
 _NUMPY = b"\x93NUMPY"
 _PICKLE = b"\x80"
-_BROKEN_PICKLE = (  # what a damaged one raises is not documented
-    pickle.UnpicklingError,
+_BROKEN = (  # what libraries raise about a damaged file is not documented
+    ArithmeticError,
+    AssertionError,
     AttributeError,
     EOFError,
     LookupError,
     MemoryError,
-    OverflowError,
+    RuntimeError,
+    SyntaxError,
     TypeError,
     ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    tokenize.TokenError,
 )
 _COMPRESSED = (b"\x78", b"\x1f\x8b", b"BZ", b"\x5d\x00\x00\x80", b"\xfd7z", b"\x04\x22M\x18")
 
@@ -47,7 +59,7 @@ def read_centroids(path: Path) -> tuple[npt.NDArray[np.float32], str]:
     """
     if not path.is_file():
         raise CodebookError(f"codebook {path}", expected="a file", got="nothing there")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         begin = file.read(6)
     kind, read = _reader(path, begin)
     centroids = np.asarray(read(path))
@@ -57,7 +69,8 @@ def read_centroids(path: Path) -> tuple[npt.NDArray[np.float32], str]:
             expected="(K, D) or (Q, K, D) of a floating-point type",
             got=f"{centroids.shape} {centroids.dtype}",
         )
-    return np.ascontiguousarray(centroids, np.float32), kind
+    with np.errstate(over="ignore"):  # infinity then, which no codebook may hold
+        return np.ascontiguousarray(centroids, np.float32), kind
 
 
 def _reader(path: Path, begin: bytes) -> tuple[str, Callable[[Path], Any]]:
@@ -82,10 +95,11 @@ def _reader(path: Path, begin: bytes) -> tuple[str, Callable[[Path], Any]]:
 
 def _read_numpy(path: Path) -> Any:
     try:
-        return np.load(path, allow_pickle=False)
-    except ValueError as error:  # cut short, or an array of objects
+        # mapped, for a shape that the file does not hold would take memory before it is missed
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except _BROKEN as error:  # cut short, or an array of objects
         raise CodebookError(
-            f"codebook {path}", expected="an array of numbers", got=error
+            f"codebook {path}", expected="an array of numbers", got=_told(error)
         ) from error
 
 
@@ -95,10 +109,26 @@ def _read_faiss(path: Path) -> Any:
     except ImportError as error:
         raise _missing("faiss", path) from error
     try:
+        _check_faiss_sizes(path)
         index = faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise CodebookError(f"codebook {path}", expected="a whole file", got=error) from error
-    return index.reconstruct_n(0, index.ntotal)
+        return index.reconstruct_n(0, index.ntotal)
+    except _BROKEN as error:
+        raise CodebookError(
+            f"codebook {path}", expected="a whole file", got=_told(error)
+        ) from error
+
+
+def _check_faiss_sizes(path: Path) -> None:
+    """Refuse sizes that the file does not hold: faiss would fill the memory before it missed them.
+
+    Raises:
+        ValueError: it does not.
+    """
+    with open_regular(path) as file:
+        dimension, number, _, metric, values = _FAISS_HEADER.unpack(file.read(_FAISS_HEADER.size))
+        held = os.fstat(file.fileno()).st_size - _FAISS_HEADER.size
+    if metric != 1 or dimension < 1 or not 0 < values == dimension * number <= held // 4:
+        raise ValueError(f"{number} centroids of {dimension} in {held} bytes")
 
 
 def _read_pickle(path: Path) -> Any:
@@ -123,14 +153,14 @@ def _read_pickle(path: Path) -> Any:
             return known.get(f"{module}.{name}", _Shell)
 
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             found = Reader(str(path), file, ensure_native_byte_order=True).load()
         centroids = vars(found).get("cluster_centers_") if type(found) is _Shell else found
         if isinstance(centroids, _Array):
             centroids = centroids.values
-    except _BROKEN_PICKLE as error:
+    except _BROKEN as error:
         raise CodebookError(
-            f"codebook {path}", expected="a whole pickle of numbers", got=error
+            f"codebook {path}", expected="a whole pickle of numbers", got=_told(error)
         ) from error
     if not isinstance(centroids, np.ndarray):
         raise CodebookError(
@@ -200,7 +230,7 @@ class _Array(_Shell):
 
     @property
     def values(self) -> npt.NDArray[Any]:
-        """The array; of arrays and layouts that are none, what `_BROKEN_PICKLE` lists is raised."""
+        """The array; of arrays and layouts that are none, what `_BROKEN` lists is raised."""
         flat: npt.NDArray[Any] = np.frombuffer(self.data, _numbers(self.dtype))
         return flat.reshape(self.shape, order="F" if self.fortran else "C")
 
@@ -225,6 +255,10 @@ _KNOWN: Mapping[str, Any] = {
         }.items()
     },
 }
+
+
+def _told(error: BaseException) -> str:
+    return " ".join(f"{error}".split())[:300] or type(error).__name__
 
 
 def _missing(library: str, path: Path) -> ConfigError:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,63 @@ def test_other_files_are_refused(write: Any, message: str, tmp_path: Path) -> No
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CodebookError, match=r"nothing: expected a file, got nothing there"):
         read_centroids(tmp_path / "nothing")
+
+
+def _faiss(path: Path) -> None:
+    index = faiss.IndexFlatL2(3)
+    index.add(CENTROIDS)
+    faiss.write_index(index, str(path))
+
+
+WRITERS: dict[str, Any] = {
+    "numpy": _npy(CENTROIDS),
+    "numpy, by columns": _npy(np.asfortranarray(CENTROIDS)),
+    "faiss": _faiss,
+    "joblib": lambda path: joblib.dump(_Model(None), path),
+    **{
+        f"pickle {number}": lambda path, n=number: _pickle(n)(_Model(None), path)
+        for number in (2, 5)
+    },
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_damaged_file_is_refused_or_read_and_nothing_else(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    WRITERS[name](path)
+    good = path.read_bytes()
+    assert read_centroids(path)[0].shape == CENTROIDS.shape
+    rng = np.random.default_rng(0)
+    places = [*range(0, 60, 2), *rng.integers(60, len(good), 20)]
+    damaged = [good[:end] for end in range(6, len(good), 31)]
+    damaged += [
+        good[:at] + bytes([value]) + good[at + 1 :]
+        for at in places
+        for value in (0, 0xFF, good[at] ^ 1)
+    ]
+    for data in damaged:
+        path.write_bytes(data)
+        with suppress(CodebookError):
+            assert read_centroids(path)[0].nbytes <= 8 * len(good)
+
+
+HUGE: dict[str, bytes] = {
+    "numpy": b"\x93NUMPY\x01\x00v\x00"
+    + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 3), }".ljust(117)
+    + b"\n",
+    "numpy, nested": b"\x93NUMPY\x01\x00\xff\x20" + b"(" * 0x20FE + b"\n",
+    "faiss": b"IxF2" + (1 << 20).to_bytes(4, "little") + (1 << 20).to_bytes(8, "little")
+    + bytes(16) + b"\x01\x01\0\0\0" + (1 << 40).to_bytes(8, "little"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_sizes_that_a_file_does_not_hold_take_no_memory(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(HUGE[name])
+    with pytest.raises(CodebookError, match=r"expected (an array of numbers|a whole file), got"):
+        read_centroids(tmp_path / "file")
+
+
+def test_values_beyond_float32_are_infinite(tmp_path: Path) -> None:
+    _npy(np.full((2, 2), 1e308))(tmp_path / "file")
+    assert np.isinf(read_centroids(tmp_path / "file")[0]).all()
