@@ -65,6 +65,24 @@ def is_run_by_dvc() -> bool:
     return "DVC_STAGE" in os.environ
 
 
+def cache_folders() -> list[Path]:
+    """Return the folders from which DVC links files into the workspace; none outside of a project.
+
+    Where `cache.type` is `symlink`, what DVC tracks is links into them, wherever they are.
+    """
+    # imported here: it takes a second
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            caches = (repo.cache.local, repo.cache.legacy)
+            return [Path(cache.path) for cache in caches if cache is not None]
+    except (DvcException, OSError) as error:
+        _log.warning("DVC does not say where its cache is: %s", error)
+        return []
+
+
 def is_cached(store: Path, header_sha256: str) -> bool:
     """Tell whether all of a store is in DVC's cache, as part of an output that `dvc.lock` names."""
     for out in (store, *store.parents):

@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 AudioFault = Literal[
+    "bad_row",  # of a table, which describes no utterance
+    "repeated_id",  # another row has it, too
     "missing",  # nothing is there
     "unreadable",  # it may not be read, or its path is no path
     "bad_name",  # not UTF-8, or with a control character
@@ -129,6 +131,10 @@ class CodebookError(FeatbankError):
 
 class FailureBudgetError(FeatbankError):
     """More utterances failed than the run allows."""
+
+
+class BadRowsError(FailureBudgetError, CorpusError):
+    """More failures than the run allows, rows of the corpus's tables among them."""
 
 
 class ValidationError(FeatbankError):

@@ -18,6 +18,8 @@ from featbank.errors import (
 )
 from featbank.provenance import canonical_json, write_atomic
 
+_LONG, _BRIEF = 200, 150
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -76,6 +78,17 @@ def printable(text: str) -> str:
     'caf\\udce9.wav'
     """
     return text.encode(errors="backslashreplace").decode()
+
+
+def brief(text: str) -> str:
+    """Return `text` cut to what people read of a fault.
+
+    >>> brief("9" * 5000)[-30:]
+    '9999... and 4,850 more letters'
+    """
+    if len(text) <= _LONG:
+        return text
+    return f"{text[:_BRIEF]}... and {len(text) - _BRIEF:,} more letters"
 
 
 def write_failures(path: str | Path, failures: Iterable[Failure]) -> None:
@@ -145,21 +158,53 @@ def check_budget(
         ConfigError: a negative budget.
         FailureBudgetError: over the budget; names the list and its first entry.
     """
-    allowed = allowed_failures(max_failures, total)
-    if len(failures) <= allowed:
+    if len(failures) <= allowed_failures(max_failures, total):
         return
     write_failures(path, failures)
     first = min(failures, key=lambda failure: failure.id)
+    raise over_budget(
+        len(failures),
+        first,
+        total=total,
+        max_failures=max_failures,
+        path=path,
+        so_far=so_far,
+        has_changed=any(failure.kind == "changed" for failure in failures),
+    )
+
+
+def over_budget(
+    num_failures: int,
+    first: Failure,
+    *,
+    total: int,
+    max_failures: float,
+    path: str | Path,
+    so_far: bool = False,
+    has_changed: bool = False,
+) -> FailureBudgetError:
+    """Return the error of a run with more failures than it allows; see `check_budget`.
+
+    Args:
+        num_failures: of the run.
+        first: of them, by id.
+        total: utterances of the run.
+        max_failures: as of `check_budget`.
+        path: where they are listed.
+        so_far: as of `check_budget`.
+        has_changed: whether audio that changed since `prepare` is among them.
+    """
+    allowed = allowed_failures(max_failures, total)
     reason = (
         f"{first.error}: expected {first.expected}, got {first.got}" if first.got else first.error
     )
     mend = "mend them, or allow them with max_failures"
-    if any(failure.kind == "changed" for failure in failures):
+    if has_changed:
         mend = f"for those that changed run python stages/prepare.py again; {mend}"
-    raise FailureBudgetError(
-        f"{len(failures)} of {total} utterances failed{' so far' * so_far}, the first "
+    return FailureBudgetError(
+        f"{num_failures} of {total} utterances failed{' so far' * so_far}, the first "
         f"{first.id!r} ({reason})",
         expected=f"at most {allowed}",
-        got=len(failures),
+        got=num_failures,
         hint=f"they are listed in {path}; {mend}",
     )

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
 from featbank.errors import FeatbankError, ManifestError
-from featbank.provenance import canonical_json, write_atomic
+from featbank.json_files import parse_json
+from featbank.opening import (
+    MAX_LINE,
+    NotAFileError,
+    TooLargeError,
+    bounded_lines,
+    open_regular,
+)
+from featbank.provenance import canonical_json, write_atomic_lines
 
 SPLITS = ("train", "dev", "test")
 """The splits of a corpus, each with a manifest and a store; any of them may be empty."""
@@ -76,6 +83,12 @@ _TYPES = {field.name: int if field.type == "int" else str for field in fields(Ut
 _ORDINARY = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*")
 _BAD_SEGMENTS = frozenset(["", ".", ".."])
 _BAD_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BOUNDS = {
+    "sample_rate": (1, 2**31 - 1),
+    "num_samples": (1, 2**62),
+    "start_sample": (0, 2**62),
+    "channel": (MIX_CHANNELS, 2**16),
+}
 _REQUIRED = {"id", "audio", "audio_digest", "sample_rate", "num_samples"}
 
 
@@ -117,7 +130,12 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
                 expected="an id once",
                 got=f"{previous.audio} and {row.audio}",
             )
-    write_atomic(path, "".join(canonical_json(asdict(row)) + "\n" for row in rows))
+    write_atomic_lines(path, ((manifest_line(row) + "\n").encode() for row in rows))
+
+
+def manifest_line(utterance: Utterance) -> str:
+    """Return the line of a manifest that stands for an utterance, without its end."""
+    return canonical_json({name: getattr(utterance, name) for name in _TYPES})
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
@@ -145,25 +163,28 @@ def iterate_with_offsets(path: str | Path) -> Iterator[tuple[int, Utterance]]:
         ManifestError: the file is missing, or a line is no row, or not in order.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ManifestError(
-            f"manifest {path}",
-            expected="a file",
-            got="nothing there",
-            hint=f"run python stages/prepare.py corpus={path.parent.name}",
-        )
+    hint = f"run python stages/prepare.py corpus={path.parent.name}"
     last_id = ""  # no id is empty
     offset = 0
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            row = _parse_row(line, f"{path}:{number}")
-            if row.id <= last_id:
-                raise ManifestError(
-                    f"{path}:{number}", expected=f"an id after {last_id!r}", got=repr(row.id)
-                )
-            last_id = row.id
-            yield offset, row
-            offset += len(line)
+    try:
+        with open_regular(path) as file:
+            for number, line in enumerate(bounded_lines(file), start=1):
+                row = _parse_row(line, f"{path}:{number}")
+                if row.id <= last_id:
+                    raise ManifestError(
+                        f"{path}:{number}", expected=f"an id after {last_id!r}", got=repr(row.id)
+                    )
+                last_id = row.id
+                yield offset, row
+                offset += len(line)
+    except FileNotFoundError as error:
+        raise ManifestError(
+            f"manifest {path}", expected="a file", got="nothing there", hint=hint
+        ) from error
+    except (NotAFileError, TooLargeError) as error:
+        raise ManifestError(
+            f"manifest {path}", expected="a file of lines", got=error.strerror, hint=hint
+        ) from error
 
 
 def read_rows_at(path: str | Path, offsets: Iterable[int]) -> Iterator[Utterance]:
@@ -172,11 +193,11 @@ def read_rows_at(path: str | Path, offsets: Iterable[int]) -> Iterator[Utterance
     Raises:
         ManifestError: the file has changed since the bytes were counted.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         for offset in offsets:
             if file.tell() != offset:
                 file.seek(offset)
-            yield _parse_row(file.readline(), f"{path}, byte {offset}")
+            yield _parse_row(file.readline(MAX_LINE), f"{path}, byte {offset}")
 
 
 def part_order(utterances: Sequence[Utterance]) -> list[Utterance]:
@@ -185,12 +206,7 @@ def part_order(utterances: Sequence[Utterance]) -> list[Utterance]:
 
 
 def _parse_row(line: bytes, where: str) -> Utterance:
-    try:
-        row = json.loads(line)
-    except ValueError as error:  # no JSON, or no UTF-8
-        raise ManifestError(where, expected="a JSON object", got=str(error)) from error
-    if not isinstance(row, dict):
-        raise ManifestError(where, expected="a JSON object", got=type(row).__name__)
+    row = parse_json(line, where, ManifestError)
     if unknown := sorted(set(row) - set(_TYPES)):
         raise ManifestError(
             where, expected=f"fields among {', '.join(_TYPES)}", got=", ".join(unknown)
@@ -205,11 +221,18 @@ def _parse_row(line: bytes, where: str) -> Utterance:
                 got=f"{type(value).__name__} {value!r}",
             )
     utterance = Utterance(**row)
+    for name, (least, most) in _BOUNDS.items():
+        if not least <= (value := getattr(utterance, name)) <= most:
+            raise ManifestError(f"{where}: {name}", expected=f"{least} to {most}", got=value)
     check_id(utterance.id)
-    if any(segment in _BAD_SEGMENTS for segment in utterance.audio.split("/")):
+    audio = utterance.audio
+    if not _ORDINARY.fullmatch(audio) and (
+        _BAD_CHARACTERS.search(audio)
+        or any(segment in _BAD_SEGMENTS for segment in audio.split("/"))
+    ):
         raise ManifestError(
             f"{where}: audio",
             expected="a path below the corpus root",
-            got=repr(utterance.audio),
+            got=repr(audio),
         )
     return utterance

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from featbank import __version__
 from featbank.disk import fsync_file, fsync_folder, naming
 from featbank.opening import open_regular
+
+_canonical = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
 
 
 def canonical_json(value: Any) -> str:
@@ -21,9 +26,7 @@ def canonical_json(value: Any) -> str:
     >>> canonical_json({"b": 1, "a": [1.5, None]})
     '{"a":[1.5,null],"b":1}'
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _canonical(value)
 
 
 def readable_json(value: Any) -> str:
@@ -52,16 +55,29 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def write_atomic(path: str | Path, data: str | bytes) -> None:
-    """Write a whole file or none: temporary file beside it, fsync, rename, fsync of the folder.
+    """Write a whole file or none; see `open_atomic`."""
+    write_atomic_lines(path, [data.encode() if isinstance(data, str) else data])
 
-    An existing `path` is replaced, never written into: DVC may have hard-linked it to its cache.
+
+def write_atomic_lines(path: str | Path, lines: Iterable[bytes]) -> None:
+    """Write a whole file or none, of lines with their ends; see `open_atomic`."""
+    with open_atomic(path) as file:
+        file.writelines(lines)
+
+
+@contextmanager
+def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
+    """Give a file to write, then put it in its place, whole, or leave nothing of it.
+
+    Temporary file beside it, fsync, rename, fsync of the folder. An existing `path` is replaced,
+    never written into: DVC may have hard-linked it to its cache.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with naming(path, "writing"), open(temporary, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
+            yield file
             file.flush()
             fsync_file(file.fileno(), path)
         temporary.replace(path)

@@ -16,26 +16,33 @@ from featbank.composed import plain
 from featbank.corpora.base import Corpus
 from featbank.corpora.prepare import prepare
 from featbank.progress import progress_bar
-from featbank.runners.base import check_at_least
+from featbank.runners.base import Runner
 from featbank.stage import refuse_tracked, run_script, stage
-from featbank.trusted import build, check_type
+from featbank.trusted import build, check_name
 
 
 @stage("prepare")
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.manifests)
-    num_workers = config.runner.get("num_workers")
-    check_type(num_workers, int | None, "runner.num_workers")
-    check_at_least("num_workers", num_workers, 1)
+    runner = build(plain(config.runner), config.trusted_modules, Runner)
     corpus = build(plain(config.corpus), config.trusted_modules, Corpus)
     prepare(
         corpus,
         Path(config.paths.manifests),
         failures_path=Path(config.runtime.failures, f"prepare-{corpus.name}.jsonl"),
         max_failures=config.max_failures,
-        num_workers=num_workers,
+        runner=runner,
+        scans=Path(config.runtime.scans, check_name(corpus.name, "corpus.name")),
+        link_roots=_cache_folders,
         progress=functools.partial(progress_bar, "prepare", show=config.runtime.progress),
     )
+
+
+def _cache_folders() -> list[Path]:
+    # imported here: only links that lead out of the corpus need it
+    from featbank.dvc_outputs import cache_folders
+
+    return cache_folders()
 
 
 if __name__ == "__main__":

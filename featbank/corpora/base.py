@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.corpora.links import Links
 from featbank.corpora.splits import SplitRule
 from featbank.errors import ConfigError, CorpusError, FeatbankError
-from featbank.failures import Failure
+from featbank.failures import Failure, brief
 from featbank.manifest import MIX_CHANNELS, SPLITS
+
+TOLERABLE = frozenset(["ogg_end"])
+"""What `tolerate` may name: an Ogg without its end mark."""
+
+_CHANNEL_DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +53,38 @@ class CorpusRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """An audio file that lies in the folders of a corpus, whether or not an utterance names it.
+
+    Args:
+        audio: path relative to the corpus root; it may be no UTF-8.
+        is_hidden: it, or a folder above it, is hidden or `__MACOSX`: it is counted, no more.
+    """
+
+    audio: str
+    is_hidden: bool = False
+
+
+Found = CorpusRow | Failure | Present
+"""What reading a corpus gives, one at a time: an utterance, why there is none, or a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What a corpus holds.
+    """What a corpus holds, in memory.
 
     Args:
         rows: its utterances.
         unlisted: audio files that none of its tables mentions, or that its reader leaves out,
             sorted.
-        failures: utterances that no row can name.
+        failures: rows that cannot be used, and utterances that no row can name.
+        num_hidden: audio files that are hidden, or in a hidden folder.
     """
 
     rows: Sequence[CorpusRow]
     unlisted: Sequence[str] = ()
     failures: Sequence[Failure] = ()
+    num_hidden: int = 0
 
 
 class Corpus(ABC):
@@ -75,6 +101,9 @@ class Corpus(ABC):
         channel: int | str | None = None,
         splits: Mapping[str, Any] | None = None,
         labels: str | None = None,
+        follow_links: bool = False,
+        segment_tolerance_s: float = 0.1,
+        tolerate: Sequence[str] = (),
     ) -> None:
         """Describe a corpus.
 
@@ -89,9 +118,13 @@ class Corpus(ABC):
             splits: fields of a `SplitRule`, for a corpus that gives no splits itself.
             labels: time-aligned labels below the root, such as phones, which `validate` holds
                 tokens against; None for none.
+            follow_links: take files that symbolic links lead to, wherever these lie.
+            segment_tolerance_s: seconds by which a segment may end behind its file, as rounded
+                times do; it is then cut at the file's end, and counted.
+            tolerate: faults of audio to take it in spite of, of `TOLERABLE`.
 
         Raises:
-            ConfigError: a channel or a split rule that cannot be used.
+            ConfigError: a channel, a split rule, a tolerance or a fault that cannot be used.
         """
         self.name = name
         self.root = Path(root)
@@ -101,12 +134,52 @@ class Corpus(ABC):
         self.channel = parse_channel("" if channel is None else str(channel), "corpus.channel")
         self.split_rule = SplitRule.of(splits or {})
         self.labels = labels
+        self.follow_links = follow_links
+        if not (math.isfinite(segment_tolerance_s) and segment_tolerance_s >= 0):
+            raise ConfigError(
+                "corpus.segment_tolerance_s", expected="seconds, 0 or more", got=segment_tolerance_s
+            )
+        self.segment_tolerance_s = segment_tolerance_s
+        if unknown := [one for one in tolerate if one not in TOLERABLE]:
+            raise ConfigError(
+                "corpus.tolerate", expected=", ".join(sorted(TOLERABLE)), got=repr(unknown[0])
+            )
+        self.tolerate = frozenset(tolerate)
 
     def list_utterances(self) -> Listing:
-        """Read the tables or the folder tree.
+        """Read the whole corpus into memory; `prepare` reads it in a stream.
 
         Raises:
-            CorpusError: the corpus cannot be read, holds nothing, or a row of it cannot be used.
+            CorpusError: the corpus cannot be read, or holds nothing.
+        """
+        rows: list[CorpusRow] = []
+        failures: list[Failure] = []
+        present: set[str] = set()
+        num_hidden = 0
+        for found in self.stream(Links(self.root, follow=self.follow_links)):
+            match found:
+                case CorpusRow():
+                    rows.append(found)
+                case Failure():
+                    failures.append(found)
+                case Present(is_hidden=True):
+                    num_hidden += 1
+                case Present():
+                    present.add(found.audio)
+        mentioned = {row.audio for row in rows} | {failure.audio for failure in failures}
+        unlisted = sorted(present - mentioned)
+        if not (rows or failures):
+            raise self.holds_nothing(unlisted)
+        return Listing(rows=rows, unlisted=unlisted, failures=failures, num_hidden=num_hidden)
+
+    def stream(self, links: Links) -> Iterator[Found]:
+        """Read the tables or the folder tree, of which memory holds no more than a folder's names.
+
+        Args:
+            links: which symbolic links may lead out of the root.
+
+        Raises:
+            CorpusError: the corpus cannot be read, or a link leads out of it.
         """
         if not self.root.is_dir():
             raise CorpusError(
@@ -115,18 +188,40 @@ class Corpus(ABC):
                 got="a file" if self.root.exists() else "nothing there",
                 hint="put the corpus there, or set corpus.root",
             )
-        listing = self.read()
-        if not (listing.rows or listing.failures):
-            unlisted = listing.unlisted
-            also = f", and {len(unlisted)} audio files not taken: {unlisted[0]}" if unlisted else ""
-            raise CorpusError(
-                f"corpus {self.name} in {self.root}", expected="utterances", got=f"none{also}"
-            )
-        return listing
+        yield from self.read(links)
+
+    def holds_nothing(self, unlisted: Sequence[str]) -> CorpusError:
+        """Return the error of a corpus without utterances."""
+        also = f", and {len(unlisted)} audio files not taken: {unlisted[0]}" if unlisted else ""
+        return CorpusError(
+            f"corpus {self.name} in {self.root}", expected="utterances", got=f"none{also}"
+        )
 
     @abstractmethod
-    def read(self) -> Listing:
-        """Read the tables or the folder tree under an existing root."""
+    def read(self, links: Links) -> Iterator[Found]:
+        """Read the tables or the folder tree under an existing root; see `stream`.
+
+        A row that cannot be used is a `Failure` (see `bad_row`), and no error. Every audio file of
+        the folders that the corpus is about is given as `Present`, too; where an utterance names it
+        besides, it may be left out.
+        """
+
+
+def bad_row(error: FeatbankError, where: str, audio: str = "") -> Failure:
+    """Record a row of a table that cannot be used, under its place: `transcripts.tsv:12`.
+
+    What is quoted of it is cut short: nobody reads a cell of a megabyte.
+    """
+    what = error.what if where in error.what else f"{where}: {error.what}"
+    got = brief(error.got or "")
+    return Failure(
+        id=where,
+        audio=audio,
+        kind="bad_row",
+        error=brief(what),
+        expected=brief(error.expected or ""),
+        got=f"{got}; {error.hint}" if error.hint else got,
+    )
 
 
 def parse_channel(text: str, where: str, error: type[FeatbankError] = ConfigError) -> int | None:
@@ -142,9 +237,9 @@ def parse_channel(text: str, where: str, error: type[FeatbankError] = ConfigErro
         return None
     if text == "mix":
         return MIX_CHANNELS
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _CHANNEL_DIGITS:
         return int(text)
-    raise error(where, expected="an index from 0, or mix", got=repr(text))
+    raise error(where, expected="an index from 0, or mix", got=brief(repr(text)))
 
 
 def check_split(split: str, where: str) -> str:
@@ -154,5 +249,5 @@ def check_split(split: str, where: str) -> str:
         CorpusError: it is none.
     """
     if split not in SPLITS:
-        raise CorpusError(f"split in {where}", expected=" or ".join(SPLITS), got=repr(split))
+        raise CorpusError(f"split in {where}", expected=" or ".join(SPLITS), got=brief(repr(split)))
     return split

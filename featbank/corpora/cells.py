@@ -1,17 +1,36 @@
-"""Tables as they are written: TSV, CSV or JSON lines in, named cells out."""
+"""Tables as they are written: TSV, CSV or JSON lines in, named cells out, a row at a time."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
-import json
 import os
+import re
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.corpora.base import bad_row
 from featbank.errors import ConfigError, CorpusError
+from featbank.failures import Failure, brief
+from featbank.json_files import parse_json
+from featbank.opening import (
+    MAX_LINE,
+    NotAFileError,
+    TooLargeError,
+    bounded_lines,
+    open_regular,
+)
+
+_KINDS = (".tsv", ".csv", ".jsonl")
+_NO_UTF8 = re.compile("[\udc80-\udcff]")  # how Python keeps bytes that are none
+_SWALLOWED = ("unexpected end of data", "field larger than field limit")
+_MAX_COLUMNS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,110 +39,190 @@ class Cells:
 
     Args:
         where: the table and line, for messages.
-        values: text by column name; a JSON null or an absent key is no cell.
+        values: by column name; of JSON lines, any value, and none where a column is absent or null.
     """
 
     where: str
-    values: dict[str, str]
+    values: dict[str, Any]
 
 
-def read_cells(path: Path, root: Path) -> tuple[list[str], list[Cells]]:
-    """Read a table by its suffix: `.tsv` (no quoting), `.csv` (quoted as RFC 4180 says), `.jsonl`.
+class Table:
+    """A table, to be read once: `.tsv` (no quoting), `.csv` (quoted as RFC 4180 says), `.jsonl`.
 
-    Returns:
-        The column names in order, and the rows.
+    Each may be compressed by gzip (`.tsv.gz`). Memory holds one row.
+
+    Args:
+        path: of the table.
+        root: of the corpus, for messages.
 
     Raises:
         ConfigError: another suffix.
-        CorpusError: the table is unreadable, or a row of it is malformed.
     """
-    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-    if path.suffix == ".jsonl":
-        rows = list(_json_rows(read_text(path, root), name))
-        return list(dict.fromkeys(column for row in rows for column in row.values)), rows
-    if path.suffix == ".tsv":
-        lines = csv.reader(_stream(path, root), delimiter="\t", quoting=csv.QUOTE_NONE)
-    elif path.suffix == ".csv":
-        lines = csv.reader(_stream(path, root), strict=True)
-    else:
-        raise ConfigError("corpus.table", expected="a .tsv, .csv or .jsonl file", got=repr(name))
-    header, *rest = _numbered(lines, name) or [(1, [])]
-    columns = header[1]
-    if repeated := sorted({column for column in columns if columns.count(column) > 1}):
-        raise CorpusError(f"header of {name}", expected="each column once", got=", ".join(repeated))
-    return columns, [_cells(columns, line, f"{name}:{number}") for number, line in rest]
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self.name = _name(path, root)
+        self._path, self._root = path, root
+        self._kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+        if self._kind not in _KINDS:
+            raise ConfigError(
+                "corpus.table",
+                expected="a .tsv, .csv or .jsonl file, or one of these with .gz behind",
+                got=repr(self.name),
+            )
+        self.is_json = self._kind == ".jsonl"
+        self.columns: dict[str, None] = {}
+        """The names of the columns that were met, in order; but of JSON lines, all at once."""
+
+    def read(self) -> Iterator[Cells | Failure]:
+        """Give each row that is not blank, or why it is none.
+
+        Raises:
+            CorpusError: the table is unreadable, its header is malformed, or where its rows begin
+                and end cannot be told.
+        """
+        with open_table(self._path, self._root) as lines:
+            if self.is_json:
+                yield from self._read_json(lines)
+                return
+            read = _split_tabs if self._kind == ".tsv" else _split_quoted
+            rows = read(lines, self.name)
+            where, columns = next(rows, ("", []))
+            if isinstance(columns, CorpusError):
+                raise columns
+            self._check_header(columns)
+            self.columns = dict.fromkeys(columns)
+            for where, cells in rows:
+                yield _named(columns, cells, where)
+
+    def _check_header(self, columns: Sequence[str]) -> None:
+        if repeated := sorted(name for name, times in Counter(columns).items() if times > 1):
+            raise CorpusError(
+                f"header of {self.name}",
+                expected="each column once",
+                got=brief(", ".join(repeated)),
+            )
+        check_utf8("".join(columns), f"header of {self.name}")
+
+    def _read_json(self, lines: Iterator[tuple[int, str]]) -> Iterator[Cells | Failure]:
+        for number, line in lines:
+            if not line.strip():
+                continue
+            where = f"{self.name}:{number}"
+            try:
+                check_utf8(line, where)
+                row = parse_json(line, where, CorpusError)
+            except CorpusError as error:
+                yield bad_row(error, where)
+                continue
+            if len(self.columns) < _MAX_COLUMNS:
+                self.columns |= dict.fromkeys(row)
+            yield Cells(
+                where=where, values={key: value for key, value in row.items() if value is not None}
+            )
 
 
-def read_text(path: Path, root: Path) -> str:
-    """Read a UTF-8 table of a corpus; a byte order mark is dropped.
+@contextmanager
+def open_table(path: Path, root: Path) -> Iterator[Iterator[tuple[int, str]]]:
+    """Open a text of a corpus and give its lines with their ends, each with its number from 1.
+
+    A byte order mark is dropped; bytes that are not UTF-8 are kept as half surrogate pairs.
 
     Raises:
-        CorpusError: it is missing, a folder, unreadable or not UTF-8.
+        CorpusError: it is missing, no regular file, unreadable or damaged, or a line is endless.
     """
-    name = os.path.relpath(path, root)
+    where = f"table {_name(path, root)} in {root}"
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        with open_regular(path) as file:
+            if path.suffix == ".gz":
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    yield _numbered(io.BufferedReader(unpacked))
+            else:
+                yield _numbered(file)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CorpusError(where, expected="a whole gzip file", got=error) from error
+    except (
+        FileNotFoundError, NotADirectoryError, PermissionError, NotAFileError, TooLargeError,
+    ) as error:  # fmt: skip
+        raise CorpusError(where, expected="a readable file", got=error.strerror) from error
+
+
+def _numbered(file: Any) -> Iterator[tuple[int, str]]:
+    number = 0
+    for data in bounded_lines(file):
+        line = data.decode(errors="surrogateescape")
+        if not number:
+            line = line.removeprefix("\ufeff")
+        # old ends of lines are ends, too
+        lines = io.StringIO(line, newline="") if "\r" in line[:-2] else (line,)
+        for one in lines:
+            number += 1
+            yield number, one
+
+
+def _split_tabs(
+    lines: Iterator[tuple[int, str]], name: str
+) -> Iterator[tuple[str, list[str] | CorpusError]]:
+    for number, line in lines:
+        if text := line.rstrip("\r\n"):
+            yield f"{name}:{number}", text.split("\t")
+
+
+def _split_quoted(
+    lines: Iterator[tuple[int, str]], name: str
+) -> Iterator[tuple[str, list[str] | CorpusError]]:
+    """Give the cells of each row, under the number of its last line."""
+    reader = csv.reader((line for _, line in lines), strict=True)
+    usual = csv.field_size_limit(MAX_LINE)
+    try:
+        while True:
+            first = reader.line_num + 1
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                last = reader.line_num
+                where = f"{name}:{last}" if first == last else f"{name}:{first}-{last}"
+                fault = CorpusError(where, expected="a row of a table", got=str(error))
+                if any(text in str(error) for text in _SWALLOWED):
+                    raise fault from error  # it took the rows behind it for its own
+                yield where, fault
+                continue
+            if cells is None:
+                return
+            if cells:
+                yield f"{name}:{reader.line_num}", cells
+    finally:
+        csv.field_size_limit(usual)
+
+
+def _named(columns: Sequence[str], cells: list[str] | CorpusError, where: str) -> Cells | Failure:
+    try:
+        if isinstance(cells, CorpusError):
+            raise cells
+        if len(cells) != len(columns):
+            raise CorpusError(
+                where, expected=f"{len(columns)} cells: {', '.join(columns)}", got=len(cells)
+            )
+        for cell in cells:
+            check_utf8(cell, where)
+    except CorpusError as error:
+        return bad_row(error, where)
+    return Cells(where=where, values=dict(zip(columns, cells, strict=True)))
+
+
+def check_utf8(text: str, where: str) -> None:
+    """Refuse a text of `open_table` that has bytes which are not UTF-8.
+
+    Raises:
+        CorpusError: it has.
+    """
+    if not text.isascii() and (found := _NO_UTF8.search(text)):
         raise CorpusError(
-            f"table {name} in {root}", expected="a readable file", got=error.strerror
-        ) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise CorpusError(
-            f"table {name} in {root}, line {line}",
+            where,
             expected="UTF-8",
-            got=f"byte 0x{error.object[error.start]:02x}",
+            got=f"byte 0x{ord(found[0]) - 0xDC00:02x}",
             hint="convert it with iconv",
-        ) from error
-
-
-def _stream(path: Path, root: Path) -> io.StringIO:
-    return io.StringIO(read_text(path, root), newline="")
-
-
-def _numbered(reader: Any, name: str) -> list[tuple[int, list[str]]]:
-    """Read all lines that are not blank, each with the number of its last line in the file."""
-    try:
-        return [(reader.line_num, line) for line in reader if line]
-    except csv.Error as error:
-        raise CorpusError(
-            f"{name}:{reader.line_num}", expected="a row of a table", got=str(error)
-        ) from error
-
-
-def _cells(columns: Sequence[str], line: Sequence[str], where: str) -> Cells:
-    if len(line) != len(columns):
-        raise CorpusError(
-            where, expected=f"{len(columns)} cells: {', '.join(columns)}", got=len(line)
-        )
-    return Cells(where=where, values=dict(zip(columns, line, strict=True)))
-
-
-def _json_rows(text: str, name: str) -> Iterator[Cells]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{name}:{number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise CorpusError(where, expected="a JSON object", got=str(error)) from error
-        if not isinstance(row, dict):
-            raise CorpusError(where, expected="a JSON object", got=type(row).__name__)
-        yield Cells(
-            where=where,
-            values={
-                key: _json_text(value, f"{key} in {where}")
-                for key, value in row.items()
-                if value is not None
-            },
         )
 
 
-def _json_text(value: Any, where: str) -> str:
-    if isinstance(value, bool | list | dict):
-        raise CorpusError(where, expected="text or a number", got=json.dumps(value))
-    text = str(value)
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise CorpusError(where, expected="Unicode text", got="a lone surrogate")
-    return text
+def _name(path: Path, root: Path) -> str:
+    return os.path.relpath(path, root) if path.is_relative_to(root) else str(path)

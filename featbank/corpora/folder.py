@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow, Listing, check_split
-from featbank.corpora.paths import READABLE_SUFFIXES, check_name, list_audio, relative_audio, stem
+from featbank.corpora.base import Corpus, CorpusRow, Found, Listing, bad_row, check_split
+from featbank.corpora.links import Links
+from featbank.corpora.paths import READABLE_SUFFIXES, check_name, stem, walk_audio
 from featbank.errors import AudioError, ConfigError, CorpusError
 from featbank.failures import Failure
 
@@ -47,22 +49,28 @@ class FolderCorpus(Corpus):
             READABLE_SUFFIXES if suffixes is None else frozenset(map(str.lower, suffixes))
         )
 
-    def read(self) -> Listing:
-        """Walk the tree. Audio files that `glob` or `suffixes` leave out are `unlisted`."""
-        rows: list[CorpusRow] = []
-        unlisted: list[str] = []
-        failures: list[Failure] = []
-        for audio in sorted(list_audio(self.root)):
-            if not self._is_wanted(audio):
-                unlisted.append(audio)
+    def list_utterances(self) -> Listing:
+        """Read the whole corpus into memory, sorted by path."""
+        listing = super().list_utterances()
+        return replace(listing, rows=sorted(listing.rows, key=lambda row: row.audio))
+
+    def read(self, links: Links) -> Iterator[Found]:
+        """Walk the tree. Audio files that `glob` or `suffixes` leave out are no utterances."""
+        for present in walk_audio(self.root, links):
+            audio = present.audio
+            if present.is_hidden or not self._is_wanted(audio):
+                yield present
                 continue
             try:
                 check_name(audio)
             except AudioError as error:
-                failures.append(Failure.of(error, id=stem(audio), audio=audio, root=self.root))
-            else:
-                rows.append(self._row(audio))
-        return Listing(rows=rows, unlisted=unlisted, failures=failures)
+                yield Failure.of(error, id=stem(audio), audio=audio, root=self.root)
+                continue
+            links.check(audio, f"folder {self.root}")
+            try:
+                yield self._row(audio)
+            except CorpusError as error:
+                yield bad_row(error, audio, audio)
 
     def _is_wanted(self, audio: str) -> bool:
         path = PurePosixPath(audio)
@@ -81,7 +89,7 @@ class FolderCorpus(Corpus):
         split = meant.get("split", "")
         return CorpusRow(
             id=stem(audio),
-            audio=relative_audio(audio, self.root, f"folder {self.root}"),
+            audio=audio,
             where=audio,
             speaker=meant.get("speaker", ""),
             language=meant.get("language", self.language),

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow, Listing, check_split
-from featbank.corpora.cells import read_text
-from featbank.corpora.paths import list_audio, relative_audio, stem
+from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row, check_split
+from featbank.corpora.cells import check_utf8, open_table
+from featbank.corpora.links import Links
+from featbank.corpora.paths import AudioPaths, hidden, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
 
 
@@ -33,19 +34,18 @@ class LibriSpeechCorpus(Corpus):
             )
         self.subsets = None if subsets is None else tuple(subsets)
 
-    def read(self) -> Listing:
-        """Read the transcripts. A file without one is `unlisted`."""
-        subsets = self.subsets or sorted(path.name for path in self.root.iterdir() if path.is_dir())
-        rows: list[CorpusRow] = []
-        files: set[str] = set()
-        for subset in subsets:
+    def read(self, links: Links) -> Iterator[Found]:
+        """Read the transcripts, subset by subset, then give the audio files that there are."""
+        paths = AudioPaths(self.root, links)
+        for subset in self.subsets or self._folders():
             folder = self.root / subset
             if not folder.is_dir():
                 raise CorpusError(
                     f"subset {subset} of {self.root}", expected="a folder", got="nothing there"
                 )
-            files.update(list_audio(self.root, folder))
-            transcripts = sorted(folder.glob("*/*/*.trans.txt"))
+            transcripts = sorted(
+                path for path in folder.glob("*/*/*.trans.txt") if not hidden(path.name)
+            )
             if self.subsets and not transcripts:
                 raise CorpusError(
                     f"subset {subset} of {self.root}",
@@ -53,26 +53,38 @@ class LibriSpeechCorpus(Corpus):
                     got="none",
                 )
             for path in transcripts:
-                rows += self._transcripts(path, subset)
-        return Listing(rows=rows, unlisted=sorted(files - {row.audio for row in rows}))
+                yield from self._transcripts(path, subset, paths)
+            yield from walk_audio(self.root, links, subset)
 
-    def _transcripts(self, path: Path, subset: str) -> Iterator[CorpusRow]:
+    def _folders(self) -> list[str]:
+        return sorted(
+            path.name for path in self.root.iterdir() if path.is_dir() and not hidden(path.name)
+        )
+
+    def _transcripts(self, path: Path, subset: str, paths: AudioPaths) -> Iterator[Found]:
         folder = path.parent.relative_to(self.root)
         table = path.relative_to(self.root).as_posix()
         split = check_split(subset.partition("-")[0], f"the name of folder {subset}")
-        for number, line in enumerate(read_text(path, self.root).split("\n"), start=1):
-            if not line.strip():
-                continue
-            name, _, text = line.strip().partition(" ")
-            where = f"{table}:{number}"
-            audio = relative_audio(f"{folder.as_posix()}/{name}.flac", self.root, where)
-            yield CorpusRow(
-                id=stem(audio),
-                audio=audio,
-                where=where,
-                speaker=folder.parts[-2],
-                language=self.language,
-                text=text.strip(),
-                part=subset,
-                split=split,
-            )
+        with open_table(path, self.root) as lines:
+            for number, line in lines:
+                if not line.strip():
+                    continue
+                where = f"{table}:{number}"
+                name, _, text = line.strip().partition(" ")
+                try:
+                    check_utf8(line, where)
+                    audio = paths.relative(f"{folder.as_posix()}/{name}.flac", where)
+                except CorpusError as error:
+                    yield bad_row(error, where)
+                    continue
+                paths.check_links(audio, where)
+                yield CorpusRow(
+                    id=stem(audio),
+                    audio=audio,
+                    where=where,
+                    speaker=folder.parts[-2],
+                    language=self.language,
+                    text=text.strip(),
+                    part=subset,
+                    split=split,
+                )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow, Listing
-from featbank.corpora.cells import read_text
-from featbank.corpora.paths import list_audio, relative_audio, stem
+from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
+from featbank.corpora.cells import check_utf8, open_table
+from featbank.corpora.links import Links
+from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import CorpusError
 
 _CELLS = ("id", "text", "normalised text")
@@ -24,25 +26,32 @@ class LJSpeechCorpus(Corpus):
         super().__init__(**arguments)
         self.speaker = speaker
 
-    def read(self) -> Listing:
-        """Read the table. A file in `wavs/` that it does not mention is `unlisted`."""
-        lines = read_text(self.root / "metadata.csv", self.root).split("\n")
-        rows = [
-            self._row(line.rstrip("\r"), f"metadata.csv:{number}")
-            for number, line in enumerate(lines, start=1)
-            if line.strip()
-        ]
-        mentioned = {row.audio for row in rows}
-        return Listing(rows=rows, unlisted=sorted(set(list_audio(self.root)) - mentioned))
+    def read(self, links: Links) -> Iterator[Found]:
+        """Read the table, then give the audio files that there are."""
+        paths = AudioPaths(self.root, links)
+        with open_table(self.root / "metadata.csv", self.root) as lines:
+            for number, line in lines:
+                if not line.strip():
+                    continue
+                where = f"metadata.csv:{number}"
+                try:
+                    row = self._row(line.rstrip("\r\n"), where, paths)
+                except CorpusError as error:
+                    yield bad_row(error, where)
+                else:
+                    paths.check_links(row.audio, where)
+                    yield row
+        yield from walk_audio(self.root, links)
 
-    def _row(self, line: str, where: str) -> CorpusRow:
+    def _row(self, line: str, where: str, paths: AudioPaths) -> CorpusRow:
+        check_utf8(line, where)
         # quotation marks are part of the text
         cells = line.split("|")
         if len(cells) != len(_CELLS):
             raise CorpusError(
                 where, expected=f"{len(_CELLS)} cells: {' | '.join(_CELLS)}", got=len(cells)
             )
-        audio = relative_audio(f"wavs/{cells[0]}.wav", self.root, where)
+        audio = paths.relative(f"wavs/{cells[0]}.wav", where)
         return CorpusRow(
             id=stem(audio),
             audio=audio,

@@ -6,7 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from featbank.corpora.base import Present
+from featbank.corpora.links import Links
 from featbank.errors import AudioError, CorpusError
+from featbank.failures import brief
 from featbank.manifest import check_id
 
 READABLE_SUFFIXES = frozenset([
@@ -23,43 +26,90 @@ AUDIO_SUFFIXES = READABLE_SUFFIXES | frozenset([
     ".shn", ".voc", ".vox", ".gsm", ".ra", ".raw", ".pcm", ".dsf", ".dff",
 ])  # fmt: skip
 
+_MAX_CHARACTERS = 4096  # of a path, on Linux
 
-def relative_audio(text: str, root: Path, where: str) -> str:
-    """Return the path of an audio file relative to `root`, normalised, with forward slashes.
 
-    The file need not exist: a missing one is found when it is decoded.
+class AudioPaths:
+    """Reads the paths that rows of a corpus name, most of which are those of the row before.
 
-    Raises:
-        CorpusError: the path is empty, absolute, has `..` or a control character, or a symbolic
-            link on its way leads out of `root`.
+    Args:
+        root: of the corpus.
+        links: which of its links may lead out of it.
     """
-    path = PurePosixPath(text)
-    if not text or path.is_absolute() or ".." in path.parts or not path.parts:
-        raise CorpusError(
-            f"audio path in {where}", expected="a path inside the corpus", got=repr(text)
-        )
-    check_id(str(path), CorpusError)
-    _refuse_way_out(Path(root, path), root, where)
-    return str(path)
+
+    def __init__(self, root: Path, links: Links) -> None:
+        self._links = links
+        self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
+        self._checked: tuple[str | None, str] = (None, "")  # the last, which many repeat
+
+    def relative(self, text: str, where: str) -> str:
+        """Return the path of an audio file relative to the root, normalised, with forward slashes.
+
+        An absolute path is taken where it leads into the root. The file need not exist: a missing
+        one is found when it is to be decoded. Links are not looked at: see `check_links`.
+
+        Raises:
+            CorpusError: the path is empty, leads elsewhere, has `..` or a control character, or is
+                too long to be one.
+        """
+        if text == self._checked[0]:
+            return self._checked[1]
+        path = PurePosixPath(text)
+        if path.is_absolute():
+            path = next((path.relative_to(r) for r in self._roots if path.is_relative_to(r)), path)
+        audio = str(path)
+        if (
+            not text or path.is_absolute() or ".." in path.parts or not path.parts
+            or len(audio) > _MAX_CHARACTERS
+        ):  # fmt: skip
+            raise CorpusError(
+                f"audio path in {where}", expected="a path inside the corpus", got=brief(repr(text))
+            )
+        check_id(audio, CorpusError)
+        self._checked = (text, audio)
+        return audio
+
+    def check_links(self, audio: str, where: str) -> None:
+        """Refuse a file to which a link leads that may not; see `Links.check`."""
+        self._links.check(audio, where)
 
 
-def list_audio(root: Path, folder: Path | None = None) -> Iterator[str]:
-    """Yield the audio files below a folder of the corpus, relative to `root`, in no order.
+def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
+    """Give the audio files below a folder of the corpus, in no order.
 
     A name may be no UTF-8, or have a control character: see `check_name`.
 
     Raises:
-        CorpusError: a symbolic link to a folder leads out of `root`. A link that stays inside is
-            not followed, since what it shows is found in its own place.
+        CorpusError: a symbolic link to a folder leads out of `root` and may not, or in a circle.
+            A link that stays inside is not followed, since what it shows is found in its own place.
         OSError: a folder cannot be read.
     """
-    for at, folders, files in os.walk(folder or root, onerror=_raise):
-        for name in folders:
-            if Path(at, name).is_symlink():
-                _refuse_way_out(Path(at, name), root, f"folder {at}")
-        for name in files:
-            if Path(name).suffix.lower() in AUDIO_SUFFIXES:
-                yield Path(at, name).relative_to(root).as_posix()
+    # a folder, whether it is hidden, and what the links on its way lead to
+    waiting: list[tuple[str, bool, tuple[Path, ...]]] = [(folder, False, (links.real_root,))]
+    while waiting:
+        at, is_hidden, ways = waiting.pop()
+        with os.scandir(root / at) as entries:
+            for entry in entries:
+                path = f"{at}/{entry.name}" if at else entry.name
+                hides = is_hidden or hidden(entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((path, hides, ways))
+                elif entry.is_symlink() and entry.is_dir():
+                    if hides or (target := links.target(path, f"folder {root / at}")) is None:
+                        continue
+                    _refuse_loop(path, target, ways)
+                    waiting.append((path, hides, (*ways, target)))
+                elif PurePosixPath(entry.name).suffix.lower() in AUDIO_SUFFIXES:
+                    yield Present(audio=path, is_hidden=hides)
+
+
+def hidden(name: str) -> bool:
+    """Tell whether a file or folder is none of the corpus: what systems and editors put there.
+
+    >>> [hidden(name) for name in ("._x.wav", ".ipynb_checkpoints", "__MACOSX", "x.wav")]
+    [True, True, True, False]
+    """
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def check_name(audio: str) -> None:
@@ -89,16 +139,11 @@ def stem(audio: str) -> str:
     return str(PurePosixPath(audio).with_suffix(""))
 
 
-def _refuse_way_out(path: Path, root: Path, where: str) -> None:
-    target = os.path.realpath(path)
-    if not Path(target).is_relative_to(os.path.realpath(root)):
+def _refuse_loop(path: str, target: Path, ways: tuple[Path, ...]) -> None:
+    if any(way.is_relative_to(target) for way in ways):
         raise CorpusError(
-            f"audio path in {where}",
-            expected="a path inside the corpus",
-            got=f"{path.relative_to(root)}, a symbolic link to {target}",
-            hint="copy or hard-link what it names into the corpus",
+            f"folder {path}",
+            expected="a link to another folder",
+            got=f"one to {target}, which leads here again",
+            hint="remove the link",
         )
-
-
-def _raise(error: OSError) -> None:
-    raise error

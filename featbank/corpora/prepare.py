@@ -1,23 +1,32 @@
-"""Preparation: a corpus in, one manifest a split out."""
+"""Preparation: a corpus in, one manifest a split out.
+
+Rows go by in a stream, and are sorted on disk: by file, to be joined with what is found of it, then
+by id. So memory holds as much for ten million rows as for ten thousand.
+"""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow
+from featbank.corpora.base import Corpus
+from featbank.corpora.failing import FailureList
+from featbank.corpora.joining import Join
+from featbank.corpora.links import Links
+from featbank.corpora.manifests import Manifests
 from featbank.corpora.publishing import check_replaceable, clear_leftovers, publish
-from featbank.corpora.resolving import resolve
-from featbank.corpora.scanning import estimate_duration_s, scan_files
-from featbank.errors import AudioError, CorpusError
-from featbank.failures import Failure, check_budget, printable, write_failures
-from featbank.manifest import SPLITS, Utterance, check_id, write_manifest
+from featbank.corpora.scanning import Survey
+from featbank.corpora.scans import ScanMemory
+from featbank.corpora.scratch import scratch_folder
+from featbank.corpora.summary import told_warnings
+from featbank.failures import allowed_failures
 from featbank.progress import Advance
 from featbank.provenance import readable_json, write_atomic
+from featbank.runners.base import Runner
+from featbank.runners.threads import ThreadRunner
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +47,15 @@ def prepare(
     failures_path: str | Path,
     max_failures: float = 0,
     num_workers: int | None = 1,
+    runner: Runner | None = None,
+    scans: str | Path | None = None,
+    link_roots: Callable[[], Sequence[Path]] = tuple,
     progress: Progress = _no_progress,
 ) -> dict[str, Any]:
-    """Decode every file of a corpus and write the manifests of its splits, all or nothing.
+    """Decode the files of a corpus and write the manifests of its splits, all or nothing.
+
+    Files that an earlier run has decoded are not decoded again, as long as nothing has changed
+    about them.
 
     Args:
         corpus: to prepare.
@@ -48,108 +63,68 @@ def prepare(
             `corpus.json` and, if an utterance failed, `failures.jsonl`.
         failures_path: where the failure list goes when it is over the budget.
         max_failures: utterances that may fail; below 1, a share of them.
-        num_workers: files decoded at a time; None for one a processor. It changes no byte.
+        num_workers: files decoded at a time, in threads; None for one a processor. It changes no
+            byte.
+        runner: decodes the files instead; it changes no byte.
+        scans: folder for what is found of the files, for the next run, and for what is sorted; None
+            for one beside `failures_path`.
+        link_roots: gives folders outside of the corpus that its links may lead into, besides.
         progress: shows how far it is.
 
     Returns:
         What `corpus.json` holds.
 
     Raises:
-        CorpusError: the corpus contradicts itself, or `out` holds something else.
+        CorpusError: the corpus cannot be read or holds nothing, or `out` holds something else.
         FailureBudgetError: too many utterances failed; `out` is as it was.
         OSError: the machine failed, not a file.
     """
-    out = Path(out)
+    out, failures_path = Path(out), Path(failures_path)
     clear_leftovers(out)
     check_replaceable(out)
-    listing = corpus.list_utterances()
-    _check_ids(listing.rows)
-    _check_splits(listing.rows)
-    splits = {row.id: _split_of(row, corpus) for row in listing.rows}
-    files = sorted({row.audio for row in listing.rows})
-    total_s = 0.0 if progress is _no_progress else estimate_duration_s(corpus.root, files)
-    with progress(total_s) as advance:
-        scans = scan_files(corpus.root, files, num_workers=num_workers, advance=advance)
-
-    utterances: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
-    failures = list(listing.failures)
-    for row in listing.rows:
+    allowed_failures(max_failures, 0)
+    runner = runner or ThreadRunner(num_workers)
+    folder = failures_path.with_suffix(".scans") if scans is None else Path(scans)
+    with scratch_folder(folder) as scratch:
+        failures = FailureList(scratch)
+        join = Join(corpus, failures, scratch)
+        join.read(Links(corpus.root, follow=corpus.follow_links, accepted=link_roots))
+        memory = ScanMemory(folder, scratch)
+        survey = Survey(corpus.root, memory, tolerate=corpus.tolerate, scratch=scratch)
         try:
-            utterance = resolve(row, scans[row.audio], corpus.channel)
-        except AudioError as error:
-            failures.append(Failure.of(error, id=row.id, audio=row.audio, root=corpus.root))
-        else:
-            utterances[splits[row.id]].append(utterance)
-    total = len(listing.rows) + len(listing.failures)
-    check_budget(failures, total=total, max_failures=max_failures, path=failures_path)
-    Path(failures_path).unlink(missing_ok=True)  # of an earlier run, mended since
-
-    summary = _summary(
-        corpus, utterances, len(failures), [printable(audio) for audio in listing.unlisted]
-    )
-    _log_summary(summary)
-    with publish(out) as folder:
-        for split, rows in utterances.items():
-            write_manifest(folder / f"{split}.jsonl", rows)
-        if failures:
-            write_failures(folder / "failures.jsonl", failures)
-        write_atomic(folder / "corpus.json", readable_json(summary))
-    return summary
-
-
-def _check_ids(rows: Sequence[CorpusRow]) -> None:
-    seen: dict[str, str] = {}
-    for row in rows:
-        check_id(row.id, CorpusError)
-        if row.id in seen:
-            raise CorpusError(
-                f"utterance {row.id!r}",
-                expected="an id once",
-                got=f"{seen[row.id]} and {row.where}",
-                hint="give each its own id, or leave one of them out",
+            survey.look(join.files(), join.take)
+            total_s = 0.0 if progress is _no_progress else survey.estimate_s()
+            with progress(total_s) as advance:
+                survey.scan(runner, advance, join.take)
+        finally:
+            memory.close()
+        memory.settle()
+        manifests = Manifests(failures, scratch)
+        join.resolve(manifests.add)
+        with publish(out) as beside:
+            manifests.write(beside)
+            failures.check_budget(
+                total=join.num_rows, max_failures=max_failures, path=failures_path
             )
-        seen[row.id] = row.where
-
-
-def _check_splits(rows: Sequence[CorpusRow]) -> None:
-    """Refuse splits that are given to some only: the rule would send a speaker to two of them."""
-    named = next((row for row in rows if row.split), None)
-    unnamed = next((row for row in rows if not row.split), None)
-    if named and unnamed:
-        raise CorpusError(
-            "splits of the corpus",
-            expected="one named by every row, or by none",
-            got=f"{named.split} in {named.where}, none in {unnamed.where}",
-            hint="name them all, or leave the column out with corpus.ignore_columns",
-        )
-
-
-def _split_of(row: CorpusRow, corpus: Corpus) -> str:
-    return row.split or corpus.split_rule.split_of(utterance_id=row.id, speaker=row.speaker)
-
-
-def _summary(
-    corpus: Corpus,
-    utterances: Mapping[str, Sequence[Utterance]],
-    num_failures: int,
-    unlisted: Sequence[str],
-) -> dict[str, Any]:
-    return {
-        "name": corpus.name,
-        "license": corpus.license,
-        "url": corpus.url,
-        "num_failures": num_failures,
-        "num_unlisted": len(unlisted),
-        "unlisted": list(unlisted),
-        "splits": {
-            split: {
-                "utterances": len(rows),
-                "hours": round(math.fsum(row.duration_s for row in rows) / 3600, 6),
-                "speakers": len({row.speaker for row in rows if row.speaker}),
+            if failures.number:
+                failures.write(beside / "failures.jsonl")
+            summary = {
+                "name": corpus.name,
+                "license": corpus.license,
+                "url": corpus.url,
+                "tolerate": sorted(corpus.tolerate),
+                "num_failures": failures.number,
+                **join.summary(),
+                **manifests.summary(),
             }
-            for split, rows in utterances.items()
-        },
-    }
+            write_atomic(beside / "corpus.json", readable_json(summary))
+    failures_path.unlink(missing_ok=True)  # of an earlier run, mended since
+    _log_summary(summary)
+    _log.info(
+        "%s: %d files scanned, %d as remembered",
+        corpus.name, survey.num_pending, survey.num_known,
+    )  # fmt: skip
+    return summary
 
 
 def _log_summary(summary: Mapping[str, Any]) -> None:
@@ -162,11 +137,21 @@ def _log_summary(summary: Mapping[str, Any]) -> None:
             )  # fmt: skip
         else:
             _log.warning("%s %s: empty", name, split)
-    if unlisted := summary["unlisted"]:
-        more = ", ..." if len(unlisted) > _NAMED else ""
-        _log.warning(
-            "%s: %d audio files are in no table or left out, all named in corpus.json: %s%s",
-            name, len(unlisted), ", ".join(unlisted[:_NAMED]), more,
-        )  # fmt: skip
-    if summary["num_failures"]:
-        _log.warning("%s: %d utterances failed, see failures.jsonl", name, summary["num_failures"])
+    for sentence in _warnings(summary):
+        _log.warning("%s: %s", name, sentence)
+
+
+def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
+    if number := summary["num_unlisted"]:
+        more = ", ..." if number > _NAMED else ""
+        yield (
+            f"{number} audio files are in no table or left out, named in corpus.json: "
+            f"{', '.join(summary['unlisted'][:_NAMED])}{more}"
+        )
+    if number := summary["num_hidden"]:
+        yield f"{number} audio files are hidden, or in a hidden folder: they are no utterances"
+    if number := summary["num_clipped"]:
+        yield f"{number} segments end up to a rounding behind their files, and are cut there"
+    if number := summary["num_failures"]:
+        yield f"{number} utterances failed, see failures.jsonl"
+    yield from told_warnings(summary["warnings"])

@@ -13,13 +13,23 @@ _CLAIM_TOLERANCE_S = 0.1
 _CLAIM_TOLERANCE = 0.01
 
 
-def resolve(row: CorpusRow, scan: AudioScan | AudioError, default_channel: int | None) -> Utterance:
+def resolve(
+    row: CorpusRow,
+    scan: AudioScan | AudioError,
+    default_channel: int | None,
+    *,
+    tolerance_s: float = 0,
+) -> tuple[Utterance, bool]:
     """Make the manifest's row: exact samples, a true length, a definite channel.
 
     Args:
         row: as the corpus describes it.
         scan: what its file holds, or why it cannot be used.
         default_channel: of a row that does not say its own; None takes a file's only one.
+        tolerance_s: by which a segment may end behind its file, whose end is then its own.
+
+    Returns:
+        The row, and whether its end was cut so.
 
     Raises:
         AudioError: the file cannot be used, or not as the corpus says, or its length is over 0.1 s
@@ -29,10 +39,13 @@ def resolve(row: CorpusRow, scan: AudioScan | AudioError, default_channel: int |
         raise scan
     _check_claim(row, scan)
     start = round(row.start_s * scan.sample_rate)
-    end = scan.num_samples
+    end, is_clipped = scan.num_samples, False
     if row.duration_s is not None:
         # the end is rounded, not the length: neighbours stay neighbours
-        end = round((row.start_s + row.duration_s) * scan.sample_rate)
+        end_s = row.start_s + row.duration_s
+        end = round(end_s * scan.sample_rate)
+        if end > scan.num_samples and end_s - scan.duration_s <= tolerance_s:
+            end, is_clipped = scan.num_samples, True
     if end > scan.num_samples or start >= scan.num_samples:
         raise AudioError(
             f"segment {start}:{end} in samples of {row.audio}",
@@ -47,7 +60,7 @@ def resolve(row: CorpusRow, scan: AudioScan | AudioError, default_channel: int |
             expected="at least one sample",
             got="none",
         )
-    return Utterance(
+    utterance = Utterance(
         id=row.id,
         audio=row.audio,
         audio_digest=scan.digest,
@@ -60,6 +73,7 @@ def resolve(row: CorpusRow, scan: AudioScan | AudioError, default_channel: int |
         text=row.text,
         part=row.part,
     )
+    return utterance, is_clipped
 
 
 def _check_claim(row: CorpusRow, scan: AudioScan) -> None:

@@ -1,71 +1,234 @@
-"""Scan the audio files of a corpus, several at a time."""
+"""Scan the audio files of a corpus: those that are new or changed, through a runner."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import functools
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import soundfile
 
-from featbank.audio import UNKNOWN_LENGTH, AudioScan, scan_audio
-from featbank.errors import AudioError
+from featbank.audio import DECODE_VERSION, UNKNOWN_LENGTH, AudioScan, scan_audio
+from featbank.corpora.scans import FileScan, ScanMemory, Stamp
+from featbank.corpora.sorting import SortedLines
+from featbank.errors import AudioError, AudioFault
+from featbank.opening import open_regular
 from featbank.progress import Advance
+from featbank.provenance import digest
+from featbank.runners.base import Runner
 
-_BATCH = 1024
+SCAN_VERSION = 1
+"""Changes when a scan of the same bytes may find something else."""
+
+_DOUBT_NS = 2_000_000_000  # file systems count in up to two seconds
 _SAMPLED = 100
+_BATCH_FILES, _BATCH_BYTES = 64, 256 << 20
+
+# of the name or the place, not of the bytes
+_NOT_REMEMBERED: frozenset[AudioFault] = frozenset(
+    ["missing", "unreadable", "not_a_file", "bad_name"]
+)
 
 
-def scan_files(
-    root: Path, files: Sequence[str], *, num_workers: int | None, advance: Advance
-) -> dict[str, AudioScan | AudioError]:
-    """Decode each file once. The result does not depend on the number of workers.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A file to look into.
+
+    Args:
+        audio: path relative to the corpus root.
+        size: in bytes; 0 where nobody knows.
+        before: what was found of another state of it, or of this one.
+    """
+
+    audio: str
+    size: int
+    before: FileScan | None
+
+
+class Survey:
+    """Finds the files to scan: those that are new or changed. The others cost a stat each.
 
     Args:
         root: of the corpus.
-        files: relative to it.
-        num_workers: threads, as decoding and hashing leave the interpreter free; None for one a
-            processor that this process may use.
-        advance: told the seconds of audio done.
-
-    Returns:
-        By file: what it holds, or why it cannot be used.
-
-    Raises:
-        FeatbankError: a file needs ffmpeg, which is not there or was killed.
-        OSError, MemoryError: the machine failed, not a file.
+        memory: of earlier runs.
+        tolerate: faults to take a file in spite of.
+        scratch: for the names of the files to scan.
     """
 
-    def scan(file: str) -> AudioScan | AudioError:
+    def __init__(
+        self, root: Path, memory: ScanMemory, *, tolerate: frozenset[str], scratch: Path
+    ) -> None:
+        self.num_known = self.num_pending = self.pending_bytes = 0
+        self._root, self._memory, self._tolerate = root, memory, tolerate
+        self._by = scanner_digest(tolerate)
+        self._lines = SortedLines(scratch, "pending")
+
+    def look(self, files: Iterable[str], take: Callable[[FileScan], None]) -> None:
+        """Look at each file once, sorted; `take` is given what is known of those that are known."""
+        remembered = self._memory.read()
+        last = next(remembered, None)
+        for audio in files:
+            while last and last.audio < audio:
+                last = next(remembered, None)
+            before = last if last and last.audio == audio and last.by == self._by else None
+            stamp = _stamp(self._root / audio)
+            if before and before.is_sure and before.stamp == stamp:
+                self.num_known += 1
+                take(before)
+                continue
+            size = stamp.size if stamp else 0
+            self.num_pending += 1
+            self.pending_bytes += size
+            self._lines.add(audio, f"{size} {before.said() if before else ''}")
+
+    def scan(self, runner: Runner, advance: Advance, take: Callable[[FileScan], None]) -> None:
+        """Scan the files that are to be scanned, and remember each as soon as it is.
+
+        Neither the runner nor what is remembered changes a result.
+
+        Args:
+            runner: spreads the work.
+            advance: told the seconds of audio done.
+            take: given what is found of each file, in no order.
+
+        Raises:
+            FeatbankError: a file needs ffmpeg, which is not there or was killed.
+            OSError, MemoryError: the machine failed, not a file.
+        """
+        if not self.num_pending:
+            return
+        make_worker = functools.partial(ScanWorker, self._root, self._tolerate, self._by)
+        with closing(runner.run(make_worker, _batches(self.pending()), advance)) as results:
+            for scans in results:
+                for scan in scans:
+                    self._memory.add(scan)
+                    take(scan)
+
+    def estimate_s(self) -> float:
+        """Estimate the seconds of audio to scan."""
+        every = max(1, self.num_pending // _SAMPLED)
+        some = (one.audio for one in islice(self.pending(), 0, None, every))
+        return estimate_duration_s(self._root, some, self.pending_bytes)
+
+    def pending(self) -> Iterator[Pending]:
+        """Give the files to scan, sorted."""
+        for audio, said in self._lines:
+            size, _, before = said.partition(" ")
+            yield Pending(
+                audio=audio, size=int(size), before=FileScan.read(audio, before) if before else None
+            )
+
+
+def _batches(pending: Iterator[Pending]) -> Iterator[list[Pending]]:
+    """Give tasks, of one file at first, so that a run that is stopped early keeps something."""
+    batch: list[Pending] = []
+    num_bytes = num_sent = 0
+    for one in pending:
+        batch.append(one)
+        num_bytes += one.size
+        if len(batch) >= min(_BATCH_FILES, 1 + num_sent // 16) or num_bytes >= _BATCH_BYTES:
+            yield batch
+            num_sent += len(batch)
+            batch, num_bytes = [], 0
+    if batch:
+        yield batch
+
+
+class ScanWorker:
+    """Scans files, in any process.
+
+    Args:
+        root: of the corpus.
+        tolerate: faults to take a file in spite of.
+        by: what the scan depends on beside the file.
+    """
+
+    def __init__(self, root: Path, tolerate: frozenset[str], by: str) -> None:
+        self._root, self._tolerate, self._by = root, tolerate, by
+
+    def __call__(self, task: Sequence[Pending], advance: Advance) -> list[FileScan]:
+        """Scan files, telling the seconds of audio."""
+        scans = []
+        for pending in task:
+            scan = self._look(pending)
+            scans.append(scan)
+            if isinstance(scan.found, AudioScan):
+                advance(scan.found.duration_s)
+        return scans
+
+    def _look(self, pending: Pending) -> FileScan:
+        path = self._root / pending.audio
+        now = time.time_ns()
+        stamp = _stamp(path)
+        before = pending.before
+        if stamp is None or before is None or before.stamp is None:
+            return self._scan(pending.audio, now, stamp)
+        if before.stamp.size == stamp.size and before.sha256 == _sha256(path):
+            # touched, copied or linked anew: the same bytes
+            is_sure = _is_sure(stamp, now) and stamp == _stamp(path)
+            return replace(before, stamp=stamp, is_sure=is_sure)
+        return self._scan(pending.audio, now, stamp)
+
+    def _scan(self, audio: str, now: int, stamp: Stamp | None) -> FileScan:
+        path = self._root / audio
+        found: AudioScan | AudioError
+        sha256 = ""
         try:
-            return scan_audio(root / file)
+            # the path alone where nothing is tolerated
+            tolerated = {"tolerate": self._tolerate} if self._tolerate else {}
+            found = scan_audio(path, **tolerated)
+            if found.digest.startswith("sha256:"):
+                sha256 = found.digest.removeprefix("sha256:")
         except AudioError as error:
-            return error
+            found = _named_by(error, str(path), audio)
+            if error.kind in _NOT_REMEMBERED:
+                stamp = None
+        if stamp is not None and not sha256:
+            sha256 = _sha256(path)
+        if stamp is None or stamp != _stamp(path):  # it changed meanwhile
+            return FileScan(audio=audio, found=found)
+        return FileScan(
+            audio=audio,
+            found=found,
+            stamp=stamp,
+            is_sure=_is_sure(stamp, now),
+            sha256=sha256,
+            by=self._by,
+        )
 
-    scans: dict[str, AudioScan | AudioError] = {}
-    pool = ThreadPoolExecutor(num_workers or len(os.sched_getaffinity(0)))
-    try:
-        # in batches, so that a million files do not wait in the pool at once
-        for start in range(0, len(files), _BATCH):
-            batch = files[start : start + _BATCH]
-            for file, found in zip(batch, pool.map(scan, batch), strict=True):
-                scans[file] = found
-                if isinstance(found, AudioScan):
-                    advance(found.duration_s)
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return scans
+
+def scanner_digest(tolerate: frozenset[str]) -> str:
+    """Return a digest of what a scan depends on beside the file."""
+    program = shutil.which("ffmpeg")
+    found = _stamp(Path(program)) if program else None
+    return digest([
+        SCAN_VERSION,
+        DECODE_VERSION,
+        soundfile.__libsndfile_version__,
+        program and [program, found and [found.size, found.mtime_ns]],
+        sorted(tolerate),
+    ])  # fmt: skip
 
 
-def estimate_duration_s(root: Path, files: Sequence[str]) -> float:
-    """Estimate the seconds of audio in `files`, for a progress bar, from the headers of a few.
+def estimate_duration_s(root: Path, files: Iterable[str], num_bytes: int | None = None) -> float:
+    """Estimate the seconds of audio in files, for a progress bar, from the headers of some.
+
+    Args:
+        root: of the corpus.
+        files: some of them.
+        num_bytes: of all of them; None where these are all.
 
     Returns:
         The estimate; 0 when none of the few can be opened and states a length.
     """
-    seconds, num_bytes = 0.0, 0
-    for file in files[:: max(1, len(files) // _SAMPLED)]:
+    seconds, seen_bytes = 0.0, 0
+    for file in files:
         if not (root / file).is_file():
             continue
         try:
@@ -75,8 +238,33 @@ def estimate_duration_s(root: Path, files: Sequence[str]) -> float:
         if info.frames == UNKNOWN_LENGTH:
             continue
         seconds += info.frames / info.samplerate
-        num_bytes += (root / file).stat().st_size
-    if not num_bytes:
+        seen_bytes += (root / file).stat().st_size
+    if not seen_bytes:
         return 0.0
-    total = sum((root / file).stat().st_size for file in files if (root / file).is_file())
-    return total * seconds / num_bytes
+    return seconds * (1 if num_bytes is None else num_bytes / seen_bytes)
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        return Stamp.of(path.stat())
+    except (OSError, ValueError):
+        return None  # the scan says what is wrong
+
+
+def _is_sure(stamp: Stamp, now: int) -> bool:
+    return max(stamp.mtime_ns, stamp.ctime_ns) < now - _DOUBT_NS
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""  # gone meanwhile
+
+
+def _named_by(error: AudioError, path: str, audio: str) -> AudioError:
+    """Return an error that names its file below the corpus root, wherever that lies."""
+    texts = [(text or "").replace(path, audio) for text in (error.what, error.expected, error.got)]
+    what, expected, got = texts
+    return AudioError(what, kind=error.kind, expected=expected or None, got=got or None)

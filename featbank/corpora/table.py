@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow, Listing, check_split, parse_channel
-from featbank.corpora.cells import Cells, read_cells
-from featbank.corpora.paths import list_audio, relative_audio, stem
+from featbank.corpora.base import (
+    Corpus,
+    CorpusRow,
+    Found,
+    bad_row,
+    check_split,
+    parse_channel,
+)
+from featbank.corpora.cells import Cells, Table
+from featbank.corpora.links import Links
+from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
+from featbank.failures import Failure, brief
 from featbank.manifest import MIX_CHANNELS
+from featbank.provenance import canonical_json
+
+_LONGEST_S = 1e9  # thirty years: what is more is no time in a recording
+_NUMBER_CHARACTERS = 64
 
 COLUMNS = (
     "path", "audio", "id", "start", "duration", "channel",
@@ -20,7 +33,7 @@ COLUMNS = (
 
 
 class TableCorpus(Corpus):
-    """Reads a TSV, CSV or JSON-lines table with one utterance a row.
+    """Reads a TSV, CSV or JSON-lines table with one utterance a row, as it is or in gzip.
 
     Columns: `path` or `audio` (relative to the root), and optionally `id`, `start` and `duration`
     in seconds, `channel` (an index from 0, or `mix`), `speaker`, `language`, `split`, `text` and
@@ -55,16 +68,39 @@ class TableCorpus(Corpus):
                 got=", ".join(unknown),
             )
 
-    def read(self) -> Listing:
-        """Read the table. Audio files that it does not mention are `unlisted`."""
-        columns, table = read_cells(self.table, self.root)
-        names = self._names(columns)
-        rows = [
-            self._row({names[key]: value for key, value in row.values.items() if key in names}, row)
-            for row in table
-        ]
-        mentioned = {row.audio for row in rows}
-        return Listing(rows=rows, unlisted=sorted(set(list_audio(self.root)) - mentioned))
+    def read(self, links: Links) -> Iterator[Found]:
+        """Read the table, then give the audio files that there are."""
+        table = Table(self.table, self.root)
+        paths = AudioPaths(self.root, links)
+        names: dict[str, str] | None = None
+        has_bad_rows = False
+        for cells in table.read():
+            if isinstance(cells, Failure):
+                has_bad_rows = True
+                yield cells
+                continue
+            if names is None and not table.is_json:
+                names = self._names(list(table.columns))
+            try:
+                row = self._row(self._named(cells, names), cells.where, paths)
+            except CorpusError as error:
+                yield bad_row(error, cells.where)
+            else:
+                paths.check_links(row.audio, row.where)
+                yield row
+        if table.columns or not has_bad_rows:
+            self._names(list(table.columns))  # of JSON lines, and of a table without a row
+        yield from walk_audio(self.root, links)
+
+    def _named(self, cells: Cells, names: Mapping[str, str] | None) -> dict[str, str]:
+        """Return the cells that are used as texts, by our names of their columns."""
+        if names is not None:
+            return {name: cells.values[column] for column, name in names.items()}
+        return {
+            self.columns.get(column, column): _text(value, f"{column} in {cells.where}")
+            for column, value in cells.values.items()
+            if column not in self.ignore_columns
+        }
 
     def _names(self, columns: Sequence[str]) -> dict[str, str]:
         """Return our name of each column of the table that is used."""
@@ -73,7 +109,7 @@ class TableCorpus(Corpus):
             raise CorpusError(
                 where,
                 expected=f"{', '.join(absent)}, as corpus.columns says",
-                got=", ".join(columns),
+                got=brief(", ".join(columns)),
             )
         used = [column for column in columns if column not in self.ignore_columns]
         names = {column: self.columns.get(column, column) for column in used}
@@ -81,7 +117,7 @@ class TableCorpus(Corpus):
             raise CorpusError(
                 where,
                 expected=f"only {', '.join(COLUMNS)}",
-                got=", ".join(unknown),
+                got=brief(", ".join(unknown)),
                 hint="rename them with corpus.columns, or name them in corpus.ignore_columns",
             )
         meant = sorted(names.values())
@@ -89,13 +125,12 @@ class TableCorpus(Corpus):
             raise CorpusError(
                 where,
                 expected="path or audio, and every other column at most once",
-                got=", ".join(meant),
+                got=brief(", ".join(meant)),
             )
         return names
 
-    def _row(self, values: Mapping[str, str], cells: Cells) -> CorpusRow:
-        where = cells.where
-        audio = relative_audio(values.get("path") or values.get("audio", ""), self.root, where)
+    def _row(self, values: Mapping[str, str], where: str, paths: AudioPaths) -> CorpusRow:
+        audio = paths.relative(values.get("path") or values.get("audio", ""), where)
         start_s = _seconds(values, "start", where)
         duration_s = _seconds(values, "duration", where)
         if duration_s == 0:
@@ -118,18 +153,23 @@ class TableCorpus(Corpus):
         )
 
 
+def _text(value: Any, where: str) -> str:
+    if isinstance(value, bool | list | dict):
+        raise CorpusError(where, expected="text or a number", got=brief(canonical_json(value)))
+    return str(value)
+
+
 def _seconds(values: Mapping[str, str], column: str, where: str) -> float | None:
     """Read a time, or None where the cell is empty."""
     text = values.get(column, "")
     if not text:
         return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise CorpusError(f"{column} in {where}", expected="seconds, 0 or more", got=repr(text))
-    return seconds
+    if len(text) <= _NUMBER_CHARACTERS and text.isascii() and "_" not in text:
+        with suppress(ValueError):
+            seconds = float(text)
+            if 0 <= seconds <= _LONGEST_S:
+                return seconds
+    raise CorpusError(f"{column} in {where}", expected="seconds, 0 or more", got=brief(repr(text)))
 
 
 def _selection(start_s: float | None, duration_s: float | None, channel: int | None) -> str:

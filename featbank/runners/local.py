@@ -41,7 +41,7 @@ class LocalRunner:
         check_at_least("num_workers", num_workers, 1)
         check_at_least("num_gpus", num_gpus, 1)
         check_at_least("max_retries", max_retries, 0)
-        self.num_workers = num_workers or num_gpus or _usable_processors()
+        self.num_workers = num_workers or num_gpus or usable_processors()
         self.max_retries = max_retries
         self._gpus = _first_gpus(num_gpus or 0)
 
@@ -74,7 +74,8 @@ class LocalRunner:
         )
 
 
-def _usable_processors() -> int:
+def usable_processors() -> int:
+    """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

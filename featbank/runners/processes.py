@@ -8,6 +8,7 @@ import os
 import pickle
 import select
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from typing import Any
 from featbank.runners.coordinating import Attempt, Died, Done, Event, Told
 from featbank.runners.performing import Outcome, Performer
 
-_PRELOADED = ("numpy", "torch")  # slow to import: once, instead of once a worker
+# slow to import: once, instead of once a worker; but only where this process needed it
+_PRELOADED = ("numpy", "torch")
 _END_S = 5.0  # a process that is told to end and has not by then is killed
 
 
@@ -49,7 +51,8 @@ class ProcessCrew:
         # forked from a server that has imported and computed nothing yet: threads, and the locks of
         # torch and HDF5, do not survive a fork of this process
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(_PRELOADED))
+        needed = [module for module in _PRELOADED if module in sys.modules]
+        self._context.set_forkserver_preload(needed)
 
     @property
     def has_room(self) -> bool:

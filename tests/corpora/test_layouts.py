@@ -43,15 +43,6 @@ def test_a_folder_reports_audio_of_kinds_that_do_not_decode(root: Path, record: 
         FolderCorpus(name="c", root=root, license="").list_utterances()
 
 
-def test_a_file_linked_out_of_a_folder_is_refused(
-    root: Path, record: Recorder, tmp_path: Path
-) -> None:
-    record("in.wav").rename(tmp_path / "out.wav")
-    (root / "link.wav").symlink_to(tmp_path / "out.wav")
-    with pytest.raises(CorpusError, match=r"got link.wav, a symbolic link to .*out.wav"):
-        FolderCorpus(name="c", root=root, license="").list_utterances()
-
-
 def test_a_folder_that_cannot_be_listed_ends_the_run(
     root: Path, record: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,13 +78,15 @@ def test_a_folder_reports_what_its_pattern_leaves_out(root: Path, record: Record
 def test_a_folder_that_cannot_be_read_as_told_is_refused(root: Path, record: Recorder) -> None:
     with pytest.raises(CorpusError, match="expected utterances, got none"):
         FolderCorpus(name="c", root=root, license="").list_utterances()
-    record("valid/x.wav")
-    with pytest.raises(CorpusError, match=r"split in valid/x.wav: expected train .*, got 'valid'"):
-        FolderCorpus(name="c", root=root, license="", folders=["split"]).list_utterances()
-    with pytest.raises(CorpusError, match="expected folders split/speaker above it, got 1"):
-        FolderCorpus(
-            name="c", root=root, license="", folders=["split", "speaker"]
-        ).list_utterances()
+    record("valid/x.wav"), record("dev/y.wav")
+    listing = FolderCorpus(name="c", root=root, license="", folders=["split"]).list_utterances()
+    [failure] = listing.failures
+    assert (failure.id, failure.audio, failure.kind) == ("valid/x.wav", "valid/x.wav", "bad_row")
+    assert (failure.error, failure.got) == ("split in valid/x.wav", "'valid'")
+    assert [row.audio for row in listing.rows] == ["dev/y.wav"]
+    folders = ["split", "speaker"]
+    listing = FolderCorpus(name="c", root=root, license="", folders=folders).list_utterances()
+    assert [one.expected for one in listing.failures] == ["folders split/speaker above it"] * 2
     with pytest.raises(ConfigError, match=r"corpus.folders: expected .*, got voice"):
         FolderCorpus(name="c", root=root, license="", folders=["voice"])
 
@@ -193,14 +186,16 @@ def test_ljspeech_is_read_by_its_layout(root: Path, record: Recorder) -> None:
             "LJ001-0001|text\n",
             "metadata.csv:1: expected 3 cells: id | text | normalised text, got 2",
         ),
-        ("../../etc/x|a|b\n", "metadata.csv:1: expected a path inside the corpus"),
+        ("../../etc/x|a|b\n", "metadata.csv:1: expected a path inside the corpus, got"),
     ],
 )
-def test_ljspeech_refuses_a_malformed_row(root: Path, line: str, message: str) -> None:
-    (root / "metadata.csv").write_text(line)
-    with pytest.raises(CorpusError) as caught:
-        LJSpeechCorpus(name="c", root=root, license="").list_utterances()
-    assert message in str(caught.value)
+def test_ljspeech_names_a_malformed_row(root: Path, line: str, message: str) -> None:
+    (root / "metadata.csv").write_text(f"{line}LJ001-0002|a|b\n")
+    listing = LJSpeechCorpus(name="c", root=root, license="").list_utterances()
+    [failure] = listing.failures
+    assert failure.id == "metadata.csv:1"
+    assert message in f"{failure.error}: expected {failure.expected}, got {failure.got}"
+    assert [row.where for row in listing.rows] == ["metadata.csv:2"]
 
 
 def test_an_ljspeech_text_has_no_carriage_return(root: Path, record: Recorder) -> None:

@@ -1,0 +1,150 @@
+"""What a corpus turns out to be: its counts, and what people find out too late.
+
+Audio that is in two splits, a speaker in two splits, and names that look alike are no failures: the
+manifests are what the corpus says. They are warnings, counted in `corpus.json` and in the report.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from featbank.corpora.sorting import SortedLines, sortable
+from featbank.failures import brief
+from featbank.manifest import SPLITS
+
+_NAMED = 10
+_RECENT = 100_000  # pairs of which is known that they were added
+
+WARNINGS = {
+    "audio_in_several_splits": "the same audio is in several splits",
+    "speakers_in_several_splits": "speakers are in several splits",
+    "names_in_several_forms": "names differ in nothing but their Unicode form",
+}
+"""What is warned of, in words."""
+
+
+class Tally:
+    """Counts the utterances of a corpus as they go by, in bounded memory.
+
+    Args:
+        scratch: folder for what is sorted.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        self._num = Counter[str]()
+        self._samples: dict[str, Counter[int]] = {split: Counter() for split in SPLITS}
+        self._num_of_rate = Counter[int]()
+        self._speakers = _Places(scratch, "speakers")
+        self._audio = _Places(scratch, "audio")
+        self._names = _Places(scratch, "names")
+
+    def add(self, split: str, row: Mapping[str, Any]) -> None:
+        """Count a row of a split's manifest."""
+        rate, speaker, one = row["sample_rate"], row["speaker"], row["id"]
+        self._num[split] += 1
+        self._num_of_rate[rate] += 1
+        self._samples[split][rate] += row["num_samples"]
+        if speaker:
+            self._speakers.add(speaker, split)
+        seen = (row["audio_digest"], row["start_sample"], row["num_samples"], row["channel"])
+        self._audio.add(" ".join(map(str, seen)), split, one)
+        for name in (one, row["audio"], speaker):
+            if not name.isascii():
+                self._names.add(unicodedata.normalize("NFC", name), name)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was counted, for `corpus.json`."""
+        speakers = Counter[str]()
+        mixed_speakers = _Examples()
+        for speaker, splits in self._speakers.groups():
+            speakers.update(list(splits))
+            if len(splits) > 1:
+                mixed_speakers.add(f"{speaker} ({', '.join(splits)})")
+        mixed_audio = _Examples()
+        for _, ids in self._audio.groups():
+            if len(ids) > 1:
+                mixed_audio.add(", ".join(f"{one} ({split})" for split, one in ids.items()))
+        alike = _Examples()
+        for name, forms in self._names.groups():
+            if len(forms) > 1:
+                alike.add(name)
+        return {
+            "splits": {
+                split: {
+                    "utterances": self._num[split],
+                    "hours": _hours(self._samples[split]),
+                    "speakers": speakers[split],
+                }
+                for split in SPLITS
+            },
+            "sample_rates": {
+                str(rate): {
+                    "utterances": number,
+                    "hours": _hours({rate: sum(one[rate] for one in self._samples.values())}),
+                }
+                for rate, number in sorted(self._num_of_rate.items())
+            },
+            "warnings": {
+                "audio_in_several_splits": mixed_audio.told(),
+                "speakers_in_several_splits": mixed_speakers.told(),
+                "names_in_several_forms": alike.told(),
+            },
+        }
+
+
+def told_warnings(warnings: Mapping[str, Any]) -> Iterator[str]:
+    """Give a sentence for each warning of a corpus's summary."""
+    for name, words in WARNINGS.items():
+        found = warnings.get(name, {"count": 0})
+        if found["count"]:
+            more = "; ..." if found["count"] > len(found["examples"]) else ""
+            yield f"{words}: {found['count']:,}: {'; '.join(found['examples'])}{more}"
+
+
+class _Places:
+    """In which of a few places things are: each pair at least once, and one thing said of it."""
+
+    def __init__(self, scratch: Path, name: str) -> None:
+        self._lines = SortedLines(scratch, name, run_bytes=4 << 20)
+        self._recent: set[tuple[str, str]] = set()
+
+    def add(self, thing: str, place: str, said: str = "") -> None:
+        if (thing, place) in self._recent:
+            return
+        if len(self._recent) >= _RECENT:
+            self._recent.clear()
+        self._recent.add((thing, place))
+        self._lines.add(sortable(thing), f"{sortable(place)}\t{sortable(said)}")
+
+    def groups(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """Give each thing with its places, sorted, and what was said of it there."""
+        for thing, lines in self._lines.groups():
+            places: dict[str, str] = {}
+            for line in lines:
+                place, _, said = line.partition("\t")
+                if len(places) < _NAMED:
+                    places.setdefault(place, said)
+            yield thing, places
+
+
+class _Examples:
+    def __init__(self) -> None:
+        self._count = 0
+        self._first: list[str] = []
+
+    def add(self, example: str) -> None:
+        self._count += 1
+        if len(self._first) < _NAMED:
+            self._first.append(brief(example))
+
+    def told(self) -> dict[str, Any]:
+        return {"count": self._count, "examples": self._first}
+
+
+def _hours(samples: Mapping[int, int]) -> float:
+    return round(math.fsum(number / rate for rate, number in samples.items()) / 3600, 6)

@@ -1,0 +1,52 @@
+"""Threads of this very process, for tasks that leave the interpreter free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from featbank.progress import Advance
+from featbank.runners.base import Result, Task, Worker, check_at_least
+from featbank.runners.local import usable_processors
+
+
+class ThreadRunner:
+    """Runs tasks in threads, which share one worker: it must not mind.
+
+    Args:
+        num_workers: threads; None for one a processor that this process may use.
+
+    Raises:
+        ConfigError: the number is too small.
+    """
+
+    gives_gpu = True
+    """Those that this process sees."""
+
+    def __init__(self, num_workers: int | None = None) -> None:
+        check_at_least("num_workers", num_workers, 1)
+        self._num_workers = num_workers or usable_processors()
+
+    def run(
+        self,
+        make_worker: Callable[[], Worker[Task, Result]],
+        tasks: Iterable[Task],
+        advance: Advance,
+    ) -> Generator[Result, None, None]:
+        """Run the tasks; see `Runner.run`."""
+        worker = make_worker()
+        pool = ThreadPoolExecutor(self._num_workers)
+        waiting: set[Future[Result]] = set()
+        try:
+            for task in tasks:
+                waiting.add(pool.submit(worker, task, advance))
+                if len(waiting) > self._num_workers:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
