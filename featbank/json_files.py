@@ -63,6 +63,7 @@ def parse_json(
     *,
     kind: type = dict,
     hint: str = "",
+    surrogates: bool = False,
 ) -> Any:
     """Parse a JSON text, which costs little more than `json.loads`.
 
@@ -72,6 +73,7 @@ def parse_json(
         error: to raise.
         kind: of the whole: dict, list or str.
         hint: what to do next.
+        surrogates: whether texts may have half surrogate pairs, as names of files may.
 
     Raises:
         FeatbankError: as `error`; it is no JSON, of another kind, or holds what this refuses.
@@ -79,7 +81,7 @@ def parse_json(
     try:
         text = data.decode() if isinstance(data, bytes) else data
         value = _decode(text)
-        if "\\" in text or isinstance(data, str):
+        if not surrogates and ("\\" in text or isinstance(data, str)):
             _refuse_surrogates(value)
         if len(text) > 2 * _MAX_DEPTH and text.count("[") + text.count("{") > _MAX_DEPTH:
             _refuse_depth(value)

@@ -9,11 +9,10 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from featbank.corpora.base import bad_row
 from featbank.errors import ConfigError, CorpusError
@@ -33,17 +32,13 @@ _SWALLOWED = ("unexpected end of data", "field larger than field limit")
 _MAX_COLUMNS = 10_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cells:
-    """One row of a table.
-
-    Args:
-        where: the table and line, for messages.
-        values: by column name; of JSON lines, any value, and none where a column is absent or null.
-    """
+class Cells(NamedTuple):
+    """One row of a table."""
 
     where: str
-    values: dict[str, Any]
+    """The table and line, for messages."""
+    values: Mapping[str, Any]
+    """By column name; of JSON lines, any value, and none where a column is absent or null."""
 
 
 class Table:
@@ -202,8 +197,7 @@ def _named(columns: Sequence[str], cells: list[str] | CorpusError, where: str) -
             raise CorpusError(
                 where, expected=f"{len(columns)} cells: {', '.join(columns)}", got=len(cells)
             )
-        for cell in cells:
-            check_utf8(cell, where)
+        check_utf8("".join(cells), where)
     except CorpusError as error:
         return bad_row(error, where)
     return Cells(where=where, values=dict(zip(columns, cells, strict=True)))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 from featbank.errors import AudioFault, BadRowsError, FeatbankError
 from featbank.failures import Failure, allowed_failures, over_budget
@@ -19,10 +19,10 @@ class FailureList:
     """Failures, sorted on disk.
 
     Args:
-        scratch: folder for what is sorted.
+        scratch: for what is sorted.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Scratch) -> None:
         self.number = 0
         self._has_bad_rows = False
         self._lines = SortedLines(scratch, "failures")
@@ -35,7 +35,7 @@ class FailureList:
 
     def write(self, path: Path) -> None:
         """Write them as JSON lines, sorted by id."""
-        write_atomic_lines(path, (f"{line.said}\n".encode() for line in self._lines))
+        write_atomic_lines(path, (f"{said}\n".encode() for _, said in self._lines))
 
     def check_budget(self, *, total: int, max_failures: float, path: Path) -> None:
         """End the run when there are more than it allows, leaving their list at `path`.
@@ -54,5 +54,5 @@ class FailureList:
         raise error
 
     def _first(self) -> Failure:
-        lines: Iterator[str] = (line.said for line in self._lines)
-        return Failure(**parse_json(next(lines), "a failure", FeatbankError))
+        _, said = next(iter(self._lines))
+        return Failure(**parse_json(said, "a failure", FeatbankError))

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import fields
 from itertools import chain
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, Protocol
 
 from featbank.audio import AudioScan
@@ -17,6 +15,7 @@ from featbank.corpora.failing import FailureList
 from featbank.corpora.links import Links
 from featbank.corpora.resolving import resolve
 from featbank.corpora.scans import FileScan
+from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 from featbank.errors import AudioError, CorpusError
 from featbank.failures import Failure
@@ -25,8 +24,10 @@ from featbank.manifest import Utterance, check_id
 _MAX_ID = 4096  # characters: that is a name of something
 _MAX_UNLISTED = 10_000  # that are named
 
-_FIELDS = [field.name for field in fields(CorpusRow) if field.name != "audio"]
-_values = attrgetter(*_FIELDS)
+_TEXTS = ("id", "where", "speaker", "language", "text", "part", "split")
+_NUMBERS = ("start_s", "duration_s", "claimed_duration_s", "channel")
+_NONE = repr(None)
+_texts, _numbers = attrgetter(*_TEXTS), attrgetter(*_NUMBERS)
 
 # what is said of a file: that a row or a failure mentions it, or that it lies there
 _ROW, _MENTIONED, _PRESENT = "1", "2", "3"
@@ -54,10 +55,10 @@ class Join:
     Args:
         corpus: they are of.
         failures: told what cannot be used.
-        scratch: folder for what is sorted.
+        scratch: for what is sorted.
     """
 
-    def __init__(self, corpus: Corpus, failures: FailureList, scratch: Path) -> None:
+    def __init__(self, corpus: Corpus, failures: FailureList, scratch: Scratch) -> None:
         self.num_rows = 0
         """Of the corpus, those that cannot be used included."""
         self._corpus, self._failures = corpus, failures
@@ -125,8 +126,8 @@ class Join:
             for line in chain([first], said):
                 if line[0] != _ROW:
                     break
-                number, _, text = line[1:].partition(" ")
-                row = CorpusRow(audio=audio, **dict(zip(_FIELDS, json.loads(text), strict=True)))
+                number, _, text = line[1:].partition("\t")
+                row = _read_row(audio, text)
                 split, become = self._resolved(row, found)
                 is_used |= isinstance(become, Utterance)
                 take(row, number, split, become)
@@ -157,7 +158,7 @@ class Join:
             self._named = self._named or f"{row.split} in {row.where}"
         else:
             self._unnamed = self._unnamed or row.where
-        self._rows.add(row.audio, f"{_ROW}{self.num_rows:012d} {json.dumps(_values(row))}")
+        self._rows.add(row.audio, f"{_ROW}{self.num_rows:012d}\t{_written(row)}")
         self.num_rows += 1
 
     def _fail(self, failure: Failure) -> None:
@@ -184,3 +185,34 @@ class Join:
             return "", Failure.of(error, id=row.id, audio=row.audio, root=corpus.root)
         self._num_clipped += is_clipped
         return split, utterance
+
+
+def _written(row: CorpusRow) -> str:
+    """Return all of a row but its file in one line: texts as they are, where that can be."""
+    texts = "\t".join(_texts(row))
+    numbers = " ".join(map(repr, _numbers(row)))
+    if texts.replace("\t", "").isprintable() and texts.count("\t") == len(_TEXTS) - 1:
+        return f"{numbers}\t{texts}"
+    return f"{numbers}\t\t{json.dumps(_texts(row))}"
+
+
+def _read_row(audio: str, line: str) -> CorpusRow:
+    numbers, *texts = line.split("\t")
+    if not texts[0]:  # no id is empty
+        texts = json.loads(texts[1])
+    start_s, duration_s, claimed_s, channel = numbers.split(" ")
+    one, where, speaker, language, text, part, split = texts
+    return CorpusRow(
+        id=one,
+        audio=audio,
+        where=where,
+        start_s=float(start_s),
+        duration_s=None if duration_s == _NONE else float(duration_s),
+        claimed_duration_s=None if claimed_s == _NONE else float(claimed_s),
+        channel=None if channel == _NONE else int(channel),
+        speaker=speaker,
+        language=language,
+        text=text,
+        part=part,
+        split=split,
+    )

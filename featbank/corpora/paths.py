@@ -41,6 +41,7 @@ class AudioPaths:
         self._links = links
         self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
         self._checked: tuple[str | None, str] = (None, "")  # the last, which many repeat
+        self._linked = ""
 
     def relative(self, text: str, where: str) -> str:
         """Return the path of an audio file relative to the root, normalised, with forward slashes.
@@ -71,7 +72,9 @@ class AudioPaths:
 
     def check_links(self, audio: str, where: str) -> None:
         """Refuse a file to which a link leads that may not; see `Links.check`."""
-        self._links.check(audio, where)
+        if audio != self._linked:
+            self._links.check(audio, where)
+            self._linked = audio
 
 
 def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
@@ -94,7 +97,7 @@ def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
                 hides = is_hidden or hidden(entry.name)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((path, hides, ways))
-                elif entry.is_symlink() and entry.is_dir():
+                elif entry.is_symlink() and _leads_to_folder(entry):
                     if hides or (target := links.target(path, f"folder {root / at}")) is None:
                         continue
                     _refuse_loop(path, target, ways)
@@ -137,6 +140,13 @@ def stem(audio: str) -> str:
     'june_fr/vm-toreply'
     """
     return str(PurePosixPath(audio).with_suffix(""))
+
+
+def _leads_to_folder(link: os.DirEntry[str]) -> bool:
+    try:
+        return link.is_dir()
+    except OSError:
+        return False  # in a circle: it is a file of the corpus that cannot be read
 
 
 def _refuse_loop(path: str, target: Path, ways: tuple[Path, ...]) -> None:

@@ -20,7 +20,7 @@ from featbank.corpora.manifests import Manifests
 from featbank.corpora.publishing import check_replaceable, clear_leftovers, publish
 from featbank.corpora.scanning import Survey
 from featbank.corpora.scans import ScanMemory
-from featbank.corpora.scratch import scratch_folder
+from featbank.corpora.scratch import Scratch
 from featbank.corpora.summary import told_warnings
 from featbank.failures import allowed_failures
 from featbank.progress import Advance
@@ -83,9 +83,9 @@ def prepare(
     clear_leftovers(out)
     check_replaceable(out)
     allowed_failures(max_failures, 0)
-    runner = runner or ThreadRunner(num_workers)
+    threads = ThreadRunner(num_workers)
     folder = failures_path.with_suffix(".scans") if scans is None else Path(scans)
-    with scratch_folder(folder) as scratch:
+    with Scratch(folder) as scratch:
         failures = FailureList(scratch)
         join = Join(corpus, failures, scratch)
         join.read(Links(corpus.root, follow=corpus.follow_links, accepted=link_roots))
@@ -95,7 +95,7 @@ def prepare(
             survey.look(join.files(), join.take)
             total_s = 0.0 if progress is _no_progress else survey.estimate_s()
             with progress(total_s) as advance:
-                survey.scan(runner, advance, join.take)
+                survey.scan(runner or threads, advance, join.take)
         finally:
             memory.close()
         memory.settle()

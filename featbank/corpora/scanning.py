@@ -16,6 +16,7 @@ import soundfile
 
 from featbank.audio import DECODE_VERSION, UNKNOWN_LENGTH, AudioScan, scan_audio
 from featbank.corpora.scans import FileScan, ScanMemory, Stamp
+from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import AudioError, AudioFault
 from featbank.opening import open_regular
@@ -62,7 +63,7 @@ class Survey:
     """
 
     def __init__(
-        self, root: Path, memory: ScanMemory, *, tolerate: frozenset[str], scratch: Path
+        self, root: Path, memory: ScanMemory, *, tolerate: frozenset[str], scratch: Scratch
     ) -> None:
         self.num_known = self.num_pending = self.pending_bytes = 0
         self._root, self._memory, self._tolerate = root, memory, tolerate

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.audio import AudioScan
+from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import AUDIO_FAULTS, AudioError, FeatbankError
 from featbank.json_files import parse_json
@@ -121,7 +122,7 @@ class ScanMemory:
         scratch: for what is sorted.
     """
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
+    def __init__(self, folder: Path, scratch: Scratch) -> None:
         self._folder, self._scratch = folder, scratch
         self._main, self._log = folder / "scans", folder / "log"
         self._descriptor: int | None = None

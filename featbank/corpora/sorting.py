@@ -7,33 +7,28 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
-_RUN_BYTES = 24 << 20
+from featbank.corpora.scratch import Scratch
+
+_RUN_BYTES = 16 << 20
 _OBJECT_BYTES = 64  # of a line in memory, beside its own
 _UNSORTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _MAX_RUNS = 64  # that are open at a time
-
-
-class Keyed(NamedTuple):
-    """One line: what it is sorted by, and what it says."""
-
-    key: str
-    said: str
 
 
 class SortedLines:
     """Lines by their keys, and of equal keys by what they say, as bytes and thus as code points.
 
     Args:
-        folder: for the runs; the caller removes it.
+        scratch: for the runs, of which there are none where memory holds the lines.
         name: of the runs in it, unlike that of others.
         run_bytes: of lines that memory holds.
     """
 
-    def __init__(self, folder: Path, name: str, run_bytes: int = _RUN_BYTES) -> None:
-        self._folder, self._name, self._run_bytes = folder, name, run_bytes
+    def __init__(self, scratch: Scratch, name: str, run_bytes: int = _RUN_BYTES) -> None:
+        self._scratch, self._name, self._run_bytes = scratch, name, run_bytes
         self._runs: list[Path] = []
         self._lines: list[bytes] = []
         self._held = 0
@@ -47,16 +42,14 @@ class SortedLines:
         if self._held >= self._run_bytes:
             self._write_run()
 
-    def __iter__(self) -> Iterator[Keyed]:
-        """Give all lines in order; this may be asked again."""
-        for line in self._merged():
-            key, _, said = line.decode().partition("\t")
-            yield Keyed(key, said[:-1])
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Give all lines in order, each as its key and what it says; this may be asked again."""
+        return map(_parts, self._merged())
 
     def groups(self) -> Iterator[tuple[str, Iterator[str]]]:
         """Give each key once, with what its lines say."""
-        for key, lines in groupby(self, key=lambda line: line.key):
-            yield key, (line.said for line in lines)
+        for key, lines in groupby(self, key=_key):
+            yield key, map(_said, lines)
 
     def _merged(self) -> Iterator[bytes]:
         self._lines.sort()
@@ -79,11 +72,19 @@ class SortedLines:
         self._held = 0
 
     def _write(self, lines: Iterator[bytes]) -> Path:
-        path = self._folder / f"{self._name}-{self._num_written}"
+        path = self._scratch.place(f"{self._name}-{self._num_written}")
         self._num_written += 1
         with open(path, "xb") as file:
             file.writelines(lines)
         return path
+
+
+_key, _said = itemgetter(0), itemgetter(1)
+
+
+def _parts(line: bytes) -> tuple[str, str]:
+    key, _, said = line.decode().partition("\t")
+    return key, said[:-1]
 
 
 def sortable(text: str) -> str:

@@ -10,14 +10,16 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from itertools import chain
 from typing import Any
 
+from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 from featbank.failures import brief
 from featbank.manifest import SPLITS
 
 _NAMED = 10
+_RUN_BYTES = 8 << 20
 _RECENT = 100_000  # pairs of which is known that they were added
 
 WARNINGS = {
@@ -32,28 +34,46 @@ class Tally:
     """Counts the utterances of a corpus as they go by, in bounded memory.
 
     Args:
-        scratch: folder for what is sorted.
+        scratch: for what is sorted.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Scratch) -> None:
         self._num = Counter[str]()
         self._samples: dict[str, Counter[int]] = {split: Counter() for split in SPLITS}
         self._num_of_rate = Counter[int]()
         self._speakers = _Places(scratch, "speakers")
-        self._audio = _Places(scratch, "audio")
+        self._audio = SortedLines(scratch, "audio", run_bytes=_RUN_BYTES)
         self._names = _Places(scratch, "names")
 
-    def add(self, split: str, row: Mapping[str, Any]) -> None:
-        """Count a row of a split's manifest."""
-        rate, speaker, one = row["sample_rate"], row["speaker"], row["id"]
+    def add(
+        self,
+        utterance_id: str,
+        audio: str,
+        *,
+        split: str,
+        sample_rate: int,
+        num_samples: int,
+        speaker: str,
+        seen: str,
+    ) -> None:
+        """Count an utterance.
+
+        Args:
+            utterance_id: of it.
+            audio: its file.
+            split: it is in.
+            sample_rate: of its file, in Hz.
+            num_samples: of it.
+            speaker: of it; empty where nobody knows.
+            seen: all that an extractor sees of it.
+        """
         self._num[split] += 1
-        self._num_of_rate[rate] += 1
-        self._samples[split][rate] += row["num_samples"]
+        self._num_of_rate[sample_rate] += 1
+        self._samples[split][sample_rate] += num_samples
         if speaker:
             self._speakers.add(speaker, split)
-        seen = (row["audio_digest"], row["start_sample"], row["num_samples"], row["channel"])
-        self._audio.add(" ".join(map(str, seen)), split, one)
-        for name in (one, row["audio"], speaker):
+        self._audio.add(seen, f"{split}\t{utterance_id}")
+        for name in (utterance_id, audio, speaker):
             if not name.isascii():
                 self._names.add(unicodedata.normalize("NFC", name), name)
 
@@ -66,7 +86,12 @@ class Tally:
             if len(splits) > 1:
                 mixed_speakers.add(f"{speaker} ({', '.join(splits)})")
         mixed_audio = _Examples()
-        for _, ids in self._audio.groups():
+        for _, places in self._audio.groups():
+            first = next(places)
+            second = next(places, None)
+            if second is None:
+                continue  # as most are
+            ids = dict(place.split("\t") for place in chain([first, second], places))
             if len(ids) > 1:
                 mixed_audio.add(", ".join(f"{one} ({split})" for split, one in ids.items()))
         alike = _Examples()
@@ -109,8 +134,8 @@ def told_warnings(warnings: Mapping[str, Any]) -> Iterator[str]:
 class _Places:
     """In which of a few places things are: each pair at least once, and one thing said of it."""
 
-    def __init__(self, scratch: Path, name: str) -> None:
-        self._lines = SortedLines(scratch, name, run_bytes=4 << 20)
+    def __init__(self, scratch: Scratch, name: str) -> None:
+        self._lines = SortedLines(scratch, name, run_bytes=_RUN_BYTES)
         self._recent: set[tuple[str, str]] = set()
 
     def add(self, thing: str, place: str, said: str = "") -> None:

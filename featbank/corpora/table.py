@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from featbank.corpora.base import (
@@ -164,11 +164,13 @@ def _seconds(values: Mapping[str, str], column: str, where: str) -> float | None
     text = values.get(column, "")
     if not text:
         return None
-    if len(text) <= _NUMBER_CHARACTERS and text.isascii() and "_" not in text:
-        with suppress(ValueError):
-            seconds = float(text)
-            if 0 <= seconds <= _LONGEST_S:
-                return seconds
+    try:
+        seconds = float(text) if len(text) <= _NUMBER_CHARACTERS else math.inf
+    except ValueError:
+        seconds = math.nan
+    # Python takes digits of other scripts, and lines between digits, for a number, too
+    if 0 <= seconds <= _LONGEST_S and text.isascii() and "_" not in text:
+        return seconds
     raise CorpusError(f"{column} in {where}", expected="seconds, 0 or more", got=brief(repr(text)))
 
 

@@ -27,6 +27,10 @@ class ThreadRunner:
         check_at_least("num_workers", num_workers, 1)
         self._num_workers = num_workers or usable_processors()
 
+    def count_workers(self) -> int:
+        """Return the number of threads."""
+        return self._num_workers
+
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],
