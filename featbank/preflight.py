@@ -91,7 +91,7 @@ def preflight(
         manifests=manifests, folder=job.work_folder(work), previous=previous, strict=strict
     )
     with tempfile.TemporaryDirectory(prefix="featbank-") as temporary:
-        survey = Survey(job, plan, Path(temporary))
+        survey = Survey(job, plan)
         sample = None
         if survey.longest is not None:
             task = SampleTask(
