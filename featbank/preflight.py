@@ -97,7 +97,7 @@ def preflight(
         anew=anew,
     )
     with tempfile.TemporaryDirectory(prefix="featbank-") as temporary:
-        survey = Survey(job, plan, Path(temporary))
+        survey = Survey(job, plan)
         sample = None
         if survey.longest is not None:
             task = SampleTask(

@@ -60,11 +60,7 @@ def _survey(job: Job, folder: Path) -> Survey:
         previous=(),
         strict=False,
     )
-    laid_out = folder / "laid_out"
-    laid_out.mkdir(exist_ok=True)
-    survey = Survey(job, plan, laid_out)
-    assert not list(laid_out.iterdir())
-    return survey
+    return Survey(job, plan)
 
 
 def _forecast(job: Job, folder: Path, **changes: Any) -> Forecast:
@@ -127,7 +123,7 @@ def test_not_even_noise_is_larger_than_its_bound(
     writer.write("a", noise)
     info = writer.close()
     assert info is not None
-    assert noise.nbytes < info.num_bytes < planned_bytes(tmp_path, spec, rows)
+    assert noise.nbytes < info.num_bytes < planned_bytes(spec, rows)
 
 
 def test_two_stores_of_one_pass_are_both_foretold(corpus: Path, tmp_path: Path) -> None:

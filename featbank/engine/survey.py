@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappush, heappushpop
-from pathlib import Path
 
 from xxhash import xxh3_64_intdigest
 
@@ -57,17 +56,15 @@ class Survey:
         num_tasks: shards that workers have to make.
     """
 
-    def __init__(self, job: Job, plan: ShardPlan, temporary: Path) -> None:
+    def __init__(self, job: Job, plan: ShardPlan) -> None:
         """Look at every shard.
 
         Args:
             job: what is to be made.
             plan: of the job.
-            temporary: a folder; shards are laid out in it, one at a time.
         """
         self._job = job
         self._plan = plan
-        self._temporary = temporary
         self._heap: list[tuple[int, str, str, Utterance]] = []  # the rows drawn
         self._new: Counter[str] = Counter()  # bytes of shards to be made, by name
         self._copied: Counter[str] = Counter()  # bytes of shards that cannot be linked
@@ -157,7 +154,7 @@ class Survey:
 
     def _planned(self, name: str, rows: Sequence[Utterance]) -> int:
         laid = laid_out(rows, self._job.extractor.framing)
-        return planned_bytes(self._temporary, self._job.specs[name], laid)
+        return planned_bytes(self._job.specs[name], laid)
 
     def _exact(self, sizes: Counter[str]) -> int:
         return sum(size for name, size in sizes.items() if not is_bound(self._job, name))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import h5py
 import numpy as np
 
-from featbank.disk import fsync_file, fsync_folder
+from featbank.disk import fsync_folder
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
 from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
+from featbank.feature_io.own_writes import OwnWrites
 from featbank.locking import lock
 from featbank.manifest import check_id
 from featbank.store.encoding import Encoding, as_array, find_encoding
@@ -54,11 +54,14 @@ class _Hdf5Writer(PublishingWriter):
         self._written: set[str] = set()
         self._partial = self.storage_path.with_name(f".{self.storage_path.name}.partial")
         self._lock = lock(self.storage_path, f"file {self.storage_path}")
+        super().__init__(f"writer of file {self.storage_path}")
         try:
-            self._file = _create(self._partial)
+            descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         except BaseException:
             self._lock.release()
             raise
+        self._writes = OwnWrites(descriptor, self._partial, self._owner)
+        self._file = _create(self._writes)
 
     @property
     def storage_path(self) -> Path:
@@ -93,50 +96,49 @@ class _Hdf5Writer(PublishingWriter):
                 got=error,
                 hint="write it to a packed store, which knows no folders",
             ) from error
-        except (OSError, RuntimeError) as error:
-            self._state = "failed"  # HDF5 may have the half of it
-            raise disk_fault(where, error) from error
+        self._refuse_fault(where)
         self._written.add(key)
 
     def _complete(self) -> None:
+        self._file.close()
+        self._refuse_fault(f"file {self.storage_path}")
         try:
-            self._file.close()
-            with open(self._partial, "rb") as file:
-                fsync_file(file.fileno(), self.storage_path)
-        except (OSError, RuntimeError) as error:
+            self._writes.sync()
+        except OSError as error:
             raise disk_fault(f"file {self.storage_path}", error) from error
 
     def _publish(self) -> None:
         self._lock.check()
-        self._partial.replace(self.storage_path)
-        fsync_folder(self.storage_path.parent)
-        self._lock.release()
+        try:
+            self._partial.replace(self.storage_path)
+            fsync_folder(self.storage_path.parent)
+        except OSError as error:
+            raise disk_fault(f"file {self.storage_path}", error) from error
+        self._release()
 
     def _drop(self) -> None:
-        with suppress(OSError, RuntimeError):  # what a full disk could not take is dropped
-            self._file.close()
-        if self._lock.is_held:  # else this is a forked child, and the file is its parent's
-            if self._lock.is_mine:  # else another one was told to break it
-                self._partial.unlink(missing_ok=True)
-            self._lock.release()
+        self._file.close()
+        if self._lock.is_mine:  # else another one was told to break it
+            self._partial.unlink(missing_ok=True)
+        self._release()
+
+    def _release(self) -> None:
+        self._writes.close()
+        self._lock.release()
+
+    def _refuse_fault(self, where: str) -> None:
+        if self._writes.error is not None:
+            self._state = "failed"  # the file has the half of it
+            raise disk_fault(where, self._writes.error) from self._writes.error
 
     @abstractmethod
     def _packed(self, stored: Array, where: str) -> Any:
         """Return what goes into the dataset."""
 
 
-def _create(path: Path) -> h5py.File:
-    """Create a file as `h5py.File(path, "w", locking=False)` does, but for one buffer.
-
-    HDF5 would keep values below 64 KiB back until their dataset is closed, where h5py cannot raise
-    what goes wrong: without that buffer the write itself fails.
-    """
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_LATEST)
-    access.set_file_locking(False, False)
-    access.set_sieve_buf_size(0)
-    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fapl=access))
+def _create(writes: OwnWrites) -> h5py.File:
+    """Create a file that lhotse's h5py reads, whatever its version."""
+    return h5py.File(writes, "w", libver=("earliest", "latest"))
 
 
 class NumpyHdf5Writer(_Hdf5Writer):

@@ -8,7 +8,7 @@ from featbank.store.mapped import MappedShard
 from featbank.store.publishing import commit_together
 from featbank.store.reader import Store, open_store
 from featbank.store.shard import ShardRow, ShardWriter, planned_bytes
-from featbank.store.shard_file import ShardSpec
+from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import ShardCutter, plan_shards, row_bytes, shard_name
 from featbank.store.verified import open_verified
 from featbank.store.verify import Damage, verify_shard

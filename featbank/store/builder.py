@@ -18,6 +18,7 @@ from featbank.store.exchange import exchange
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.layout import StoreHeader, header_text
+from featbank.store.ownership import Owner
 
 
 class StoreBuilder:
@@ -48,6 +49,7 @@ class StoreBuilder:
         self.folder = self.path.with_name(f".{self.path.name}.partial")
         self._aside = self.path.with_name(f".{self.path.name}.replaced")
         self._new_parents = [one for one in self.path.parents if not one.exists()]
+        self._owner = Owner(f"store {self.path}")
         self._lock = lock(self.path, f"store {self.path}", breaks=break_lock)
         try:
             self.folder.mkdir(exist_ok=True)
@@ -69,6 +71,7 @@ class StoreBuilder:
         Raises:
             StoreError: `folder` and `header` do not agree, or another builder took the lock.
         """
+        self._owner.check()
         self._lock.check()
         self._check_whole(header, failures)
         if failures:
@@ -81,27 +84,26 @@ class StoreBuilder:
         """Move the completed store to its place; the one that was there goes.
 
         Raises:
-            StoreError: something that is no store has come to the place meanwhile, or another
-                builder took the lock.
+            StoreError: something that is no store has come to the place meanwhile, another builder
+                took the lock, this is a child of the process that began, or the disk fails.
         """
+        self._owner.check()
         _check_replaceable(self.path)
         self._lock.check()
-        if not self.path.exists():
-            self.folder.rename(self.path)
-            fsync_folder(self.path.parent)
-        elif exchange(self.folder, self.path):
-            fsync_folder(self.path.parent)
-            shutil.rmtree(self.folder, ignore_errors=True)
-        else:
-            self.path.rename(self._aside)
-            self.folder.rename(self.path)
-            fsync_folder(self.path.parent)
-            shutil.rmtree(self._aside, ignore_errors=True)
+        try:
+            self._move()
+        except OSError as error:
+            raise StoreError(
+                f"store {self.path}",
+                expected="a disk that takes the whole store for the one that was there",
+                got=error,
+                hint="either of them is there, and whole: look at the disk, and run again",
+            ) from error
         self._lock.release()
 
     def abort(self) -> None:
         """Drop the unfinished store, and the folders made for it; after `publish` do nothing."""
-        if self._lock.is_held:
+        if self._owner.is_here and self._lock.is_held:
             if self._lock.is_mine:  # else the folder is another builder's by now
                 shutil.rmtree(self.folder, ignore_errors=True)
             self._lock.release()
@@ -116,6 +118,23 @@ class StoreBuilder:
     def __exit__(self, *_: object) -> None:
         """Drop what was not committed."""
         self.abort()
+
+    def _move(self) -> None:
+        if not self.path.exists():
+            self.folder.rename(self.path)
+            fsync_folder(self.path.parent)
+        elif exchange(self.folder, self.path):
+            fsync_folder(self.path.parent)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            self.path.rename(self._aside)
+            try:
+                self.folder.rename(self.path)
+            except OSError:
+                self._aside.rename(self.path)
+                raise
+            fsync_folder(self.path.parent)
+            shutil.rmtree(self._aside, ignore_errors=True)
 
     def _clear_leftovers(self) -> None:
         for entry in self.folder.iterdir():

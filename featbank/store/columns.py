@@ -11,7 +11,8 @@ import numpy as np
 
 from featbank.store.encoding import SCALES_DTYPE, Encoded
 from featbank.store.layout import ShardInfo
-from featbank.store.shard_file import ShardFile, ShardSpec
+from featbank.store.shard_file import ShardFile
+from featbank.store.shard_layout import ShardSpec
 
 
 class Columns:

@@ -20,7 +20,7 @@ from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_f
 from featbank.store.healing import heal
 from featbank.store.id_index import LOW_BITS, home_slot, num_home_slots
 from featbank.store.mapping import map_file, populate
-from featbank.store.shard_file import ShardSpec
+from featbank.store.shard_layout import ShardSpec
 from featbank.store.stamps import Stamp, open_same
 
 _FETCH = "fetch it again with dvc pull, or run the stage that makes it"
@@ -53,6 +53,8 @@ class MappedShard:
             raise self.damaged("a file", "nothing there") from error
         except IsADirectoryError as error:
             raise self.damaged("a file", "a folder") from error
+        except OSError as error:
+            raise self.damaged("a file that can be read", error) from error
         try:
             with open_same(self.path, self._stamp) as shard:
                 self._read_layout(shard)

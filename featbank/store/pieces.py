@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -13,6 +12,7 @@ from xxhash import xxh3_64
 
 from featbank.errors import StoreError
 from featbank.store.encoding import SCALES_DTYPE, Array, Encoding, ScaledInt8
+from featbank.store.raw_file import ScratchFile
 from featbank.store.rounding import RoundingErrors
 from featbank.store.shard_file import ShardFile
 
@@ -121,7 +121,7 @@ class _Waiting:
     def __init__(self, encoding: ScaledInt8, shape: tuple[int, ...], folder: Path) -> None:
         self._encoding = encoding
         self._shape = shape
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - until `close`
+        self._file = ScratchFile(folder)
         self._peak = np.zeros(shape, SCALES_DTYPE)
         self._dtype: np.dtype[Any] | None = None
 
@@ -131,7 +131,7 @@ class _Waiting:
             raise StoreError(where, expected=f"all of it in {self._dtype}", got=array.dtype)
         self._dtype = array.dtype
         self._peak = np.maximum(self._peak, peak)
-        self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        self._file.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
     def scale(self, where: str) -> Array:
         return self._encoding.scale(self._peak, where)
@@ -140,9 +140,12 @@ class _Waiting:
         """Give all frames back, block by block."""
         assert self._dtype is not None
         frame_bytes = self._dtype.itemsize * prod(self._shape)
-        self._file.seek(0)
-        while data := self._file.read(frame_bytes * max(1, _BLOCK_BYTES // max(1, frame_bytes))):
-            yield np.frombuffer(data, self._dtype).reshape(-1, *self._shape)
+        self._file.flush()
+        step = frame_bytes * max(1, _BLOCK_BYTES // max(1, frame_bytes))
+        for start in range(0, self._file.size, max(1, step)):
+            data = np.empty(min(step, self._file.size - start), np.uint8)
+            self._file.read_into(data.data, start)
+            yield data.view(self._dtype).reshape(-1, *self._shape)
 
     def close(self) -> None:
         self._file.close()

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from featbank.errors import StoreError
+from featbank.store.ownership import Owner
 
 
 class PublishingWriter(ABC):
@@ -16,9 +17,15 @@ class PublishingWriter(ABC):
 
     A step that stops half way, as on a full disk, leaves it failed: nothing more is taken or
     published then. As a context manager it publishes, or drops everything when the block raised.
+
+    It belongs to the process that began it: a forked child can take, publish and drop nothing.
     """
 
     _state: Literal["open", "prepared", "failed", "ended"] = "open"
+
+    def __init__(self, what: str) -> None:
+        """Begin in this process; errors name the writer as `what`."""
+        self._owner = Owner(what)
 
     @property
     @abstractmethod
@@ -44,6 +51,7 @@ class PublishingWriter(ABC):
         """
         if self._state != "prepared":
             self.prepare()
+        self._owner.check()
         self._state = "failed"  # until it has its name
         self._publish()
         self._state = "ended"
@@ -52,7 +60,8 @@ class PublishingWriter(ABC):
         """Drop what was written; after `commit` nothing happens."""
         if self._state != "ended":
             self._state = "ended"
-            self._drop()
+            if self._owner.is_here:
+                self._drop()
 
     def __enter__(self) -> Self:
         """Return the writer."""
@@ -72,6 +81,7 @@ class PublishingWriter(ABC):
             self.abort()
 
     def _check_open(self) -> None:
+        self._owner.check()
         if self._state != "open":
             has_failed = self._state == "failed"
             raise StoreError(

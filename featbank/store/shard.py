@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from featbank.store.encoding import SCALES_DTYPE, Encoded, as_array, find_encodi
 from featbank.store.format import DIGEST_BYTES
 from featbank.store.layout import ShardInfo
 from featbank.store.pieces import RowPieces, WrittenRow
-from featbank.store.shard_file import ShardFile, ShardSpec, disk_fault
+from featbank.store.shard_file import ShardFile, disk_fault, shard_columns
+from featbank.store.shard_layout import ShardSpec, lay_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,17 +223,14 @@ class ShardWriter:
             rest.abort()
 
 
-def planned_bytes(folder: Path, spec: ShardSpec, rows: Sequence[ShardRow]) -> int:
+def planned_bytes(spec: ShardSpec, rows: Sequence[ShardRow]) -> int:
     """Return the exact size of the file of a shard before its values exist.
 
-    The file is laid out in `folder` without values, which takes no room but that of its index, and
-    dropped. Where values will be compressed the size is that which the file has at most.
+    Where values will be compressed the size is that which the file has at most.
     """
-    file = _create(folder / "planned.h5", spec, rows)
-    try:
-        num_bytes = file.num_bytes
-    finally:
-        file.abort()
+    starts = [0, *accumulate(row.num_frames for row in rows)]
+    columns = shard_columns([row.id for row in rows], starts, [row.input_digest for row in rows])
+    num_bytes = lay_out(spec, columns, starts[-1], len(rows)).num_bytes
     if spec.compression is None:
         return num_bytes
     # what compression adds to noise: zstd and blosc below 1/200, HDF5 an index of the chunks

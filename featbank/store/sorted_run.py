@@ -15,7 +15,7 @@ from featbank.store.columns import Columns, write_shard
 from featbank.store.encoding import Encoded, find_encoding
 from featbank.store.layout import ShardInfo
 from featbank.store.mapped import MappedShard
-from featbank.store.shard_file import ShardSpec
+from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import ShardCutter, row_bytes, shard_name
 
 _SETTLE_BYTES = 1 << 20

@@ -1,4 +1,4 @@
-"""Put rows that came in any order into the order of a store, through one raw file."""
+"""Put rows that came in any order into the order of a store, through one scratch file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from featbank.store.columns import Columns, write_shard
 from featbank.store.encoding import SCALES_DTYPE, Array, Encoded, find_encoding
 from featbank.store.layout import ShardInfo
 from featbank.store.mapped import MappedShard
-from featbank.store.shard_file import ShardSpec, read_into
+from featbank.store.raw_file import ScratchFile
+from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import plan_shards, row_bytes, shard_name
 from featbank.store.sorted_run import SortedRun
 
@@ -29,16 +30,16 @@ class Spool:
     shard that turns out to be right is kept.
     """
 
-    def __init__(self, path: Path, run: SortedRun, spec: ShardSpec, shard_bytes: int) -> None:
+    def __init__(self, folder: Path, run: SortedRun, spec: ShardSpec, shard_bytes: int) -> None:
         """Take over the rows of a run.
 
         Args:
-            path: of the spool file, in the folder of the shards.
+            folder: of the shards, where the values wait too.
             run: so far.
             spec: what all rows have in common.
             shard_bytes: target size of a shard.
         """
-        self._path = path
+        self._folder = folder
         self._spec = spec
         self._shard_bytes = shard_bytes
         encoding = find_encoding(spec.dtype)
@@ -50,8 +51,7 @@ class Spool:
         self._places = array("q")  # row in the shard, or byte in the spool
         self._written = {info.name: info for info in run.shards}
         self._shards: list[MappedShard] = []
-        self._file = open(path, "w+b", buffering=1 << 20)  # noqa: SIM115 - closed by `close`
-        self._end = 0
+        self._file = ScratchFile(folder)
         self._take_over(run)
 
     def add(self, utterance_id: str, part: str, input_digest: bytes, encoded: Encoded) -> None:
@@ -60,10 +60,10 @@ class Spool:
         self._rows.checksums.append(encoded.checksum)
         self._parts.append(part)
         self._sources.append(_SPOOL)
-        self._places.append(self._end)
-        self._end += self._file.write(encoded.stored.reshape(-1).data)
+        self._places.append(self._file.size)
+        self._append(encoded.stored)
         if encoded.scale is not None:
-            self._end += self._file.write(encoded.scale.reshape(-1).data)
+            self._append(encoded.scale)
 
     def finish(self) -> list[ShardInfo]:
         """Write all shards; return them in order."""
@@ -75,16 +75,13 @@ class Spool:
         )
         shards = [self._shard([order[place] for place in places]) for places in plan]
         for name in self._written.keys() - {info.name for info in shards}:
-            (self._path.parent / name).unlink()
+            (self._folder / name).unlink()
         self.close()
         return shards
 
     def close(self) -> None:
-        """Remove the file."""
-        try:
-            self._file.close()
-        finally:
-            self._path.unlink(missing_ok=True)
+        """Drop the values that wait."""
+        self._file.close()
 
     def _take_over(self, run: SortedRun) -> None:
         for number, (shard, rows) in enumerate(run.written()):
@@ -96,15 +93,18 @@ class Spool:
         run.gather()
         for number, num_frames in enumerate(run.waiting.num_frames):
             self._sources.append(_SPOOL)
-            self._places.append(self._end)
+            self._places.append(self._file.size)
             values_bytes = num_frames * self._frame_bytes
             for piece in run.values.first(values_bytes):
-                self._end += self._file.write(piece)
+                self._file.append(piece)
             run.values.drop(values_bytes)
             scale_at = number * self._scale_bytes
-            self._end += self._file.write(run.scales[scale_at : scale_at + self._scale_bytes])
+            self._file.append(memoryview(run.scales)[scale_at : scale_at + self._scale_bytes])
         self._rows.extend(run.waiting)
         self._parts.extend([run.part] * len(run.waiting))
+
+    def _append(self, array: Array) -> None:
+        self._file.append(array.reshape(-1).view(np.uint8).data)
 
     def _weight(self, row: int) -> int:
         return row_bytes(
@@ -117,7 +117,7 @@ class Spool:
         if name in self._written:  # named by its ids, which are unique: it holds these very rows
             return self._written[name]
         scales = b"".join(map(self._scale, places)) if self._scale_bytes else b""
-        path = self._path.parent / name
+        path = self._folder / name
         info = write_shard(path, self._spec, rows, self._values(places), scales)
         return replace(info, part=self._parts[places[0]])
 
@@ -139,7 +139,7 @@ class Spool:
     def _read(self, place: int, buffer: Array) -> None:
         if self._sources[place] == _SPOOL:
             # not mapped: what is read of a map counts as this process's memory
-            read_into(self._file.fileno(), buffer.data, self._places[place])
+            self._file.read_into(buffer.data, self._places[place])
         else:
             stored = self._shards[self._sources[place]].stored(self._places[place])
             buffer[:] = stored.reshape(-1).view(np.uint8)
@@ -148,7 +148,7 @@ class Spool:
         if self._sources[place] == _SPOOL:
             scale = bytearray(self._scale_bytes)
             values_bytes = self._rows.num_frames[place] * self._frame_bytes
-            read_into(self._file.fileno(), memoryview(scale), self._places[place] + values_bytes)
+            self._file.read_into(memoryview(scale), self._places[place] + values_bytes)
             return bytes(scale)
         kept = self._shards[self._sources[place]].scale(self._places[place])
         assert kept is not None

@@ -14,7 +14,8 @@ from featbank.store.failure_list import read_listed_failures
 from featbank.store.format import FAILURES_NAME
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
-from featbank.store.shard_file import ShardSpec, digest_around
+from featbank.store.shard_file import digest_around
+from featbank.store.shard_layout import ShardSpec
 
 _MAX_NAMED = 5
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from featbank.store.encoding import Array, Encoded, as_array, find_encoding, tok
 from featbank.store.layout import StoreHeader, header_text
 from featbank.store.publishing import PublishingWriter
 from featbank.store.shard import check_digest
-from featbank.store.shard_file import ShardSpec, disk_fault, sync_files
+from featbank.store.shard_file import disk_fault, sync_files
+from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import check_target
 from featbank.store.sorted_run import SortedRun
 from featbank.store.spool import Spool
@@ -33,7 +33,7 @@ class StoreWriter(PublishingWriter):
     """Writes a store from utterances in any order; the same rows give the same bytes.
 
     While ids rise, shards are written as they become certain, and memory holds the values of twice
-    `shard_bytes` at most. From the first id on that does not, values wait in one raw file beside
+    `shard_bytes` at most. From the first id on that does not, values wait in an unnamed file beside
     the shards, and memory holds only the list of rows. Leaving the `with` block publishes the
     store; an exception, or a kill, leaves what was there before.
     """
@@ -126,6 +126,7 @@ class StoreWriter(PublishingWriter):
         self._run: SortedRun | None = None  # from the first utterance on
         self._spool: Spool | None = None  # from the first one on that is out of order
         self._builder = StoreBuilder(path, break_lock=break_lock)
+        super().__init__(f"writer of store {self._builder.path}")
         self._in_store = f" in store {self._builder.path}"
 
     @property
@@ -214,16 +215,14 @@ class StoreWriter(PublishingWriter):
 
     def _drop(self) -> None:
         if self._spool is not None:
-            with suppress(OSError):  # what a full disk could not take is dropped anyway
-                self._spool.close()
+            self._spool.close()
         self._run = self._spool = None
         self._builder.abort()
 
     def _spooled(self, run: SortedRun) -> Spool:
         """Return the spool, which takes over from the sorted run when an id is out of order."""
         if self._spool is None:
-            path = self._builder.folder / ".spool"
-            self._spool = Spool(path, run, self._spec(), self._shard_bytes)
+            self._spool = Spool(self._builder.folder, run, self._spec(), self._shard_bytes)
         return self._spool
 
     def _encode(self, key: str, value: Any) -> Encoded:
