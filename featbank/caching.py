@@ -98,7 +98,7 @@ class FeatureCache:
                     got=total,
                     hint="nothing was published; give all batches of the split, once",
                 )
-            commit_together(writers.values())
+            commit_together(writers.values(), keep_others=True)
         self.readers.forget(split)
 
 

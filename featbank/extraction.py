@@ -25,7 +25,7 @@ from featbank.features.base import Extractor, Output
 from featbank.numerics import ON_CPU, Computing, as_here
 from featbank.progress import Advance
 from featbank.runners.base import Runner
-from featbank.store import StoreBuilder, StoreHeader
+from featbank.store import StoreBuilder, StoreHeader, publish_together
 
 _log = logging.getLogger(__name__)
 
@@ -166,8 +166,7 @@ def _publish(
             shards=outcome.shards_of(name, split),
         )
         headers.append(builder.complete(header, outcome.failures[split]))
-    for builder in builders.values():  # all of them, or none
-        builder.publish()
+    publish_together(builders.values())
     return headers
 
 

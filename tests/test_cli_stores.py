@@ -421,7 +421,7 @@ def test_head_shows_codes_frame_by_frame(capsys: Capture, tmp_path: Path) -> Non
 
 def test_head_counts_values_that_are_no_numbers(capsys: Capture, tmp_path: Path) -> None:
     values = np.array([[1.0, np.nan], [np.inf, 3.0]], np.float32)
-    with StoreWriter(tmp_path / "s", name="x", dtype="float32") as writer:
+    with StoreWriter(tmp_path / "s", name="x", dtype="float32", allow_nonfinite=True) as writer:
         writer.write("a", values)
     [row] = given(capsys, "head", tmp_path / "s")["utterances"]
     assert (row["min"], row["mean"], row["max"]) == (1.0, 2.0, 3.0)

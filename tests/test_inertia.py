@@ -223,7 +223,12 @@ def test_frame_that_is_no_number_is_left_out(project: Project) -> None:
     values = np.zeros((3, 5), np.float32)
     values[1, 2] = np.nan
     with StoreWriter(
-        path, name="cepstrum", dtype="float32", shape=(5,), fingerprint="f" * 64
+        path,
+        name="cepstrum",
+        dtype="float32",
+        shape=(5,),
+        fingerprint="f" * 64,
+        allow_nonfinite=True,
     ) as writer:
         writer.write(project.rows["test"][0].id, values)
     nearest = float(np.square(project.centroids.astype(np.float64)).sum(axis=1).min())

@@ -91,7 +91,8 @@ class Project:
     def write_features(self, split: str, changed: Mapping[str, Any] | None = None) -> None:
         values = {**self.values, **(changed or {})}
         path = self.features / "spectrum" / split
-        self.write(path, values, self.splits[split], dtype="float32", shape=(40,))
+        options = {"dtype": "float32", "shape": (40,), "allow_nonfinite": True}
+        self.write(path, values, self.splits[split], **options)
 
     def write_tokens(
         self, *, merge: bool = False, units: Rows | None = None, durations: Rows | None = None

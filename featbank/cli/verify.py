@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,8 +19,8 @@ from rich.progress import (
 from featbank.cli.output import print_json, print_line, size_text
 from featbank.cli.stores import add_command
 from featbank.progress import wanted
-from featbank.store import Damage, Store, open_store
 from featbank.store.healing import heal
+from featbank.store.verify import Verified, verify
 
 
 def add_to(commands: Any) -> None:
@@ -41,13 +41,12 @@ def _run(parsed: argparse.Namespace) -> int:
 
         remove_damaged(parsed.store)
         return 0
-    store = open_store(parsed.store)
-    damages = _verify(store)
-    (_print_json if parsed.json else _print)(store, damages)
-    return 1 if damages else 0
+    verified = _verify(parsed.store)
+    _print_json(verified) if parsed.json else _print(parsed.store, verified)
+    return 1 if verified.damages else 0
 
 
-def _verify(store: Store) -> list[Damage]:
+def _verify(path: Path) -> Verified:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -57,29 +56,38 @@ def _verify(store: Store) -> list[Damage]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not wanted(), transient=True) as bar:
-        task = bar.add_task("verify", total=store.header.num_bytes)
-        return store.verify(lambda num_bytes: bar.advance(task, num_bytes))
+        task = bar.add_task("verify", total=None)
+        return verify(
+            path,
+            lambda num_bytes: bar.advance(task, num_bytes),
+            lambda total: bar.update(task, total=total),
+        )
 
 
-def _print_json(store: Store, damages: Sequence[Damage]) -> None:
+def _print_json(verified: Verified) -> None:
     print_json(
         {
-            "num_shards": len(store.shards),
-            "num_utterances": len(store),
-            "num_bytes": store.header.num_bytes,
+            "num_shards": verified.num_shards,
+            "num_utterances": verified.num_utterances,
+            "num_bytes": verified.num_bytes,
+            "unstated": [str(folder) for folder in verified.unstated],
             "damages": [
                 {"shard": damage.shard, "message": damage.message, "ids": list(damage.ids)}
-                for damage in damages
+                for damage in verified.damages
             ],
         }
     )
 
 
-def _print(store: Store, damages: Sequence[Damage]) -> None:
-    for damage in damages:
+def _print(path: Path, verified: Verified) -> None:
+    for damage in verified.damages:
         print_line(str(damage))
-    found = f"{len(damages):,} damaged" if damages else "all as written"
-    size = size_text(store.header.num_bytes)
-    print_line(f"{len(store.shards):,} shards, {len(store):,} utterances, {size}: {found}")
-    if damages:
-        print_line(heal(store.path))
+    for folder in verified.unstated:
+        print_line(f"{folder} states no splits: whether one is absent cannot be told")
+    found = f"{len(verified.damages):,} damaged" if verified.damages else "all as written"
+    size = size_text(verified.num_bytes)
+    print_line(
+        f"{verified.num_shards:,} shards, {verified.num_utterances:,} utterances, {size}: {found}"
+    )
+    if verified.damages:
+        print_line(heal(path))

@@ -18,6 +18,7 @@ from featbank.feature_io.own_writes import OwnWrites
 from featbank.locking import lock
 from featbank.manifest import check_id
 from featbank.store.encoding import Encoding, as_array, find_encoding
+from featbank.store.narrowing import refuse_nonfinite
 from featbank.store.publishing import PublishingWriter
 from featbank.store.shard_file import disk_fault
 
@@ -31,13 +32,21 @@ class _Hdf5Writer(PublishingWriter):
 
     dtypes: ClassVar[frozenset[str]]
 
-    def __init__(self, storage_path: str | Path, *, name: str, dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        storage_path: str | Path,
+        *,
+        name: str,
+        dtype: str = "float32",
+        allow_nonfinite: bool = False,
+    ) -> None:
         """Begin a file.
 
         Args:
             storage_path: of the file to be; `.h5` is added where it is not there.
             name: of the feature.
             dtype: NumPy name of the dtype that values are stored as.
+            allow_nonfinite: store NaN and infinity, where the dtype has them, too.
 
         Raises:
             StoreError: another writer is at work, or the files do not hold `dtype`.
@@ -51,6 +60,7 @@ class _Hdf5Writer(PublishingWriter):
         self.name = name
         self._storage_path = hdf5_path(storage_path)
         self._encoding: Encoding = find_encoding(dtype)
+        self._checks_finite = self._encoding.rounds and not allow_nonfinite
         self._written: set[str] = set()
         self._partial = self.storage_path.with_name(f".{self.storage_path.name}.partial")
         self._lock = lock(self.storage_path, f"file {self.storage_path}")
@@ -85,7 +95,10 @@ class _Hdf5Writer(PublishingWriter):
         check_id(key, StoreError)
         if key in self._written:
             raise StoreError(where, expected="one write", got="a second one")
-        stored = self._encoding.encode(as_array(value, where), where).stored
+        array = as_array(value, where)
+        if self._checks_finite:
+            refuse_nonfinite(array, self._encoding.name, where)
+        stored = self._encoding.encode(array, where).stored
         packed = self._packed(stored, where)
         try:
             self._file.create_dataset(key, data=packed, track_times=False)
@@ -185,11 +198,11 @@ class LilcomHdf5Writer(_Hdf5Writer):
         super().__init__(storage_path, name=name, dtype=dtype)
 
     def _packed(self, stored: Array, where: str) -> np.void:
-        if not stored.size or not np.isfinite(stored).all():
+        if not stored.size:
             raise StoreError(
                 where,
-                expected="finite values, one or more: lilcom compresses no others",
-                got="NaN or infinity" if stored.size else f"shape {stored.shape}",
+                expected="one value or more: lilcom compresses no others",
+                got=f"shape {stored.shape}",
             )
         # a copy, for lilcom leaves what it did not keep in the array that it is given
         return np.void(self._lilcom.compress(stored.copy(), tick_power=self._tick_power))

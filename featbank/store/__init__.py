@@ -5,11 +5,11 @@ from featbank.store.encoding import ENCODINGS, Encoded, as_array, find_encoding,
 from featbank.store.format import FORMAT_VERSION, HEADER_NAME
 from featbank.store.layout import ShardInfo, StoreHeader, read_header
 from featbank.store.mapped import MappedShard
-from featbank.store.publishing import commit_together
 from featbank.store.reader import Store, open_store
 from featbank.store.shard import ShardRow, ShardWriter, planned_bytes
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import ShardCutter, plan_shards, row_bytes, shard_name
+from featbank.store.together import commit_together, publish_together
 from featbank.store.verified import open_verified
 from featbank.store.verify import Damage, verify_shard
 from featbank.store.writer import SHARD_BYTES, StoreWriter
@@ -38,6 +38,7 @@ __all__ = [
     "open_verified",
     "plan_shards",
     "planned_bytes",
+    "publish_together",
     "read_header",
     "row_bytes",
     "shard_name",

@@ -29,6 +29,11 @@ class StoreBuilder:
 
     A lock refuses a second builder while this one lives, so that what a killed builder left is
     simply cleared; see `featbank.locking`. As a context manager it aborts unless published.
+
+    Attributes:
+        path: of the store to be, behind any link.
+        place: the same as it was given, absolute.
+        folder: of what is unfinished.
     """
 
     def __init__(self, path: str | Path, *, break_lock: bool = False) -> None:
@@ -42,13 +47,14 @@ class StoreBuilder:
         Raises:
             StoreError: another writer is at work, or `path` holds something that is no store.
         """
-        self.path = Path(path)
+        self.path = self.place = Path(path).absolute()
         _check_replaceable(self.path)
         if self.path.is_symlink():
             self.path = self.path.resolve()
         self.folder = self.path.with_name(f".{self.path.name}.partial")
         self._aside = self.path.with_name(f".{self.path.name}.replaced")
         self._new_parents = [one for one in self.path.parents if not one.exists()]
+        self._header: StoreHeader | None = None
         self._owner = Owner(f"store {self.path}")
         self._lock = lock(self.path, f"store {self.path}", breaks=break_lock)
         try:
@@ -78,7 +84,14 @@ class StoreBuilder:
             write_failures(self.folder / FAILURES_NAME, failures)
         header = replace(header, failures_digest=failures_digest(self.folder))
         write_atomic(self.folder / HEADER_NAME, header_text(header))
+        self._header = header
         return header
+
+    @property
+    def header(self) -> StoreHeader:
+        """Of the completed store."""
+        assert self._header is not None
+        return self._header
 
     def publish(self) -> None:
         """Move the completed store to its place; the one that was there goes.

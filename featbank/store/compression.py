@@ -13,10 +13,10 @@ import numpy as np
 
 from featbank.errors import StoreError
 from featbank.store.encoding import Array
+from featbank.store.format import COMPRESSIONS
 from featbank.store.healing import heal
 from featbank.store.stamps import Stamp, open_same
 
-COMPRESSIONS = ("zstd", "blosc")
 _CHUNK_BYTES = 1 << 17  # a random read undoes one or two: small enough for that, and large for zstd
 
 

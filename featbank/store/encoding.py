@@ -9,7 +9,12 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
-from featbank.store.narrowing import narrow_integers, other_kind, refuse_overflow
+from featbank.store.narrowing import (
+    narrow_integers,
+    other_kind,
+    refuse_nonfinite,
+    refuse_overflow,
+)
 from featbank.store.rounding import RoundingErrors
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -192,10 +197,7 @@ class ScaledInt8(Encoding):
         """
         if array.dtype.kind != "f":
             raise other_kind(array, self.name, where)
-        if not np.isfinite(array).all():
-            raise StoreError(
-                where, expected=f"finite values for {self.name}", got="NaN or infinity"
-            )
+        refuse_nonfinite(array, self.name, where)
         peak: Array = np.abs(array).max(axis=0, initial=0)
         return peak
 

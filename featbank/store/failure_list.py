@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from featbank.errors import FeatbankError, StoreError
 from featbank.failures import Failure, read_failures
-from featbank.provenance import file_sha256
+from featbank.opening import open_regular
 from featbank.store.format import FAILURES_NAME
 from featbank.store.healing import heal
 from featbank.store.layout import StoreHeader
 
 
 def failures_digest(folder: Path) -> str:
-    """Return the SHA-256 of a store's failure list, in hexadecimal; empty when there is none."""
-    path = folder / FAILURES_NAME
-    return file_sha256(path) if path.is_file() else ""
+    """Return the SHA-256 of a store's failure list, in hexadecimal; empty when there is none.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    try:
+        with open_regular(folder / FAILURES_NAME) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""
 
 
 def read_listed_failures(folder: Path, header: StoreHeader) -> list[Failure]:

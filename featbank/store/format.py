@@ -18,6 +18,9 @@ HDF5 file, rows sorted by id, of these datasets, each contiguous and aligned to 
 and the attributes format, format_version, name, dtype, fingerprint and numerics (canonical JSON).
 Where `compression` is chosen, `values` alone is chunked and compressed, which plain h5py undoes.
 
+Stores that are published together as the splits of one feature stand in one folder, and beside them
+`splits.json` states which they are, and the digest of the header of each.
+
 The digest of a shard, which the header lists, is the SHA-256 of the whole file but the bytes of
 contiguous `values`; those stand under the checksums, so that damage is found by row. The header's
 own `digest` is the SHA-256 of the canonical JSON of its other fields.
@@ -37,13 +40,19 @@ SHARD_FORMAT = "featbank-shard"
 FORMAT_VERSION = 3
 HEADER_NAME = "header.json"
 FAILURES_NAME = "failures.jsonl"
+SPLITS_NAME = "splits.json"
+SPLITS_FORMAT = "featbank-splits"
+SPLITS_VERSION = 1
+COMPRESSIONS = ("zstd", "blosc")
 ALIGNMENT = 64
 DIGEST_BYTES = 16
 NO_DIGEST = bytes(DIGEST_BYTES)
 """Stands in a shard for an input digest that was not stated."""
 
 
-def check_format(fields: Any, expected_format: str, where: str) -> None:
+def check_format(
+    fields: Any, expected_format: str, where: str, expected_version: int = FORMAT_VERSION
+) -> None:
     """Refuse what is not `expected_format`, or is of a version this code does not know.
 
     Raises:
@@ -53,13 +62,13 @@ def check_format(fields: Any, expected_format: str, where: str) -> None:
     if found != expected_format:
         raise StoreError(where, expected=f"format {expected_format!r}", got=repr(found))
     version = int(typed_field(fields, "format_version", (int, np.integer), where))
-    if version != FORMAT_VERSION:
+    if version != expected_version:
         raise StoreError(
             where,
-            expected=f"format_version {FORMAT_VERSION}",
+            expected=f"format_version {expected_version}",
             got=version,
             hint="install a newer featbank"
-            if version > FORMAT_VERSION
+            if version > expected_version
             else "run the stage that makes it again",
         )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from featbank.errors import StoreError
 from featbank.provenance import canonical_json
-from featbank.store.format import HEADER_NAME
-from featbank.store.layout import StoreHeader, read_header
+from featbank.store.format import FAILURES_NAME, HEADER_NAME, SPLITS_NAME
+from featbank.store.layout import SHARD_NAME, StoreHeader, read_header
+from featbank.store.splits import split_problems
 
 _ALIKE = (
     "dtype",
@@ -37,25 +39,80 @@ def read_headers(
         The headers by the folders of their shards, and the one that describes them all.
 
     Raises:
-        StoreError: no store there, a damaged one, or stores that do not belong together.
+        StoreError: no store there, a damaged one, one that is absent though it is stated, or stores
+            that do not belong together.
     """
-    if (path / HEADER_NAME).is_file() or not path.is_dir():
+    if is_store(path) or not path.is_dir():
         header = read(path)
         return {path: header}, header
-    folders = sorted(
-        found.parent.relative_to(path)
-        for found in path.rglob(HEADER_NAME)
-        # hidden folders are unfinished stores
-        if not any(name.startswith(".") for name in found.relative_to(path).parts)
-    )
-    if not folders:
+    headers, problems = survey(path, read)
+    if problems:
+        raise problems[0]
+    if not headers:
         read(path)  # says what is missing
-    headers = {folder.as_posix(): read(path / folder) for folder in folders}
-    return {path / folder: header for folder, header in headers.items()}, _joined(path, headers)
+    joined = join(path, headers)
+    return {path / folder: header for folder, header in headers.items()}, joined
 
 
-def _joined(path: Path, headers: Mapping[str, StoreHeader]) -> StoreHeader:
-    """Describe stores opened as one; refuse those that are not one feature made in one way."""
+def survey(
+    path: Path, read: Callable[[Path], StoreHeader] = read_header
+) -> tuple[dict[str, StoreHeader], list[StoreError]]:
+    """Look at all folders below one that is no store itself; hidden ones are unfinished stores.
+
+    Args:
+        path: of the folder.
+        read: reads the header of the store in a folder.
+
+    Returns:
+        The headers by their folders below `path`, sorted, and what is wrong: headers that cannot
+        be read, files of a store without a header, folders that do not hold what they state.
+    """
+    headers: dict[str, StoreHeader] = {}
+    problems: list[StoreError] = []
+    above: dict[Path, dict[str, StoreHeader | None]] = {}  # by folder, what stands in it
+    for folder, files in sorted(_folders(path)):
+        if HEADER_NAME in files or FAILURES_NAME in files or any(map(SHARD_NAME.fullmatch, files)):
+            header = None
+            try:
+                header = headers[folder.as_posix()] = read(path / folder)
+            except StoreError as error:
+                problems.append(error)
+            above.setdefault(folder.parent, {})[folder.name] = header
+        elif SPLITS_NAME in files:
+            above.setdefault(folder, {})
+    for folder, stores in above.items():
+        problems += split_problems(path / folder, stores)
+    return headers, problems
+
+
+def is_store(folder: Path) -> bool:
+    """Tell whether a folder has a header, whatever it is."""
+    return os.path.lexists(folder / HEADER_NAME)
+
+
+def _folders(path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Give the folders below `path`, as parts of it, and their files; linked ones are followed."""
+    seen: set[tuple[int, int]] = set()
+    for where, names, files in os.walk(path, followlinks=True):
+        names[:] = [name for name in names if not name.startswith(".")]
+        found = Path(where).stat()
+        if (found.st_dev, found.st_ino) in seen:  # a link to where the walk has been
+            names.clear()
+            continue
+        seen.add((found.st_dev, found.st_ino))
+        yield Path(where).relative_to(path), files
+
+
+def join(path: Path, headers: Mapping[str, StoreHeader]) -> StoreHeader:
+    """Describe stores opened as one.
+
+    Args:
+        path: of the folder that holds them.
+        headers: by their folders below it, one or more.
+
+    Raises:
+        StoreError: they are not one feature made in one way.
+    """
     names = sorted({header.name for header in headers.values()})
     if len(names) > 1:
         raise StoreError(

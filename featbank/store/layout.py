@@ -9,13 +9,17 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import fsum, prod
 from pathlib import Path
-from typing import Any
+from sys import float_info
+from typing import Any, Protocol
 
 from featbank.errors import StoreError
 from featbank.framing import Framing
+from featbank.json_files import parse_json
+from featbank.opening import read_regular
 from featbank.provenance import canonical_json, digest, readable_json
 from featbank.store.encoding import find_encoding
 from featbank.store.format import (
+    COMPRESSIONS,
     FORMAT_VERSION,
     HEADER_NAME,
     STORE_FORMAT,
@@ -23,8 +27,18 @@ from featbank.store.format import (
     typed_field,
 )
 from featbank.store.healing import heal
+from featbank.store.id_index import MAX_ROWS
 
-_SHARD_NAME = re.compile(r"[0-9a-f]{16}\.h5")
+MAX_HEADER_BYTES = 256 << 20
+"""Of `header.json`: some 600,000 shards."""
+
+_MAX_AXES = 31  # HDF5 has 32, and one is time
+_MAX_FRAME_VALUES = 1 << 32
+_MAX_CODEBOOK = 1 << 32
+_MIN_RATE, _MAX_RATE = 1e-6, 1e9  # frames a second
+_MAX_CENTER_S = 1e6
+_MAX_COUNT = 1 << 62
+SHARD_NAME = re.compile(r"[0-9a-f]{16}\.h5")
 _SHARD_FIELDS: dict[tuple[type, ...], tuple[str, ...]] = {
     (str,): ("name", "part", "first_id", "last_id", "digest"),
     (int,): ("num_utterances", "num_frames", "num_bytes", "values_start"),
@@ -62,7 +76,7 @@ class ShardInfo:
 
     def __post_init__(self) -> None:
         # a header is outside data: a name must not lead out of the store's folder
-        if not _SHARD_NAME.fullmatch(self.name):
+        if not SHARD_NAME.fullmatch(self.name):
             raise StoreError("name of a shard", expected="<16 hex digits>.h5", got=repr(self.name))
         if not _SHA256.fullmatch(self.digest):
             raise StoreError(
@@ -74,11 +88,21 @@ class ShardInfo:
                 expected=f"within its {self.num_bytes} bytes",
                 got=f"{self.num_frames} frames from byte {self.values_start}",
             )
-        if self.first_id > self.last_id:
+        bounds = {
+            "num_utterances": (1, MAX_ROWS),
+            "num_bytes": (1, _MAX_COUNT),
+            "max_abs_error": (0, float_info.max),
+            "sum_abs_error": (0, float_info.max),
+        }
+        for field, limits in bounds.items():
+            _check_within(f"{field} of shard {self.name}", getattr(self, field), *limits)
+        if self.first_id > self.last_id or (
+            (self.first_id == self.last_id) != (self.num_utterances == 1)
+        ):
             raise StoreError(
                 f"last_id of shard {self.name}",
-                expected=f"{self.first_id!r} or after",
-                got=repr(self.last_id),
+                expected=f"{self.first_id!r} for one utterance, for more one after it",
+                got=f"{self.last_id!r} for {self.num_utterances}",
             )
 
 
@@ -120,6 +144,46 @@ class StoreHeader:
     num_failures: int = 0
     failures_digest: str = ""
     shards: tuple[ShardInfo, ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"of store {self.name!r}"
+        encoding = find_encoding(self.dtype)
+        sizes = all(type(size) is int and size >= 0 for size in self.shape)
+        if not sizes or len(self.shape) > _MAX_AXES or prod(self.shape) > _MAX_FRAME_VALUES:
+            raise StoreError(
+                f"shape {where}",
+                expected=f"at most {_MAX_AXES} sizes, {_MAX_FRAME_VALUES} values in all",
+                got=self.shape,
+            )
+        if self.time_axis not in (0, -1):
+            raise StoreError(f"time_axis {where}", expected="0 or -1", got=self.time_axis)
+        if self.codebook_size is not None:
+            if encoding.read.kind not in "iu":
+                raise StoreError(
+                    f"dtype {where}, of tokens", expected="an integer dtype", got=repr(self.dtype)
+                )
+            _check_within(f"codebook_size {where}", self.codebook_size, 1, _MAX_CODEBOOK)
+        if self.compression is not None and self.compression not in COMPRESSIONS:
+            raise StoreError(
+                f"compression {where}",
+                expected=f"{' or '.join(COMPRESSIONS)}, or none",
+                got=repr(self.compression),
+            )
+        if self.frame_rate is not None:
+            _check_within(f"frame_rate {where}", self.frame_rate, _MIN_RATE, _MAX_RATE)
+        if self.first_frame_center_s is not None:
+            center_s = self.first_frame_center_s
+            _check_within(f"first_frame_center_s {where}", center_s, -_MAX_CENTER_S, _MAX_CENTER_S)
+        _check_within(f"num_failures {where}", self.num_failures, 0, _MAX_COUNT)
+        size = frame_bytes(self)
+        for shard in self.shards:
+            end = shard.values_start + shard.num_frames * size
+            if shard.values_start and end > shard.num_bytes:
+                raise StoreError(
+                    f"values of shard {shard.name}",
+                    expected=f"within its {shard.num_bytes} bytes",
+                    got=f"{shard.num_frames} frames of {size} bytes, to byte {end}",
+                )
 
     @property
     def num_utterances(self) -> int:
@@ -192,7 +256,7 @@ class StoreHeader:
                 name=typed_field(fields, "name", (str,), where),
                 dtype=find_encoding(typed_field(fields, "dtype", (str,), where)).name,
                 shape=_shape(fields, where),
-                time_axis=_time_axis(fields, where),
+                time_axis=typed_field(fields, "time_axis", (int,), where),
                 codebook_size=typed_field(fields, "codebook_size", (int, type(None)), where),
                 compression=typed_field(fields, "compression", (str, type(None)), where),
                 frame_rate=typed_field(fields, "frame_rate", (int, float, type(None)), where),
@@ -216,10 +280,27 @@ class StoreHeader:
         return header
 
 
+class _Made(Protocol):
+    @property
+    def dtype(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+def frame_bytes(made: _Made) -> int:
+    """Return the bytes of one frame, as a header or the spec of a shard says it is stored."""
+    return find_encoding(made.dtype).stored.itemsize * prod(made.shape)
+
+
 def header_text(header: StoreHeader) -> str:
     """Return the text of `header.json`: the header, and the digest of its fields."""
-    fields = json.loads(canonical_json(header.to_json()))  # as a reader parses it: all keys texts
-    return readable_json({**fields, "digest": digest(fields)})
+    return readable_json({**_fields(header), "digest": header_digest(header)})
+
+
+def header_digest(header: StoreHeader) -> str:
+    """Return the digest that a header states of itself: it stands for a whole store."""
+    return digest(_fields(header))
 
 
 def read_header(folder: str | Path) -> StoreHeader:
@@ -230,7 +311,7 @@ def read_header(folder: str | Path) -> StoreHeader:
     """
     path = Path(folder) / HEADER_NAME
     try:
-        fields = json.loads(path.read_bytes())
+        data = read_regular(path, MAX_HEADER_BYTES)
     except OSError as error:
         raise StoreError(
             f"store {folder}",
@@ -238,14 +319,15 @@ def read_header(folder: str | Path) -> StoreHeader:
             got=_instead_of_header(Path(folder), error),
             hint="run the stage that makes it, or dvc pull",
         ) from error
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
-        raise StoreError(
-            str(path), expected="a JSON object", got=error, hint=heal(Path(folder))
-        ) from error
+    fields = parse_json(data, str(path), StoreError, hint=heal(Path(folder)))
     header = StoreHeader.from_json(fields, str(path))
     # last, for the errors above say more; what they miss would be believed
     _check_digest(fields, str(path))
     return header
+
+
+def _fields(header: StoreHeader) -> Any:
+    return json.loads(canonical_json(header.to_json()))  # as a reader parses it: all keys texts
 
 
 def _instead_of_header(folder: Path, error: OSError) -> object:
@@ -265,13 +347,6 @@ def _shape(fields: Mapping[str, Any], where: str) -> tuple[int, ...]:
     if not all(type(size) is int and size >= 0 for size in sizes):
         raise StoreError(f"{where}: shape", expected="sizes", got=sizes)
     return tuple(sizes)
-
-
-def _time_axis(fields: Mapping[str, Any], where: str) -> int:
-    axis: int = typed_field(fields, "time_axis", (int,), where)
-    if axis not in (0, -1):
-        raise StoreError(f"{where}: time_axis", expected="0 or -1", got=axis)
-    return axis
 
 
 def _shard_info(fields: Any, where: str) -> ShardInfo:
@@ -300,6 +375,11 @@ def _check_digest(fields: Mapping[str, Any], where: str) -> None:
         )
 
 
+def _check_within(what: str, value: float, low: float, high: float) -> None:
+    if isinstance(value, bool) or not low <= value <= high:
+        raise StoreError(what, expected=f"a number from {low} to {high}", got=value)
+
+
 def _check_sums(header: StoreHeader, fields: Mapping[str, Any], where: str) -> None:
     for name in ("num_utterances", "num_frames"):
         stated = typed_field(fields, name, (int,), where)
@@ -307,6 +387,14 @@ def _check_sums(header: StoreHeader, fields: Mapping[str, Any], where: str) -> N
             raise StoreError(
                 f"{where}: {name}", expected=f"the shards' sum {getattr(header, name)}", got=stated
             )
+    if bool(header.num_failures) != bool(header.failures_digest):
+        raise StoreError(
+            f"{where}: failures_digest",
+            expected="one of a list of failures, none where there are none",
+            got=f"{header.failures_digest!r} of {header.num_failures}",
+        )
+    if not all(isinstance(numerics, dict) for numerics in header.numerics):
+        raise StoreError(f"{where}: numerics", expected="objects", got=header.numerics)
     for previous, shard in pairwise(header.shards):
         if (previous.part, previous.last_id) >= (shard.part, shard.first_id):
             raise StoreError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -14,6 +13,8 @@ import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
+from featbank.json_files import parse_json
+from featbank.opening import NotAFileError, open_regular
 from featbank.store.compression import CompressedValues
 from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_format
@@ -41,7 +42,7 @@ class MappedShard:
         """
         self.path = Path(path)
         try:
-            with open(self.path, "rb") as file:
+            with open_regular(self.path) as file:
                 size = file.seek(0, 2)
                 if num_bytes is not None and size != num_bytes:
                     raise self.damaged(f"{num_bytes} bytes", f"{size} bytes")
@@ -51,8 +52,8 @@ class MappedShard:
                 self._stamp = Stamp.of(file.fileno())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise self.damaged("a file", "nothing there") from error
-        except IsADirectoryError as error:
-            raise self.damaged("a file", "a folder") from error
+        except NotAFileError as error:
+            raise self.damaged("a file", error.strerror) from error
         except OSError as error:
             raise self.damaged("a file that can be read", error) from error
         try:
@@ -83,6 +84,17 @@ class MappedShard:
         """First byte of each row's id in `id_bytes`, then the total: (num_rows + 1,)."""
         starts: npt.NDArray[np.int64] = self._row_starts[:, 1]
         return starts
+
+    @property
+    def id_slots(self) -> npt.NDArray[np.uint64]:
+        """The hash index of the ids; see `id_index`."""
+        slots: npt.NDArray[np.uint64] = np.asarray(self._slots)
+        return slots
+
+    @property
+    def values_start(self) -> int:
+        """Where the values begin in the file; 0 for none, or where they are not contiguous."""
+        return self._values_start
 
     @property
     def id_bytes(self) -> memoryview:
@@ -271,7 +283,9 @@ class MappedShard:
             dtype=self._encoding.name,
             shape=shape,
             fingerprint=str(attributes["fingerprint"]),
-            numerics=json.loads(attributes["numerics"]),
+            numerics=parse_json(
+                attributes["numerics"], f"numerics of shard {self.path}", StoreError
+            ),
             compression=attributes.get("compression"),
         )
 
@@ -279,6 +293,7 @@ class MappedShard:
         return self._dataset(shard, "values").chunks is not None
 
     def _compressed(self, shard: h5py.File) -> Any:
+        self._values_start = 0
         values = shard["values"]
         self._check_type(values)
         if not values.shape:
@@ -287,6 +302,7 @@ class MappedShard:
 
     def _plain_values(self, shard: h5py.File) -> Array:
         self._check_type(shard["values"])
+        self._values_start = shard["values"].id.get_offset() or 0
         return self._view(shard["values"], self._encoding.stored, None)
 
     def _check_type(self, values: h5py.Dataset) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 from featbank.errors import StoreError
 from featbank.store.ownership import Owner
@@ -104,22 +103,3 @@ class PublishingWriter(ABC):
     @abstractmethod
     def _drop(self) -> None:
         """Remove what is not published."""
-
-
-class _Committed(Protocol):
-    def prepare(self) -> None: ...
-
-    def commit(self) -> None: ...
-
-
-def commit_together(writers: Iterable[_Committed]) -> None:
-    """Publish what several writers wrote, or nothing: what can fail, fails before the first.
-
-    Raises:
-        StoreError: a disk is full, or a writer has failed or ended.
-    """
-    writers = list(writers)
-    for writer in writers:
-        writer.prepare()
-    for writer in writers:
-        writer.commit()

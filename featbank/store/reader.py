@@ -20,8 +20,9 @@ from featbank.store.ids import StoreIds
 from featbank.store.joining import read_headers
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
+from featbank.store.soundness import refuse_differences
 from featbank.store.stamps import OpenedHeader, replaced
-from featbank.store.verify import Damage, verify_failures, verify_shard
+from featbank.store.verify import Damage, verify
 
 
 def open_store(path: str | Path) -> Store:
@@ -43,8 +44,9 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         """Open; see `open_store`."""
         self.storage_path = Path(path)
+        self._root = self.storage_path.absolute()  # what is opened later must not move with the cwd
         self._headers: list[OpenedHeader] = []
-        _, self.header = read_headers(self.storage_path, self._open_header)
+        _, self.header = read_headers(self._root, self._open_header)
         self._dtype = find_encoding(self.header.dtype).read
         self._time_last = self.header.time_axis == -1
         self._sources = [
@@ -272,13 +274,7 @@ class Store:
         Args:
             advance: told the bytes of each shard when it is done.
         """
-        lists = (verify_failures(opened.folder, opened.header) for opened in self._headers)
-        found = [damage for damage in lists if damage]
-        for opened, info in self._sources:
-            if damage := verify_shard(opened.folder, opened.header, info):
-                found.append(damage)
-            advance(info.num_bytes)
-        return found
+        return verify(self._root, advance).damages
 
     def close(self) -> None:
         """Let go of the maps; arrays that were read stay good, and a later read opens anew."""
@@ -294,7 +290,7 @@ class Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the path, and a digest that tells whether the same store is there then."""
-        return _reopen, (type(self), self.storage_path, self._digest())
+        return _reopen, (type(self), self._root, self._digest())
 
     def _open_header(self, folder: Path) -> StoreHeader:
         self._headers.append(OpenedHeader(folder))
@@ -360,19 +356,5 @@ def _open_listed(opened: OpenedHeader, info: ShardInfo) -> MappedShard:
         shard = MappedShard(opened.folder / info.name, info.num_bytes)
     finally:
         opened.check()  # after the shard is open, or is not there, for it may come from another one
-    header = opened.header
-    spec = shard.spec
-    for what, expected, got in (
-        ("name", header.name, spec.name),
-        ("dtype", header.dtype, spec.dtype),
-        ("shape", header.shape, spec.shape),
-        ("fingerprint", header.fingerprint, spec.fingerprint),
-        ("compression", header.compression, spec.compression),
-        ("first_id", info.first_id, shard.id(0)),
-        ("last_id", info.last_id, shard.id(len(shard) - 1)),
-        ("num_utterances", info.num_utterances, len(shard)),
-        ("num_frames", info.num_frames, shard.num_frames),
-    ):
-        if expected != got:
-            raise StoreError(f"shard {shard.path}", expected=f"{what} {expected!r}", got=repr(got))
+    refuse_differences(opened.header, info, shard)
     return shard

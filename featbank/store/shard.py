@@ -12,9 +12,10 @@ import numpy as np
 
 from featbank.errors import StoreError
 from featbank.manifest import check_id
-from featbank.store.encoding import SCALES_DTYPE, Encoded, as_array, find_encoding
+from featbank.store.encoding import SCALES_DTYPE, Array, Encoded, as_array, find_encoding
 from featbank.store.format import DIGEST_BYTES
 from featbank.store.layout import ShardInfo
+from featbank.store.narrowing import refuse_nonfinite
 from featbank.store.pieces import RowPieces, WrittenRow
 from featbank.store.shard_file import ShardFile, disk_fault, shard_columns
 from featbank.store.shard_layout import ShardSpec, lay_out
@@ -47,13 +48,21 @@ class ShardWriter:
     The file takes its name only when it is whole: `close` syncs and renames it.
     """
 
-    def __init__(self, path: str | Path, spec: ShardSpec, rows: Sequence[ShardRow]) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        spec: ShardSpec,
+        rows: Sequence[ShardRow],
+        *,
+        allow_nonfinite: bool = False,
+    ) -> None:
         """Lay out the file.
 
         Args:
             path: of the finished shard; its folder exists.
             spec: what the rows have in common.
             rows: at least one, sorted by id.
+            allow_nonfinite: store NaN and infinity, where the dtype has them, too.
 
         Raises:
             StoreError: there are no rows, they are not in order, or the disk is full.
@@ -62,6 +71,7 @@ class ShardWriter:
         self._spec = spec
         self._rows = tuple(rows)
         self._encoding = find_encoding(spec.dtype)
+        self._checks_finite = self._encoding.rounds and not allow_nonfinite
         self._index = {row.id: index for index, row in enumerate(self._rows)}
         self._written: dict[str, WrittenRow] = {}
         self._pieces: dict[str, RowPieces] = {}
@@ -129,7 +139,7 @@ class ShardWriter:
                     where,
                 )
             pieces = self._pieces[utterance_id]
-            pieces.take(as_array(values, where))
+            pieces.take(self._array(values, where))
             if pieces.num_taken == pieces.num_frames:
                 self._written[utterance_id] = pieces.finish()
                 del self._pieces[utterance_id]
@@ -187,7 +197,13 @@ class ShardWriter:
     def _encode(self, values: Any, where: str) -> Encoded:
         if isinstance(values, Encoded):
             return values
-        return self._encoding.encode(as_array(values, where), where)
+        return self._encoding.encode(self._array(values, where), where)
+
+    def _array(self, values: Any, where: str) -> Array:
+        array = as_array(values, where)
+        if self._checks_finite:
+            refuse_nonfinite(array, self._encoding.name, where)
+        return array
 
     def _row_index(self, utterance_id: str, where: str) -> int:
         if utterance_id not in self._index:

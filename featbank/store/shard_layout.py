@@ -11,7 +11,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import h5py
@@ -21,6 +20,7 @@ from featbank.provenance import canonical_json
 from featbank.store.compression import chunked, transfer
 from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import ALIGNMENT, FORMAT_VERSION, SHARD_FORMAT
+from featbank.store.layout import frame_bytes
 
 _BLOCK_BYTES = 1 << 24
 _STAND_IN_BYTES = 1 << 16
@@ -50,7 +50,7 @@ class ShardSpec:
     @property
     def frame_bytes(self) -> int:
         """Bytes of one frame as it is stored."""
-        return find_encoding(self.dtype).stored.itemsize * prod(self.shape)
+        return frame_bytes(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

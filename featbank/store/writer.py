@@ -17,6 +17,7 @@ from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
 from featbank.store.encoding import Array, Encoded, as_array, find_encoding, token_dtype
 from featbank.store.layout import StoreHeader, header_text
+from featbank.store.narrowing import refuse_nonfinite
 from featbank.store.publishing import PublishingWriter
 from featbank.store.shard import check_digest
 from featbank.store.shard_file import disk_fault, sync_files
@@ -56,6 +57,7 @@ class StoreWriter(PublishingWriter):
         shard_bytes: int = SHARD_BYTES,
         numerics: Mapping[str, Any] | None = None,
         break_lock: bool = False,
+        allow_nonfinite: bool = False,
     ) -> None:
         """Begin a store.
 
@@ -78,6 +80,7 @@ class StoreWriter(PublishingWriter):
             shard_bytes: target size of a shard.
             numerics: the class of machine that computed the values, as JSON values.
             break_lock: take the lock of a writer that is gone, where nobody can tell that it is.
+            allow_nonfinite: store NaN and infinity, where the dtype has them, too.
 
         Raises:
             StoreError: another writer is at work, `path` holds something that is no store, or an
@@ -110,6 +113,7 @@ class StoreWriter(PublishingWriter):
         )
         self._is_plain = time_axis == 0 and codebook_size is None and not self._encoding.has_scale
         self._is_plain &= self._encoding.read == self._encoding.stored
+        self._checks_finite = self._encoding.rounds and not allow_nonfinite
         self._numerics = dict(numerics or {})
         try:  # now, not after hours
             header_text(replace(self._header, numerics=(self._numerics,))).encode()
@@ -155,9 +159,10 @@ class StoreWriter(PublishingWriter):
             part: the group whose shards it goes to.
 
         Raises:
-            StoreError: an invalid or repeated id, another shape than the first utterance's, values
-                that the dtype or the codebook does not have, a writer that has failed or ended, or
-                a disk that is full: the writer has failed then, and publishes nothing.
+            StoreError: an invalid or repeated id, another shape than the first utterance's, NaN or
+                infinity, values that the dtype or the codebook does not have, a writer that has
+                failed or ended, or a disk that is full: the writer has failed then, and publishes
+                nothing.
         """
         self._check_open()
         check_id(key, StoreError)
@@ -213,6 +218,11 @@ class StoreWriter(PublishingWriter):
     def _publish(self) -> None:
         self._builder.publish()
 
+    @property
+    def builder(self) -> StoreBuilder:
+        """What holds the unfinished store."""
+        return self._builder
+
     def _drop(self) -> None:
         if self._spool is not None:
             self._spool.close()
@@ -233,6 +243,8 @@ class StoreWriter(PublishingWriter):
             and value.shape[1:] == self._shape
             and value.flags.c_contiguous
         ):
+            if self._checks_finite:
+                refuse_nonfinite(value, self._encoding.name, f"utterance {key!r}{self._in_store}")
             return Encoded(value)  # nothing to convert: the usual case, ten million times
         where = f"utterance {key!r}{self._in_store}"
         array = as_array(value, where)
@@ -243,6 +255,8 @@ class StoreWriter(PublishingWriter):
         shape = array.shape[1:]
         if self._shape is not None and shape != self._shape:
             raise StoreError(where, expected=f"frames of shape {self._shape}", got=shape)
+        if self._checks_finite:
+            refuse_nonfinite(array, self._encoding.name, where)
         encoded = self._encoding.encode(array, where)
         self._shape = shape
         return encoded

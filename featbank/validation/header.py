@@ -7,11 +7,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from featbank.errors import FeatbankError
+from featbank.errors import FeatbankError, StoreError
 from featbank.failures import read_failures
-from featbank.store import MappedShard, ShardInfo, StoreHeader
+from featbank.store import MappedShard, ShardInfo, StoreHeader, read_header
 from featbank.store.failure_list import failures_digest
-from featbank.store.format import FAILURES_NAME
+from featbank.store.format import FAILURES_NAME, HEADER_NAME, SPLITS_NAME
+from featbank.store.soundness import differences
+from featbank.store.splits import split_problems
 from featbank.units import DURATIONS, UNITS
 from featbank.validation.result import ProblemLog, StoreCheck
 from featbank.validation.scan import ValueRules
@@ -104,22 +106,7 @@ def compare_with_shard(
     header: StoreHeader, info: ShardInfo, shard: MappedShard, where: str, log: ProblemLog
 ) -> bool:
     """Tell whether a shard is as the header lists it; what is not is noted."""
-    spec = shard.spec
-    promises = [
-        (what, expected, got)
-        for what, expected, got in (
-            ("name", header.name, spec.name),
-            ("dtype", header.dtype, spec.dtype),
-            ("shape", header.shape, spec.shape),
-            ("fingerprint", header.fingerprint, spec.fingerprint),
-            ("compression", header.compression, spec.compression),
-            ("first_id", info.first_id, shard.id(0)),
-            ("last_id", info.last_id, shard.id(len(shard) - 1)),
-            ("num_utterances", info.num_utterances, len(shard)),
-            ("num_frames", info.num_frames, shard.num_frames),
-        )
-        if expected != got
-    ]
+    promises = list(differences(header, info, shard))
     for what, expected, got in promises:
         log.add("shard unlike its header", f"{where}, {what}", expected=expected, got=got)
     return not promises
@@ -167,6 +154,23 @@ def check_features(present: Sequence[str], checks: Sequence[StoreCheck], log: Pr
         )
     if DURATIONS in present and UNITS not in present:
         log.add("no units", "", expected=f"stores of {UNITS} beside {DURATIONS}", got="none")
+
+
+def check_statement(feature: Path, log: ProblemLog) -> None:
+    """Hold the stores of a feature against what the folder states of them."""
+    stores: dict[str, StoreHeader | None] = {}
+    for path in sorted(feature.glob(f"*/{HEADER_NAME}")):
+        try:
+            stores[path.parent.name] = read_header(path.parent)
+        except StoreError:  # the store's own check says so
+            stores[path.parent.name] = None
+    for problem in split_problems(feature, stores):
+        log.add("unlike its splits", feature.name, expected=problem.expected, got=problem)
+    made_by_stage = any(header and "stores" in header.provenance for header in stores.values())
+    if made_by_stage and not (feature / SPLITS_NAME).exists():
+        log.add(
+            "no statement", feature.name, expected=f"{SPLITS_NAME}, which states it", got="none"
+        )
 
 
 def check_splits_agree(checks: Sequence[StoreCheck], log: ProblemLog) -> None:

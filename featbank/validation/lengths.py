@@ -90,7 +90,9 @@ class LengthCheck:
         try:
             return open_store(folder.parent.parent / DURATIONS / folder.name)
         except StoreError as error:
-            self._log.add("no durations", "", expected="a store of durations beside it", got=error)
+            self._log.add(
+                "no durations", "", expected="a store of durations beside it", got=error.got
+            )
             return None
 
 

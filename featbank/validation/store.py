@@ -201,7 +201,7 @@ class _Tally:
             try:
                 found = utterance_id in self._store
             except StoreError as error:
-                got: object = error
+                got: object = error.got  # not its path, which is this machine's
             else:
                 if found:
                     continue

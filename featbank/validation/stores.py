@@ -7,7 +7,7 @@ from pathlib import Path
 
 from featbank.manifest import SPLITS, read_manifest
 from featbank.progress import Advance
-from featbank.validation.header import check_features, check_splits_agree
+from featbank.validation.header import check_features, check_splits_agree, check_statement
 from featbank.validation.held_out import HeldOut
 from featbank.validation.labels import LabelFile
 from featbank.validation.result import CheckResult, LengthHistogram, ProblemLog, StoreCheck
@@ -66,6 +66,7 @@ def validate_stores(
             for split in SPLITS
         ]
         check_splits_agree(of_feature, log)
+        check_statement(feature, log)
         checks += of_feature
     check_features([feature.name for feature in features], checks, log)
     return CheckResult(

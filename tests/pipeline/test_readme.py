@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from featbank.store import ENCODINGS
-from featbank.store.compression import COMPRESSIONS
+from featbank.store.format import COMPRESSIONS
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
 

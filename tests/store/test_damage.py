@@ -88,7 +88,7 @@ def test_a_header_whose_link_is_broken(store: Store) -> None:
 @pytest.mark.parametrize("text", ["", "{", "\udcff", '{"format": ', "[" * 100_000])
 def test_reader_refuses_a_header_that_is_no_json(store: Store, text: str) -> None:
     (store.path / "header.json").write_bytes(text.encode(errors="surrogateescape"))
-    refused(r"header.json: expected a JSON object, got", store.path)
+    refused(r"header.json: expected an object of JSON, got", store.path)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,10 @@ def test_reader_refuses_a_header_that_is_no_json(store: Store, text: str) -> Non
         ({"framing": {"hop": 1}}, "expected the fields of a store header, got"),
         ({"shards": [7]}, "shards: expected objects, got int"),
         ({"frame_rate": 50.0}, "header.json: expected digest .*dvc pull"),
-        ({"provenance": {"rate": float("nan")}}, "expected the fields of a store header, got"),
+        (
+            {"provenance": {"rate": float("nan")}},
+            "expected an object of JSON, got a number that is not",
+        ),
         ({"digest": "gone"}, "header.json: digest: expected str, got no such field"),
     ],
 )

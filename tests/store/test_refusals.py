@@ -53,7 +53,7 @@ def test_an_id_that_is_no_text(tmp_path: Path, key: Any) -> None:
 def test_what_json_cannot_say_is_refused_before_any_work(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(StoreError, match=r"header of store .*expected .* that JSON has"):
+    with pytest.raises(StoreError, match=r"expected (.* that JSON has|a number from .*, got nan)"):
         StoreWriter(tmp_path / "s", name="x", **options)
     assert list(tmp_path.iterdir()) == []
 
