@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 INSTALLED := $(VENV)/installed
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: help repro test tests check format lock
+.PHONY: help repro test tests check format lock lowest
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -36,6 +36,9 @@ lock: $(INSTALLED)  ## renew requirements.lock from pyproject.toml
 	$(RUN) pip-compile --quiet --upgrade --extra archive --extra bpe --extra dev --extra import --extra pitch --extra ray --extra report --extra slurm --extra speechbrain --extra transformers --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--constraint constraints.txt --output-file requirements.lock pyproject.toml
+
+lowest:  ## test the encoders and stores with the lowest versions that pyproject.toml allows (minutes, 8 GB)
+	bash .ci/lowest
 
 # the lock is whole, so nothing is left to resolve
 $(INSTALLED): requirements.lock pyproject.toml

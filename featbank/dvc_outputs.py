@@ -16,6 +16,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,61 @@ def _md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
 
 
+class Place(StrEnum):
+    """Where DVC has an output that is not on this disk."""
+
+    CACHE = "cache"
+    REMOTE = "remote"
+    UNASKED = "unasked"
+    """There is a remote, on another machine: nothing is asked over the network."""
+    NOWHERE = "nowhere"
+
+
+def find_outputs(paths: Sequence[Path]) -> list[Place]:
+    """Tell where DVC has outputs that are not on this disk, as `dvc.lock` names them.
+
+    Args:
+        paths: of outputs, or of what lies in one: that is where the whole output is.
+    """
+    locked = _locked()
+    digests = [
+        next(
+            (locked[out.as_posix()] for out in (path, *path.parents) if out.as_posix() in locked),
+            "",
+        )
+        for path in paths
+    ]
+    places = {digest: _place(digest) for digest in dict.fromkeys(digests)}
+    return [places[digest] for digest in digests]
+
+
+def _place(digest: str) -> Place:
+    """Tell where an object is, all of it; "" is that of no output."""
+    # imported here: it takes a second
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    if not digest:
+        return Place.NOWHERE
+    if digest.endswith(".dir") and _listed(digest, whole=True):
+        return Place.CACHE
+    try:
+        with Repo() as repo:
+            if _object(Path(repo.cache.local.path), digest).is_file() and digest[-4:] != ".dir":
+                return Place.CACHE
+            name = repo.config["core"].get("remote")
+            if not name:
+                return Place.NOWHERE
+            if "://" in repo.config["remote"][name]["url"]:
+                return Place.UNASKED
+            # the object of a folder is pushed behind all that it lists
+            is_there = repo.cloud.get_remote_odb(name).exists(digest)
+            return Place.REMOTE if is_there else Place.NOWHERE
+    except (DvcException, FeatbankError, OSError, KeyError) as error:
+        _log.warning("DVC's remote is of no use to find %s: %s", digest, error)
+        return Place.UNASKED
+
+
 def _is_whole(out: Path) -> bool:
     """Tell whether every store is there: a run that was stopped leaves folders, or some stores."""
     names = [entry for entry in out.iterdir() if entry.is_dir()] if out.is_dir() else []
@@ -170,20 +226,21 @@ def _is_whole(out: Path) -> bool:
 
 def _locked_digest(out: Path) -> str | None:
     """Return the name of the folder object that dvc.lock has for an output: `<md5>.dir`."""
+    digest = _locked().get(out.as_posix(), "")
+    return digest if digest.endswith(".dir") else None
+
+
+def _locked() -> dict[str, str]:
+    """Return the name of the object that dvc.lock has for each output."""
     try:
         stages = yaml.safe_load(_LOCK.read_text(encoding="utf-8"))["stages"]
-        found = [
-            entry["md5"]
-            for stage in stages.values()
-            for entry in stage.get("outs", ())
-            if entry["path"] == out.as_posix()
-        ]
+        entries = [entry for stage in stages.values() for entry in stage.get("outs", ())]
+        return {entry["path"]: str(entry.get("md5", "")) for entry in entries}
     except FileNotFoundError:
-        return None
+        return {}
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _log.warning("%s is of no use to find the previous %s: %s", _LOCK, out, error)
-        return None
-    return next((digest for digest in found if digest.endswith(".dir")), None)
+        _log.warning("%s is of no use to find previous outputs: %s", _LOCK, error)
+        return {}
 
 
 def _listed(digest: str, *, whole: bool = False) -> dict[str, Path]:

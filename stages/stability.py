@@ -49,7 +49,8 @@ def main(config: DictConfig) -> None:
     stores = {name: _token_stores(config, name) if config.utterances else [] for name in names}
     for name, result in _results(config, stores):
         # the report's stage depends on the folder: only choices go there
-        folder = config.paths.stability if name in chosen else config.runtime.stability
+        by_hand = Path(config.runtime.stability, config.corpus.name)
+        folder = config.paths.stability if name in chosen else by_hand
         write_stability(result, Path(folder, f"{name}.json"))
 
 

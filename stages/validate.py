@@ -62,7 +62,8 @@ def main(config: DictConfig) -> None:
                 advance=advance,
             )
             # the report's stage depends on the folder of checks: only choices go there
-            checks = config.paths.checks if name in chosen else config.runtime.checks
+            by_hand = Path(config.runtime.checks, config.corpus.name)
+            checks = config.paths.checks if name in chosen else by_hand
             write_check(result, Path(checks, f"{name}.json"))
             _log.info("%s", _told(result))
             results.append(result)

@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # hub libraries wait on the network unless told not to; the suite never needs one
 os.environ["HF_HUB_OFFLINE"] = "1"
 # started in the background, the suite is deaf to Ctrl-C, and so would be what it starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# no example is refused for its time, which on a machine under load says nothing
+settings.register_profile("anywhere", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("anywhere")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +20,7 @@ from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.store import StoreHeader
 from tests.conftest import ROOT
+from tests.waiting import HANG_S
 
 FBANK = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 20}
 # about 20 shards of the demo corpus, so that workers really share them
@@ -128,7 +128,7 @@ class Launcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=HANG_S)
         assert self._process.returncode == 0
 
     def start(
@@ -151,32 +151,6 @@ class Launcher:
         """Wait until the run has ended, and return its exit status."""
         assert self._process.stdout
         return int(self._process.stdout.readline())
-
-
-def descendants(parent: int) -> list[int]:
-    """The processes that a process started, and those that they started, oldest first."""
-    try:
-        found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):  # it has ended
-        return []
-    return [pid for child in map(int, found) for pid in (child, *descendants(child))]
-
-
-def wait_until(true: Any, why: str, timeout_s: float = 120) -> None:
-    """Wait until a function returns something true."""
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, why
-        time.sleep(0.02)
-
-
-def wait_until_gone(pids: Sequence[int]) -> None:
-    """Wait until processes have ended."""
-    wait_until(
-        lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids),
-        "a process outlives the run",
-        30,
-    )
 
 
 def is_deaf_to_ctrl_c(pid: int) -> bool:

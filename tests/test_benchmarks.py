@@ -15,6 +15,7 @@ import pytest
 from benchmarks.padding import padding
 from featbank.features.shapes import batch_shape
 from featbank.manifest import Utterance
+from tests.waiting import HANG_S
 
 
 @pytest.mark.slow
@@ -62,7 +63,7 @@ def test_what_compiling_gives_is_measured_as_typed(root: Path, tmp_path: Path) -
         env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -75,7 +76,7 @@ def _reports(root: Path, numbers: Path, *parts: str) -> list[dict[str, Any]]:
         cwd=root,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=HANG_S,
         check=False,
     )
     assert done.returncode in (0, 1), done.stderr  # 1: a bar was not met, on a machine as it is

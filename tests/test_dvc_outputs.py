@@ -15,7 +15,7 @@ import yaml
 from dvc.repo import Repo
 
 from featbank import dvc_outputs
-from featbank.dvc_outputs import previous_output
+from featbank.dvc_outputs import Place, find_outputs, previous_output
 from featbank.engine.work import WorkFolder, drop_published
 from tests.extracting import files
 
@@ -57,6 +57,25 @@ def _given() -> Mapping[str, bytes] | None:
 
 def test_an_output_that_is_gone_is_given() -> None:
     assert _given() == CONTENT
+
+
+def test_an_output_is_in_the_cache_or_a_remote_or_nowhere(tmp_path: Path) -> None:
+    store, unknown = OUT / "fbank", Path("data/features/demo/mfcc")
+    assert find_outputs([store, unknown]) == [Place.CACHE, Place.NOWHERE]
+    shutil.move(".dvc/cache/files", tmp_path / "pushed" / "files")
+    assert find_outputs([OUT]) == [Place.NOWHERE]
+    _set_remote(str(tmp_path / "pushed"))
+    assert find_outputs([store, unknown]) == [Place.REMOTE, Place.NOWHERE]
+    _set_remote(str(tmp_path / "empty"))
+    assert find_outputs([store]) == [Place.NOWHERE]
+    _set_remote("s3://nobody/asks")  # nor is what would ask installed
+    assert find_outputs([store, unknown]) == [Place.UNASKED, Place.NOWHERE]
+
+
+def _set_remote(url: str) -> None:
+    with Repo() as repo, repo.config.edit() as config:
+        config["remote"] = {"storage": {"url": url}}
+        config["core"]["remote"] = "storage"
 
 
 def test_an_output_that_is_there_is_not_given_twice() -> None:

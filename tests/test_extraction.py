@@ -33,6 +33,7 @@ from featbank.numerics import Computing, thread_count
 from featbank.runners.inline import InlineRunner
 from featbank.store import open_store
 from tests.extracting import FBANK, SMALL_SHARDS, extract_corpus, files, prepare_corpus
+from tests.waiting import FOR_EVER_S
 
 
 @pytest.fixture
@@ -258,7 +259,7 @@ def test_an_error_in_a_worker_s_start_is_the_error_of_the_run(corpus: Path, tmp_
     prepare_corpus(corpus)
     broken = {"_target_": "tests.two_features.BrokenFbank"}
     storage = [{"name": "fbank"}, {"name": "energy"}]
-    bystander = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    bystander = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(FOR_EVER_S,))
     bystander.start()
     with pytest.raises(WeightsError, match="weights of a worker: expected a file"):
         extract_corpus(

@@ -16,6 +16,7 @@ import soundfile
 from featbank.audio import audio_digest, load_audio, scan_audio
 from tests.conftest import ROOT
 from tests.ffmpeg_files import SPEECH, encode, needs_ffmpeg
+from tests.waiting import HANG_S
 
 WRITERS = {
     "x.flac": ("FLAC", "PCM_16"),
@@ -60,7 +61,7 @@ def run(code: str, *arguments: str | Path) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120,
+        env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=HANG_S,
     )  # fmt: skip
     return done.stdout.strip()
 

@@ -41,6 +41,7 @@ from tests.conftest import ROOT
 from tests.extracting import FBANK, SMALL_SHARDS, extract_corpus, run_extraction
 from tests.store.test_crash import ALONE, may_mount
 from tests.test_direct import MFCC, Project
+from tests.waiting import HANG_S
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -358,7 +359,7 @@ def _stage(stage: str, folder: Path, *overrides: str) -> list[str]:
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from featbank.manifest import MIX_CHANNELS
 from featbank.recording import Recording
 from tests.extracting import extract_corpus, files, prepare_corpus
 from tests.test_machine_faults import _FILTER, needs_seccomp, run
+from tests.waiting import HANG_S
 
 FORMATS = {
     "x.wav": ("WAV", "PCM_16"),
@@ -228,7 +229,7 @@ def test_three_hours_go_through_fbank_into_shards_in_bounded_memory(tmp_path: Pa
         for _ in range(minutes):
             file.write(rng.integers(-8, 9, 60 * 16000, np.int16))
     command = [sys.executable, "-c", EXTRACT, str(tmp_path), str(minutes * 60 * 16000)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stderr
     before_kb, peak_kb = map(int, done.stdout.split())
     # the samples are 691 MB as float32, the features 346 MB; importing torch takes 550 MB

@@ -33,6 +33,7 @@ from featbank.validation.result import (
 from featbank.validation.scan import make_example
 from featbank.validation.stability import DisturbedTokens, Flips, Stability
 from featbank.validation.usage import CodebookUsage
+from tests.waiting import HANG_S
 
 HOSTILE = "<script>document.title='owned'</script>\"><img src=x onerror=alert(1)>$\\frac{$"
 CORPUS: dict[str, Any] = {
@@ -503,7 +504,7 @@ def browse(page: str, folder: Path, *options: str) -> str:
         check=True,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_S,
     ).stdout
 
 

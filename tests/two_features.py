@@ -6,12 +6,14 @@ import multiprocessing
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from featbank.errors import WeightsError
 from featbank.features.base import AudioBatch, Extractor, Output
 from featbank.features.kaldi import Fbank
 from featbank.framing import Framing
+from tests.waiting import wait_until
 
 
 class FbankAndEnergy(Extractor):
@@ -76,11 +78,17 @@ class SlowFbank(FbankAndEnergy):
     Args:
         seconds: for an utterance.
         processes: a file that takes the number of each process that computes.
+        hold: a file. While it is there, a process waits at its eighth utterance, and leaves its
+            number beside it, `<hold>.<number>`: then finished shards are there, and others not.
     """
 
-    def __init__(self, seconds: float = 0.33, processes: str | None = None) -> None:
+    def __init__(
+        self, seconds: float = 0.33, processes: str | None = None, hold: str | None = None
+    ) -> None:
         super().__init__()
         self._seconds, self._processes = seconds, processes
+        self._hold = Path(hold) if hold else None
+        self._count = 0
 
     @property
     def outputs(self) -> Mapping[str, Output]:
@@ -91,6 +99,11 @@ class SlowFbank(FbankAndEnergy):
             with open(self._processes, "a", encoding="utf-8") as file:
                 file.write(f"{os.getpid()}\n")
         time.sleep(self._seconds)
+        self._count += len(batch.ids)
+        hold = self._hold
+        if hold and self._count >= 8 and hold.exists():
+            hold.with_name(f"{hold.name}.{os.getpid()}").touch()
+            wait_until(lambda: not hold.exists(), "nobody lets it go on")
         if log := os.environ.get("COMPUTED_LOG"):
             with open(log, "a", encoding="utf-8") as file:
                 file.write("".join(f"{name}\n" for name in batch.ids))

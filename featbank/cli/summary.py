@@ -1,98 +1,249 @@
-"""`featbank summary`: every store that was validated, in one table."""
+"""`featbank summary`: every store that is here or was validated, and where it is."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.amounts import amount
 from featbank.cli.output import print_json, print_line, print_table
-from featbank.errors import FeatbankError
+from featbank.cli.stores import duration_s
+from featbank.cli.validated import REPORTS, Checked, validated_stores
+from featbank.dvc_outputs import Place, find_outputs
+from featbank.errors import FeatbankError, StoreError
+from featbank.json_files import read_json
+from featbank.store import HEADER_NAME, StoreHeader, read_header
 
-REPORTS = Path("reports")
 RECORDS = Path(".featbank", "runs")
+HERE, DAMAGED = "here", "damaged"
+
+_COLUMNS = {
+    "store": False,
+    "utterances": True,
+    "hours": True,
+    "frames": True,
+    "MB": True,
+    "x real time": True,
+    "validated": False,
+    "where": False,
+}
+_WORDS = {
+    Place.CACHE: "in DVC's cache",
+    Place.REMOTE: "in the remote",
+    Place.UNASKED: "remote not asked",
+    Place.NOWHERE: "nowhere",
+}
+_ADVICE = {
+    Place.CACHE: "in DVC's cache: dvc checkout brings it here",
+    Place.REMOTE: "in the remote: dvc pull brings it here",
+    Place.UNASKED: "remote not asked: dvc pull brings what was pushed to it",
+    Place.NOWHERE: "nowhere: dvc repro makes it, or its stage with the values that were typed",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRow:
+    """A store in all its splits.
+
+    Args:
+        store: its folder.
+        utterances, hours, frames, bytes: as its headers say where it is all here, else as they were
+            validated; no hours where neither tells.
+        real_time_factor: of the run on this machine that computed it, if one did.
+        validated: `good`, how many problems, `another version` of it, or `no`.
+        where: `here`, `damaged`, or the `Place` of what is not here.
+        here, absent: splits that are on this disk, and that were validated and are not.
+    """
+
+    store: str
+    utterances: int
+    hours: float | None
+    frames: int
+    bytes: int
+    real_time_factor: float | None
+    validated: str
+    where: str
+    here: Sequence[str]
+    absent: Sequence[str]
 
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "every store that was validated, in one table"
+    text = "every store that is on this disk or was validated, and where it is"
     command = commands.add_parser("summary", help=text, description=text)
     command.add_argument("--json", action="store_true", help="for programs")
+    command.add_argument(
+        "--root", type=Path, default=Path("data"), metavar="FOLDER", help="of the outputs (data)"
+    )
     command.set_defaults(run=_run)
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    corpora = sorted(path.parent for path in REPORTS.glob("*/metrics.json"))
-    if not corpora:
+    rows = store_rows(parsed.root)
+    if not rows:
         raise FeatbankError(
-            f"reports in {REPORTS.resolve()}",
-            expected="a metrics.json a corpus",
+            f"stores in {parsed.root.resolve()}",
+            expected="one, or a metrics.json a corpus",
             got="none",
             hint="run dvc repro, from the root of the project",
         )
-    stores = [store for corpus in corpora for store in read_stores(corpus)]
     if parsed.json:
-        print_json(stores)
+        print_json([asdict(row) for row in rows])
         return 0
-    columns = {"store": False, "utterances": True, "hours": True, "frames": True, "MB": True}
-    print_table({**columns, "x real time": True}, map(_row, stores))
-    for corpus in corpora:
-        print_line(f"report: {corpus / 'report.html'}")
+    print_table(_COLUMNS, map(_cells, rows))
+    reports = [path.with_name("report.html") for path in sorted(REPORTS.glob("*/metrics.json"))]
+    places = _places([path for path in reports if not path.is_file()])
+    for path in reports:
+        print_line(f"report: {path}{f', {_WORDS[places[path]]}' if path in places else ''}")
+    absent = {*places.values(), *(row.where for row in rows)}
+    for place, advice in _ADVICE.items():
+        if place in absent:
+            print_line(advice)
+    if DAMAGED in absent:
+        print_line("damaged: python -m featbank verify says how")
     return 0
 
 
-def read_stores(report: Path) -> Iterator[dict[str, Any]]:
-    """Give a row for each feature name: sums over its splits, and its speed here if known.
-
-    Args:
-        report: folder with a metrics.json.
+def store_rows(root: Path) -> list[StoreRow]:
+    """Describe every store below a folder of outputs, and those that were validated there.
 
     Raises:
-        FeatbankError: that, or the record of a run, is no JSON object.
+        FeatbankError: metrics, a check or the record of a run are damaged.
     """
-    metrics = _read_object(report / "metrics.json")
-    for kind in ("features", "tokens"):
-        for option, names in metrics.get(kind, {}).items():
-            for name, values in names.items():
-                splits = [value for value in values.values() if isinstance(value, dict)]
-                if not splits:  # a gauge of the option, not a store
-                    continue
-                row: dict[str, Any] = {"store": f"data/{kind}/{report.name}/{option}/{name}"}
-                for number in ("utterances", "hours", "frames", "bytes"):
-                    row[number] = sum(split.get(number, 0) for split in splits)
-                row["real_time_factor"] = _speed(RECORDS / kind / report.name / f"{option}.json")
-                yield row
+    checked = validated_stores(root)
+    here = {folder: _headers(folder) for folder in sorted({*checked, *_stores_below(root)})}
+    splits = {folder: checked.get(folder) or here[folder] or {} for folder in here}
+    absent = {
+        folder: [split for split in splits[folder] if split not in headers]
+        for folder, headers in here.items()
+        if headers is not None
+    }
+    places = _places([folder for folder, names in absent.items() if names])
+    return [
+        _row(folder, headers, checked.get(folder, {}), absent.get(folder, []), places.get(folder))
+        for folder, headers in here.items()
+    ]
+
+
+def _stores_below(root: Path) -> set[Path]:
+    """Return the folders `<kind>/<corpus>/<option>/<name>` that hold the store of a split."""
+    return {
+        header.parents[1]
+        for kind in ("features", "tokens")
+        for header in root.glob(f"{kind}/*/*/*/*/{HEADER_NAME}")
+        if not any(name.startswith(".") for name in header.parts[-3:])  # unfinished
+    }
+
+
+def _headers(folder: Path) -> dict[str, StoreHeader] | None:
+    """Read the headers of the splits that are here; None where one of them is damaged."""
+    found = {}
+    for path in sorted(folder.glob(f"[!.]*/{HEADER_NAME}")):
+        try:
+            found[path.parent.name] = header = read_header(path.parent)
+        except StoreError:
+            return None
+        for shard in header.shards:
+            file = path.with_name(shard.name)
+            if not file.is_file() or file.stat().st_size != shard.num_bytes:
+                return None
+    return found
+
+
+def _places(absent: Sequence[Path]) -> dict[Path, Place]:
+    return dict(zip(absent, find_outputs(absent), strict=True)) if absent else {}
+
+
+def _row(
+    folder: Path,
+    headers: Mapping[str, StoreHeader] | None,
+    checked: Mapping[str, Checked],
+    absent: Sequence[str],
+    place: Place | None,
+) -> StoreRow:
+    kind, corpus, option, _ = folder.parts[-4:]
+    is_same = headers is not None and all(
+        split in checked and checked[split].is_of(header) for split, header in headers.items()
+    )
+    splits: Mapping[str, StoreHeader | Checked] = checked
+    if headers and not is_same and not absent:
+        splits = headers
+    amounts = [_amounts(one) for one in splits.values()]
+    hours = [one.hours for one in amounts if one.hours is not None]
+    return StoreRow(
+        store=folder.as_posix(),
+        utterances=sum(one.utterances for one in amounts),
+        hours=sum(hours) if len(hours) == len(amounts) else None,
+        frames=sum(one.frames for one in amounts),
+        bytes=sum(one.bytes for one in amounts),
+        real_time_factor=_speed(RECORDS / kind / corpus / f"{option}.json"),
+        validated="no" if headers is None else _validated(checked, is_same=is_same),
+        where=DAMAGED if headers is None else HERE if place is None else place,
+        here=list(headers or ()),
+        absent=absent,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Amounts:
+    utterances: int
+    hours: float | None
+    frames: int
+    bytes: int
+
+
+def _amounts(split: StoreHeader | Checked) -> _Amounts:
+    if isinstance(split, Checked):
+        return _Amounts(
+            utterances=split.utterances, hours=split.hours, frames=split.frames, bytes=split.bytes
+        )
+    seconds = duration_s(split, split.num_frames)
+    return _Amounts(
+        utterances=split.num_utterances,
+        hours=None if seconds is None else seconds / 3600,
+        frames=split.num_frames,
+        bytes=split.num_bytes,
+    )
+
+
+def _validated(checked: Mapping[str, Checked], *, is_same: bool) -> str:
+    if not checked:
+        return "no"
+    if not is_same:
+        return "another version"
+    problems = sum(one.problems for one in checked.values())
+    return f"{problems:,} problems" if problems else "good"
 
 
 def _speed(record: Path) -> float | None:
     if not record.is_file():  # pulled, or computed on another machine
         return None
-    measured = _read_object(record)
-    if not measured["audio_s"]:  # the last run had nothing to compute
-        return None
-    speed: float = measured["audio_s"] / measured["seconds"]
-    return speed
-
-
-def _read_object(path: Path) -> dict[str, Any]:
+    measured = read_json(record, what="record of a run", error=FeatbankError, hint="delete it")
     try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise FeatbankError(str(path), expected="a JSON object", got=error) from error
-    if not isinstance(value, dict):
-        raise FeatbankError(str(path), expected="a JSON object", got=type(value).__name__)
-    return value
+        audio_s, seconds = float(measured["audio_s"]), float(measured["seconds"])
+        return audio_s / seconds if audio_s else None  # the last run had nothing to compute
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise FeatbankError(
+            f"record of a run {record}",
+            expected="audio_s and seconds",
+            got=json.dumps(measured)[:100],
+            hint="delete it",
+        ) from error
 
 
-def _row(store: Mapping[str, Any]) -> list[str]:
-    speed = store["real_time_factor"]
+def _cells(row: StoreRow) -> list[str]:
+    where = _WORDS[Place(row.where)] if row.where in list(Place) else row.where
     return [
-        store["store"],
-        f"{store['utterances']:,}",
-        f"{store['hours']:,.2f}",
-        f"{store['frames']:,}",
-        f"{store['bytes'] / 1e6:,.1f}",
-        "-" if speed is None else f"{speed:,.0f}",
+        row.store,
+        f"{row.utterances:,}",
+        "-" if row.hours is None else amount(row.hours, 2),
+        f"{row.frames:,}",
+        amount(row.bytes / 1e6, 1),
+        "-" if row.real_time_factor is None else amount(row.real_time_factor),
+        row.validated,
+        f"{', '.join(row.absent)}: {where}" if row.here and row.absent else where,
     ]

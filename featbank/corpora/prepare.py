@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from featbank.amounts import amount
 from featbank.corpora.base import Corpus
 from featbank.corpora.failing import FailureList
 from featbank.corpora.joining import Join
@@ -132,8 +133,8 @@ def _log_summary(summary: Mapping[str, Any]) -> None:
     for split, counts in summary["splits"].items():
         if counts["utterances"]:
             _log.info(
-                "%s %s: %d utterances, %.2f h, %d speakers",
-                name, split, counts["utterances"], counts["hours"], counts["speakers"],
+                "%s %s: %d utterances, %s h, %d speakers",
+                name, split, counts["utterances"], amount(counts["hours"], 2), counts["speakers"],
             )  # fmt: skip
         else:
             _log.warning("%s %s: empty", name, split)

@@ -26,6 +26,8 @@ from featbank.runners.ray_crew import RayCrew, Share
 _LOOPBACK = "127.0.0.2" if sys.platform == "linux" else None
 _OBJECT_BYTES = 256 * 2**20  # tasks and results are small
 _KNOCK_S = 10
+# the cluster is of one machine and ends with the run: a process that is slow there is not lost
+_PATIENCE = {"worker_register_timeout_seconds": 600, "health_check_failure_threshold": 60}
 
 
 class RayRunner:
@@ -145,6 +147,7 @@ def connected(address: str | None) -> Iterator[ModuleType]:
             "include_dashboard": False,
             "object_store_memory": _OBJECT_BYTES,
             "_node_ip_address": _LOOPBACK,
+            "_system_config": _PATIENCE,
         }
     with _own_sigterm():
         try:

@@ -6,13 +6,14 @@ import logging
 import pickle
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from featbank.errors import FeatbankError
 from featbank.runners.coordinating import Attempt, Died, Done, Event, Told
 from featbank.runners.exchange import Beat, Exchange
+from featbank.runners.silence import Silence
 from featbank.runners.slurm_jobs import SlurmJobs
 from featbank.runners.slurm_worker import split_worker
 
@@ -59,7 +60,7 @@ class SlurmCrew:
         self._num_offers = 0
         self._unclaimed: Collection[str] = set()
         self._alive: set[str] = set()  # jobs
-        self._signs: dict[str, tuple[Beat, float]] = {}  # of workers, and when they were new here
+        self._signs: dict[str, Silence] = {}  # of workers
         self._idle_deaths = 0
         self._is_refused = False  # the last submission
         self._pause_s = _FIRST_PAUSE_S
@@ -150,41 +151,43 @@ class SlurmCrew:
                 hint=f"was this process stopped? Jobs remove it after {self._patience.stale_s:g} s "
                 "(runner.stale_s) without a sign of life; run again",
             )
-        events = self._told()
+        beats = self._exchange.beats()
+        events = self._told(beats)
         listed = self._jobs.listed() if self._alive else set()
         events += self._results()  # what a job that has ended left
-        died = self._died(listed)
+        died = self._died(listed, beats)
         events += died
         if listed is not None:
             self._replace(self._alive - listed, num_died=len(died))
         return events
 
-    def _told(self) -> list[Event]:
+    def _told(self, beats: Mapping[str, Beat]) -> list[Event]:
         events: list[Event] = []
-        for worker, beat in self._exchange.beats().items():
-            if worker not in self._signs or self._signs[worker][0].count != beat.count:
-                self._note(worker, beat)
+        for worker, beat in beats.items():
+            self._note(worker)
             number = int(beat.task.partition("-")[0]) if beat.task else -1
             if self._offers.get(number) == beat.task:
                 events.append(Told(self._attempts[number], beat.done_s))
         return events
 
-    def _note(self, worker: str, beat: Beat) -> None:
-        """Take note of a new sign of life, and warn of a requeued job at its first one.
+    def _note(self, worker: str) -> None:
+        """Take note of a worker, and warn of a requeued job at its first sign of life.
 
         It is said each time: a task that takes longer than a job may run would go on for ever.
         """
+        if worker in self._signs:
+            return
         job, restarts = split_worker(worker)
-        if worker not in self._signs and restarts:
+        if restarts:
             _log.warning(
                 "job %s of Slurm was requeued (%d so far) and begins its task anew: one that takes "
                 "longer than runner.timeout_min is never done",
                 job,
                 restarts,
             )
-        self._signs[worker] = beat, time.monotonic()
+        self._signs[worker] = Silence()
 
-    def _died(self, listed: set[str] | None) -> list[Event]:
+    def _died(self, listed: set[str] | None, beats: Mapping[str, Beat]) -> list[Event]:
         """Take the tasks of dead workers back."""
         newest: dict[str, int] = {}
         for worker in self._signs:
@@ -193,14 +196,14 @@ class SlurmCrew:
         events: list[Event] = []
         for name, worker in self._exchange.claims().items():
             job, restarts = split_worker(worker)
-            if worker not in self._signs:  # it has come since the beats were read
-                self._note(worker, Beat(count=-1))
-            _, seen_at = self._signs[worker]
+            self._note(worker)  # it may have come since the beats were read
+            silence = self._signs[worker]
+            silence.look(beats[worker].count if worker in beats else None)
             if listed is not None and job not in listed:
                 how = f"its job {job} of Slurm has ended"
             elif restarts < newest.get(job, 0):
                 how = f"its job {job} of Slurm was begun anew"
-            elif time.monotonic() - seen_at > self._patience.stale_s:
+            elif silence.is_longer_than(self._patience.stale_s):
                 how = f"its job {job} of Slurm gave no sign of life"
                 self._jobs.cancel([job])
             else:

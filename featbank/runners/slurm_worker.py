@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from featbank.runners.exchange import Beat, Exchange
 from featbank.runners.performing import Performer
+from featbank.runners.silence import Silence
 
 _log = logging.getLogger(__name__)
 
@@ -107,15 +108,13 @@ class _Life:
         self._stale_s = stale_s
 
     def show(self) -> NoReturn:
-        count, seen, seen_at = 0, self._coordinator(), time.monotonic()
+        count, silence = 0, Silence()
         while True:
             self._give(count)
             time.sleep(self._beat_s)
             count += 1
-            now = self._coordinator()
-            if now is not None and now != seen:
-                seen, seen_at = now, time.monotonic()
-            elif time.monotonic() - seen_at > self._stale_s:
+            silence.look(self._coordinator())
+            if silence.is_longer_than(self._stale_s):
                 try:
                     self._duty.exchange.remove()  # nobody else does
                 finally:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from featbank.dataset.handing_over import SMALL_BYTES
 from featbank.dataset.padding import Padded, pad
+from tests.waiting import HANG_S
 
 LARGE = SMALL_BYTES // 4  # float32 values
 NUM_BATCHES = 60
@@ -167,17 +168,20 @@ def test_whatever_a_collate_function_does_no_value_changes(change: Any, length: 
 
 
 FORKED = """
-import os, time
+import os
 from tests.dataset.test_handing_over import LARGE, loader
 batches = iter(loader(LARGE, num_workers=1, prefetch_factor=1))
 held, *_ = next(batches)
+ended, end = os.pipe()
 child = os.fork()
 if child == 0:
-    time.sleep(1)
+    os.close(end)
+    os.read(ended, 1)  # until its parent has gone through the other batches
     os._exit(0 if (held.values == 0).all() else 1)
 del held
 for _ in range(40):
     next(batches)
+os.close(end)
 print(os.waitpid(child, 0)[1])
 """
 
@@ -185,7 +189,7 @@ print(os.waitpid(child, 0)[1])
 def test_a_fork_of_the_training_process_keeps_its_batch() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", FORKED], capture_output=True, env=environment, timeout=120
+        [sys.executable, "-c", FORKED], capture_output=True, env=environment, timeout=HANG_S
     )
     assert done.stdout == b"0\n", done.stderr
 

@@ -18,6 +18,7 @@ from featbank.dataset import BucketBatchSampler, TokenWindows, WindowSampler
 from featbank.dataset.resumable import shuffled
 from featbank.errors import ConfigError, StoreError
 from featbank.store import StoreWriter, open_store
+from tests.waiting import HANG_S
 
 LENGTHS = np.random.default_rng(0).integers(0, 200, 500)
 
@@ -291,7 +292,7 @@ torch.distributed.barrier()
 def test_a_torch_distributed_run_is_shared_out(tmp_path: Path) -> None:
     commands = [[sys.executable, "-c", RANK, str(tmp_path / "x"), str(rank)] for rank in (0, 1)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]
-    ranks = [json.loads(process.communicate(timeout=300)[0]) for process in processes]
+    ranks = [json.loads(process.communicate(timeout=HANG_S)[0]) for process in processes]
     alone = list(BucketBatchSampler(range(1, 40), max_frames=100))
     assert [pick for step in zip(*ranks, strict=True) for pick in step][: len(alone)] == alone
 

@@ -25,15 +25,13 @@ from tests.conftest import ROOT
 from tests.extracting import (
     SMALL_SHARDS,
     Launcher,
-    descendants,
     extract_corpus,
     files,
     is_deaf_to_ctrl_c,
     run_extraction,
     start_extraction,
-    wait_until,
-    wait_until_gone,
 )
+from tests.waiting import HANG_S, descendants, wait_until, wait_until_gone
 
 SLOW = {"_target_": "tests.two_features.SlowFbank", "seconds": 0.1}
 SLOWLY = {"extractor": SLOW, "storage": SMALL_SHARDS, "trusted_modules": ["tests"]}
@@ -41,6 +39,11 @@ SLOWLY = {"extractor": SLOW, "storage": SMALL_SHARDS, "trusted_modules": ["tests
 
 def _results(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "work").glob("*/results/*.json"))
+
+
+def _held(hold: Path) -> list[int]:
+    """The processes that wait in the midst of their work; see `SlowFbank`."""
+    return [int(path.suffix[1:]) for path in hold.parent.glob(f"{hold.name}.*")]
 
 
 @pytest.mark.slow
@@ -97,8 +100,11 @@ def test_after_thirty_kills_the_store_is_that_of_a_run_never_stopped(
 def test_a_run_goes_on_with_the_finished_shards_of_a_killed_one(
     corpus: Path, tmp_path: Path
 ) -> None:
-    child = start_extraction(corpus, tmp_path / "out", tmp_path / "log", **SLOWLY)
-    wait_until(lambda: len(_results(tmp_path)) >= 4, "no shard is ever finished")
+    hold = tmp_path / "hold"
+    held = SLOWLY | {"extractor": {**SLOW, "seconds": 0, "hold": str(hold)}}
+    hold.touch()
+    child = start_extraction(corpus, tmp_path / "out", tmp_path / "log", **held)
+    wait_until(lambda: len(_held(hold)) == 2, "no two workers compute")
     started = descendants(child.pid)
     assert len(started) >= 3  # the server they are forked from, and two workers
     child.kill()
@@ -106,25 +112,29 @@ def test_a_run_goes_on_with_the_finished_shards_of_a_killed_one(
     wait_until_gone(started)
     assert not list((tmp_path / "out").rglob("header.json"))
     finished = len(_results(tmp_path))
-    done = run_extraction(corpus, tmp_path / "out", **SLOWLY)
+    hold.unlink()
+    done = run_extraction(corpus, tmp_path / "out", **held)
     assert done.tally.num_shards_kept == finished
     assert 0 < done.tally.num_kept == 38 - done.tally.num_computed
-    run_extraction(corpus, tmp_path / "clean", **SLOWLY)
+    run_extraction(corpus, tmp_path / "clean", **held)
     assert files(tmp_path / "out") == files(tmp_path / "clean")
 
 
 @pytest.mark.slow
 def test_a_killed_worker_costs_its_shard_only(corpus: Path, tmp_path: Path) -> None:
-    computed = tmp_path / "computed"
+    computed, hold = tmp_path / "computed", tmp_path / "hold"
+    held = SLOWLY | {"extractor": {**SLOW, "seconds": 0, "hold": str(hold)}}
+    hold.touch()
     child = start_extraction(
-        corpus, tmp_path / "out", tmp_path / "log", {"COMPUTED_LOG": str(computed)}, **SLOWLY
+        corpus, tmp_path / "out", tmp_path / "log", {"COMPUTED_LOG": str(computed)}, **held
     )
-    wait_until(lambda: len(_results(tmp_path)) >= 2, "no shard is ever finished")
-    os.kill(descendants(child.pid)[-1], signal.SIGKILL)
-    assert child.wait(timeout=120) == 0, (tmp_path / "log").read_text()
+    wait_until(lambda: len(_held(hold)) == 2, "no two workers compute")
+    os.kill(_held(hold)[0], signal.SIGKILL)
+    hold.unlink()
+    assert child.wait(timeout=HANG_S) == 0, (tmp_path / "log").read_text()
     most = max(shard.num_utterances for shard in open_store(tmp_path / "out").shards)
     assert len(computed.read_text().split()) <= 38 + most
-    extract_corpus(corpus, tmp_path / "clean", **SLOWLY)
+    extract_corpus(corpus, tmp_path / "clean", **held)
     assert files(tmp_path / "out") == files(tmp_path / "clean")
 
 
@@ -133,11 +143,15 @@ def test_a_killed_worker_costs_its_shard_only(corpus: Path, tmp_path: Path) -> N
 def test_a_stage_that_is_stopped_says_what_it_keeps_and_goes_on_from_there(
     number: signal.Signals, corpus: Path, tmp_path: Path
 ) -> None:
-    paths = {"root": tmp_path / "data", "manifests": tmp_path / "manifests"}
+    paths, hold = (
+        {"root": tmp_path / "data", "manifests": tmp_path / "manifests"},
+        tmp_path / "hold",
+    )
+    hold.touch()
     command = [
         sys.executable, ROOT / "stages" / "extract.py", f"corpus.root={corpus}",
         "~feature.extractor",
-        "+feature.extractor={_target_: tests.two_features.SlowFbank, seconds: 0.3}",
+        f"+feature.extractor={{_target_: tests.two_features.SlowFbank, seconds: 0, hold: {hold}}}",
         "feature.storage=[{name: fbank, writer_kwargs: {shard_bytes: 50000}}]",
         "trusted_modules=[tests]", "runner.num_workers=2",
         *(f"paths.{name}={path}" for name, path in paths.items()),
@@ -148,17 +162,14 @@ def test_a_stage_that_is_stopped_says_what_it_keeps_and_goes_on_from_there(
             command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
     work = tmp_path / "work" / "extract-demo-fbank"
-    wait_until(
-        lambda: len(list(work.glob("*/results/*.json"))) >= 2 or child.poll() is not None,
-        "no shard is ever finished",
-    )
+    wait_until(lambda: len(_held(hold)) == 2 or child.poll() is not None, "no two workers compute")
     assert child.poll() is None, (tmp_path / "log").read_text()
     started = descendants(child.pid)
     # the tracker of multiprocessing ignores it; the server and its workers never hear it
     assert all(is_deaf_to_ctrl_c(pid) for pid in started[1:])
     # Ctrl-C reaches the whole group; a scheduler stops the process it started
     os.killpg(child.pid, number) if number == signal.SIGINT else child.send_signal(number)
-    assert child.wait(timeout=60) == 130
+    assert child.wait(timeout=HANG_S) == 130
     num_kept = len(list(work.glob("*/results/*.json")))
     assert (tmp_path / "log").read_text() == (
         f"{num_kept} finished shards are kept in {next(work.iterdir())}: run again to go on\n"
@@ -166,6 +177,7 @@ def test_a_stage_that_is_stopped_says_what_it_keeps_and_goes_on_from_there(
     )
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
     wait_until_gone(started)
+    hold.unlink()
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
     assert f"kept in {num_kept} shards" in said
     assert len(open_store(tmp_path / "data" / "features" / "demo" / "fbank")) == 38

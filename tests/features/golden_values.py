@@ -1,9 +1,13 @@
-"""Golden values of the extractors: `python -m tests.features.golden_values` writes them anew."""
+"""Golden values of the extractors.
+
+`python -m tests.features.golden_values fbank mfcc` writes those anew; without a name, all.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,8 +100,18 @@ def _some(values: np.ndarray) -> list[list[float]]:
     return np.round(values[np.ix_(rows, columns)].astype(np.float64), 5).tolist()
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> None:
+    """Write the golden values of the extractors that are named, or of all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.features.golden_values")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(EXTRACTORS)}")
+    names = parser.parse_args(arguments).names or list(EXTRACTORS)
+    if unknown := [name for name in names if name not in EXTRACTORS]:
+        parser.error(f"expected names of {', '.join(EXTRACTORS)}; got {', '.join(unknown)}")
     torch.set_num_threads(1)
-    for name, make in EXTRACTORS.items():
-        text = json.dumps(golden_values(make()), indent=1, sort_keys=True)
-        (FOLDER / f"{name}.json").write_text(text + "\n")
+    for name in names:
+        text = json.dumps(golden_values(EXTRACTORS[name]()), indent=1, sort_keys=True)
+        (folder / f"{name}.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,8 @@ def test_mel_filters_are_librosas_and_whispers(
     theirs = librosa.filters.mel(
         sr=sample_rate, n_fft=n_fft, n_mels=num_mel_bins, fmin=0.0, fmax=high_freq
     )
-    assert np.array_equal(ours > 0, theirs > 0)
+    # beside a filter's foot numpy 1 gives librosa 1e-17, numpy 2 nothing
+    assert np.array_equal(ours > 1e-9, theirs > 1e-9)
     np.testing.assert_allclose(ours, theirs, atol=3e-7, rtol=0)
 
 

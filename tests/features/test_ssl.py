@@ -33,6 +33,7 @@ from tests.features.checks import (
     joined,
 )
 from tests.tiny_encoder import KINDS, TinyEncoder
+from tests.waiting import HANG_S
 
 LAYERS = {"low": 1, "middle": 4, "again": 4}
 PUBLISHED = [
@@ -443,7 +444,7 @@ def test_download_without_a_network_says_the_three_ways(tmp_path: Path) -> None:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from featbank.store import open_store
+from tests.waiting import HANG_S
 
 # only processes of their own import speechbrain: it leaves modules in `sys.modules` that load
 # themselves, with a warning, when pytest's plugins look at them
@@ -143,7 +144,7 @@ def recipe(tmp_path: Path, demo_corpus: Path) -> list[str]:
 def run(recipe: list[str], *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
     done = subprocess.run(
-        [*recipe, *arguments], capture_output=True, text=True, timeout=600, env=environment
+        [*recipe, *arguments], capture_output=True, text=True, timeout=HANG_S, env=environment
     )
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done

@@ -14,6 +14,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from tests.waiting import HANG_S
+
 _AUTHOR = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
 
 
@@ -40,7 +42,7 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=600,
+            timeout=HANG_S,
         )
         assert done.returncode == status, f"{command}: exit {done.returncode}\n{done.stdout}"
         return done.stdout

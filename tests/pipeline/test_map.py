@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -254,14 +258,38 @@ def test_every_definition_is_named_after_its_file() -> None:
             assert OmegaConf.load(path).name == path.stem
 
 
-@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "stages").glob("*.py")))
-def test_every_stage_says_all_that_it_would_run_with(
-    script: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As `--cfg job --resolve` does: what one of its paths hangs on must be there."""
-    monkeypatch.chdir(ROOT)
-    OmegaConf.resolve(config := _compose(script, []))
-    assert "${" not in OmegaConf.to_yaml(config)
+# each as `python SCRIPT FLAGS` runs it, in one process
+_SAY = """
+import contextlib, io, json, os, runpy, sys
+from hydra.core.global_hydra import GlobalHydra
+ends = []
+for script in sorted(os.listdir("stages")):
+    for flags in ("--cfg job --resolve", "--cfg all --resolve", "--info all"):
+        sys.argv = [f"stages/{script}", *flags.split()]
+        status, said = 0, io.StringIO()
+        try:
+            with contextlib.redirect_stdout(said):
+                runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            status = end.code or 0
+        GlobalHydra.instance().clear()
+        ends.append((script, flags, status, said.getvalue()))
+json.dump(ends, sys.stdout)
+"""
+
+
+def test_every_stage_says_all_that_it_would_run_with() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", _SAY], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout)
+    assert [(script, flags) for script, flags, status, _ in ends if status] == [], done.stderr
+    assert {script for script, *_ in ends} == {path.name for path in ROOT.glob("stages/*.py")}
+    for script, flags, _, said in ends:
+        assert "trusted_modules" in said, (script, flags)
+        assert "--resolve" not in flags or "${" not in said, (script, flags)
 
 
 @pytest.mark.parametrize("feature", sorted(path.stem for path in (ROOT / "conf/feature").iterdir()))

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +78,30 @@ def test_the_summary_shows_every_store_and_the_report(reproduced: Project) -> No
     assert (fbank["utterances"], fbank["frames"]) == (38, 14406)
     assert fbank["hours"] == pytest.approx(0.0402, abs=1e-4)
     assert fbank["real_time_factor"] > 0
+    assert {(row["where"], row["validated"]) for row in rows.values()} == {("here", "good")}
+
+
+def test_the_summary_of_a_clone_says_what_can_be_pulled_and_lists_what_was_typed_by_hand(
+    own_reproduced: Project, tmp_path: Path
+) -> None:
+    typed = "feature=fbank feature.name=fbank20 feature.extractor.num_mel_bins=20"
+    own_reproduced.run(f"python stages/extract.py {typed}")
+    own_reproduced.run("python stages/validate.py only=features/fbank20")
+    own_reproduced.run(f"dvc remote add --default storage {tmp_path / 'remote'} && dvc push")
+    own_reproduced.commit("Share")
+    clone = Project(tmp_path / "clone")
+    own_reproduced.run(f"git clone -q . {clone.path}")
+    [by_hand] = [row for row in _summary(own_reproduced) if "fbank20" in row["store"]]
+    assert (by_hand["where"], by_hand["validated"]) == ("here", "good")
+    assert {row["where"] for row in _summary(clone)} == {"remote"}
+    clone.run("dvc pull -q extract@fbank")
+    places = {row["store"].split("/")[3]: row["where"] for row in _summary(clone)}
+    assert places == {"fbank": "here", "mfcc": "remote", "mfcc-kmeans100": "remote"}
+
+
+def _summary(project: Project) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(project.run("python -m featbank summary --json"))
+    return rows
 
 
 def test_a_comment_or_a_runtime_knob_reruns_nothing(own_reproduced: Project) -> None:

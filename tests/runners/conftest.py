@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,6 @@ from featbank.runners.slurm import SlurmRunner
 from tests.runners.slurm_cluster import slurm_cluster, why_not
 
 MakeRunner = Callable[[int], Runner]
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until_gone(pids: Iterable[int]) -> None:
-    deadline = time.monotonic() + 30
-    while alive := [pid for pid in pids if is_alive(pid)]:
-        assert time.monotonic() < deadline, f"{alive} outlive the run"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.waiting import HANG_S, wait_until
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "setpriv")
 
-_START_S = 60
 _CONFIGURATION = """
 ClusterName=featbank
 SlurmctldHost={host}(127.0.0.1)
@@ -84,16 +84,13 @@ def slurm_cluster() -> Iterator[dict[str, str]]:
             f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed",
         ]  # fmt: skip
         stack.enter_context(_running(munged, folder, {}))
-        _wait_for(folder / "munge.socket")
+        wait_until((folder / "munge.socket").exists, "munge does not start")
         for program in ("slurmctld", "slurmd"):
             stack.enter_context(_running([program, "-D"], folder, variables))
         _wait_until_idle(folder, variables)
         yield variables
         _ask(["scancel", "--user=root"], variables)
-        deadline = time.monotonic() + _START_S
-        while _ask(["squeue", "--noheader"], variables):
-            assert time.monotonic() < deadline, "a job does not end"
-            time.sleep(0.2)
+        wait_until(lambda: not _ask(["squeue", "--noheader"], variables), "a job does not end")
 
 
 def _free_port() -> int:
@@ -117,10 +114,10 @@ def _running(command: Sequence[str], folder: Path, variables: Mapping[str, str])
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(20)
+            process.wait(HANG_S)
 
 
 def _ask(command: Sequence[str], variables: Mapping[str, str]) -> str:
@@ -129,16 +126,9 @@ def _ask(command: Sequence[str], variables: Mapping[str, str]) -> str:
     ).stdout.strip()
 
 
-def _wait_for(path: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path.name} does not appear"
-        time.sleep(0.05)
-
-
 def _wait_until_idle(folder: Path, variables: Mapping[str, str]) -> None:
-    deadline = time.monotonic() + _START_S
-    while _ask(["sinfo", "--noheader", "--format=%T"], variables) != "idle":
-        logs = [path.read_text()[-2000:] for path in folder.glob("slurm*.out")]
-        assert time.monotonic() < deadline, "\n".join(["Slurm does not start", *logs])
-        time.sleep(0.1)
+    def logs() -> str:
+        said = [path.read_text()[-2000:] for path in folder.glob("slurm*.out")]
+        return "\n".join(["Slurm does not start", *said])
+
+    wait_until(lambda: _ask(["sinfo", "--noheader", "--format=%T"], variables) == "idle", logs)

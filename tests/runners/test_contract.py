@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from featbank.errors import ConfigError, FeatbankError
-from tests.runners.conftest import MakeRunner, wait_until_gone
+from tests.runners.conftest import MakeRunner
 from tests.runners.workers import (
     Deadly,
     Refuses,
     Sleeper,
     Squares,
     Whereabouts,
+    noted,
     refuse_to_be_made,
 )
+from tests.waiting import wait_until, wait_until_gone
 
 
 def _ignore(_: float) -> None:
@@ -127,7 +128,7 @@ def test_a_task_that_kills_every_worker_ends_the_run(
 def test_an_error_ends_the_workers_that_are_busy(make_runner: MakeRunner, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="task 0 cannot be done"):
         list(make_runner(2).run(Sleeper(tmp_path, fails=True), range(2), _ignore))
-    wait_until_gone([int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()])
+    wait_until_gone(noted(tmp_path))
 
 
 def test_an_error_in_making_the_tasks_ends_the_workers_and_comes_as_it_is(
@@ -135,20 +136,19 @@ def test_an_error_in_making_the_tasks_ends_the_workers_and_comes_as_it_is(
 ) -> None:
     def tasks() -> Iterator[int]:
         yield from (1, 0)  # the first one sleeps, the second one is done once that has begun
-        while not (tmp_path / "sleeping").exists():
-            time.sleep(0.05)
+        wait_until((tmp_path / "sleeping").exists, "no task is begun")
         raise ConfigError("the third task", expected="to be made", got="nothing")
 
     results = make_runner(2).run(Sleeper(tmp_path), tasks(), _ignore)
     with pytest.raises(ConfigError, match="the third task: expected to be made, got nothing"):
         list(results)
-    wait_until_gone([int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()])
+    wait_until_gone(noted(tmp_path))
 
 
 def test_closing_early_ends_all_workers(make_runner: MakeRunner, tmp_path: Path) -> None:
     results = make_runner(2).run(Sleeper(tmp_path), range(5), _ignore)
     assert next(results) == 0
     results.close()
-    pids = [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]
+    pids = noted(tmp_path)
     assert pids
     wait_until_gone(pids)

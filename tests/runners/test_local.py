@@ -13,8 +13,8 @@ import pytest
 
 from featbank.errors import ConfigError
 from featbank.runners.local import LocalRunner
-from tests.runners.conftest import wait_until_gone
-from tests.runners.workers import Bulky, Talkative, Whereabouts
+from tests.runners.workers import Bulky, Talkative, Whereabouts, noted
+from tests.waiting import HANG_S, wait_until, wait_until_gone
 
 
 def _ignore(_: float) -> None:
@@ -52,11 +52,8 @@ def test_less_than_one_is_refused(name: str) -> None:
 
 
 def _wait_for_one(folder: Path) -> Path:
-    deadline = time.monotonic() + 60
-    while not (found := sorted(folder.iterdir())):
-        assert time.monotonic() < deadline, f"nothing comes to {folder}"
-        time.sleep(0.05)
-    return found[-1]
+    wait_until(lambda: any(folder.iterdir()), f"nothing comes to {folder}")
+    return max(folder.iterdir())
 
 
 def test_a_worker_that_is_killed_while_it_hands_its_result_over_costs_a_second_try(
@@ -85,7 +82,6 @@ _RUN = """
 import sys
 from pathlib import Path
 from featbank.runners.local import LocalRunner
-from tests.runners.conftest import wait_until_gone
 from tests.runners.workers import Sleeper
 if __name__ == "__main__":
     list(LocalRunner(num_workers=2).run(Sleeper(Path(sys.argv[1])), range(1, 5), print))
@@ -108,15 +104,12 @@ def test_the_workers_end_with_a_run_that_is_killed_or_interrupted(
             [sys.executable, script, pids], env={**os.environ, "PYTHONPATH": str(root)},
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while len([path for path in pids.iterdir() if path.name.isdigit()]) < 2:
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
+    wait_until(lambda: len(noted(pids)) == 2, log.read_text)
     if whole_group:
         os.killpg(run.pid, number)
     else:
         run.send_signal(number)
-    run.wait(30)
-    wait_until_gone([int(path.name) for path in pids.iterdir() if path.name.isdigit()])
+    run.wait(HANG_S)
+    wait_until_gone(noted(pids))
     if number == signal.SIGINT:
         assert "KeyboardInterrupt" in log.read_text()

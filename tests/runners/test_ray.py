@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.runners.conftest import MakeRunner, wait_until_gone
-from tests.runners.workers import Whereabouts
+from tests.runners.conftest import MakeRunner
+from tests.runners.workers import Whereabouts, noted
+from tests.waiting import HANG_S, descendants, wait_until, wait_until_gone
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -49,17 +49,12 @@ def _start(tmp_path: Path, root: Path, *arguments: Path) -> subprocess.Popen[str
     )  # fmt: skip
 
 
-def _descendants(parent: int) -> list[int]:
-    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [pid for child in map(int, found) for pid in (child, *_descendants(child))]
-
-
 @pytest.mark.slow
 def test_a_run_starts_a_cluster_of_its_own_says_nothing_of_it_and_keeps_the_signals(
     tmp_path: Path, root: Path
 ) -> None:
     with _start(tmp_path, root) as run:
-        said, _ = run.communicate(timeout=120)
+        said, _ = run.communicate(timeout=HANG_S)
     assert said.splitlines() == ["285", "True"]
 
 
@@ -71,15 +66,12 @@ def test_the_workers_end_with_a_run_that_is_killed_or_stopped(
     begun = tmp_path / "begun"
     begun.mkdir()
     with _start(tmp_path, root, begun) as run:
-        deadline = time.monotonic() + 120
-        while len([path for path in begun.iterdir() if path.name.isdigit()]) < 2:
-            assert time.monotonic() < deadline
-            assert run.poll() is None
-            time.sleep(0.1)
-        workers = [int(path.name) for path in begun.iterdir() if path.name.isdigit()]
-        assert set(workers) <= set(_descendants(run.pid))
+        wait_until(lambda: len(noted(begun)) == 2 or run.poll() is not None, "no task is begun")
+        assert run.poll() is None
+        workers = noted(begun)
+        assert set(workers) <= set(descendants(run.pid))
         run.send_signal(number)
-        run.communicate(timeout=60)
+        run.communicate(timeout=HANG_S)
     wait_until_gone(workers)
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from featbank.runners.local import LocalRunner
-from tests.extracting import SMALL_SHARDS, files, run_extraction, wait_until
+from tests.extracting import SMALL_SHARDS, files, run_extraction
 from tests.pipeline.conftest import Project, _checkout
 from tests.runners.conftest import MakeRunner
+from tests.waiting import wait_until
 
 
 @pytest.mark.slow
@@ -30,12 +31,14 @@ def test_one_two_and_four_workers_write_the_same_bytes(corpus: Path, tmp_path: P
 def test_a_runner_whose_worker_is_killed_writes_the_same_bytes(
     make_runner: MakeRunner, corpus: Path, tmp_path: Path
 ) -> None:
-    processes = tmp_path / "processes"
+    processes, hold = tmp_path / "processes", tmp_path / "hold"
+    hold.touch()
     slow: dict[str, Any] = {
         "extractor": {
             "_target_": "tests.two_features.SlowFbank",
-            "seconds": 0.1,
+            "seconds": 0,
             "processes": str(processes),
+            "hold": str(hold),
         },
         "storage": SMALL_SHARDS,
         "trusted_modules": ["tests"],
@@ -43,18 +46,20 @@ def test_a_runner_whose_worker_is_killed_writes_the_same_bytes(
     killed: list[int] = []
 
     def kill_one() -> None:
-        wait_until(
-            lambda: len(list((tmp_path / "work").glob("*/results/*"))) >= 2, "no shard is made"
-        )
-        killed.append(int(processes.read_text().split()[-1]))
+        wait_until(lambda: len(list(tmp_path.glob("hold.*"))) == 2, "no two workers compute")
+        killed.append(int(next(tmp_path.glob("hold.*")).suffix[1:]))
         os.kill(killed[0], signal.SIGKILL)
+        wait_until(
+            lambda: len(set(processes.read_text().split())) == 3, "nobody comes in its place"
+        )
+        hold.unlink()
 
     killer = threading.Thread(target=kill_one)
     killer.start()
     done = run_extraction(corpus, tmp_path / "out", runner=make_runner(2), **slow)
     killer.join()
     assert done.tally.num_computed == 38
-    assert len(set(processes.read_text().split())) >= 3  # two, and one in the killed one's place
+    assert killed
     run_extraction(corpus, tmp_path / "clean", num_workers=None, **slow)
     assert files(tmp_path / "out") == files(tmp_path / "clean")
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ import pytest
 
 from featbank.errors import ConfigError, FeatbankError
 from featbank.runners.slurm import SlurmRunner
-from tests.runners.conftest import wait_until_gone
 from tests.runners.slurm_cluster import slurm_cluster
 from tests.runners.workers import SlowAtFirst, Squares
+from tests.waiting import wait_until, wait_until_gone
 
 MakeSlurm = Callable[..., SlurmRunner]
 
@@ -30,11 +29,8 @@ def _ignore(_: float) -> None:
 
 def _first_begun(folder: Path) -> tuple[str, int]:
     """Wait until a task is begun, and return the number of its job and its process."""
-    deadline = time.monotonic() + 60
-    while not (begun := sorted(folder.iterdir())):
-        assert time.monotonic() < deadline, "no task is begun"
-        time.sleep(0.05)
-    _, job, pid = begun[0].name.split(".")
+    wait_until(lambda: any(folder.iterdir()), "no task is begun")
+    _, job, pid = min(folder.iterdir()).name.split(".")
     return job, int(pid)
 
 
@@ -94,7 +90,7 @@ def test_a_worker_without_a_sign_of_life_loses_its_task_and_its_job(
         stopped.append(pid)
 
     thread = _meanwhile(stop, tmp_path)
-    runner = make_slurm(num_workers=1, stale_s=3)
+    runner = make_slurm(num_workers=1, stale_s=10)
     assert list(runner.run(SlowAtFirst(tmp_path), range(1), _ignore)) == [0]
     thread.join()
     wait_until_gone(stopped)
@@ -113,16 +109,12 @@ def test_a_run_goes_on_while_slurm_takes_no_more_jobs(
     make_slurm: MakeSlurm, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def act() -> None:
-        deadline = time.monotonic() + 60
-        while len(begun := sorted(tmp_path.iterdir())) < 2:
-            assert time.monotonic() < deadline, "two tasks are never begun"
-            time.sleep(0.05)
-        first, second = (int(path.name.split(".")[2]) for path in begun)
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2, "two tasks are never begun")
+        first, second = (int(path.name.split(".")[2]) for path in sorted(tmp_path.iterdir()))
         _call("scontrol", "update", "partitionname=all", "state=DRAIN")
         try:
             os.kill(first, signal.SIGKILL)
-            while "goes on with" not in caplog.text and time.monotonic() < deadline:
-                time.sleep(0.05)
+            wait_until(lambda: "goes on with" in caplog.text, "no job is missed")
         finally:
             _call("scontrol", "update", "partitionname=all", "state=UP")
         os.kill(second, signal.SIGKILL)
@@ -172,10 +164,9 @@ _RUN = """
 import sys
 from pathlib import Path
 from featbank.runners.slurm import SlurmRunner
-from tests.runners.conftest import wait_until_gone
 from tests.runners.slurm_cluster import slurm_cluster
 from tests.runners.workers import SlowAtFirst
-runner = SlurmRunner(num_workers=2, folder=sys.argv[2], heartbeat_s=0.5, stale_s=4)
+runner = SlurmRunner(num_workers=2, folder=sys.argv[2], heartbeat_s=0.5, stale_s=10)
 list(runner.run(SlowAtFirst(Path(sys.argv[1])), range(5), print))
 """
 
@@ -192,11 +183,11 @@ def test_the_jobs_of_a_run_that_is_killed_end_by_themselves_and_clear_up(
     job, _ = _first_begun(begun)
     run.kill()
     run.wait()
-    deadline = time.monotonic() + 60
     command = ["squeue", "--noheader", "--array", "--name=featbank"]
-    while subprocess.run(command, env=variables, check=True, capture_output=True).stdout:
-        assert time.monotonic() < deadline, f"job {job} outlives the run"
-        time.sleep(0.2)
+    wait_until(
+        lambda: not subprocess.run(command, env=variables, check=True, capture_output=True).stdout,
+        f"job {job} outlives the run",
+    )
     assert list(shared.iterdir()) == []
 
 
@@ -214,10 +205,10 @@ def test_nothing_of_the_cluster_that_the_tests_start_outlives_them() -> None:
     with slurm_cluster() as variables:
         submit = ["sbatch", "--wrap=srun sleep 600", "--output=/dev/null"]
         subprocess.run(submit, env={**os.environ, **variables}, check=True, capture_output=True)
-        deadline = time.monotonic() + 30
-        while len(_of_the_cluster(variables)) < 5:  # the daemons, and the steps of the job
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(
+            lambda: len(_of_the_cluster(variables)) >= 5,  # the daemons, and the steps of the job
+            "the job is never begun",
+        )
     wait_until_gone(_of_the_cluster(variables))
 
 

@@ -13,6 +13,12 @@ from typing import Any
 from featbank.errors import ConfigError
 from featbank.progress import Advance
 from featbank.runners import performing
+from tests.waiting import FOR_EVER_S, wait_until
+
+
+def noted(folder: Path) -> list[int]:
+    """The processes of workers that left their number in a folder."""
+    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
 
 
 class Squares:
@@ -112,9 +118,8 @@ class Sleeper:
         (self.folder / str(os.getpid())).touch()
         if task:
             (self.folder / "sleeping").touch()
-            time.sleep(600)
-        while not (self.folder / "sleeping").exists():
-            time.sleep(0.05)
+            time.sleep(FOR_EVER_S)
+        wait_until((self.folder / "sleeping").exists, "no task sleeps")
         if self.fails:
             raise ValueError("task 0 cannot be done")
         return task
@@ -142,7 +147,7 @@ class SlowAtFirst:
         (self.folder / f"{task}.{os.environ.get('SLURM_JOB_ID', 0)}.{os.getpid()}").touch()
         if before < self.begun:
             advance(0.5)
-            time.sleep(600)
+            time.sleep(FOR_EVER_S)
         time.sleep(self.then_s)
         advance(1.0)
         return task

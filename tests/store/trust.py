@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 
 from featbank.store import Store, StoreWriter, open_store
+from tests.waiting import HANG_S
 
 Rows = dict[str, np.ndarray]
-
-TIMEOUT_S = 300
-"""Of a child process: a hang becomes a failure that names it."""
 
 
 def make_rows(num_rows: int, dimension: int = 8, seed: int = 0) -> Rows:
@@ -79,7 +77,7 @@ def run(program: str, *arguments: object, command: Sequence[str] = ()) -> str:
         [*command, sys.executable, "-c", program, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=HANG_S,
         env=environment(),
     )
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,56 @@
+"""Waiting for events, as tests do that start, kill and count processes.
+
+A test waits for what happens and never for a clock: on a machine under load everything takes many
+times as long. `HANG_S` only ends what would never end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+HANG_S = 600.0
+"""Seconds after which something hangs; pytest ends a test later still, and says where it was."""
+
+FOR_EVER_S = 10 * HANG_S
+"""What sleeps until it is killed sleeps as long."""
+
+
+def wait_until(true: Callable[[], object], why: str | Callable[[], str]) -> None:
+    """Wait until a function returns something true.
+
+    Args:
+        true: asked again and again.
+        why: what hangs otherwise, or a function that says it, such as from a log.
+    """
+    deadline = time.monotonic() + HANG_S
+    while not true():
+        assert time.monotonic() < deadline, why if isinstance(why, str) else why()
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until_gone(pids: Iterable[int]) -> None:
+    """Wait until processes have ended."""
+    waited_for = list(pids)
+    wait_until(
+        lambda: not any(map(is_alive, waited_for)),
+        lambda: f"{[pid for pid in waited_for if is_alive(pid)]} outlive the run",
+    )
+
+
+def descendants(parent: int) -> list[int]:
+    """The processes that a process started, and those that they started, oldest first."""
+    try:
+        found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return []
+    return [pid for child in map(int, found) for pid in (child, *descendants(child))]
