@@ -39,6 +39,14 @@ def named(error: OSError, path: str | Path, doing: str) -> OSError:
     return OSError(error.errno, f"{error.strerror} while {doing}", str(path))
 
 
+def path_of(descriptor: int) -> str:
+    """Return the path of an open file where the system tells it, for errors; else its number."""
+    try:
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+    except OSError:
+        return f"open file {descriptor}"
+
+
 @contextmanager
 def naming(path: str | Path, doing: str) -> Iterator[None]:
     """Have errors of the system in a block name the file that they are about; see `named`."""

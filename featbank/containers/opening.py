@@ -10,6 +10,7 @@ from pathlib import Path
 
 from featbank.containers.container import Container, Tolerance
 from featbank.containers.kinds import check_container
+from featbank.disk import named, path_of
 from featbank.errors import AudioError, AudioFault
 from featbank.opening import NotAFileError, open_regular
 
@@ -58,8 +59,11 @@ def read_through(descriptor: int) -> None:
         MemoryError: there is less memory than a decoder takes, which may have failed for that.
     """
     at = 0
-    while piece := os.pread(descriptor, _MORE_THAN_A_DECODER_TAKES, at):
-        at += len(piece)
+    try:
+        while piece := os.pread(descriptor, _MORE_THAN_A_DECODER_TAKES, at):
+            at += len(piece)
+    except OSError as error:
+        raise named(error, path_of(descriptor), "reading") from error
 
 
 def _open(path: str | Path) -> BufferedReader:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from featbank.disk import fsync_file
+from featbank.disk import fsync_file, naming
 from featbank.engine.tasks import ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
 from featbank.json_files import read_json
@@ -197,7 +197,8 @@ def put(source: Path, target: Path) -> None:
     except OSError:  # another disk, a file of another user, or a disk without links
         # a name of its own, for two workers may be given one shard when the first seemed dead
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-        shutil.copyfile(source, temporary)
+        with naming(target, "copying"):
+            shutil.copyfile(source, temporary)
         with open(temporary, "rb") as file:
             fsync_file(file.fileno(), target)
         temporary.replace(target)

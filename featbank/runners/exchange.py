@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from featbank.disk import naming
+
 _COORDINATOR = "coordinator"
 _FOLDERS = ("tasks", "claims", "results", "beats", "logs")
 
@@ -59,7 +61,8 @@ class Exchange:
         exchange = cls(tempfile.mkdtemp(prefix="run-", dir=Path(parent).resolve()))
         for name in _FOLDERS:
             (exchange.folder / name).mkdir()
-        exchange.make_worker.write_bytes(make_worker)
+        with naming(exchange.make_worker, "writing"):
+            exchange.make_worker.write_bytes(make_worker)
         return exchange
 
     def remove(self, *, keep_logs: bool = False) -> None:
@@ -179,6 +182,6 @@ def _read_beat(path: Path) -> Beat:
 def _put(path: Path, data: bytes) -> None:
     # nothing is synced to the disk: what a crash of the file server loses, the run does not survive
     descriptor, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
-    with open(descriptor, "wb") as file:
+    with naming(path, "writing"), open(descriptor, "wb") as file:
         file.write(data)
     Path(temporary).rename(path)
