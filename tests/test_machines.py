@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from featbank.containers import read_through
+from featbank.engine.space import UNTOLD, free_bytes
 from featbank.engine.work import put
 from featbank.opening import open_regular, read_regular
 from featbank.runners.local import usable_processors
@@ -111,6 +112,20 @@ def test_a_shard_is_copied_where_links_are_refused(
     put(tmp_path / "shard", tmp_path / "store" / "shard")
     assert (tmp_path / "store" / "shard").read_bytes() == b"values"
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["shard"]
+
+
+def test_a_disk_that_does_not_tell_what_is_free_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 0 < free_bytes(tmp_path / "not" / "there") < UNTOLD
+    nothing = os.statvfs_result([4096, 4096, 0, 0, 0, 0, 0, 0, 0, 255])
+    monkeypatch.setattr(os, "statvfs", lambda _: nothing)  # as of a bucket that is mounted
+    assert free_bytes(tmp_path) == UNTOLD
+    monkeypatch.setattr(os, "statvfs", refuse(errno.ENOSYS))
+    assert free_bytes(tmp_path) == UNTOLD
+    monkeypatch.setattr(os, "statvfs", refuse(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        free_bytes(tmp_path)
 
 
 def test_reads_that_fail_name_the_file() -> None:

@@ -71,6 +71,8 @@ class WorkFolder:
                 output of a stage that it did not see to its end, hashed and in its cache: with it
                 would go all that was computed.
         """
+        if not self._lock.is_mine:  # another run was told to take it
+            return
         if keep or self._was_kept:  # what DVC would delete it does whoever runs the stage again
             headers = {str(path): file_sha256(path / HEADER_NAME) for path in stores}
             write_atomic(self.path / _PUBLISHED, readable_json({"headers": headers}))

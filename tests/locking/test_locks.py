@@ -37,7 +37,7 @@ import errno, os, sys
 import numpy as np
 from featbank.store import StoreWriter, open_store
 
-for number in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL):
+for number in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM):
     os.environ["FLOCK_ERRNO"] = str(number)
     for value in (1, 2):
         with StoreWriter(sys.argv[1], name="x") as writer:
