@@ -185,6 +185,8 @@ def lock(
         if isinstance(got, Lock):
             return got
         if got is None:
+            if attempts == _ATTEMPTS:
+                raise OSError(errno.ESTALE, "Another file at each look", str(file))
             attempts += 1
             continue
         may_end = got.is_locked or (got.owner.is_alive if got.owner else polls < _TORN_POLLS)

@@ -349,6 +349,14 @@ def test_a_lock_that_fails_names_the_file(tmp_path: Path, monkeypatch: pytest.Mo
         lock(tmp_path / "s", "store s")
 
 
+def test_a_file_system_that_makes_another_file_of_a_path_each_time_is_an_error_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+    with pytest.raises(OSError, match=f"at each look: '{lock_path(tmp_path / 's')}'"):
+        lock(tmp_path / "s", "store s")
+
+
 def test_what_is_no_file_is_no_lock(tmp_path: Path) -> None:
     os.mkfifo(lock_path(tmp_path / "s"))
     with pytest.raises(StoreError, match="expected a file, got something else there"):
