@@ -47,6 +47,18 @@ def path_of(descriptor: int) -> str:
         return f"open file {descriptor}"
 
 
+def read_at(descriptor: int, num_bytes: int, start: int) -> bytes:
+    """Return bytes of an open file from `start` on, fewer at its end.
+
+    Raises:
+        OSError: the read failed; with the path.
+    """
+    try:
+        return os.pread(descriptor, num_bytes, start)
+    except OSError as error:
+        raise named(error, path_of(descriptor), "reading") from error
+
+
 @contextmanager
 def naming(path: str | Path, doing: str) -> Iterator[None]:
     """Have errors of the system in a block name the file that they are about; see `named`."""

@@ -110,7 +110,8 @@ class Exchange:
         """Give and remove what has come of tasks, by their names."""
         for name in _names(self._results):
             path = self._results / name
-            result = path.read_bytes()
+            with naming(path, "reading"):
+                result = path.read_bytes()
             path.unlink()
             yield name.split("@")[0], result
 
@@ -140,7 +141,8 @@ class Exchange:
                 (self._tasks / name).rename(claimed)
             # NFS may say that a rename failed which it did when it was asked twice
             if claimed.exists():
-                return name, claimed.read_bytes()
+                with naming(claimed, "reading"):
+                    return name, claimed.read_bytes()
         return None
 
     def give_back(self, name: str, worker: str) -> None:
