@@ -15,10 +15,12 @@ import pytest
 from featbank.containers import read_through
 from featbank.engine.space import UNTOLD, free_bytes
 from featbank.engine.work import put
+from featbank.errors import StoreError
 from featbank.opening import open_regular, read_regular
 from featbank.runners.local import usable_processors
 from featbank.store import mapping
 from tests.store.trust import make_rows, run, write
+from tests.test_disk import at_most
 
 LISTENS = """
 import multiprocessing, os, tempfile
@@ -126,6 +128,15 @@ def test_a_disk_that_does_not_tell_what_is_free_has_room(
     monkeypatch.setattr(os, "statvfs", refuse(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         free_bytes(tmp_path)
+
+
+def test_a_write_that_fails_names_the_shard_and_the_store(tmp_path: Path) -> None:
+    with (
+        at_most(20_000),
+        pytest.raises(StoreError, match=rf"{tmp_path / 's'}: .* while sizing: '.*\.h5\..*partial'"),
+    ):
+        write(tmp_path / "s", make_rows(300), shard_bytes=1 << 16)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_reads_that_fail_name_the_file() -> None:
