@@ -39,6 +39,26 @@ def named(error: OSError, path: str | Path, doing: str) -> OSError:
     return OSError(error.errno, f"{error.strerror} while {doing}", str(path))
 
 
+def path_of(descriptor: int) -> str:
+    """Return the path of an open file where the system tells it, for errors; else its number."""
+    try:
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+    except OSError:
+        return f"open file {descriptor}"
+
+
+def read_at(descriptor: int, num_bytes: int, start: int) -> bytes:
+    """Return bytes of an open file from `start` on, fewer at its end.
+
+    Raises:
+        OSError: the read failed; with the path.
+    """
+    try:
+        return os.pread(descriptor, num_bytes, start)
+    except OSError as error:
+        raise named(error, path_of(descriptor), "reading") from error
+
+
 @contextmanager
 def naming(path: str | Path, doing: str) -> Iterator[None]:
     """Have errors of the system in a block name the file that they are about; see `named`."""

@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -54,11 +54,20 @@ def previous_output(out: Path, work: Path) -> Iterator[Sequence[Path]]:
         return
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="previous-", dir=work) as folder:
-        for relative, cached in listed.items():
-            link = Path(folder, relative)
+        yield [Path(folder)] if _link(listed, Path(folder)) else []
+
+
+def _link(files: Mapping[str, Path], folder: Path) -> bool:
+    """Lay out files as links; tell whether the file system has links."""
+    try:
+        for relative, path in files.items():
+            link = folder / relative
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(cached)
-        yield [Path(folder)]
+            link.symlink_to(path)
+    except OSError as error:
+        _log.warning("the previous output is of no use, for it cannot be linked to: %s", error)
+        return False
+    return True
 
 
 def is_run_by_dvc() -> bool:

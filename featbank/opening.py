@@ -7,11 +7,15 @@ is no file either. All are an `OSError` that names the path, as what `open` find
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
+
+from featbank.disk import named
 
 MAX_LINE = 16 << 20
 """Bytes of a line, in a file of lines that may be of any length."""
@@ -55,7 +59,27 @@ def open_regular(path: str | Path) -> BufferedReader:
         os.close(descriptor)
         raise _not_a_file(next((kind for is_, kind in _KINDS if is_(mode)), "a device"), path)
     # by its name, for errors to say it, and yet this very file
-    return open(path, "rb", opener=lambda _path, _flags: descriptor)
+    return BufferedReader(_NamedFile(path, opener=lambda _path, _flags: descriptor))
+
+
+class _NamedFile(io.FileIO):
+    """A file whose reads name it when they fail."""
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise named(error, self._path, "reading") from error
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall()
+        except OSError as error:
+            raise named(error, self._path, "reading") from error
+
+    @property
+    def _path(self) -> str:
+        return os.fsdecode(self.name)
 
 
 def read_regular(path: str | Path, max_bytes: int) -> bytes:

@@ -15,6 +15,7 @@ from featbank.computing_stage import computing_settings
 from featbank.dvc_outputs import previous_output
 from featbank.engine.job import Job
 from featbank.engine.probe import Sample
+from featbank.engine.space import UNTOLD
 from featbank.preflight import Forecast, preflight
 
 _log = logging.getLogger(__name__)
@@ -77,7 +78,12 @@ def facts(forecast: Forecast) -> Iterator[tuple[str, str]]:
         bound = "up to " if disk.num_bytes > disk.least_bytes else ""
         yield (
             f"disk of {disk.folder}",
-            f"{bound}{_size(disk.num_bytes)} more, {_size(disk.free_bytes)} are free",
+            f"{bound}{_size(disk.num_bytes)} more, "
+            + (
+                "what is free is not told"
+                if disk.free_bytes == UNTOLD
+                else f"{_size(disk.free_bytes)} are free"
+            ),
         )
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from featbank.errors import ConfigError, CorpusError
 from featbank.manifest import Utterance
+from featbank.opening import read_regular
 from featbank.provenance import digest, write_atomic
 from featbank.store import SHARD_BYTES, StoreWriter, find_encoding, open_verified
 from featbank.store.replacing import refuse_other_content
 
 # what the header of a feature store says of its values; a licence or a version of a library may
 # change without them, and must not change the sample, or the codebook would be fitted anew
+_MAX_PINS = 256 << 20  # bytes
 _VALUES = ("extractor", "extractor_version", "decode_version")
 
 
@@ -54,7 +56,7 @@ def read_pins(path: Path) -> list[str]:
     if not path.is_file():
         raise CorpusError(f"pinned ids {path}", expected="a file", got="nothing there", hint=hint)
     try:
-        first, *lines = path.read_text(encoding="utf-8").split("\n")
+        first, *lines = read_regular(path, _MAX_PINS).decode().split("\n")
     except UnicodeDecodeError as error:
         raise CorpusError(f"pinned ids {path}", expected="UTF-8 text", got=error) from error
     # only the first line may be a comment: an id may begin with # too

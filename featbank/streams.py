@@ -26,7 +26,7 @@ def guarded() -> Iterator[None]:
         SystemExit: standard output takes no more.
     """
     _open_closed()
-    stream = sys.stdout
+    stream: Any = sys.stdout
     if stream is sys.__stdout__ and isinstance(stream, io.TextIOWrapper):
         stream.flush()
         output = _Output(stream.fileno(), "w", closefd=False)
@@ -43,6 +43,7 @@ def guarded() -> Iterator[None]:
         try:
             sys.stdout.flush()
         finally:
+            sys.stdout = stream
             try:
                 sys.stderr.flush()
             except OSError:

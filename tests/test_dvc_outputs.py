@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -91,6 +92,16 @@ def test_what_a_stopped_run_left_of_the_output_does_not_hide_it(left: str) -> No
     if left == "fbank/train":  # killed between the stores of two splits
         (OUT / left / "header.json").write_bytes(b"{}")
     assert _given() == CONTENT
+
+
+def test_a_file_system_without_links_gives_nothing_and_ends_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(path: Path, _: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    assert _given() is None
 
 
 def test_a_second_run_does_not_take_the_links_of_the_first_away() -> None:

@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 import featbank.stage  # noqa: F401 - the params resolver
+from featbank.streams import guarded
 from tests.conftest import ROOT
 from tests.store.trust import make_rows, run, write
 
@@ -105,6 +106,13 @@ def test_a_stage_tells_on_standard_error_and_needs_neither_stream(tmp_path: Path
 def test_the_next_file_does_not_get_what_is_printed_to_a_closed_stream(tmp_path: Path) -> None:
     run(PRINTS_BELOW_PYTHON, tmp_path / "shard")
     assert (tmp_path / "shard").read_bytes() == b"values"
+
+
+def test_whoever_calls_a_program_gets_standard_output_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+    with guarded():
+        assert sys.stdout is not sys.__stdout__
+    assert sys.stdout is sys.__stdout__
 
 
 @pytest.mark.parametrize("name", STAGES)

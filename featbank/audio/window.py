@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from featbank.disk import named, path_of
+
 
 class Window:
     """What soundfile reads as a file: bytes `start` to `stop` of an open one.
@@ -50,7 +52,7 @@ class Window:
             ):
                 done += count
         except OSError as error:
-            self.error = error
+            self.error = named(error, path_of(self.descriptor), "reading")
         for place, right in self._mended:
             for at, byte in enumerate(right, place - self._at):
                 if 0 <= at < done:

@@ -7,7 +7,6 @@ Between the frames of several files in a row stand their tags. A frame's header 
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from fractions import Fraction
 from io import BufferedReader
 
 from featbank.containers.tags import skip_tags, tag_length
+from featbank.disk import read_at
 
 _LAYER_III, _MPEG_1, _MONO = 0b01, 0b11, 0b11
 _KBITS = {
@@ -131,7 +131,7 @@ def _row(descriptor: int, at: int, size: int, lengths: list[int], is_mono: bool)
     """Step from frame to frame: return how many there are from `at` on, and where they end."""
     number = 0
     while at <= size - 4:
-        data = os.pread(descriptor, _PIECE, at)
+        data = read_at(descriptor, _PIECE, at)
         step, last = 0, len(data) - 4
         while step <= last and data[step] == 0xFF:
             length = lengths[data[step + 1] << 8 | data[step + 2]]
@@ -148,13 +148,13 @@ def _row(descriptor: int, at: int, size: int, lengths: list[int], is_mono: bool)
 def _sound_behind(file: BufferedReader, at: int, size: int, form: Form) -> str:
     """Say what sound there is from `at` on: two frames in a row of one form."""
     while at < size:
-        data = os.pread(file.fileno(), _PIECE, at)
+        data = read_at(file.fileno(), _PIECE, at)
         for found in _SYNC.finditer(data):
             head = data[found.start() : found.start() + 4]
             other = _form(head)
             if other is None or not (length := _length(head, other)):
                 continue
-            after = os.pread(file.fileno(), 4, at + found.start() + length)
+            after = read_at(file.fileno(), 4, at + found.start() + length)
             if _form(after) == other and _length(after, other):
                 return "frames" if other == form else str(other)
         at += max(len(data) - 3, 1) if len(data) == _PIECE else size
@@ -163,7 +163,7 @@ def _sound_behind(file: BufferedReader, at: int, size: int, form: Form) -> str:
 
 def _behind_zeros(file: BufferedReader, at: int, size: int) -> int:
     while at < size:
-        data = os.pread(file.fileno(), _PIECE, at)
+        data = read_at(file.fileno(), _PIECE, at)
         if rest := data.lstrip(b"\0"):
             return at + len(data) - len(rest)
         if not data:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Collection
 from io import BufferedReader
 from pathlib import Path
 
 from featbank.containers.container import Container, Tolerance
 from featbank.containers.kinds import check_container
+from featbank.disk import read_at
 from featbank.errors import AudioError, AudioFault
 from featbank.opening import NotAFileError, open_regular
 
@@ -58,7 +58,7 @@ def read_through(descriptor: int) -> None:
         MemoryError: there is less memory than a decoder takes, which may have failed for that.
     """
     at = 0
-    while piece := os.pread(descriptor, _MORE_THAN_A_DECODER_TAKES, at):
+    while piece := read_at(descriptor, _MORE_THAN_A_DECODER_TAKES, at):
         at += len(piece)
 
 

@@ -11,6 +11,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from featbank.corpora.scratch import Scratch
+from featbank.disk import naming
+from featbank.opening import open_regular
 
 _RUN_BYTES = 16 << 20
 _OBJECT_BYTES = 64  # of a line in memory, beside its own
@@ -74,7 +76,7 @@ class SortedLines:
     def _write(self, lines: Iterator[bytes]) -> Path:
         path = self._scratch.place(f"{self._name}-{self._num_written}")
         self._num_written += 1
-        with open(path, "xb") as file:
+        with naming(path, "writing"), open(path, "xb") as file:
             file.writelines(lines)
         return path
 
@@ -103,4 +105,4 @@ def _escaped(found: re.Match[str]) -> str:
 
 def _merge(runs: list[Path]) -> Iterator[bytes]:
     with ExitStack() as stack:
-        yield from heapq.merge(*(stack.enter_context(open(run, "rb")) for run in runs))
+        yield from heapq.merge(*(stack.enter_context(open_regular(run)) for run in runs))

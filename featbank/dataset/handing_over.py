@@ -36,11 +36,21 @@ _WORKER, _RECEIVER, _FORK = range(3)
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> torch.Tensor:
     """Return an uninitialized tensor; in a worker, one that is cheap to hand over."""
-    if get_worker_info() is None or not hasattr(os, "memfd_create"):
+    if get_worker_info() is None or not _has_memory_files():
         return torch.from_numpy(np.empty(shape, dtype))
     if prod(shape) * dtype.itemsize < SMALL_BYTES:
         return torch.from_numpy(np.empty(shape, dtype)).as_subclass(_Handed)
     return _pieces_of(os.getpid()).take(shape, dtype)
+
+
+@cache
+def _has_memory_files() -> bool:
+    """Tell whether the system makes files without a name: some sandboxes refuse, macOS cannot."""
+    try:
+        os.close(os.memfd_create("featbank"))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 class _Handed(torch.Tensor):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from featbank.disk import NOT_OFFERED
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.errors import StoreError
 from featbank.store import ShardSpec, find_encoding
 
 _log = logging.getLogger(__name__)
+
+UNTOLD = sys.maxsize
+"""Bytes free on a disk that does not tell: any number of bytes may have room there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +29,7 @@ class DiskNeed:
         folder: a place on the disk.
         num_bytes: that are added, at most.
         least_bytes: that are added in any case, failures apart.
-        free_bytes: that the disk has now.
+        free_bytes: that the disk has now; `UNTOLD` where it does not tell.
     """
 
     folder: Path
@@ -94,8 +99,17 @@ def frame_bytes(spec: ShardSpec) -> int:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return what the disk has free at a folder that may not be there yet."""
-    return shutil.disk_usage(_existing(folder)).free
+    """Return what the disk has free at a folder that may not be there yet.
+
+    Buckets that are mounted as disks tell nothing: `UNTOLD` then.
+    """
+    try:
+        usage = shutil.disk_usage(_existing(folder))
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+        return UNTOLD
+    return usage.free if usage.total else UNTOLD
 
 
 def on_one_disk(one: Path, other: Path) -> bool:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from featbank.disk import fsync_file
+from featbank.disk import fsync_file, naming
 from featbank.engine.tasks import ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
 from featbank.json_files import read_json
@@ -71,6 +71,8 @@ class WorkFolder:
                 output of a stage that it did not see to its end, hashed and in its cache: with it
                 would go all that was computed.
         """
+        if not self._lock.is_mine:  # another run was told to take it
+            return
         if keep or self._was_kept:  # what DVC would delete it does whoever runs the stage again
             headers = {str(path): file_sha256(path / HEADER_NAME) for path in stores}
             write_atomic(self.path / _PUBLISHED, readable_json({"headers": headers}))
@@ -197,7 +199,8 @@ def put(source: Path, target: Path) -> None:
     except OSError:  # another disk, a file of another user, or a disk without links
         # a name of its own, for two workers may be given one shard when the first seemed dead
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-        shutil.copyfile(source, temporary)
+        with naming(target, "copying"):
+            shutil.copyfile(source, temporary)
         with open(temporary, "rb") as file:
             fsync_file(file.fileno(), target)
         temporary.replace(target)

@@ -6,7 +6,7 @@ import os
 import weakref
 from pathlib import Path
 
-from featbank.disk import fsync_file
+from featbank.disk import fsync_file, named, read_at
 from featbank.store.ownership import Owner
 from featbank.store.raw_file import write_at
 
@@ -81,7 +81,7 @@ class OwnWrites:
         start, end = self._place, self._place + len(buffer)
         found = b""
         try:
-            found = os.pread(self._descriptor, len(buffer), start)
+            found = read_at(self._descriptor, len(buffer), start)
         except OSError as error:
             self.error = self.error or error
         buffer[: len(found)] = found
@@ -102,7 +102,7 @@ class OwnWrites:
             try:
                 os.ftruncate(self._descriptor, size)
             except OSError as error:
-                self.error = error
+                self.error = named(error, self._path, "sizing")
         self._size = size
         return size
 

@@ -54,7 +54,8 @@ _log = logging.getLogger(__name__)
 _ATTEMPTS = 1000
 _POLL_S = 0.1
 _TORN_POLLS = 50  # that a waiting process gives another one to complete its claim
-_NO_FLOCK = NOT_OFFERED | {errno.ENOLCK}
+_NO_FLOCK = NOT_OFFERED | {errno.ENOLCK, errno.EPERM}  # the last of them in a sandbox
+_LOCKED = frozenset([errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES])  # the last of them over SMB
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _breaks: ContextVar[bool] = ContextVar("breaks", default=False)
@@ -184,6 +185,8 @@ def lock(
         if isinstance(got, Lock):
             return got
         if got is None:
+            if attempts == _ATTEMPTS:
+                raise OSError(errno.ESTALE, "Another file at each look", str(file))
             attempts += 1
             continue
         may_end = got.is_locked or (got.owner.is_alive if got.owner else polls < _TORN_POLLS)
@@ -277,9 +280,9 @@ def _flock(descriptor: int, file: Path) -> bool | None:
     """Lock an open file; False where another one has, None where the file system does not."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # the latter over SMB
-        return False
     except OSError as error:
+        if error.errno in _LOCKED:
+            return False
         if error.errno in _NO_FLOCK:
             return None
         raise named(error, file, "locking") from error

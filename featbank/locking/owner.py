@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from featbank.errors import FeatbankError
+from featbank.json_files import parse_json
+
 MAX_BYTES = 4096
 """Of what a lock file holds; one that is longer is none of ours."""
 
@@ -66,9 +69,9 @@ class Owner:
     def from_bytes(cls, data: bytes) -> Owner | None:
         """Return who a lock file names; None where it is not whole."""
         try:
-            found = json.loads(data)
+            found = parse_json(data, "a lock", FeatbankError)
             owner = cls(**{field.name: found[field.name] for field in fields(cls)})
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (FeatbankError, KeyError):
             return None
         texts = (owner.host, owner.boot, owner.namespace, owner.since, owner.token)
         numbers = (owner.pid, owner.started)

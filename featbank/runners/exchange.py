@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from featbank.disk import naming
+
 _COORDINATOR = "coordinator"
 _FOLDERS = ("tasks", "claims", "results", "beats", "logs")
 
@@ -59,7 +61,8 @@ class Exchange:
         exchange = cls(tempfile.mkdtemp(prefix="run-", dir=Path(parent).resolve()))
         for name in _FOLDERS:
             (exchange.folder / name).mkdir()
-        exchange.make_worker.write_bytes(make_worker)
+        with naming(exchange.make_worker, "writing"):
+            exchange.make_worker.write_bytes(make_worker)
         return exchange
 
     def remove(self, *, keep_logs: bool = False) -> None:
@@ -107,7 +110,8 @@ class Exchange:
         """Give and remove what has come of tasks, by their names."""
         for name in _names(self._results):
             path = self._results / name
-            result = path.read_bytes()
+            with naming(path, "reading"):
+                result = path.read_bytes()
             path.unlink()
             yield name.split("@")[0], result
 
@@ -137,7 +141,8 @@ class Exchange:
                 (self._tasks / name).rename(claimed)
             # NFS may say that a rename failed which it did when it was asked twice
             if claimed.exists():
-                return name, claimed.read_bytes()
+                with naming(claimed, "reading"):
+                    return name, claimed.read_bytes()
         return None
 
     def give_back(self, name: str, worker: str) -> None:
@@ -179,6 +184,6 @@ def _read_beat(path: Path) -> Beat:
 def _put(path: Path, data: bytes) -> None:
     # nothing is synced to the disk: what a crash of the file server loses, the run does not survive
     descriptor, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
-    with open(descriptor, "wb") as file:
+    with naming(path, "writing"), open(descriptor, "wb") as file:
         file.write(data)
     Path(temporary).rename(path)

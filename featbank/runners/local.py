@@ -75,10 +75,11 @@ class LocalRunner:
 
 
 def usable_processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many processors this process may use, as far as the system tells."""
+    try:
+        return len(os.sched_getaffinity(0)) or 1
+    except (AttributeError, OSError):  # macOS has no such call, some sandboxes refuse it
+        return os.cpu_count() or 1
 
 
 def _first_gpus(number: int) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from featbank.runners.coordinating import Attempt, Died, Done, Event, Told
 from featbank.runners.performing import Outcome, Performer
+from featbank.runners.socket_folder import choose_socket_folder
 
 # slow to import: once, instead of once a worker; but only where this process needed it
 _PRELOADED = ("numpy", "torch")
@@ -81,6 +82,7 @@ class ProcessCrew:
                 daemon=True,
             )
             resource_tracker.ensure_running()  # first, for starting it lifts the block
+            choose_socket_folder()
             with _deaf_to_ctrl_c():
                 forkserver.ensure_running()
                 process.start()

@@ -7,6 +7,7 @@ descriptor a shard would pass the usual limit of 1,024.
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from featbank.disk import NOT_OFFERED, named, path_of
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
@@ -28,6 +31,7 @@ _libc.mmap.argtypes = [
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14 and later
+_NOT_SHARED = NOT_OFFERED | {errno.ENODEV}
 _FAILED = ctypes.c_void_p(-1).value
 
 
@@ -35,7 +39,7 @@ def map_file(descriptor: int, num_bytes: int) -> npt.NDArray[np.uint8]:
     """Map the first bytes of an open file, read-only; arrays that view them keep the map alive.
 
     Raises:
-        OSError: the system refuses.
+        OSError: the system refuses; with the path.
     """
     return np.asarray(_Mapping(descriptor, num_bytes))
 
@@ -55,11 +59,17 @@ class _Mapping:
     def __init__(self, descriptor: int, num_bytes: int) -> None:
         self._size = num_bytes
         self._munmap = _libc.munmap  # at interpreter exit the module may be gone before the map
-        self._address = _libc.mmap(None, num_bytes, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
-        if self._address == _FAILED:
-            self._address = None
+        self._address = None
+        # some user-space file systems refuse maps that are shared, which read alike
+        for flags in (mmap.MAP_SHARED, mmap.MAP_PRIVATE):
+            address = _libc.mmap(None, num_bytes, mmap.PROT_READ, flags, descriptor, 0)
+            if address != _FAILED:
+                self._address = address
+                return
             number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+            if number not in _NOT_SHARED:
+                break
+        raise named(OSError(number, os.strerror(number)), path_of(descriptor), "mapping")
 
     @property
     def __array_interface__(self) -> dict[str, Any]:

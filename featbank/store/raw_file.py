@@ -12,6 +12,7 @@ import tempfile
 import weakref
 from pathlib import Path
 
+from featbank.disk import named, path_of
 from featbank.errors import StoreError
 
 _BUFFER_BYTES = 1 << 20
@@ -26,13 +27,17 @@ def write_at(descriptor: int, data: memoryview, start: int) -> None:
         start: where they belong.
 
     Raises:
-        OSError: the disk is full, or fails.
+        OSError: the disk is full, or fails; with the path.
     """
     written = 0
     while written < len(data):  # one call takes at most 2 GiB
-        count = os.pwrite(descriptor, data[written:], start + written)
+        try:
+            count = os.pwrite(descriptor, data[written:], start + written)
+        except OSError as error:
+            raise named(error, path_of(descriptor), "writing") from error
         if not count:
-            raise OSError(errno.EIO, f"no byte written of {len(data) - written}")
+            fault = OSError(errno.EIO, f"no byte taken of {len(data) - written}")
+            raise named(fault, path_of(descriptor), "writing")
         written += count
 
 
@@ -41,11 +46,14 @@ def read_into(descriptor: int, buffer: memoryview, start: int) -> None:
 
     Raises:
         StoreError: the file ends before.
-        OSError: the disk fails.
+        OSError: the disk fails; with the path.
     """
     read = 0
     while read < len(buffer):
-        count = os.preadv(descriptor, [buffer[read:]], start + read)
+        try:
+            count = os.preadv(descriptor, [buffer[read:]], start + read)
+        except OSError as error:
+            raise named(error, path_of(descriptor), "reading") from error
         if not count:
             raise StoreError(f"byte {start + read}", expected="more of the file", got="its end")
         read += count

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featbank.disk import fsync_file, fsync_folder
+from featbank.disk import fsync_file, fsync_folder, naming
 from featbank.errors import StoreError
 from featbank.store.encoding import SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST
@@ -69,7 +69,8 @@ class ShardFile:
         self._is_named = False
         self._descriptor = _create(self._temporary)
         try:
-            os.ftruncate(self._descriptor, layout.num_bytes)
+            with naming(self._temporary, "sizing"):
+                os.ftruncate(self._descriptor, layout.num_bytes)
             write_at(self._descriptor, layout.head, 0)
         except BaseException:
             self.abort()

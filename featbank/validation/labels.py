@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from featbank.errors import CorpusError
 from featbank.framing import Framing
+from featbank.opening import open_regular
 
 _EXPECTED = 'labels as [[start_s, end_s, "label"], ...], in order of time'
 
@@ -72,7 +73,7 @@ class LabelFile:
         if place is None:
             return None
         number, offset = place
-        with open(self._path, "rb") as file:
+        with open_regular(self._path) as file:
             file.seek(offset)
             line = file.readline()
         where = f"{self._path}:{number}"
@@ -90,7 +91,7 @@ class LabelFile:
             )
         places: dict[str, tuple[int, int]] = {}
         offset = 0
-        with open(self._path, "rb") as file:
+        with open_regular(self._path) as file:
             for number, line in enumerate(file, start=1):
                 where = f"{self._path}:{number}"
                 utterance_id = _parsed(line, where)["id"]

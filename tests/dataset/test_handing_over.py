@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from featbank.dataset import handing_over
 from featbank.dataset.handing_over import SMALL_BYTES
 from featbank.dataset.padding import Padded, pad
 from tests.waiting import HANG_S
@@ -201,3 +203,20 @@ def test_an_early_end_and_persistent_workers_lose_nothing() -> None:
             assert (padded.values == index).all()
             if index == 9:
                 break
+
+
+def test_a_system_without_memory_files_hands_over_as_torch_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: str) -> int:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    handing_over._has_memory_files.cache_clear()
+    try:
+        for index, (padded, *_) in enumerate(loader(LARGE, num_workers=1)):
+            assert (padded.values == index).all()
+            if index == 3:
+                break
+    finally:
+        handing_over._has_memory_files.cache_clear()

@@ -37,7 +37,7 @@ import errno, os, sys
 import numpy as np
 from featbank.store import StoreWriter, open_store
 
-for number in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL):
+for number in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM):
     os.environ["FLOCK_ERRNO"] = str(number)
     for value in (1, 2):
         with StoreWriter(sys.argv[1], name="x") as writer:
@@ -346,6 +346,14 @@ def test_a_lock_that_fails_names_the_file(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(fcntl, "flock", fail)
     with pytest.raises(OSError, match=f"while locking: '{lock_path(tmp_path / 's')}'"):
+        lock(tmp_path / "s", "store s")
+
+
+def test_a_file_system_that_makes_another_file_of_a_path_each_time_is_an_error_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+    with pytest.raises(OSError, match=f"at each look: '{lock_path(tmp_path / 's')}'"):
         lock(tmp_path / "s", "store s")
 
 
