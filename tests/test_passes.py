@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from featbank.audio import close_passes, load_audio, passes, scan_audio
+from featbank.audio import audio_digest, close_passes, load_audio, passes, scan_audio
 from featbank.errors import AudioError
 from featbank.manifest import MIX_CHANNELS
 from featbank.recording import Recording
@@ -233,10 +233,14 @@ def test_a_file_that_is_another_one_by_now_is_decoded_anew(
 ) -> None:
     path = tmp_path / "x.ogg"
     shutil.copy(stored["x.ogg"], path)
-    before = [load(path, start, RATE) for start in (0, RATE, 2 * RATE)]
+    digest = audio_digest(path)
+    before = [load(path, start, RATE, digest=digest) for start in (0, RATE, 2 * RATE)]
     soundfile.write(path, np.zeros((SECONDS * RATE, 2)), RATE, format="OGG", subtype="VORBIS")
     assert before[1].any()
     assert not load(path, RATE, RATE).any()
+    with pytest.raises(AudioError) as caught:
+        load(path, RATE, RATE, digest=digest)
+    assert caught.value.kind == "changed"
     path.unlink()
     with pytest.raises(AudioError) as caught:
         load(path, RATE, RATE)

@@ -49,18 +49,13 @@ def check_digest(path: str | Path, file: BufferedReader, expected: str) -> None:
     """
     found = _flac_md5(file) or f"sha256:{_sha256(path, file)}"
     if found != expected:
-        raise changed(path, expected, found)
-
-
-def changed(path: str | Path, expected: object, got: object) -> AudioError:
-    """Return the error of a file that is not the one of the manifest any more."""
-    return AudioError(
-        f"audio {path} has changed since the manifest was made",
-        kind="changed",
-        expected=expected,
-        got=got,
-        hint="run python stages/prepare.py again",
-    )
+        raise AudioError(
+            f"audio {path} has changed since the manifest was made",
+            kind="changed",
+            expected=expected,
+            got=found,
+            hint="run python stages/prepare.py again",
+        )
 
 
 def _flac_md5(file: BufferedReader) -> str:

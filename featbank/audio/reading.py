@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featbank.audio.decoding import AudioFile, go_to
-from featbank.audio.digests import changed
+from featbank.audio.digests import check_digest
 from featbank.audio.flac_md5 import FlacMd5
 from featbank.audio.passes import open_segment
 from featbank.audio.resampling import resample
+from featbank.containers import open_container
 from featbank.errors import AudioError
 from featbank.manifest import MIX_CHANNELS
 
@@ -114,7 +115,7 @@ def read_segment(
             if md5 and done == num_samples:
                 md5.check(path, digest)
             if digest and done == num_samples:
-                _check_unwritten(path, begun)
+                _check_unwritten(path, digest, begun)
             waveform = _one_channel(block, channel)
             check_finite(path, waveform)
             yield waveform
@@ -129,15 +130,18 @@ def _written(path: str | Path) -> tuple[int, int, int] | None:
     return now.st_ino, now.st_size, now.st_mtime_ns
 
 
-def _check_unwritten(path: str | Path, begun: tuple[int, int, int] | None) -> None:
+def _check_unwritten(path: str | Path, digest: str, begun: tuple[int, int, int] | None) -> None:
     """Refuse a file that was written to while it was read; one in its place is another matter.
 
     Raises:
-        AudioError: it was.
+        AudioError: it was, and is not what it was.
+        OSError: the machine failed, not the file.
     """
     now = _written(path)
     if begun and now and now[0] == begun[0] and now != begun:
-        raise changed(path, "a file that nobody writes to", "one written to while it was read")
+        file, _ = open_container(path)
+        with file:
+            check_digest(path, file, digest)
 
 
 def _one_channel(block: NDArray[np.float32], channel: int) -> NDArray[np.float32]:
