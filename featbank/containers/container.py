@@ -55,6 +55,7 @@ class Container:
         name: as people call it.
         demuxer: of ffmpeg, for what libsndfile does not decode; else empty.
         samples: of a file that holds them one by one, and states their place.
+        stop: byte behind the last that libsndfile is to see; 0 for the whole file.
         mended: bytes to be read at these places instead of those that are there, which libsndfile
             would misunderstand.
         parts: first byte, and the one behind the last, of each piece that ffmpeg is to see; empty
@@ -65,6 +66,7 @@ class Container:
     name: str
     demuxer: str = ""
     samples: PlainSamples | None = None
+    stop: int = 0
     mended: tuple[tuple[int, bytes], ...] = ()
     parts: tuple[tuple[int, int], ...] = ()
     least_s: Fraction = Fraction(0)

@@ -57,6 +57,9 @@ def ogg(
     if len(pages.streams) == len(sounds) == 1 and sounds[0][1].name in ("Opus", "Vorbis"):
         mended = () if ends else ended_page(file, sounds[0][0].page)
         return Container(name="Ogg (Opus, Vorbis)", mended=mended)
+    gaps = [stream.gap for stream in pages.streams if stream.gap >= 0]
+    if gaps:  # ffmpeg goes over it
+        raise damaged(path, "page upon page", f"one that is missing before byte {min(gaps)}")
     least_s = sum(
         (
             Fraction(max(0, stream.end - stream.begin), max(1, codec.rate))
