@@ -13,7 +13,7 @@ from featbank.audio.digests import digest_of
 from featbank.audio.flac_md5 import FlacMd5
 from featbank.audio.reading import check_finite
 from featbank.audio.sndfile import UNKNOWN_LENGTH, SndFile
-from featbank.containers import Container, Tolerance, check_flac_end, open_container
+from featbank.containers import Container, check_flac_end, open_container
 from featbank.errors import AudioError
 
 
@@ -39,7 +39,7 @@ class AudioScan:
         return self.num_samples / self.sample_rate
 
 
-def scan_audio(path: str | Path, tolerate: Collection[Tolerance] = ()) -> AudioScan:
+def scan_audio(path: str | Path, tolerate: Collection[str] = ()) -> AudioScan:
     """Decode a whole file, in blocks, and return what it holds.
 
     Args:

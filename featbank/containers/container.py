@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, get_args
 
 from featbank.errors import AudioError
 
-Tolerance = Literal[
-    "ogg_end",  # an Ogg whose last page does not say that it is the last: a truncated one looks so
-]
+TOLERANCES = frozenset(
+    [
+        "ogg_end",  # an Ogg whose last page does not say so: one that is cut short looks the same
+    ]
+)
 """What a corpus may take of its files that is refused by default. No name ever changes."""
-
-TOLERANCES: frozenset[Tolerance] = frozenset(get_args(Tolerance))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
