@@ -29,6 +29,11 @@ ENCODED: dict[str, tuple[list[str], int]] = {
     "x.webm": (["-c:a", "libvorbis"], 1024),
     "x.wma": (["-c:a", "wmav2"], 2048),
     "x.g722": (["-c:a", "g722"], 0),
+    "mp3.wav": (["-c:a", "libmp3lame"], 3 * 576),
+    "wma.wav": (["-c:a", "wmav2"], 2048),
+    "mp3.w64": (["-c:a", "libmp3lame"], 3 * 576),
+    "ima.caf": (["-c:a", "adpcm_ima_qt"], 64),
+    "speex.oga": (["-c:a", "libspeex"], 640),
 }
 
 

@@ -45,7 +45,7 @@ TAILS = {
     "ID3v2": b"ID3\x03\0\0\0\0\0\x0a" + bytes(10),
     "APE": APE,
     "APE and ID3v1": APE + TAG,
-    "Lyrics3": b"LYRICSBEGININD0000210000020LYRICS200" + TAG,
+    "Lyrics3": b"LYRICSBEGININD0000200000021LYRICS200" + TAG,
 }
 GOES_ON = {
     "noise": np.random.default_rng(1).bytes(5000),

@@ -9,9 +9,11 @@ from featbank.audio.resampling import resample, resampled_length
 from featbank.audio.scanning import AudioScan, scan_audio
 from featbank.audio.sndfile import UNKNOWN_LENGTH
 from featbank.audio.versions import decided_by, version_here
+from featbank.containers import TOLERANCES
 
 __all__ = [
     "DECODE_VERSION",
+    "TOLERANCES",
     "UNKNOWN_LENGTH",
     "AudioFile",
     "AudioScan",

@@ -15,7 +15,7 @@ from featbank.audio.digests import check_digest
 from featbank.audio.ffmpeg import open_ffmpeg
 from featbank.audio.sndfile import open_sndfile
 from featbank.audio.versions import warn_of_ffmpeg
-from featbank.containers import TOLERANCES, Container, Tolerance, open_container
+from featbank.containers import TOLERANCES, Container, open_container
 
 BLOCK = 1 << 16
 """Samples read at a time, where nothing asks for more."""
@@ -60,7 +60,7 @@ class AudioFile(Protocol):
 
 @contextmanager
 def open_audio(
-    path: str | Path, *, digest: str = "", tolerate: Collection[Tolerance] = ()
+    path: str | Path, *, digest: str = "", tolerate: Collection[str] = ()
 ) -> Iterator[AudioFile]:
     """Open a file to decode it, telling its own faults from the machine's.
 

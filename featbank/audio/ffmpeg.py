@@ -37,6 +37,7 @@ _AU_HEADER, _AU_FLOAT = 24, 6
 _MACHINE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.EACCES)
 _LACKING = ("Unknown input format", "no decoder found", "not found for input stream")
 _NO_AUDIO = ("matches no streams", "(codec none)", "found for: none")  # or none that it knows
+_TRACKS = "only one stream is supported"
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 _SOURCE = re.compile(r"(file|concat):\S*/dev/fd/\d+: ")
 
@@ -114,6 +115,14 @@ class FfmpegFile:
         if not status and not said:
             return
         self._raise_of_the_machine(said)
+        if _TRACKS in said:
+            raise AudioError(
+                f"audio {self._path}",
+                kind="unknown_format",
+                expected="one track of sound",
+                got="several",
+                hint="keep one: ffmpeg -i IN -map 0:a:0 -c copy OUT",
+            )
         raise AudioError(
             f"audio {self._path} does not decode",
             kind="unknown_format" if _has(said, _NO_AUDIO) else "damaged",
@@ -195,7 +204,7 @@ def open_ffmpeg(
         "-threads", "1", "-flags:a", "+bitexact",
         "-protocol_whitelist", "file,concat,subfile" if parts else "file",
         "-f", demuxer, "-i", _input(file, parts),
-        "-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1",
+        "-map", "0:a", "-c:a", "pcm_f32be", "-f", "au", "pipe:1",
     ]  # fmt: skip
     with (
         tempfile.TemporaryFile() as errors,  # a pipe could fill up and stop ffmpeg

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from featbank.audio.digests import digest_of
 from featbank.audio.flac_md5 import FlacMd5
 from featbank.audio.reading import check_finite
 from featbank.audio.sndfile import UNKNOWN_LENGTH, SndFile
-from featbank.containers import Container, Tolerance, check_flac_end, open_container
+from featbank.containers import Container, check_flac_end, open_container
 from featbank.errors import AudioError
 
 
@@ -38,7 +39,7 @@ class AudioScan:
         return self.num_samples / self.sample_rate
 
 
-def scan_audio(path: str | Path, tolerate: Collection[Tolerance] = ()) -> AudioScan:
+def scan_audio(path: str | Path, tolerate: Collection[str] = ()) -> AudioScan:
     """Decode a whole file, in blocks, and return what it holds.
 
     Args:
@@ -57,7 +58,7 @@ def scan_audio(path: str | Path, tolerate: Collection[Tolerance] = ()) -> AudioS
         if container.name == "FLAC":
             check_flac_end(path, file, os.fstat(file.fileno()).st_size)
         digest = digest_of(file)
-        with decode(path, file, container) as audio:
+        with _promising(path, container), decode(path, file, container) as audio:
             if digest.startswith("md5:") and FlacMd5.reads(audio.subtype):
                 assert isinstance(audio, SndFile)
                 num_samples = _check_md5(path, audio, digest)
@@ -70,6 +71,23 @@ def scan_audio(path: str | Path, tolerate: Collection[Tolerance] = ()) -> AudioS
                 num_samples=num_samples,
                 digest=digest,
             )
+
+
+@contextmanager
+def _promising(path: str | Path, container: Container) -> Iterator[None]:
+    """Tell a decoder that gives nothing, and no error, from a file that holds nothing."""
+    try:
+        yield
+    except AudioError as error:
+        if error.kind != "no_samples" or not container.least_s:
+            raise
+        raise AudioError(
+            f"audio {path} does not decode",
+            kind="damaged",
+            expected=f"at least {float(container.least_s):.3f} s",
+            got="no sample, and no error",
+            hint="an older ffmpeg may lack its codec, as FLAC of 32 bits before 6.1",
+        ) from error
 
 
 def _check_samples(path: str | Path, audio: AudioFile) -> int:

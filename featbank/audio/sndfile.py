@@ -98,8 +98,10 @@ def _decode(descriptor: int, container: Container) -> SndFile:
     samples = container.samples
     if samples is None or samples.is_stated:
         os.lseek(descriptor, 0, os.SEEK_SET)
-        size = os.fstat(descriptor).st_size
-        given = Window(descriptor, 0, size, container.mended) if container.mended else descriptor
+        given: int | Window = descriptor
+        if container.mended or container.stop:
+            stop = container.stop or os.fstat(descriptor).st_size
+            given = Window(descriptor, 0, stop, container.mended)
         opened = SndFile(given, closefd=False)
         if samples is None or opened.frames == samples.num_samples:
             return opened

@@ -1,6 +1,6 @@
 """What the container of an audio file promises, checked against the bytes that are there."""
 
-from featbank.containers.container import TOLERANCES, Container, PlainSamples, Tolerance
+from featbank.containers.container import TOLERANCES, Container, PlainSamples
 from featbank.containers.flac import check_flac_end
 from featbank.containers.kinds import check_container
 from featbank.containers.opening import open_container, read_through
@@ -10,7 +10,6 @@ __all__ = [
     "TOLERANCES",
     "Container",
     "PlainSamples",
-    "Tolerance",
     "check_container",
     "check_flac_end",
     "open_container",

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, get_args
 
 from featbank.errors import AudioError
 
-Tolerance = Literal[
-    "ogg_end",  # an Ogg whose last page does not say that it is the last: a truncated one looks so
-]
+TOLERANCES = frozenset(
+    [
+        "ogg_end",  # an Ogg whose last page does not say so: one that is cut short looks the same
+    ]
+)
 """What a corpus may take of its files that is refused by default. No name ever changes."""
-
-TOLERANCES: frozenset[Tolerance] = frozenset(get_args(Tolerance))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +54,7 @@ class Container:
         name: as people call it.
         demuxer: of ffmpeg, for what libsndfile does not decode; else empty.
         samples: of a file that holds them one by one, and states their place.
+        stop: byte behind the last that libsndfile is to see; 0 for the whole file.
         mended: bytes to be read at these places instead of those that are there, which libsndfile
             would misunderstand.
         parts: first byte, and the one behind the last, of each piece that ffmpeg is to see; empty
@@ -65,6 +65,7 @@ class Container:
     name: str
     demuxer: str = ""
     samples: PlainSamples | None = None
+    stop: int = 0
     mended: tuple[tuple[int, bytes], ...] = ()
     parts: tuple[tuple[int, int], ...] = ()
     least_s: Fraction = Fraction(0)

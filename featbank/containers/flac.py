@@ -12,7 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from featbank.containers.container import Container, goes_on
-from featbank.containers.tags import skip_tags
+from featbank.containers.tags import end_before_tags, skip_tags
 
 _STREAMINFO = 42  # bytes of "fLaC", a block header, and STREAMINFO itself
 _BEGIN = b"fLaC\x00\x00\x00\x22"  # what any FLAC begins with, up to its STREAMINFO
@@ -44,13 +44,19 @@ class _Info:
     num_samples: int
 
 
-def flac(_path: str | Path, file: BufferedReader, _size: int) -> Container:
-    """Say who decodes a FLAC: libsndfile, but for widths of samples that it does not know."""
+def flac(_path: str | Path, file: BufferedReader, size: int) -> Container:
+    """Say who decodes a FLAC: libsndfile, but for widths of samples that it does not know.
+
+    What is behind the frames of a FLAC that ends with tags is nothing to either.
+    """
     info = _info(file)
+    end = end_before_tags(file, size)
     if info is None or info.bits in _WIDTHS_OF_LIBSNDFILE:
-        return Container(name="FLAC")  # what is no FLAC after all, its decoder says
+        # what is no FLAC after all, its decoder says
+        return Container(name="FLAC", stop=end if end < size else 0)
     least_s = Fraction(info.num_samples, max(1, info.sample_rate))
-    return Container(name="FLAC", demuxer="flac", least_s=least_s)
+    parts = ((0, end),) if end < size else ()
+    return Container(name="FLAC", demuxer="flac", parts=parts, least_s=least_s)
 
 
 def check_flac_end(path: str | Path, file: BufferedReader, size: int) -> None:

@@ -26,7 +26,7 @@ from pathlib import Path
 from featbank.containers.apple import aiff, caf
 from featbank.containers.au import au
 from featbank.containers.boxed import ASF, EBML, asf, matroska, mp4
-from featbank.containers.container import Container, Tolerance
+from featbank.containers.container import Container
 from featbank.containers.flac import flac
 from featbank.containers.framed import adts, amr, amr_wb
 from featbank.containers.mp3 import mp3
@@ -52,7 +52,7 @@ class _Kind:
 
 
 def check_container(
-    path: str | Path, file: BufferedReader, tolerate: Collection[Tolerance] = ()
+    path: str | Path, file: BufferedReader, tolerate: Collection[str] = ()
 ) -> Container:
     """Say what an open file is, and refuse it when it holds more or less than it states.
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from io import BufferedReader
 from pathlib import Path
 
-from featbank.containers.container import Container, Tolerance, cut_short, damaged
+from featbank.containers.container import Container, cut_short, damaged
 from featbank.containers.looking import once
 from featbank.containers.pages import LAST, Pages, Stream, ended_page, pages_of
 from featbank.errors import AudioError
@@ -30,9 +30,7 @@ class _Codec:
         return f"{self.name} of {self.rate} Hz and {self.channels} channels"
 
 
-def ogg(
-    path: str | Path, file: BufferedReader, _size: int, tolerate: Collection[Tolerance]
-) -> Container:
+def ogg(path: str | Path, file: BufferedReader, _size: int, tolerate: Collection[str]) -> Container:
     """Look through an Ogg file, and say who decodes it.
 
     libsndfile reads one stream of Opus or Vorbis. Of several in a row, such as a recorded
@@ -57,6 +55,9 @@ def ogg(
     if len(pages.streams) == len(sounds) == 1 and sounds[0][1].name in ("Opus", "Vorbis"):
         mended = () if ends else ended_page(file, sounds[0][0].page)
         return Container(name="Ogg (Opus, Vorbis)", mended=mended)
+    gaps = [stream.gap for stream in pages.streams if stream.gap >= 0]
+    if gaps:  # ffmpeg goes over it
+        raise damaged(path, "page upon page", f"one that is missing before byte {min(gaps)}")
     least_s = sum(
         (
             Fraction(max(0, stream.end - stream.begin), max(1, codec.rate))
@@ -81,7 +82,7 @@ def _refuse_two_sounds(path: str | Path, sounds: list[tuple[Stream, _Codec]]) ->
     )
 
 
-def _may_lack_its_end(pages: Pages, tolerate: Collection[Tolerance]) -> bool:
+def _may_lack_its_end(pages: Pages, tolerate: Collection[str]) -> bool:
     return "ogg_end" in tolerate and _is_at_its_end(pages)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from io import BufferedReader
 from pathlib import Path
 
-from featbank.containers.container import Container, Tolerance
+from featbank.containers.container import Container
 from featbank.containers.kinds import check_container
 from featbank.disk import read_at
 from featbank.errors import AudioError, AudioFault
@@ -27,7 +27,7 @@ _MORE_THAN_A_DECODER_TAKES = 16 << 20  # bytes; FLAC's largest frame takes 4 MB
 
 
 def open_container(
-    path: str | Path, tolerate: Collection[Tolerance] = ()
+    path: str | Path, tolerate: Collection[str] = ()
 ) -> tuple[BufferedReader, Container]:
     """Open a file that is audio of a kind that is read, and holds what its container says.
 

@@ -29,6 +29,8 @@ class Stream:
         end: position at which its last page ends.
         page: byte at which its last page begins.
         flags: of that page.
+        number: of that page.
+        gap: byte of the first page whose number does not follow on that before it, or -1.
         is_open: whether that page ends in the midst of a packet.
     """
 
@@ -38,6 +40,8 @@ class Stream:
     end: int = 0
     page: int = 0
     flags: int = 0
+    number: int = -1
+    gap: int = -1
     is_open: bool = False
 
 
@@ -75,7 +79,7 @@ def pages_of(file: BufferedReader, size: int) -> Pages:
         if len(head) < _HEADER or len(lengths) < head[26] or body + sum(lengths) > size:
             is_whole = False
             break
-        flags, granule, serial = struct.unpack("<BQ4s", head[FLAGS_AT:18])
+        flags, granule, serial, number = struct.unpack("<BQ4sI", head[FLAGS_AT:_CRC_AT])
         if flags & _FIRST:
             link += not begins
             codec = head[_HEADER + len(lengths) :][: sum(lengths)][:64]
@@ -83,7 +87,9 @@ def pages_of(file: BufferedReader, size: int) -> Pages:
             streams.append(current[serial])
         begins = bool(flags & _FIRST)
         if stream := current.get(serial):
-            stream.page, stream.flags = at, flags
+            if stream.gap < 0 <= stream.number != number - 1:
+                stream.gap = at
+            stream.page, stream.flags, stream.number = at, flags, number
             stream.is_open = bool(lengths) and lengths[-1] == 255
             if granule != _NO_GRANULE:
                 stream.end = granule

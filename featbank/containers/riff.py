@@ -98,10 +98,12 @@ def wav(path: str | Path, file: BufferedReader, size: int) -> Container:
 def w64(path: str | Path, file: BufferedReader, size: int) -> Container:
     """Look through a Sony Wave64 file, whose chunks have GUIDs; else see `wav`."""
     chunks = Chunks("<", "Q", name_bytes=16, counts_itself=True, alignment=8)
-    form = None
+    form, fact = None, 0
     for chunk in chunks.walk(file, 40):
         if chunk.name == b"fmt ":
             form = _form(file.read(min(max(0, chunk.length), _FORM_BYTES)), "<")
+        elif chunk.name == b"fact":
+            fact = int.from_bytes(file.read(8), "little")
         elif chunk.name == b"data":
             break
     else:
@@ -116,7 +118,7 @@ def w64(path: str | Path, file: BufferedReader, size: int) -> Container:
         start=start, stated=whole if is_unknown(whole) else max(0, length), channels=form.channels,
         sample_rate=form.sample_rate, coding=form.coding, chunks=chunks,
     )  # fmt: skip
-    return _decodable(path, file, size, header, form, _OF_LIBSNDFILE_IN_W64, ("W64", "w64"), 0)
+    return _decodable(path, file, size, header, form, _OF_LIBSNDFILE_IN_W64, ("W64", "w64"), fact)
 
 
 def _form(data: bytes, order: str) -> _Form | None:

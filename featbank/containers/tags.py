@@ -45,6 +45,33 @@ def tag_length(file: BufferedReader, at: int, size: int) -> int:
     return length if at + length <= size else 0
 
 
+def end_before_tags(file: BufferedReader, size: int) -> int:
+    """Return where the tags begin that a file of `size` bytes ends with; its size for none."""
+    end = size
+    while True:
+        begin = _tag_before(file, end)
+        if begin == end:
+            return end
+        end = begin
+
+
+def _tag_before(file: BufferedReader, end: int) -> int:
+    """Return where the tag begins that ends at `end`, or `end`."""
+    first = max(0, end - _ID3V1_MORE - _ID3V1)
+    file.seek(first)
+    tail = file.read(end - first)
+    if tail[-_ID3V1:].startswith(b"TAG"):
+        return end - _ID3V1 - (_ID3V1_MORE if tail.startswith(b"TAG+") else 0)
+    footer = tail[-_APE:]
+    length = 0
+    if footer.startswith(b"APETAGEX") and len(footer) == _APE:  # it counts itself and the items
+        has_header = int.from_bytes(footer[20:24], "little") >> 31
+        length = int.from_bytes(footer[12:16], "little") + (_APE if has_header else 0)
+    elif tail.endswith(b"LYRICS200") and tail[-15:-9].isdigit():
+        length = int(tail[-15:-9]) + 15
+    return end - length if length <= end else end
+
+
 def _id3_length(head: bytes) -> int:
     length = 0
     for byte in head[6:10]:  # seven bits each

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.audio import TOLERANCES
 from featbank.corpora.links import Links
 from featbank.corpora.splits import SplitRule
 from featbank.errors import ConfigError, CorpusError, FeatbankError
 from featbank.failures import Failure, brief
 from featbank.manifest import MIX_CHANNELS, SPLITS
-
-TOLERABLE = frozenset(["ogg_end"])
-"""What `tolerate` may name: an Ogg without its end mark."""
 
 _CHANNEL_DIGITS = 4
 
@@ -121,7 +119,7 @@ class Corpus(ABC):
             follow_links: take files that symbolic links lead to, wherever these lie.
             segment_tolerance_s: seconds by which a segment may end behind its file, as rounded
                 times do; it is then cut at the file's end, and counted.
-            tolerate: faults of audio to take it in spite of, of `TOLERABLE`.
+            tolerate: faults of audio to take it in spite of, of `TOLERANCES`.
 
         Raises:
             ConfigError: a channel, a split rule, a tolerance or a fault that cannot be used.
@@ -140,9 +138,9 @@ class Corpus(ABC):
                 "corpus.segment_tolerance_s", expected="seconds, 0 or more", got=segment_tolerance_s
             )
         self.segment_tolerance_s = segment_tolerance_s
-        if unknown := [one for one in tolerate if one not in TOLERABLE]:
+        if unknown := [one for one in tolerate if one not in TOLERANCES]:
             raise ConfigError(
-                "corpus.tolerate", expected=", ".join(sorted(TOLERABLE)), got=repr(unknown[0])
+                "corpus.tolerate", expected=", ".join(sorted(TOLERANCES)), got=repr(unknown[0])
             )
         self.tolerate = frozenset(tolerate)
 
