@@ -7,6 +7,7 @@ from pathlib import Path
 
 from featbank.errors import ConfigError, CorpusError
 from featbank.manifest import Utterance
+from featbank.opening import read_regular
 from featbank.provenance import digest, write_atomic
 from featbank.store import SHARD_BYTES, StoreWriter, find_encoding, open_verified
 from featbank.store.replacing import refuse_other_content
@@ -14,6 +15,8 @@ from featbank.store.replacing import refuse_other_content
 # what the header of a feature store says of its values; a licence or a version of a library may
 # change without them, and must not change the sample, or the codebook would be fitted anew
 _VALUES = ("extractor", "extractor_version", "decode_version")
+
+_MAX_BYTES = 256 << 20  # of a list of ids
 
 
 def draw_sample(utterances: Sequence[Utterance], *, hours: float, seed: int) -> list[str]:
@@ -54,7 +57,7 @@ def read_pins(path: Path) -> list[str]:
     if not path.is_file():
         raise CorpusError(f"pinned ids {path}", expected="a file", got="nothing there", hint=hint)
     try:
-        first, *lines = path.read_text(encoding="utf-8").split("\n")
+        first, *lines = read_regular(path, _MAX_BYTES).decode().split("\n")
     except UnicodeDecodeError as error:
         raise CorpusError(f"pinned ids {path}", expected="UTF-8 text", got=error) from error
     # only the first line may be a comment: an id may begin with # too
