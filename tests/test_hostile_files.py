@@ -11,6 +11,7 @@ import pytest
 from featbank.engine.work import finished
 from featbank.errors import FeatbankError
 from featbank.failures import read_failures
+from featbank.manifest import read_manifest
 from featbank.stage import read_corpus
 from featbank.tokenizers.codebook_file import read_codebook
 from featbank.validation.labels import LabelFile
@@ -22,6 +23,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "check.json": read_check,
     "stability.json": read_stability,
     "failures.jsonl": read_failures,
+    "train.jsonl": read_manifest,
     "labels.jsonl": lambda path: LabelFile(path).find("a"),
     "codebook.safetensors": read_codebook,
 }
