@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from featbank.conf_files import CheckedFiles
 from featbank.definitions import NAMED_GROUPS
 from featbank.errors import ConfigError, FeatbankError
+from featbank.visible import log_visibly, visible
 
 _RAISE = "HYDRA_FULL_ERROR"
 """Has Hydra raise errors, instead of printing their tracebacks."""
@@ -56,6 +57,7 @@ def entered_through_hydra(
         nonlocal begun
         begun = True
         _set(_RAISE, asked)
+        log_visibly()
         function(config)
 
     enter = hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(begin)
@@ -71,7 +73,7 @@ def entered_through_hydra(
             if begun or asked:
                 raise
             name = type(error if isinstance(error, FeatbankError) else ConfigError("")).__name__
-            raise SystemExit(f"{name}: {_told(error)}") from error
+            raise SystemExit(f"{name}: {visible(_told(error))}") from error
         finally:
             _set(_RAISE, asked)
 

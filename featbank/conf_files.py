@@ -107,11 +107,11 @@ def check_file(option: PurePosixPath, package: str | None, config: Container, fi
         raise ConfigError(str(file), expected="values by name", got="a list")
     said: Any = OmegaConf.to_container(config, resolve=False)
     group = option.parent.as_posix().removeprefix(".")
-    own = (group.replace("/", "."),) if group else ("_global_", option.name)
-    if package is not None and (package not in own or package == "hydra"):
+    steps = (package or "").split(".")
+    if package is not None and (steps != group.split("/") if group else steps[0] == "hydra"):
         raise ConfigError(
             f"@package in {file}",
-            expected=own[0],
+            expected=group.replace("/", ".") or "another than Hydra's own",
             got=package,
             hint=f"it may set {group}, and nothing else" if group else "",
         )

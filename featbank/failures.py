@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import inf
@@ -16,7 +15,10 @@ from featbank.errors import (
     FailureBudgetError,
     FeatbankError,
 )
+from featbank.json_files import parse_json
+from featbank.opening import NotAFileError, TooLargeError, bounded_lines, open_regular
 from featbank.provenance import canonical_json, write_atomic
+from featbank.records import record
 
 _LONG, _BRIEF = 200, 150
 
@@ -103,15 +105,19 @@ def read_failures(path: str | Path) -> list[Failure]:
     Raises:
         FeatbankError: the list is damaged.
     """
-    path = Path(path)
-    if not path.exists():
-        return []
-    # split("\n"), for splitlines also cuts at characters that stand unescaped in JSON
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    where = f"failure list {path}"
     try:
-        return [Failure(**json.loads(line)) for line in lines]
-    except (ValueError, TypeError) as error:
-        raise FeatbankError(f"failure list {path}", expected="its rows", got=error) from error
+        with open_regular(path) as file:
+            return [
+                record(Failure, parse_json(line, where, FeatbankError))
+                for line in bounded_lines(file)
+            ]
+    except FileNotFoundError:
+        return []
+    except (NotAFileError, TooLargeError) as error:
+        raise FeatbankError(where, expected="a file of lines", got=error.strerror) from error
+    except ValueError as error:
+        raise FeatbankError(where, expected="its rows", got=error) from error
 
 
 def allowed_failures(max_failures: object, total: int) -> int:

@@ -22,7 +22,7 @@ MAX_BYTES = 16 << 20
 _MAX_DEPTH = 64
 _SAFE_DIGITS = 18  # any number of these has less than 64 bits
 _MAX_DIGITS = 20  # of the largest number of 64 bits, or its sign and one less
-_KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
+_KINDS: dict[type, str] = {dict: "a JSON object", list: "a JSON list", str: "a JSON text"}
 
 
 def read_json(
@@ -86,18 +86,12 @@ def parse_json(
         if len(text) > 2 * _MAX_DEPTH and text.count("[") + text.count("{") > _MAX_DEPTH:
             _refuse_depth(value)
     except RecursionError as wrong:
-        raise error(
-            where, expected=_expected(kind), got="nesting without end", hint=hint
-        ) from wrong
+        raise error(where, expected=_KINDS[kind], got="nesting without end", hint=hint) from wrong
     except ValueError as wrong:  # no JSON, no UTF-8, or what is refused
-        raise error(where, expected=_expected(kind), got=wrong, hint=hint) from wrong
+        raise error(where, expected=_KINDS[kind], got=wrong, hint=hint) from wrong
     if not isinstance(value, kind):
-        raise error(where, expected=_expected(kind), got=type(value).__name__, hint=hint)
+        raise error(where, expected=_KINDS[kind], got=type(value).__name__, hint=hint)
     return value
-
-
-def _expected(kind: type) -> str:
-    return f"{_KINDS[kind]} of JSON"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

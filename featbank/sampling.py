@@ -14,8 +14,9 @@ from featbank.store.replacing import refuse_other_content
 
 # what the header of a feature store says of its values; a licence or a version of a library may
 # change without them, and must not change the sample, or the codebook would be fitted anew
-_MAX_PINS = 256 << 20  # bytes
 _VALUES = ("extractor", "extractor_version", "decode_version")
+
+_MAX_BYTES = 256 << 20  # of a list of ids
 
 
 def draw_sample(utterances: Sequence[Utterance], *, hours: float, seed: int) -> list[str]:
@@ -56,7 +57,7 @@ def read_pins(path: Path) -> list[str]:
     if not path.is_file():
         raise CorpusError(f"pinned ids {path}", expected="a file", got="nothing there", hint=hint)
     try:
-        first, *lines = read_regular(path, _MAX_PINS).decode().split("\n")
+        first, *lines = read_regular(path, _MAX_BYTES).decode().split("\n")
     except UnicodeDecodeError as error:
         raise CorpusError(f"pinned ids {path}", expected="UTF-8 text", got=error) from error
     # only the first line may be a comment: an id may begin with # too

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import signal
 import sys
@@ -22,6 +21,7 @@ from featbank.composing import entered_through_hydra
 from featbank.conf_files import read_yaml
 from featbank.definitions import NAMED_GROUPS
 from featbank.errors import ConfigError, FeatbankError
+from featbank.json_files import read_json
 from featbank.locking import breaking_locks
 from featbank.progress import Stopwatch
 from featbank.provenance import readable_json, write_atomic
@@ -53,6 +53,8 @@ RUNTIME_KEYS = (
 
 But for the device and batch_s: they choose the numerics class, as the machine does.
 """
+
+_MOST_HOURS = 1e9
 
 _TOKEN_CHOICES = ("tokens", "tokens_from_audio")
 
@@ -270,17 +272,28 @@ def read_corpus(manifests: str | Path) -> dict[str, Any]:
     """
     path = Path(manifests, "corpus.json")
     hint = f"run python stages/prepare.py corpus={path.parent.name}"
-    if not path.is_file():
-        raise ConfigError(
-            f"corpus summary {path}", expected="a file", got="nothing there", hint=hint
+    summary = read_json(path, what="corpus summary", error=ConfigError, hint=hint)
+    splits = summary.get("splits")
+    if not (
+        isinstance(summary.get("name"), str)
+        and isinstance(summary.get("license"), str)
+        and isinstance(splits, dict)
+        and all(
+            isinstance(split, dict) and _is_duration(split.get("hours"))
+            for split in splits.values()
         )
-    try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    ):
         raise ConfigError(
-            f"corpus summary {path}", expected="JSON", got=error, hint=hint
-        ) from error
+            f"corpus summary {path}",
+            expected="a name, a license, and splits with the hours of each",
+            got="others",
+            hint=hint,
+        )
     return summary
+
+
+def _is_duration(hours: object) -> bool:
+    return isinstance(hours, int | float) and 0 <= hours < _MOST_HOURS
 
 
 def audio_seconds(corpus: Mapping[str, Any]) -> float:

@@ -110,6 +110,8 @@ FILES: dict[str, tuple[str, str, str]] = {
     "launcher": ("main", "defaults: [override hydra/launcher: x]\n", "groups and their options"),
     "moved": ("main", "defaults: [corpus@hydra.callbacks: a]\n", "groups and their options"),
     "moved file": ("main", "defaults: [corpus/a@hydra.callbacks.x]\n", "groups and their options"),
+    "Hydra's own place": ("main", "# @package hydra\n", "expected another than Hydra's own, got"),
+    "a place in it": ("main", f"# @package hydra.callbacks.x\n{RUNS}", "got hydra.callbacks.x"),
     "own launcher": ("hydra/launcher/x", RUNS, "expected no option of Hydra's own but"),
     "a factory": ("hydra/job_logging/x", f"{FACTORY}\n", r"\(\) in .*x.yaml: expected a plain"),
     "a class": (

@@ -68,7 +68,7 @@ def test_what_is_bad_is_the_callers_one_error(name: str) -> None:
     with pytest.raises(StoreError, match=got) as caught:
         parse_json(text, "header.json", StoreError, hint="fetch it again")
     said = str(caught.value)
-    assert said.startswith("header.json: expected an object of JSON, got ")
+    assert said.startswith("header.json: expected a JSON object, got ")
     assert said.endswith("; fetch it again")
     assert len(said) < 300
     assert "\n" not in said
@@ -82,7 +82,7 @@ def test_half_a_surrogate_pair_in_a_text_is_refused_too() -> None:
 def test_another_kind_than_an_object_is_read_where_it_is_asked_for() -> None:
     assert parse_json("[1]", "here", StoreError, kind=list) == [1]
     assert parse_json('"a"', "here", StoreError, kind=str) == "a"
-    with pytest.raises(StoreError, match="expected a list of JSON, got dict"):
+    with pytest.raises(StoreError, match="expected a JSON list, got dict"):
         parse_json("{}", "here", StoreError, kind=list)
 
 

@@ -145,8 +145,8 @@ def test_labels_are_found_in_any_order_and_in_any_script(tmp_path: Path) -> None
         ('{"id": "a", "labels": [[0, 1]]}', r"\[0, 1\] at place 0"),
         ('{"id": "a", "labels": [[0, 1, "x"], [1, 0.5, "y"]]}', "in order of time.*at place 1"),
         ('{"id": "a", "labels": [[2, 3, "x"], [1, 4, "y"]]}', "at place 1"),
-        ('{"id": "a", "labels": [[0, NaN, "x"]]}', "at place 0"),
-        ('{"id": "a", "labels": [[0, Infinity, "x"]]}', "at place 0"),
+        ('{"id": "a", "labels": [[0, NaN, "x"]]}', "a number that is not finite"),
+        ('{"id": "a", "labels": [[0, Infinity, "x"]]}', "a number that is not finite"),
         ('{"id": "z", "labels": []}', "an id once, got 'z' in line 1 too"),
     ],
 )

@@ -531,3 +531,13 @@ def test_browser_draws_the_report(tmp_path: Path) -> None:
     # a heat map has hundreds of colours, words and bars alone have few
     levels = (pixels[..., :3] * 255).astype(np.int64)
     assert len(np.unique(levels @ [1 << 16, 1 << 8, 1])) > 500
+
+
+def test_what_steers_a_reader_is_shown_and_what_is_a_tag_is_none() -> None:
+    evil = "</td><script>alert(1)</script>\x1b[2J\u202egpj\u2066"
+    problem = Problem(kind="no store", count=1, examples=(evil,))
+    corpus = {**CORPUS, "license": evil, "name": evil}
+    page = render_report([features(problems=(problem,))], corpus)
+    assert "<script>alert" not in page
+    assert not {"\x1b", "\u202e", "\u2066"} & set(page)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[2J\\u202egpj\\u2066" in page

@@ -26,6 +26,7 @@ from featbank.report.tables import (
 from featbank.report.words import counted, format_duration, format_number, format_size
 from featbank.validation.result import CheckResult, StoreCheck
 from featbank.validation.stability import Stability
+from featbank.visible import visible
 
 _ORIGIN_FIELDS = ("fingerprint", "framing", "numerics", "provenance")
 
@@ -46,6 +47,7 @@ def render_report(
     environment = Environment(
         loader=PackageLoader("featbank.report"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -99,6 +101,11 @@ def render_report(
         pictures={result.name: list(pictures_of(result)) for result in results},
         origins={result.name: list(_origins(result)) for result in results},
     )
+
+
+def _shown(value: Any) -> Any:
+    """Return what a template shows of a value: drawings as they are, of texts all that is there."""
+    return visible(value) if type(value) is str else value
 
 
 def write_report(

@@ -19,8 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from featbank.disk import naming
+from featbank.errors import FeatbankError
+from featbank.json_files import parse_json
+from featbank.opening import read_regular
 
 _COORDINATOR = "coordinator"
+_MAX_BEAT = 1 << 16  # bytes
 _FOLDERS = ("tasks", "claims", "results", "beats", "logs")
 
 
@@ -178,7 +182,7 @@ def _names(folder: Path, but: str = "") -> list[str]:
 
 
 def _read_beat(path: Path) -> Beat:
-    return Beat(**json.loads(path.read_bytes()))
+    return Beat(**parse_json(read_regular(path, _MAX_BEAT), str(path), FeatbankError))
 
 
 def _put(path: Path, data: bytes) -> None:

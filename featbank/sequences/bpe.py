@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from featbank.errors import ConfigError, FeatbankError
+from featbank.opening import read_regular
 from featbank.provenance import write_atomic
 from featbank.sequences.checks import check_range
 from featbank.units import Units, check_integers
@@ -29,6 +30,7 @@ except ImportError as error:
 _FIRST = 0x10000
 """Unit 0 as a character: from here on every number is one, without a gap."""
 _MAX_UNITS = 0x110000 - _FIRST
+_MAX_BYTES = 256 << 20
 
 
 class UnitBpe:
@@ -112,7 +114,7 @@ class UnitBpe:
         """
         where = f"byte-pair encoding {path}"
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_regular(path, _MAX_BYTES).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise FeatbankError(where, expected="a file of UnitBpe.save", got=error) from error
         try:

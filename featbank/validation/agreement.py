@@ -14,9 +14,8 @@ cluster purity falls with it: codebooks of one size compare by both, of several 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,12 +75,6 @@ class LabelCheck:
     num_frames: int
     num_unlabelled: int
     codebooks: tuple[Agreement, ...]
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> LabelCheck:
-        """Build it from its fields as JSON has them."""
-        codebooks = tuple(Agreement(**one) for one in fields["codebooks"])
-        return cls(**{**fields, "codebooks": codebooks})
 
 
 def _entropy(shares: npt.NDArray[np.float64]) -> float:

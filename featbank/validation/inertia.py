@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +40,3 @@ class HeldOutInertia:
     absent: str = ""
     fitted: float | None = None
     splits: Mapping[str, SplitInertia] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> HeldOutInertia:
-        """Build it from its fields as JSON has them."""
-        splits = {split: SplitInertia(**one) for split, one in fields["splits"].items()}
-        return cls(**{**fields, "splits": splits})

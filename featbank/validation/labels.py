@@ -10,7 +10,6 @@ end. An utterance without a line, and time without an interval, has no label.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -22,7 +21,14 @@ import numpy.typing as npt
 
 from featbank.errors import CorpusError
 from featbank.framing import Framing
-from featbank.opening import open_regular
+from featbank.json_files import parse_json
+from featbank.opening import (
+    MAX_LINE,
+    NotAFileError,
+    TooLargeError,
+    bounded_lines,
+    open_regular,
+)
 
 _EXPECTED = 'labels as [[start_s, end_s, "label"], ...], in order of time'
 
@@ -75,31 +81,32 @@ class LabelFile:
         number, offset = place
         with open_regular(self._path) as file:
             file.seek(offset)
-            line = file.readline()
+            line = file.readline(MAX_LINE)
         where = f"{self._path}:{number}"
         return _intervals(_parsed(line, where).get("labels"), where)
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:
         """The number and the first byte of the line of each utterance."""
-        if not self._path.is_file():
+        places: dict[str, tuple[int, int]] = {}
+        offset = 0
+        try:
+            with open_regular(self._path) as file:
+                for number, line in enumerate(bounded_lines(file), start=1):
+                    where = f"{self._path}:{number}"
+                    utterance_id = _parsed(line, where)["id"]
+                    if utterance_id in places:
+                        got = f"{utterance_id!r} in line {places[utterance_id][0]} too"
+                        raise CorpusError(where, expected="an id once", got=got)
+                    places[utterance_id] = number, offset
+                    offset += len(line)
+        except (FileNotFoundError, NotAFileError, TooLargeError) as error:
             raise CorpusError(
                 f"labels {self._path}",
                 expected="a file of JSON lines",
-                got="nothing there",
+                got="nothing there" if isinstance(error, FileNotFoundError) else error.strerror,
                 hint="corpus.labels is a path below corpus.root, or null",
-            )
-        places: dict[str, tuple[int, int]] = {}
-        offset = 0
-        with open_regular(self._path) as file:
-            for number, line in enumerate(file, start=1):
-                where = f"{self._path}:{number}"
-                utterance_id = _parsed(line, where)["id"]
-                if utterance_id in places:
-                    got = f"{utterance_id!r} in line {places[utterance_id][0]} too"
-                    raise CorpusError(where, expected="an id once", got=got)
-                places[utterance_id] = number, offset
-                offset += len(line)
+            ) from error
         return places
 
 
@@ -119,13 +126,9 @@ def frame_centers_s(framing: Framing, num_frames: int) -> npt.NDArray[np.float64
 
 def _parsed(line: bytes, where: str) -> dict[str, Any]:
     expected = 'a JSON object with an "id" and "labels"'
-    try:
-        row = json.loads(line)
-    except ValueError as error:  # no JSON, or no UTF-8
-        raise CorpusError(where, expected=expected, got=error) from error
-    if not (isinstance(row, dict) and set(row) == {"id", "labels"} and isinstance(row["id"], str)):
-        got = f"fields {', '.join(row)}" if isinstance(row, dict) else type(row).__name__
-        raise CorpusError(where, expected=expected, got=got)
+    row: dict[str, Any] = parse_json(line, where, CorpusError)
+    if set(row) != {"id", "labels"} or not isinstance(row["id"], str):
+        raise CorpusError(where, expected=expected, got=f"fields {', '.join(row)}")
     return row
 
 

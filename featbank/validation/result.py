@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from featbank.errors import ValidationError
+from featbank.json_files import read_json
 from featbank.manifest import SPLITS
 from featbank.provenance import canonical_json, write_atomic
+from featbank.records import record
 from featbank.store.healing import heal
 from featbank.validation.agreement import LabelCheck
 from featbank.validation.inertia import HeldOutInertia
@@ -18,6 +19,7 @@ from featbank.validation.usage import CodebookUsage
 
 FORMAT = "featbank-check"
 FORMAT_VERSION = 2
+_MAX_BYTES = 256 << 20  # codebooks of many codes have a count for each, for each store and split
 MAX_EXAMPLES = 10
 """Findings of one kind that are put into words; the rest is counted."""
 
@@ -183,39 +185,17 @@ def read_check(path: str | Path) -> CheckResult:
         ValidationError: there is no such file, or it is no result of this version.
     """
     hint = "run python stages/validate.py"
-    try:
-        fields = json.loads(Path(path).read_bytes())
-    except FileNotFoundError as error:
-        raise ValidationError(
-            f"check {path}", expected="a file", got="nothing there", hint=hint
-        ) from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise ValidationError(
-            f"check {path}", expected="a JSON object", got=error, hint=hint
-        ) from error
-    found = (fields.get("format"), fields.get("format_version")) if isinstance(fields, dict) else ()
+    fields = read_json(path, what="check", error=ValidationError, hint=hint, max_bytes=_MAX_BYTES)
+    found = fields.pop("format", None), fields.pop("format_version", None)
     if found != (FORMAT, FORMAT_VERSION):
         raise ValidationError(
             f"check {path}", expected=f"{FORMAT} version {FORMAT_VERSION}", got=found, hint=hint
         )
     try:
-        return CheckResult(
-            name=fields["name"],
-            stores=tuple(_store_check(store) for store in fields["stores"]),
-            lengths=LengthHistogram(
-                bin_s=fields["lengths"]["bin_s"],
-                counts={
-                    split: tuple(counts) for split, counts in fields["lengths"]["counts"].items()
-                },
-            ),
-            problems=_problems(fields["problems"]),
-            inertia=None
-            if fields["inertia"] is None
-            else HeldOutInertia.from_json(fields["inertia"]),
-        )
-    except (KeyError, TypeError) as error:
+        return record(CheckResult, fields)
+    except ValueError as error:
         raise ValidationError(
-            f"check {path}", expected="the fields of a check", got=repr(error), hint=hint
+            f"check {path}", expected="the fields of a check", got=error, hint=hint
         ) from error
 
 
@@ -232,27 +212,3 @@ def require_good(results: Sequence[CheckResult]) -> None:
             "\n  ".join([f"{sum(problem.count for problem in problems)} problems", *sentences]),
             hint=f"run the stage that makes the store again; of damage, {heal(Path('STORE'))}",
         )
-
-
-def _store_check(fields: Mapping[str, Any]) -> StoreCheck:
-    codebooks, labels, example = fields["codebooks"], fields["labels"], fields["example"]
-    return StoreCheck(
-        **{
-            **fields,
-            "codebooks": None
-            if codebooks is None
-            else tuple(map(CodebookUsage.from_json, codebooks)),
-            "labels": None if labels is None else LabelCheck.from_json(labels),
-            "example": None if example is None else _example(example),
-            "problems": _problems(fields["problems"]),
-        }
-    )
-
-
-def _example(fields: Mapping[str, Any]) -> Example:
-    columns = tuple(tuple(column) for column in fields["columns"])
-    return Example(**{**fields, "columns": columns})
-
-
-def _problems(rows: Sequence[Mapping[str, Any]]) -> tuple[Problem, ...]:
-    return tuple(Problem(**{**row, "examples": tuple(row["examples"])}) for row in rows)

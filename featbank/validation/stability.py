@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import errno
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from featbank.amounts import percent
 from featbank.errors import ValidationError
+from featbank.json_files import read_json
 from featbank.provenance import readable_json, write_atomic
+from featbank.records import record
 
 FORMAT = "featbank-stability"
 FORMAT_VERSION = 1
@@ -46,12 +48,6 @@ class DisturbedTokens:
     flip_rate: float
     unit_edit_distance: float
     codebooks: tuple[Flips, ...]
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> DisturbedTokens:
-        """Build it from its fields as JSON has them."""
-        codebooks = tuple(Flips(**one) for one in fields["codebooks"])
-        return cls(**{**fields, "codebooks": codebooks})
 
     def __str__(self) -> str:
         """Say it in a few words."""
@@ -109,23 +105,25 @@ def read_stability(path: str | Path) -> Stability:
         ValidationError: it is no such result, or one of another version.
     """
     place, hint = f"stability {path}", "run python stages/stability.py"
+    written = "what stages/stability.py writes"
+    if not Path(path).exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     try:
-        fields = json.loads(Path(path).read_bytes())
-        found = fields.pop("format"), fields.pop("format_version")
-        if found != (FORMAT, FORMAT_VERSION):
-            raise ValidationError(
-                place, expected=f"{FORMAT} version {FORMAT_VERSION}", got=found, hint=hint
-            )
-        sample = {split: tuple(ids) for split, ids in fields["sample"].items()}
-        stores = {
-            store: {kind: DisturbedTokens.from_json(one) for kind, one in by_kind.items()}
-            for store, by_kind in fields["stores"].items()
-        }
-        return Stability(**{**fields, "sample": sample, "stores": stores})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        fields = read_json(path, what="", error=ValidationError)
+    except ValidationError as error:
+        raise ValidationError(place, expected=written, got=error, hint=hint) from error
+    found = fields.pop("format", None), fields.pop("format_version", None)
+    if found != (FORMAT, FORMAT_VERSION):
         raise ValidationError(
-            place, expected="what stages/stability.py writes", got=repr(error), hint=hint
-        ) from error
+            place,
+            expected=f"{FORMAT} version {FORMAT_VERSION}",
+            got=found,
+            hint=hint,
+        )
+    try:
+        return record(Stability, fields)
+    except ValueError as error:
+        raise ValidationError(place, expected=written, got=error, hint=hint) from error
 
 
 def read_stabilities(folder: str | Path, names: Iterable[str], corpus: str) -> dict[str, Stability]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -28,11 +28,6 @@ class CodebookUsage:
 
     frames: tuple[int, ...]
     runs: tuple[int, ...]
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> CodebookUsage:
-        """Build it from its fields as JSON has them."""
-        return cls(frames=tuple(fields["frames"]), runs=tuple(fields["runs"]))
 
 
 class TokenCounts:

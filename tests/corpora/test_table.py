@@ -176,10 +176,10 @@ def test_a_row_that_is_not_utf8_is_a_failure_and_a_header_ends_it(root: Path) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1]\n", "t.jsonl:1: expected an object of JSON, got list"),
-        ('{"path": \n', "t.jsonl:1: expected an object of JSON, got Expecting value"),
+        ("[1]\n", "t.jsonl:1: expected a JSON object, got list"),
+        ('{"path": \n', "t.jsonl:1: expected a JSON object, got Expecting value"),
         ('{"path": true}\n', "path in t.jsonl:1: expected text or a number, got true"),
-        ('{"path": "x", "text": "\\ud800"}\n', "t.jsonl:1: expected an object .* surrogates"),
+        ('{"path": "x", "text": "\\ud800"}\n', "t.jsonl:1: expected a JSON object.* surrogates"),
         ('{"path": "x", "start": NaN}\n', "not finite, NaN"),
         ('{"path": "x", "start": ' + "9" * 5000 + "}\n", "a number of 5000 digits"),
         ('{"path": "../x", "path": "x"}\n', "the key 'path' twice"),

@@ -126,7 +126,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "a list": (lambda folder: (folder / "config.json").write_text("[]"), "got list"),
     "nested": (
         lambda folder: (folder / "config.json").write_text("[" * 100_000),
-        "expected an object of JSON, got nesting without end",
+        "expected a JSON object, got nesting without end",
     ),
     "10^400": (
         lambda folder: _configure(folder, hidden_size=10**400), "a number of 401 digits"

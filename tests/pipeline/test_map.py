@@ -61,6 +61,7 @@ PRESENTATION = {
     "featbank/progress.py",
     "featbank/scalars.py",
     "featbank/stage.py",
+    "featbank/visible.py",
     "featbank/streams.py",
     "featbank/errors.py",
     "featbank/json_files.py",
