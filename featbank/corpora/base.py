@@ -7,16 +7,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from featbank.containers import Tolerance
 from featbank.corpora.links import Links
 from featbank.corpora.splits import SplitRule
 from featbank.errors import ConfigError, CorpusError, FeatbankError
 from featbank.failures import Failure, brief
 from featbank.manifest import MIX_CHANNELS, SPLITS
 
-TOLERABLE = frozenset(["ogg_end"])
-"""What `tolerate` may name: an Ogg without its end mark."""
+TOLERABLE: frozenset[Tolerance] = frozenset(get_args(Tolerance))
+"""What `tolerate` may name."""
 
 _CHANNEL_DIGITS = 4
 
@@ -144,7 +145,7 @@ class Corpus(ABC):
             raise ConfigError(
                 "corpus.tolerate", expected=", ".join(sorted(TOLERABLE)), got=repr(unknown[0])
             )
-        self.tolerate = frozenset(tolerate)
+        self.tolerate = frozenset(one for one in TOLERABLE if one in tolerate)
 
     def list_utterances(self) -> Listing:
         """Read the whole corpus into memory; `prepare` reads it in a stream.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -14,7 +13,14 @@ from pathlib import Path
 
 import soundfile
 
-from featbank.audio import DECODE_VERSION, UNKNOWN_LENGTH, AudioScan, scan_audio
+from featbank.audio import (
+    DECODE_VERSION,
+    UNKNOWN_LENGTH,
+    AudioScan,
+    scan_audio,
+    version_here,
+)
+from featbank.containers import Tolerance
 from featbank.corpora.scans import FileScan, ScanMemory, Stamp
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
@@ -63,7 +69,7 @@ class Survey:
     """
 
     def __init__(
-        self, root: Path, memory: ScanMemory, *, tolerate: frozenset[str], scratch: Scratch
+        self, root: Path, memory: ScanMemory, *, tolerate: frozenset[Tolerance], scratch: Scratch
     ) -> None:
         self.num_known = self.num_pending = self.pending_bytes = 0
         self._root, self._memory, self._tolerate = root, memory, tolerate
@@ -150,7 +156,7 @@ class ScanWorker:
         by: what the scan depends on beside the file.
     """
 
-    def __init__(self, root: Path, tolerate: frozenset[str], by: str) -> None:
+    def __init__(self, root: Path, tolerate: frozenset[Tolerance], by: str) -> None:
         self._root, self._tolerate, self._by = root, tolerate, by
 
     def __call__(self, task: Sequence[Pending], advance: Advance) -> list[FileScan]:
@@ -181,9 +187,7 @@ class ScanWorker:
         found: AudioScan | AudioError
         sha256 = ""
         try:
-            # the path alone where nothing is tolerated
-            tolerated = {"tolerate": self._tolerate} if self._tolerate else {}
-            found = scan_audio(path, **tolerated)
+            found = scan_audio(path, self._tolerate) if self._tolerate else scan_audio(path)
             if found.digest.startswith("sha256:"):
                 sha256 = found.digest.removeprefix("sha256:")
         except AudioError as error:
@@ -204,17 +208,10 @@ class ScanWorker:
         )
 
 
-def scanner_digest(tolerate: frozenset[str]) -> str:
+def scanner_digest(tolerate: frozenset[Tolerance]) -> str:
     """Return a digest of what a scan depends on beside the file."""
-    program = shutil.which("ffmpeg")
-    found = _stamp(Path(program)) if program else None
-    return digest([
-        SCAN_VERSION,
-        DECODE_VERSION,
-        soundfile.__libsndfile_version__,
-        program and [program, found and [found.size, found.mtime_ns]],
-        sorted(tolerate),
-    ])  # fmt: skip
+    versions = [version_here(name) for name in ("libsndfile", "ffmpeg")]
+    return digest([SCAN_VERSION, DECODE_VERSION, *versions, sorted(tolerate)])
 
 
 def estimate_duration_s(root: Path, files: Iterable[str], num_bytes: int | None = None) -> float:
