@@ -154,4 +154,4 @@ def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"{number} segments end up to a rounding behind their files, and are cut there"
     if number := summary["num_failures"]:
         yield f"{number} utterances failed, see failures.jsonl"
-    yield from told_warnings(summary["warnings"])
+    yield from told_warnings(summary)

@@ -22,12 +22,12 @@ _NAMED = 10
 _RUN_BYTES = 8 << 20
 _RECENT = 100_000  # pairs of which is known that they were added
 
-WARNINGS = {
+# beside each count, for whoever reads `corpus.json`
+_WORDS = {
     "audio_in_several_splits": "the same audio is in several splits",
     "speakers_in_several_splits": "speakers are in several splits",
     "names_in_several_forms": "names differ in nothing but their Unicode form",
 }
-"""What is warned of, in words."""
 
 
 class Tally:
@@ -115,20 +115,20 @@ class Tally:
                 for rate, number in sorted(self._num_of_rate.items())
             },
             "warnings": {
-                "audio_in_several_splits": mixed_audio.told(),
-                "speakers_in_several_splits": mixed_speakers.told(),
-                "names_in_several_forms": alike.told(),
+                "audio_in_several_splits": mixed_audio.told("audio_in_several_splits"),
+                "speakers_in_several_splits": mixed_speakers.told("speakers_in_several_splits"),
+                "names_in_several_forms": alike.told("names_in_several_forms"),
             },
         }
 
 
-def told_warnings(warnings: Mapping[str, Any]) -> Iterator[str]:
+def told_warnings(summary: Mapping[str, Any]) -> Iterator[str]:
     """Give a sentence for each warning of a corpus's summary."""
-    for name, words in WARNINGS.items():
-        found = warnings.get(name, {"count": 0})
+    for found in summary["warnings"].values():
         if found["count"]:
             more = "; ..." if found["count"] > len(found["examples"]) else ""
-            yield f"{words}: {found['count']:,}: {'; '.join(found['examples'])}{more}"
+            examples = "; ".join(found["examples"])
+            yield f"{found['means']}: {found['count']:,}: {examples}{more}"
 
 
 class _Places:
@@ -167,8 +167,8 @@ class _Examples:
         if len(self._first) < _NAMED:
             self._first.append(brief(example))
 
-    def told(self) -> dict[str, Any]:
-        return {"count": self._count, "examples": self._first}
+    def told(self, name: str) -> dict[str, Any]:
+        return {"means": _WORDS[name], "count": self._count, "examples": self._first}
 
 
 def _hours(samples: Mapping[int, int]) -> float:
