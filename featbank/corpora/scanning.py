@@ -188,6 +188,7 @@ class ScanWorker:
         sha256 = ""
         try:
             found = scan_audio(path, self._tolerate) if self._tolerate else scan_audio(path)
+            sha256 = found.sha256
             if found.digest.startswith("sha256:"):
                 sha256 = found.digest.removeprefix("sha256:")
         except AudioError as error:

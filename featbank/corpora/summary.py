@@ -80,12 +80,12 @@ class Tally:
     def summary(self) -> dict[str, Any]:
         """Return what was counted, for `corpus.json`."""
         speakers = Counter[str]()
-        mixed_speakers = _Examples()
+        mixed_speakers = Examples()
         for speaker, splits in self._speakers.groups():
             speakers.update(list(splits))
             if len(splits) > 1:
                 mixed_speakers.add(f"{speaker} ({', '.join(splits)})")
-        mixed_audio = _Examples()
+        mixed_audio = Examples()
         for _, places in self._audio.groups():
             first = next(places)
             second = next(places, None)
@@ -94,7 +94,7 @@ class Tally:
             ids = dict(place.split("\t") for place in chain([first, second], places))
             if len(ids) > 1:
                 mixed_audio.add(", ".join(f"{one} ({split})" for split, one in ids.items()))
-        alike = _Examples()
+        alike = Examples()
         for name, forms in self._names.groups():
             if len(forms) > 1:
                 alike.add(name)
@@ -115,9 +115,12 @@ class Tally:
                 for rate, number in sorted(self._num_of_rate.items())
             },
             "warnings": {
-                "audio_in_several_splits": mixed_audio.told("audio_in_several_splits"),
-                "speakers_in_several_splits": mixed_speakers.told("speakers_in_several_splits"),
-                "names_in_several_forms": alike.told("names_in_several_forms"),
+                name: examples.told(_WORDS[name])
+                for name, examples in (
+                    ("audio_in_several_splits", mixed_audio),
+                    ("speakers_in_several_splits", mixed_speakers),
+                    ("names_in_several_forms", alike),
+                )
             },
         }
 
@@ -157,18 +160,22 @@ class _Places:
             yield thing, places
 
 
-class _Examples:
+class Examples:
+    """Counts what is warned of, and keeps the first of it."""
+
     def __init__(self) -> None:
         self._count = 0
         self._first: list[str] = []
 
     def add(self, example: str) -> None:
+        """Count one."""
         self._count += 1
         if len(self._first) < _NAMED:
             self._first.append(brief(example))
 
-    def told(self, name: str) -> dict[str, Any]:
-        return {"means": _WORDS[name], "count": self._count, "examples": self._first}
+    def told(self, means: str) -> dict[str, Any]:
+        """Return how many there were, the first of them, and what they are examples of."""
+        return {"means": means, "count": self._count, "examples": self._first}
 
 
 def _hours(samples: Mapping[int, int]) -> float:
