@@ -230,6 +230,33 @@ def test_failures_are_told() -> None:
     assert "1 while the manifests were made; 2 in features/fbank/fbank/train" in text
 
 
+def test_what_the_corpus_is_made_of_and_warns_of_is_told() -> None:
+    splits = {"means": "speakers are in several splits", "count": 12, "examples": [HOSTILE, "ben"]}
+    corpus = {
+        **CORPUS,
+        "sample_rates": {
+            "8000": {"utterances": 1, "hours": 0.01}, "16000": {"utterances": 3, "hours": 2}
+        },
+        "channels": {"1": 3, "2": 1},
+        "tolerate": ["ogg_end"],
+        "num_unlisted": 1200,
+        "num_hidden": 0,
+        "num_clipped": 7,
+        "warnings": {"speakers": splits, "audio": {"means": "nothing", "count": 0, "examples": []}},
+    }  # fmt: skip
+    page = render_report([features()], corpus)
+    text = text_of(page)
+    assert "sampled at 8,000 Hz (1 utterances, 36 s), 16,000 Hz (3 utterances, 2.00 h)" in text
+    assert "files by channels: 1: 3, 2: 1" in text
+    assert "audio was taken in spite of: ogg_end" in text
+    assert "1,200 audio files are in no table or left out" in text
+    assert "7 segments ended up to a rounding behind their files" in text
+    assert "are hidden" not in text
+    assert "speakers are in several splits: 12" in text
+    assert "nothing" not in text
+    assert HOSTILE not in page
+
+
 def test_store_that_could_not_be_read_has_a_row() -> None:
     problem = Problem(kind="unreadable store", count=1, examples=("store x: expected a store",))
     store = StoreCheck(name="fbank", split="dev", num_expected=1, problems=(problem,))

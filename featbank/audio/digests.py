@@ -29,11 +29,13 @@ def audio_digest(path: str | Path) -> str:
         return digest_of(file)
 
 
-def digest_of(file: BufferedReader) -> str:
-    """Return the `audio_digest` of an open file."""
+def digest_of(file: BufferedReader, sha256: str = "") -> str:
+    """Return the `audio_digest` of an open file, whose SHA-256 may be known."""
     md5 = _flac_md5(file)
     if md5:
         return md5
+    if sha256:
+        return f"sha256:{sha256}"
     file.seek(0)
     return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from featbank.audio.bandwidth import Bandwidth
 from featbank.audio.decoding import BLOCK, AudioFile, decode, read_blocks
 from featbank.audio.digests import digest_of
 from featbank.audio.flac_md5 import FlacMd5
+from featbank.audio.holding import hold
 from featbank.audio.reading import check_finite
 from featbank.audio.sndfile import UNKNOWN_LENGTH, SndFile
-from featbank.containers import Container, check_flac_end, open_container
+from featbank.containers import Container, check_container, check_flac_end, open_file
 from featbank.errors import AudioError
 
 
@@ -26,12 +28,16 @@ class AudioScan:
         num_channels: channels of the file.
         num_samples: samples of each channel, as decoded.
         digest: of the audio; see `audio_digest`.
+        sha256: of all bytes of the file, where that cost no reading of its own; else empty.
+        ends_at_hz: above which its spectrum is empty, far below half its rate; 0 where it is not.
     """
 
     sample_rate: int
     num_channels: int
     num_samples: int
     digest: str
+    sha256: str = field(default="", compare=False)
+    ends_at_hz: int = field(default=0, compare=False)
 
     @property
     def duration_s(self) -> float:
@@ -53,23 +59,27 @@ def scan_audio(path: str | Path, tolerate: Collection[str] = ()) -> AudioScan:
         FeatbankError: it needs ffmpeg, which is not there or was killed.
         OSError, MemoryError: the machine failed, not the file.
     """
-    file, container = open_container(path, tolerate)
-    with file:
+    with hold(open_file(path)) as held:
+        file = held.file
+        container = check_container(path, file, tolerate)
         if container.name == "FLAC":
             check_flac_end(path, file, os.fstat(file.fileno()).st_size)
-        digest = digest_of(file)
+        digest = digest_of(file, held.sha256)
+        bandwidth = Bandwidth()
         with _promising(path, container), decode(path, file, container) as audio:
             if digest.startswith("md5:") and FlacMd5.reads(audio.subtype):
                 assert isinstance(audio, SndFile)
-                num_samples = _check_md5(path, audio, digest)
+                num_samples = _check_md5(path, audio, digest, bandwidth)
             else:
-                num_samples = _check_samples(path, audio)
+                num_samples = _check_samples(path, audio, bandwidth)
             _check_least(path, container, num_samples, audio.samplerate)
             return AudioScan(
                 sample_rate=audio.samplerate,
                 num_channels=audio.channels,
                 num_samples=num_samples,
                 digest=digest,
+                sha256=held.sha256,
+                ends_at_hz=bandwidth.ends_at(audio.samplerate),
             )
 
 
@@ -90,22 +100,24 @@ def _promising(path: str | Path, container: Container) -> Iterator[None]:
         ) from error
 
 
-def _check_samples(path: str | Path, audio: AudioFile) -> int:
+def _check_samples(path: str | Path, audio: AudioFile, bandwidth: Bandwidth) -> int:
     """Decode to the end and return how many samples there are, all of them finite."""
     num_samples = 0
     for block in read_blocks(audio):
         check_finite(path, block)
+        bandwidth.add(block)
         num_samples += len(block)
     _check_length(path, audio, num_samples)
     return num_samples
 
 
-def _check_md5(path: str | Path, audio: SndFile, digest: str) -> int:
+def _check_md5(path: str | Path, audio: SndFile, digest: str, bandwidth: Bandwidth) -> int:
     """Decode a FLAC to the end and return how many samples there are, those of its MD5."""
     md5 = FlacMd5(audio.subtype)
     num_samples = 0
     while len(block := audio.read(BLOCK, md5.dtype)):
         md5.update(block)
+        bandwidth.add(block)
         num_samples += len(block)
     _check_length(path, audio, num_samples)
     md5.check(path, digest)

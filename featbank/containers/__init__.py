@@ -3,7 +3,7 @@
 from featbank.containers.container import TOLERANCES, Container, PlainSamples
 from featbank.containers.flac import check_flac_end
 from featbank.containers.kinds import check_container
-from featbank.containers.opening import open_container, read_through
+from featbank.containers.opening import open_container, open_file, read_through
 from featbank.containers.tags import skip_tags
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "check_container",
     "check_flac_end",
     "open_container",
+    "open_file",
     "read_through",
     "skip_tags",
 ]

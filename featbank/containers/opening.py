@@ -42,7 +42,7 @@ def open_container(
         AudioError: with what was expected and got.
         OSError: the machine failed, not the file.
     """
-    file = _open(path)
+    file = open_file(path)
     try:
         return file, check_container(path, file, tolerate)
     except BaseException:
@@ -62,7 +62,13 @@ def read_through(descriptor: int) -> None:
         at += len(piece)
 
 
-def _open(path: str | Path) -> BufferedReader:
+def open_file(path: str | Path) -> BufferedReader:
+    """Open a file that may be audio.
+
+    Raises:
+        AudioError: it is missing, no file, or may not be read.
+        OSError: the machine failed, not the file.
+    """
     try:
         return open_regular(path)
     except NotAFileError as error:

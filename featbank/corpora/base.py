@@ -142,7 +142,7 @@ class Corpus(ABC):
             raise ConfigError(
                 "corpus.tolerate", expected=", ".join(sorted(TOLERANCES)), got=repr(unknown[0])
             )
-        self.tolerate = frozenset(tolerate)
+        self.tolerate = frozenset(one for one in TOLERANCES if one in tolerate)
 
     def list_utterances(self) -> Listing:
         """Read the whole corpus into memory; `prepare` reads it in a stream.

@@ -17,6 +17,7 @@ from featbank.corpora.resolving import resolve
 from featbank.corpora.scans import FileScan
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
+from featbank.corpora.summary import Examples
 from featbank.errors import AudioError, CorpusError
 from featbank.failures import Failure
 from featbank.manifest import Utterance, check_id
@@ -67,6 +68,7 @@ class Join:
         self._num_hidden = self._num_clipped = self._num_unlisted = 0
         self._unlisted: list[str] = []
         self._channels = Counter[int]()
+        self._narrow = Examples()
         self._named = self._unnamed = ""  # where a row names a split, and where one does not
 
     def read(self, links: Links) -> None:
@@ -133,6 +135,10 @@ class Join:
                 take(row, number, split, become)
             if is_used and isinstance(found, AudioScan):
                 self._channels[found.num_channels] += 1
+                if found.ends_at_hz:
+                    self._narrow.add(
+                        f"{audio} ({found.ends_at_hz} Hz, sampled at {found.sample_rate} Hz)"
+                    )
 
     def summary(self) -> dict[str, Any]:
         """Return what was counted, for `corpus.json`."""
@@ -141,6 +147,10 @@ class Join:
             "unlisted": self._unlisted,
             "num_hidden": self._num_hidden,
             "num_clipped": self._num_clipped,
+            "upsampled": self._narrow.told(
+                "files hold nothing above a frequency far below half their rate: they were "
+                "upsampled, or a codec cut them"
+            ),
             "channels": {str(number): files for number, files in sorted(self._channels.items())},
         }
 

@@ -109,15 +109,7 @@ def prepare(
             )
             if failures.number:
                 failures.write(beside / "failures.jsonl")
-            summary = {
-                "name": corpus.name,
-                "license": corpus.license,
-                "url": corpus.url,
-                "tolerate": sorted(corpus.tolerate),
-                "num_failures": failures.number,
-                **join.summary(),
-                **manifests.summary(),
-            }
+            summary = _summary(corpus, failures, join, manifests)
             write_atomic(beside / "corpus.json", readable_json(summary))
     failures_path.unlink(missing_ok=True)  # of an earlier run, mended since
     _log_summary(summary)
@@ -126,6 +118,23 @@ def prepare(
         corpus.name, survey.num_pending, survey.num_known,
     )  # fmt: skip
     return summary
+
+
+def _summary(
+    corpus: Corpus, failures: FailureList, join: Join, manifests: Manifests
+) -> dict[str, Any]:
+    counted, tallied = join.summary(), manifests.summary()
+    upsampled = counted.pop("upsampled")
+    return {
+        "name": corpus.name,
+        "license": corpus.license,
+        "url": corpus.url,
+        "tolerate": sorted(corpus.tolerate),
+        "num_failures": failures.number,
+        **counted,
+        **tallied,
+        "warnings": {**tallied["warnings"], "upsampled": upsampled},
+    }
 
 
 def _log_summary(summary: Mapping[str, Any]) -> None:
@@ -155,4 +164,4 @@ def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"{number} segments end up to a rounding behind their files, and are cut there"
     if number := summary["num_failures"]:
         yield f"{number} utterances failed, see failures.jsonl"
-    yield from told_warnings(summary["warnings"])
+    yield from told_warnings(summary)

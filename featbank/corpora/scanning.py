@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -14,7 +13,13 @@ from pathlib import Path
 
 import soundfile
 
-from featbank.audio import DECODE_VERSION, UNKNOWN_LENGTH, AudioScan, scan_audio
+from featbank.audio import (
+    DECODE_VERSION,
+    UNKNOWN_LENGTH,
+    AudioScan,
+    scan_audio,
+    version_here,
+)
 from featbank.corpora.scans import FileScan, ScanMemory, Stamp
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
@@ -181,9 +186,8 @@ class ScanWorker:
         found: AudioScan | AudioError
         sha256 = ""
         try:
-            # the path alone where nothing is tolerated
-            tolerated = {"tolerate": self._tolerate} if self._tolerate else {}
-            found = scan_audio(path, **tolerated)
+            found = scan_audio(path, self._tolerate) if self._tolerate else scan_audio(path)
+            sha256 = found.sha256
             if found.digest.startswith("sha256:"):
                 sha256 = found.digest.removeprefix("sha256:")
         except AudioError as error:
@@ -206,15 +210,8 @@ class ScanWorker:
 
 def scanner_digest(tolerate: frozenset[str]) -> str:
     """Return a digest of what a scan depends on beside the file."""
-    program = shutil.which("ffmpeg")
-    found = _stamp(Path(program)) if program else None
-    return digest([
-        SCAN_VERSION,
-        DECODE_VERSION,
-        soundfile.__libsndfile_version__,
-        program and [program, found and [found.size, found.mtime_ns]],
-        sorted(tolerate),
-    ])  # fmt: skip
+    versions = [version_here(name) for name in ("libsndfile", "ffmpeg")]
+    return digest([SCAN_VERSION, DECODE_VERSION, *versions, sorted(tolerate)])
 
 
 def estimate_duration_s(root: Path, files: Iterable[str], num_bytes: int | None = None) -> float:

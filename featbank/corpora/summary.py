@@ -22,12 +22,12 @@ _NAMED = 10
 _RUN_BYTES = 8 << 20
 _RECENT = 100_000  # pairs of which is known that they were added
 
-WARNINGS = {
+# beside each count, for whoever reads `corpus.json`
+_WORDS = {
     "audio_in_several_splits": "the same audio is in several splits",
     "speakers_in_several_splits": "speakers are in several splits",
     "names_in_several_forms": "names differ in nothing but their Unicode form",
 }
-"""What is warned of, in words."""
 
 
 class Tally:
@@ -80,12 +80,12 @@ class Tally:
     def summary(self) -> dict[str, Any]:
         """Return what was counted, for `corpus.json`."""
         speakers = Counter[str]()
-        mixed_speakers = _Examples()
+        mixed_speakers = Examples()
         for speaker, splits in self._speakers.groups():
             speakers.update(list(splits))
             if len(splits) > 1:
                 mixed_speakers.add(f"{speaker} ({', '.join(splits)})")
-        mixed_audio = _Examples()
+        mixed_audio = Examples()
         for _, places in self._audio.groups():
             first = next(places)
             second = next(places, None)
@@ -94,7 +94,7 @@ class Tally:
             ids = dict(place.split("\t") for place in chain([first, second], places))
             if len(ids) > 1:
                 mixed_audio.add(", ".join(f"{one} ({split})" for split, one in ids.items()))
-        alike = _Examples()
+        alike = Examples()
         for name, forms in self._names.groups():
             if len(forms) > 1:
                 alike.add(name)
@@ -115,20 +115,23 @@ class Tally:
                 for rate, number in sorted(self._num_of_rate.items())
             },
             "warnings": {
-                "audio_in_several_splits": mixed_audio.told(),
-                "speakers_in_several_splits": mixed_speakers.told(),
-                "names_in_several_forms": alike.told(),
+                name: examples.told(_WORDS[name])
+                for name, examples in (
+                    ("audio_in_several_splits", mixed_audio),
+                    ("speakers_in_several_splits", mixed_speakers),
+                    ("names_in_several_forms", alike),
+                )
             },
         }
 
 
-def told_warnings(warnings: Mapping[str, Any]) -> Iterator[str]:
+def told_warnings(summary: Mapping[str, Any]) -> Iterator[str]:
     """Give a sentence for each warning of a corpus's summary."""
-    for name, words in WARNINGS.items():
-        found = warnings.get(name, {"count": 0})
+    for found in summary["warnings"].values():
         if found["count"]:
             more = "; ..." if found["count"] > len(found["examples"]) else ""
-            yield f"{words}: {found['count']:,}: {'; '.join(found['examples'])}{more}"
+            examples = "; ".join(found["examples"])
+            yield f"{found['means']}: {found['count']:,}: {examples}{more}"
 
 
 class _Places:
@@ -157,18 +160,22 @@ class _Places:
             yield thing, places
 
 
-class _Examples:
+class Examples:
+    """Counts what is warned of, and keeps the first of it."""
+
     def __init__(self) -> None:
         self._count = 0
         self._first: list[str] = []
 
     def add(self, example: str) -> None:
+        """Count one."""
         self._count += 1
         if len(self._first) < _NAMED:
             self._first.append(brief(example))
 
-    def told(self) -> dict[str, Any]:
-        return {"count": self._count, "examples": self._first}
+    def told(self, means: str) -> dict[str, Any]:
+        """Return how many there were, the first of them, and what they are examples of."""
+        return {"means": means, "count": self._count, "examples": self._first}
 
 
 def _hours(samples: Mapping[int, int]) -> float:

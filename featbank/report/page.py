@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from featbank.amounts import percent
 from featbank.manifest import SPLITS
 from featbank.provenance import readable_json, write_atomic
+from featbank.report.corpus import corpus_facts, corpus_warnings
 from featbank.report.metrics import length_rows, metrics, usage_rows
 from featbank.report.pictures import lengths_picture, pictures_of
 from featbank.report.tables import (
@@ -40,8 +41,8 @@ def render_report(
 
     Args:
         results: one an option, in the order to show them in.
-        corpus: what the manifests' `corpus.json` holds: name, license, num_failures, and for each
-            split its utterances, hours and speakers.
+        corpus: what the manifests' `corpus.json` holds: name, license, num_failures, for each split
+            its utterances, hours and speakers, and what `corpus_facts` and `corpus_warnings` tell.
         stabilities: what disturbed audio does to the tokens of the options, by their names.
     """
     environment = Environment(
@@ -83,6 +84,8 @@ def render_report(
             if has_random_weights(store)
         ],
         failures=list(_failures(results, corpus)),
+        corpus_facts=list(corpus_facts(corpus)),
+        corpus_warnings=list(corpus_warnings(corpus)),
         empty_stores=[
             f"{result.name}/{store.name}/{store.split}"
             for result in results

@@ -405,13 +405,14 @@ def test_a_killed_run_leaves_the_old_folder_whole_or_none(demo: Corpus, root: Pa
         "import sys\n"
         "from featbank.corpora.prepare import prepare\n"
         "from featbank.corpora.table import TableCorpus\n"
-        "root, out = sys.argv[1:]\n"
+        "root, out, failures = sys.argv[1:]\n"
         "corpus = TableCorpus(name='demo', root=root, license='', table='transcripts.tsv')\n"
         "print('go', flush=True)\n"
-        "while True: prepare(corpus, out, failures_path='unused')\n"
+        "while True: prepare(corpus, out, failures_path=failures)\n"
     )
     for delay in (0.0, 0.05, 0.1, 0.13, 0.16, 0.2):
-        command = [sys.executable, "-c", code, str(demo.root), str(out)]
+        failures = root.parent / "failures.jsonl"
+        command = [sys.executable, "-c", code, str(demo.root), str(out), str(failures)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()

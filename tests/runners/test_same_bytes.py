@@ -6,12 +6,18 @@ import os
 import shutil
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from featbank.corpora.prepare import prepare
+from featbank.corpora.table import TableCorpus
+from featbank.progress import Advance
 from featbank.runners.local import LocalRunner
+from tests.conftest import ROOT
 from tests.extracting import SMALL_SHARDS, files, run_extraction
 from tests.pipeline.conftest import Project, _checkout
 from tests.runners.conftest import MakeRunner
@@ -62,6 +68,27 @@ def test_a_runner_whose_worker_is_killed_writes_the_same_bytes(
     assert killed
     run_extraction(corpus, tmp_path / "clean", num_workers=None, **slow)
     assert files(tmp_path / "out") == files(tmp_path / "clean")
+
+
+def test_manifests_are_the_same_through_every_runner(
+    make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    def prepared(name: str, **options: Any) -> dict[str, bytes]:
+        corpus = TableCorpus(
+            name="demo", root=ROOT / "corpora/demo", license="", table="transcripts.tsv"
+        )
+        failures = tmp_path / f"{name}.jsonl"
+        prepare(corpus, tmp_path / name, failures_path=failures, **options)
+        return files(tmp_path / name)
+
+    seconds: list[float] = []
+
+    @contextmanager
+    def progress(_: float) -> Iterator[Advance]:
+        yield seconds.append
+
+    assert prepared("spread", runner=make_runner(2), progress=progress) == prepared("threads")
+    assert sum(seconds) == pytest.approx(145, abs=0.5)
 
 
 @pytest.fixture

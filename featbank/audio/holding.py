@@ -1,0 +1,70 @@
+"""A file in memory while it is scanned: its bytes are read once, however often looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import Any
+
+_MOST_BYTES = 64 << 20
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An open file.
+
+    Args:
+        file: itself, or a copy in memory.
+        sha256: of all its bytes; empty where they were not all read, for there are too many.
+    """
+
+    file: BufferedReader[Any]
+    sha256: str = ""
+
+
+@contextmanager
+def hold(file: BufferedReader) -> Iterator[Held]:
+    """Copy an open file into memory, where it is small enough; and close it in the end.
+
+    What is hashed is then what is decoded, whoever writes to the file meanwhile.
+
+    Raises:
+        OSError: a read failed.
+    """
+    with file:
+        memory = _memory(file)
+        if memory is None:
+            yield Held(file=file)
+            return
+        with io.FileIO(memory, "r+") as copy:
+            hashed = hashlib.sha256()
+            file.seek(0)
+            while piece := file.read(_PIECE):
+                hashed.update(piece)
+                _write(copy, piece)
+            file.close()
+            copy.seek(0)
+            with io.BufferedReader(copy) as again:
+                yield Held(file=again, sha256=hashed.hexdigest())
+
+
+def _write(copy: io.FileIO, piece: bytes) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[copy.write(left) :]
+
+
+def _memory(file: BufferedReader) -> int | None:
+    """Return the descriptor of an empty file in memory; None where the machine gives none."""
+    if os.fstat(file.fileno()).st_size > _MOST_BYTES or not hasattr(os, "memfd_create"):
+        return None
+    try:
+        return os.memfd_create("audio")
+    except OSError:
+        return None  # the file itself does as well

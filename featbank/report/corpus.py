@@ -1,0 +1,50 @@
+"""What the report says of the corpus itself: what `prepare` counted, and what it warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from featbank.report.words import format_duration
+
+_COUNTED = {
+    "num_unlisted": "audio files are in no table or left out",
+    "num_hidden": "audio files are hidden, or in a hidden folder: they are no utterances",
+    "num_clipped": "segments ended up to a rounding behind their files, and were cut there",
+}
+
+
+def corpus_facts(corpus: Mapping[str, Any]) -> Iterator[str]:
+    """Say at which rates and of how many channels the audio is, and what was left out or taken.
+
+    Args:
+        corpus: what `corpus.json` holds.
+    """
+    rates = corpus.get("sample_rates", {})
+    if rates:
+        yield "sampled at " + ", ".join(
+            f"{int(rate):,} Hz ({one['utterances']:,} utterances, "
+            f"{format_duration(3600 * one['hours'])})"
+            for rate, one in rates.items()
+        )
+    channels = corpus.get("channels", {})
+    if channels:
+        yield "files by channels: " + ", ".join(
+            f"{number}: {files:,}" for number, files in channels.items()
+        )
+    if tolerated := corpus.get("tolerate"):
+        yield f"audio was taken in spite of: {', '.join(tolerated)}"
+    for name, words in _COUNTED.items():
+        if corpus.get(name):
+            yield f"{corpus[name]:,} {words}"
+
+
+def corpus_warnings(corpus: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Give what people find out too late: a sentence, and examples.
+
+    Args:
+        corpus: what `corpus.json` holds.
+    """
+    for found in corpus.get("warnings", {}).values():
+        if found["count"]:
+            yield f"{found['means']}: {found['count']:,}", list(found["examples"])
