@@ -147,8 +147,7 @@ def with_audio(numerics: Mapping[str, Any], names: Iterable[str]) -> dict[str, A
 
 def as_here(found: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Any]:
     """Return the class that this machine would have given what is of class `found`."""
-    audio = found.get(_AUDIO)
-    return with_audio(here, audio if isinstance(audio, dict) else ())
+    return with_audio(here, _audio(found))
 
 
 def joint_audio(
@@ -157,7 +156,7 @@ def joint_audio(
     """Return a class with what decided the samples that several classes of features come from."""
     versions: dict[str, set[str]] = defaultdict(set)
     for source in sources:
-        for name, version in source.get(_AUDIO, {}).items():
+        for name, version in _audio(source).items():
             versions[name].add(version)
     joint = {name: "; ".join(sorted(found)) for name, found in sorted(versions.items())}
     return {**numerics, _AUDIO: joint} if joint else dict(numerics)
@@ -168,11 +167,17 @@ def give_equal_bits(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
     A decoder that only one of them names has no part in it: other rows of the shard need that.
     """
-    audio = one.get(_AUDIO, {}), other.get(_AUDIO, {})
+    audio = _audio(one), _audio(other)
     common = audio[0].keys() & audio[1].keys()
     return with_audio(one, ()) == with_audio(other, ()) and all(
         audio[0][name] == audio[1][name] for name in common
     )
+
+
+def _audio(numerics: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return what decided samples, by name; of what no run wrote, nothing."""
+    found = numerics.get(_AUDIO)
+    return {name: str(one) for name, one in found.items()} if isinstance(found, dict) else {}
 
 
 def _bfloat16_instructions() -> str:

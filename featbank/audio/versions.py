@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import soundfile
 import soxr
@@ -31,11 +31,15 @@ _FFMPEG_ALONE = frozenset(
 
 def decided_by(row: Utterance, target_rate: int) -> frozenset[str]:
     """Name what decides the samples of an utterance at a rate, beside its file."""
-    names = {SOXR} if row.sample_rate != target_rate else set()
-    suffix = Path(row.audio).suffix.lower()
-    if not row.audio_digest.startswith("md5:") and suffix not in _EXACT:
-        names |= {FFMPEG} if suffix in _FFMPEG_ALONE else {FFMPEG, LIBSNDFILE}
-    return frozenset(names)
+    is_flac = row.audio_digest.startswith("md5:")
+    suffix = "" if is_flac else os.path.splitext(row.audio)[1].lower()  # noqa: PTH122 - four times as fast
+    return _decided_by(is_flac or suffix in _EXACT, suffix, row.sample_rate != target_rate)
+
+
+@functools.lru_cache(maxsize=256)  # asked for each row of a manifest
+def _decided_by(is_exact: bool, suffix: str, is_resampled: bool) -> frozenset[str]:
+    decoders = {FFMPEG} if suffix in _FFMPEG_ALONE else {FFMPEG, LIBSNDFILE}
+    return frozenset((set() if is_exact else decoders) | ({SOXR} if is_resampled else set()))
 
 
 def version_here(name: str) -> str:
