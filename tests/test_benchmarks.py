@@ -20,9 +20,11 @@ from tests.waiting import HANG_S
 
 @pytest.mark.slow
 def test_parts_of_the_benchmarks_run_and_write_their_numbers(root: Path, tmp_path: Path) -> None:
-    reports = _reports(root, tmp_path / "numbers.json", "tokens", "growth", "kmeans")
-    assert _titles(reports) == ["Tokens", "Growth", "K-means", "Assignment"]
+    reports = _reports(root, tmp_path / "numbers.json", "tokens", "growth", "kmeans", "segments")
+    assert _titles(reports) == ["Tokens", "Growth", "K-means", "Assignment", "Segments"]
     assert all(row["s"] > 0 for row in reports[2]["rows"])
+    assert [bar["bound"] for bar in reports[4]["bars"]] in ([3], [3, 3, 3])  # without ffmpeg, with
+    assert all(row["in order / FLAC"] > 0 for row in reports[4]["rows"])
     rows = {row["store"]: row for row in reports[0]["rows"]}
     assert rows["featbank"]["size / raw"] < 1.1
     assert rows["featbank"]["reads/s by id"] > 0

@@ -32,8 +32,7 @@ _FFMPEG_ALONE = frozenset(
 def decided_by(row: Utterance, target_rate: int) -> frozenset[str]:
     """Name what decides the samples of an utterance at a rate, beside its file."""
     is_flac = row.audio_digest.startswith("md5:")
-    # a path object takes four times as long
-    suffix = "" if is_flac else os.path.splitext(row.audio)[1].lower()  # noqa: PTH122
+    suffix = "" if is_flac else os.path.splitext(row.audio)[1].lower()  # noqa: PTH122 - thrice as fast
     return _decided_by(is_flac or suffix in _EXACT, suffix, row.sample_rate != target_rate)
 
 
