@@ -243,10 +243,16 @@ def _parse_row(line: bytes, where: str) -> Utterance:
         if not least <= (value := getattr(utterance, name)) <= most:
             raise ManifestError(f"{where}: {name}", expected=f"{least} to {most}", got=value)
     check_id(utterance.id)
+    _check_audio(utterance, where)
+    return utterance
+
+
+def _check_audio(utterance: Utterance, where: str) -> None:
+    if not utterance.audio_digest:  # a decoder takes it for any
+        raise ManifestError(f"{where}: audio_digest", expected="a digest", got="''")
     if any(segment in _BAD_SEGMENTS for segment in utterance.audio.split("/")):
         raise ManifestError(
             f"{where}: audio",
             expected="a path below the corpus root",
             got=repr(utterance.audio),
         )
-    return utterance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -80,3 +81,10 @@ def test_a_corpus_summary_of_other_values_is_refused(summary: str, tmp_path: Pat
         FeatbankError, match="expected a name, a license, and splits with the hours"
     ):
         read_corpus(tmp_path)
+
+
+def test_a_row_whose_digest_would_take_any_audio_is_refused(tmp_path: Path) -> None:
+    row = {"id": "a", "audio": "a.wav", "audio_digest": "", "sample_rate": 1, "num_samples": 1}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(FeatbankError, match=r"train\.jsonl:1: audio_digest: expected a digest"):
+        read_manifest(tmp_path / "train.jsonl")

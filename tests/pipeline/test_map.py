@@ -59,6 +59,7 @@ PRESENTATION = {
     "featbank/locking/owner.py",
     "featbank/dvc_outputs.py",
     "featbank/progress.py",
+    "featbank/records.py",
     "featbank/scalars.py",
     "featbank/stage.py",
     "featbank/visible.py",

@@ -312,6 +312,7 @@ def test_a_validation_of_another_tree_does_not_touch_the_tracked_report(
         ),
         ("prepare.py corpus.name=x runner.num_workers=two", "num_workers: expected int or null"),
         ("prepare.py corpus.name=x runner.num_workers=0", "num_workers: expected 1 or more, got 0"),
+        ("extract.py num_threads=100000", "num_threads: expected from 0 to 1024, got 100000"),
         ("sample.py pins=null", "pins: expected str, got NoneType None"),
         ("import_codebook.py file=3 out=x", "file: expected str, got int 3"),
         ("import_codebook.py file=x out=data/codebooks", "got file=x out=data/codebooks; write it"),
