@@ -10,6 +10,7 @@ from typing import Any
 from featbank.engine.earlier import EarlierShards, OnDamage
 from featbank.engine.plan import ShardPlan
 from featbank.engine.rows import SplitRows, num_frames
+from featbank.engine.upsampling import warn_of_upsampling
 from featbank.engine.work import finished, shard_path, work_name
 from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError
@@ -120,6 +121,7 @@ class Job:
             ManifestError: a manifest is missing, or a line is no row, or not in order.
         """
         framing = self.extractor.framing
+        warn_of_upsampling(manifests, framing.sample_rate)
         roots = () if anew else (self.out, *previous)
         earlier = {
             name: EarlierShards(

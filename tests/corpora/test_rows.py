@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
+import soxr
 
 from featbank.corpora.prepare import prepare
 from featbank.corpora.scratch import Scratch
@@ -20,6 +22,7 @@ from featbank.errors import BadRowsError, ConfigError, CorpusError, FailureBudge
 from featbank.failures import read_failures
 from featbank.manifest import SPLITS, Utterance, manifest_line, read_manifest
 from featbank.provenance import canonical_json
+from tests.conftest import ROOT
 
 Recorder = Callable[..., Path]
 ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}
@@ -158,7 +161,22 @@ def test_what_people_find_too_late_is_told(root: Path, record: Recorder) -> None
         "audio_in_several_splits": {"count": 1, "examples": ["copy (dev), a (train)"]},
         "speakers_in_several_splits": {"count": 1, "examples": ["anna (dev, train)"]},
         "names_in_several_forms": {"count": 2, "examples": ["Jos\xe9", "\xe9"]},
+        "upsampled": {"count": 0, "examples": []},
     }
+
+
+def test_upsampled_audio_is_told(root: Path) -> None:
+    speech, _ = soundfile.read(ROOT / "corpora/demo/june_fr/vm-toreply.flac")
+    for name, there in (
+        ("up", soxr.resample(soxr.resample(speech, 2, 1), 1, 2)),
+        ("as_it_was", speech),
+    ):
+        soundfile.write(root / f"{name}.flac", there, 16_000)
+    summary = run(table(root, "path\nup.flac\nas_it_was.flac\n"))
+    found = summary["warnings"]["upsampled"]
+    assert (found["count"], found["examples"]) == (
+        1, ["up.flac (4000 Hz, sampled at 16000 Hz)"],
+    )  # fmt: skip
 
 
 def test_a_corpus_without_such_surprises_warns_of_none(root: Path, record: Recorder) -> None:
