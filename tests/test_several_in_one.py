@@ -273,7 +273,7 @@ def test_a_damaged_page_is_damage_even_if_it_is_the_last(subtype: str, tmp_path:
     whole = path.read_bytes()
     for at in (whole.rindex(b"OggS"), whole.index(b"OggS", len(whole) // 2)):
         data = bytearray(whole)
-        data[at + 60] ^= 1
+        data[whole.find(b"OggS", at + 1) - 1] ^= 1  # its last byte; of the last page, the file's
         path.write_bytes(data)
         error = fault_of(path)
         assert (error.kind, error.got) == ("damaged", f"another at byte {at}")
