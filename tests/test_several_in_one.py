@@ -266,6 +266,19 @@ def test_streams_of_an_ogg_that_are_not_alike_or_not_whole_are_refused(tmp_path:
     assert fault_of(path).kind in ("damaged", "truncated")
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_a_damaged_page_is_damage_even_if_it_is_the_last(subtype: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.ogg"
+    soundfile.write(path, speech(), 16_000, format="OGG", subtype=subtype)
+    whole = path.read_bytes()
+    for at in (whole.rindex(b"OggS"), whole.index(b"OggS", len(whole) // 2)):
+        data = bytearray(whole)
+        data[whole.find(b"OggS", at + 1) - 1] ^= 1  # its last byte; of the last page, the file's
+        path.write_bytes(data)
+        error = fault_of(path)
+        assert (error.kind, error.got) == ("damaged", f"another at byte {at}")
+
+
 @needs_ffmpeg
 def test_a_page_that_is_missing_is_damage(tmp_path: Path) -> None:
     path = tmp_path / "x.ogg"

@@ -57,7 +57,7 @@ def aiff(path: str | Path, file: BufferedReader, size: int) -> Container:
     is_compressed = file.read(4) == b"AIFC"
     chunks = Chunks(">", "I")
     common, sound = b"", None
-    for chunk in chunks.walk(file, 12):
+    for chunk in chunks.walk(file, 12, size):
         if chunk.name == b"COMM":
             common = file.read(min(chunk.length, _COMM_BYTES))
         elif chunk.name == b"SSND" and sound is None:
@@ -129,7 +129,7 @@ def caf(path: str | Path, file: BufferedReader, size: int) -> Container:
     """
     chunks = Chunks(">", "q", alignment=1)
     description = b""
-    for chunk in chunks.walk(file, 8):
+    for chunk in chunks.walk(file, 8, size):
         if chunk.name == b"desc":
             description = file.read(32)
         elif chunk.name == b"data":
@@ -150,7 +150,8 @@ def caf(path: str | Path, file: BufferedReader, size: int) -> Container:
         chunks=chunks,
     )  # fmt: skip
     if kind not in (b"lpcm", b"ulaw", b"alaw"):
-        _refuse_a_cut_table(path, file, size, start + length, chunks)
+        if not unknown:
+            _refuse_a_cut_table(path, file, size, start + length, chunks)
         length_of_samples(path, file, size, header)
         return Container(name="CAF", demuxer="caf")
     return measured(path, file, size, header, name="CAF")
@@ -160,7 +161,12 @@ def _refuse_a_cut_table(
     path: str | Path, file: BufferedReader, size: int, at: int, chunks: Chunks
 ) -> None:
     """Refuse a table of packets, behind the samples at `at`, that is not all there."""
-    if (chunk := chunks.at(file, at)) and chunk[0] == b"pakt" and sum(chunk[1:]) > size:
+    if (
+        at < size
+        and (chunk := chunks.at(file, at))
+        and chunk[0] == b"pakt"
+        and sum(chunk[1:]) > size
+    ):
         raise cut_short(path, f"{chunk[2]} bytes of a pakt chunk", size - chunk[1])
 
 

@@ -6,6 +6,7 @@ Each is for ffmpeg, which reads the first file of several in a row and says noth
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from io import BufferedReader
 from pathlib import Path
 
@@ -19,6 +20,11 @@ ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 """What an ASF file, such as WMA, begins with: the GUID of its header."""
 
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_STREAM = bytes.fromhex("9107dcb7b7a9cf118ee600c00c205365")
+_BROADCAST = 1  # its lengths mean nothing
+_MOST_ASF_HEADER = 1 << 16
+_ASF_ROUNDING_S = Fraction(1, 4)  # of whole packets and the frames that decoders leave out
 _SEGMENT, _VOID = b"\x18\x53\x80\x67", b"\xec"
 _END = "the end of the file"
 
@@ -76,7 +82,23 @@ def asf(path: str | Path, file: BufferedReader, size: int) -> Container:
         offset += max(24, length)
     if not has_data:
         raise cut_short(path, "a data object", _END)
-    return Container(name="WMA", demuxer="asf")
+    return Container(name="WMA", demuxer="asf", least_s=_asf_least_s(file))
+
+
+def _asf_least_s(file: BufferedReader) -> Fraction:
+    """Return to how many seconds a file of one stream must decode, by its header (ASF, 3.2)."""
+    file.seek(0)
+    header = file.read(_MOST_ASF_HEADER)
+    offset, num_streams, play = 30, 0, Fraction(0)
+    while offset + 24 <= min(len(header), int.from_bytes(header[16:24], "little")):
+        kind, fields = header[offset : offset + 16], header[offset + 24 : offset + 104]
+        if kind == _ASF_STREAM:
+            num_streams += 1
+        elif kind == _ASF_FILE and len(fields) == 80 and not fields[64] & _BROADCAST:
+            play_100ns, _, preroll_ms = struct.unpack("<QQQ", fields[40:64])
+            play = Fraction(play_100ns, 10**7) - Fraction(preroll_ms, 1000)
+        offset += max(24, int.from_bytes(header[offset + 16 : offset + 24], "little"))
+    return max(Fraction(0), play - _ASF_ROUNDING_S) if num_streams == 1 else Fraction(0)
 
 
 def matroska(path: str | Path, file: BufferedReader, size: int) -> Container:

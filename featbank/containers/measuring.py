@@ -21,6 +21,7 @@ _WRAP = 1 << 32
 # what programs write into a header that they cannot seek back to; sox rounds its own down
 _UNKNOWN = frozenset([0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFF000, (1 << 63) - 1, (1 << 64) - 1])
 _ROUNDED = 4096
+_MOST_CHANNELS, _MOST_RATE = 1024, (1 << 31) - 1  # of libsndfile
 
 UNKNOWN_TO_SOX = (0x7FFFF000,)
 """What sox writes for no known length, rounded down to whole samples."""
@@ -95,11 +96,17 @@ def length_of_samples(path: str | Path, file: BufferedReader, size: int, header:
 
 
 def _behind_padding(file: BufferedReader, header: Header, length: int) -> int:
-    """Return where what follows on the samples begins: one byte of padding may be anything."""
+    """Return where what follows on the samples begins: padding is zeros.
+
+    One byte of it may be anything where the samples before it are whole.
+    """
     end = header.start + length
     padded = header.chunks.behind(header.start, length) if header.chunks else end
+    frame = header.coding.width * header.channels if header.coding else 1
+    if padded - end == 1 and length % max(1, frame) == 0:
+        return padded
     file.seek(end)
-    return padded if padded - end <= 1 or not any(file.read(padded - end)) else end
+    return end if any(file.read(padded - end)) else padded
 
 
 def measured(
@@ -115,7 +122,7 @@ def measured(
     if length != header.stated:
         _refuse_a_second_header(path, file, header)
     coding = header.coding
-    if coding and header.channels and header.sample_rate:
+    if coding and 0 < header.channels <= _MOST_CHANNELS and 0 < header.sample_rate <= _MOST_RATE:
         samples = PlainSamples(
             start=header.start, length=length, is_stated=is_stated, subtype=coding.subtype,
             endian=coding.endian, width=coding.width, channels=header.channels,

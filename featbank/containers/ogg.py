@@ -45,6 +45,8 @@ def ogg(path: str | Path, file: BufferedReader, _size: int, tolerate: Collection
         raise damaged(path, "page upon page", f"something else at byte {pages.garbage}")
     if not pages.is_whole or not pages.streams:
         raise cut_short(path, _NO_END, "part of a page")
+    if pages.damaged >= 0:
+        raise damaged(path, "pages of the checksum they state", f"another at byte {pages.damaged}")
     sounds = [(stream, codec) for stream in pages.streams if (codec := _codec(stream.codec))]
     _refuse_two_sounds(path, sounds)
     ends = all(stream.flags & LAST for stream in pages.streams)

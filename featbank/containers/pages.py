@@ -44,6 +44,15 @@ class Stream:
     gap: int = -1
     is_open: bool = False
 
+    def add(self, at: int, flags: int, granule: int, number: int, *, is_open: bool) -> None:
+        """Take note of the stream's next page, which begins at byte `at`."""
+        if self.gap < 0 <= self.number != number - 1:
+            self.gap = at
+        self.page, self.flags, self.number, self.is_open = at, flags, number, is_open
+        if granule != _NO_GRANULE:
+            self.end = granule
+            self.begin = granule if self.begin < 0 < granule else self.begin
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
@@ -53,18 +62,20 @@ class Pages:
         streams: in the order in which they begin.
         is_whole: whether the last page is all there.
         garbage: first byte of what stands between two pages and is none, or -1.
+        damaged: first byte of a page with another checksum than it states, or -1.
     """
 
     streams: tuple[Stream, ...]
     is_whole: bool
     garbage: int
+    damaged: int
 
 
 def pages_of(file: BufferedReader, size: int) -> Pages:
     """Go through the pages of an Ogg file of `size` bytes."""
     streams: list[Stream] = []
     current: dict[bytes, Stream] = {}
-    at, link, begins, garbage, is_whole = 0, -1, False, -1, True
+    at, link, begins, garbage, damaged, is_whole = 0, -1, False, -1, -1, True
     while at < size:
         file.seek(at)
         head = file.read(_MOST_HEAD)
@@ -80,6 +91,9 @@ def pages_of(file: BufferedReader, size: int) -> Pages:
             is_whole = False
             break
         flags, granule, serial, number = struct.unpack("<BQ4sI", head[FLAGS_AT:_CRC_AT])
+        page = head + file.read(max(0, body + sum(lengths) - at - len(head)))
+        if damaged < 0 and not _is_sound(page[: body + sum(lengths) - at]):
+            damaged = at  # decoders leave it out without a word
         if flags & _FIRST:
             link += not begins
             codec = head[_HEADER + len(lengths) :][: sum(lengths)][:64]
@@ -87,17 +101,11 @@ def pages_of(file: BufferedReader, size: int) -> Pages:
             streams.append(current[serial])
         begins = bool(flags & _FIRST)
         if stream := current.get(serial):
-            if stream.gap < 0 <= stream.number != number - 1:
-                stream.gap = at
-            stream.page, stream.flags, stream.number = at, flags, number
-            stream.is_open = bool(lengths) and lengths[-1] == 255
-            if granule != _NO_GRANULE:
-                stream.end = granule
-                stream.begin = granule if stream.begin < 0 < granule else stream.begin
+            stream.add(at, flags, granule, number, is_open=lengths.endswith(b"\xff"))
         elif garbage < 0:
             garbage = at
         at = body + sum(lengths)
-    return Pages(streams=tuple(streams), is_whole=is_whole, garbage=garbage)
+    return Pages(streams=tuple(streams), is_whole=is_whole, garbage=garbage, damaged=damaged)
 
 
 def ended_page(file: BufferedReader, at: int) -> tuple[tuple[int, bytes], ...]:
@@ -111,6 +119,11 @@ def ended_page(file: BufferedReader, at: int) -> tuple[tuple[int, bytes], ...]:
     page[_CRC_AT : _CRC_AT + 4] = bytes(4)
     crc = struct.pack("<I", _crc(bytes(page)))
     return (at + FLAGS_AT, bytes([page[FLAGS_AT]])), (at + _CRC_AT, crc)
+
+
+def _is_sound(page: bytes) -> bool:
+    crc = struct.pack("<I", _crc(page[:_CRC_AT] + bytes(4) + page[_CRC_AT + 4 :]))
+    return crc == page[_CRC_AT : _CRC_AT + 4]
 
 
 def _crc(page: bytes) -> int:

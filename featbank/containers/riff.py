@@ -41,9 +41,7 @@ class _Form:
     @property
     def coding(self) -> Coding | None:
         """How samples are coded, where each has a width of its own."""
-        width = self.block // self.channels if self.channels else 0
-        if not width or self.block % self.channels or self.bits > 8 * width:
-            return None
+        width = self.block // max(1, self.channels)
         subtype = {
             _PCM: {1: "PCM_U8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"},
             _FLOAT: {4: "FLOAT", 8: "DOUBLE"},
@@ -51,6 +49,15 @@ class _Form:
             _MULAW: {1: "ULAW"},
         }.get(self.tag, {}).get(width)
         return Coding(subtype=subtype, width=width) if subtype else None
+
+    @property
+    def is_contradiction(self) -> bool:
+        """Whether samples of a width of their own do not make up the block that is stated."""
+        if self.tag not in (_PCM, _FLOAT, _ALAW, _MULAW):
+            return False
+        bits = self.bits if self.tag in (_PCM, _FLOAT) else 8
+        widths = {(bits + 7) // 8, 4 if bits == 24 else 0} - {0}
+        return not self.channels or self.block not in {self.channels * one for one in widths}
 
 
 def wav(path: str | Path, file: BufferedReader, size: int) -> Container:
@@ -64,7 +71,7 @@ def wav(path: str | Path, file: BufferedReader, size: int) -> Container:
     order = ">" if magic == b"RIFX" else "<"
     chunks = Chunks(order, "I")
     form, long_length, fact = None, None, 0
-    for chunk in chunks.walk(file, 12):
+    for chunk in chunks.walk(file, 12, size):
         if chunk.name == b"ds64":
             _, long_length = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))
         elif chunk.name == b"fmt ":
@@ -99,7 +106,7 @@ def w64(path: str | Path, file: BufferedReader, size: int) -> Container:
     """Look through a Sony Wave64 file, whose chunks have GUIDs; else see `wav`."""
     chunks = Chunks("<", "Q", name_bytes=16, counts_itself=True, alignment=8)
     form, fact = None, 0
-    for chunk in chunks.walk(file, 40):
+    for chunk in chunks.walk(file, 40, size):
         if chunk.name == b"fmt ":
             form = _form(file.read(min(max(0, chunk.length), _FORM_BYTES)), "<")
         elif chunk.name == b"fact":
@@ -143,7 +150,13 @@ def _decodable(
 ) -> Container:
     """Choose who decodes by the tag of the format; `fact` is the length that is stated for it."""
     name, demuxer = names
-    if form.tag in (_PCM, _FLOAT, _ALAW, _MULAW, *in_blocks):
+    if form.is_contradiction:
+        raise damaged(
+            path,
+            "whole samples in each block",
+            f"{form.channels} channels of {form.bits} bits in {form.block} bytes",
+        )
+    if form.coding or form.tag in in_blocks:
         return measured(path, file, size, header, name=name)
     length = length_of_samples(path, file, size, header)
     if length != header.stated and header.start + length != size:

@@ -10,6 +10,7 @@ from featbank.containers.measuring import Coding, Header, measured
 from featbank.errors import AudioError
 
 _MOST_HEADER = 1 << 16
+_MOST_DIGITS = 18
 _SHORTEN = b"ajkg"
 _PCM = {1: "PCM_S8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
 _LAWS = {"ulaw": "ULAW", "mu-law": "ULAW", "mulaw": "ULAW", "alaw": "ALAW", "a-law": "ALAW"}
@@ -25,12 +26,11 @@ def nist(path: str | Path, file: BufferedReader, size: int) -> Container:
     lines = file.read(_MOST_HEADER).split(b"end_head")[0].decode("ascii", "replace").splitlines()
     fields = {words[0]: words[2] for words in (line.split(None, 2) for line in lines) if words[2:]}
     try:
-        start = int(lines[1])
-        channels = int(fields.get("channel_count", "1"))
-        samples = int(fields["sample_count"]) * channels
-        width = int(fields["sample_n_bytes"])
-        if min(start, channels, samples, width) < 0:
-            raise ValueError
+        start = _number(lines[1])
+        channels = _number(fields.get("channel_count", "1"))
+        samples = _number(fields["sample_count"]) * channels
+        width = _number(fields["sample_n_bytes"])
+        rate = _number(fields.get("sample_rate", "0"))
     except (IndexError, KeyError, ValueError):
         raise cut_short(path, "a header with sample_count and sample_n_bytes", "none") from None
     coding = fields.get("sample_coding", "pcm").strip().lower()
@@ -44,13 +44,24 @@ def nist(path: str | Path, file: BufferedReader, size: int) -> Container:
             got=f"one compressed by {packed}",
             hint="unpack it: sph2pipe -f wav IN OUT (shorten), or w_decode of NIST's own package",
         )
-    rate = fields.get("sample_rate", "0")
     header = Header(
         start=start, stated=samples * width, channels=channels,
-        sample_rate=int(rate) if rate.isdecimal() else 0,
+        sample_rate=rate,
         coding=_coding(coding, width, fields.get("sample_byte_format", "")),
     )  # fmt: skip
     return measured(path, file, size, header, name="NIST")
+
+
+def _number(text: str) -> int:
+    """Read a number of any sane size.
+
+    Raises:
+        ValueError: it is none.
+    """
+    digits = text.strip()
+    if not digits.isdecimal() or len(digits) > _MOST_DIGITS:
+        raise ValueError(text)
+    return int(digits)
 
 
 def _coding(coding: str, width: int, order: str) -> Coding | None:

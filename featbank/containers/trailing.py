@@ -63,10 +63,10 @@ class Chunks:
             length -= header_bytes
         return Chunk(header[:4], at + header_bytes, length)
 
-    def walk(self, file: BufferedReader, at: int) -> Iterator[Chunk]:
-        """Yield chunk after chunk from `at` on, as `at` returns each."""
+    def walk(self, file: BufferedReader, at: int, size: int) -> Iterator[Chunk]:
+        """Yield chunk after chunk from `at` on in a file of `size` bytes, as `at` returns each."""
         for _ in range(MOST_CHUNKS):
-            if (chunk := self.at(file, at)) is None:
+            if at >= size or (chunk := self.at(file, at)) is None:
                 break
             yield chunk
             at = max(chunk.start, self.behind(chunk.start, chunk.length))
