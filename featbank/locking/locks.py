@@ -56,6 +56,7 @@ _POLL_S = 0.1
 _TORN_POLLS = 50  # that a waiting process gives another one to complete its claim
 _NO_FLOCK = NOT_OFFERED | {errno.ENOLCK, errno.EPERM}  # the last of them in a sandbox
 _LOCKED = frozenset([errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES])  # the last of them over SMB
+_FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _breaks: ContextVar[bool] = ContextVar("breaks", default=False)
@@ -98,16 +99,19 @@ class Lock:
 
     @property
     def is_mine(self) -> bool:
-        """Tell whether it is held, and no other one has taken it."""
-        return self.is_held and _is_mine(self._path, self._descriptor, self._content)
+        """Tell whether it is held, and surely no other one has taken it."""
+        with suppress(OSError):
+            return self.is_held and _is_mine(self._path, self._descriptor, self._content)
+        return False
 
     def check(self, kind: type[FeatbankError] = StoreError) -> None:
         """Refuse to go on when another has taken the lock.
 
         Raises:
             FeatbankError: it has, or the lock was released; of `kind`.
+            OSError: the disk does not tell.
         """
-        if not self.is_mine:
+        if not self.is_held or not _is_mine(self._path, self._descriptor, self._content):
             raise kind(
                 self._what,
                 expected=f"the lock {self._path} as it was taken",
@@ -168,7 +172,7 @@ def lock(
         kind: of the error.
 
     Raises:
-        FeatbankError: another one holds it; of `kind`.
+        FeatbankError: another one holds it, or the disk is full; of `kind`.
         OSError: the lock file cannot be made.
     """
     file = lock_path(path)
@@ -176,8 +180,9 @@ def lock(
     attempts = polls = 0
     while True:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            got = _attempt(file, what, breaks=breaks)
+            with _full_disk_told(what, kind):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                got = _attempt(file, what, breaks=breaks)
         except FileNotFoundError:  # a folder, whose owner has just finished
             got = None
             if attempts == _ATTEMPTS:  # or one that its file system does not make
@@ -196,6 +201,21 @@ def lock(
             _log.warning("%s: waiting for %s", what, got.owner)
         polls += 1
         time.sleep(_POLL_S)
+
+
+@contextmanager
+def _full_disk_told(what: str, kind: type[FeatbankError]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise kind(
+            what,
+            expected="a disk with room that works",
+            got=error,
+            hint="nothing was begun; free some space and run again",
+        ) from error
 
 
 def _refusal(
@@ -244,7 +264,7 @@ def _attempt_existing(file: Path, what: str, owner: Owner, *, breaks: bool) -> L
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise StoreError(f"lock {file}", expected="a file", got="something else there")
         is_locked = _flock(descriptor, file)
-        found = _read(descriptor)
+        found = _read(file, descriptor)
         other = Owner.from_bytes(found)
         if is_locked and not (other and other.kind == "claim"):
             if not _is_there(file, descriptor):
@@ -306,14 +326,16 @@ def _is_there(file: Path, descriptor: int) -> bool:
 
 
 def _is_mine(file: Path, descriptor: int, content: bytes) -> bool:
-    return _is_there(file, descriptor) and _read(descriptor) == content
+    return _is_there(file, descriptor) and _read(file, descriptor) == content
 
 
-def _read(descriptor: int) -> bytes:
+def _read(file: Path, descriptor: int) -> bytes:
     try:
         return os.pread(descriptor, MAX_BYTES, 0)
-    except OSError:  # over SMB nobody reads what another one has locked
+    except PermissionError:  # over SMB nobody reads what another one has locked
         return b""
+    except OSError as error:
+        raise named(error, file, "reading") from error
 
 
 def _read_path(file: Path) -> bytes | None:
@@ -322,12 +344,12 @@ def _read_path(file: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     try:
-        return _read(descriptor)
+        return _read(file, descriptor)
     finally:
         os.close(descriptor)
 
 
-def _sign(_file: Path, descriptor: int, owner: Owner) -> bytes:
+def _sign(file: Path, descriptor: int, owner: Owner) -> bytes:
     """Name the owner in a file that it has locked; return what the file holds then.
 
     It is locked all the same where a full disk does not take the name.
@@ -335,7 +357,7 @@ def _sign(_file: Path, descriptor: int, owner: Owner) -> bytes:
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, replace(owner, kind="flock").to_bytes(), 0)
-    return _read(descriptor)
+    return _read(file, descriptor)
 
 
 def _claim(file: Path, descriptor: int, owner: Owner) -> bytes:

@@ -7,6 +7,7 @@ import secrets
 import socket
 import tempfile
 from contextlib import suppress
+from functools import cache
 from multiprocessing import util
 
 _LIKE = "pymp-12345678/listener-12345678"  # what multiprocessing makes there
@@ -14,6 +15,7 @@ _MAX_PATH = 107  # of a socket, on Linux; 103 on macOS, whose TMPDIR is short
 _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - multiprocessing makes a folder of 0700
 
 
+@cache
 def choose_socket_folder() -> None:
     """Have multiprocessing put its sockets elsewhere where TMPDIR takes none.
 

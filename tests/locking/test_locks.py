@@ -22,6 +22,7 @@ from featbank.locking import breaking_locks, lock, lock_path
 from featbank.locking.owner import Owner
 from featbank.store import StoreBuilder, StoreWriter, open_store
 from tests.store.trust import kill, run, start
+from tests.test_disk import at_most
 
 HOLDER = """
 import sys
@@ -355,6 +356,41 @@ def test_a_file_system_that_makes_another_file_of_a_path_each_time_is_an_error_i
     monkeypatch.setattr(os.path, "samestat", lambda *_: False)
     with pytest.raises(OSError, match=f"at each look: '{lock_path(tmp_path / 's')}'"):
         lock(tmp_path / "s", "store s")
+
+
+@pytest.mark.usefixtures("without_flock")
+def test_a_disk_that_is_full_takes_no_claim_and_keeps_none(tmp_path: Path) -> None:
+    with at_most(0), pytest.raises(OSError, match=r"while writing: '.*\.s\.lock'"):
+        lock(tmp_path / "s", "store s")
+    assert list(tmp_path.iterdir()) == []
+    lock(tmp_path / "s", "store s").release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_as_any_other_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(StoreError, match=f"store s: expected a disk with room .*{number}"):
+        lock(tmp_path / "s", "store s")
+
+
+def test_a_disk_that_fails_is_not_another_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    held = lock(tmp_path / "s", "store s")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", fail)
+        with pytest.raises(OSError, match=f"while reading: '{lock_path(tmp_path / 's')}'"):
+            held.check()
+        assert not held.is_mine
+    held.check()
 
 
 def test_what_is_no_file_is_no_lock(tmp_path: Path) -> None:
