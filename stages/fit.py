@@ -24,6 +24,7 @@ def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.codebook)
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.codebook_import import adopt_codebook
+    from featbank.dvc_outputs import drop_damaged
     from featbank.fitting import fit_codebook
     from featbank.numerics import Computing
 
@@ -42,6 +43,9 @@ def main(config: DictConfig) -> None:
         codebook = fit_codebook(settings=kmeans, work=Path(config.runtime.work), **settings)
         fitted_on = codebook.provenance["fitted_on"]
         how = f"fitted on {fitted_on['num_frames_drawn']} of {fitted_on['num_frames']} frames"
+    # DVC would link a damaged object of its cache over the file that is made anew
+    for removed in drop_damaged([Path(config.paths.codebook)]):
+        _log.warning("damaged, and removed from DVC's cache: %s", removed)
     how += told_choice(config)
     _log.info(
         "%s: %s units, %s, mean squared distance %.4g",

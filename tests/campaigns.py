@@ -286,7 +286,7 @@ TARGETS: Mapping[str, Target] = {
         act=making(do_tokenize_audio, "tokens"),
     ),
     "prepare, memory hit": Target(
-        before=drop("manifests"), hit=".*/**/*", act=making(do_prepare, "manifests")
+        before=drop("manifests"), hit="prepare.scans/**/*", act=making(do_prepare, "manifests")
     ),
 }
 

@@ -16,7 +16,7 @@ import yaml
 from dvc.repo import Repo
 
 from featbank import dvc_outputs
-from featbank.dvc_outputs import Place, find_outputs, previous_output
+from featbank.dvc_outputs import Place, drop_damaged, find_outputs, previous_output
 from featbank.engine.work import WorkFolder, drop_published
 from tests.extracting import files
 
@@ -244,3 +244,73 @@ def test_a_note_that_is_none_drops_nothing(text: str) -> None:
     (work / "published.json").write_text(text)
     drop_published(Path("work"), dvc_outputs.is_cached)
     assert (work / "results" / "0.json").is_file()
+
+
+@pytest.fixture
+def added() -> dict[str, Path]:
+    """Files as `dvc add` leaves them, each with the object that it is a link of."""
+    listed, objects = [], {}
+    Path("stores").mkdir()
+    for name in ("a", "b"):
+        digest = _cache(name.encode() * 40)
+        objects[name] = Path(".dvc/cache/files/md5", digest[:2], digest[2:]).resolve()
+        objects[name].chmod(0o444)
+        Path("stores", name).hardlink_to(objects[name])
+        listed.append({"relpath": name, "md5": digest})
+    out = {"path": "stores", "hash": "md5", "md5": _cache(json.dumps(listed).encode(), ".dir")}
+    Path("stores.dvc").write_text(yaml.safe_dump({"outs": [out]}))
+    return objects
+
+
+def _change(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_text("damaged")
+    path.chmod(0o444)
+
+
+def test_a_damaged_object_of_a_damaged_file_is_removed(added: dict[str, Path]) -> None:
+    _change(added["a"])
+    assert drop_damaged([Path("stores/a"), Path("stores/b")]) == [added["a"]]
+    assert not added["a"].exists()
+    assert added["b"].read_text() == "b" * 40
+    assert Path("stores/a").exists()
+    assert drop_damaged([Path("stores/a")]) == []
+
+
+def test_a_sound_object_of_a_damaged_file_stays(added: dict[str, Path]) -> None:
+    Path("stores/a").unlink()  # else it may be the object itself
+    Path("stores/a").write_text("damaged")
+    assert drop_damaged([Path("stores/a")]) == []
+    assert added["a"].read_text() == "a" * 40
+
+
+def test_a_link_into_the_cache_is_damaged_with_its_object(added: dict[str, Path]) -> None:
+    """As `previous_output` gives them."""
+    Path("link").symlink_to(added["b"])
+    _change(added["b"])
+    assert drop_damaged([Path("link")]) == [added["b"]]
+
+
+def test_where_dvc_is_not_used_nothing_is_removed(
+    added: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _change(added["a"])
+    path = Path("stores/a").resolve()
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert drop_damaged([path]) == []
+    assert drop_damaged([]) == []
+    assert added["a"].exists()
+
+
+def test_a_cache_that_cannot_be_asked_ends_no_run(
+    added: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    _change(added["a"])
+    for listing in Path(".dvc/cache").rglob("*.dir"):
+        listing.chmod(0o644)
+        listing.write_text("{")
+    with caplog.at_level(logging.WARNING):
+        assert drop_damaged([Path("stores/a")]) == []
+    assert "DVC's cache cannot be asked for what is damaged" in caplog.text

@@ -270,7 +270,8 @@ class MappedShard:
         self._home_slots = num_home_slots(rows)
         # every read by id looks at these, at places that are far from each other
         for index in (self._row_starts, slots, ids):
-            populate(index)
+            if not populate(index):
+                raise self.damaged("an index that can be read", "an error of the disk")
         totals = (self._num_frames, len(ids))
         if rows < 1 or (*self._row_starts[0], *self._row_starts[-1]) != (0, 0, *totals):
             raise self.damaged(

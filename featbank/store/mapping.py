@@ -32,6 +32,7 @@ _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14 and later
 _NOT_SHARED = NOT_OFFERED | {errno.ENODEV}
+_EHWPOISON = 133  # of Linux, which Python's errno lacks
 _FAILED = ctypes.c_void_p(-1).value
 
 
@@ -44,15 +45,20 @@ def map_file(descriptor: int, num_bytes: int) -> npt.NDArray[np.uint8]:
     return np.asarray(_Mapping(descriptor, num_bytes))
 
 
-def populate(mapped: npt.NDArray[Any]) -> None:
+def populate(mapped: npt.NDArray[Any]) -> bool:
     """Make a part of a map present at once: one call costs less than the page faults of reads.
 
-    Where the system does not know how, it stays as it is.
+    Returns:
+        Whether it can be read: touching what a disk does not give, or what was cut off since it was
+        mapped, is a SIGBUS. Where the system does not know how to tell, it stays as it is: true.
     """
-    if sys.platform == "linux" and mapped.nbytes:
-        address = mapped.ctypes.data
-        start = address - address % mmap.PAGESIZE
-        _libc.madvise(start, address + mapped.nbytes - start, _POPULATE_READ)
+    if sys.platform != "linux" or not mapped.nbytes:
+        return True
+    address = mapped.ctypes.data
+    start = address - address % mmap.PAGESIZE
+    if _libc.madvise(start, address + mapped.nbytes - start, _POPULATE_READ) == 0:
+        return True
+    return ctypes.get_errno() not in (errno.EFAULT, _EHWPOISON)
 
 
 class _Mapping:

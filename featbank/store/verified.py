@@ -51,7 +51,11 @@ class VerifiedStore(Store):
             raise
         if number not in self._verified:
             opened, info = self._sources[number]
-            if problem := file_problem(shard.path, opened.header, info):
+            try:
+                problem = file_problem(shard.path, opened.header, info)
+            except OSError as error:
+                problem = str(error)
+            if problem:
                 self.close()  # it must not be found open by the next who asks
                 raise StoreError(f"shard {shard.path}: {problem}", hint=heal(shard.path.parent))
             self._verified.add(number)

@@ -18,6 +18,7 @@ from featbank.store.format import FAILURES_NAME, SPLITS_NAME
 from featbank.store.joining import is_store, join, survey
 from featbank.store.layout import ShardInfo, StoreHeader, frame_bytes, read_header
 from featbank.store.mapped import MappedShard
+from featbank.store.mapping import populate
 from featbank.store.shard_file import digest_around
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.soundness import check_index, refuse_differences
@@ -231,9 +232,10 @@ def damaged_rows(shard: MappedShard) -> Iterator[str]:
 
 
 def is_sound(shard: MappedShard, row: int) -> bool:
-    """Tell whether the values of a row are those that were written.
+    """Tell whether the values of a row can be read, and are those that were written.
 
     Raises:
         StoreError: values that cannot be decompressed.
     """
-    return checksum(shard.stored(row)) == shard.checksum(row)
+    stored = shard.stored(row)
+    return populate(stored) and checksum(stored) == shard.checksum(row)

@@ -34,9 +34,11 @@ def read_codebook(path: str | Path) -> tuple[Floats, Mapping[str, Any]]:
     Raises:
         CodebookError: the file is missing, damaged, or something else.
     """
+    there = Path(path).is_file()
     hint = (
-        "fetch it with dvc pull, or run python stages/fit.py with the same corpus, feature and "
-        "tokenizer; one that was imported: python stages/import_codebook.py"
+        ("" if there else "fetch it with dvc pull, or ")
+        + f"run python stages/fit.py {'overwrite=true ' if there else ''}with the same corpus, "
+        "feature and tokenizer; one that was imported: python stages/import_codebook.py"
     )
     tensors, header = read_sealed(path, FORMAT, hint)
     try:

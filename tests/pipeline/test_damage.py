@@ -86,3 +86,14 @@ def test_a_stage_that_reads_damage_gives_advice_that_heals(linked: Project) -> N
     linked.run(command)
     linked.run("dvc repro extract@mfcc")
     assert _from_cache(linked) == sound
+
+
+def test_a_damaged_codebook_is_fitted_again(linked: Project) -> None:
+    sound = files(linked.path / "data")
+    codebook = linked.path / "data" / "codebooks" / "demo" / "mfcc-kmeans100.safetensors"
+    flip(codebook, codebook.stat().st_size - 100)
+    said = linked.run("python stages/tokenize.py", status=1)
+    [command] = re.findall(r"run (python stages/fit.py overwrite=true) with", said)
+    assert "damaged, and removed from DVC's cache" in linked.run(command)
+    linked.run("dvc commit --force fit@mfcc-kmeans100")
+    assert _from_cache(linked) == sound

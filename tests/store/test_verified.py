@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 
 from featbank.errors import StoreError
 from featbank.store import Store, StoreWriter, open_verified, read_header
+from tests.conftest import ROOT
 from tests.flipping import flip, flip_in
 
 IDS = [f"u{number}" for number in range(6)]
@@ -102,3 +106,29 @@ def test_it_pickles_as_what_it_is(tmp_path: Path) -> None:
         flip_in(tmp_path / "s" / info.name, "values")
     with pytest.raises(StoreError, match="expected the values that were written"):
         store[IDS[0]]
+
+
+_CUT = """
+import os, sys
+from featbank.errors import StoreError
+from featbank.store import open_verified
+store = open_verified(sys.argv[1])
+path = store.open_shard(0).path
+os.truncate(path, 1 << 16)
+try:
+    store["long"]
+except StoreError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells before it sends a signal")
+def test_values_that_the_disk_does_not_give_are_an_error_and_no_signal(tmp_path: Path) -> None:
+    """As those of a bad sector: reading them through a map would be a SIGBUS."""
+    with StoreWriter(tmp_path / "s", name="x", dtype="float32") as writer:
+        writer.write("long", np.ones((40_000, 5), np.float32))
+    said = subprocess.run(
+        [sys.executable, "-c", _CUT, tmp_path / "s"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert said.startswith("utterance 'long' in shard ")
