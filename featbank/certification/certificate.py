@@ -10,6 +10,7 @@ from typing import Any
 from featbank.amounts import percent
 from featbank.certification.findings import Deviation, Difference, Tolerances
 from featbank.errors import ValidationError
+from featbank.numerics import give_equal_bits
 from featbank.provenance import readable_json, write_atomic
 from featbank.store.healing import heal
 from featbank.validation.result import Problem
@@ -137,7 +138,13 @@ def _changes(
 ) -> list[str]:
     """Name what differs between classes that computed the stored values and those just computed."""
     return sorted(
-        {text for ours in computed for theirs in stored for text in _changed(theirs, ours)}
+        {
+            text
+            for ours in computed
+            for theirs in stored
+            if not give_equal_bits(theirs, ours)
+            for text in _changed(theirs, ours)
+        }
     )
 
 

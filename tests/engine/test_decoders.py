@@ -17,11 +17,13 @@ import soxr
 
 from featbank.audio import scan_audio
 from featbank.audio.versions import warn_of_ffmpeg
+from featbank.certification.certifying import Certifier
+from featbank.certification.findings import Tolerances
 from featbank.direct_tokenization import tokenize_audio
 from featbank.errors import FeatbankError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.fitting import fit_codebook
-from featbank.manifest import Utterance, write_manifest
+from featbank.manifest import Utterance, read_manifest, write_manifest
 from featbank.numerics import give_equal_bits
 from featbank.runners.inline import InlineRunner
 from featbank.sampling import write_pins, write_sample
@@ -206,6 +208,35 @@ def test_tokens_straight_from_audio_state_what_those_of_two_steps_do(
     assert tally.num_computed == 0
     [numerics] = open_store(tmp_path / "direct/units/train").header.numerics
     assert "audio" not in numerics
+
+
+def test_a_certificate_tells_another_ffmpeg_from_a_mate_that_needs_one(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest(root, "a.flac", "e.m4a")
+    path = root.parent / "manifests" / "train.jsonl"
+    path.write_text(path.read_text().replace('"part":"e.m4a"', '"part":"a.flac"'))  # one shard
+    extract_corpus(root, tmp_path / "features", num_workers=None)
+    settings = {
+        "audio_root": root, "extractor": FBANK, "storage": [FeatureStorageConfig("fbank")],
+        "corpus": {"name": "demo", "license": "free"}, "runner": InlineRunner(),
+    }  # fmt: skip
+
+    def certify(*names: str) -> str:
+        drawn = [row for row in read_manifest(path) if row.audio in names]
+        certificate = Certifier(
+            name="features", stores=tmp_path / "features", seed=0, settings=settings,
+            sample={"train": drawn, "dev": [], "test": []}, work=tmp_path / "certify",
+            tolerances=Tolerances(difference=0.05, flips=0.0),
+        ).features()  # fmt: skip
+        assert not certificate.problems
+        return str(certificate.stores[0])
+
+    assert certify("a.flac") == "fbank: 1 utterances with equal bits"
+    assert certify("a.flac", "e.m4a") == "fbank: 2 utterances with equal bits"
+    other_ffmpeg(tmp_path / "bin", monkeypatch)
+    assert "made elsewhere" not in certify("a.flac")
+    assert f"made elsewhere: audio {{'ffmpeg': '{ffmpeg_here()}'}}, now" in certify("e.m4a")
 
 
 def test_an_ffmpeg_behind_a_name_that_promises_samples_is_told(
