@@ -17,6 +17,7 @@ from featbank.feature_io import (
 )
 from featbank.routing import route
 from featbank.store import commit_together
+from featbank.store.format import SPLITS_NAME
 from featbank.trusted import check_name, construct
 
 
@@ -127,7 +128,11 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
     def __iter__(self) -> Iterator[str]:
         """Give the splits that are there."""
         first = self._cache.base_path / self._cache.configs[0].name
-        found = {path.stem if path.is_file() else path.name for path in first.glob("[!.]*")}
+        found = {
+            path.stem if path.is_file() else path.name
+            for path in first.glob("[!.]*")
+            if path.name != SPLITS_NAME
+        }
         return iter(sorted(found))
 
     def __len__(self) -> int:

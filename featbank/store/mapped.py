@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from featbank.errors import StoreError
 from featbank.json_files import parse_json
 from featbank.opening import NotAFileError, open_regular
 from featbank.store.compression import CompressedValues
-from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding
+from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, checksum, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_format
 from featbank.store.healing import heal
 from featbank.store.id_index import LOW_BITS, home_slot, num_home_slots
@@ -84,6 +85,11 @@ class MappedShard:
         """First byte of each row's id in `id_bytes`, then the total: (num_rows + 1,)."""
         starts: npt.NDArray[np.int64] = self._row_starts[:, 1]
         return starts
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether HDF5 has to undo the compression of the values."""
+        return self._compressed
 
     @property
     def id_slots(self) -> npt.NDArray[np.uint64]:
@@ -174,6 +180,8 @@ class MappedShard:
         values = self._values[start:stop]
         if self._plain:
             return values
+        if self._compressed and not left and right is None:
+            self._check_row(row, values)
         return self._decode(values, None if self._scales is None else self._scales[row])
 
     def values(self, frames: range) -> Array:
@@ -210,6 +218,12 @@ class MappedShard:
         """Return the 16-byte digest of a row's inputs; zeros when it was not stated."""
         return NO_DIGEST if self._input_digests is None else bytes(self._input_digests[row])
 
+    def digest_around(self, values_bytes: int) -> str:
+        """Return the SHA-256 of the file but `values_bytes` of values, in hexadecimal."""
+        digest = sha256(self._map[: self._values_start])
+        digest.update(self._map[self._values_start + values_bytes :])
+        return digest.hexdigest()
+
     def damaged(self, expected: str, got: object) -> StoreError:
         """Return the error that says what is wrong with the file."""
         return StoreError(
@@ -218,6 +232,11 @@ class MappedShard:
             got=got,
             hint=heal(self.path.parent) if self.path.exists() else _FETCH,
         )
+
+    def _check_row(self, row: int, stored: Array) -> None:
+        """Hold a row that was decompressed, and is in the cache, against its checksum."""
+        if checksum(stored) != self.checksum(row):
+            raise self.damaged(f"the values of {self.id(row)!r} as written", "others")
 
     def _decode(self, stored: Array, scale: Array | None) -> Array:
         values = self._encoding.decode(stored, scale)
@@ -235,11 +254,13 @@ class MappedShard:
         }
         check_format(attributes, SHARD_FORMAT, f"shard {self.path}")
         self._encoding = find_encoding(str(attributes["dtype"]))
-        compressed = self._is_compressed(shard)
-        self._values = self._compressed(shard) if compressed else self._plain_values(shard)
+        self._compressed = self._is_chunked(shard)
+        self._values = (
+            self._compressed_values(shard) if self._compressed else self._plain_values(shard)
+        )
         self._num_frames = len(self._values)
         # what a read gives without any work: a view
-        self._plain = not compressed and self._encoding.read == self._encoding.stored
+        self._plain = not self._compressed and self._encoding.read == self._encoding.stored
         self._row_starts = self._locate(shard, "row_starts", np.dtype("<i8"), (None, 2))
         self._num_rows = rows = len(self._row_starts) - 1
         self._checksums = self._locate(shard, "checksums", np.dtype("<u8"), (rows,))
@@ -290,10 +311,10 @@ class MappedShard:
             compression=attributes.get("compression"),
         )
 
-    def _is_compressed(self, shard: h5py.File) -> bool:
+    def _is_chunked(self, shard: h5py.File) -> bool:
         return self._dataset(shard, "values").chunks is not None
 
-    def _compressed(self, shard: h5py.File) -> Any:
+    def _compressed_values(self, shard: h5py.File) -> Any:
         self._values_start = 0
         values = shard["values"]
         self._check_type(values)

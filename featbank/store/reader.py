@@ -20,7 +20,7 @@ from featbank.store.ids import StoreIds
 from featbank.store.joining import read_headers
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
-from featbank.store.soundness import refuse_differences
+from featbank.store.soundness import check_digest, check_when_opened, refuse_differences
 from featbank.store.stamps import OpenedHeader, replaced
 from featbank.store.verify import Damage, verify
 
@@ -53,6 +53,7 @@ class Store:
             (opened, info) for opened in self._headers for info in opened.header.shards
         ]
         self._opened: list[MappedShard | None] = [None] * len(self._sources)
+        self._vouched: set[int] = set()  # shards whose digest was looked at since
         self._rows_before = [
             0,
             *accumulate(info.num_utterances for info in self.header.shards),
@@ -252,7 +253,11 @@ class Store:
         Raises:
             StoreError: an id that is not there.
         """
-        _, shard, row = self._locate(utterance_id)
+        number, shard, row = self._locate(utterance_id)
+        if shard.is_compressed and number not in self._vouched:  # else its opening told
+            opened, info = self._sources[number]
+            check_digest(opened.header, info, shard)
+            self._vouched.add(number)
         return shard.input_digest(row)
 
     def open_shard(self, number: int) -> MappedShard:
@@ -279,6 +284,7 @@ class Store:
     def close(self) -> None:
         """Let go of the maps; arrays that were read stay good, and a later read opens anew."""
         self._opened = [None] * len(self._sources)
+        self._vouched.clear()
 
     def __enter__(self) -> Store:
         """Return the store."""
@@ -354,7 +360,8 @@ def _failures(opened: OpenedHeader) -> list[Failure]:
 def _open_listed(opened: OpenedHeader, info: ShardInfo) -> MappedShard:
     try:
         shard = MappedShard(opened.folder / info.name, info.num_bytes)
+        refuse_differences(opened.header, info, shard)
+        check_when_opened(opened.header, info, shard)
     finally:
         opened.check()  # after the shard is open, or is not there, for it may come from another one
-    refuse_differences(opened.header, info, shard)
     return shard

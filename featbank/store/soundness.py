@@ -15,8 +15,9 @@ from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
 from featbank.provenance import canonical_json
+from featbank.store.encoding import find_encoding
 from featbank.store.id_index import build_slots
-from featbank.store.layout import ShardInfo, StoreHeader
+from featbank.store.layout import ShardInfo, StoreHeader, frame_bytes
 from featbank.store.mapped import MappedShard
 
 
@@ -71,6 +72,35 @@ def check_index(shard: MappedShard) -> npt.NDArray[np.uint64]:
     if not np.array_equal(build_slots(keys), shard.id_slots):
         raise shard.damaged("the index of its ids", "another one: some cannot be found")
     return np.fromiter(map(xxh3_64_intdigest, keys), np.uint64, len(keys))
+
+
+def check_when_opened(header: StoreHeader, info: ShardInfo, shard: MappedShard) -> None:
+    """Hold all of a shard but its values against its header, once, when it is opened to be read.
+
+    Rows are then found where they are, under their own ids and scales; flipped bits of values are
+    left to `verify`. Compressed values have no place of their own, and a digest of them all would
+    cost more than reading them: there the index is held against the rows, and each row that is read
+    as a whole against its checksum.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    if shard.is_compressed and not find_encoding(header.dtype).has_scale:
+        check_index(shard)
+    else:
+        check_digest(header, info, shard)
+
+
+def check_digest(header: StoreHeader, info: ShardInfo, shard: MappedShard) -> None:
+    """Hold all of a shard but its plain values against the digest that the header lists.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    values_bytes = info.num_frames * frame_bytes(header) if info.values_start else 0
+    found = shard.digest_around(values_bytes)
+    if found != info.digest:
+        raise shard.damaged(f"digest {info.digest}", found)
 
 
 def refuse_differences(header: StoreHeader, info: ShardInfo, shard: MappedShard) -> None:

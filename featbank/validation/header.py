@@ -11,7 +11,7 @@ from featbank.errors import FeatbankError, StoreError
 from featbank.failures import read_failures
 from featbank.store import MappedShard, ShardInfo, StoreHeader, read_header
 from featbank.store.failure_list import failures_digest
-from featbank.store.format import FAILURES_NAME, HEADER_NAME, SPLITS_NAME
+from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.soundness import differences
 from featbank.store.splits import split_problems
 from featbank.units import DURATIONS, UNITS
@@ -166,11 +166,6 @@ def check_statement(feature: Path, log: ProblemLog) -> None:
             stores[path.parent.name] = None
     for problem in split_problems(feature, stores):
         log.add("unlike its splits", feature.name, expected=problem.expected, got=problem)
-    made_by_stage = any(header and "stores" in header.provenance for header in stores.values())
-    if made_by_stage and not (feature / SPLITS_NAME).exists():
-        log.add(
-            "no statement", feature.name, expected=f"{SPLITS_NAME}, which states it", got="none"
-        )
 
 
 def check_splits_agree(checks: Sequence[StoreCheck], log: ProblemLog) -> None:

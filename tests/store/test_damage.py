@@ -239,6 +239,8 @@ def test_offsets_that_leave_the_values_are_refused_when_read(store: Store, frame
     change_shard(store.path / info.name, lambda file: set_second(file, frame))
     message = f"{info.name}: expected row 0 within .* frames, got frames 0 to {frame}"
     with pytest.raises(StoreError, match=message):
+        MappedShard(store.path / info.name).read(0)
+    with pytest.raises(StoreError, match=f"{info.name}: expected digest {info.digest}, got"):
         open_store(store.path)[info.first_id]
 
 
