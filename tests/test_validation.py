@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from featbank.audio import load_audio, resampled_length, scan_audio
-from featbank.errors import ManifestError, ValidationError
+from featbank.errors import ManifestError, StoreError, ValidationError
 from featbank.failures import Failure, write_failures
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, write_manifest
@@ -25,6 +25,7 @@ from featbank.provenance import digest, file_sha256, readable_json, write_atomic
 from featbank.report.gauges import entropy_bits
 from featbank.report.metrics import length_rows, metrics, usage_rows
 from featbank.store import StoreWriter, open_store, read_header
+from featbank.store.layout import header_digest
 from featbank.units import deduplicate
 from featbank.validation.result import CheckResult, read_check, require_good, write_check
 from featbank.validation.scan import BLOCK_VALUES, make_example
@@ -390,13 +391,28 @@ def test_shard_that_begins_elsewhere_is_named(project: Project) -> None:
     assert sentence.endswith(f"first_id: expected {project.rows[0].id}0, got {before['first_id']}")
 
 
+def test_splits_unlike_what_their_folder_states_are_named(project: Project) -> None:
+    feature = project.features / "spectrum"
+    headers = {split: header_digest(read_header(feature / split)) for split in SPLITS}
+    fields = {
+        "format": "featbank-splits",
+        "format_version": 1,
+        "splits": {**headers, "dev": "0" * 64, "more": "1" * 64},
+    }
+    (feature / "splits.json").write_text(json.dumps({**fields, "digest": digest(fields)}))
+    absent, other = sentences(project.check(), "unlike its splits")
+    assert "no more" in absent
+    assert "spectrum/dev" in other
+
+
 def test_rows_that_a_reader_cannot_find_are_named(project: Project) -> None:
     folder = project.features / "spectrum" / "train"
     info = read_header(folder).shards[0]
     with h5py.File(folder / info.name, "r+") as file:
         file["id_slots"][:] = 0
     found = findings(project.check())
-    assert info.first_id not in open_store(folder)
+    with pytest.raises(StoreError, match="expected digest"):  # and not "no such id"
+        _ = info.first_id in open_store(folder)
     assert set(found) == {"changed bytes", "unreachable row"}
     expected = f"utterance {info.first_id!r}: expected a reader to find it"
     assert expected in found["unreachable row"][0]

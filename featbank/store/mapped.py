@@ -220,8 +220,8 @@ class MappedShard:
 
     def digest_around(self, values_bytes: int) -> str:
         """Return the SHA-256 of the file but `values_bytes` of values, in hexadecimal."""
-        digest = sha256(self._map[: self._values_start])
-        digest.update(self._map[self._values_start + values_bytes :])
+        digest = sha256(self._map[: self._values_start].data)
+        digest.update(self._map[self._values_start + values_bytes :].data)
         return digest.hexdigest()
 
     def damaged(self, expected: str, got: object) -> StoreError:

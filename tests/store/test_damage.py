@@ -88,7 +88,7 @@ def test_a_header_whose_link_is_broken(store: Store) -> None:
 @pytest.mark.parametrize("text", ["", "{", "\udcff", '{"format": ', "[" * 100_000])
 def test_reader_refuses_a_header_that_is_no_json(store: Store, text: str) -> None:
     (store.path / "header.json").write_bytes(text.encode(errors="surrogateescape"))
-    refused(r"header.json: expected an object of JSON, got", store.path)
+    refused(r"header.json: expected a JSON object, got", store.path)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_reader_refuses_a_header_that_is_no_json(store: Store, text: str) -> Non
         ({"frame_rate": 50.0}, "header.json: expected digest .*dvc pull"),
         (
             {"provenance": {"rate": float("nan")}},
-            "expected an object of JSON, got a number that is not",
+            "expected a JSON object, got a number that is not",
         ),
         ({"digest": "gone"}, "header.json: digest: expected str, got no such field"),
     ],

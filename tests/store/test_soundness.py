@@ -111,7 +111,7 @@ def test_a_header_unlike_its_failure_list_is_found(folder: Path, field: str, val
 def test_a_number_that_is_none_is_refused(folder: Path, number: str) -> None:
     path = folder / "header.json"
     path.write_text(path.read_text().replace('"frame_rate": 50.0', f'"frame_rate": {number}'))
-    with pytest.raises(StoreError, match=r"expected an object of JSON"):
+    with pytest.raises(StoreError, match=r"expected a JSON object"):
         open_store(folder)
 
 
