@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.trust import TIMEOUT_S, environment
+from tests.store.trust import environment
+from tests.waiting import HANG_S
 
 SHIM = Path(__file__).with_name("fault_shim.c")
 
@@ -96,7 +97,7 @@ def _fail_everywhere(
         [sys.executable, "-c", FAILED_EVERYWHERE, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=HANG_S,
         env={**environment(), "LD_PRELOAD": os.fspath(shim)},
     )
     assert done.returncode == 0, done.stderr
