@@ -82,7 +82,28 @@ def survey(
             above.setdefault(folder, {})
     for folder, stores in above.items():
         problems += split_problems(path / folder, stores)
+    problems += _lost_features(path, headers)
     return headers, problems
+
+
+def _lost_features(path: Path, headers: Mapping[str, StoreHeader]) -> Iterator[StoreError]:
+    """Say which features, made in one pass with those of a folder, are not in it.
+
+    A stage states them in the provenance of each; its stores are `<feature>/<split>` below `path`.
+    """
+    made: dict[str, str] = {}
+    for folder, header in headers.items():
+        names = header.provenance.get("stores")
+        if isinstance(names, list) and Path(folder).parts[:-1] == (header.name,):
+            made |= {name: folder for name in names if isinstance(name, str)}
+    lost = sorted(made.keys() - {Path(folder).parts[0] for folder in headers})
+    if lost:
+        yield StoreError(
+            f"folder {path}",
+            expected=f"the features {', '.join(sorted(made))}, as {made[lost[0]]} states",
+            got=f"no {', no '.join(lost)}",
+            hint="fetch the rest with dvc pull, or open the folder of a feature that is there",
+        )
 
 
 def is_store(folder: Path) -> bool:
@@ -93,7 +114,7 @@ def is_store(folder: Path) -> bool:
 def _folders(path: Path) -> Iterator[tuple[Path, list[str]]]:
     """Give the folders below `path`, as parts of it, and their files; linked ones are followed."""
     seen: set[tuple[int, int]] = set()
-    for where, names, files in os.walk(path, followlinks=True):
+    for where, names, files in os.walk(path, followlinks=True, onerror=_refuse):
         names[:] = [name for name in names if not name.startswith(".")]
         found = Path(where).stat()
         if (found.st_dev, found.st_ino) in seen:  # a link to where the walk has been
@@ -101,6 +122,12 @@ def _folders(path: Path) -> Iterator[tuple[Path, list[str]]]:
             continue
         seen.add((found.st_dev, found.st_ino))
         yield Path(where).relative_to(path), files
+
+
+def _refuse(error: OSError) -> None:
+    raise StoreError(
+        f"folder {error.filename}", expected="one that can be read", got=error.strerror
+    ) from error
 
 
 def join(path: Path, headers: Mapping[str, StoreHeader]) -> StoreHeader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def verify(
     advance: Callable[[int], object] = lambda _: None,
     begin: Callable[[int], object] = lambda _: None,
 ) -> Verified:
-    """Read every file of a store, or of all stores below a folder.
+    """Read every file of a store, or of all stores below a folder, of one feature or several.
 
     Args:
         path: of the store or the folder.
@@ -90,7 +91,7 @@ def verify(
     num_bytes = sum(header.num_bytes for header in headers.values())
     begin(num_bytes)
     unstated = {folder.parent for folder in headers if folder != path} if headers else set()
-    hashes: list[tuple[Path, npt.NDArray[np.uint64]]] = []
+    hashes: dict[str, list[tuple[Path, npt.NDArray[np.uint64]]]] = defaultdict(list)  # by feature
     for folder, header in headers.items():
         if damage := verify_failures(folder, header):
             damages.append(damage)
@@ -100,9 +101,10 @@ def verify(
             if isinstance(found, Damage):
                 damages.append(found)
             else:
-                hashes.append((folder / info.name, found))
+                hashes[header.name].append((folder / info.name, found))
             advance(info.num_bytes)
-    damages += _repeated_ids(hashes)
+    for of_feature in hashes.values():
+        damages += _repeated_ids(of_feature)
     return Verified(
         num_shards=sum(len(header.shards) for header in headers.values()),
         num_utterances=sum(header.num_utterances for header in headers.values()),
@@ -124,9 +126,9 @@ def _stores(path: Path) -> tuple[dict[Path, StoreHeader], list[Damage]]:
     found, problems = survey(path) if path.is_dir() else ({}, [])
     if not found and not problems:
         read_header(path)  # says what is missing
-    if found:
+    for name in sorted({header.name for header in found.values()}):
         try:
-            join(path, found)
+            join(path, {folder: one for folder, one in found.items() if one.name == name})
         except StoreError as error:
             problems.append(error)
     return (

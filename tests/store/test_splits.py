@@ -177,6 +177,24 @@ def test_splits_that_are_published_one_after_the_other_add_up(tmp_path: Path) ->
         open_store(tmp_path)
 
 
+def test_a_feature_that_was_made_with_others_and_is_gone_is_named(tmp_path: Path) -> None:
+    names = ["durations", "units"]
+    writers = [
+        StoreWriter(tmp_path / name / "dev", name=name, dtype="uint8", provenance={"stores": names})
+        for name in names
+    ]
+    for writer in writers:
+        writer.write("a", np.ones(3, np.uint8))
+    commit_together(writers)
+    assert verify(tmp_path).damages == []  # one id in two features is no repeated one
+    shutil.rmtree(tmp_path / "durations")
+    with pytest.raises(StoreError, match=r"expected the features durations, units, .*no durations"):
+        open_store(tmp_path)
+    [damage] = verify(tmp_path).damages
+    assert "no durations" in str(damage)
+    assert len(open_store(tmp_path / "units")) == 1
+
+
 def test_files_of_another_kind_are_published_without_a_statement(tmp_path: Path) -> None:
     writer = NumpyHdf5Writer(tmp_path / "x" / "dev", name="x")
     writer.write("a", np.zeros((2, 3), np.float32))
