@@ -13,6 +13,7 @@ import h5py
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
 from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
+from featbank.opening import open_regular
 
 
 class _Hdf5Reader(ABC):
@@ -28,6 +29,7 @@ class _Hdf5Reader(ABC):
             StoreError: it is not there, or it is no HDF5 file.
         """
         self.storage_path = hdf5_path(storage_path)
+        self._path = self.storage_path.absolute()  # it may be opened again from another folder
         self._file: h5py.File | None = None
         self._process = -1
         self._open()
@@ -101,7 +103,7 @@ class _Hdf5Reader(ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the path."""
-        return type(self), (self.storage_path,)
+        return type(self), (self._path,)
 
     @abstractmethod
     def _unpacked(self, dataset: h5py.Dataset) -> tuple[Any, int]:
@@ -109,7 +111,7 @@ class _Hdf5Reader(ABC):
 
     def _open(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():
-            self._file = _open_to_read(self.storage_path)
+            self._file = _open_to_read(self._path)
             self._process = os.getpid()
         return self._file
 
@@ -134,6 +136,10 @@ class LilcomHdf5Reader(_Hdf5Reader):
 
 
 def _open_to_read(path: Path) -> h5py.File:
+    try:
+        open_regular(path).close()  # HDF5 would wait for a pipe
+    except OSError as error:
+        raise StoreError(f"file {path}", expected="an HDF5 file", got=error) from error
     try:
         return h5py.File(path, "r", locking=False)
     except OSError:

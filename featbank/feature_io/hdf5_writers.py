@@ -58,7 +58,7 @@ class _Hdf5Writer(PublishingWriter):
                 got=repr(dtype),
             )
         self.name = name
-        self._storage_path = hdf5_path(storage_path)
+        self._storage_path = hdf5_path(storage_path).absolute()
         self._encoding: Encoding = find_encoding(dtype)
         self._checks_finite = self._encoding.rounds and not allow_nonfinite
         self._written: set[str] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -204,4 +205,28 @@ def test_the_same_writes_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"x\.h5: expected an HDF5 file"):
+        NumpyHdf5Reader(tmp_path / "x")
+
+
+def test_a_reader_and_a_writer_of_relative_paths_survive_a_change_of_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(tmp_path)
+    writer = NumpyHdf5Writer("x", name="n")
+    monkeypatch.chdir(other)
+    with writer:
+        writer.write("a", np.ones((2, 3)))
+    monkeypatch.chdir(tmp_path)
+    reader = NumpyHdf5Reader("x")
+    reader.close()  # a later read opens it anew
+    monkeypatch.chdir(other)
+    assert reader["a"].shape == (2, 3)
+    assert pickle.loads(pickle.dumps(reader))["a"].shape == (2, 3)  # noqa: S301
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.h5")
+    with pytest.raises(StoreError, match=r"expected an HDF5 file, got .*a pipe"):
         NumpyHdf5Reader(tmp_path / "x")
