@@ -341,6 +341,14 @@ def test_verify_removes_a_damaged_header(damage: str, capsys: Capture, splits: P
     assert open_store(splits / "train").verify() == []
 
 
+def test_verify_removes_a_damaged_statement_of_splits(capsys: Capture, splits: Path) -> None:
+    statement = splits / "splits.json"
+    statement.write_text('{"format": "featbank-splits", "format_version": 1, "splits": {}}')
+    before = files(splits)
+    assert f"removed {statement}" in shown(capsys, "verify", "--remove", splits)
+    assert files(splits) == {name: data for name, data in before.items() if name != "splits.json"}
+
+
 def test_verify_removes_no_header_of_another_version(splits: Path) -> None:
     header = splits / "dev" / "header.json"
     header.write_text(header.read_text().replace('"format_version": 3', '"format_version": 4'))

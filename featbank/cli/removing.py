@@ -9,7 +9,11 @@ from pathlib import Path
 from featbank.cli.output import print_line
 from featbank.dvc_outputs import drop_damaged
 from featbank.errors import StoreError
+from featbank.json_files import MAX_BYTES
+from featbank.opening import read_regular
 from featbank.store import FORMAT_VERSION, HEADER_NAME, Store, read_header
+from featbank.store.format import SPLITS_NAME, SPLITS_VERSION
+from featbank.store.splits import read_splits
 
 
 def remove_damaged(path: Path) -> None:
@@ -37,33 +41,46 @@ def _damaged(path: Path) -> Iterator[Path]:
         try:
             store = Store(folder)
         except StoreError:
-            if not _is_damaged(header):
+            if not _is_damaged(header, FORMAT_VERSION):
                 raise
             yield header
             continue
         for damage in store.verify():
             if Path(damage.shard).is_file():
                 yield Path(damage.shard)
+    for statement in _below(path, SPLITS_NAME):
+        try:
+            read_splits(statement.parent)
+        except StoreError:
+            if not _is_damaged(statement, SPLITS_VERSION):
+                raise
+            yield statement
 
 
 def _store_folders(path: Path) -> list[Path]:
     if (path / HEADER_NAME).is_file():
         return [path]
-    found = sorted(
-        header.parent
-        for header in path.rglob(HEADER_NAME)
-        # hidden folders are unfinished stores
-        if not any(name.startswith(".") for name in header.relative_to(path).parts)
-    )
+    found = _below(path, HEADER_NAME)
     if not found:
         read_header(path)  # says what is missing
-    return found
+    return [header.parent for header in found]
 
 
-def _is_damaged(header: Path) -> bool:
-    """Tell whether a header that cannot be read is damaged, and not of another version."""
+def _below(path: Path, name: str) -> list[Path]:
+    """Return the files of a name below a folder; hidden folders are unfinished stores."""
+    return sorted(
+        found
+        for found in path.rglob(name)
+        if not any(part.startswith(".") for part in found.relative_to(path).parts)
+    )
+
+
+def _is_damaged(path: Path, version: int) -> bool:
+    """Tell whether what cannot be read is damaged, and not of another version of its format."""
     try:
-        fields = json.loads(header.read_bytes())
+        fields = json.loads(read_regular(path, MAX_BYTES))
     except (ValueError, RecursionError):
         return True
-    return isinstance(fields, dict) and fields.get("format_version") == FORMAT_VERSION
+    except OSError:  # no file, which nothing of ours has put there
+        return False
+    return isinstance(fields, dict) and fields.get("format_version") == version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,18 @@ from featbank.engine.rows import SplitRows, num_frames
 from featbank.engine.upsampling import warn_of_upsampling
 from featbank.engine.work import finished, shard_path, work_name
 from featbank.engine.worker import ShardWorker
-from featbank.errors import ConfigError
+from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor
 from featbank.manifest import SPLITS
 from featbank.numerics import CPU, Computing
 from featbank.runners.base import Runner
 from featbank.store import ShardSpec
+from featbank.store.format import SPLITS_NAME
 from featbank.store.replacing import refuse_other_content
+from featbank.store.splits import read_splits
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +128,12 @@ class Job:
         framing = self.extractor.framing
         warn_of_upsampling(manifests, framing.sample_rate)
         roots = () if anew else (self.out, *previous)
+        for folder in (root / name for root in roots for name in self.specs):
+            try:
+                read_splits(folder)
+            except StoreError as error:  # it is written anew, but DVC may have it damaged
+                _log.warning("%s", error)
+                on_damage(folder / SPLITS_NAME)
         earlier = {
             name: EarlierShards(
                 [root / name / split for root in roots for split in SPLITS], spec, on_damage

@@ -26,6 +26,7 @@ from featbank.store.format import (
     check_format,
     typed_field,
 )
+from featbank.store.healing import heal
 from featbank.store.layout import StoreHeader, header_digest, read_header
 from featbank.store.raw_file import write_at
 
@@ -52,7 +53,7 @@ def read_splits(folder: Path) -> dict[str, str] | None:
     except OSError as error:
         raise _unreadable(path, error) from error
     where = str(path)
-    fields = parse_json(data, where, StoreError)
+    fields = parse_json(data, where, StoreError, hint=heal(folder))
     check_format(fields, SPLITS_FORMAT, where, SPLITS_VERSION)
     splits = typed_field(fields, "splits", (dict,), where)
     for name, found in splits.items():
@@ -215,5 +216,5 @@ def _unreadable(path: Path, got: object) -> StoreError:
         str(path),
         expected="the splits that were published together",
         got=got,
-        hint="fetch it again with dvc pull, or run the stage that makes it",
+        hint=heal(path.parent),
     )

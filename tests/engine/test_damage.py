@@ -116,6 +116,17 @@ def test_what_stands_beside_the_shards_is_made_again(
     assert damages == [listed.with_name(file)]
 
 
+def test_a_damaged_statement_of_splits_is_told_and_written_anew(
+    extracted: Extracted, tmp_path: Path, damages: list[Path]
+) -> None:
+    out = Path(shutil.copytree(extracted.store("plain"), tmp_path / "out"))
+    statement = out / "fbank" / "splits.json"
+    flip(statement, 60)
+    extracted.again(out, tmp_path / "work", on_damage=damages.append)
+    assert damages == [statement]
+    assert files(out) == files(extracted.store("plain"))
+
+
 def test_a_damaged_header_in_place_is_refused_by_name_until_it_may_be_replaced(
     extracted: Extracted, tmp_path: Path
 ) -> None:
