@@ -257,3 +257,38 @@ def test_a_wav_without_a_format_in_front_of_its_samples_is_damaged(tmp_path: Pat
     head = HEADERS["WAV"](WHOLE)
     (tmp_path / "x.wav").write_bytes(head[:12] + head[36:] + body("WAV") + head[12:36])
     assert kind_of(tmp_path / "x.wav").expected == "a fmt chunk in front of the data"
+
+
+@pytest.mark.parametrize("length", [2**62, 2**63 - 1])
+@pytest.mark.parametrize("name", ["W64", "CAF"])
+def test_a_chunk_that_no_disk_holds_is_a_fault_of_the_file(
+    name: str, length: int, tmp_path: Path
+) -> None:
+    data = bytearray(write(tmp_path / "x", name, WHOLE).read_bytes())
+    at, code = (56, "<Q") if name == "W64" else (12, ">q")
+    struct.pack_into(code, data, at, length)
+    (tmp_path / "x").write_bytes(data)
+    assert kind_of(tmp_path / "x").expected == "a data chunk"
+
+
+@pytest.mark.parametrize("field", ["sample_count", "channel_count", "sample_rate"])
+def test_a_number_of_thousands_of_digits_is_a_fault_of_the_file(field: str, tmp_path: Path) -> None:
+    lines = HEADERS["NIST"](WHOLE).decode().rstrip().splitlines()
+    lines = [f"{field} -i {'9' * 5000}" if line.startswith(field) else line for line in lines]
+    (tmp_path / "x").write_bytes("\n".join(lines).encode().ljust(8192))
+    assert kind_of(tmp_path / "x").kind == "truncated"
+
+
+def test_a_walk_over_gigabytes_of_empty_chunks_ends(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(HEADERS["WAV"](WHOLE)[:36])
+    os.truncate(path, 2**32)  # a hole, which takes no room
+    assert kind_of(path).expected == "a data chunk"
+
+
+def test_a_format_that_contradicts_itself_is_damaged(tmp_path: Path) -> None:
+    data = bytearray(write(tmp_path / "x.wav", "WAV", WHOLE).read_bytes())
+    struct.pack_into("<H", data, 34, 24)  # bits, in blocks of two samples of 16
+    (tmp_path / "x.wav").write_bytes(data)
+    error = kind_of(tmp_path / "x.wav")
+    assert (error.kind, error.got) == ("damaged", "2 channels of 24 bits in 4 bytes")

@@ -18,7 +18,6 @@ from featbank.containers.measuring import (
 )
 from featbank.containers.trailing import Chunks
 
-_WRAP = 1 << 32
 _COMM_BYTES = 22
 _UNKNOWN_TO_SOX = (*UNKNOWN_TO_SOX, 0x7F000000)
 _PCM = {1: "PCM_S8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}

@@ -43,11 +43,10 @@ def mp4(path: str | Path, file: BufferedReader, size: int) -> Container:
         header = file.read(16)
         if len(header) < 8:
             raise cut_short(path, "a box", f"{len(header)} bytes of one")
-        length, kind = struct.unpack(">I4s", header[:8])
-        if length == 1:
-            length = int.from_bytes(header[8:], "big")
-        elif length == 0:  # up to the end of the file
-            length = size - offset
+        kind = header[4:8]
+        if not any(kind):
+            raise goes_on(path, "box upon box", f"something else from byte {offset} on")
+        length = _box_length(header, size - offset)
         if offset + length > size:
             raise cut_short(path, f"{offset + length} bytes, by the length of a box", size)
         if kind in (b"ftyp", b"moov") and kind in seen:
@@ -58,6 +57,13 @@ def mp4(path: str | Path, file: BufferedReader, size: int) -> Container:
         if box not in seen:
             raise cut_short(path, f"a {box.decode()} box", _END)
     return Container(name="MP4", demuxer="mov")
+
+
+def _box_length(header: bytes, rest: int) -> int:
+    length = int.from_bytes(header[:4], "big")
+    if length == 0:  # up to the end of the file
+        return rest
+    return int.from_bytes(header[8:], "big") if length == 1 else length
 
 
 def asf(path: str | Path, file: BufferedReader, size: int) -> Container:
@@ -75,6 +81,10 @@ def asf(path: str | Path, file: BufferedReader, size: int) -> Container:
         length = int.from_bytes(header[16:], "little")
         if offset and header.startswith(ASF):
             raise goes_on(path, "one ASF file", f"another from byte {offset} on")
+        if has_data and not 24 <= length <= size - offset:
+            if is_no_sound(file, offset, size, None):
+                break
+            raise goes_on(path, "object upon object", f"something else from byte {offset} on")
         if header.startswith(_ASF_DATA):
             has_data = True
             if offset + length > size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BufferedReader
 
 _FOOTER = 0x10
-_ID3V1, _ID3V1_MORE, _APE, _LYRICS = 128, 227, 32, 11
+_ID3V1, _ID3V1_MORE, _APE = 128, 227, 32
 _MOST_LYRICS = 1 << 20  # bytes of a Lyrics3 tag, which states its length behind itself
 
 
