@@ -19,6 +19,7 @@ from benchmarks import (
     growth,
     large,
     loader,
+    preparing,
     segments,
     tokens,
     write,
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[Shelf, Scale], Iterable[Report]]] = {
     "growth": growth.measure,
     "loader": loader.measure,
     "segments": segments.measure,
+    "prepare": preparing.measure,
     "extraction": extraction.measure,
     "kmeans": clustering.measure,
 }

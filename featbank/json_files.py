@@ -64,6 +64,7 @@ def parse_json(
     kind: type = dict,
     hint: str = "",
     surrogates: bool = False,
+    nan: bool = False,
 ) -> Any:
     """Parse a JSON text, which costs little more than `json.loads`.
 
@@ -74,13 +75,14 @@ def parse_json(
         kind: of the whole: dict, list or str.
         hint: what to do next.
         surrogates: whether texts may have half surrogate pairs, as names of files may.
+        nan: whether NaN and Infinity may stand for numbers, for the caller to refuse or to ignore.
 
     Raises:
         FeatbankError: as `error`; it is no JSON, of another kind, or holds what this refuses.
     """
     try:
         text = data.decode() if isinstance(data, bytes) else data
-        value = _decode(text)
+        value = (_decode_nan if nan else _decode)(text)
         if not surrogates and ("\\" in text or isinstance(data, str)):
             _refuse_surrogates(value)
         if len(text) > 2 * _MAX_DEPTH and text.count("[") + text.count("{") > _MAX_DEPTH:
@@ -130,6 +132,7 @@ _decode = JSONDecoder(
     parse_float=_number,
     parse_constant=_constant,
 ).decode
+_decode_nan = JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_number).decode
 
 
 def _refuse_surrogates(value: Any) -> None:

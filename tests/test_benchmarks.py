@@ -20,8 +20,12 @@ from tests.waiting import HANG_S
 
 @pytest.mark.slow
 def test_parts_of_the_benchmarks_run_and_write_their_numbers(root: Path, tmp_path: Path) -> None:
-    reports = _reports(root, tmp_path / "numbers.json", "tokens", "growth", "kmeans", "segments")
-    assert _titles(reports) == ["Tokens", "Growth", "K-means", "Assignment", "Segments"]
+    reports = _reports(
+        root, tmp_path / "numbers.json", "tokens", "growth", "kmeans", "segments", "prepare"
+    )
+    assert _titles(reports) == [
+        "Tokens", "Growth", "K-means", "Assignment", "Segments", "Manifests",
+    ]  # fmt: skip
     assert all(row["s"] > 0 for row in reports[2]["rows"])
     assert [bar["bound"] for bar in reports[4]["bars"]] in ([3], [3, 3, 3])  # without ffmpeg, with
     assert all(row["in order / FLAC"] > 0 for row in reports[4]["rows"])

@@ -105,7 +105,7 @@ class Table:
             where = f"{self.name}:{number}"
             try:
                 check_utf8(line, where)
-                row = parse_json(line, where, CorpusError)
+                row = parse_json(line, where, CorpusError, nan=True)
             except CorpusError as error:
                 yield bad_row(error, where)
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,7 +21,6 @@ from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
 from featbank.failures import Failure, brief
 from featbank.manifest import MIX_CHANNELS
-from featbank.provenance import canonical_json
 
 _LONGEST_S = 1e9  # thirty years: what is more is no time in a recording
 _NUMBER_CHARACTERS = 64
@@ -155,7 +155,11 @@ class TableCorpus(Corpus):
 
 def _text(value: Any, where: str) -> str:
     if isinstance(value, bool | list | dict):
-        raise CorpusError(where, expected="text or a number", got=brief(canonical_json(value)))
+        raise CorpusError(where, expected="text or a number", got=brief(json.dumps(value)))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise CorpusError(
+            where, expected="text or a number", got=f"one that is not finite, {value}"
+        )
     return str(value)
 
 

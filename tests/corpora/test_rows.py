@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import soxr
@@ -23,6 +24,7 @@ from featbank.failures import read_failures
 from featbank.manifest import SPLITS, Utterance, manifest_line, read_manifest
 from featbank.provenance import canonical_json
 from tests.conftest import ROOT
+from tests.test_several_in_one import without_end
 
 Recorder = Callable[..., Path]
 ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}
@@ -189,6 +191,20 @@ def test_a_corpus_without_such_surprises_warns_of_none(root: Path, record: Recor
 def test_a_tolerated_fault_that_there_is_not_is_refused(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"corpus.tolerate: expected ogg_end, got 'damage'"):
         table(root, "path\nx.wav\n", tolerate=["damage"])
+
+
+def test_a_tolerated_fault_is_taken_and_said_and_another_setting_scans_again(root: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000)
+    soundfile.write(root / "x.ogg", noise, 16_000, format="OGG", subtype="VORBIS")
+    without_end(root / "x.ogg")
+    text = "path\nx.ogg\n"
+    with pytest.raises(FailureBudgetError, match=r"tolerate|a page that ends the stream"):
+        run(table(root, text))
+    tolerant = table(root, text, tolerate=["ogg_end"])
+    assert run(tolerant)["tolerate"] == ["ogg_end"]
+    assert rows(tolerant)["x"].num_samples == 48_000
+    with pytest.raises(FailureBudgetError, match="a page that ends the stream"):
+        run(table(root, text))
 
 
 def test_a_text_of_any_characters_reaches_the_manifest_as_it_is(

@@ -180,7 +180,9 @@ def test_a_row_that_is_not_utf8_is_a_failure_and_a_header_ends_it(root: Path) ->
         ('{"path": \n', "t.jsonl:1: expected a JSON object, got Expecting value"),
         ('{"path": true}\n', "path in t.jsonl:1: expected text or a number, got true"),
         ('{"path": "x", "text": "\\ud800"}\n', "t.jsonl:1: expected a JSON object.* surrogates"),
-        ('{"path": "x", "start": NaN}\n', "not finite, NaN"),
+        ('{"path": "x", "start": NaN}\n', "not finite, nan"),
+        ('{"path": "x", "start": 1e999}\n', "not finite, 1e999"),
+        ('{"path": "x", "text": [NaN]}\n', r"expected text or a number, got \[NaN\]"),
         ('{"path": "x", "start": ' + "9" * 5000 + "}\n", "a number of 5000 digits"),
         ('{"path": "../x", "path": "x"}\n', "the key 'path' twice"),
         ('{"path": ' + "[" * 100_000 + "\n", "nesting without end"),
@@ -221,8 +223,9 @@ def test_a_cell_may_be_as_long_as_a_text_and_an_endless_line_is_refused(root: Pa
 
 
 def test_ignored_columns_are_not_looked_at(root: Path) -> None:
-    text = '{"path": "x.wav", "ok": true, "words": [1, {"a": 2}]}\n'
-    [row] = rows_of(root, text, table="t.jsonl", ignore_columns=["ok", "words"])
+    text = '{"path": "x.wav", "ok": true, "words": [1, {"a": 2}], "snr": NaN, "gain": -Infinity}\n'
+    ignored = ["ok", "words", "snr", "gain"]
+    [row] = rows_of(root, text, table="t.jsonl", ignore_columns=ignored)
     assert row.audio == "x.wav"
 
 
