@@ -59,7 +59,6 @@ PRESENTATION = {
     "featbank/locking/owner.py",
     "featbank/dvc_outputs.py",
     "featbank/progress.py",
-    "featbank/records.py",
     "featbank/scalars.py",
     "featbank/stage.py",
     "featbank/visible.py",
