@@ -96,6 +96,8 @@ def _check_typed(arguments: list[str]) -> None:
     typed = get_args_parser().parse_args(arguments)
     if typed.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun", expected="no pickle", got="one")
+    if "://" in (typed.config_path or ""):  # a module, whose files nobody checks
+        raise ConfigError("--config-path", expected="a folder", got=typed.config_path)
     for one in OverridesParser.create().parse_overrides(typed.overrides):
         key, text = one.key_or_group, str(one.input_line)
         if key not in _OF_HYDRA and re.split("[./]", key)[0] == "hydra":
