@@ -66,6 +66,7 @@ PRESENTATION = {
     "featbank/errors.py",
     "featbank/json_files.py",
     "featbank/opening.py",
+    "featbank/records.py",
     "featbank/store/healing.py",
     "featbank/__init__.py",
 }
