@@ -70,7 +70,7 @@ def entered_through_hydra(
             _check_typed(sys.argv[1:])
             enter()
         except _OF_COMPOSING as error:
-            if begun or asked:
+            if begun or asked == "1":
                 raise
             name = type(error if isinstance(error, FeatbankError) else ConfigError("")).__name__
             raise SystemExit(f"{name}: {visible(_told(error))}") from error
@@ -96,13 +96,17 @@ def _check_typed(arguments: list[str]) -> None:
     typed = get_args_parser().parse_args(arguments)
     if typed.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun", expected="no pickle", got="one")
+    if "://" in (typed.config_path or ""):  # a module, whose files nobody checks
+        raise ConfigError("--config-path", expected="a folder", got=typed.config_path)
     for one in OverridesParser.create().parse_overrides(typed.overrides):
         key, text = one.key_or_group, str(one.input_line)
         if key not in _OF_HYDRA and re.split("[./]", key)[0] == "hydra":
             allowed = ", ".join(sorted(_OF_HYDRA))
             raise ConfigError(text, expected=f"of Hydra's own keys {allowed} alone", got=key)
-        if key in _GROUPS and (
-            one.value() is None or isinstance(one.value(), bool | int | float | dict)
+        if (
+            not one.is_delete()
+            and key in _GROUPS
+            and (one.value() is None or isinstance(one.value(), bool | int | float | dict))
         ):
             raise ConfigError(text, expected=f"an option of conf/{key}", got=one.value())
         if one.package is not None:
@@ -113,6 +117,6 @@ def _told(error: Exception) -> str:
     """Say in one line what Hydra says in several, without where it looked."""
     said = [str(error).split("onfig search path:")[0].removesuffix("C")]
     if isinstance(error.__cause__, OmegaConfBaseException):
-        said.append(str(error.__cause__).splitlines()[0])
+        said += str(error.__cause__).splitlines()[:1]
     text = "\n".join(said).replace(":\n\t", ": ").replace("\n\t", ", ")
     return "; ".join(line.strip().rstrip(".") for line in text.splitlines() if line.strip())

@@ -17,6 +17,8 @@ Built = TypeVar("Built")
 
 _PLAIN = (bool, int, float, str, type(None))
 _CONTAINERS: dict[type, str] = {Sequence: "a list: [value]", Mapping: "a mapping: {name: value}"}
+# what torch says of them
+_TOO_LARGE = re.compile("allocate memory|overflow|invalid size")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -49,14 +51,21 @@ def check_modules(names: object) -> None:
         raise ConfigError("trusted_modules", expected="a list: [yourpackage]", got=repr(names))
 
 
-def locate_class(target: str, trusted_modules: Sequence[str] = ()) -> type:
+def locate_class(
+    target: str, trusted_modules: Sequence[str] = (), kinds: Sequence[type] = (object,)
+) -> type:
     """Import the class that a dotted path names.
 
     The path and the module that really defines the class must both lie under `featbank` or one of
     `trusted_modules`: a path such as `featbank.audio.os.system` only looks like one of ours.
 
+    Args:
+        target: the path.
+        trusted_modules: packages beside featbank whose classes may be named.
+        kinds: of which the class must be one: base classes, or protocols.
+
     Raises:
-        ConfigError: the class lies elsewhere or does not exist.
+        ConfigError: the class lies elsewhere, does not exist or is of another kind.
     """
     check_modules([*trusted_modules])
     trusted = ("featbank", *trusted_modules)
@@ -77,6 +86,12 @@ def locate_class(target: str, trusted_modules: Sequence[str] = ()) -> type:
             f"_target_ {target!r}",
             expected=f"a class defined under {', '.join(trusted)}",
             got=f"{getattr(found, '__module__', 'a value')}.{name}",
+        )
+    if not any(_is_of_kind(found, kind) for kind in kinds):
+        raise ConfigError(
+            f"_target_ {target!r}",
+            expected=" or ".join(f"a class of {kind.__name__}" for kind in kinds),
+            got=found.__name__,
         )
     return found
 
@@ -108,13 +123,7 @@ def _plan(
     target = config.get("_target_")
     if not isinstance(target, str):
         raise ConfigError("_target_", expected="the name of a class", got=repr(target))
-    found = locate_class(target, trusted_modules)
-    if not any(_is_of_kind(found, kind) for kind in kinds):
-        raise ConfigError(
-            f"_target_ {target!r}",
-            expected=" or ".join(f"a class of {kind.__name__}" for kind in kinds),
-            got=found.__name__,
-        )
+    found = locate_class(target, trusted_modules, kinds)
     given = {name: value for name, value in config.items() if name != "_target_"}
     parameters = check_names(found, given, target)
     inner = {
@@ -220,6 +229,12 @@ def construct(found: type[Built], arguments: Mapping[str, Any], where: str) -> B
         if isinstance(error, AttributeError):  # a fault of the class: its traceback is wanted
             raise
         raise ConfigError(where, got=str(error) or type(error).__name__) from error
+    except RuntimeError as error:
+        if not _TOO_LARGE.search(str(error)):
+            raise
+        raise ConfigError(
+            where, expected="numbers of which arrays can be made", got=str(error).splitlines()[0]
+        ) from error
 
 
 def _parameters(found: type) -> dict[str, Parameter]:

@@ -184,6 +184,7 @@ TYPED = {
     "corpus.name=[[[": "no viable alternative",
     f"corpus.name={'9' * 5000}": "Exceeds the limit",
     f"corpus.name={'[' * 2000}": "ConfigError: ",
+    "--config-path=pkg://os": "expected a folder, got pkg://os",
     "--resolve": "ConfigError: The --resolve flag",
     "--config-name=nope": "Cannot find primary config 'nope'",
     "--config-dir=nope": "Additional config directory .* not found",

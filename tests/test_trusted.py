@@ -221,3 +221,10 @@ def test_an_empty_name_trusts_no_module() -> None:
 def test_arithmetic_that_a_class_cannot_do_is_said() -> None:
     with pytest.raises(ConfigError, match="got too small"):
         construct(_Whole, {"size": -1}, "whole")
+
+
+@pytest.mark.parametrize("name", ["num_mel_bins", "sample_rate", "frame_length_ms"])
+@pytest.mark.parametrize("value", [0, -1, 1e308, -1e308, 1 << 62])
+def test_a_number_that_no_extractor_can_compute_with_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError):
+        build({"_target_": "featbank.features.kaldi.Fbank", name: value})

@@ -62,7 +62,7 @@ def create_feature_storage_writers(
             if config.name in writers:
                 raise ConfigError(f"storage of {config.name!r}", expected="one entry", got="two")
             writers[config.name] = _make(
-                _resolve(config.writer_class, trusted_modules),
+                _resolve(config.writer_class, trusted_modules, FeatureStorageWriter),
                 Path(base_path, f"{prefix}{config.name}{suffix}"),
                 {"name": config.name, "dtype": config.dtype, **config.writer_kwargs},
                 f"storage of {config.name!r}",
@@ -105,7 +105,7 @@ def create_feature_storage_readers(
         if found.name in readers:
             raise ConfigError(f"storage of {found.name!r}", expected="one entry", got="two")
         readers[found.name] = _make(
-            _resolve(found.reader_class, trusted_modules),
+            _resolve(found.reader_class, trusted_modules, FeatureStorageReader),
             Path(base_path, f"{prefix}{found.name}{suffix}"),
             found.reader_kwargs,
             f"storage of {found.name!r}",
@@ -123,7 +123,7 @@ def _reader_config(
         config = construct(FeatureStorageConfig, config, "feature_configs")
     if isinstance(config, FeatureStorageReaderConfig):
         return config
-    writer = _resolve(config.writer_class, trusted_modules)
+    writer = _resolve(config.writer_class, trusted_modules, FeatureStorageWriter)
     while isinstance(writer, functools.partial):
         writer = writer.func
     if writer not in _READER_OF:
@@ -137,9 +137,9 @@ def _reader_config(
 
 
 def _resolve(
-    named: str | Callable[..., Any], trusted_modules: Sequence[str]
+    named: str | Callable[..., Any], trusted_modules: Sequence[str], kind: type
 ) -> type | Callable[..., Any]:
-    return locate_class(named, trusted_modules) if isinstance(named, str) else named
+    return locate_class(named, trusted_modules, (kind,)) if isinstance(named, str) else named
 
 
 def _make(

@@ -147,3 +147,14 @@ def test_a_writer_may_be_committed_inside_its_block(tmp_path: Path, kind: Any) -
         [FeatureStorageConfig("x", writer_class=kind)], tmp_path
     ).values()
     assert len(reader) == 1
+
+
+@pytest.mark.parametrize(
+    "named", ["featbank.framing.Framing", "featbank.runners.exchange.Exchange"]
+)
+def test_a_class_that_is_no_writer_or_reader_is_not_made(named: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a class of FeatureStorageWriter, got"):
+        create_feature_storage_writers([{"name": "x", "writer_class": named}], tmp_path)
+    with pytest.raises(ConfigError, match="expected a class of FeatureStorageReader, got"):
+        create_feature_storage_readers([{"name": "x", "reader_class": named}], tmp_path)
+    assert list(tmp_path.iterdir()) == []

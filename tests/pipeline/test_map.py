@@ -59,7 +59,6 @@ PRESENTATION = {
     "featbank/locking/owner.py",
     "featbank/dvc_outputs.py",
     "featbank/progress.py",
-    "featbank/records.py",
     "featbank/scalars.py",
     "featbank/stage.py",
     "featbank/visible.py",
@@ -67,6 +66,7 @@ PRESENTATION = {
     "featbank/errors.py",
     "featbank/json_files.py",
     "featbank/opening.py",
+    "featbank/records.py",
     "featbank/store/healing.py",
     "featbank/__init__.py",
 }

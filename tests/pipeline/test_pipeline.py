@@ -152,7 +152,7 @@ def test_stages_typed_by_hand_without_workers_write_the_bytes_of_dvc_with_two(
     reproduced: Project, checkout: Project
 ) -> None:
     for command in (
-        "prepare.py runner.num_workers=1",
+        "prepare.py runner=local runner.num_workers=1",
         "extract.py feature=fbank",
         "extract.py feature=mfcc",
         "sample.py",
@@ -310,8 +310,14 @@ def test_a_validation_of_another_tree_does_not_touch_the_tracked_report(
             "extract.py feature.name=x runner._target_=featbank.features.kaldi.Fbank",
             "_target_ 'featbank.features.kaldi.Fbank': expected a class of Runner, got Fbank",
         ),
-        ("prepare.py corpus.name=x runner.num_workers=two", "num_workers: expected int or null"),
-        ("prepare.py corpus.name=x runner.num_workers=0", "num_workers: expected 1 or more, got 0"),
+        (
+            "prepare.py corpus.name=x runner=local runner.num_workers=two",
+            "num_workers: expected int or null",
+        ),
+        (
+            "prepare.py corpus.name=x runner=local runner.num_workers=0",
+            "num_workers: expected 1 or more, got 0",
+        ),
         ("extract.py num_threads=100000", "num_threads: expected from 0 to 1024, got 100000"),
         ("sample.py pins=null", "pins: expected str, got NoneType None"),
         ("import_codebook.py file=3 out=x", "file: expected str, got int 3"),
