@@ -146,7 +146,10 @@ def test_what_the_preprocessor_says_is_read_where_there_is_one(tmp_path: Path) -
     file = tmp_path / "preprocessor_config.json"
     file.write_text('{"do_normalize": true}')
     assert preprocessor_of(str(tmp_path), "a/b", None) == {"do_normalize": True}
-    for text, message in (("{", "expected a JSON file"), ("[1]", "expected a mapping, got")):
+    for text, message in (
+        ("{", "expected a JSON object"),
+        ("[1]", "expected a JSON object, got list"),
+    ):
         file.write_text(text)
         with pytest.raises(WeightsError, match=message):
             preprocessor_of(str(tmp_path), "a/b", None)

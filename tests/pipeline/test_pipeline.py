@@ -396,7 +396,7 @@ def test_a_definition_that_lacks_something_is_named_by_its_file(
 def test_a_damaged_summary_of_a_corpus_is_named(own_prepared: Project) -> None:
     (own_prepared.path / "data/manifests/demo/corpus.json").write_text("{")
     said = own_prepared.run("python stages/extract.py feature=fbank", status=1)
-    assert "corpus.json: expected JSON, got Expecting" in said
+    assert "corpus.json: expected a JSON object, got Expecting" in said
     assert "run python stages/prepare.py corpus=demo" in said
 
 
