@@ -128,12 +128,12 @@ class Job:
         framing = self.extractor.framing
         warn_of_upsampling(manifests, framing.sample_rate)
         roots = () if anew else (self.out, *previous)
-        for folder in (root / name for root in roots for name in self.specs):
+        for splits in (root / name for root in roots for name in self.specs):
             try:
-                read_splits(folder)
+                read_splits(splits)
             except StoreError as error:  # it is written anew, but DVC may have it damaged
                 _log.warning("%s", error)
-                on_damage(folder / SPLITS_NAME)
+                on_damage(splits / SPLITS_NAME)
         earlier = {
             name: EarlierShards(
                 [root / name / split for root in roots for split in SPLITS], spec, on_damage
