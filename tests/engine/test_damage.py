@@ -122,8 +122,9 @@ def test_a_damaged_statement_of_splits_is_told_and_written_anew(
     out = Path(shutil.copytree(extracted.store("plain"), tmp_path / "out"))
     statement = out / "fbank" / "splits.json"
     flip(statement, 60)
-    extracted.again(out, tmp_path / "work", on_damage=damages.append)
+    done = extracted.again(out, tmp_path / "work", on_damage=damages.append)
     assert damages == [statement]
+    assert done.tally.num_shards_written == 0
     assert files(out) == files(extracted.store("plain"))
 
 
