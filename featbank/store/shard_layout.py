@@ -204,7 +204,7 @@ def _create(spec: ShardSpec, columns: Mapping[str, Array], step_bytes: int) -> h
 def _create_values(
     file: h5py.File, spec: ShardSpec, num_frames: int, **options: Any
 ) -> h5py.Dataset:
-    kind = find_encoding(spec.dtype).hdf5_type
+    kind = h5py.Datatype(find_encoding(spec.dtype).hdf5_type)  # older h5py takes no bare type
     shape = (num_frames, *spec.shape)
     return file.create_dataset("values", shape, kind, track_times=False, **options)
 
