@@ -68,7 +68,7 @@ def prepare(
             byte.
         runner: decodes the files instead; it changes no byte.
         scans: folder for what is found of the files, for the next run, and for what is sorted; None
-            for one beside `failures_path`.
+            for one beside `failures_path`, or beside `out` where that is in it.
         link_roots: gives folders outside of the corpus that its links may lead into, besides.
         progress: shows how far it is.
 
@@ -85,7 +85,7 @@ def prepare(
     check_replaceable(out)
     allowed_failures(max_failures, 0)
     threads = ThreadRunner(num_workers)
-    folder = failures_path.with_suffix(".scans") if scans is None else Path(scans)
+    folder = _scans_beside(failures_path, out) if scans is None else Path(scans)
     with Scratch(folder) as scratch:
         failures = FailureList(scratch)
         join = Join(corpus, failures, scratch)
@@ -118,6 +118,12 @@ def prepare(
         corpus.name, survey.num_pending, survey.num_known,
     )  # fmt: skip
     return summary
+
+
+def _scans_beside(failures_path: Path, out: Path) -> Path:
+    if failures_path.is_relative_to(out):  # which is replaced as a whole
+        return out.with_name(f".{out.name}.scans")
+    return failures_path.with_suffix(".scans")
 
 
 def _summary(

@@ -100,6 +100,20 @@ def test_only_what_is_new_or_changed_is_decoded(
 
 
 @pytest.mark.usefixtures("old")
+def test_scans_outlive_the_folder_of_the_manifests(
+    root: Path, record: Recorder, counted: list[str]
+) -> None:
+    record("a.wav")
+    out = root.parent / "manifests"
+    for expected in (["a.wav"], []):
+        prepare(folder(root), out, failures_path=out / "failures.jsonl")
+        assert forget(counted) == expected
+    assert sorted(path.name for path in out.iterdir()) == [
+        "corpus.json", "dev.jsonl", "test.jsonl", "train.jsonl",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("old")
 def test_a_typo_in_a_transcript_and_a_bad_file_decode_nothing_again(
     root: Path, record: Recorder, counted: list[str]
 ) -> None:
