@@ -111,7 +111,7 @@ def test_info_says_what_the_store_is(capsys: Capture, store: Path) -> None:
         "utterances 30",
         "failures 1",
         "frames 4,350",
-        "hours 0.01",
+        "hours 0.012",
         f"fingerprint {'f' * 64}",
         "threads 1",
         "corpus.name demo",
@@ -129,7 +129,7 @@ def test_info_shows_each_split_and_where_their_origins_differ(
     assert [amounts["num_utterances"] for amounts in facts["splits"].values()] == [4, 20]
     assert facts["splits"]["dev"]["num_frames"] == 60
     lines = shown(capsys, "info", splits).splitlines()
-    assert any(line.startswith("dev 4 60 0.00 ") for line in lines)
+    assert any(line.startswith("dev 4 60 0.00017 ") for line in lines)
     assert "corpus.name demo" in lines
     assert "split (dev) dev" in lines
     assert "split (train) train" in lines

@@ -13,6 +13,7 @@ from featbank.json_files import MAX_BYTES
 from featbank.opening import read_regular
 from featbank.store import FORMAT_VERSION, HEADER_NAME, Store, read_header
 from featbank.store.format import SPLITS_NAME, SPLITS_VERSION
+from featbank.store.joining import is_store, survey
 from featbank.store.splits import read_splits
 
 
@@ -29,8 +30,13 @@ def remove_damaged(path: Path) -> None:
     for file in (*damaged, *objects):
         file.unlink(missing_ok=True)
         print_line(f"removed {file}")
+    _, absent = survey(path) if path.is_dir() and not is_store(path) else ({}, [])
+    for problem in absent:  # files that are not there, or not of this store
+        print_line(str(problem))
     print_line(
-        "run the stage that makes the store, or dvc pull" if damaged else "nothing is damaged"
+        "run the stage that makes the store, or dvc pull"
+        if damaged or absent
+        else "nothing is damaged"
     )
 
 

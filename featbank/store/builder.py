@@ -17,7 +17,7 @@ from featbank.provenance import write_atomic
 from featbank.store.exchange import exchange
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
-from featbank.store.layout import StoreHeader, header_text
+from featbank.store.layout import SHARD_NAME, StoreHeader, header_text
 from featbank.store.ownership import Owner
 
 
@@ -187,7 +187,14 @@ def _check_replaceable(path: Path) -> None:
     """Refuse to put a store where something else is, which the commit would remove."""
     if not path.exists() and not path.is_symlink():
         return
-    if not path.is_dir() or (not (path / HEADER_NAME).is_file() and any(path.iterdir())):
+    if not path.is_dir() or not (
+        (path / HEADER_NAME).is_file()
+        # a store that lost its header is one still, and is had again in its place
+        or all(
+            SHARD_NAME.fullmatch(entry.name) or entry.name == FAILURES_NAME
+            for entry in path.iterdir()
+        )
+    ):
         raise StoreError(
             f"store {path}",
             expected="a free place, or a store to replace",

@@ -137,6 +137,19 @@ def test_a_split_that_was_pulled_alone_opens_and_the_folder_says_what_is_absent(
     assert "1 shards, 1 utterances" in said
 
 
+def test_removing_what_is_damaged_takes_the_statement_and_names_what_is_absent(
+    splits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (splits / "dev" / "header.json").unlink()
+    assert main(["verify", "--remove", str(splits)]) == 0
+    assert "dev: expected a folder with header.json" in capsys.readouterr().out
+    (splits / "splits.json").write_text("{")
+    assert main(["verify", "--remove", str(splits)]) == 0
+    assert not (splits / "splits.json").exists()
+    publish(splits, "train", "dev", "test")
+    assert verify(splits).damages == []
+
+
 def test_a_split_left_over_from_another_run_is_found_by_itself(splits: Path) -> None:
     replace(splits, "dev")
     [damage] = verify(splits / "dev").damages
