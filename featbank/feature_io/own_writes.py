@@ -7,7 +7,7 @@ import weakref
 from pathlib import Path
 
 from featbank.disk import fsync_file, named, read_at
-from featbank.store.ownership import Owner
+from featbank.store.own_process import OwnProcess
 from featbank.store.raw_file import write_at
 
 
@@ -22,7 +22,7 @@ class OwnWrites:
         error: the first that there was.
     """
 
-    def __init__(self, descriptor: int, path: Path, owner: Owner) -> None:
+    def __init__(self, descriptor: int, path: Path, owner: OwnProcess) -> None:
         """Write to an empty open file, and own its descriptor.
 
         Args:

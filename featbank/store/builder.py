@@ -18,7 +18,7 @@ from featbank.store.exchange import exchange
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.layout import SHARD_NAME, StoreHeader, header_text
-from featbank.store.ownership import Owner
+from featbank.store.own_process import OwnProcess
 
 
 class StoreBuilder:
@@ -55,7 +55,7 @@ class StoreBuilder:
         self._aside = self.path.with_name(f".{self.path.name}.replaced")
         self._new_parents = [one for one in self.path.parents if not one.exists()]
         self._header: StoreHeader | None = None
-        self._owner = Owner(f"store {self.path}")
+        self._owner = OwnProcess(f"store {self.path}")
         self._lock = lock(self.path, f"store {self.path}", breaks=break_lock)
         try:
             self.folder.mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from featbank.errors import StoreError
-from featbank.store.ownership import Owner
+from featbank.store.own_process import OwnProcess
 
 
 class PublishingWriter(ABC):
@@ -24,7 +24,7 @@ class PublishingWriter(ABC):
 
     def __init__(self, what: str) -> None:
         """Begin in this process; errors name the writer as `what`."""
-        self._owner = Owner(what)
+        self._owner = OwnProcess(what)
 
     @property
     @abstractmethod

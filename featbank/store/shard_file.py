@@ -19,7 +19,7 @@ from featbank.store.encoding import SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST
 from featbank.store.id_index import MAX_ROWS, build_slots
 from featbank.store.layout import ShardInfo
-from featbank.store.ownership import Owner
+from featbank.store.own_process import OwnProcess
 from featbank.store.raw_file import read_into, write_at
 from featbank.store.shard_layout import ShardSpec, compressed_image, compressed_step, lay_out
 from featbank.store.writeback import start_writeback
@@ -59,7 +59,7 @@ class ShardFile:
         self._ids = ids
         self.starts = [0, *accumulate(num_frames)]
         self._dtype = find_encoding(spec.dtype).stored
-        self._owner = Owner(f"shard {path}")
+        self._owner = OwnProcess(f"shard {path}")
         columns = shard_columns(ids, self.starts, input_digests)
         layout = lay_out(spec, columns, self.starts[-1], len(ids))
         self._places = layout.places

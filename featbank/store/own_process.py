@@ -7,7 +7,7 @@ import os
 from featbank.errors import StoreError
 
 
-class Owner:
+class OwnProcess:
     """The process that began to write something."""
 
     __slots__ = ("_process", "_what")
