@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -191,7 +192,8 @@ class ScanWorker:
             if found.digest.startswith("sha256:"):
                 sha256 = found.digest.removeprefix("sha256:")
         except AudioError as error:
-            found = _named_by(error, str(path), audio)
+            other = _other_form(self._root, audio) if error.kind == "missing" else ""
+            found = _named_by(error, str(path), audio, other)
             if error.kind in _NOT_REMEMBERED:
                 stamp = None
         if stamp is not None and not sha256:
@@ -227,16 +229,17 @@ def estimate_duration_s(root: Path, files: Iterable[str], num_bytes: int | None 
     """
     seconds, seen_bytes = 0.0, 0
     for file in files:
-        if not (root / file).is_file():
-            continue
+        path = root / file
         try:
-            info = soundfile.info(root / file)
-        except soundfile.LibsndfileError:
-            continue
+            if not path.is_file():
+                continue
+            info, size = soundfile.info(path), path.stat().st_size
+        except (soundfile.LibsndfileError, OSError):
+            continue  # the scan says what is wrong
         if info.frames == UNKNOWN_LENGTH:
             continue
         seconds += info.frames / info.samplerate
-        seen_bytes += (root / file).stat().st_size
+        seen_bytes += size
     if not seen_bytes:
         return 0.0
     return seconds * (1 if num_bytes is None else num_bytes / seen_bytes)
@@ -261,8 +264,18 @@ def _sha256(path: Path) -> str:
         return ""  # gone meanwhile
 
 
-def _named_by(error: AudioError, path: str, audio: str) -> AudioError:
+def _other_form(root: Path, audio: str) -> str:
+    """Return the path of a file that is there, if one but for the Unicode form of its name is."""
+    for other in unicodedata.normalize("NFC", audio), unicodedata.normalize("NFD", audio):
+        if other != audio and _stamp(root / other):
+            return other
+    return ""
+
+
+def _named_by(error: AudioError, path: str, audio: str, other: str) -> AudioError:
     """Return an error that names its file below the corpus root, wherever that lies."""
     texts = [(text or "").replace(path, audio) for text in (error.what, error.expected, error.got)]
     what, expected, got = texts
+    if other:
+        got = f"{got}; one is there whose name differs in its Unicode form, {other!a}"
     return AudioError(what, kind=error.kind, expected=expected or None, got=got or None)
