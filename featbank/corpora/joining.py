@@ -65,9 +65,7 @@ class Join:
         self._scans = SortedLines(scratch, "scans")
         self._num_hidden = self._num_clipped = self._num_unlisted = 0
         self._unlisted: list[str] = []
-        self._block: list[
-            tuple[int, tuple[Any, ...]]
-        ] = []  # rows of one file, each behind its number
+        self._block: _Block = []  # rows of one file, each behind its number
         self._block_audio = ""
         self._block_characters = 0
         self._channels = Counter[int]()
