@@ -227,7 +227,9 @@ def _run(
         "-threads", "1", "-flags:a", "+bitexact",
         "-protocol_whitelist", "file,concat,subfile" if pieces else "file",
         "-f", demuxer, "-i", _input(pieces) if pieces else f"file:/dev/fd/{descriptor}",
-        "-map", "0:a", "-c:a", "pcm_f32be", "-f", "au", "pipe:1",
+        "-map", "0:a", "-c:a", "pcm_f32be",
+        "-flush_packets", "0",  # 32 KiB at a time, not each 1024 samples of AAC
+        "-f", "au", "pipe:1",
     ]  # fmt: skip
     with (
         tempfile.TemporaryFile() as errors,  # a pipe could fill up and stop ffmpeg
