@@ -39,11 +39,14 @@ def read_headers(
         The headers by the folders of their shards, and the one that describes them all.
 
     Raises:
-        StoreError: no store there, a damaged one, one that is absent though it is stated, or stores
-            that do not belong together.
+        StoreError: no store there, a damaged one, one that is absent though it is stated or is
+            there though another one is, or stores that do not belong together.
     """
     if is_store(path) or not path.is_dir():
         header = read(path)
+        # it may be there alone, but in the place of another split, or of a newer one, it is none
+        for problem in split_problems(path.parent, {path.name: header}, partial=True):
+            raise problem
         return {path: header}, header
     headers, problems = survey(path, read)
     if problems:
@@ -51,6 +54,7 @@ def read_headers(
     if not headers:
         read(path)  # says what is missing
     joined = join(path, headers)
+    _refuse_copies(path, headers)
     return {path / folder: header for folder, header in headers.items()}, joined
 
 
@@ -104,6 +108,24 @@ def _lost_features(path: Path, headers: Mapping[str, StoreHeader]) -> Iterator[S
             got=f"no {', no '.join(lost)}",
             hint="fetch the rest with dvc pull, or open the folder of a feature that is there",
         )
+
+
+def _refuse_copies(path: Path, headers: Mapping[str, StoreHeader]) -> None:
+    """Refuse a store that stands there twice: a digest is of the ids, too.
+
+    Raises:
+        StoreError: one does.
+    """
+    seen: dict[str, str] = {}
+    for folder, header in headers.items():
+        for shard in header.shards:
+            if (first := seen.setdefault(shard.digest, folder)) != folder:
+                raise StoreError(
+                    f"store {path / folder}",
+                    expected="utterances that no other store of the folder has",
+                    got=f"shard {shard.name} of {first}",
+                    hint="remove the copy, or open the folder of one of them",
+                )
 
 
 def is_store(folder: Path) -> bool:
