@@ -228,7 +228,7 @@ def chosen_stores() -> list[str]:
     if not isinstance(features, list):
         raise ConfigError(f"{PARAMS}: features", expected="a list: [fbank, mfcc]", got=features)
     return [
-        *(f"features/{feature}" for feature in features),
+        *(f"features/{check_name(one, f'{PARAMS}: features')}" for one in features),
         *(f"tokens/{choice}" for group in _TOKEN_CHOICES for choice in _chosen_tokens(group)),
     ]
 
@@ -254,7 +254,8 @@ def _chosen_tokens(group: str) -> Iterator[str]:
             raise ConfigError(
                 f"{PARAMS}: {group}.{stage_name}", expected="a feature and a tokenizer", got=choice
             )
-        yield f"{choice['feature']}-{choice['tokenizer']}"
+        where = f"{PARAMS}: {group}.{stage_name}"
+        yield "-".join(check_name(choice[key], where) for key in ("feature", "tokenizer"))
 
 
 def record_run(
