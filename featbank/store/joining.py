@@ -39,14 +39,11 @@ def read_headers(
         The headers by the folders of their shards, and the one that describes them all.
 
     Raises:
-        StoreError: no store there, a damaged one, one that is absent though it is stated or is
-            there though another one is, or stores that do not belong together.
+        StoreError: no store there, a damaged one, one that is absent though it is stated, or stores
+            that do not belong together.
     """
     if is_store(path) or not path.is_dir():
         header = read(path)
-        # it may be there alone, but in the place of another split, or of a newer one, it is none
-        for problem in split_problems(path.parent, {path.name: header}, partial=True):
-            raise problem
         return {path: header}, header
     headers, problems = survey(path, read)
     if problems:
@@ -126,6 +123,23 @@ def _refuse_copies(path: Path, headers: Mapping[str, StoreHeader]) -> None:
                     got=f"shard {shard.name} of {first}",
                     hint="remove the copy, or open the folder of one of them",
                 )
+
+
+def refuse_misplaced(path: Path, header: StoreHeader) -> None:
+    """Refuse a store in the place of another split, or of another state of its own.
+
+    It may be there alone, as `dvc pull` of one split leaves it.
+
+    Args:
+        path: of a store, or of a folder of several, which `read_headers` has held against all.
+        header: that was read there.
+
+    Raises:
+        StoreError: the folder above states another one.
+    """
+    if is_store(path):
+        for problem in split_problems(path.parent, {path.name: header}, partial=True):
+            raise problem
 
 
 def is_store(folder: Path) -> bool:
