@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import re
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def dvc_project() -> Iterator[Any]:
 
     Raises:
         FeatbankError: a file that DVC would read is none that it can: a pipe, which would hang it,
-            a device, or one too large or too deep.
+            a device, or one too large or too deep; or the disk does not take what DVC keeps.
         DvcException: it is no project, or one that DVC refuses.
     """
     # imported here: it takes a second
@@ -62,7 +63,15 @@ def dvc_project() -> Iterator[Any]:
             raise FeatbankError(
                 str(path), expected="a file that DVC reads", got=error.strerror
             ) from error
-    with Repo() as repo:
+    try:
+        repo = Repo()
+    except sqlite3.Error as error:  # DVC keeps what it knows of files in databases
+        raise FeatbankError(
+            "DVC's files in .dvc/tmp or its site cache",
+            expected="a disk with room that works",
+            got=error,
+        ) from error
+    with repo:
         yield repo
 
 

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from hashlib import md5
 from pathlib import Path
@@ -354,3 +356,27 @@ def test_what_dvc_could_not_read_to_its_end_is_not_given_to_it(
     assert _given() is None
     assert drop_damaged([OUT]) == []
     assert placed in caplog.text
+
+
+def test_a_disk_that_takes_nothing_of_what_dvc_keeps_ends_in_one_line(tmp_path: Path) -> None:
+    program = """
+import resource, signal
+from featbank.dvc_outputs import cache_folders, dvc_project
+from featbank.errors import FeatbankError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    with dvc_project():
+        pass
+except FeatbankError as error:
+    assert "a disk with room that works" in str(error), error
+else:
+    raise AssertionError
+assert cache_folders() == []
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment["DVC_SITE_CACHE_DIR"] = str(tmp_path / "site")
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
