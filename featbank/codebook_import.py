@@ -10,6 +10,7 @@ import numpy as np
 
 from featbank.errors import CodebookError, ConfigError
 from featbank.numerics import ON_CPU, Computing, thread_count
+from featbank.opening import instead_of_file
 from featbank.provenance import digest, file_sha256
 from featbank.store import Store, open_verified
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
@@ -125,11 +126,11 @@ def adopt_codebook(
 
 def _load_for(store: Store, imported: Mapping[str, Any]) -> Codebook:
     """Read an imported codebook, and refuse one that cannot be of these features."""
-    if not Path(imported["path"]).is_file():
+    if (got := instead_of_file(imported["path"])) is not None:
         raise CodebookError(
             f"codebook {imported['path']}, as tokenizer.imported names it",
             expected="a file",
-            got="a folder" if Path(imported["path"]).is_dir() else "nothing there",
+            got=got,
             hint="python stages/import_codebook.py file=... out=... makes one of another tool's",
         )
     codebook = load_codebook(imported["path"])

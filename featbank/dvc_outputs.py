@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import re
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,15 +26,72 @@ import yaml
 from featbank.errors import FeatbankError
 from featbank.json_files import parse_json
 from featbank.manifest import SPLITS, check_id
-from featbank.opening import read_regular
+from featbank.opening import open_regular, read_regular
 from featbank.provenance import file_sha256
 from featbank.store import HEADER_NAME
 
 _log = logging.getLogger(__name__)
 
 _LOCK = Path("dvc.lock")
+_READ_BY_DVC = (Path(".dvc", "config"), Path(".dvc", "config.local"), Path("dvc.yaml"), _LOCK)
+_MAX_FILE = 64 << 20  # bytes of one of these
+_MAX_DEPTH = 100  # of their YAML: DVC follows any by recursion, which ends the process
 _MAX_LISTING = 1 << 30  # bytes, with some hundred for each file of an output
 _OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")
+
+
+@contextmanager
+def dvc_project() -> Iterator[Any]:
+    """Open the project of DVC that this folder is in: a `dvc.repo.Repo`.
+
+    Raises:
+        FeatbankError: a file that DVC would read is none that it can: a pipe, which would hang it,
+            a device, or one too large or too deep; or the disk does not take what DVC keeps.
+        DvcException: it is no project, or one that DVC refuses.
+    """
+    # imported here: it takes a second
+    from dvc.repo import Repo
+
+    for path in _READ_BY_DVC:
+        try:
+            _read_for_dvc(path)
+        except FileNotFoundError:
+            continue
+        except yaml.YAMLError:
+            continue  # which DVC tells
+        except OSError as error:
+            raise FeatbankError(
+                str(path), expected="a file that DVC reads", got=error.strerror
+            ) from error
+    try:
+        repo = Repo()
+    except sqlite3.Error as error:  # DVC keeps what it knows of files in databases
+        raise FeatbankError(
+            "DVC's files in .dvc/tmp or its site cache",
+            expected="a disk with room that works",
+            got=error,
+        ) from error
+    with repo:
+        yield repo
+
+
+def _read_for_dvc(path: Path) -> bytes:
+    """Return the bytes of a file that is for DVC, if it can be read as such.
+
+    Raises:
+        OSError: as of `read_regular`.
+        YAMLError: it is no YAML, though it should be.
+        FeatbankError: it is nested too deep.
+    """
+    data = read_regular(path, _MAX_FILE)
+    if path in _READ_BY_DVC[2:]:
+        depth = 0
+        for event in yaml.parse(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_DEPTH:
+                raise FeatbankError(str(path), expected="YAML", got="nesting without end")
+    return data
 
 
 @contextmanager
@@ -82,13 +140,12 @@ def cache_folders() -> list[Path]:
     """
     # imported here: it takes a second
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     try:
-        with Repo() as repo:
+        with dvc_project() as repo:
             caches = (repo.cache.local, repo.cache.legacy)
             return [Path(cache.path) for cache in caches if cache is not None]
-    except (DvcException, OSError) as error:
+    except (DvcException, FeatbankError, OSError) as error:
         _log.warning("DVC does not say where its cache is: %s", error)
         return []
 
@@ -119,11 +176,10 @@ def drop_damaged(paths: Iterable[Path]) -> list[Path]:
         return []
     # imported here: it takes a second
     from dvc.exceptions import DvcException, NotDvcRepoError
-    from dvc.repo import Repo
 
     removed = []
     try:
-        with Repo() as repo:
+        with dvc_project() as repo:
             cache = Path(repo.cache.local.path)
             listed = _objects_of(repo, cache, paths)
     except NotDvcRepoError:
@@ -133,7 +189,7 @@ def drop_damaged(paths: Iterable[Path]) -> list[Path]:
         return []
     for path in sorted(listed):
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 found = hashlib.file_digest(file, _md5).hexdigest()
             if found != path.parent.name + path.name:
                 path.unlink()
@@ -203,14 +259,13 @@ def _place(digest: str) -> Place:
     """Tell where an object is, all of it; "" is that of no output."""
     # imported here: it takes a second
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     if not digest:
         return Place.NOWHERE
     if digest.endswith(".dir") and _listed(digest, whole=True):
         return Place.CACHE
     try:
-        with Repo() as repo:
+        with dvc_project() as repo:
             if _object(Path(repo.cache.local.path), digest).is_file() and digest[-4:] != ".dir":
                 return Place.CACHE
             name = repo.config["core"].get("remote")
@@ -242,12 +297,20 @@ def _locked_digest(out: Path) -> str | None:
 def _locked() -> dict[str, str]:
     """Return the name of the object that dvc.lock has for each output."""
     try:
-        stages = yaml.safe_load(_LOCK.read_text(encoding="utf-8"))["stages"]
+        stages = yaml.safe_load(_read_for_dvc(_LOCK))["stages"]
         entries = [entry for stage in stages.values() for entry in stage.get("outs", ())]
         return {entry["path"]: str(entry.get("md5", "")) for entry in entries}
     except FileNotFoundError:
         return {}
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        yaml.YAMLError,
+        FeatbankError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         _log.warning("%s is of no use to find previous outputs: %s", _LOCK, error)
         return {}
 
@@ -259,10 +322,9 @@ def _listed(digest: str, *, whole: bool = False) -> dict[str, Path]:
     """
     # imported here: it takes a second
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     try:
-        with Repo() as repo:
+        with dvc_project() as repo:
             cache = Path(repo.cache.local.path)
         found = _entries(cache, digest)
     except FileNotFoundError:

@@ -99,6 +99,17 @@ def read_regular(path: str | Path, max_bytes: int) -> bytes:
     return data
 
 
+def instead_of_file(path: str | Path) -> str | None:
+    """Say in words what stands where a regular file should; None where one stands."""
+    try:
+        open_regular(path).close()
+    except FileNotFoundError:
+        return "a link to nowhere" if Path(path).is_symlink() else "nothing there"
+    except OSError as error:
+        return error.strerror
+    return None
+
+
 def bounded_lines(file: BufferedReader, max_bytes: int = MAX_LINE) -> Iterator[bytes]:
     """Give the lines of an open file, each with its newline, as iterating over the file would.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from featbank.errors import ConfigError, CorpusError
 from featbank.manifest import Utterance
-from featbank.opening import read_regular
+from featbank.opening import instead_of_file, read_regular
 from featbank.provenance import digest, write_atomic
 from featbank.store import SHARD_BYTES, StoreWriter, find_encoding, open_verified
 from featbank.store.replacing import refuse_other_content
@@ -54,8 +54,8 @@ def read_pins(path: Path) -> list[str]:
         CorpusError: there is no such list, it is empty or no text, or it names an id twice.
     """
     hint = f"draw one and commit it: python stages/sample.py pin=true corpus={path.stem}"
-    if not path.is_file():
-        raise CorpusError(f"pinned ids {path}", expected="a file", got="nothing there", hint=hint)
+    if (got := instead_of_file(path)) is not None:
+        raise CorpusError(f"pinned ids {path}", expected="a file", got=got, hint=hint)
     try:
         first, *lines = read_regular(path, _MAX_BYTES).decode().split("\n")
     except UnicodeDecodeError as error:

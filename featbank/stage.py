@@ -23,6 +23,7 @@ from featbank.definitions import NAMED_GROUPS
 from featbank.errors import ConfigError, FeatbankError
 from featbank.json_files import read_json
 from featbank.locking import breaking_locks
+from featbank.opening import instead_of_file
 from featbank.progress import Stopwatch
 from featbank.provenance import readable_json, write_atomic
 from featbank.streams import guarded
@@ -67,11 +68,11 @@ def params(key: str) -> Any:
     Raises:
         ConfigError: there is no params.yaml here, or no such choice in it.
     """
-    if not PARAMS.is_file():
+    if (got := instead_of_file(PARAMS)) is not None:
         raise ConfigError(
             f"{PARAMS} in {Path.cwd()}",
             expected="a file",
-            got="nothing there",
+            got=got,
             hint="run from the root of the project",
         )
     node = OmegaConf.to_container(read_yaml(PARAMS))
@@ -227,7 +228,7 @@ def chosen_stores() -> list[str]:
     if not isinstance(features, list):
         raise ConfigError(f"{PARAMS}: features", expected="a list: [fbank, mfcc]", got=features)
     return [
-        *(f"features/{feature}" for feature in features),
+        *(f"features/{check_name(one, f'{PARAMS}: features')}" for one in features),
         *(f"tokens/{choice}" for group in _TOKEN_CHOICES for choice in _chosen_tokens(group)),
     ]
 
@@ -253,7 +254,8 @@ def _chosen_tokens(group: str) -> Iterator[str]:
             raise ConfigError(
                 f"{PARAMS}: {group}.{stage_name}", expected="a feature and a tokenizer", got=choice
             )
-        yield f"{choice['feature']}-{choice['tokenizer']}"
+        where = f"{PARAMS}: {group}.{stage_name}"
+        yield "-".join(check_name(choice[key], where) for key in ("feature", "tokenizer"))
 
 
 def record_run(
@@ -310,11 +312,12 @@ def _bytes_part(config: DictConfig) -> dict[Any, Any]:
 def _tracked(path: Path) -> bool:
     # imported here: it takes a second, and only values typed by hand need it
     from dvc.exceptions import DvcException, NotDvcRepoError
-    from dvc.repo import Repo
+
+    from featbank.dvc_outputs import dvc_project
 
     target = path.resolve()
     try:
-        with Repo() as repo:
+        with dvc_project() as repo:
             outs = [Path(out.fs_path).resolve() for out in repo.index.outs]
     except NotDvcRepoError:
         return False

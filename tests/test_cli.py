@@ -15,6 +15,7 @@ import pytest
 
 from featbank.cli import main
 from featbank.cli.summary import store_rows
+from featbank.errors import FeatbankError
 from featbank.store import StoreWriter, read_header
 
 COMMANDS = ["info", "ls", "verify", "head"]
@@ -73,7 +74,7 @@ def folder_for_header(path: Path) -> Path:
         (lambda path: write(path / "fbank").with_name("mfcc"), "got no folder"),
         (lambda path: path.parent, "got no header.json; run the stage that makes it, or dvc pull"),
         (broken_link, "got a link to nowhere"),
-        (folder_for_header, "Is a directory"),
+        (folder_for_header, "a folder: "),
         (lambda path: replace_header(path, format="zarr"), "format 'featbank-store', got 'zarr'"),
         (lambda path: replace_header(path, format_version=99), "99; install a newer featbank"),
         (lambda path: replace_header(path, provenance={}, shards=7), "shards: expected list"),
@@ -85,6 +86,11 @@ def test_what_is_no_store_is_an_error_that_says_what_it_is(
 ) -> None:
     assert main([command, str(make(tmp_path / "s"))]) == 1
     captured = capsys.readouterr()
+    if command == "verify" and captured.out:  # it is there, and damaged: one of its findings
+        [damage, *_] = captured.out.splitlines()
+        assert message in damage
+        assert captured.err == ""
+        return
     assert captured.out == ""
     [line] = captured.err.splitlines()
     assert line.startswith("StoreError: ")
@@ -233,6 +239,21 @@ def test_a_summary_goes_by_what_is_here_and_not_by_what_was_validated_once(
     next((folder / "dev").glob("*.h5")).unlink()
     [broken] = store_rows(Path("data"))
     assert (broken.validated, broken.where) == ("no", "damaged")
+
+
+@pytest.mark.parametrize(
+    "run", [{"audio_s": 1e300, "seconds": 1e-300}, {"audio_s": -1, "seconds": 1}, {"audio_s": 1}]
+)
+def test_a_record_of_a_run_without_durations_is_an_error_that_names_it(
+    run: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("data/features/demo/energy/energy/dev"), frame_rate=100.0)
+    record = Path(".featbank/runs/features/demo/energy.json")
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps(run))
+    with pytest.raises(FeatbankError, match=r"energy\.json: expected audio_s and seconds"):
+        store_rows(Path("data"))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from featbank.definitions import check_definition, feature_of_tokens, told_choice
 from featbank.errors import ConfigError
+from featbank.stage import chosen_stores
 
 GOOD: dict[str, dict[str, Any]] = {
     "corpus": {"_target_": "a.Corpus", "name": "demo", "root": "corpora/demo"},
@@ -126,3 +128,24 @@ def test_a_value_from_outside_of_the_configuration_is_refused(
 def test_the_root_of_a_corpus_may_be_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "corpora/x")
     check_definition(_config("corpus", root="${oc.env:SECRET}"), "corpus", "x.yaml")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "features: [../../x]",
+        "features: [[fbank]]",
+        "features: [null]",
+        "features: [fbank]\ntokens: {a: {feature: mfcc, tokenizer: ../x}}",
+        "features: [fbank]\ntokens: {a: {feature: [x], tokenizer: b}}",
+        "features: [fbank]\ntokens: {a: {feature: '${oc.env:HOME}', tokenizer: b}}",
+    ],
+)
+def test_a_choice_that_is_no_name_is_refused_before_a_file_is_named_by_it(
+    choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stated = choice if "tokens:" in choice else f"{choice}\ntokens: {{}}"
+    Path("params.yaml").write_text(f"{stated}\ntokens_from_audio: {{}}\n")
+    with pytest.raises(ConfigError, match=r"params\.yaml: (features|tokens\.a): expected letters"):
+        chosen_stores()

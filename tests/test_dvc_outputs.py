@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import shutil
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,16 @@ import yaml
 from dvc.repo import Repo
 
 from featbank import dvc_outputs
-from featbank.dvc_outputs import Place, drop_damaged, find_outputs, previous_output
+from featbank.dvc_outputs import (
+    Place,
+    cache_folders,
+    drop_damaged,
+    dvc_project,
+    find_outputs,
+    previous_output,
+)
 from featbank.engine.work import WorkFolder, drop_published
+from featbank.errors import FeatbankError
 from tests.extracting import files
 
 OUT = Path("data/features/demo/fbank")
@@ -314,3 +325,58 @@ def test_a_cache_that_cannot_be_asked_ends_no_run(
     with caplog.at_level(logging.WARNING):
         assert drop_damaged([Path("stores/a")]) == []
     assert "DVC's cache cannot be asked for what is damaged" in caplog.text
+
+
+PLACED: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "over 67108864": lambda path: [path.touch(), os.truncate(path, 1 << 40)],
+    "nesting": lambda path: path.write_text("[" * 100_000),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "placed"),
+    [
+        (name, placed)
+        for name in ("dvc.lock", "dvc.yaml", ".dvc/config", ".dvc/config.local")
+        for placed in PLACED
+        if placed != "nesting" or name.startswith("dvc")  # which are YAML
+    ],
+)
+def test_what_dvc_could_not_read_to_its_end_is_not_given_to_it(
+    name: str, placed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(name).unlink(missing_ok=True)
+    PLACED[placed](Path(name))
+    with pytest.raises(FeatbankError, match=f"{name}: expected .*{placed}"), dvc_project():
+        pass
+    assert cache_folders() == []
+    assert find_outputs([OUT]) in ([Place.NOWHERE], [Place.UNASKED])
+    assert _given() is None
+    assert drop_damaged([OUT]) == []
+    assert placed in caplog.text
+
+
+def test_a_disk_that_takes_nothing_of_what_dvc_keeps_ends_in_one_line(tmp_path: Path) -> None:
+    program = """
+import resource, signal
+from featbank.dvc_outputs import cache_folders, dvc_project
+from featbank.errors import FeatbankError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    with dvc_project():
+        pass
+except FeatbankError as error:
+    assert "a disk with room that works" in str(error), error
+else:
+    raise AssertionError
+assert cache_folders() == []
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment["DVC_SITE_CACHE_DIR"] = str(tmp_path / "site")
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from featbank.opening import (
     NotAFileError,
     TooLargeError,
     bounded_lines,
+    instead_of_file,
     open_regular,
     read_regular,
 )
@@ -88,3 +89,17 @@ def test_a_line_without_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"123456\n1234567\n12345678\n")
     with open_regular(tmp_path / "file") as file, pytest.raises(TooLargeError, match="a line of"):
         list(bounded_lines(file, 8))
+
+
+def test_what_stands_instead_of_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    said = {name: instead_of_file(tmp_path / name) for name in ("file", "pipe", "link", "gone")}
+    assert said == {
+        "file": None,
+        "pipe": "a pipe",
+        "link": "a link to nowhere",
+        "gone": "nothing there",
+    }
+    assert instead_of_file(tmp_path) == "a folder"

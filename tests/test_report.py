@@ -18,6 +18,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from featbank.errors import ConfigError
 from featbank.report.figures import draw_features, draw_units, draw_usage
 from featbank.report.metrics import metrics, pooled_usage
 from featbank.report.page import render_report, write_report
@@ -568,3 +569,22 @@ def test_what_steers_a_reader_is_shown_and_what_is_a_tag_is_none() -> None:
     assert "<script>alert" not in page
     assert not {"\x1b", "\u202e", "\u2066"} & set(page)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[2J\\u202egpj\\u2066" in page
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"warnings": {"a": {"bount": 1}}},
+        {"warnings": 3},
+        {"sample_rates": {"x": {"utterances": 1, "hours": 1}}},
+        {"splits": {"train": {"hours": 1}}},
+        {"num_failures": None},
+    ],
+)
+def test_a_corpus_of_another_form_is_refused_before_anything_is_written(
+    odd: dict[str, Any], tmp_path: Path
+) -> None:
+    write_report([features()], CORPUS, tmp_path / "good")
+    with pytest.raises(ConfigError, match="corpus summary: expected what prepare counts"):
+        write_report([features()], {**CORPUS, **odd}, tmp_path / "odd")
+    assert not (tmp_path / "odd").exists()

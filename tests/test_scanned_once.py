@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +68,17 @@ def test_silence_and_noise_are_not_called_upsampled(num_samples: int, tmp_path: 
     for samples in (np.zeros((num_samples, 2)), noise):
         soundfile.write(tmp_path / "x.wav", samples, 16_000)
         assert scan_audio(tmp_path / "x.wav").ends_at_hz == 0
+
+
+def test_a_file_that_memory_does_not_take_is_looked_at_itself(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"audio" * 1000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with hold(open(tmp_path / "x", "rb")) as held:
+            found = held.file.read()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (found, held.sha256) == (b"audio" * 1000, "")

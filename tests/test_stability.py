@@ -273,7 +273,7 @@ def test_a_sample_of_which_nothing_can_be_read_is_an_error(
     [
         ('"featbank-stability"', '"featbank-check"', "featbank-stability version 1"),
         (f'"format_version": {FORMAT_VERSION}', '"format_version": 99', "99"),
-        ("{", "", "expected what stages/stability.py writes"),
+        ("{", "", "expected a JSON object"),
         ('"stores": {}', '"stores": {"units": {"noise": {}}}', "codebooks"),
         ('"seed": 0', '"sead": 0', "sead"),
         ('"sample": {}', '"sample": []', "items"),

@@ -403,6 +403,7 @@ def test_splits_unlike_what_their_folder_states_are_named(project: Project) -> N
     absent, other = sentences(project.check(), "unlike its splits")
     assert "no more" in absent
     assert "spectrum/dev" in other
+    assert project.check().stores[1].num_utterances  # which is looked at all the same
 
 
 def test_rows_that_a_reader_cannot_find_are_named(project: Project) -> None:

@@ -47,17 +47,25 @@ def hold(file: BufferedReader) -> Iterator[Held]:
             file.seek(0)
             while piece := file.read(_PIECE):
                 hashed.update(piece)
-                _write(copy, piece)
+                if not _write(copy, piece):  # over a limit: the file itself does as well
+                    file.seek(0)
+                    yield Held(file=file)
+                    return
             file.close()
             copy.seek(0)
             with io.BufferedReader(copy) as again:
                 yield Held(file=again, sha256=hashed.hexdigest())
 
 
-def _write(copy: io.FileIO, piece: bytes) -> None:
+def _write(copy: io.FileIO, piece: bytes) -> bool:
+    """Write bytes to the copy; tell whether the machine takes them."""
     left = memoryview(piece)
-    while left:
-        left = left[copy.write(left) :]
+    try:
+        while left:
+            left = left[copy.write(left) :]
+    except OSError:
+        return False
+    return True
 
 
 def _memory(file: BufferedReader) -> int | None:

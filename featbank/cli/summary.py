@@ -21,6 +21,8 @@ from featbank.store import HEADER_NAME, StoreHeader, read_header
 RECORDS = Path(".featbank", "runs")
 HERE, DAMAGED = "here", "damaged"
 
+_LEAST_S, _MOST_S = 1e-9, 1e13  # that a run may have taken, or audio last
+
 _COLUMNS = {
     "store": False,
     "utterances": True,
@@ -225,8 +227,10 @@ def _speed(record: Path) -> float | None:
     measured = read_json(record, what="record of a run", error=FeatbankError, hint="delete it")
     try:
         audio_s, seconds = float(measured["audio_s"]), float(measured["seconds"])
+        if not (0 <= audio_s < _MOST_S and _LEAST_S < seconds < _MOST_S):
+            raise ValueError("no durations")
         return audio_s / seconds if audio_s else None  # the last run had nothing to compute
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise FeatbankError(
             f"record of a run {record}",
             expected="audio_s and seconds",

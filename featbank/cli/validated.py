@@ -98,11 +98,12 @@ def _of_metrics(
 
 def _of_check(result: CheckResult, root: Path, corpus: str) -> dict[Path, dict[str, Checked]]:
     kind, _, option = result.name.partition("/")
-    of_all = sum(problem.count for problem in result.problems)
     found: dict[Path, dict[str, Checked]] = {}
     for store in result.stores:
         of_name = found.setdefault(root / kind / corpus / option / store.name, {})
-        of_name[store.split] = _checked(store, of_all)
+        # what is wrong with the option as a whole counts once a store, with its first split
+        of_all = () if of_name else result.problems
+        of_name[store.split] = _checked(store, sum(problem.count for problem in of_all))
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from featbank.errors import ConfigError
+from featbank.manifest import SPLITS
 from featbank.report.words import format_duration
 
 _COUNTED = {
@@ -12,6 +14,31 @@ _COUNTED = {
     "num_hidden": "audio files are hidden, or in a hidden folder: they are no utterances",
     "num_clipped": "segments ended up to a rounding behind their files, and were cut there",
 }
+
+
+def check_corpus(corpus: Mapping[str, Any]) -> None:
+    """Refuse a summary of which no report can be made, before anything is written.
+
+    Args:
+        corpus: what `corpus.json` holds.
+
+    Raises:
+        ConfigError: a name is missing, or its value is of another kind.
+    """
+    try:
+        list(corpus_facts(corpus))
+        list(corpus_warnings(corpus))
+        f"{corpus['num_failures']:,}"
+        for split in SPLITS:
+            for name in ("hours", "speakers", "utterances"):
+                f"{corpus['splits'][split][name]:,}"
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            "corpus summary",
+            expected="what prepare counts and warns of",
+            got=repr(error),
+            hint=f"run python stages/prepare.py corpus={corpus.get('name')}",
+        ) from error
 
 
 def corpus_facts(corpus: Mapping[str, Any]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from featbank.amounts import percent
 from featbank.manifest import SPLITS
 from featbank.provenance import readable_json, write_atomic
-from featbank.report.corpus import corpus_facts, corpus_warnings
+from featbank.report.corpus import check_corpus, corpus_facts, corpus_warnings
 from featbank.report.metrics import length_rows, metrics, usage_rows
 from featbank.report.pictures import lengths_picture, pictures_of
 from featbank.report.tables import (
@@ -124,7 +124,11 @@ def write_report(
         corpus: see `render_report`.
         folder: of the report.
         stabilities: see `render_report`.
+
+    Raises:
+        ConfigError: the corpus is described in another way; nothing is written then.
     """
+    check_corpus(corpus)
     folder = Path(folder)
     lengths = length_rows(results[0].lengths) if results else []
     write_atomic(folder / "metrics.json", readable_json(metrics(results, stabilities)))

@@ -51,6 +51,7 @@ def read_headers(
     if not headers:
         read(path)  # says what is missing
     joined = join(path, headers)
+    _refuse_copies(path, headers)
     return {path / folder: header for folder, header in headers.items()}, joined
 
 
@@ -104,6 +105,41 @@ def _lost_features(path: Path, headers: Mapping[str, StoreHeader]) -> Iterator[S
             got=f"no {', no '.join(lost)}",
             hint="fetch the rest with dvc pull, or open the folder of a feature that is there",
         )
+
+
+def _refuse_copies(path: Path, headers: Mapping[str, StoreHeader]) -> None:
+    """Refuse a store that stands there twice: a digest is of the ids, too.
+
+    Raises:
+        StoreError: one does.
+    """
+    seen: dict[str, str] = {}
+    for folder, header in headers.items():
+        for shard in header.shards:
+            if (first := seen.setdefault(shard.digest, folder)) != folder:
+                raise StoreError(
+                    f"store {path / folder}",
+                    expected="utterances that no other store of the folder has",
+                    got=f"shard {shard.name} of {first}",
+                    hint="remove the copy, or open the folder of one of them",
+                )
+
+
+def refuse_misplaced(path: Path, header: StoreHeader) -> None:
+    """Refuse a store in the place of another split, or of another state of its own.
+
+    It may be there alone, as `dvc pull` of one split leaves it.
+
+    Args:
+        path: of a store, or of a folder of several, which `read_headers` has held against all.
+        header: that was read there.
+
+    Raises:
+        StoreError: the folder above states another one.
+    """
+    if is_store(path):
+        for problem in split_problems(path.parent, {path.name: header}, partial=True):
+            raise problem
 
 
 def is_store(folder: Path) -> bool:

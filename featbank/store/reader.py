@@ -17,7 +17,7 @@ from featbank.provenance import digest
 from featbank.store.encoding import Array, find_encoding
 from featbank.store.failure_list import read_listed_failures
 from featbank.store.ids import StoreIds
-from featbank.store.joining import read_headers
+from featbank.store.joining import read_headers, refuse_misplaced
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
 from featbank.store.soundness import check_digest, check_when_opened, refuse_differences
@@ -33,9 +33,12 @@ def open_store(path: str | Path) -> Store:
     opened shards stay good; what would open one of the others is an error, for they are gone.
 
     Raises:
-        StoreError: no store there, a damaged one, or stores that do not belong together.
+        StoreError: no store there, a damaged one, one that is not the split that was published in
+            its place, or stores that do not belong together.
     """
-    return Store(path)
+    store = Store(path)
+    store.refuse_misplaced()
+    return store
 
 
 class Store:
@@ -67,6 +70,14 @@ class Store:
         self._reach = list(
             accumulate((self.shards[number].last_id for number in self._by_first_id), max)
         )
+
+    def refuse_misplaced(self) -> None:
+        """Refuse a split that is not the one that was published in its place with the others.
+
+        Raises:
+            StoreError: it is not.
+        """
+        refuse_misplaced(self._root, self.header)
 
     @property
     def path(self) -> Path:

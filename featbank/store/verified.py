@@ -22,7 +22,9 @@ def open_verified(path: str | Path) -> VerifiedStore:
     Raises:
         StoreError: as of `open_store`.
     """
-    return VerifiedStore(path)
+    store = VerifiedStore(path)
+    store.refuse_misplaced()
+    return store
 
 
 class VerifiedStore(Store):

@@ -16,14 +16,13 @@ from featbank.opening import open_regular
 from featbank.store.encoding import checksum
 from featbank.store.failure_list import read_listed_failures
 from featbank.store.format import FAILURES_NAME, SPLITS_NAME
-from featbank.store.joining import is_store, join, survey
+from featbank.store.joining import is_store, join, refuse_misplaced, survey
 from featbank.store.layout import ShardInfo, StoreHeader, frame_bytes, read_header
 from featbank.store.mapped import MappedShard
 from featbank.store.mapping import populate
 from featbank.store.shard_file import digest_around
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.soundness import check_index, refuse_differences
-from featbank.store.splits import split_problems
 
 _MAX_NAMED = 5
 
@@ -120,9 +119,11 @@ def _stores(path: Path) -> tuple[dict[Path, StoreHeader], list[Damage]]:
             header = read_header(path)
         except StoreError as error:
             return {}, [Damage(str(path), str(error), kind="store")]
-        # one split may be there alone, but it is one that was published with the others
-        problems = list(split_problems(path.parent, {path.name: header}, partial=True))
-        return {path: header}, [Damage(str(path), str(one), kind="store") for one in problems]
+        try:
+            refuse_misplaced(path, header)
+        except StoreError as error:
+            return {path: header}, [Damage(str(path), str(error), kind="store")]
+        return {path: header}, []
     found, problems = survey(path) if path.is_dir() else ({}, [])
     if not found and not problems:
         read_header(path)  # says what is missing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -32,18 +33,18 @@ def save_state(path: Path, state: FitState) -> None:
 
 def load_state(path: Path) -> FitState | None:
     """Read the state of a fit; None where there is none, or none that can be read."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     try:
         tensors, rest = read_sealed(path, _FORMAT, "")
-    except CodebookError as error:
-        _log.warning("%s; the fit begins anew", error)
+        return FitState(
+            codebooks=tensors["codebooks"],
+            distances=tuple(rest["distances"]),
+            centroids=tensors.get("centroids"),
+            share=rest["share"],
+            num_passes=rest["num_passes"],
+            distance=np.inf if rest["distance"] is None else rest["distance"],
+        )
+    except (CodebookError, KeyError, TypeError) as error:
+        _log.warning("fit %s: %s; it begins anew", path, error)
         return None
-    return FitState(
-        codebooks=tensors["codebooks"],
-        distances=tuple(rest["distances"]),
-        centroids=tensors.get("centroids"),
-        share=rest["share"],
-        num_passes=rest["num_passes"],
-        distance=np.inf if rest["distance"] is None else rest["distance"],
-    )

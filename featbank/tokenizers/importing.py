@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import CodebookError, ConfigError
-from featbank.opening import open_regular
+from featbank.opening import instead_of_file, open_regular
 
 _FAISS_L2 = (b"IxF2", b"IxFl")  # what files of faiss.IndexFlatL2 begin with
 _FAISS_OTHERS = (b"Ix", b"Iv", b"Iw", b"IH", b"Im")
@@ -57,8 +57,8 @@ def read_centroids(path: Path) -> tuple[npt.NDArray[np.float32], str]:
         CodebookError: the file is missing or is something else.
         ConfigError: the library that reads it is not installed.
     """
-    if not path.is_file():
-        raise CodebookError(f"codebook {path}", expected="a file", got="nothing there")
+    if (got := instead_of_file(path)) is not None:
+        raise CodebookError(f"codebook {path}", expected="a file", got=got)
     with open_regular(path) as file:
         begin = file.read(6)
     kind, read = _reader(path, begin)

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 
 from featbank.errors import CodebookError
 from featbank.json_files import parse_json
+from featbank.opening import instead_of_file
 from featbank.provenance import canonical_json, write_atomic
 
 FORMAT_VERSION = 3
@@ -53,8 +54,8 @@ def read_sealed(path: str | Path, form: str, hint: str) -> tuple[Tensors, Any]:
     Raises:
         CodebookError: it is missing, something else, of another version, or damaged.
     """
-    if not Path(path).is_file():
-        raise CodebookError(f"{path}", expected="a file", got="nothing there", hint=hint)
+    if (got := instead_of_file(path)) is not None:
+        raise CodebookError(f"{path}", expected="a file", got=got, hint=hint)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

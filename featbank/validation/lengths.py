@@ -11,7 +11,7 @@ from featbank.audio import resampled_length
 from featbank.errors import StoreError
 from featbank.framing import Framing
 from featbank.manifest import Utterance
-from featbank.store import Store, StoreHeader, open_store
+from featbank.store import Store, StoreHeader
 from featbank.units import DURATIONS, UNITS, expand
 from featbank.validation.header import is_merged
 from featbank.validation.result import ProblemLog
@@ -88,7 +88,7 @@ class LengthCheck:
         if self._header.name != UNITS or not is_merged(self._header):
             return None
         try:
-            return open_store(folder.parent.parent / DURATIONS / folder.name)
+            return Store(folder.parent.parent / DURATIONS / folder.name)
         except StoreError as error:
             self._log.add(
                 "no durations", "", expected="a store of durations beside it", got=error.got

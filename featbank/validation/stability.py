@@ -106,12 +106,9 @@ def read_stability(path: str | Path) -> Stability:
     """
     place, hint = f"stability {path}", "run python stages/stability.py"
     written = "what stages/stability.py writes"
-    if not Path(path).exists():
+    if not os.path.lexists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    try:
-        fields = read_json(path, what="", error=ValidationError)
-    except ValidationError as error:
-        raise ValidationError(place, expected=written, got=error, hint=hint) from error
+    fields = read_json(path, what="stability", error=ValidationError, hint=hint)
     found = fields.pop("format", None), fields.pop("format_version", None)
     if found != (FORMAT, FORMAT_VERSION):
         raise ValidationError(
@@ -138,5 +135,5 @@ def read_stabilities(folder: str | Path, names: Iterable[str], corpus: str) -> d
         ValidationError: what `read_stability` raises.
     """
     paths = {name: Path(folder, f"{name}.json") for name in names}
-    found = {name: read_stability(path) for name, path in paths.items() if path.is_file()}
+    found = {name: read_stability(path) for name, path in paths.items() if os.path.lexists(path)}
     return {name: one for name, one in found.items() if one.corpus == corpus}

@@ -16,7 +16,7 @@ import numpy as np
 from featbank.errors import StoreError
 from featbank.manifest import Utterance
 from featbank.progress import Advance
-from featbank.store import MappedShard, StoreHeader, open_store, read_header, verify_shard
+from featbank.store import MappedShard, Store, StoreHeader, read_header, verify_shard
 from featbank.store.format import FAILURES_NAME
 from featbank.store.verify import file_problem
 from featbank.validation.header import (
@@ -103,7 +103,7 @@ class _Tally:
         self._header = header
         self._rows = {row.id: row for row in rows}
         self._log = log
-        self._store = open_store(folder)
+        self._store = Store(folder)  # in whatever place: `check_statement` tells
         self._rules = value_rules(header, log)
         self._lengths = LengthCheck(folder, header, log)
         self._shard_of: dict[str, str] = {}

@@ -16,6 +16,7 @@ from featbank.errors import StoreError
 from featbank.feature_io import NumpyHdf5Writer
 from featbank.store import StoreWriter, commit_together, open_store
 from featbank.store.splits import read_splits
+from featbank.store.verified import open_verified
 from featbank.store.verify import verify
 from tests.store.trust import files, run
 
@@ -154,6 +155,32 @@ def test_a_split_left_over_from_another_run_is_found_by_itself(splits: Path) -> 
     replace(splits, "dev")
     [damage] = verify(splits / "dev").damages
     assert "dev: expected header digest" in str(damage)
+    for opened in (open_store, open_verified):
+        with pytest.raises(StoreError, match="dev: expected header digest"):
+            opened(splits / "dev")
+        assert len(opened(splits / "train")) == 1
+
+
+def test_a_split_under_the_name_of_another_is_refused_by_itself(splits: Path) -> None:
+    (splits / "train").rename(splits / "aside")
+    (splits / "dev").rename(splits / "train")
+    (splits / "aside").rename(splits / "dev")
+    for split in ("train", "dev"):
+        with pytest.raises(StoreError, match=f"{split}: expected header digest"):
+            open_store(splits / split)
+    (splits / "dev").rename(splits / "dev2")
+    with pytest.raises(StoreError, match="dev2: expected one that"):
+        open_store(splits / "dev2")
+
+
+def test_a_copy_beside_what_it_is_a_copy_of_is_refused_where_nothing_is_stated(
+    tmp_path: Path,
+) -> None:
+    replace(tmp_path, "train")
+    shutil.copytree(tmp_path / "train", tmp_path / "train2")
+    with pytest.raises(StoreError, match=r"train2: expected utterances that no other .*of train"):
+        open_store(tmp_path)
+    assert len(open_store(tmp_path / "train2")) == 1
 
 
 def test_what_is_published_replaces_the_statement_and_is_the_same_bytes(

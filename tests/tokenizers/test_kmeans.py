@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from featbank.errors import CodebookError, ConfigError
 from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.fit_file import load_state, save_state
 from featbank.tokenizers.kmeans import FitState, KMeans
+from featbank.tokenizers.sealed import write_sealed
 
 
 def _frames(num_frames: int = 800, num_centers: int = 4) -> np.ndarray:
@@ -77,6 +79,11 @@ def test_a_fit_goes_on_from_any_pass_and_ends_in_the_same_bytes(tmp_path: Path) 
 def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     assert load_state(tmp_path / "a") is None
     (tmp_path / "a").write_bytes(b"\x10" + b"\0" * 30)
+    assert load_state(tmp_path / "a") is None
+    write_sealed(tmp_path / "a", "featbank-fit", {"others": _frames()}, {})
+    assert load_state(tmp_path / "a") is None
+    (tmp_path / "a").unlink()
+    os.mkfifo(tmp_path / "a")
     assert load_state(tmp_path / "a") is None
 
 
