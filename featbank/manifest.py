@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from featbank.errors import FeatbankError, ManifestError
 from featbank.json_files import parse_json
@@ -79,6 +81,25 @@ class Utterance:
         return sha256(canonical_json(seen).encode()).digest()[:16]
 
 
+class UtteranceTuple(NamedTuple):
+    """The fields of an `Utterance`, at a fifth of its price: for who makes ten million of them."""
+
+    id: str
+    audio: str
+    audio_digest: str
+    sample_rate: int
+    start_sample: int
+    num_samples: int
+    channel: int
+    speaker: str
+    language: str
+    text: str
+    part: str
+
+
+tuple_of = functools.partial(tuple.__new__, UtteranceTuple)
+"""Makes one of all fields, in order, at a third of the usual price."""
+
 _quoted = json.encoder.encode_basestring
 _TYPES = {field.name: int if field.type == "int" else str for field in fields(Utterance)}
 # words of plain letters joined by single dots and slashes: nothing bad fits this pattern
@@ -136,7 +157,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     write_atomic_lines(path, ((manifest_line(row) + "\n").encode() for row in rows))
 
 
-def manifest_line(utterance: Utterance) -> str:
+def manifest_line(utterance: Utterance | UtteranceTuple) -> str:
     """Return the line of a manifest that stands for an utterance, without its end.
 
     It is the canonical JSON of the utterance, written out: there may be ten million of them.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from featbank.audio import TOLERANCES
 from featbank.corpora.links import Links
@@ -19,9 +20,8 @@ from featbank.manifest import MIX_CHANNELS, SPLITS
 _CHANNEL_DIGITS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CorpusRow:
-    """One utterance as the corpus describes it.
+class CorpusRow(NamedTuple):
+    """One utterance as the corpus describes it; a tuple, for there may be ten million of them.
 
     Args:
         id: unique in the corpus.
@@ -48,6 +48,10 @@ class CorpusRow:
     text: str = ""
     part: str = ""
     split: str = ""
+
+
+row_of = functools.partial(tuple.__new__, CorpusRow)
+"""Makes a row of all of its fields, in order, at a third of the usual price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from featbank.corpora.base import bad_row
 from featbank.errors import ConfigError, CorpusError
@@ -32,13 +32,9 @@ _SWALLOWED = ("unexpected end of data", "field larger than field limit")
 _MAX_COLUMNS = 10_000
 
 
-class Cells(NamedTuple):
-    """One row of a table."""
-
-    where: str
-    """The table and line, for messages."""
-    values: Mapping[str, Any]
-    """By column name; of JSON lines, any value, and none where a column is absent or null."""
+Cells = tuple[str, list[str] | Mapping[str, Any]]
+"""One row of a table: the table and line, for messages; and its values in the order of the columns,
+or of JSON lines by name, of any kind, and none where a column is absent or null."""
 
 
 class Table:
@@ -111,9 +107,7 @@ class Table:
                 continue
             if len(self.columns) < _MAX_COLUMNS:
                 self.columns |= dict.fromkeys(row)
-            yield Cells(
-                where=where, values={key: value for key, value in row.items() if value is not None}
-            )
+            yield where, {key: value for key, value in row.items() if value is not None}
 
 
 @contextmanager
@@ -147,9 +141,11 @@ def _numbered(file: Any) -> Iterator[tuple[int, str]]:
         line = data.decode(errors="surrogateescape")
         if not number:
             line = line.removeprefix("\ufeff")
-        # old ends of lines are ends, too
-        lines = io.StringIO(line, newline="") if "\r" in line[:-2] else (line,)
-        for one in lines:
+        if "\r" not in line[:-2]:
+            number += 1
+            yield number, line
+            continue
+        for one in io.StringIO(line, newline=""):  # old ends of lines are ends, too
             number += 1
             yield number, one
 
@@ -197,10 +193,11 @@ def _named(columns: Sequence[str], cells: list[str] | CorpusError, where: str) -
             raise CorpusError(
                 where, expected=f"{len(columns)} cells: {', '.join(columns)}", got=len(cells)
             )
-        check_utf8("".join(cells), where)
+        if not (text := "".join(cells)).isascii():
+            check_utf8(text, where)
     except CorpusError as error:
         return bad_row(error, where)
-    return Cells(where=where, values=dict(zip(columns, cells, strict=True)))
+    return where, cells
 
 
 def check_utf8(text: str, where: str) -> None:

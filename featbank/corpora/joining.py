@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import binascii
+import marshal
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
-from operator import attrgetter
 from typing import Any, Protocol
 
 from featbank.audio import AudioScan
-from featbank.corpora.base import Corpus, CorpusRow, Present, bad_row
+from featbank.corpora.base import Corpus, CorpusRow, Present, bad_row, row_of
 from featbank.corpora.failing import FailureList
 from featbank.corpora.links import Links
 from featbank.corpora.resolving import resolve
@@ -20,15 +19,14 @@ from featbank.corpora.sorting import SortedLines, sortable
 from featbank.corpora.summary import Examples
 from featbank.errors import AudioError, CorpusError
 from featbank.failures import Failure
-from featbank.manifest import Utterance, check_id
+from featbank.manifest import UtteranceTuple, check_id
 
 _MAX_ID = 4096  # characters: that is a name of something
 _MAX_UNLISTED = 10_000  # that are named
 
-_TEXTS = ("id", "where", "speaker", "language", "text", "part", "split")
-_NUMBERS = ("start_s", "duration_s", "claimed_duration_s", "channel")
-_NONE = repr(None)
-_texts, _numbers = attrgetter(*_TEXTS), attrgetter(*_NUMBERS)
+_BLOCK_ROWS, _BLOCK_CHARACTERS = 256, 1 << 20  # of one file, that are written together
+
+_Block = list[tuple[int, tuple[Any, ...]]]  # rows of one file, each behind its number
 
 # what is said of a file: that a row or a failure mentions it, or that it lies there
 _ROW, _MENTIONED, _PRESENT = "1", "2", "3"
@@ -38,13 +36,13 @@ class Take(Protocol):
     """Takes what has become of a row."""
 
     def __call__(
-        self, row: CorpusRow, number: str, split: str, become: Utterance | Failure
+        self, row: CorpusRow, number: int, split: str, become: UtteranceTuple | Failure
     ) -> None:
         """Take it.
 
         Args:
             row: of the corpus.
-            number: of it, as text of one length.
+            number: of it.
             split: it is in; empty where it failed.
             become: of it.
         """
@@ -67,6 +65,9 @@ class Join:
         self._scans = SortedLines(scratch, "scans")
         self._num_hidden = self._num_clipped = self._num_unlisted = 0
         self._unlisted: list[str] = []
+        self._block: _Block = []  # rows of one file, each behind its number
+        self._block_audio = ""
+        self._block_characters = 0
         self._channels = Counter[int]()
         self._narrow = Examples()
         self._named = self._unnamed = ""  # where a row names a split, and where one does not
@@ -79,14 +80,15 @@ class Join:
         """
         for found in self._corpus.stream(links):
             match found:
+                case CorpusRow():
+                    self._put(found)
+                case Failure():
+                    self._fail(found)
                 case Present(is_hidden=True):
                     self._num_hidden += 1
                 case Present():
                     self._rows.add(sortable(found.audio), _PRESENT)
-                case Failure():
-                    self._fail(found)
-                case CorpusRow():
-                    self._put(found)
+        self._write_block()
         if not self.num_rows:
             raise self._corpus.holds_nothing([audio for audio, _ in self._rows])
         if self._named and self._unnamed:
@@ -116,29 +118,23 @@ class Join:
     def resolve(self, take: Take) -> None:
         """Give every row with what has become of it, once all files have been taken."""
         scans = iter(self._scans)
-        for audio, said in self._rows.groups():
-            first = next(said)
-            if first[0] != _ROW:
+        audio, is_used = "", True
+        found: AudioScan | AudioError | None = None
+        for line in self._rows.lines():
+            of, _, said = line.partition("\t")
+            if said[0] != _ROW:
                 continue
-            of, text = next(scans)
-            scan = FileScan.read(of, text)
-            assert scan is not None
-            assert of == audio
-            found, is_used = scan.found, False
-            for line in chain([first], said):
-                if line[0] != _ROW:
-                    break
-                number, _, text = line[1:].partition("\t")
-                row = _read_row(audio, text)
+            if of != audio:
+                audio, is_used = of, False
+                found = self._scan_of(audio, scans)
+            assert found is not None
+            for number, fields in _read(said.partition("\t")[2]):
+                row = row_of(fields)
                 split, become = self._resolved(row, found)
-                is_used |= isinstance(become, Utterance)
+                if not is_used and isinstance(become, UtteranceTuple):
+                    is_used = True
+                    self._count(audio, found)
                 take(row, number, split, become)
-            if is_used and isinstance(found, AudioScan):
-                self._channels[found.num_channels] += 1
-                if found.ends_at_hz:
-                    self._narrow.add(
-                        f"{audio} ({found.ends_at_hz} Hz, sampled at {found.sample_rate} Hz)"
-                    )
 
     def summary(self) -> dict[str, Any]:
         """Return what was counted, for `corpus.json`."""
@@ -154,22 +150,54 @@ class Join:
             "channels": {str(number): files for number, files in sorted(self._channels.items())},
         }
 
+    def _scan_of(self, audio: str, scans: Iterator[tuple[str, str]]) -> AudioScan | AudioError:
+        of, text = next(scans)
+        scan = FileScan.read(of, text)
+        assert scan is not None
+        assert of == audio
+        return scan.found
+
+    def _count(self, audio: str, found: AudioScan | AudioError) -> None:
+        """Count a file of which an utterance is used."""
+        assert isinstance(found, AudioScan)
+        self._channels[found.num_channels] += 1
+        if found.ends_at_hz:
+            self._narrow.add(f"{audio} ({found.ends_at_hz} Hz, sampled at {found.sample_rate} Hz)")
+
     def _put(self, row: CorpusRow) -> None:
+        one, audio, where, _, _, _, _, speaker, language, text, part, split = row
         try:
-            check_id(row.id, CorpusError)
-            if len(row.id) > _MAX_ID:
+            check_id(one, CorpusError)
+            if len(one) > _MAX_ID:
                 raise CorpusError(
-                    "utterance id", expected=f"{_MAX_ID} characters at most", got=len(row.id)
+                    "utterance id", expected=f"{_MAX_ID} characters at most", got=len(one)
                 )
         except CorpusError as error:
-            self._fail(bad_row(error, row.where, row.audio))
+            self._fail(bad_row(error, where, audio))
             return
-        if row.split:
-            self._named = self._named or f"{row.split} in {row.where}"
-        else:
-            self._unnamed = self._unnamed or row.where
-        self._rows.add(row.audio, f"{_ROW}{self.num_rows:012d}\t{_written(row)}")
+        if split:
+            self._named = self._named or f"{split} in {where}"
+        elif not self._unnamed:
+            self._unnamed = where
+        block = self._block
+        if (
+            audio != self._block_audio
+            or len(block) == _BLOCK_ROWS
+            or self._block_characters > _BLOCK_CHARACTERS
+        ):
+            self._write_block()
+            self._block_audio = audio
+        block.append((self.num_rows, tuple(row)))
+        self._block_characters += len(text) + len(speaker) + len(language) + len(part)
         self.num_rows += 1
+
+    def _write_block(self) -> None:
+        """Write rows of one file that follow each other as one line: a tenth of their price."""
+        if self._block:
+            said = f"{_ROW}{self._block[0][0]:012d}\t{_written(self._block)}"
+            self._rows.add(self._block_audio, said)
+            self._block.clear()
+            self._block_characters = 0
 
     def _fail(self, failure: Failure) -> None:
         self.num_rows += 1
@@ -179,7 +207,7 @@ class Join:
 
     def _resolved(
         self, row: CorpusRow, found: AudioScan | AudioError
-    ) -> tuple[str, Utterance | Failure]:
+    ) -> tuple[str, UtteranceTuple | Failure]:
         """Return the split of a row, and what becomes of it."""
         corpus = self._corpus
         try:
@@ -197,32 +225,11 @@ class Join:
         return split, utterance
 
 
-def _written(row: CorpusRow) -> str:
-    """Return all of a row but its file in one line: texts as they are, where that can be."""
-    texts = "\t".join(_texts(row))
-    numbers = " ".join(map(repr, _numbers(row)))
-    if texts.replace("\t", "").isprintable() and texts.count("\t") == len(_TEXTS) - 1:
-        return f"{numbers}\t{texts}"
-    return f"{numbers}\t\t{json.dumps(_texts(row))}"
+def _written(block: _Block) -> str:
+    """Return tuples as a text without a tab or a newline; this process reads it, and no other."""
+    return binascii.b2a_base64(marshal.dumps(block), newline=False).decode()
 
 
-def _read_row(audio: str, line: str) -> CorpusRow:
-    numbers, *texts = line.split("\t")
-    if not texts[0]:  # no id is empty
-        texts = json.loads(texts[1])
-    start_s, duration_s, claimed_s, channel = numbers.split(" ")
-    one, where, speaker, language, text, part, split = texts
-    return CorpusRow(
-        id=one,
-        audio=audio,
-        where=where,
-        start_s=float(start_s),
-        duration_s=None if duration_s == _NONE else float(duration_s),
-        claimed_duration_s=None if claimed_s == _NONE else float(claimed_s),
-        channel=None if channel == _NONE else int(channel),
-        speaker=speaker,
-        language=language,
-        text=text,
-        part=part,
-        split=split,
-    )
+def _read(text: str) -> _Block:
+    block: _Block = marshal.loads(binascii.a2b_base64(text))  # noqa: S302 - our own
+    return block

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from featbank.corpora.base import CorpusRow
 from featbank.corpora.failing import FailureList
@@ -15,26 +15,10 @@ from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 from featbank.corpora.summary import Tally
 from featbank.failures import Failure
-from featbank.manifest import SPLITS, Utterance, manifest_line
+from featbank.manifest import SPLITS, UtteranceTuple, manifest_line
 from featbank.provenance import canonical_json, open_atomic
 
-
-class _Entry(NamedTuple):
-    """What has become of a row: a line of a manifest, in a split, or of the failure list."""
-
-    audio: str  # first: folders are read in no order
-    number: str
-    where: str
-    split: str
-    seen: str
-    rate: str
-    num_samples: str
-    speaker: str
-    line: str
-
-    @property
-    def is_failure(self) -> bool:
-        return not self.split
+_WHERE = 3  # among what is said of a row
 
 
 class Manifests:
@@ -50,19 +34,22 @@ class Manifests:
         self._lines = SortedLines(scratch, "ids")
         self._tally = Tally(scratch)
 
-    def add(self, row: CorpusRow, number: str, split: str, become: Utterance | Failure) -> None:
+    def add(
+        self, row: CorpusRow, number: int, split: str, become: UtteranceTuple | Failure
+    ) -> None:
         """Add what has become of a row; one that failed has its id, too."""
         where = sortable(row.where)
+        # by file first: folders are read in no order
         if isinstance(become, Failure):
-            entry = (row.audio, number, where, "", "", "", "", "", canonical_json(asdict(become)))
-        else:
-            seen = (become.audio_digest, become.start_sample, become.num_samples, become.channel)
-            entry = (
-                row.audio, number, where, split, " ".join(map(str, seen)),
-                str(become.sample_rate), str(become.num_samples), sortable(become.speaker),
-                manifest_line(become),
-            )  # fmt: skip
-        self._lines.add(row.id, "\t".join(entry))
+            said = canonical_json(asdict(become))
+            self._lines.add(row.id, f"{row.audio}\t{number:012d}\t{where}\t\t\t\t\t\t{said}")
+            return
+        _, audio, digest, rate, start, num_samples, channel, speaker, *_ = become
+        self._lines.add_line(
+            f"{row.id}\t{audio}\t{number:012d}\t{where}\t{split}\t{rate}\t{num_samples}"
+            f"\t{digest} {start} {num_samples} {channel}\t{sortable(speaker)}"
+            f"\t{manifest_line(become)}",
+        )
 
     def write(self, folder: Path) -> None:
         """Write `train.jsonl`, `dev.jsonl` and `test.jsonl`, and tell the failures."""
@@ -71,49 +58,51 @@ class Manifests:
                 split: stack.enter_context(open_atomic(folder / f"{split}.jsonl"))
                 for split in SPLITS
             }
-            for one, lines in self._lines.groups():
-                entries = (_Entry._make(line.split("\t")) for line in lines)
-                first = next(entries)
-                second = next(entries, None)
-                if second is not None:
-                    self._refuse_repeated(one, first, second, entries)
-                elif first.is_failure:
-                    self._failures.add(Failure(**json.loads(first.line)))
-                else:
-                    self._write(files[first.split], one, first)
+            first: list[str] = []  # what is said of the first row of an id
+            is_repeated = False
+            for line in self._lines.lines():
+                entry = line.split("\t")
+                if first and first[0] == entry[0]:
+                    self._refuse(first, entry, is_first=not is_repeated)
+                    is_repeated = True
+                    continue
+                if first and not is_repeated:
+                    self._write(files, first)
+                first, is_repeated = entry, False
+            if first and not is_repeated:
+                self._write(files, first)
 
     def summary(self) -> dict[str, Any]:
         """Return what was counted, for `corpus.json`."""
         return self._tally.summary()
 
-    def _write(self, file: BinaryIO, one: str, entry: _Entry) -> None:
-        file.write(f"{entry.line}\n".encode())
+    def _write(self, files: Mapping[str, BinaryIO], entry: list[str]) -> None:
+        one, audio, _, _, split, rate, num_samples, seen, speaker, line = entry
+        if not split:
+            self._failures.add(Failure(**json.loads(line)))
+            return
+        files[split].write(f"{line}\n".encode())
         self._tally.add(
             one,
-            entry.audio,
-            split=entry.split,
-            sample_rate=int(entry.rate),
-            num_samples=int(entry.num_samples),
-            speaker=entry.speaker,
-            seen=entry.seen,
+            audio,
+            split=split,
+            sample_rate=int(rate),
+            num_samples=int(num_samples),
+            speaker=speaker,
+            seen=seen,
         )
 
-    def _refuse_repeated(
-        self, one: str, first: _Entry, second: _Entry, more: Iterator[_Entry]
-    ) -> None:
-        """Refuse all rows of an id: nothing says which of them is meant."""
-        self._repeated(one, first, f"{first.where} and {second.where}")
-        for entry in (second, *more):
-            self._repeated(one, entry, f"{first.where} and {entry.where}")
-
-    def _repeated(self, one: str, entry: _Entry, where: str) -> None:
-        self._failures.add(
-            Failure(
-                id=one,
-                audio=entry.audio,
-                kind="repeated_id",
-                error=f"utterance {one!r}",
-                expected="an id once",
-                got=where,
+    def _refuse(self, first: list[str], entry: list[str], *, is_first: bool) -> None:
+        """Refuse a row whose id another has: nothing says which of them is meant."""
+        where = f"{first[_WHERE]} and {entry[_WHERE]}"
+        for one, audio, *_ in (first, entry) if is_first else (entry,):
+            self._failures.add(
+                Failure(
+                    id=one,
+                    audio=audio,
+                    kind="repeated_id",
+                    error=f"utterance {one!r}",
+                    expected="an id once",
+                    got=where,
+                )
             )
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from featbank.corpora.base import Present
@@ -133,6 +134,7 @@ def check_name(audio: str) -> None:
         ) from error
 
 
+@lru_cache(maxsize=1)  # many segments of a file follow each other
 def stem(audio: str) -> str:
     """Return a path without its last suffix.
 

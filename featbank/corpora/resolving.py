@@ -5,7 +5,7 @@ from __future__ import annotations
 from featbank.audio import AudioScan
 from featbank.corpora.base import CorpusRow
 from featbank.errors import AudioError
-from featbank.manifest import MIX_CHANNELS, Utterance
+from featbank.manifest import MIX_CHANNELS, UtteranceTuple, tuple_of
 
 # how far a table's claim of a file's length may be off, whichever is more: tables round, and lossy
 # encoders pad; what is further off is another recording, or half of it
@@ -19,7 +19,7 @@ def resolve(
     default_channel: int | None,
     *,
     tolerance_s: float = 0,
-) -> tuple[Utterance, bool]:
+) -> tuple[UtteranceTuple, bool]:
     """Make the manifest's row: exact samples, a true length, a definite channel.
 
     Args:
@@ -37,13 +37,15 @@ def resolve(
     """
     if isinstance(scan, AudioError):
         raise scan
-    _check_claim(row, scan)
-    start = round(row.start_s * scan.sample_rate)
+    if row.claimed_duration_s is not None:
+        _check_claim(row, row.claimed_duration_s, scan)
+    sample_rate = scan.sample_rate
+    start = round(row.start_s * sample_rate)
     end, is_clipped = scan.num_samples, False
     if row.duration_s is not None:
         # the end is rounded, not the length: neighbours stay neighbours
         end_s = row.start_s + row.duration_s
-        end = round(end_s * scan.sample_rate)
+        end = round(end_s * sample_rate)
         if end > scan.num_samples and end_s - scan.duration_s <= tolerance_s:
             end, is_clipped = scan.num_samples, True
     if end > scan.num_samples or start >= scan.num_samples:
@@ -60,31 +62,31 @@ def resolve(
             expected="at least one sample",
             got="none",
         )
-    utterance = Utterance(
-        id=row.id,
-        audio=row.audio,
-        audio_digest=scan.digest,
-        sample_rate=scan.sample_rate,
-        start_sample=start,
-        num_samples=end - start,
-        channel=_channel(row, scan.num_channels, default_channel),
-        speaker=row.speaker,
-        language=row.language,
-        text=row.text,
-        part=row.part,
+    utterance = tuple_of(
+        (
+            row.id,
+            row.audio,
+            scan.digest,
+            sample_rate,
+            start,
+            end - start,
+            _channel(row, scan.num_channels, default_channel),
+            row.speaker,
+            row.language,
+            row.text,
+            row.part,
+        )
     )
     return utterance, is_clipped
 
 
-def _check_claim(row: CorpusRow, scan: AudioScan) -> None:
-    if row.claimed_duration_s is None:
-        return
+def _check_claim(row: CorpusRow, claimed_s: float, scan: AudioScan) -> None:
     tolerance_s = max(_CLAIM_TOLERANCE_S, _CLAIM_TOLERANCE * scan.duration_s)
-    if abs(row.claimed_duration_s - scan.duration_s) > tolerance_s:
+    if abs(claimed_s - scan.duration_s) > tolerance_s:
         raise AudioError(
             f"length of {row.audio}; a segment of a file needs a start in {row.where}",
             kind="wrong_length",
-            expected=f"{row.claimed_duration_s} s, or up to {tolerance_s:.3g} s more or less",
+            expected=f"{claimed_s} s, or up to {tolerance_s:.3g} s more or less",
             got=f"{scan.duration_s:.3f} s",
         )
 

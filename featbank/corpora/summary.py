@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from featbank.corpora.scratch import Scratch
@@ -38,9 +37,7 @@ class Tally:
     """
 
     def __init__(self, scratch: Scratch) -> None:
-        self._num = Counter[str]()
-        self._samples: dict[str, Counter[int]] = {split: Counter() for split in SPLITS}
-        self._num_of_rate = Counter[int]()
+        self._counted = {split: dict[int, list[int]]() for split in SPLITS}
         self._speakers = _Places(scratch, "speakers")
         self._audio = SortedLines(scratch, "audio", run_bytes=_RUN_BYTES)
         self._names = _Places(scratch, "names")
@@ -67,12 +64,14 @@ class Tally:
             speaker: of it; empty where nobody knows.
             seen: all that an extractor sees of it.
         """
-        self._num[split] += 1
-        self._num_of_rate[sample_rate] += 1
-        self._samples[split][sample_rate] += num_samples
+        counted = self._counted[split].setdefault(sample_rate, [0, 0])
+        counted[0] += 1
+        counted[1] += num_samples
         if speaker:
             self._speakers.add(speaker, split)
-        self._audio.add(seen, f"{split}\t{utterance_id}")
+        self._audio.add_line(f"{seen}\t{split}\t{utterance_id}")
+        if utterance_id.isascii() and audio.isascii() and speaker.isascii():
+            return  # as most are
         for name in (utterance_id, audio, speaker):
             if not name.isascii():
                 self._names.add(unicodedata.normalize("NFC", name), name)
@@ -86,14 +85,8 @@ class Tally:
             if len(splits) > 1:
                 mixed_speakers.add(f"{speaker} ({', '.join(splits)})")
         mixed_audio = Examples()
-        for _, places in self._audio.groups():
-            first = next(places)
-            second = next(places, None)
-            if second is None:
-                continue  # as most are
-            ids = dict(place.split("\t") for place in chain([first, second], places))
-            if len(ids) > 1:
-                mixed_audio.add(", ".join(f"{one} ({split})" for split, one in ids.items()))
+        for ids in self._ids_of_same_audio():
+            mixed_audio.add(", ".join(f"{one} ({split})" for split, one in ids.items()))
         alike = Examples()
         for name, forms in self._names.groups():
             if len(forms) > 1:
@@ -101,18 +94,18 @@ class Tally:
         return {
             "splits": {
                 split: {
-                    "utterances": self._num[split],
-                    "hours": _hours(self._samples[split]),
+                    "utterances": sum(number for number, _ in counted.values()),
+                    "hours": _hours((rate, samples) for rate, (_, samples) in counted.items()),
                     "speakers": speakers[split],
                 }
-                for split in SPLITS
+                for split, counted in self._counted.items()
             },
             "sample_rates": {
                 str(rate): {
-                    "utterances": number,
-                    "hours": _hours({rate: sum(one[rate] for one in self._samples.values())}),
+                    "utterances": sum(number for number, _ in of_rate),
+                    "hours": _hours([(rate, sum(samples for _, samples in of_rate))]),
                 }
-                for rate, number in sorted(self._num_of_rate.items())
+                for rate, of_rate in self._of_rates()
             },
             "warnings": {
                 name: examples.told(_WORDS[name])
@@ -123,6 +116,25 @@ class Tally:
                 )
             },
         }
+
+    def _of_rates(self) -> Iterator[tuple[int, list[list[int]]]]:
+        """Give each sample rate, in order, with what was counted of it in the splits."""
+        for rate in sorted(set().union(*self._counted.values())):
+            yield rate, [counted[rate] for counted in self._counted.values() if rate in counted]
+
+    def _ids_of_same_audio(self) -> Iterator[dict[str, str]]:
+        """Give the splits, and an id in each, of all audio that is in several."""
+        last, ids = "", dict[str, str]()
+        for line in self._audio.lines():
+            seen, split, one = line.split("\t")
+            if seen == last:
+                ids[split] = one
+                continue
+            if len(ids) > 1:
+                yield ids
+            last, ids = seen, {split: one}
+        if len(ids) > 1:
+            yield ids
 
 
 def told_warnings(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -178,5 +190,6 @@ class Examples:
         return {"means": means, "count": self._count, "examples": self._first}
 
 
-def _hours(samples: Mapping[int, int]) -> float:
-    return round(math.fsum(number / rate for rate, number in samples.items()) / 3600, 6)
+def _hours(samples: Iterable[tuple[int, int]]) -> float:
+    """Return the hours of numbers of samples, each behind its rate."""
+    return round(math.fsum(number / rate for rate, number in samples) / 3600, 6)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from featbank.corpora.base import (
@@ -14,8 +15,9 @@ from featbank.corpora.base import (
     bad_row,
     check_split,
     parse_channel,
+    row_of,
 )
-from featbank.corpora.cells import Cells, Table
+from featbank.corpora.cells import Table
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
@@ -24,6 +26,8 @@ from featbank.manifest import MIX_CHANNELS
 
 _LONGEST_S = 1e9  # thirty years: what is more is no time in a recording
 _NUMBER_CHARACTERS = 64
+
+_Select = Callable[[list[str | None]], tuple[str | None, ...]]
 
 COLUMNS = (
     "path", "audio", "id", "start", "duration", "channel",
@@ -72,35 +76,40 @@ class TableCorpus(Corpus):
         """Read the table, then give the audio files that there are."""
         table = Table(self.table, self.root)
         paths = AudioPaths(self.root, links)
-        names: dict[str, str] | None = None
+        select: _Select | None = None
         has_bad_rows = False
         for cells in table.read():
             if isinstance(cells, Failure):
                 has_bad_rows = True
                 yield cells
                 continue
-            if names is None and not table.is_json:
-                names = self._names(list(table.columns))
+            where, values = cells
+            if select is None and not table.is_json:
+                select = _select(self._names(list(table.columns)), table.columns)
             try:
-                row = self._row(self._named(cells, names), cells.where, paths)
+                if isinstance(values, list):
+                    assert select
+                    texts = select([*values, None])
+                else:
+                    texts = self._texts(values, where)
+                row = self._row(texts, where, paths)
             except CorpusError as error:
-                yield bad_row(error, cells.where)
+                yield bad_row(error, where)
             else:
-                paths.check_links(row.audio, row.where)
+                paths.check_links(row.audio, where)
                 yield row
         if table.columns or not has_bad_rows:
             self._names(list(table.columns))  # of JSON lines, and of a table without a row
         yield from walk_audio(self.root, links)
 
-    def _named(self, cells: Cells, names: Mapping[str, str] | None) -> dict[str, str]:
-        """Return the cells that are used as texts, by our names of their columns."""
-        if names is not None:
-            return {name: cells.values[column] for column, name in names.items()}
-        return {
-            self.columns.get(column, column): _text(value, f"{column} in {cells.where}")
-            for column, value in cells.values.items()
+    def _texts(self, values: Mapping[str, Any], where: str) -> tuple[str | None, ...]:
+        """Return the values of a JSON line that are used as texts, in the order of `COLUMNS`."""
+        texts = {
+            self.columns.get(column, column): _text(value, f"{column} in {where}")
+            for column, value in values.items()
             if column not in self.ignore_columns
         }
+        return tuple(map(texts.get, COLUMNS))
 
     def _names(self, columns: Sequence[str]) -> dict[str, str]:
         """Return our name of each column of the table that is used."""
@@ -129,28 +138,44 @@ class TableCorpus(Corpus):
             )
         return names
 
-    def _row(self, values: Mapping[str, str], where: str, paths: AudioPaths) -> CorpusRow:
-        audio = paths.relative(values.get("path") or values.get("audio", ""), where)
-        start_s = _seconds(values, "start", where)
-        duration_s = _seconds(values, "duration", where)
+    def _row(self, texts: tuple[str | None, ...], where: str, paths: AudioPaths) -> CorpusRow:
+        path, audio, one, start, duration, number, speaker, language, split, text, part = texts
+        audio = paths.relative(path or audio or "", where)
+        start_s = _seconds(start, "start", where)
+        duration_s = _seconds(duration, "duration", where)
         if duration_s == 0:
-            raise CorpusError(f"duration in {where}", expected="above 0", got=values["duration"])
-        channel = parse_channel(values.get("channel", ""), f"channel in {where}", CorpusError)
-        split = check_split(values["split"], where) if "split" in values else ""
-        return CorpusRow(
-            id=values.get("id") or stem(audio) + _selection(start_s, duration_s, channel),
-            audio=audio,
-            where=where,
-            start_s=start_s or 0.0,
-            duration_s=None if start_s is None else duration_s,
-            claimed_duration_s=duration_s if start_s is None else None,
-            channel=channel,
-            speaker=values.get("speaker", ""),
-            language=values.get("language") or self.language,
-            text=values.get("text", ""),
-            part=values.get("part", ""),
-            split=split,
+            raise CorpusError(f"duration in {where}", expected="above 0", got=duration)
+        channel = parse_channel(number, f"channel in {where}", CorpusError) if number else None
+        if split is not None:
+            check_split(split, where)
+        is_segment = start_s is not None
+        return row_of(
+            (
+                one or stem(audio) + _selection(start_s, duration_s, channel),
+                audio,
+                where,
+                start_s or 0.0,
+                duration_s if is_segment else None,
+                None if is_segment else duration_s,
+                channel,
+                speaker or "",
+                language or self.language,
+                text or "",
+                part or "",
+                split or "",
+            )
         )
+
+
+def _select(names: Mapping[str, str], columns: Iterable[str]) -> _Select:
+    """Return what puts the cells of a row, and None behind them, into the order of `COLUMNS`.
+
+    Args:
+        names: column of the table that is used -> our name of it.
+        columns: of the table.
+    """
+    places = {names.get(column): place for place, column in enumerate(columns)}
+    return itemgetter(*(places.get(name, -1) for name in COLUMNS))
 
 
 def _text(value: Any, where: str) -> str:
@@ -163,9 +188,8 @@ def _text(value: Any, where: str) -> str:
     return str(value)
 
 
-def _seconds(values: Mapping[str, str], column: str, where: str) -> float | None:
-    """Read a time, or None where the cell is empty."""
-    text = values.get(column, "")
+def _seconds(text: str | None, column: str, where: str) -> float | None:
+    """Read a time, or None where there is none."""
     if not text:
         return None
     try:

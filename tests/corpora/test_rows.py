@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import soxr
 
+from featbank.corpora import sorting
 from featbank.corpora.prepare import prepare
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
@@ -232,7 +233,36 @@ def test_the_line_of_a_manifest_is_the_canonical_json_of_its_row() -> None:
     assert manifest_line(row) == canonical_json(fields)
 
 
-def test_lines_are_sorted_whatever_memory_holds(tmp_path: Path) -> None:
+def test_rows_of_two_files_by_turns_keep_what_each_says(root: Path, record: Recorder) -> None:
+    record("x.wav")
+    record("y.wav")
+    spans = [("x", 1), ("y", 300), ("x", 600), ("bad", 1), ("x", 2), ("y", 1)]
+    names = [name for name, times in spans for _ in range(times)]
+    lines = [
+        f"../x.wav\tu{number:04d}\t\n" if name == "bad"
+        else f"{name}.wav\tu{number:04d}\t{name} {number}\n"
+        for number, name in enumerate(names)
+    ]  # fmt: skip
+    repeated = "x.wav\tu0003\tagain\ny.wav\tu0003\tonce more\n"
+    corpus = table(root, "path\tid\ttext\n" + "".join(lines) + repeated)
+    run(corpus, max_failures=4)
+    expected = {
+        f"u{number:04d}": (f"{name}.wav", f"{name} {number}")
+        for number, name in enumerate(names) if name != "bad" and number != 3
+    }  # fmt: skip
+    assert {one: (row.audio, row.text) for one, row in rows(corpus).items()} == expected
+    listed = read_failures(root.parent / "manifests/failures.jsonl")
+    assert [(one.id, one.kind, one.got) for one in listed if one.kind == "repeated_id"] == [
+        ("u0003", "repeated_id", f"t.tsv:{first} and t.tsv:{second}")
+        for first, second in ((907, 5), (907, 5), (907, 908))
+    ]
+
+
+def test_lines_are_sorted_whatever_memory_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_LEAST_BLOCK", "_BLOCKS_BYTES"):
+        monkeypatch.setattr(sorting, name, 50)  # so that runs are read in several blocks
     rng = random.Random(0)
     keys = [
         rng.choice(["a", "a b", "a/b", "ab", "\xe9", "\U0001f600", "\uffff"]) for _ in range(900)
