@@ -204,7 +204,9 @@ def open_ffmpeg(
         "-threads", "1", "-flags:a", "+bitexact",
         "-protocol_whitelist", "file,concat,subfile" if parts else "file",
         "-f", demuxer, "-i", _input(file, parts),
-        "-map", "0:a", "-c:a", "pcm_f32be", "-f", "au", "pipe:1",
+        "-map", "0:a", "-c:a", "pcm_f32be",
+        "-flush_packets", "0",  # 32 KiB at a time, not each 1024 samples of AAC
+        "-f", "au", "pipe:1",
     ]  # fmt: skip
     with (
         tempfile.TemporaryFile() as errors,  # a pipe could fill up and stop ffmpeg

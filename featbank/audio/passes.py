@@ -52,7 +52,8 @@ class Pass:
     """One decoding of a file, in the words of `decoding.AudioFile`.
 
     It can seek: back to what it has kept, and forward by decoding. Kept are the last GiB of samples
-    decoded, in a file without a name (in `TMPDIR`); where no disk takes that, the last block.
+    decoded, in memory and, what goes beyond 16 MB, in a file without a name (in `TMPDIR`); where no
+    disk takes that, the last block.
     """
 
     can_seek = True
@@ -73,9 +74,9 @@ class Pass:
         self._num_blocks = 0
         self._oldest = 0  # number of the first block that is kept
         self._has_ended = False
-        self._scratch: IO[bytes] | None = opened.enter_context(
-            tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - it is entered
-        )
+        self._memory: list[NDArray[np.float32]] = []  # the blocks of the first slots
+        self._scratch: IO[bytes] | None = None  # those of the others, once there are any
+        self._has_room = True
 
     @property
     def kept_bytes(self) -> int:
@@ -142,9 +143,11 @@ class Pass:
             return self._block
         if number >= self._num_blocks:
             return self._block[:0]
+        slot = number % self._num_slots
+        if slot < len(self._memory):
+            return self._memory[slot]
         assert self._scratch
-        self._scratch.seek(number % self._num_slots * self._block_bytes)
-        data = self._scratch.read(self._block_bytes)
+        data = os.pread(self._scratch.fileno(), self._block_bytes, slot * self._block_bytes)
         return np.frombuffer(data, np.float32).reshape(BLOCK, self.channels)
 
     def _keep(self) -> None:
@@ -152,21 +155,38 @@ class Pass:
         number = self._num_blocks - 1
         if number < 0:
             return
-        if self._scratch:
+        if self._has_room:
             try:
-                self._scratch.seek(number % self._num_slots * self._block_bytes)
-                self._scratch.write(self._block.data)
+                self._put(number % self._num_slots)
             except OSError as error:
                 _log.warning(
                     "decoded samples of a file that cannot seek are not kept (%s): segments that "
                     "overlap are decoded from its start; set TMPDIR to a folder with more room",
                     error,
                 )
-                self._scratch = None
-        if self._scratch:
+                self._has_room = False
+                self._memory.clear()
+        if self._has_room:
             self._oldest = max(self._oldest, number + 1 - self._num_slots)
         else:
             self._oldest = number + 1
+
+    def _put(self, slot: int) -> None:
+        """Put the last block into a slot: of memory, which costs nothing, or of the disk."""
+        if slot < len(self._memory):
+            self._memory[slot] = self._block
+            return
+        if (slot + 1) * self._block_bytes <= _IN_MEMORY_BYTES:
+            self._memory.append(self._block)
+            return
+        if self._scratch is None:
+            self._scratch = self._opened.enter_context(
+                tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it is entered
+            )
+        left, at = self._block.data.cast("B"), slot * self._block_bytes
+        while left:
+            written = os.pwrite(self._scratch.fileno(), left, at)
+            left, at = left[written:], at + written
 
 
 class _Waiting:
