@@ -52,7 +52,8 @@ class Pass:
     """One decoding of a file, in the words of `decoding.AudioFile`.
 
     It can seek: back to what it has kept, and forward by decoding. Kept are the last GiB of samples
-    decoded, in a file without a name (in `TMPDIR`); where no disk takes that, the last block.
+    decoded, in memory and, what goes beyond 16 MB, in a file without a name (in `TMPDIR`); where no
+    disk takes that, the last block.
     """
 
     can_seek = True
