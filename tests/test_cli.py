@@ -15,8 +15,16 @@ import pytest
 
 from featbank.cli import main
 from featbank.cli.summary import store_rows
+from featbank.cli.validated import validated_stores
 from featbank.errors import FeatbankError
 from featbank.store import StoreWriter, read_header
+from featbank.validation.result import (
+    CheckResult,
+    LengthHistogram,
+    Problem,
+    StoreCheck,
+    write_check,
+)
 
 COMMANDS = ["info", "ls", "verify", "head"]
 
@@ -239,6 +247,27 @@ def test_a_summary_goes_by_what_is_here_and_not_by_what_was_validated_once(
     next((folder / "dev").glob("*.h5")).unlink()
     [broken] = store_rows(Path("data"))
     assert (broken.validated, broken.where) == ("no", "damaged")
+
+
+def test_a_summary_counts_what_is_wrong_with_all_splits_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    problem = Problem(kind="unlike its splits", count=1, examples=("as stated",))
+    stores = tuple(
+        StoreCheck(name="energy", split=split, num_expected=5, problems=())
+        for split in ("train", "dev", "test")
+    )
+    check = CheckResult(
+        name="features/energy",
+        stores=stores,
+        lengths=LengthHistogram(bin_s=1.0, counts={}),
+        problems=(problem,),
+    )
+    write_check(check, "data/checks/demo/features/energy.json")
+    [row] = store_rows(Path("data"))
+    found = validated_stores(Path("data"))[Path(row.store)]
+    assert sum(one.problems for one in found.values()) == 1
 
 
 @pytest.mark.parametrize(
