@@ -164,7 +164,7 @@ def test_what_ffmpeg_leaves_out_of_the_frames_is_found(
     path.write_bytes(one_mp3 + ID3V1 + one_mp3)
     monkeypatch.setattr(
         "featbank.audio.ffmpeg._input",
-        lambda file, _=(): f"subfile,,start,0,end,{len(one_mp3)},,:/dev/fd/{file.fileno()}",
+        lambda pieces: f"subfile,,start,0,end,{len(one_mp3)},,:/dev/fd/{pieces[0][0]}",
     )
     error = fault_of(path)
     assert error.kind == "truncated"
@@ -220,9 +220,12 @@ def test_an_ogg_that_ends_in_a_page_is_cut_short_whatever_is_tolerated(
 ) -> None:
     path = tmp_path / "x.ogg"
     soundfile.write(path, speech(), 16_000, format="OGG", subtype=subtype)
-    path.write_bytes(path.read_bytes()[:-1])
-    error = fault_of(path, tolerate=["ogg_end"])
-    assert (error.kind, error.got, error.hint) == ("truncated", "part of a page", "")
+    data = path.read_bytes()
+    last = data.rindex(b"OggS")
+    for stop in (len(data) - 1, last + 27, last + 4, last + 3, last + 1):
+        path.write_bytes(data[:stop])
+        error = fault_of(path, tolerate=["ogg_end"])
+        assert (error.kind, error.got, error.hint) == ("truncated", "part of a page", "")
 
 
 @needs_ffmpeg
@@ -280,13 +283,17 @@ def test_a_damaged_page_is_damage_even_if_it_is_the_last(subtype: str, tmp_path:
 
 
 @needs_ffmpeg
-def test_a_page_that_is_missing_is_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["flac", "libvorbis", "libopus"])
+def test_a_page_that_is_missing_is_damage(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "x.ogg"
-    ffmpeg("-i", SPEECH, "-c:a", "flac", "-page_duration", "100000", path)
+    ffmpeg("-i", SPEECH, "-c:a", codec, "-page_duration", "100000", path)
     data = path.read_bytes()
     pages = [at for at in range(len(data)) if data.startswith(b"OggS\0", at)]
     path.write_bytes(data[: pages[9]] + data[pages[10] :])
-    assert fault_of(path).kind == "damaged"
+    error = fault_of(path)
+    assert (error.kind, error.got) == (
+        "damaged", f"one that is missing before byte {pages[9]}",
+    )  # fmt: skip
 
 
 @needs_ffmpeg

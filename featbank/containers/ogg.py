@@ -54,12 +54,18 @@ def ogg(path: str | Path, file: BufferedReader, _size: int, tolerate: Collection
         raise cut_short(
             path, _NO_END, "a page of its middle", _HINT if _is_at_its_end(pages) else ""
         )
-    if len(pages.streams) == len(sounds) == 1 and sounds[0][1].name in ("Opus", "Vorbis"):
+    is_plain = len(pages.streams) == len(sounds) == 1 and sounds[0][1].name in ("Opus", "Vorbis")
+    # decoders go over a gap; a recording of a broadcast has one behind its headers
+    gaps = [
+        stream.gap
+        for stream in pages.streams
+        if stream.gap >= 0 and (stream.is_gap_in_sound or not is_plain)
+    ]
+    if gaps:
+        raise damaged(path, "page upon page", f"one that is missing before byte {min(gaps)}")
+    if is_plain:
         mended = () if ends else ended_page(file, sounds[0][0].page)
         return Container(name="Ogg (Opus, Vorbis)", mended=mended)
-    gaps = [stream.gap for stream in pages.streams if stream.gap >= 0]
-    if gaps:  # ffmpeg goes over it
-        raise damaged(path, "page upon page", f"one that is missing before byte {min(gaps)}")
     least_s = sum(
         (
             Fraction(max(0, stream.end - stream.begin), max(1, codec.rate))

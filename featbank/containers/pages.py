@@ -11,6 +11,7 @@ _FIRST, LAST = 2, 4
 """Flags of a page: the first of its stream, the last."""
 
 FLAGS_AT, _CRC_AT = 5, 22
+_MAGIC = b"OggS"
 _HEADER = 27
 _MOST_HEAD = _HEADER + 255 + 64
 _NO_GRANULE = (1 << 64) - 1
@@ -30,7 +31,9 @@ class Stream:
         page: byte at which its last page begins.
         flags: of that page.
         number: of that page.
-        gap: byte of the first page whose number does not follow on that before it, or -1.
+        gap: byte of a page whose number does not follow on that before it, or -1.
+        is_gap_in_sound: whether there is sound before that page, and not headers alone; the first
+            such counts.
         is_open: whether that page ends in the midst of a packet.
     """
 
@@ -42,12 +45,14 @@ class Stream:
     flags: int = 0
     number: int = -1
     gap: int = -1
+    is_gap_in_sound: bool = False
     is_open: bool = False
 
     def add(self, at: int, flags: int, granule: int, number: int, *, is_open: bool) -> None:
         """Take note of the stream's next page, which begins at byte `at`."""
-        if self.gap < 0 <= self.number != number - 1:
-            self.gap = at
+        is_gap = 0 <= self.number != number - 1
+        if is_gap and (self.gap < 0 or (self.begin >= 0 and not self.is_gap_in_sound)):
+            self.gap, self.is_gap_in_sound = at, self.begin >= 0
         self.page, self.flags, self.number, self.is_open = at, flags, number, is_open
         if granule != _NO_GRANULE:
             self.end = granule
@@ -79,9 +84,10 @@ def pages_of(file: BufferedReader, size: int) -> Pages:
     while at < size:
         file.seek(at)
         head = file.read(_MOST_HEAD)
-        if not head.startswith(b"OggS"):
+        if not head.startswith(_MAGIC):
             found = _next_page(file, at)
             if found < 0:
+                is_whole = not _MAGIC.startswith(head)
                 break  # tags or padding at the end
             garbage, at = at if garbage < 0 else garbage, found
             continue

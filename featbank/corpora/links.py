@@ -10,6 +10,7 @@ from pathlib import Path
 from featbank.errors import CorpusError
 
 _FOLDERS = 4096  # whose links are remembered: rows that follow each other share folders
+_MOST_ABOVE = 64  # folders on the way to one, of which each is asked for its links
 
 
 class Links:
@@ -76,6 +77,8 @@ class Links:
 
     def _find_links(self, folder: str) -> frozenset[str] | None:
         """Return the links in a folder to which none leads; None where one does or nobody knows."""
+        if folder.count("/") > _MOST_ABOVE:
+            return None  # which a recursion must not go up
         if folder:
             above, _, name = folder.rpartition("/")
             links = self._links_on_plain_way(above)

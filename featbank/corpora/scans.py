@@ -146,8 +146,11 @@ class ScanMemory:
         try:
             if self._descriptor is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
+                # a pipe in its place would wait for a reader
                 self._descriptor = os.open(
-                    self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666
+                    self._log,
+                    os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK,
+                    0o666,
                 )
                 os.write(self._descriptor, b"\n")  # ends what a killed run tore
             os.write(self._descriptor, f"{scan.audio}\t{scan.said()}\n".encode())

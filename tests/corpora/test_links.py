@@ -14,6 +14,7 @@ from featbank.corpora.librispeech import LibriSpeechCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
 from featbank.errors import CorpusError
+from featbank.failures import read_failures
 from featbank.manifest import read_manifest
 
 Recorder = Callable[..., Path]
@@ -168,3 +169,14 @@ def test_librispeech_unpacked_on_a_mac_is_read(root: Path, record: Recorder) -> 
     (root / "__MACOSX/dev-clean/1/2/._1-2.trans.txt").write_bytes(b"\0\5\x16\7\xff")
     [row] = LibriSpeechCorpus(name="c", root=root, license="").list_utterances().rows
     assert row.text == "HELLO"
+
+
+def test_a_path_of_thousands_of_folders_is_a_file_that_is_missing(
+    root: Path, record: Recorder, tmp_path: Path
+) -> None:
+    record("x.wav")
+    deep = table(root, "path\tid\n" + "b/" * 2000 + "x.wav\tdeep\nx.wav\tx\n")
+    assert ids(deep, tmp_path, max_failures=1) == ["x"]
+    [failure] = read_failures(tmp_path / "manifests/failures.jsonl")
+    assert failure.id == "deep"
+    assert failure.kind in ("missing", "bad_name")

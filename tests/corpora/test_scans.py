@@ -290,12 +290,14 @@ def test_a_torn_log_is_believed_up_to_where_it_is_torn(
     assert sorted(path.name for path in scans.iterdir()) == ["scans"]
 
 
+@pytest.mark.parametrize("put", [os.mkdir, os.mkfifo])
 def test_memory_that_cannot_be_written_costs_no_run(
-    root: Path, record: Recorder, caplog: pytest.LogCaptureFixture
+    root: Path, record: Recorder, caplog: pytest.LogCaptureFixture, put: Callable[[Path], None]
 ) -> None:
     record("a.wav")
     scans = root.parent / "scans"
-    (scans / "log").mkdir(parents=True)
+    scans.mkdir()
+    put(scans / "log")
     first = run(root)
     assert run(root, scans=scans) == first
     assert "scans are not remembered" in caplog.text
