@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import soundfile
 
 from featbank.audio import UNKNOWN_LENGTH, audio_digest, load_audio, open_audio, scan_audio
 from featbank.audio.ffmpeg import open_ffmpeg
-from featbank.containers import open_container
+from featbank.containers import Container, open_container
 from featbank.corpora.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 from featbank.errors import AudioError, FeatbankError
@@ -23,7 +24,7 @@ from featbank.manifest import MIX_CHANNELS, read_manifest
 from featbank.recording import Recording
 from featbank.store import open_store
 from tests.extracting import extract_corpus
-from tests.ffmpeg_files import ENCODED, NUM_SAMPLES, SPEECH, encode, ffmpeg, needs_ffmpeg
+from tests.ffmpeg_files import ENCODED, FFMPEG, NUM_SAMPLES, SPEECH, encode, ffmpeg, needs_ffmpeg
 
 ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}
 LOSSLESS = ["alac.m4a", "alac.caf"]
@@ -82,6 +83,40 @@ def test_a_segment_is_that_part_of_the_whole(name: str, tmp_path: Path) -> None:
     for start in (0, 1, 33_333, scan.num_samples - 3000):
         part = load_audio(path, start_sample=start, num_samples=3000, **place)
         np.testing.assert_array_equal(part, whole[start : start + 3000])
+
+
+# whose header, written to a pipe, holds no length
+STREAMED = {
+    "wma": ("asf", "wmav2"),
+    "mp3.wav": ("wav", "libmp3lame"),
+    "wma.wav": ("wav", "wmav2"),
+    "flac.wav": ("wav", "flac"),
+    "ac3.wav": ("wav", "ac3"),
+    "g722.wav": ("wav", "g722"),
+    "mp3.w64": ("w64", "libmp3lame"),
+    "adpcm.w64": ("w64", "adpcm_ms"),
+}
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_stream_of_no_known_length_gives_the_samples_of_its_file(
+    name: str, tmp_path: Path
+) -> None:
+    container, codec = STREAMED[name]
+    as_file, streamed = tmp_path / f"file.{name}", tmp_path / f"stream.{name}"
+    arguments = ["-i", str(SPEECH), "-c:a", codec, "-f", container]
+    ffmpeg(*arguments, as_file)
+    assert FFMPEG
+    command = [FFMPEG, "-nostdin", "-v", "error", *arguments, "pipe:1"]
+    piped = subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    streamed.write_bytes(piped.stdout)
+    length = scan_audio(as_file).num_samples
+    assert scan_audio(streamed).num_samples == length
+    np.testing.assert_array_equal(
+        load_audio(streamed, sample_rate=32_000 if codec == "ac3" else 16_000, num_samples=length),
+        load_audio(as_file, sample_rate=32_000 if codec == "ac3" else 16_000, num_samples=length),
+    )
 
 
 @needs_ffmpeg
@@ -397,6 +432,6 @@ def test_a_demuxer_that_this_ffmpeg_lacks_is_a_fault_of_the_machine(tmp_path: Pa
     with (
         file,
         pytest.raises(FeatbankError, match="expected an ffmpeg that decodes it, got Unknown input"),
-        open_ffmpeg(path, file, "no_such_demuxer"),
+        open_ffmpeg(path, file, Container(name="x", demuxer="no_such_demuxer")),
     ):
         pass

@@ -90,7 +90,7 @@ def decode(
     """Decode an open file; where it stands is then the decoder's. See `open_audio`."""
     if container.demuxer:
         warn_of_ffmpeg(Path(path).suffix.lower())
-        return open_ffmpeg(path, file, container.demuxer, container.parts)
+        return open_ffmpeg(path, file, container)
     return open_sndfile(path, file, container)
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featbank.audio.sndfile import UNKNOWN_LENGTH
-from featbank.containers import read_through
+from featbank.containers import Container, read_through
 from featbank.errors import AudioError, FeatbankError
 
 _PIPE_BYTES = 1 << 20  # ffmpeg decodes ahead while we are at something else
@@ -166,28 +166,33 @@ def _has(said: str, parts: Iterable[str]) -> bool:
     return any(part in said for part in parts)
 
 
-def _input(file: BufferedReader, parts: Sequence[tuple[int, int]] = ()) -> str:
-    """Name an open file, or the row of some parts of it, as ffmpeg does."""
-    name = f"/dev/fd/{file.fileno()}"
-    if not parts:
-        return f"file:{name}"
+def _input(pieces: Sequence[tuple[int, int, int]]) -> str:
+    """Name a row of pieces of open files, as ffmpeg does: descriptor, first byte, one behind."""
     return "concat:" + "|".join(
-        f"subfile,,start,{start},end,{stop},,:{name}" for start, stop in parts
+        f"subfile,,start,{start},end,{stop},,:/dev/fd/{descriptor}"
+        for descriptor, start, stop in pieces
     )
+
+
+def _mended_head(file: BufferedReader, mended: Sequence[tuple[int, bytes]]) -> bytes:
+    """Return a file's bytes up to the last that is mended."""
+    file.seek(0)
+    head = bytearray(file.read(max(at + len(right) for at, right in mended)))
+    for at, right in mended:
+        head[at : at + len(right)] = right
+    return bytes(head)
 
 
 @contextmanager
 def open_ffmpeg(
-    path: str | Path, file: BufferedReader, demuxer: str, parts: Sequence[tuple[int, int]] = ()
+    path: str | Path, file: BufferedReader, container: Container
 ) -> Iterator[FfmpegFile]:
     """Decode an open file, see `decoding.open_audio`.
 
     Args:
         path: of the file, for messages.
         file: open for reading.
-        demuxer: of ffmpeg, that reads its container.
-        parts: first byte, and the one behind the last, of each piece that is to be seen; empty for
-            the whole file.
+        container: that it is: for which demuxer, which parts of it, and what is to be mended.
     """
     program = shutil.which("ffmpeg")
     if program is None:
@@ -198,12 +203,30 @@ def open_ffmpeg(
             hint="install ffmpeg, or convert the file to FLAC",
         )
     descriptor = file.fileno()
-    os.lseek(descriptor, 0, os.SEEK_SET)
+    pieces = [(descriptor, *part) for part in container.parts]
+    with tempfile.TemporaryFile() as head:
+        if container.mended:
+            head.write(_mended_head(file, container.mended))
+            head.flush()
+            at = head.tell()
+            pieces = [(head.fileno(), 0, at), (descriptor, at, os.fstat(descriptor).st_size)]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield from _run(program, path, file, container.demuxer, pieces)
+
+
+def _run(
+    program: str,
+    path: str | Path,
+    file: BufferedReader,
+    demuxer: str,
+    pieces: Sequence[tuple[int, int, int]],
+) -> Iterator[FfmpegFile]:
+    descriptor = file.fileno()
     command = [
         program, "-nostdin", "-hide_banner", "-v", "error", "-xerror",
         "-threads", "1", "-flags:a", "+bitexact",
-        "-protocol_whitelist", "file,concat,subfile" if parts else "file",
-        "-f", demuxer, "-i", _input(file, parts),
+        "-protocol_whitelist", "file,concat,subfile" if pieces else "file",
+        "-f", demuxer, "-i", _input(pieces) if pieces else f"file:/dev/fd/{descriptor}",
         "-map", "0:a", "-c:a", "pcm_f32be", "-f", "au", "pipe:1",
     ]  # fmt: skip
     with (
@@ -213,7 +236,7 @@ def open_ffmpeg(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            pass_fds=[descriptor],
+            pass_fds={descriptor, *(piece[0] for piece in pieces)},
             env={**os.environ, "LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1"},
             process_group=0,  # Ctrl-C is for us, who end it
         ) as process,

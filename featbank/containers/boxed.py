@@ -6,6 +6,7 @@ Each is for ffmpeg, which reads the first file of several in a row and says noth
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from fractions import Fraction
 from io import BufferedReader
 from pathlib import Path
@@ -87,6 +88,8 @@ def asf(path: str | Path, file: BufferedReader, size: int) -> Container:
             raise goes_on(path, "object upon object", f"something else from byte {offset} on")
         if header.startswith(_ASF_DATA):
             has_data = True
+            if _is_broadcast(file):
+                break  # it goes on to the end
             if offset + length > size:
                 raise cut_short(path, f"{offset + length} bytes", size)
         offset += max(24, length)
@@ -97,18 +100,28 @@ def asf(path: str | Path, file: BufferedReader, size: int) -> Container:
 
 def _asf_least_s(file: BufferedReader) -> Fraction:
     """Return to how many seconds a file of one stream must decode, by its header (ASF, 3.2)."""
-    file.seek(0)
-    header = file.read(_MOST_ASF_HEADER)
-    offset, num_streams, play = 30, 0, Fraction(0)
-    while offset + 24 <= min(len(header), int.from_bytes(header[16:24], "little")):
-        kind, fields = header[offset : offset + 16], header[offset + 24 : offset + 104]
+    num_streams, play = 0, Fraction(0)
+    for kind, fields in _asf_header(file):
         if kind == _ASF_STREAM:
             num_streams += 1
-        elif kind == _ASF_FILE and len(fields) == 80 and not fields[64] & _BROADCAST:
+        elif kind == _ASF_FILE and not fields[64] & _BROADCAST:
             play_100ns, _, preroll_ms = struct.unpack("<QQQ", fields[40:64])
             play = Fraction(play_100ns, 10**7) - Fraction(preroll_ms, 1000)
-        offset += max(24, int.from_bytes(header[offset + 16 : offset + 24], "little"))
     return max(Fraction(0), play - _ASF_ROUNDING_S) if num_streams == 1 else Fraction(0)
+
+
+def _is_broadcast(file: BufferedReader) -> bool:
+    return any(kind == _ASF_FILE and fields[64] & _BROADCAST for kind, fields in _asf_header(file))
+
+
+def _asf_header(file: BufferedReader) -> Iterator[tuple[bytes, bytes]]:
+    """Give the objects in the header of an ASF file: the GUID and 80 bytes of each."""
+    file.seek(0)
+    header = file.read(_MOST_ASF_HEADER)
+    offset = 30
+    while offset + 24 <= min(len(header), int.from_bytes(header[16:24], "little")):
+        yield header[offset : offset + 16], header[offset + 24 : offset + 104].ljust(80, b"\0")
+        offset += max(24, int.from_bytes(header[offset + 16 : offset + 24], "little"))
 
 
 def matroska(path: str | Path, file: BufferedReader, size: int) -> Container:

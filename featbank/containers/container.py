@@ -55,7 +55,7 @@ class Container:
         demuxer: of ffmpeg, for what libsndfile does not decode; else empty.
         samples: of a file that holds them one by one, and states their place.
         stop: byte behind the last that libsndfile is to see; 0 for the whole file.
-        mended: bytes to be read at these places instead of those that are there, which libsndfile
+        mended: bytes to be read at these places instead of those that are there, which a decoder
             would misunderstand.
         parts: first byte, and the one behind the last, of each piece that ffmpeg is to see; empty
             for the whole file.

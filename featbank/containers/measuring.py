@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from typing import Literal
 
 from featbank.containers.container import Container, PlainSamples, cut_short, damaged, goes_on
 from featbank.containers.trailing import Chunks, is_no_sound
@@ -46,7 +47,8 @@ class Header:
         channels, sample_rate: of them.
         coding: where each sample has a width of its own; None in blocks, or compressed.
         chunks: that may follow on the samples, if any.
-        length_at: where a length of 32 bits stands that may be mended; 0 for nowhere.
+        length_at: where a length stands that may be mended; 0 for nowhere.
+        length_bytes: of that.
         length_extra: what that counts beside the samples.
         order: of its bytes.
         unknown_to_sox: what sox writes here for no known length.
@@ -59,6 +61,7 @@ class Header:
     coding: Coding | None
     chunks: Chunks | None = None
     length_at: int = 0
+    length_bytes: int = 4
     length_extra: int = 0
     order: str = "<"
     unknown_to_sox: tuple[int, ...] = UNKNOWN_TO_SOX
@@ -131,11 +134,19 @@ def measured(
         return Container(name=name, samples=samples)
     if length == header.stated:
         return Container(name=name)
-    stated = length + header.length_extra
-    if not header.length_at or stated >= _WRAP:
+    mended = mended_length(header, length)
+    if not mended:
         raise goes_on(path, f"{header.stated} bytes of samples in blocks", length)
-    number = stated.to_bytes(4, "little" if header.order == "<" else "big")
-    return Container(name=name, mended=((header.length_at, number),))
+    return Container(name=name, mended=mended)
+
+
+def mended_length(header: Header, length: int) -> tuple[tuple[int, bytes], ...]:
+    """Return what has to be other in a file to state a length; nothing where that cannot be."""
+    stated = length + header.length_extra
+    order: Literal["little", "big"] = "little" if header.order == "<" else "big"
+    if not header.length_at or stated >= 1 << 8 * header.length_bytes:
+        return ()
+    return ((header.length_at, stated.to_bytes(header.length_bytes, order)),)
 
 
 def _refuse_a_second_header(path: str | Path, file: BufferedReader, header: Header) -> None:

@@ -9,7 +9,14 @@ from io import BufferedReader
 from pathlib import Path
 
 from featbank.containers.container import Container, cut_short, damaged
-from featbank.containers.measuring import Coding, Header, is_unknown, length_of_samples, measured
+from featbank.containers.measuring import (
+    Coding,
+    Header,
+    is_unknown,
+    length_of_samples,
+    measured,
+    mended_length,
+)
 from featbank.containers.trailing import Chunks
 
 _IN_DS64 = 0xFFFFFFFF  # the length of a chunk whose real one stands in a chunk `ds64`
@@ -124,6 +131,7 @@ def w64(path: str | Path, file: BufferedReader, size: int) -> Container:
     header = Header(
         start=start, stated=whole if is_unknown(whole) else max(0, length), channels=form.channels,
         sample_rate=form.sample_rate, coding=form.coding, chunks=chunks,
+        length_at=start - 8, length_bytes=8, length_extra=_W64_CHUNK,
     )  # fmt: skip
     return _decodable(path, file, size, header, form, _OF_LIBSNDFILE_IN_W64, ("W64", "w64"), fact)
 
@@ -162,4 +170,10 @@ def _decodable(
     if length != header.stated and header.start + length != size:
         raise damaged(path, f"{header.stated} bytes of samples", length)
     least = 0 if is_unknown(fact) else max(0, fact - _DELAY)
-    return Container(name=name, demuxer=demuxer, least_s=Fraction(least, max(1, form.sample_rate)))
+    return Container(
+        name=name,
+        demuxer=demuxer,
+        # else ffmpeg takes the end of the file for a damage
+        mended=mended_length(header, length) if length != header.stated else (),
+        least_s=Fraction(least, max(1, form.sample_rate)),
+    )
