@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -191,7 +192,8 @@ class ScanWorker:
             if found.digest.startswith("sha256:"):
                 sha256 = found.digest.removeprefix("sha256:")
         except AudioError as error:
-            found = _named_by(error, str(path), audio)
+            other = _other_form(self._root, audio) if error.kind == "missing" else ""
+            found = _named_by(error, str(path), audio, other)
             if error.kind in _NOT_REMEMBERED:
                 stamp = None
         if stamp is not None and not sha256:
@@ -261,8 +263,18 @@ def _sha256(path: Path) -> str:
         return ""  # gone meanwhile
 
 
-def _named_by(error: AudioError, path: str, audio: str) -> AudioError:
+def _other_form(root: Path, audio: str) -> str:
+    """Return the path of a file that is there, if one but for the Unicode form of its name is."""
+    for other in unicodedata.normalize("NFC", audio), unicodedata.normalize("NFD", audio):
+        if other != audio and _stamp(root / other):
+            return other
+    return ""
+
+
+def _named_by(error: AudioError, path: str, audio: str, other: str) -> AudioError:
     """Return an error that names its file below the corpus root, wherever that lies."""
     texts = [(text or "").replace(path, audio) for text in (error.what, error.expected, error.got)]
     what, expected, got = texts
+    if other:
+        got = f"{got}; one is there whose name differs in its Unicode form, {other!a}"
     return AudioError(what, kind=error.kind, expected=expected or None, got=got or None)

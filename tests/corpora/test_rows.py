@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -291,3 +292,16 @@ def test_memory_does_not_grow_with_the_rows(root: Path, record: Recorder, tmp_pa
     few_mb, many_mb = map(float, done.stdout.split())
     # 80 MB of text, which memory would hold three times if it held it
     assert many_mb < few_mb + 110, done.stderr
+
+
+@pytest.mark.parametrize(("named", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_missing_file_that_is_there_in_another_unicode_form_says_so(
+    root: Path, record: Recorder, named: Any, there: Any
+) -> None:
+    name = unicodedata.normalize(there, "caf\u00e9/\u00e5.wav")
+    record("x.wav"), record(name)
+    other = unicodedata.normalize(named, name)
+    run(table(root, f"path\nx.wav\n{other}\n"), max_failures=1)
+    [failure] = read_failures(root.parent / "manifests/failures.jsonl")
+    assert (failure.kind, failure.audio) == ("missing", other)
+    assert failure.got.endswith(f"differs in its Unicode form, {name!a}")
