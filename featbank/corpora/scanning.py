@@ -229,16 +229,17 @@ def estimate_duration_s(root: Path, files: Iterable[str], num_bytes: int | None 
     """
     seconds, seen_bytes = 0.0, 0
     for file in files:
-        if not (root / file).is_file():
-            continue
+        path = root / file
         try:
-            info = soundfile.info(root / file)
-        except soundfile.LibsndfileError:
-            continue
+            if not path.is_file():
+                continue
+            info, size = soundfile.info(path), path.stat().st_size
+        except (soundfile.LibsndfileError, OSError):
+            continue  # the scan says what is wrong
         if info.frames == UNKNOWN_LENGTH:
             continue
         seconds += info.frames / info.samplerate
-        seen_bytes += (root / file).stat().st_size
+        seen_bytes += size
     if not seen_bytes:
         return 0.0
     return seconds * (1 if num_bytes is None else num_bytes / seen_bytes)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +382,19 @@ def test_a_file_of_unknown_length_is_not_estimated(root: Path, record: Recorder)
     (root / "x.flac").write_bytes(written)
     assert estimate_duration_s(root, ["x.flac"]) == 0
     assert all_rows(run(table(root, "path\nx.flac\n"), root))["x"].num_samples == 1600
+
+
+@pytest.mark.parametrize("name", ["b" * 300, "c/" * 2000])
+def test_a_name_that_no_file_can_have_is_listed_whether_or_not_a_bar_is_shown(
+    root: Path, record: Recorder, name: str
+) -> None:
+    record("x.wav")
+    corpus = table(root, f"path\tid\nx.wav\tx\n{name}.wav\tlong\n")
+    out = run(corpus, root, max_failures=1, progress=lambda _: nullcontext(lambda _: None))
+    [failure] = read_failures(out / "failures.jsonl")
+    assert failure.id == "long"
+    assert failure.kind in ("bad_name", "missing")
+    assert list(all_rows(out)) == ["x"]
 
 
 def test_progress_is_told_the_seconds_of_audio(demo: Corpus, root: Path) -> None:
