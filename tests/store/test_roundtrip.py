@@ -61,7 +61,8 @@ def test_any_bits_come_back_as_they_were(
     folders: Any, data: Any, dtype: str, shape: tuple[int, ...]
 ) -> None:
     rows = data.draw(any_rows(dtype, shape))
-    store = write(folders(), rows, dtype=dtype, shape=shape, shard_bytes=300)
+    options = {"dtype": dtype, "shape": shape, "shard_bytes": 300, "allow_nonfinite": True}
+    store = write(folders(), rows, **options)
     for name in data.draw(st.permutations(list(rows))):
         assert bits(store[name]) == bits(rows[name])
     assert list(store.ids) == sorted(rows)
