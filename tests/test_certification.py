@@ -27,6 +27,7 @@ from featbank.numerics import Computing
 from featbank.runners.inline import InlineRunner
 from featbank.sampling import write_pins, write_sample
 from featbank.store import StoreWriter, open_store
+from featbank.store.format import SPLITS_NAME
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
 from featbank.units import deduplicate, expand
@@ -123,6 +124,7 @@ def rewrite(
     """Write a store again, every checksum right, with some utterances or the class changed."""
     store = open_store(path)
     header = store.header
+    (path.parent / SPLITS_NAME).unlink(missing_ok=True)  # it states the store that was there
     with StoreWriter(
         path, name=header.name, dtype=header.dtype, shape=header.shape, framing=header.framing,
         codebook_size=header.codebook_size, compression=header.compression,
@@ -220,8 +222,7 @@ def test_a_wrong_value_under_right_checksums_is_found_by_computing_alone(project
     name = project.sampled("dev")[1]
     rewrite(project.features / "fbank" / "dev", {name: add(0.5)})
     checked = validate_stores(project.features, project.manifests, name="features/fbank")
-    # of what it holds nothing: it is only another one than was published with the other splits
-    assert [problem.kind for problem in checked.all_problems] == ["unlike its splits"]
+    assert checked.all_problems == []
     certificate = project.certify(Tolerances(difference=1, flips=1))
     [store] = certificate.stores
     assert store.num_equal == NUMBER - 1

@@ -40,7 +40,7 @@ def test_validate_certifies_a_sample_and_names_what_came_out_otherwise(
     ) as writer:  # fmt: skip
         for one in store.ids:
             writer.write(one, store[one] + (one == name), store.input_digest(one))
-    (store.path.parent / "splits.json").unlink()  # it states the split that was there
+    (store.path.parent / "splits.json").unlink()  # it states the store that was there
     told = project.run(command, status=1)
     assert f"mfcc, dev, utterance '{name}': expected equal bits" in told
     assert not json.loads(path.read_text())["passes"]
