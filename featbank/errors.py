@@ -11,6 +11,10 @@ other error is about the run and ends it.
 
 from __future__ import annotations
 
+import pickle
+import struct
+import tokenize
+import zipfile
 from typing import Any, Literal, get_args
 
 AudioFault = Literal[
@@ -39,6 +43,25 @@ AudioFault = Literal[
 """What can be wrong with one utterance. Failure lists hold it as `kind`: no name ever changes."""
 
 AUDIO_FAULTS: frozenset[str] = frozenset(get_args(AudioFault))
+
+
+LIBRARY_ERRORS: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+)
+"""What libraries raise about a damaged file of weights, centroids or arrays: none documents it."""
 
 
 class FeatbankError(Exception):

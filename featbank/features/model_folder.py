@@ -51,20 +51,7 @@ def check_files(folder: Path, expected_sha256: str | None, hint: str) -> Sequenc
         )
     digests = [file_sha256(path) for path in files]
     found = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
-    if expected_sha256 is None:
-        raise ConfigError(
-            f"weights {folder}: weights_sha256",
-            expected="the SHA-256 of its weights",
-            got="null",
-            hint=f"if you trust the folder as it is, set weights_sha256: {found}",
-        )
-    if found != expected_sha256.lower():
-        raise WeightsError(
-            f"weights {folder}",
-            expected=f"sha256 {expected_sha256}",
-            got=found,
-            hint="get the right files, or set weights_sha256 to this if you trust them",
-        )
+    check_pin(f"weights {folder}", found, expected_sha256, what="its weights")
     if (folder / _ADAPTER).exists():
         raise WeightsError(
             f"weights {folder}",
@@ -138,3 +125,32 @@ def check_fields(fields: Mapping[str, Any], where: str) -> None:
             raise WeightsError(
                 f"{CONFIG} of {where}: {name}", expected=f"at most {most}", got=value
             )
+
+
+def check_pin(where: str, found: str, expected_sha256: str | None, *, what: str) -> None:
+    """Refuse weights that are not those that a definition pins by their SHA-256.
+
+    Args:
+        where: the weights, for errors.
+        found: the SHA-256 that they have, in hexadecimal.
+        expected_sha256: the one that is pinned; None where none is.
+        what: the digest is of: `this file`.
+
+    Raises:
+        ConfigError: none is pinned.
+        WeightsError: another one is.
+    """
+    if expected_sha256 is None:
+        raise ConfigError(
+            f"{where}: weights_sha256",
+            expected=f"the SHA-256 of {what}",
+            got="null",
+            hint=f"if you trust {what} as found, set weights_sha256: {found}",
+        )
+    if found != expected_sha256.lower():
+        raise WeightsError(
+            where,
+            expected=f"sha256 {expected_sha256}",
+            got=found,
+            hint="get the right weights, or set weights_sha256 to this if you trust them",
+        )

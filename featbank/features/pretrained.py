@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 
-from featbank.errors import ConfigError, WeightsError
+from featbank.errors import LIBRARY_ERRORS, ConfigError, WeightsError
 from featbank.features.base import Weights
 from featbank.features.licenses import published_license
 from featbank.features.model_folder import check_fields, check_files
 from featbank.features.weights import (
     DOWNLOAD,
     FILE,
-    LIBRARY_ERRORS,
     RANDOM,
     source_of,
     tensors_digest,
@@ -45,7 +45,13 @@ disable_progress_bar()  # type: ignore[no-untyped-call]  # each worker would dra
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
-_DAMAGED = (*LIBRARY_ERRORS, ImportError, OSError, StrictDataclassError)
+_DAMAGED: tuple[type[Exception], ...] = (
+    *LIBRARY_ERRORS,
+    ImportError,
+    OSError,
+    SafetensorError,
+    StrictDataclassError,
+)
 """What transformers raises about a folder; ImportError for what only an extra of its could read."""
 
 _SAYS_NOTHING = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")

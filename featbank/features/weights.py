@@ -6,20 +6,18 @@ Nothing in a file can run: tensors only.
 
 from __future__ import annotations
 
-import pickle
-import struct
-import zipfile
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
 from typing import TypeVar
 
-import safetensors
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
-from featbank.errors import ConfigError, WeightsError
+from featbank.errors import LIBRARY_ERRORS, ConfigError, WeightsError
+from featbank.features.model_folder import check_pin
 from featbank.provenance import canonical_json, file_sha256
 
 DOWNLOAD = "download"
@@ -28,22 +26,7 @@ FILE = "file"
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 
-LIBRARY_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    safetensors.SafetensorError,
-    struct.error,
-    zipfile.BadZipFile,
-)
-"""What libraries raise about the files of weights that they load: none documents it."""
+_DAMAGED: tuple[type[Exception], ...] = (*LIBRARY_ERRORS, SafetensorError)
 
 
 def load_model(
@@ -139,27 +122,13 @@ def read_tensors(path: Path, expected_sha256: str | None) -> dict[str, torch.Ten
             got="no such file",
             hint=_three_ways(),
         )
-    found = file_sha256(path)
-    if expected_sha256 is None:
-        raise ConfigError(
-            f"{where}: weights_sha256",
-            expected="the SHA-256 of this file",
-            got="null",
-            hint=f"if you trust the file as it is, set weights_sha256: {found}",
-        )
-    if found != expected_sha256.lower():
-        raise WeightsError(
-            where,
-            expected=f"sha256 {expected_sha256}",
-            got=found,
-            hint="get the right file, or set weights_sha256 to this one's if you trust it",
-        )
+    check_pin(where, file_sha256(path), expected_sha256, what="this file")
     try:
         if path.suffix == ".safetensors":
             tensors = safetensors.torch.load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except LIBRARY_ERRORS as error:
+    except _DAMAGED as error:
         raise WeightsError(
             where, expected="a file of tensors, and nothing else", got=_first_line(error)
         ) from error
@@ -197,7 +166,7 @@ def _download(download: Callable[[], Model]) -> Model:
     except (OSError, HTTPException) as error:
         got, hint = _first_line(error), _three_ways()
         raise WeightsError("weights: download failed", got=got, hint=hint) from error
-    except LIBRARY_ERRORS as error:
+    except _DAMAGED as error:
         raise WeightsError(
             "weights: the downloaded file cannot be used",
             got=_first_line(error),

@@ -6,7 +6,6 @@ import os
 import pickle
 import re
 import struct
-import tokenize
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featbank.errors import CodebookError, ConfigError
+from featbank.errors import LIBRARY_ERRORS, CodebookError, ConfigError
 from featbank.opening import instead_of_file, open_regular
 
 _FAISS_L2 = (b"IxF2", b"IxFl")  # what files of faiss.IndexFlatL2 begin with
@@ -24,21 +23,6 @@ _FAISS_HEADER = struct.Struct("<4xiq16x?iQ")
 
 _NUMPY = b"\x93NUMPY"
 _PICKLE = b"\x80"
-_BROKEN = (  # what libraries raise about a damaged file is not documented
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-    tokenize.TokenError,
-)
 _COMPRESSED = (b"\x78", b"\x1f\x8b", b"BZ", b"\x5d\x00\x00\x80", b"\xfd7z", b"\x04\x22M\x18")
 
 
@@ -97,7 +81,7 @@ def _read_numpy(path: Path) -> Any:
     try:
         # mapped, for a shape that the file does not hold would take memory before it is missed
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except _BROKEN as error:  # cut short, or an array of objects
+    except LIBRARY_ERRORS as error:  # cut short, or an array of objects
         raise CodebookError(
             f"codebook {path}", expected="an array of numbers", got=_told(error)
         ) from error
@@ -112,7 +96,7 @@ def _read_faiss(path: Path) -> Any:
         _check_faiss_sizes(path)
         index = faiss.read_index(str(path))
         return index.reconstruct_n(0, index.ntotal)
-    except _BROKEN as error:
+    except LIBRARY_ERRORS as error:
         raise CodebookError(
             f"codebook {path}", expected="a whole file", got=_told(error)
         ) from error
@@ -158,7 +142,7 @@ def _read_pickle(path: Path) -> Any:
         centroids = vars(found).get("cluster_centers_") if type(found) is _Shell else found
         if isinstance(centroids, _Array):
             centroids = centroids.values
-    except _BROKEN as error:
+    except LIBRARY_ERRORS as error:
         raise CodebookError(
             f"codebook {path}", expected="a whole pickle of numbers", got=_told(error)
         ) from error
@@ -230,7 +214,7 @@ class _Array(_Shell):
 
     @property
     def values(self) -> npt.NDArray[Any]:
-        """The array; of arrays and layouts that are none, what `_BROKEN` lists is raised."""
+        """The array; of arrays and layouts that are none, what `LIBRARY_ERRORS` lists is raised."""
         flat: npt.NDArray[Any] = np.frombuffer(self.data, _numbers(self.dtype))
         return flat.reshape(self.shape, order="F" if self.fortran else "C")
 
