@@ -1,4 +1,4 @@
-"""Sequence forms of units: pure functions over integer arrays."""
+"""Sequence forms of units: pure functions over integer arrays, or tensors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import FeatbankError
+from featbank.tensors import takes_tensors
 
 Units = npt.NDArray[Any]
 
@@ -15,6 +16,7 @@ UNITS, DURATIONS = "units", "durations"
 """Names of the stores that tokenization writes."""
 
 
+@takes_tensors
 def deduplicate(units: Units) -> tuple[Units, Units]:
     """Merge runs of equal units, as GSLM's speech-to-unit step does (Lakhotia et al., 2021).
 
@@ -22,7 +24,8 @@ def deduplicate(units: Units) -> tuple[Units, Units]:
         units: (T,) integers.
 
     Returns:
-        The units without repeats, (N,), and their durations in frames, (N,) uint32, which sum to T.
+        The units without repeats, (N,), and their durations in frames, (N,) uint32, which sum to
+        T; of a tensor they are int64, for torch computes little with uint32.
 
     Raises:
         FeatbankError: the units have another shape, or are no integers.
@@ -36,6 +39,7 @@ def deduplicate(units: Units) -> tuple[Units, Units]:
     return units[starts], durations
 
 
+@takes_tensors
 def expand(units: Units, durations: Units) -> Units:
     """Repeat each unit for its duration: the inverse of `deduplicate`.
 

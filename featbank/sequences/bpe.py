@@ -15,6 +15,7 @@ from featbank.errors import ConfigError, FeatbankError
 from featbank.opening import read_regular
 from featbank.provenance import write_atomic
 from featbank.sequences.checks import check_range
+from featbank.tensors import as_array, takes_tensors
 from featbank.units import Units, check_integers
 
 try:
@@ -73,7 +74,7 @@ class UnitBpe:
         """Learn merges; none crosses the end of a sequence.
 
         Args:
-            sequences: (T,) integers, an utterance each, read once.
+            sequences: (T,) integers, an utterance each, read once; tensors, too.
             num_units: of the codebook, K.
             vocab_size: tokens, the units among them; there may be fewer when nothing is frequent.
             min_frequency: of a pair that is merged.
@@ -132,6 +133,7 @@ class UnitBpe:
         """How many tokens there are."""
         return len(self._units)
 
+    @takes_tensors
     def encode(self, units: Units) -> Units:
         """Return the tokens (N,) of units (T,), int64.
 
@@ -140,6 +142,7 @@ class UnitBpe:
         """
         return np.array(self._tokenizer.encode(_text(units, self.num_units)).ids, np.int64)
 
+    @takes_tensors
     def decode(self, tokens: Units) -> Units:
         """Return the units (T,) of tokens (N,), int64.
 
@@ -149,6 +152,7 @@ class UnitBpe:
         _check(tokens, self.vocab_size, "tokens")
         return np.concatenate([np.empty(0, np.int64), *(self._units[token] for token in tokens)])
 
+    @takes_tensors
     def durations(self, tokens: Units) -> Units:
         """Return how many units each token (N,) stands for, (N,) int64.
 
@@ -161,7 +165,7 @@ class UnitBpe:
 
 def _texts(sequences: Iterable[Units], num_units: int) -> Iterator[str]:
     for units in sequences:
-        yield _text(units, num_units)
+        yield _text(as_array(units), num_units)
 
 
 def _text(units: Units, num_units: int) -> str:

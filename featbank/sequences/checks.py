@@ -1,4 +1,4 @@
-"""What the forms refuse alike."""
+"""What the forms and the training reads refuse alike."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from featbank.errors import FeatbankError
+from featbank.errors import ConfigError, FeatbankError
 from featbank.units import Units
 
 
@@ -34,3 +34,30 @@ def check_pad(pad: int, dtype: np.dtype[Any]) -> None:
     limits = np.iinfo(dtype)
     if not limits.min <= operator.index(pad) <= limits.max:
         raise FeatbankError("pad", expected=f"a value of {dtype}", got=pad)
+
+
+def refuse_unit(what: str, value: Any, codebook_size: int | None) -> int:
+    """Return a number that stands beside units as no unit: a separator, a padding, an end.
+
+    Args:
+        what: names it in the sentence.
+        value: an integer of 64 bits, or a float equal to one.
+        codebook_size: units are from 0 to one less; None where it is not known.
+
+    Raises:
+        ConfigError: it is a unit, or no such integer.
+    """
+    try:
+        number = int(value if isinstance(value, float) else operator.index(value))
+    except (TypeError, ValueError, OverflowError):  # a text; NaN; an infinity
+        number = None
+    if number is None or number != value or not -(1 << 63) <= number < 1 << 63:
+        raise ConfigError(what, expected="an integer of 64 bits", got=repr(value))
+    if codebook_size is not None and 0 <= number < codebook_size:
+        raise ConfigError(
+            what,
+            expected=f"a number that is no unit: negative, or {codebook_size} or more",
+            got=number,
+            hint="else nobody can tell it from a unit",
+        )
+    return number

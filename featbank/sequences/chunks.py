@@ -10,11 +10,13 @@ import numpy as np
 
 from featbank.errors import FeatbankError
 from featbank.sequences.checks import check_pad
+from featbank.tensors import takes_tensors
 from featbank.units import Units, check_integers
 
 Tail = Literal["keep", "drop", "pad"]
 
 
+@takes_tensors
 def chunk(
     tokens: Units, size: int, stride: int | None = None, *, tail: Tail = "keep", pad: int = 0
 ) -> list[Units]:
@@ -69,6 +71,7 @@ def chunk(
     return windows
 
 
+@takes_tensors
 def unchunk(windows: Sequence[Units], stride: int | None = None) -> Units:
     """Join windows of `chunk(..., tail="keep")`; where they overlap, the earlier one counts.
 

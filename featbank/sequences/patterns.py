@@ -17,9 +17,11 @@ import numpy as np
 
 from featbank.errors import FeatbankError
 from featbank.sequences.checks import check_pad, check_range
+from featbank.tensors import takes_tensors
 from featbank.units import Units, check_integers
 
 
+@takes_tensors
 def flatten(codes: Units, codebook_size: int | None = None) -> Units:
     """Read codes frame by frame, the first codebook first.
 
@@ -47,6 +49,7 @@ def flatten(codes: Units, codebook_size: int | None = None) -> Units:
     return codes.T.reshape(-1)
 
 
+@takes_tensors
 def unflatten(tokens: Units, num_codebooks: int, codebook_size: int | None = None) -> Units:
     """Undo `flatten`.
 
@@ -82,6 +85,7 @@ def unflatten(tokens: Units, num_codebooks: int, codebook_size: int | None = Non
     return np.ascontiguousarray(codes)
 
 
+@takes_tensors
 def delay(codes: Units, pad: int, delays: Sequence[int] | None = None) -> Units:
     """Shift each codebook to the right by a number of steps of its own.
 
@@ -113,6 +117,7 @@ def delay(codes: Units, pad: int, delays: Sequence[int] | None = None) -> Units:
     return delayed
 
 
+@takes_tensors
 def undelay(delayed: Units, pad: int, delays: Sequence[int] | None = None) -> Units:
     """Undo `delay`.
 
