@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +53,60 @@ def read_headers(
     joined = join(path, headers)
     _refuse_copies(path, headers)
     return {path / folder: header for folder, header in headers.items()}, joined
+
+
+def read_chosen(
+    path: Path, splits: Sequence[str], read: Callable[[Path], StoreHeader] = read_header
+) -> tuple[dict[Path, StoreHeader], StoreHeader]:
+    """Read the headers of some of the stores below a folder; others may be damaged, or absent.
+
+    Args:
+        path: of the folder, or of a store whose own name is the only split.
+        splits: names of the folders of stores, which lie in it or one level further down.
+        read: reads the header of the store in a folder.
+
+    Returns:
+        As of `read_headers`.
+
+    Raises:
+        StoreError: a split is not there, stands there twice, or is not the one that was published
+            in its place, or they do not belong together.
+    """
+    headers: dict[str, StoreHeader] = {}
+    for split in splits:
+        folder = _folder_of(path, split)
+        header = read(folder)
+        refuse_misplaced(folder, header)
+        headers[folder.relative_to(path).as_posix()] = header
+    if len(headers) < len(splits) or not splits:
+        raise StoreError(
+            f"splits of folder {path}", expected="one or more, each once", got=list(splits)
+        )
+    joined = join(path, headers) if len(headers) > 1 else next(iter(headers.values()))
+    _refuse_copies(path, headers)
+    return {path / folder: header for folder, header in headers.items()}, joined
+
+
+def _folder_of(path: Path, split: str) -> Path:
+    """Return the folder of a split: the one of its name in `path`, or in a folder of that."""
+    if is_store(path):
+        found = [path] if path.name == split else []
+        there = [path.name]
+    else:
+        # the name is no pattern; a folder of a hidden one is an unfinished store
+        levels = (f"[!.]*/{HEADER_NAME}", f"[!.]*/[!.]*/{HEADER_NAME}")
+        below = [one.parent for level in levels for one in sorted(path.glob(level))]
+        found = [one for one in below if split in (one.name, one.relative_to(path).as_posix())]
+        there = [one.relative_to(path).as_posix() for one in below]
+    if len(found) != 1:
+        several = [one.relative_to(path).as_posix() for one in found]
+        raise StoreError(
+            f"folder {path}",
+            expected=f"one split {split!r}",
+            got=", ".join(several or there) or "no store",
+            hint="open the folder above one of them" if several else "",
+        )
+    return found[0]
 
 
 def survey(

@@ -17,7 +17,7 @@ from featbank.provenance import digest
 from featbank.store.encoding import Array, find_encoding
 from featbank.store.failure_list import read_listed_failures
 from featbank.store.ids import StoreIds
-from featbank.store.joining import read_headers, refuse_misplaced
+from featbank.store.joining import read_chosen, read_headers, refuse_misplaced
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
 from featbank.store.soundness import check_digest, check_when_opened, refuse_differences
@@ -25,8 +25,10 @@ from featbank.store.stamps import OpenedHeader, replaced
 from featbank.store.verify import Damage, verify
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Path, splits: str | Sequence[str] | None = None) -> Store:
     """Open a store, or a folder of stores of one feature (its splits) as one.
+
+    `splits` names those that are read, one or several; the others need not be there.
 
     Only headers are read; a shard is opened when an id in it is asked for. The store may be used
     from threads and forked processes, and pickles as its path. When another one takes its place,
@@ -36,7 +38,7 @@ def open_store(path: str | Path) -> Store:
         StoreError: no store there, a damaged one, one that is not the split that was published in
             its place, or stores that do not belong together.
     """
-    store = Store(path)
+    store = Store(path, splits)
     store.refuse_misplaced()
     return store
 
@@ -44,12 +46,17 @@ def open_store(path: str | Path) -> Store:
 class Store:
     """The features of utterances by id: `store["a-01"]` is a read-only array (T, *shape)."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, splits: str | Sequence[str] | None = None) -> None:
         """Open; see `open_store`."""
         self.storage_path = Path(path)
         self._root = self.storage_path.absolute()  # what is opened later must not move with the cwd
         self._headers: list[OpenedHeader] = []
-        _, self.header = read_headers(self._root, self._open_header)
+        self.chosen_splits: tuple[str, ...] | None = None
+        if splits is None:
+            _, self.header = read_headers(self._root, self._open_header)
+        else:
+            self.chosen_splits = (splits,) if isinstance(splits, str) else tuple(splits)
+            _, self.header = read_chosen(self._root, self.chosen_splits, self._open_header)
         self._dtype = find_encoding(self.header.dtype).read
         self._time_last = self.header.time_axis == -1
         self._sources = [
@@ -83,6 +90,11 @@ class Store:
     def path(self) -> Path:
         """Of the store, or of the folder that holds several."""
         return self.storage_path
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the folders of the stores that are read as one, in store order."""
+        return tuple(opened.folder.name for opened in self._headers)
 
     @property
     def shards(self) -> tuple[ShardInfo, ...]:
@@ -307,7 +319,7 @@ class Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the path, and a digest that tells whether the same store is there then."""
-        return _reopen, (type(self), self._root, self._digest())
+        return _reopen, (type(self), self._root, self.chosen_splits, self._digest())
 
     def _open_header(self, folder: Path) -> StoreHeader:
         self._headers.append(OpenedHeader(folder))
@@ -353,9 +365,9 @@ class Store:
         return None
 
 
-def _reopen(kind: type[Store], path: Path, expected: str) -> Store:
+def _reopen(kind: type[Store], path: Path, splits: tuple[str, ...] | None, expected: str) -> Store:
     """Open the store that was pickled, and no other."""
-    store = kind(path)
+    store = kind(path, splits)
     if store._digest() != expected:
         raise replaced(f"store {path}")
     return store

@@ -35,9 +35,9 @@ class VerifiedStore(Store):
     read. A `StoreError` names what is damaged; no stage may take it for a fault of an utterance.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, splits: str | Sequence[str] | None = None) -> None:
         """Open; see `open_verified`."""
-        super().__init__(path)
+        super().__init__(path, splits)
         self._verified: set[int] = set()
 
     def open_shard(self, number: int) -> MappedShard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -290,3 +291,33 @@ print(number)
 
 def test_killed_anywhere_a_folder_is_the_old_one_the_new_one_or_refused(tmp_path: Path) -> None:
     assert int(run(KILLED, tmp_path / "x")) > 10
+
+
+def test_splits_are_read_by_name_whatever_stands_beside_them(splits: Path) -> None:
+    both = open_store(splits, ["train", "dev"])
+    assert (both.splits, list(both.ids)) == (("train", "dev"), ["train", "dev"])
+    assert both["dev"].shape == (3, 4)
+    _damage_header(splits)
+    train = pickle.loads(pickle.dumps(open_store(splits, "train")))  # noqa: S301
+    assert (train.splits, list(train.ids)) == (("train",), ["train"])
+    # through the folder of a choice, and by the split's own path
+    assert list(open_store(splits.parent, "train").ids) == ["train"]
+    assert list(open_store(splits / "train", "train").ids) == ["train"]
+    with pytest.raises(StoreError, match="expected one split 'test', got train"):
+        open_store(splits / "train", "test")
+    replace(splits, "test")
+    with pytest.raises(StoreError, match="test: expected header digest"):
+        open_store(splits, ["train", "test"])
+
+
+def test_a_split_that_is_not_there_or_stands_there_twice_is_refused(splits: Path) -> None:
+    with pytest.raises(StoreError, match="one split 'valid', got dev, test, train"):
+        open_store(splits, "valid")
+    with pytest.raises(StoreError, match="one or more, each once, got "):
+        open_store(splits, ["dev", "dev"])
+    with pytest.raises(StoreError, match="one or more, each once, got "):
+        open_store(splits, [])
+    publish(splits.parent / "y", "train")
+    with pytest.raises(StoreError, match="one split 'train', got x/train, y/train; open the"):
+        open_store(splits.parent, "train")
+    assert list(open_store(splits.parent, "y/train").ids) == ["train"]

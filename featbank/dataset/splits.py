@@ -1,0 +1,45 @@
+"""Which split of a folder is read: stated, wherever there are several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from featbank.errors import ConfigError, StoreError
+from featbank.store import Store, open_store
+
+
+def open_stated(store: Store | str | Path, split: str | Sequence[str] | None) -> Store:
+    """Open the splits of a folder that are named; never several that nobody named.
+
+    Args:
+        store: its path, that of a folder of splits, or one that is open.
+        split: its name, or several to be read as one. None where there is but one, or where they
+            were named when the store was opened.
+
+    Raises:
+        ConfigError: there are several, and none is named: training would read test data.
+        StoreError: a split is not there, two of them have an utterance of the same id, or the store
+            is damaged.
+    """
+    if not isinstance(store, Store):
+        store = open_store(store, split)
+    elif split is not None:
+        store = open_store(store.storage_path, split)
+    if len(store.splits) < 2:
+        return store
+    if store.chosen_splits is None:
+        raise ConfigError(
+            f"split of {store.storage_path}",
+            expected="the name of one, or of several to be read as one",
+            got=f"none, and there are {', '.join(store.splits)}",
+            hint=f'say split="{store.splits[-1]}", or open the folder of a split',
+        )
+    if (repeated := store.repeated_id()) is not None:
+        raise StoreError(
+            f"store {store.storage_path}",
+            expected="each id in one of its splits",
+            got=f"{repeated!r} in two",
+            hint="open one split, or give the utterances ids of their own",
+        )
+    return store
