@@ -39,6 +39,7 @@ SUFFIX = ".journal"
 _FORMAT = b"featbank rows 1\n"
 _HEAD = struct.Struct("<QQ")  # bytes of the body, and their XXH3-64
 _TEXT = struct.Struct("<I")  # bytes of the JSON text
+_NAMING_BYTES = 4096  # of a body, which mostly hold its text
 _DTYPE = re.compile(r"[<|][biuf][1248]")
 
 
@@ -151,10 +152,12 @@ class JournalFile:
         self._close = weakref.finalize(self, os.close, self._descriptor)
         self._end = 0  # of what was scanned and is sound
 
-    def scan(self) -> Iterator[Place]:
+    def scan(self, *, checked: bool = True) -> Iterator[Place]:
         """Give the rows that were appended since the last scan, up to the first that is not whole.
 
-        All their bytes are read, and held against their checksums.
+        Args:
+            checked: read all their bytes, and hold them against their checksums; else only what
+                names them, and `read` tells.
 
         Raises:
             OSError: the disk fails.
@@ -175,17 +178,21 @@ class JournalFile:
                 num_bytes, checksum = _HEAD.unpack(head)
                 if num_bytes > size - self._end - _HEAD.size:
                     return  # torn, or still being written
-                body = read_at(self._descriptor, num_bytes, self._end + _HEAD.size)
                 try:
-                    row = self._checked(body, checksum, self._end)
+                    if checked:
+                        body = read_at(self._descriptor, num_bytes, self._end + _HEAD.size)
+                        row = self._checked(body, checksum, self._end)
+                        named = row.id, row.input_digest
+                    else:
+                        named = self._named(num_bytes)
                 except StoreError as error:
                     # a file system may have given the size before the bytes: a tail of zeros
                     if any(head):
                         _log.warning("what follows is computed again: %s", error)
                     return
                 place = Place(
-                    id=row.id,
-                    input_digest=row.input_digest,
+                    id=named[0],
+                    input_digest=named[1],
                     start=self._end,
                     num_bytes=num_bytes,
                     checksum=checksum,
@@ -208,6 +215,20 @@ class JournalFile:
     def close(self) -> None:
         """Let go of the file."""
         self._close()
+
+    def _named(self, num_bytes: int) -> tuple[str, bytes]:
+        """Return the id and the input digest of the row behind what was scanned."""
+        where = f"row at byte {self._end} of journal {self.path}"
+        start = self._end + _HEAD.size
+        body = read_at(self._descriptor, min(num_bytes, _NAMING_BYTES), start)
+        try:
+            needed = _TEXT.size + _TEXT.unpack_from(body)[0]
+            if len(body) < needed <= num_bytes:  # of many features
+                body = read_at(self._descriptor, needed, start)
+            fields = parse_json(body[_TEXT.size : needed], where, StoreError)
+            return str(fields["id"]), bytes.fromhex(fields["input_digest"])
+        except (KeyError, TypeError, ValueError, struct.error) as error:
+            raise StoreError(where, expected="a row as it is appended", got=error) from error
 
     def _checked(self, body: bytes, checksum: int, start: int) -> JournalRow:
         where = f"row at byte {start} of journal {self.path}"

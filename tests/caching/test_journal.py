@@ -112,3 +112,24 @@ def test_equal_rows_have_equal_checksums_and_others_have_not(tmp_path: Path) -> 
     ]
     assert first == second
     assert first.checksum != other.checksum
+
+
+def test_a_scan_that_reads_only_what_names_the_rows_finds_the_same(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    many = {f"feature {number}": SCALED for number in range(200)}  # a text over several blocks
+    large = JournalRow(id="many", input_digest=b"", features=many)
+    places = journal.append([row(0), large, row(1)])
+    assert list(JournalFile(journal.path).scan(checked=False)) == places
+    data = journal.path.read_bytes()
+    for length in range(places[2].start, len(data)):
+        os.truncate(journal.path, length)
+        assert list(JournalFile(journal.path).scan(checked=False)) == places[:2]
+        os.truncate(journal.path, 0)
+        journal.path.write_bytes(data)
+    changed = bytearray(data)
+    changed[places[1].start - 1] ^= 1  # the last value of the first row
+    journal.path.write_bytes(changed)
+    file = JournalFile(journal.path)
+    assert list(file.scan(checked=False)) == places
+    with pytest.raises(StoreError, match="checksum"):
+        file.read(places[0])
