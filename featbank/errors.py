@@ -148,6 +148,10 @@ class WeightsError(FeatbankError):
     """Model weights that are missing or not the ones that were named."""
 
 
+class RankError(FeatbankError):
+    """Another rank of a launched run failed, is gone, or does something else than this one."""
+
+
 class CodebookError(FeatbankError):
     """A codebook that is missing, damaged, or does not fit the features."""
 
