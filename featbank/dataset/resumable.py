@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from operator import index
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch.distributed
+import torch
 from torch.utils.data import Sampler
 
+from featbank.dataset.sharing import (
+    WHOLE,
+    Readers,
+    Share,
+    SharesItself,
+    is_loader_finished,
+    readers_of,
+    share_among_ranks,
+)
 from featbank.errors import ConfigError
 from featbank.provenance import digest
 
 Pick = TypeVar("Pick")
 
+_STATE = "epoch", "num_done", "ids", "order"
 
-class ResumableSampler(Sampler[Pick], ABC):
+
+class ResumableSampler(SharesItself, Sampler[Pick], ABC):
     """Gives the picks of one rank, out of an order that all ranks share.
 
     The order of an epoch is a function of the seed, the epoch and the data, whatever the number of
-    ranks and workers; rank r of R is given picks r, r + R, r + 2 R and so on. Like torch's
-    `DistributedSampler` it is told the epoch by `set_epoch`, and at the end gives the ranks that
-    would be short the first picks again, or drops the last ones with `drop_last`.
+    ranks and workers; rank r of R is given picks r, r + R, r + 2 R and so on, and at the end the
+    ranks that would be short are given the first picks again, or with `drop_last` the last ones are
+    dropped. Which rank this is, is looked up when an iteration begins, or `len` is asked for: typed
+    by hand, else of the process group, else of the launcher's environment. Where a framework shares
+    out what a sampler gives (accelerate, the Trainer of transformers, Lightning, speechbrain), each
+    rank gives it the whole order.
+
+    An iteration that gave all picks is followed by one of the next epoch, unless `set_epoch` says
+    which one begins.
     """
 
     def __init__(
@@ -36,24 +53,39 @@ class ResumableSampler(Sampler[Pick], ABC):
         drop_last: bool,
         rank: int | None,
         num_ranks: int | None,
+        ids: Iterable[str] | None = None,
     ) -> None:
+        """Prepare to sample.
+
+        Args:
+            shuffle: draw the order anew each epoch.
+            seed: of the drawing.
+            drop_last: rather leave the last picks out than give some of them to two ranks.
+            rank: of this process, where it is not the one of `torch.distributed`.
+            num_ranks: that share the picks; 1 gives all of them to each rank.
+            ids: of what is sampled, in its order; states are held against them.
+
+        Raises:
+            ConfigError: the numbers do not fit.
+        """
         if (rank is None) != (num_ranks is None):
             raise ConfigError("rank and num_ranks", expected="both or neither", got="one of them")
-        if rank is None or num_ranks is None:
-            together = torch.distributed.is_available() and torch.distributed.is_initialized()
-            rank = torch.distributed.get_rank() if together else 0
-            num_ranks = torch.distributed.get_world_size() if together else 1
-        if not 0 <= rank < num_ranks:
-            raise ConfigError("rank", expected=f"0 to {num_ranks - 1}", got=rank)
-        self.rank = rank
-        self.num_ranks = num_ranks
+        self._typed: Share | None = None
+        if rank is not None and num_ranks is not None:
+            if not 0 <= rank < num_ranks:
+                raise ConfigError("rank", expected=f"0 to {num_ranks - 1}", got=rank)
+            self._typed = Share(rank, num_ranks)
         self.shuffle = shuffle
         self.seed = index(seed)  # of NumPy's integers too, which would be another key
         self.drop_last = drop_last
         self.epoch = 0
-        self._resumed = 0  # picks of all ranks that were done before a state was loaded
-        self._start = 0  # picks of all ranks before the next iteration begins
-        self._given = 0  # picks of all ranks before the one that this rank is given next
+        self._ids = ids
+        self._identity: dict[str, str] | None = None
+        self._start = 0  # picks of all ranks that are done before an iteration of the epoch begins
+        self._latest: _Iteration[Pick] | None = None  # of the epoch: the one that began last
+        self._is_told = False  # the epoch of the next iteration, since the latest one began
+        self._is_asked = False  # for another iteration, since then
+        self._count = _EpochCount()
 
     @abstractmethod
     def _order(self) -> Sequence[Pick]:
@@ -61,30 +93,70 @@ class ResumableSampler(Sampler[Pick], ABC):
 
     @abstractmethod
     def _num_picks(self) -> int:
-        """Return how many there are in an epoch."""
+        """Return how many there are in an epoch: as many in each, for frameworks ask only once."""
 
     @abstractmethod
     def _made_from(self) -> str:
-        """Return a digest of what the order follows from, apart from seed and epoch."""
+        """Return a digest of what the order follows from, apart from seed, epoch and ids."""
+
+    @property
+    def rank(self) -> int:
+        """This process among those that share the picks."""
+        return self._share(readers_of(self)).rank
+
+    @property
+    def num_ranks(self) -> int:
+        """How many processes share the picks."""
+        return self._share(readers_of(self)).num_ranks
+
+    @property
+    def sampler(self) -> ResumableSampler[Pick]:
+        """This sampler: of a batch sampler, frameworks tell the epoch only to its `sampler`."""
+        return self
 
     def __len__(self) -> int:
-        """Return how many picks this rank is given in a whole epoch."""
-        return self._num_left(0)
+        """Return how many picks this rank is given in a whole epoch, wherever this one is."""
+        return self._num_left(0, self._share(readers_of(self)))
+
+    @property
+    def remaining(self) -> int:
+        """How many picks this rank has not been given yet of the epoch."""
+        return self._num_left(self._num_done(), self._share(readers_of(self)))
 
     def __iter__(self) -> Iterator[Pick]:
-        """Give this rank's picks: from the start of the epoch, or from where it was stopped."""
-        order = self._order()
-        self._given, self._resumed, self._start = self._start, self._start, 0
-        for _ in range(self._num_left(self._given)):
-            pick = order[(self._given + self.rank) % len(order)]
-            self._given += self.num_ranks
-            yield pick
+        """Give this rank's picks of an epoch, or what is left of it where a state was loaded.
+
+        That is given again until an iteration got to its end: a look at the first batch takes
+        nothing away.
+
+        Raises:
+            ConfigError: which rank this is, or who shares the picks out, is not known; or a
+                framework shares out in a way that would lose some.
+        """
+        readers = readers_of(self)
+        share = self._share(readers)
+        self._check(readers)
+        self._is_asked = True
+        return _Iteration(self, share, is_permuted=share == WHOLE and readers.is_permuted)
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin another epoch; to go on in the one that a state was loaded of changes nothing."""
+        """Say which epoch the next iteration is of.
+
+        To go on in the one that a state was loaded of changes nothing. A loop that counts from a
+        lower epoch than that goes on counting from there.
+
+        Raises:
+            ConfigError: no number, or a negative one.
+        """
+        has_ended = self._latest is not None and self._latest.has_ended
+        epoch = self._count.told(
+            _whole_number("epoch", epoch),
+            ahead=self.epoch + has_ended,
+            has_begun=self._latest is not None,
+        )
         if epoch != self.epoch:
-            self._resumed = self._start = self._given = 0
-        self.epoch = index(epoch)
+            self.epoch, self._start, self._latest = epoch, 0, None
+        self._is_told = True
 
     def state_dict(self, num_done: int | None = None) -> dict[str, Any]:
         """Return where this run is, for `load_state_dict` of any rank of a later one.
@@ -92,15 +164,38 @@ class ResumableSampler(Sampler[Pick], ABC):
         Args:
             num_done: picks that each rank is done with, counted from the start of the epoch or,
                 where this run went on in it, from there. None for as many as were given, which with
-                the workers of a `DataLoader` is more: they fetch ahead. Then count them yourself.
+                the workers of a `DataLoader` is more: they fetch ahead. Then count them yourself,
+                or let torchdata's `StatefulDataLoader` do it.
+
+        Raises:
+            ConfigError: a rank has fewer picks than that; or a framework gives them in an order of
+                its own, which no count tells.
         """
-        return {
-            "epoch": self.epoch,
-            "num_done": self._given
-            if num_done is None
-            else self._resumed + num_done * self.num_ranks,
-            "order": self._identity(),
-        }
+        latest = self._latest
+        if latest is not None and latest.is_permuted:
+            raise ConfigError(
+                "state of a sampler whose picks another one shares out",
+                expected="its picks in their order",
+                got="an order of the framework's",
+                hint="resume by the framework's own means, or let this sampler share out: "
+                "Trainer(use_distributed_sampler=False)",
+            )
+        if num_done is None:
+            if latest is not None and latest.has_ended and (self._is_asked or is_loader_finished()):
+                epoch = self.epoch + (not self._is_told)
+                return {"epoch": epoch, "num_done": 0, **self._identified()}
+            return {"epoch": self.epoch, "num_done": self._num_done(), **self._identified()}
+        share = self._share(readers_of(self))
+        start = self._start if latest is None else latest.start
+        most = self._num_left(start, share)
+        if _whole_number("num_done", num_done) > most:
+            raise ConfigError(
+                "num_done",
+                expected=f"up to {most}, as many as there are in a rank's part of the epoch",
+                got=num_done,
+            )
+        done = min(start + index(num_done) * share.num_ranks, self._num_picks())
+        return {"epoch": self.epoch, "num_done": done, **self._identified()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was taken: the next iteration gives what was not done then.
@@ -108,24 +203,166 @@ class ResumableSampler(Sampler[Pick], ABC):
         The number of ranks may be another.
 
         Raises:
-            ConfigError: the state is of other data, another seed or other settings.
+            ConfigError: no state of a sampler, or one of other data, another order of them, another
+                seed or other settings.
         """
-        if state.get("order") != self._identity():
+        if not isinstance(state, Mapping) or {*state} != {*_STATE}:
             raise ConfigError(
                 "state of a sampler",
-                expected="the data, seed and settings that it is of",
-                got="others",
-                hint="make the sampler as it was made then, or begin an epoch anew",
+                expected=", ".join(_STATE),
+                got=", ".join(map(str, state)) if isinstance(state, Mapping) else repr(state),
+                hint="load what its state_dict() returned",
             )
-        self.epoch = state["epoch"]
-        self._resumed = self._start = self._given = state["num_done"]
+        for name, what in (
+            ("ids", "data, in the same order,"),
+            ("order", "data, seed and settings"),
+        ):
+            if state[name] != self._identified()[name]:
+                raise ConfigError(
+                    "state of a sampler",
+                    expected=f"the {what} that it is of",
+                    got="others",
+                    hint="make the sampler as it was made then, or begin an epoch anew",
+                )
+        epoch = _whole_number("epoch of a sampler's state", state["epoch"])
+        num_done = _whole_number("num_done of a sampler's state", state["num_done"])
+        if num_done > self._num_picks():
+            raise ConfigError(
+                "num_done of a sampler's state",
+                expected=f"0 to {self._num_picks()}, as many as there are",
+                got=num_done,
+            )
+        self._count.loaded(epoch, has_begun=self._latest is not None)
+        self.epoch, self._start, self._latest = epoch, num_done, None
 
-    def _num_left(self, given: int) -> int:
-        left = max(0, self._num_picks() - given)
-        return left // self.num_ranks if self.drop_last else -(-left // self.num_ranks)
+    def _begin(self, iteration: _Iteration[Pick]) -> int:
+        """Note that an iteration gives its first pick; return how many are done before."""
+        if self._latest is not None and self._latest.has_ended:
+            self.epoch += not self._is_told
+            self._start = 0
+        self._latest, self._is_told, self._is_asked = iteration, False, False
+        return self._start
 
-    def _identity(self) -> str:
-        return digest([self.seed, self.shuffle, self._made_from()])[:16]
+    def _share(self, readers: Readers) -> Share:
+        return share_among_ranks(readers) if self._typed is None else self._typed
+
+    def _check(self, readers: Readers) -> None:
+        """Refuse what would lose picks, and follow the loader that tells no epoch."""
+        if readers.dispatched and not readers.in_batches:
+            raise ConfigError(
+                "batches of a sampler under accelerate",
+                expected="dispatch_batches=False: each rank fetches its own",
+                got="dispatch_batches=True, which loses utterances where batches differ in size",
+            )
+        if readers.skipped and readers.loader_epoch is not None and not self._is_told:
+            # accelerate tells the loader that skips, and that one does not tell its sampler
+            self.set_epoch(readers.loader_epoch)
+        if self._start and (readers.skipped or readers.is_permuted):
+            raise ConfigError(
+                "sampler that goes on where its state was taken",
+                expected="to be iterated from there",
+                got=f"{readers.skipped} batches more to skip"
+                if readers.skipped
+                else f"{readers.shared_by}, which takes places of a whole epoch",
+                hint="transformers: ignore_data_skip=True; Lightning: use_distributed_sampler="
+                "False; speechbrain goes on by itself: load no state",
+            )
+
+    def _num_done(self) -> int:
+        done = self._start if self._latest is None else self._latest.num_done
+        return min(done, self._num_picks())
+
+    def _num_left(self, num_done: int, share: Share) -> int:
+        left = max(0, self._num_picks() - num_done)
+        return left // share.num_ranks if self.drop_last else -(-left // share.num_ranks)
+
+    def _identified(self) -> dict[str, str]:
+        if self._identity is None:
+            ids = sha256()
+            for one in self._ids or ():
+                ids.update(f"{len(one)} {one}".encode())
+            self._identity = {
+                "ids": "" if self._ids is None else ids.hexdigest()[:16],
+                "order": digest([self.seed, self.shuffle, self._made_from()])[:16],
+            }
+        return self._identity
+
+
+class _Iteration(Iterator[Pick], Generic[Pick]):
+    """One pass over a rank's picks; its epoch is the sampler's when the first one is taken."""
+
+    def __init__(self, sampler: ResumableSampler[Pick], share: Share, *, is_permuted: bool) -> None:
+        self.is_permuted = is_permuted
+        self.has_ended = False
+        self.start = 0  # picks of all ranks before the first
+        self.num_done = 0  # and before the next
+        self._sampler = sampler
+        self._share = share
+        self._order: Sequence[Pick] | None = None
+        self._left = 0
+
+    def __next__(self) -> Pick:
+        if self._order is None:
+            self.start = self.num_done = self._sampler._begin(self)
+            self._order = self._sampler._order()
+            self._left = self._sampler._num_left(self.start, self._share)
+            self.has_ended = not self._left and not self.is_permuted
+        if not self._left:
+            raise StopIteration
+        pick = self._order[(self.num_done + self._share.rank) % len(self._order)]
+        self.num_done += self._share.num_ranks
+        self._left -= 1
+        # a DistributedSampler lists all picks each time that it is asked; it is told the epoch
+        self.has_ended = not self._left and not self.is_permuted
+        return pick
+
+
+class _EpochCount:
+    """Tells which epoch a loop means, that may count from another number after a load."""
+
+    def __init__(self) -> None:
+        self._offset = 0
+        self._told: int | None = None
+        self._loaded: int | None = None  # the epoch of a state, until the loop says what it counts
+        self._told_before: int | None = None  # what the loop had called it, where it said so before
+
+    def loaded(self, epoch: int, *, has_begun: bool) -> None:
+        self._offset, self._loaded = 0, epoch
+        # torchdata loads when an iteration is asked for: behind `set_epoch`
+        self._told_before = None if has_begun else self._told
+
+    def told(self, epoch: int, *, ahead: int, has_begun: bool) -> int:
+        """Return the epoch that a loop means, which calls it `epoch`.
+
+        Args:
+            epoch: told.
+            ahead: the epoch that would come without being told.
+            has_begun: an iteration, since a state was loaded.
+        """
+        if self._loaded is not None:
+            if has_begun and self._told_before is not None:
+                self._offset = max(0, self._loaded - self._told_before)
+            else:
+                self._offset = ahead - epoch if epoch < self._loaded else 0
+            self._loaded = None
+        self._told = epoch
+        return epoch + self._offset
+
+
+def _whole_number(what: str, number: object) -> int:
+    """Return a number of 0 or more, Python's, NumPy's or torch's.
+
+    Raises:
+        ConfigError: something else.
+    """
+    is_bool = isinstance(number, bool) or getattr(number, "dtype", None) in (torch.bool, np.bool_)
+    try:
+        whole = -1 if is_bool else index(number)  # type: ignore[arg-type]
+    except TypeError:
+        whole = -1
+    if whole < 0:
+        raise ConfigError(what, expected="a whole number, 0 or more", got=repr(number))
+    return int(whole)
 
 
 def shuffled(count: int, *key: object) -> npt.NDArray[np.int64]:

@@ -66,10 +66,12 @@ def test_buckets_keep_padding_low() -> None:
 
 def test_the_order_follows_from_seed_and_epoch() -> None:
     first, second = batches(seed=1), batches(seed=1)
-    assert list(first) == list(second) == list(first)
-    second.set_epoch(1)
-    assert list(first) != list(second)
-    assert list(first) != list(batches(seed=2))
+    epochs = [list(first) for _ in range(3)]  # one after the other, without being told
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    for epoch in (2, 0, 1, 1):
+        second.set_epoch(epoch)
+        assert list(second) == epochs[epoch]
+    assert epochs[0] != list(batches(seed=2))
     assert list(batches(shuffle=False)) == list(batches(shuffle=False, seed=5))
     # for ever: a run may go on under another version of NumPy
     first_batches = [[471, 377, 399, 13, 1, 120, 312], [362, 14, 208, 332, 183]]
@@ -233,8 +235,6 @@ def windows_once(tmp_path_factory: pytest.TempPathFactory) -> TokenWindows:
 
 def test_a_state_of_something_else_is_refused(windows: TokenWindows, tmp_path: Path) -> None:
     state = batches().state_dict()
-    with pytest.raises(ConfigError, match="expected the data, seed and settings"):
-        batches().load_state_dict({})
     for other in (batches(seed=1), batches(max_frames=900), batches(shuffle=False)):
         with pytest.raises(ConfigError, match="expected the data, seed and settings"):
             other.load_state_dict(state)
