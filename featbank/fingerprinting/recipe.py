@@ -37,7 +37,7 @@ def fingerprint_recipe(
     feature_configs: Sequence[FeatureStorageConfig],
     fingerprint_with: Mapping[str, Any] | None = None,
 ) -> RecipeFingerprint:
-    """Take the fingerprint of a recipe; this first version only holds what is named and declared."""
+    """Take the fingerprint of a recipe: in this version, of what is named and declared alone."""
     del compute, owner, modules, hparams
     parts = {f"named {name}": digest(value) for name, value in (fingerprint_with or {}).items()}
     parts["feature_configs"] = digest([[one.name, one.dtype] for one in feature_configs])
