@@ -1,0 +1,67 @@
+"""What one walk over a recipe has found: the digests of its parts, and what has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from featbank.errors import ConfigError
+from featbank.fingerprinting.installed import STANDARD_LIBRARY, distribution
+from featbank.provenance import digest
+
+NAMED = "named"  # stands where something is named in `fingerprint_with`
+
+
+class Walk:
+    """Collects parts, packages and refusals.
+
+    Args:
+        named: what `fingerprint_with` stands for, by name.
+    """
+
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        self.named = named
+        self.parts: dict[str, str] = {f"named {name}": digest(named[name]) for name in named}
+        self._packages: set[str] = set()
+        self._refused: dict[str, str] = {}
+
+    def stands_for(self, what: str) -> bool:
+        """Return whether something is named in `fingerprint_with`."""
+        return what in self.named or what.removeprefix("source of ") in self.named
+
+    def refuse(self, what: str, why: str) -> str:
+        """Remember what has no digest, unless it is named; return what stands in its place."""
+        if not self.stands_for(what):
+            self._refused.setdefault(what, why)
+        return NAMED
+
+    def count_package(self, package: str) -> None:
+        """Let an installed package count by its version; the standard library does not.
+
+        Python's own version is no part, so that a store outlasts a new Python as it should.
+        """
+        if package != STANDARD_LIBRARY:
+            self._packages.add(package)
+
+    def finish(self) -> dict[str, str]:
+        """Return the digest of every part.
+
+        Raises:
+            ConfigError: something has none, and is not named.
+        """
+        # what a value is stays here: a header holds no path, and nobody's secrets
+        parts = {name: digest(found)[:32] for name, found in self.parts.items()}
+        for package in self._packages:
+            name, version = distribution(package)
+            parts[f"package {name}"] = version
+        if self._refused:
+            what = "; ".join(f"{name} ({why})" for name, why in sorted(self._refused.items()))
+            entries = ", ".join(f'"{name}": "1"' for name in sorted(self._refused))
+            raise ConfigError(
+                "the fingerprint of these features",
+                expected="values and code that a digest can be taken of",
+                got=what,
+                hint=f"say what they are with fingerprint_with={{{entries}}}, "
+                "and change the text whenever they change",
+            )
+        return dict(sorted(parts.items()))
