@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
-from featbank.caching import FeatureCache
-from featbank.feature_io import FeatureStorageConfig, FeatureStorageReader, FeatureStorageWriter
-from featbank.progress import count_bar
+from featbank.caching import CachesFeatures, RecipeSettings
+from featbank.caching.cache import read_configs
+from featbank.feature_io import FeatureStorageConfig
 
 
-class FeatureBrain(ABC):
+class FeatureBrain(CachesFeatures):
     """Computes features batch by batch and stores them by utterance id.
 
     Subclasses give `compute_features`; `cache_features` does the rest: evaluation mode, inference
     mode, progress, writing, publishing.
 
     Args:
-        feature_configs: one entry a feature; that is all a recipe has to declare.
+        feature_configs: one entry a feature, as a list or by name; that is all a recipe has to
+            declare.
         base_path: folder of all stores; a feature of a split is at `<base_path>/<feature>/<split>`.
         modules: of torch, by name, as `self.modules`; moved to `device`.
         device: that they run on.
         progress: whether to draw a bar; None draws on a terminal.
+        fingerprint_with: values, by name, that stand for what `compute_features` uses and no digest
+            can be taken of; see `featbank.fingerprinting`.
+        allow_stale: read features that were computed in another way, with a warning.
+        debug_batches: compute no more batches than these, into stores of their own: they, too, are
+            read where there are no whole ones.
 
     Raises:
         ConfigError: an entry is not right.
@@ -35,17 +40,26 @@ class FeatureBrain(ABC):
 
     def __init__(
         self,
-        feature_configs: Sequence[FeatureStorageConfig | Mapping[str, Any]],
+        feature_configs: Sequence[FeatureStorageConfig | Mapping[str, Any]] | Mapping[str, Any],
         base_path: str | Path,
         *,
         modules: Mapping[str, torch.nn.Module] | None = None,
         device: str | torch.device = "cpu",
         progress: bool | None = None,
+        fingerprint_with: Mapping[str, Any] | None = None,
+        allow_stale: bool = False,
+        debug_batches: int | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.modules = torch.nn.ModuleDict(dict(modules or {})).to(self.device)
-        self._progress = progress
-        self._cache = FeatureCache(feature_configs, base_path)
+        self._settings = RecipeSettings(
+            feature_configs=read_configs(feature_configs),
+            base_path=Path(base_path),
+            fingerprint_with=fingerprint_with,
+            allow_stale=allow_stale,
+            debug_batches=debug_batches,
+            progress=progress,
+        )
 
     @abstractmethod
     def compute_features(self, batch: Any, stage: str) -> Any:
@@ -61,76 +75,5 @@ class FeatureBrain(ABC):
             features pairs (padded (B, T, ...), lengths (B,)). See `featbank.routing.route`.
         """
 
-    def cache_features(
-        self, dataset_or_loader: Iterable[Any] | Dataset[Any], stage: str, **loader_kwargs: Any
-    ) -> None:
-        """Compute all features of a split and publish their stores.
-
-        An exception or a kill publishes nothing; a store of the split that was there stays until
-        the new one is whole.
-
-        Args:
-            dataset_or_loader: gives batches; of a `Dataset` a `DataLoader` is made.
-            stage: the name of the split.
-            loader_kwargs: of that `DataLoader`.
-
-        Raises:
-            FeatbankError: what was returned is not one dict an utterance, or cannot be stored.
-        """
-        loader = as_loader(dataset_or_loader, loader_kwargs)
-        total = num_utterances(loader)
-        with (
-            evaluating(self.modules),
-            count_bar(f"features of {stage}", total, show=self._progress) as step,
-        ):
-            self._cache.cache(
-                loader, lambda batch: self.compute_features(batch, stage), stage, step, total
-            )
-
-    @property
-    def feature_writers(self) -> Mapping[str, Mapping[str, FeatureStorageWriter]]:
-        """Writers at work: by split, then by feature name."""
-        return self._cache.writers
-
-    @property
-    def feature_readers(self) -> Mapping[str, Mapping[str, FeatureStorageReader]]:
-        """Readers of what is published: by split, then by feature name."""
-        return self._cache.readers
-
-
-@contextmanager
-def evaluating(modules: torch.nn.Module) -> Iterator[None]:
-    """Put modules into evaluation mode and run in inference mode; restore both, come what may."""
-    training = {module: module.training for module in modules.modules()}
-    modules.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-
-
-def as_loader(
-    dataset_or_loader: Iterable[Any] | Dataset[Any], loader_kwargs: Mapping[str, Any]
-) -> Iterable[Any]:
-    """Return what gives batches; of a dataset, a `DataLoader`."""
-    if isinstance(dataset_or_loader, Dataset):
-        return DataLoader(dataset_or_loader, **loader_kwargs)
-    if loader_kwargs:
-        raise TypeError(f"expected a Dataset beside {', '.join(loader_kwargs)}, got a loader")
-    return dataset_or_loader
-
-
-def num_utterances(loader: Iterable[Any]) -> int | None:
-    """Return how many utterances a loader should give, where it can tell.
-
-    Those that its sampler draws, though `drop_last` may leave some of them out.
-    """
-    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-        return None
-    batch_sampler = loader.batch_sampler
-    if batch_sampler is not None and type(batch_sampler) is not BatchSampler:
-        return None  # one of the user's own, which may give any part of the dataset
-    sampler = loader.sampler
-    return len(sampler) if isinstance(sampler, Sized) else None
+    def _recipe_settings(self) -> RecipeSettings:
+        return replace(self._settings, modules=dict(self.modules.items()))

@@ -63,6 +63,12 @@ def brain(tmp_path: Path) -> Doubling:
     return Doubling(CONFIGS, tmp_path, modules={"linear": linear})
 
 
+def visible(folder: Path) -> list[Path]:
+    """The files in a folder and below, but for what waits under hidden names."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return [path for path in found if not any(part.startswith(".") for part in path.parts)]
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_padded_frames_never_reach_a_store(
@@ -103,7 +109,7 @@ def test_an_error_publishes_nothing_and_leaves_what_was_there(
     loader = DataLoader(Ragged(), batch_size=2, collate_fn=pad)
     with pytest.raises(KeyError):
         brain.cache_features(loader, "broken")
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert visible(tmp_path) == []
     assert "broken" not in brain.feature_readers
     brain.cache_features(loader, "train")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.h5")}
@@ -159,7 +165,7 @@ def test_one_feature_that_fails_at_the_end_keeps_all_from_being_published(
     monkeypatch.setattr(StoreWriter, "prepare", full)
     with pytest.raises(StoreError, match="expected room"):
         brain.cache_features(DataLoader(Ragged(), batch_size=2, collate_fn=pad), "train")
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert visible(tmp_path) == []
     assert list(brain.feature_readers) == []
 
 

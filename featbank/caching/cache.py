@@ -1,145 +1,263 @@
-"""Write the features of whole splits: what the brain and its speechbrain mixin share."""
+"""Compute the features of whole splits, once: what the brain and its speechbrain mixin share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from featbank.errors import ConfigError, FeatbankError, StoreError
+from featbank.caching.batches import Batches
+from featbank.caching.computing import Computed, compute_rows
+from featbank.caching.known import EarlierRows, JournaledRows
+from featbank.caching.readers import PROVENANCE, SplitReaders
+from featbank.caching.work_folder import RecipeWork
+from featbank.errors import ConfigError, FeatbankError
 from featbank.feature_io import (
     FeatureStorageConfig,
-    FeatureStorageReader,
     FeatureStorageWriter,
-    create_feature_storage_readers,
+    TracedWriter,
     create_feature_storage_writers,
 )
-from featbank.routing import route
+from featbank.fingerprinting import RecipeFingerprint
+from featbank.provenance import digest
 from featbank.store import commit_together
-from featbank.store.format import SPLITS_NAME
 from featbank.trusted import check_name, construct
+
+_log = logging.getLogger(__name__)
+
+DEBUG_NAME = ".featbank-debug"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extraction:
+    """One call of `cache_features`.
+
+    Args:
+        split: that is computed; a name for what given writers write.
+        batches: of it.
+        compute: gives what `compute_features` returns for a batch.
+        fingerprint: of the recipe, taken before its first forward.
+        writers: by feature name, in place of those that the recipe declares.
+        overwrite: compute everything anew.
+        advance: told the utterances of each batch once they are kept.
+    """
+
+    split: str
+    batches: Batches
+    compute: Callable[[Any], Any]
+    fingerprint: RecipeFingerprint
+    writers: Mapping[str, FeatureStorageWriter] | None = None
+    overwrite: bool = False
+    advance: Callable[[int], object] = lambda _: None
 
 
 class FeatureCache:
     """The stores of some features by split, at `<base_path>/<feature>/<split>`.
 
     That is the layout of the pipeline: `open_store(base_path / feature)` opens all splits as one.
+
+    Attributes:
+        configs: one entry a feature.
+        base_path: folder of all stores.
+        writers: at work: by split, then by feature name.
+        readers: of what is published.
     """
 
     def __init__(
         self,
-        feature_configs: Sequence[FeatureStorageConfig | Mapping[str, Any]],
+        feature_configs: Sequence[Any] | Mapping[str, Any],
         base_path: str | Path,
+        fingerprint: Callable[[], RecipeFingerprint],
+        *,
+        allow_stale: bool = False,
+        debug_batches: int | None = None,
     ) -> None:
         """Declare what is stored.
 
         Args:
-            feature_configs: one entry a feature.
+            feature_configs: one `FeatureStorageConfig`, or mapping of its fields, a feature; as a
+                list, or by name.
             base_path: folder of all stores.
+            fingerprint: takes that of the recipe as it is now.
+            allow_stale: read what has another fingerprint, with a warning.
+            debug_batches: compute no more than these, into stores of their own, below
+                `<base_path>/.featbank-debug`, which are read where there are no whole ones.
 
         Raises:
             ConfigError: no entry, or one that is not right.
         """
-        self.configs = [
-            config
-            if isinstance(config, FeatureStorageConfig)
-            else construct(FeatureStorageConfig, config, "feature_configs")
-            for config in feature_configs
-        ]
-        if not self.configs:
-            raise ConfigError("feature_configs", expected="one entry a feature", got="none")
+        self.configs = read_configs(feature_configs)
         self.base_path = Path(base_path)
-        self.writers: dict[str, dict[str, FeatureStorageWriter]] = {}
-        self.readers = SplitReaders(self)
+        self.writers: dict[str, Mapping[str, FeatureStorageWriter]] = {}
+        self._debug_batches = debug_batches
+        debug_path = self.base_path / DEBUG_NAME
+        self._target = self.base_path if debug_batches is None else debug_path
+        paths = [self.base_path] if debug_batches is None else [self.base_path, debug_path]
+        self.readers = SplitReaders(self.configs, paths, fingerprint, allow_stale=allow_stale)
 
-    def cache(
-        self,
-        batches: Iterable[Any],
-        compute: Callable[[Any], Any],
-        split: str,
-        advance: Callable[[int], object] = lambda _: None,
-        num_utterances: int | None = None,
-    ) -> None:
-        """Compute and write all features of a split; an exception or a kill publishes nothing.
+    def cache(self, extraction: Extraction) -> None:
+        """Compute what is new of a split, and publish all features of it together.
 
-        Args:
-            batches: of the split.
-            compute: gives what `compute_features` returns for a batch.
-            split: its name.
-            advance: told the utterances of each batch once they are written.
-            num_utterances: that the batches should give; None when nobody knows.
+        Rows that the published store has under the same fingerprint, id and input digest are taken
+        over; so are those that runs which were stopped left in the work folder. Beside the store
+        that was there, and the new one, the disk holds the rows that are new once more, in the
+        journal, until the new store is published.
 
         Raises:
             FeatbankError: what was returned is not one dict an utterance, or cannot be stored, or
-                there were no utterances, or another number of them.
+                there were no utterances, or another number of them. Nothing is published; what was
+                computed is kept in the work folder for the next call.
         """
-        check_name(split, "split")
-        writers = create_feature_storage_writers(self.configs, self.base_path, suffix=f"/{split}")
+        split, fingerprint = extraction.split, extraction.fingerprint
+        if self._debug_batches is not None:
+            extraction = _for_debug(extraction, self._debug_batches)
+            self._target.mkdir(parents=True, exist_ok=True)
+            (self._target / ".gitignore").write_text("*\n")
         with ExitStack() as stack:
+            writers = extraction.writers
+            label = split
+            if writers is None:
+                check_name(split, "split")
+                writers = create_feature_storage_writers(
+                    self.configs, self._target, suffix=f"/{split}"
+                )
+            else:
+                label = f"{split}~{_digest_of_given(writers)}"
             for writer in writers.values():
                 stack.callback(writer.abort)
+            _describe(writers, fingerprint)
             self.writers[split] = writers
             stack.callback(self.writers.pop, split)
-            time_axes = {name: getattr(one, "time_axis", 0) for name, one in writers.items()}
-            total = 0
-            for batch in batches:
-                num_written = 0
-                for utterance_id, features in route(compute(batch), writers, time_axes):
-                    for name, writer in writers.items():
-                        writer.write(utterance_id, features[name])
-                    num_written += 1
-                advance(num_written)
-                total += num_written
-            # a generator that is used up, or drop_last, would lose utterances unseen
-            if not total or total != (num_utterances or total):
-                raise FeatbankError(
-                    f"features of split {split!r}",
-                    expected=f"{num_utterances or 'one or more'} utterances",
-                    got=total,
-                    hint="nothing was published; give all batches of the split, once",
-                )
-            commit_together(writers.values(), keep_others=True)
-        self.readers.forget(split)
+            work = stack.enter_context(RecipeWork(self._target, label, fingerprint.digest))
+            if extraction.overwrite:
+                work.clear()
+            earlier = EarlierRows({} if extraction.overwrite else writers, fingerprint.digest)
+            stack.callback(earlier.close)
+            journaled = JournaledRows(work.path, list(writers))
+            stack.callback(journaled.close)
+            computed = compute_rows(
+                extraction.batches,
+                extraction.compute,
+                writers,
+                known=[earlier, journaled],
+                journal=work.begin_journal(),
+                advance=extraction.advance,
+            )
+            stack.callback(computed.close)
+            _check_total(split, len(computed.rows), extraction.batches.total)
+            _warn_of_random_input(split, computed, earlier)
+            if extraction.writers is None and computed.is_all_of(earlier):
+                _log.info("features of split %r are as they were: nothing was computed", split)
+            else:
+                _write(writers, computed)
+                commit_together(writers.values(), keep_others=True)
+            work.finish()
+            self.readers.forget(split)
+            if extraction.writers is None:
+                self.readers.trust(self._target, split, fingerprint.digest)
 
 
-class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
-    """Readers by split, then by feature name, opened when they are asked for."""
+def read_configs(feature_configs: Sequence[Any] | Mapping[str, Any]) -> list[FeatureStorageConfig]:
+    """Read what a recipe declares of its features, as a list or by name.
 
-    def __init__(self, cache: FeatureCache) -> None:
-        self._cache = cache
-        self._opened: dict[str, dict[str, FeatureStorageReader]] = {}
+    Raises:
+        ConfigError: no entry, or one that is not right.
+    """
+    if isinstance(feature_configs, Mapping):
+        entries = [
+            {"name": name, **entry} if isinstance(entry, Mapping) else entry
+            for name, entry in feature_configs.items()
+        ]
+    else:
+        entries = list(feature_configs)
+    configs = [
+        entry
+        if isinstance(entry, FeatureStorageConfig)
+        else construct(FeatureStorageConfig, entry, "feature_configs")
+        for entry in entries
+    ]
+    if not configs:
+        raise ConfigError("feature_configs", expected="one entry a feature", got="none")
+    return configs
 
-    def __getitem__(self, split: str) -> Mapping[str, FeatureStorageReader]:
-        """Return the readers of a split.
 
-        Raises:
-            KeyError: none of it is there.
-        """
-        if split not in self._opened:
-            try:
-                self._opened[split] = create_feature_storage_readers(
-                    self._cache.configs, self._cache.base_path, suffix=f"/{split}"
-                )
-            except StoreError as error:
-                raise KeyError(f"split {split!r}: {error}") from error
-        return self._opened[split]
+def _describe(writers: Mapping[str, FeatureStorageWriter], fingerprint: RecipeFingerprint) -> None:
+    """Have the writers state the fingerprint; say of which nothing can be reused."""
+    recipe = {"parts": dict(fingerprint.parts), "named": list(fingerprint.named)}
+    for name, writer in writers.items():
+        if isinstance(writer, TracedWriter):
+            writer.describe(fingerprint=fingerprint.digest, provenance={PROVENANCE: recipe})
+        else:
+            _log.warning(
+                "%s of feature %r keeps no fingerprint: each call computes everything anew, and "
+                "another process opens it with allow_stale=True only",
+                type(writer).__name__,
+                name,
+            )
 
-    def __iter__(self) -> Iterator[str]:
-        """Give the splits that are there."""
-        first = self._cache.base_path / self._cache.configs[0].name
-        found = {
-            path.stem if path.is_file() else path.name
-            for path in first.glob("[!.]*")
-            if path.name != SPLITS_NAME
-        }
-        return iter(sorted(found))
 
-    def __len__(self) -> int:
-        """Return the number of splits."""
-        return sum(1 for _ in self)
+def _for_debug(extraction: Extraction, num_batches: int) -> Extraction:
+    _log.warning(
+        "debug: features of %d batches of split %r, in a store of their own; a whole one stays",
+        num_batches,
+        extraction.split,
+    )
+    batches = extraction.batches
+    return replace(
+        extraction,
+        batches=Batches(
+            total=None,
+            keys=batches.keys,
+            load=lambda take: islice(iter(batches.load(take)), num_batches),
+        ),
+    )
 
-    def forget(self, split: str) -> None:
-        """Close the readers of a split that was written anew."""
-        for reader in self._opened.pop(split, {}).values():
-            reader.close()
+
+def _check_total(split: str, found: int, expected: int | None) -> None:
+    # a generator that is used up, or drop_last, would lose utterances unseen
+    if not found or found != (expected or found):
+        raise FeatbankError(
+            f"features of split {split!r}",
+            expected=f"{expected or 'one or more'} utterances",
+            got=found,
+            hint="nothing was published; give all batches of the split, once",
+        )
+
+
+def _warn_of_random_input(split: str, computed: Computed, earlier: EarlierRows) -> None:
+    ids = [one for one, row in computed.rows.items() if row.input_digest]
+    if computed.num_known or len(ids) < 2 or not all(one in earlier for one in ids):
+        return
+    _log.warning(
+        "every utterance of split %r differs from the last call, and was computed anew: input "
+        "with random augmentation is never known again; augment as you train, or store it once",
+        split,
+    )
+
+
+def _write(writers: Mapping[str, FeatureStorageWriter], computed: Computed) -> None:
+    for row in _in_order(computed):
+        for name, writer in writers.items():
+            encoded = row.features[name]
+            if isinstance(writer, TracedWriter):
+                writer.write_encoded(row.id, encoded, row.input_digest)
+            else:
+                writer.write(row.id, encoded.stored)
+
+
+def _in_order(computed: Computed) -> Iterator[Any]:
+    for utterance_id in sorted(computed.rows):
+        yield computed.rows[utterance_id].read()
+
+
+def _digest_of_given(writers: Mapping[str, FeatureStorageWriter]) -> str:
+    return digest(
+        [
+            [name, type(one).__qualname__, str(one.storage_path), str(getattr(one, "dtype", ""))]
+            for name, one in sorted(writers.items())
+        ]
+    )[:8]

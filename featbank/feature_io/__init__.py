@@ -1,6 +1,11 @@
 """Writers and readers of features as YAML recipes name them: by feature, dtype and class."""
 
-from featbank.feature_io.base import FeatureStorageReader, FeatureStorageWriter
+from featbank.feature_io.base import (
+    FeatureStorageReader,
+    FeatureStorageWriter,
+    TracedRows,
+    TracedWriter,
+)
 from featbank.feature_io.config import (
     FeatureStorageConfig,
     FeatureStorageReaderConfig,
@@ -14,6 +19,7 @@ from featbank.feature_io.making import (
     PackedHdf5Writer,
     create_feature_storage_readers,
     create_feature_storage_writers,
+    open_published,
 )
 
 __all__ = [
@@ -27,8 +33,11 @@ __all__ = [
     "NumpyHdf5Writer",
     "PackedHdf5Reader",
     "PackedHdf5Writer",
+    "TracedRows",
+    "TracedWriter",
     "create_feature_storage_readers",
     "create_feature_storage_writers",
+    "open_published",
     "read_storage",
     "storage_by_name",
 ]

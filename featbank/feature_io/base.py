@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
+
+from featbank.store import Encoded
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -78,6 +81,69 @@ class FeatureStorageReader(Protocol):
 
         Raises:
             StoreError: an id that is not there, or offsets outside its frames.
+        """
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether an id is there."""
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+@runtime_checkable
+class TracedWriter(FeatureStorageWriter, Protocol):
+    """A writer whose files say what each row was computed from, so that it can be reused."""
+
+    def describe(self, *, fingerprint: str, provenance: Mapping[str, Any]) -> None:
+        """State, before the first utterance, what determines the values but their input.
+
+        Args:
+            fingerprint: digest of it.
+            provenance: what it consists of, as JSON values.
+
+        Raises:
+            StoreError: an utterance is written already.
+        """
+
+    def encode(self, key: str, value: Any) -> Encoded:
+        """Return the values of an utterance as they will be stored.
+
+        Raises:
+            StoreError: as of `write`.
+        """
+
+    def write_encoded(self, key: str, encoded: Encoded, input_digest: bytes = b"") -> None:
+        """Write an utterance that a writer with the same options has encoded.
+
+        Args:
+            key: its id, not yet written.
+            encoded: as `encode` or `TracedRows.encoded` gave it.
+            input_digest: 16 bytes that stand for what it was computed from.
+
+        Raises:
+            StoreError: as of `write`, or it is encoded for another file.
+        """
+
+
+@runtime_checkable
+class TracedRows(Protocol):
+    """What a `TracedWriter` published, opened to take rows over."""
+
+    @property
+    def fingerprint(self) -> str:
+        """As it was stated; empty where nothing was."""
+
+    def input_digest(self, key: str, /) -> bytes:
+        """Return the 16 bytes that an utterance was written with; zeros where there were none."""
+
+    def encoded(self, key: str, /) -> Encoded:
+        """Return an utterance as it is stored.
+
+        Raises:
+            StoreError: an id that is not there, or bytes that are not those that were written.
         """
 
     def __contains__(self, key: object) -> bool:

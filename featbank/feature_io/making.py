@@ -8,8 +8,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from featbank.errors import ConfigError
-from featbank.feature_io.base import FeatureStorageReader, FeatureStorageWriter
+from featbank.errors import ConfigError, StoreError
+from featbank.feature_io.base import FeatureStorageReader, FeatureStorageWriter, TracedRows
 from featbank.feature_io.config import (
     PACKED_READER,
     FeatureStorageConfig,
@@ -17,7 +17,7 @@ from featbank.feature_io.config import (
 )
 from featbank.feature_io.hdf5_readers import LilcomHdf5Reader, NumpyHdf5Reader
 from featbank.feature_io.hdf5_writers import LilcomHdf5Writer, NumpyHdf5Writer
-from featbank.store import Store, StoreWriter
+from featbank.store import Store, StoreWriter, open_verified
 from featbank.trusted import construct, locate_class
 
 PackedHdf5Writer = StoreWriter
@@ -111,6 +111,20 @@ def create_feature_storage_readers(
             f"storage of {found.name!r}",
         )
     return readers
+
+
+def open_published(writer: FeatureStorageWriter) -> TracedRows | None:
+    """Open what stands where a writer will publish, to take rows over.
+
+    Returns:
+        None where nothing whole stands there, or its files say nothing of where rows come from.
+    """
+    if not isinstance(writer, PackedHdf5Writer):
+        return None
+    try:
+        return open_verified(writer.storage_path)
+    except StoreError:
+        return None
 
 
 def _reader_config(

@@ -5,29 +5,34 @@ Written against speechbrain 1.1, which the extra `speechbrain` installs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from speechbrain.core import Stage
 from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import DynamicItem
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
-from featbank.brain import as_loader, evaluating, num_utterances
-from featbank.caching import FeatureCache
+from featbank.caching import CachesFeatures, RecipeSettings, UtteranceKey, digest_of_item
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageReader, FeatureStorageWriter
-from featbank.progress import count_bar
+from featbank.feature_io import FeatureStorageReader
 
 
-class FeatureCachingMixin:
+class FeatureCachingMixin(CachesFeatures):
     """Gives `compute_features` and `cache_features` to any `speechbrain.Brain`.
 
     `class Recipe(FeatureCachingMixin, speechbrain.Brain)` reads two entries of its hparams:
-    `feature_configs`, a list of `FeatureStorageConfig`, and `feature_path`, the folder of all
-    stores. A feature of a split is at `<feature_path>/<feature>/<split>`.
+    `feature_configs`, of `FeatureStorageConfig` as a list or by name, and `feature_path`, the
+    folder of all stores; and, where they are there, `fingerprint_with` and `allow_stale`, as
+    `FeatureBrain` has them. A feature of a split is at `<feature_path>/<feature>/<split>`.
+
+    `cache_features(dataset, stage, ...)` makes, of a dataset, speechbrain's own kind of loader, in
+    order and with no utterance dropped, whatever the stage; `Stage.TRAIN` gives the split `train`.
+    Where the dataset has an item `digest`, such as the hash of a file in its manifest, an utterance
+    is known by that and its id, and then not even decoded. `--noprogressbar` is honoured; with
+    `--debug` only `debug_batches` batches are computed, into stores of their own.
     """
 
     modules: torch.nn.ModuleDict
@@ -47,70 +52,53 @@ class FeatureCachingMixin:
         """
         raise NotImplementedError
 
-    def cache_features(
-        self,
-        dataset_or_loader: Iterable[Any] | Dataset[Any],
-        stage: Stage | str,
-        *,
-        progressbar: bool | None = None,
-        **loader_kwargs: Any,
-    ) -> None:
-        """Compute all features of a split and publish their stores.
+    def _recipe_settings(self) -> RecipeSettings:
+        hparams = getattr(self, "hparams", None)
+        for name in ("feature_configs", "feature_path"):
+            if not hasattr(hparams, name):
+                raise ConfigError(
+                    f"hparams of {type(self).__name__}", expected=f"an entry {name}", got="none"
+                )
+        return RecipeSettings(
+            feature_configs=self.hparams.feature_configs,
+            base_path=self.hparams.feature_path,
+            modules=dict(self.modules.items()),
+            hparams=self.hparams,
+            fingerprint_with=getattr(self.hparams, "fingerprint_with", None),
+            allow_stale=getattr(self.hparams, "allow_stale", False),
+            debug_batches=getattr(self, "debug_batches", None)
+            if getattr(self, "debug", False)
+            else None,
+            progress=False if getattr(self, "noprogressbar", False) else None,
+        )
 
-        Every module is in evaluation mode, and torch in inference mode. An exception or a kill
-        publishes nothing; a store that was there stays until the new one is whole.
-
-        Args:
-            dataset_or_loader: gives batches; of a dataset, speechbrain's own kind of loader is
-                made, in order and with no utterance dropped, whatever the stage.
-            stage: names the split: `Stage.TRAIN` gives `train`.
-            progressbar: whether to draw a bar; None draws on a terminal.
-            loader_kwargs: of that loader.
-
-        Raises:
-            ConfigError: the recipe was started by torchrun, or its hparams lack an entry.
-            FeatbankError: what was returned is not one dict an utterance, or cannot be stored.
-        """
+    def _cache_features(self, *arguments: Any, **options: Any) -> None:
         if getattr(self, "distributed_launch", False):
             raise ConfigError(
                 "cache_features", expected="one process", got="a recipe started by torchrun"
             )
-        if isinstance(dataset_or_loader, Dataset):
-            dataset_or_loader = make_dataloader(dataset_or_loader, **loader_kwargs)
-            loader_kwargs = {}
-        loader = as_loader(dataset_or_loader, loader_kwargs)
-        split = split_name(stage)
-        total = num_utterances(loader)
-        with (
-            evaluating(self.modules),
-            count_bar(f"features of {split}", total, show=progressbar) as advance,
-        ):
-            self._feature_cache.cache(
-                loader,
-                lambda batch: self.compute_features(self._on_device(batch), stage),
-                split,
-                advance,
-                total,
-            )
+        super()._cache_features(*arguments, **options)
 
-    @property
-    def feature_writers(self) -> Mapping[str, Mapping[str, FeatureStorageWriter]]:
-        """Writers at work: by split, then by feature name."""
-        return self._feature_cache.writers
+    def _split_name(self, stage: Stage | str) -> str:
+        return split_name(stage)
 
-    @property
-    def feature_readers(self) -> Mapping[str, Mapping[str, FeatureStorageReader]]:
-        """Readers of what is published: by split, then by feature name."""
-        return self._feature_cache.readers
+    def _make_loader(self, dataset: Dataset[Any], **loader_kwargs: Any) -> DataLoader[Any]:
+        loader: DataLoader[Any] = make_dataloader(dataset, **loader_kwargs)
+        return loader
 
-    @cached_property
-    def _feature_cache(self) -> FeatureCache:
-        for name in ("feature_configs", "feature_path"):
-            if not hasattr(self.hparams, name):
-                raise ConfigError(
-                    f"hparams of {type(self).__name__}", expected=f"an entry {name}", got="none"
-                )
-        return FeatureCache(self.hparams.feature_configs, self.hparams.feature_path)
+    def _keys_of(self, dataset: Any) -> Sequence[UtteranceKey] | None:
+        if not isinstance(dataset, DynamicItemDataset):
+            return super()._keys_of(dataset)
+        if "digest" not in dataset.pipeline.key_to_node:
+            return None
+        before = dataset.pipeline.output_mapping
+        try:
+            with dataset.output_keys_as(["id", "digest"]):
+                return [
+                    UtteranceKey(item["id"], digest_of_item(item["digest"])) for item in dataset
+                ]
+        finally:
+            dataset.set_output_keys(before)  # which speechbrain forgets when an item raises
 
     def _on_device(self, batch: Any) -> Any:
         return batch.to(self.device) if hasattr(batch, "to") else batch

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from featbank.errors import StoreError
-from featbank.store.encoding import Array
+from featbank.store.encoding import Array, Encoded
 from featbank.store.healing import heal
 from featbank.store.mapped import MappedShard
 from featbank.store.reader import Store
@@ -88,6 +88,16 @@ class VerifiedStore(Store):
         for one in set(utterance_ids):
             self._check_values(one)
         return super().read_batch(utterance_ids, padding_value)
+
+    def encoded(self, utterance_id: str) -> Encoded:
+        """Return the values of an utterance as they are stored, for `StoreWriter.write_encoded`.
+
+        Raises:
+            StoreError: as of `read`.
+        """
+        self._check_values(utterance_id)
+        _, shard, row = self._locate(utterance_id)
+        return Encoded(shard.stored(row), shard.scale(row), *shard.rounding_error(row))
 
     def _check_values(self, utterance_id: str) -> None:
         number, shard, row = self._locate(utterance_id)

@@ -166,7 +166,66 @@ class StoreWriter(PublishingWriter):
         """
         self._check_open()
         check_id(key, StoreError)
-        encoded = self._encode(key, value)
+        self._add(key, self._encode(key, value), input_digest, part)
+
+    def describe(self, *, fingerprint: str, provenance: Mapping[str, Any]) -> None:
+        """State what determines the values, before the first of them.
+
+        Args:
+            fingerprint: in place of what the writer was made with.
+            provenance: beside what the writer was made with.
+
+        Raises:
+            StoreError: an utterance is written already.
+        """
+        self._check_open()
+        if self._run is not None:
+            raise StoreError(
+                f"writer{self._in_store}", expected="no utterance yet", got="one or more"
+            )
+        self._header = replace(
+            self._header,
+            fingerprint=fingerprint,
+            provenance={**self._header.provenance, **provenance},
+        )
+
+    def encode(self, key: str, value: Any) -> Encoded:
+        """Return the values of an utterance as the store will hold them; see `write_encoded`.
+
+        Raises:
+            StoreError: as of `write`.
+        """
+        self._check_open()
+        check_id(key, StoreError)
+        return self._encode(key, value)
+
+    def write_encoded(self, key: str, encoded: Encoded, input_digest: bytes = b"") -> None:
+        """Add an utterance that a writer with the same options has encoded.
+
+        Args:
+            key: its id, not yet in the store.
+            encoded: as `encode` gave it, or `VerifiedStore.encoded`.
+            input_digest: as of `write`.
+
+        Raises:
+            StoreError: as of `write`, or it is encoded for another store.
+        """
+        self._check_open()
+        check_id(key, StoreError)
+        stored, where = encoded.stored, f"utterance {key!r}{self._in_store}"
+        scale = stored.shape[1:] if self._encoding.has_scale else None
+        if stored.dtype != self._encoding.stored or scale != (
+            None if encoded.scale is None else encoded.scale.shape
+        ):
+            raise StoreError(
+                where, expected=f"values as {self._encoding.name}", got=stored.dtype.name
+            )
+        if self._shape is not None and stored.shape[1:] != self._shape:
+            raise StoreError(where, expected=f"frames of shape {self._shape}", got=stored.shape[1:])
+        self._shape = stored.shape[1:]
+        self._add(key, encoded, input_digest, "")
+
+    def _add(self, key: str, encoded: Encoded, input_digest: bytes, part: str) -> None:
         run = self._run
         if run is None:
             run = self._run = SortedRun(self._builder.folder, self._spec(), self._shard_bytes)

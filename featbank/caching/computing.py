@@ -1,0 +1,230 @@
+"""Go through the batches of a split; compute, and keep in a journal, what nobody has computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from featbank.caching.batches import Batches
+from featbank.caching.journal import Journal, JournalFile, JournalRow
+from featbank.caching.known import Source
+from featbank.caching.utterance_digest import UtteranceKey, identify, select
+from featbank.errors import StoreError
+from featbank.feature_io import FeatureStorageWriter, TracedWriter
+from featbank.routing import route
+from featbank.store import Encoded, as_array
+
+
+class _Known(Protocol):
+    def find(self, key: UtteranceKey) -> Source | None: ...
+
+
+class Computed:
+    """The rows of a split: where each is had, known before or computed now.
+
+    Attributes:
+        rows: by id.
+        num_known: of them were not computed now.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        """Begin without a row; `journal` takes those that are computed."""
+        self.rows: dict[str, Source] = {}
+        self.num_known = 0
+        self._journal = journal
+        self._file: JournalFile | None = None
+
+    def add_known(self, utterance_id: str, source: Source) -> None:
+        """Add a row that need not be computed.
+
+        Raises:
+            StoreError: the id came before.
+        """
+        self.refuse_repeated(utterance_id)
+        self.rows[utterance_id] = source
+        self.num_known += 1
+
+    def append(self, rows: Sequence[JournalRow]) -> None:
+        """Add rows that were computed, to the journal too.
+
+        Raises:
+            StoreError: an id came before, or the disk is full.
+        """
+        for row in rows:
+            self.refuse_repeated(row.id)
+        for place in self._journal.append(rows):
+            self.refuse_repeated(place.id)  # twice in one batch
+            if self._file is None:
+                self._file = JournalFile(self._journal.path)
+            self.rows[place.id] = Source(self._file, place, place.input_digest)
+
+    def refuse_repeated(self, utterance_id: str) -> None:
+        """Refuse an id that came before.
+
+        Raises:
+            StoreError: it did.
+        """
+        if utterance_id in self.rows:
+            raise StoreError(
+                f"utterance {utterance_id!r}",
+                expected="one batch that has it",
+                got="a second one",
+                hint="give each utterance once",
+            )
+
+    def is_all_of(self, earlier: Any) -> bool:
+        """Tell whether these are the rows of an earlier store, all of them and no others."""
+        return len(self.rows) == len(earlier) and all(
+            row.rows is earlier for row in self.rows.values()
+        )
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self._journal.close()
+        if self._file is not None:
+            self._file.close()
+
+
+def compute_rows(
+    batches: Batches,
+    compute: Callable[[Any], Any],
+    writers: Mapping[str, FeatureStorageWriter],
+    *,
+    known: Sequence[_Known],
+    journal: Journal,
+    advance: Callable[[int], object] = lambda _: None,
+) -> Computed:
+    """Compute the features of the utterances that are not known.
+
+    Args:
+        batches: of the split.
+        compute: gives what `compute_features` returns for a batch.
+        writers: by feature name, which encode.
+        known: rows that need not be computed, the preferred ones first.
+        journal: takes those that are.
+        advance: told the utterances of each batch once they are kept.
+
+    Returns:
+        All rows.
+
+    Raises:
+        FeatbankError: an utterance came twice, what was returned is not one dict an utterance, or
+            the disk is full.
+    """
+    computed = Computed(journal)
+    try:
+        named = _Named(batches.keys, known, computed, advance)
+        for batch in batches.load(named.take):
+            before = len(computed.rows)
+            left = _left(batch, named, known, computed)
+            if left.batch is not None or left.digests is None:
+                computed.append(_rows(compute(left.batch), writers, left, named.digests))
+            advance(len(computed.rows) - before)
+    except BaseException:
+        computed.close()
+        raise
+    return computed
+
+
+class _Named:
+    """What a dataset said of its utterances before it loaded any."""
+
+    def __init__(
+        self,
+        keys: Sequence[UtteranceKey] | None,
+        known: Sequence[_Known],
+        computed: Computed,
+        advance: Callable[[int], object],
+    ) -> None:
+        self._keys = keys or []
+        self._known = known
+        self._computed = computed
+        self._advance = advance
+        self.digests: dict[str, bytes] = {}  # of those that are loaded
+
+    def take(self, index: int) -> bool:
+        """Tell whether an utterance is to be loaded; one that is known is added."""
+        key = self._keys[index]
+        if source := _find(key, self._known):
+            self._computed.add_known(key.id, source)
+            self._advance(1)
+            return False
+        self.digests[key.id] = key.input_digest
+        return True
+
+
+def _find(key: UtteranceKey, known: Sequence[_Known]) -> Source | None:
+    return next((source for one in known if (source := one.find(key))), None)
+
+
+class _Left(NamedTuple):
+    """What of a batch is to be computed.
+
+    Args:
+        batch: of it; None where all is known.
+        digests: of its utterances, by id; None where the batch does not say which it holds.
+        known: ids in it that are known, for it could not be cut.
+    """
+
+    batch: Any
+    digests: Mapping[str, bytes] | None
+    known: frozenset[str] = frozenset()
+
+
+def _left(batch: Any, named: _Named, known: Sequence[_Known], computed: Computed) -> _Left:
+    """Add the rows of a batch that are known, and return the rest of it."""
+    if (found := identify(batch)) is None:
+        return _Left(batch, None)
+    keys = [UtteranceKey(one.id, named.digests.get(one.id) or one.input_digest) for one in found]
+    sources = [_find(key, known) for key in keys]
+    for key, source in zip(keys, sources, strict=True):
+        if source:
+            computed.add_known(key.id, source)
+    rows = [row for row, source in enumerate(sources) if source is None]
+    if not rows:
+        return _Left(None, {})
+    digests = {keys[row].id: keys[row].input_digest for row in rows}
+    if len(rows) == len(keys):
+        return _Left(batch, digests)
+    cut = select(batch, rows)
+    if cut is not None:
+        return _Left(cut, digests)
+    ids = [key.id for key, source in zip(keys, sources, strict=True) if source]
+    return _Left(batch, digests, frozenset(ids))
+
+
+def _rows(
+    returned: Any,
+    writers: Mapping[str, FeatureStorageWriter],
+    left: _Left,
+    named: Mapping[str, bytes],
+) -> list[JournalRow]:
+    """Return what was computed of a batch, as it will be stored."""
+    time_axes = {name: getattr(one, "time_axis", 0) for name, one in writers.items()}
+    found = [
+        (utterance_id, features)
+        for utterance_id, features in route(returned, writers, time_axes)
+        if utterance_id not in left.known
+    ]
+    digests = named if left.digests is None else left.digests
+    # rows of other names, as of pieces of an utterance, cannot be told by the ids of a batch: what
+    # is known of some of them would hide that others are missing
+    if not all(utterance_id in digests for utterance_id, _ in found):
+        digests = {}
+    return [
+        JournalRow(
+            id=utterance_id,
+            input_digest=digests.get(utterance_id, b""),
+            features={
+                name: _encode(writer, utterance_id, features[name])
+                for name, writer in writers.items()
+            },
+        )
+        for utterance_id, features in found
+    ]
+
+
+def _encode(writer: FeatureStorageWriter, utterance_id: str, value: Any) -> Encoded:
+    if isinstance(writer, TracedWriter):
+        return writer.encode(utterance_id, value)
+    return Encoded(as_array(value, f"utterance {utterance_id!r} in {writer.storage_path}"))
