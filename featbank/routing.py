@@ -13,7 +13,7 @@ _WHERE = "what compute_features returned"
 def route(
     returned: Sequence[Mapping[str, Any]] | Mapping[str, Any],
     names: Collection[str],
-    time_axes: Mapping[str, int] | None = None,
+    time_axes: Mapping[str, int | None] | None = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the id and the features of each utterance of a batch.
 
@@ -25,7 +25,8 @@ def route(
             is rounded as speechbrain rounds it: a frame off where the frames of an utterance are
             not that share of the longest's. Give numbers where you know them.
         names: of all features.
-        time_axes: of the arrays of an utterance, where it is not the first: -1 for codes (Q, T).
+        time_axes: of the arrays of an utterance, where it is not the first: -1 for codes (Q, T),
+            None for one value (*shape) an utterance, of which a batch is (B, *shape), no pair.
 
     Yields:
         The id, and by name the valid frames: views where they can be.
@@ -33,7 +34,8 @@ def route(
     Raises:
         FeatbankError: a key is missing or unknown, or lengths do not fit.
     """
-    each = _split_batch(returned, names) if isinstance(returned, Mapping) else returned
+    timeless = {name for name, axis in (time_axes or {}).items() if axis is None}
+    each = _split_batch(returned, names, timeless) if isinstance(returned, Mapping) else returned
     for features in each:
         if not isinstance(features, Mapping) or not isinstance(features.get("id"), str):
             raise FeatbankError(
@@ -54,20 +56,29 @@ def route(
         )
 
 
-def _split_batch(returned: Mapping[str, Any], names: Collection[str]) -> Iterator[dict[str, Any]]:
+def _split_batch(
+    returned: Mapping[str, Any], names: Collection[str], timeless: Collection[str]
+) -> Iterator[dict[str, Any]]:
     _check_names(returned, names, _WHERE)
     ids = returned["id"]
     if isinstance(ids, str) or not isinstance(ids, Sequence):
         raise FeatbankError(
             f"id in {_WHERE}", expected="a list of one id an utterance", got=type(ids).__name__
         )
-    columns = {name: _rows(returned[name], len(ids), f"{name!r} in {_WHERE}") for name in names}
+    columns = {
+        name: _rows(
+            returned[name], len(ids), f"{name!r} in {_WHERE}", has_time=name not in timeless
+        )
+        for name in names
+    }
     for number, utterance_id in enumerate(ids):
         yield {"id": utterance_id, **{name: rows[number] for name, rows in columns.items()}}
 
 
-def _rows(value: Any, num_utterances: int, where: str) -> list[Any]:
+def _rows(value: Any, num_utterances: int, where: str, *, has_time: bool) -> list[Any]:
     """Return one array, or pair, an utterance."""
+    if _is_pair(value) and not has_time:
+        raise _without_time(where)
     if _is_pair(value):
         padded, lengths = value
         lengths = lengths.tolist() if hasattr(lengths, "tolist") else list(lengths)
@@ -80,7 +91,7 @@ def _rows(value: Any, num_utterances: int, where: str) -> list[Any]:
         return list(zip(padded, lengths, strict=True))
     if len(value) != num_utterances:
         raise FeatbankError(where, expected=f"{num_utterances} rows", got=len(value))
-    if hasattr(value, "shape") and num_utterances > 1:
+    if hasattr(value, "shape") and num_utterances > 1 and has_time:
         raise FeatbankError(
             where,
             expected="a pair (padded, lengths), so that no padded frame is stored",
@@ -102,7 +113,9 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2
 
 
-def _valid(value: Any, where: str, time_axis: int) -> Any:
+def _valid(value: Any, where: str, time_axis: int | None) -> Any:
+    if _is_pair(value) and time_axis is None:
+        raise _without_time(where)
     if not _is_pair(value):
         return _on_cpu(value)
     padded, length = value
@@ -117,6 +130,12 @@ def _valid(value: Any, where: str, time_axis: int) -> Any:
             got=length,
         )
     return _on_cpu(padded[..., :num_frames] if time_axis == -1 else padded[:num_frames])
+
+
+def _without_time(where: str) -> FeatbankError:
+    return FeatbankError(
+        where, expected="one value an utterance, for it has no time axis", got="a pair with lengths"
+    )
 
 
 def _on_cpu(value: Any) -> Any:

@@ -49,6 +49,8 @@ def describe(store: Store, utterance_id: str, num_frames: int) -> dict[str, Any]
         StoreError: an id that is not there, or a damaged shard.
     """
     values = store[utterance_id]
+    time_axis = store.header.time_axis
+    frames = values[None] if time_axis is None else np.moveaxis(values, time_axis, 0)
     finite = values[np.isfinite(values)]
     return {
         "id": utterance_id,
@@ -58,7 +60,7 @@ def describe(store: Store, utterance_id: str, num_frames: int) -> dict[str, Any]
         "mean": float(finite.mean(dtype=np.float64)) if finite.size else None,
         "max": finite.max().item() if finite.size else None,
         "num_nonfinite": int(values.size - finite.size),
-        "frames": np.moveaxis(values, store.header.time_axis, 0)[:num_frames],
+        "frames": frames[:num_frames],
     }
 
 

@@ -80,7 +80,10 @@ def _facts(header: StoreHeader) -> Iterator[tuple[str, str]]:
     yield "name", header.name
     yield "dtype", read if read == header.dtype else f"{read}, stored as {header.dtype}"
     yield "shape", _shape(header)
-    yield "frame rate", f"{header.frame_rate:g} Hz" if header.frame_rate else "varies"
+    if header.time_axis is None:
+        yield "frame rate", "none: one value an utterance"
+    else:
+        yield "frame rate", f"{header.frame_rate:g} Hz" if header.frame_rate else "varies"
     if header.codebook_size is not None:
         yield "codebook", f"{header.codebook_size:,} tokens"
     yield from _amounts(header).items()
@@ -95,9 +98,10 @@ def _facts(header: StoreHeader) -> Iterator[tuple[str, str]]:
 
 
 def _shape(header: StoreHeader) -> str:
-    """Write the shape of an utterance, with T for its frames."""
+    """Write the shape of an utterance, with T for its frames, if it has any."""
     sizes = list(map(str, header.shape))
-    sizes.insert(len(sizes) if header.time_axis == -1 else 0, "T")
+    if header.time_axis is not None:
+        sizes.insert(len(sizes) if header.time_axis == -1 else 0, "T")
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 

@@ -138,6 +138,7 @@ def _silent(store: Store, shards: list[_Shard]) -> set[str]:
             ("split", any(shard.split for shard in shards)),
             ("part", any(shard.info.part for shard in shards)),
             ("duration_s", store.frame_rate),
+            ("num_frames", store.header.time_axis is not None),
         )
         if not says
     }

@@ -2,6 +2,7 @@
 
 from featbank.dataset.bucketing import BucketBatchSampler
 from featbank.dataset.features import FeatureDataset
+from featbank.dataset.mixing import Mixture, MixtureSampler
 from featbank.dataset.padding import Padded
 from featbank.dataset.resumable import ResumableSampler
 from featbank.dataset.token_windows import TokenWindows, WindowSampler
@@ -9,6 +10,8 @@ from featbank.dataset.token_windows import TokenWindows, WindowSampler
 __all__ = [
     "BucketBatchSampler",
     "FeatureDataset",
+    "Mixture",
+    "MixtureSampler",
     "Padded",
     "ResumableSampler",
     "TokenWindows",

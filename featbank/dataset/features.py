@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from featbank.dataset.manifest_texts import ManifestTexts
-from featbank.dataset.padding import Padded, item_dtype, pad
+from featbank.dataset.padding import Padded, item_dtype, pad, stack
 from featbank.errors import ConfigError, StoreError
 from featbank.store import Store, open_store
 
@@ -24,9 +24,9 @@ class FeatureDataset(Dataset[dict[str, Any]]):
     """Utterances with their features, tokens and texts.
 
     An item is a dict: `id`, a tensor (T, *shape) under the name of each store, (Q, T) for codes,
-    and a text under each field of the manifest. Floats have the dtype that the store reads as,
-    integers are int64. Hand `collate` to the `DataLoader`: it copies values from the files into the
-    padded batch, once.
+    (*shape) for one value an utterance, and a text under each field of the manifest. Floats have
+    the dtype that the store reads as, integers are int64. Hand `collate` to the `DataLoader`: it
+    copies values from the files into the padded batch, once.
 
     The dataset may be forked, or pickled to a spawned worker: workers share the page cache, and
     none holds a list of ids.
@@ -113,7 +113,8 @@ class FeatureDataset(Dataset[dict[str, Any]]):
             items: one or more of this dataset.
 
         Returns:
-            `id` and each text as a list of B, the values of each store as `Padded`.
+            `id` and each text as a list of B, the values of each store as `Padded`, or as a tensor
+            (B, *shape) where there is one value an utterance.
         """
         if isinstance(items, _Chosen):
             return items.padded()
@@ -134,11 +135,21 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         """Return the frames of every item, (len(self),): what batches are made by.
 
         Args:
-            name: of the store; the first one by default.
+            name: of the store; by default the first one that has frames.
+
+        Raises:
+            ConfigError: there is no such store, or it has one value an utterance.
         """
-        if name is not None and name not in self.stores:
-            raise ConfigError("name of a store", expected=" or ".join(self.stores), got=name)
-        store = self._first if name is None else self.stores[name]
+        framed = {
+            one: store for one, store in self.stores.items() if store.header.time_axis is not None
+        }
+        if not framed or (name is not None and name not in framed):
+            raise ConfigError(
+                "name of a store with frames",
+                expected=" or ".join(framed) or "one in the dataset",
+                got="none" if name is None else name,
+            )
+        store = next(iter(framed.values())) if name is None else framed[name]
         if store is self._first or store.ids == self._first.ids:
             counts = store.frame_counts
             return counts if self._rows is None else counts[self._rows]
@@ -155,12 +166,11 @@ class FeatureDataset(Dataset[dict[str, Any]]):
     def _texts_of(self, row: int) -> dict[str, str]:
         return self._texts.of(row) if self._texts else {}
 
-    def _pad(self, name: str, arrays: Sequence[npt.NDArray[Any]]) -> Padded:
-        return pad(
-            arrays,
-            time_axis=self.stores[name].header.time_axis,
-            padding_value=self._padding[name],
-        )
+    def _pad(self, name: str, arrays: Sequence[npt.NDArray[Any]]) -> Padded | torch.Tensor:
+        time_axis = self.stores[name].header.time_axis
+        if time_axis is None:
+            return stack(arrays)
+        return pad(arrays, time_axis=time_axis, padding_value=self._padding[name])
 
     def _choose(self, ids: Iterable[str], skip_missing: bool) -> npt.NDArray[np.int64]:
         """Return the rows of ids, in their order."""

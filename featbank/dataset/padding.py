@@ -36,6 +36,13 @@ def item_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.int64) if dtype.kind in "iu" else dtype
 
 
+def stack(arrays: Sequence[Array]) -> torch.Tensor:
+    """Copy arrays of one shape (*shape) into one tensor (B, *shape), as `pad` does."""
+    values = empty((len(arrays), *arrays[0].shape), item_dtype(arrays[0].dtype))
+    values.numpy()[:] = arrays
+    return values
+
+
 def pad(arrays: Sequence[Array], *, time_axis: int = 0, padding_value: float = 0) -> Padded:
     """Copy arrays into one tensor.
 

@@ -278,11 +278,11 @@ def token_dtype(codebook_size: int) -> str:
     return np.min_scalar_type(codebook_size - 1).name
 
 
-def as_array(values: Any, where: str) -> Array:
-    """Return values as a NumPy array with a frame axis; a bfloat16 tensor becomes float32.
+def as_array(values: Any, where: str, *, has_time: bool = True) -> Array:
+    """Return values as a NumPy array, with a frame axis; a bfloat16 tensor becomes float32.
 
     Raises:
-        StoreError: they are no array, or a scalar.
+        StoreError: they are no array, or a scalar where there must be frames.
     """
     if type(values) is not np.ndarray:
         try:
@@ -293,7 +293,7 @@ def as_array(values: Any, where: str) -> Array:
             raise StoreError(
                 where, expected="a NumPy array or a detached CPU tensor", got=error
             ) from error
-    if values.ndim == 0:
+    if has_time and values.ndim == 0:
         raise StoreError(where, expected="an array (T, ...)", got="a scalar")
     array: Array = values
     return array

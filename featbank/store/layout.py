@@ -114,7 +114,8 @@ class StoreHeader:
         dtype: that is stored: a NumPy name, `bfloat16` or `int8_scaled`.
         shape: of one frame: `(80,)` for 80 mel bins, `()` for one unit a frame.
         time_axis: of an utterance as it is read: 0 for (T, *shape), -1 for codes (Q, T), which are
-            stored frame by frame all the same.
+            stored frame by frame all the same; None for one value (*shape) an utterance, such as a
+            speaker embedding, which is stored as one frame.
         codebook_size: tokens are below it; None for what is no tokens, or for an unknown codebook.
         compression: of the values: `zstd`, `blosc` or None.
         frame_rate: frames a second; None when it varies.
@@ -131,7 +132,7 @@ class StoreHeader:
     name: str
     dtype: str
     shape: tuple[int, ...]
-    time_axis: int = 0
+    time_axis: int | None = 0
     codebook_size: int | None = None
     compression: str | None = None
     frame_rate: float | None = None
@@ -154,8 +155,10 @@ class StoreHeader:
                 expected=f"at most {_MAX_AXES} sizes, {_MAX_FRAME_VALUES} values in all",
                 got=self.shape,
             )
-        if self.time_axis not in (0, -1):
-            raise StoreError(f"time_axis {where}", expected="0 or -1", got=self.time_axis)
+        if self.time_axis not in (0, -1, None):
+            raise StoreError(f"time_axis {where}", expected="0, -1 or none", got=self.time_axis)
+        if self.time_axis is None:
+            self._check_no_frames(where)
         if self.codebook_size is not None:
             if encoding.read.kind not in "iu":
                 raise StoreError(
@@ -174,6 +177,22 @@ class StoreHeader:
             center_s = self.first_frame_center_s
             _check_within(f"first_frame_center_s {where}", center_s, -_MAX_CENTER_S, _MAX_CENTER_S)
         _check_within(f"num_failures {where}", self.num_failures, 0, _MAX_COUNT)
+
+    def _check_no_frames(self, where: str) -> None:
+        for name in ("frame_rate", "first_frame_center_s", "framing"):
+            if getattr(self, name) is not None:
+                raise StoreError(
+                    f"{name} {where}",
+                    expected="none, for there is one value an utterance",
+                    got=getattr(self, name),
+                )
+        for shard in self.shards:
+            if shard.num_frames != shard.num_utterances:
+                raise StoreError(
+                    f"num_frames of shard {shard.name} {where}",
+                    expected=f"one an utterance, {shard.num_utterances}",
+                    got=shard.num_frames,
+                )
 
     @property
     def num_utterances(self) -> int:
@@ -246,7 +265,7 @@ class StoreHeader:
                 name=typed_field(fields, "name", (str,), where),
                 dtype=find_encoding(typed_field(fields, "dtype", (str,), where)).name,
                 shape=_shape(fields, where),
-                time_axis=typed_field(fields, "time_axis", (int,), where),
+                time_axis=typed_field(fields, "time_axis", (int, type(None)), where),
                 codebook_size=typed_field(fields, "codebook_size", (int, type(None)), where),
                 compression=typed_field(fields, "compression", (str, type(None)), where),
                 frame_rate=typed_field(fields, "frame_rate", (int, float, type(None)), where),

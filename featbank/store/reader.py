@@ -182,16 +182,27 @@ class Store:
         """Return the frames from `left_offset_frames` up to, not including, `right_offset_frames`.
 
         Returns:
-            (right - left, *shape), or (Q, right - left) for codes with the time axis last;
-            read-only. Where the dtype is read as it is stored, a view of the file: copy it to
-            change it.
+            (right - left, *shape), or (Q, right - left) for codes with the time axis last, or
+            (*shape) where there is one value an utterance; read-only. Where the dtype is read as it
+            is stored, a view of the file: copy it to change it.
 
         Raises:
             StoreError: an id that is not there, or offsets outside its frames.
         """
         _, shard, row = self._locate(utterance_id)
+        if self.header.time_axis is None:
+            self._refuse_offsets(left_offset_frames, right_offset_frames)
+            return shard.read(row).reshape(self.shape)
         values = shard.read(row, left_offset_frames, right_offset_frames)
         return np.moveaxis(values, 0, -1) if self._time_last else values
+
+    def _refuse_offsets(self, left: int, right: int | None) -> None:
+        if left or right is not None:
+            raise StoreError(
+                f"store {self.storage_path}",
+                expected="no offsets, for there is one value an utterance",
+                got=f"{left} to {right}",
+            )
 
     def read_batch(
         self, utterance_ids: Sequence[str], padding_value: float = 0
@@ -204,7 +215,8 @@ class Store:
 
         Returns:
             The values, (B, T, *shape), or (B, Q, T) for codes with the time axis last, T being the
-            length of the longest, and the lengths in frames, (B,).
+            length of the longest, and the lengths in frames, (B,); (B, *shape) and ones where there
+            is one value an utterance.
 
         Raises:
             StoreError: an id that is not there, or a padding value that the dtype cannot hold.
@@ -217,6 +229,8 @@ class Store:
         for line, (_, shard, row), length in zip(padded, places, lengths, strict=True):
             line[:length] = shard.read(row)
             line[length:] = padding_value
+        if self.header.time_axis is None:
+            return padded.reshape(len(places), *self.shape), lengths
         return (np.moveaxis(padded, 1, -1) if self._time_last else padded), lengths
 
     def _check_padding(self, value: float) -> None:

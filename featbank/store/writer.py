@@ -46,7 +46,7 @@ class StoreWriter(PublishingWriter):
         name: str,
         dtype: str | None = None,
         shape: Sequence[int] | None = None,
-        time_axis: int = 0,
+        time_axis: int | None = 0,
         codebook_size: int | None = None,
         compression: str | None = None,
         frame_rate: float | None = None,
@@ -69,7 +69,7 @@ class StoreWriter(PublishingWriter):
                 codebook, or float32 where there is none.
             shape: of one frame; as the first utterance has it when None, `()` when there is none.
             time_axis: of the arrays that are written and read: 0 for (T, *shape), -1 for codes
-                (Q, T).
+                (Q, T), None for one value (*shape) an utterance, such as a speaker embedding.
             codebook_size: tokens are from 0 to one less; others are refused.
             compression: of the values: `zstd` or `blosc`, for archives; reads then undo it.
             frame_rate: frames a second; None when it varies.
@@ -89,8 +89,8 @@ class StoreWriter(PublishingWriter):
         if dtype is None:
             dtype = "float32" if codebook_size is None else token_dtype(codebook_size)
         self._encoding = find_encoding(dtype)
-        if time_axis not in (0, -1):
-            raise StoreError("time_axis of a store", expected="0 or -1", got=time_axis)
+        if time_axis not in (0, -1, None):
+            raise StoreError("time_axis of a store", expected="0, -1 or None", got=time_axis)
         if codebook_size is not None and self._encoding.read.kind not in "iu":
             raise StoreError(
                 "dtype of a store of tokens", expected="an integer dtype", got=repr(dtype)
@@ -144,8 +144,8 @@ class StoreWriter(PublishingWriter):
         return self._builder.path
 
     @property
-    def time_axis(self) -> int:
-        """Of the arrays that are written."""
+    def time_axis(self) -> int | None:
+        """Of the arrays that are written; None where there is one value an utterance."""
         return self._header.time_axis
 
     def write(self, key: str, value: Any, input_digest: bytes = b"", part: str = "") -> None:
@@ -153,8 +153,8 @@ class StoreWriter(PublishingWriter):
 
         Args:
             key: its id, not yet in the store.
-            value: (T, *shape), or (Q, T) where the time axis is the last: a NumPy array or a torch
-                tensor on the CPU; T may be 0.
+            value: (T, *shape), or (Q, T) where the time axis is the last, or (*shape) where there
+                is none: a NumPy array or a torch tensor on the CPU; T may be 0.
             input_digest: 16 bytes that stand for what it was computed from.
             part: the group whose shards it goes to.
 
@@ -306,14 +306,18 @@ class StoreWriter(PublishingWriter):
                 refuse_nonfinite(value, self._encoding.name, f"utterance {key!r}{self._in_store}")
             return Encoded(value)  # nothing to convert: the usual case, ten million times
         where = f"utterance {key!r}{self._in_store}"
-        array = as_array(value, where)
-        if self._header.time_axis == -1:
+        time_axis = self._header.time_axis
+        array = as_array(value, where, has_time=time_axis is not None)
+        if time_axis is None:
+            array = array[None]  # stored as one frame
+        elif time_axis == -1:
             array = np.moveaxis(array, -1, 0)
         if self._header.codebook_size is not None:
             self._check_tokens(array, where)
         shape = array.shape[1:]
         if self._shape is not None and shape != self._shape:
-            raise StoreError(where, expected=f"frames of shape {self._shape}", got=shape)
+            values = "values" if time_axis is None else "frames"
+            raise StoreError(where, expected=f"{values} of shape {self._shape}", got=shape)
         if self._checks_finite:
             refuse_nonfinite(array, self._encoding.name, where)
         encoded = self._encoding.encode(array, where)
