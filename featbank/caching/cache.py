@@ -137,7 +137,7 @@ class FeatureCache:
                 work.clear()
             earlier = EarlierRows({} if extraction.overwrite else writers, fingerprint.digest)
             stack.callback(earlier.close)
-            journaled = JournaledRows(work.path, list(writers))
+            journaled = JournaledRows(work.path)
             stack.callback(journaled.close)
             computed = compute_rows(
                 extraction.batches,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from featbank.caching.journal import SUFFIX, JournalFile, JournalRow
+from featbank.caching.journal import JournalRow
+from featbank.caching.journals import Journals
 from featbank.caching.utterance_digest import UtteranceKey
 from featbank.errors import StoreError
 from featbank.feature_io import FeatureStorageWriter, TracedRows, open_published
@@ -110,35 +111,39 @@ class EarlierRows:
 
 
 class JournaledRows:
-    """The rows that stopped runs left in the journals of a folder; memory holds their places."""
+    """The rows that stopped runs left in the journals of a folder."""
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        """Open and scan all journals in a folder.
-
-        Args:
-            folder: of the journals.
-            names: of the features that a row must have.
+    def __init__(self, folder: Path) -> None:
+        """Look at all journals in a folder.
 
         Raises:
             OSError: the disk fails.
         """
-        self._files = [JournalFile(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
-        self._names = list(names)
-        self._sources = {
-            UtteranceKey(place.id, place.input_digest): Source(file, place, place.input_digest)
-            for file in self._files
-            for place in file.scan()
-        }
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self._sources)
+        self._journals = Journals(folder)
+        self._journals.refresh()
 
     def find(self, key: UtteranceKey) -> Source | None:
-        """Return a row of an id and digest."""
-        return self._sources.get(key) if key.input_digest else None
+        """Return a row of an id and digest, if its bytes are as they were appended."""
+        if not key.input_digest or self._journals.read(key.id, key.input_digest) is None:
+            return None
+        return Source(self, key, key.input_digest)
+
+    def read(self, key: UtteranceKey) -> JournalRow:
+        """Return a row that was found.
+
+        Raises:
+            StoreError: its bytes have changed meanwhile.
+        """
+        row = self._journals.read(key.id, key.input_digest)
+        if row is None:
+            raise StoreError(
+                f"utterance {key.id!r} in {self._journals.folder}",
+                expected="its row as it was found",
+                got="other bytes",
+                hint="call cache_features again: it is computed anew",
+            )
+        return row
 
     def close(self) -> None:
         """Let go of the files."""
-        for file in self._files:
-            file.close()
+        self._journals.close()
