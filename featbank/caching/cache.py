@@ -150,7 +150,7 @@ class FeatureCache:
             stack.callback(computed.close)
             _check_total(split, len(computed.rows), extraction.batches.total)
             _warn_of_random_input(split, computed, earlier)
-            if extraction.writers is None and computed.is_all_of(earlier):
+            if computed.is_all_of(earlier) and earlier.is_as_written_by(writers):
                 _log.info("features of split %r are as they were: nothing was computed", split)
             else:
                 _write(writers, computed)

@@ -192,7 +192,7 @@ class CachesFeatures(ABC):
         # before the first forward, which may change what modules keep for themselves
         fingerprint = self.feature_fingerprint()
         with (
-            evaluating(settings.modules.values(), [settings.hparams, self]) as evaluation,
+            evaluating(settings.modules, settings.hparams, self) as evaluation,
             count_bar(f"features of {split}", batches.total, show=show) as advance,
         ):
 

@@ -12,7 +12,7 @@ from featbank.caching.journal import JournalRow
 from featbank.caching.journals import Journals
 from featbank.caching.utterance_digest import UtteranceKey
 from featbank.errors import StoreError
-from featbank.feature_io import FeatureStorageWriter, TracedRows, open_published
+from featbank.feature_io import FeatureStorageWriter, TracedRows, TracedWriter, open_published
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +75,11 @@ class EarlierRows:
     def __contains__(self, utterance_id: str) -> bool:
         """Tell whether there is a row of an id, whatever its digest."""
         return bool(self._stores) and all(utterance_id in one for one in self._stores.values())
+
+    def is_as_written_by(self, writers: Mapping[str, FeatureStorageWriter]) -> bool:
+        """Tell whether writers would make the same files of these rows."""
+        pairs = [(writers[name], store) for name, store in self._stores.items()]
+        return all(isinstance(one, TracedWriter) and one.is_same_as(store) for one, store in pairs)
 
     def find(self, key: UtteranceKey) -> Source | None:
         """Return a row, if all features have it, of that digest and sound."""

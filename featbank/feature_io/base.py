@@ -127,6 +127,13 @@ class TracedWriter(FeatureStorageWriter, Protocol):
             StoreError: as of `write`, or it is encoded for another file.
         """
 
+    def is_same_as(self, published: Any) -> bool:
+        """Tell whether what is published is what this writer would make of the rows in it.
+
+        Args:
+            published: `TracedRows` of its kind, with the fingerprint that it was told.
+        """
+
 
 @runtime_checkable
 class TracedRows(Protocol):

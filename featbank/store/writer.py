@@ -16,13 +16,14 @@ from featbank.manifest import check_id
 from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
 from featbank.store.encoding import Array, Encoded, as_array, find_encoding, token_dtype
-from featbank.store.layout import StoreHeader, header_text
+from featbank.store.layout import StoreHeader, frame_bytes, header_text
 from featbank.store.narrowing import refuse_nonfinite
 from featbank.store.publishing import PublishingWriter
+from featbank.store.reader import Store
 from featbank.store.shard import check_digest
 from featbank.store.shard_file import disk_fault, sync_files
 from featbank.store.shard_layout import ShardSpec
-from featbank.store.sharding import check_target
+from featbank.store.sharding import check_target, plan_shards, row_bytes
 from featbank.store.sorted_run import SortedRun
 from featbank.store.spool import Spool
 
@@ -224,6 +225,25 @@ class StoreWriter(PublishingWriter):
             raise StoreError(where, expected=f"frames of shape {self._shape}", got=stored.shape[1:])
         self._shape = stored.shape[1:]
         self._add(key, encoded, input_digest, "")
+
+    def is_same_as(self, published: Store) -> bool:
+        """Tell whether a store is, byte for byte, what this writer would make of the rows in it.
+
+        Args:
+            published: a store of rows in one part, none of which failed.
+        """
+        there = published.header
+        made = replace(self._header, shape=there.shape, numerics=there.numerics)
+        if made != replace(there, shards=()) or any(info.part for info in there.shards):
+            return False
+        ids, counts = list(published), published.frame_counts.tolist()
+        size = frame_bytes(there)
+        rows = [
+            ("", one, row_bytes(one.encode(), count * size))
+            for one, count in zip(ids, counts, strict=True)
+        ]
+        cuts = [len(rows) for rows in plan_shards(rows, self._shard_bytes)]
+        return cuts == [info.num_utterances for info in there.shards]
 
     def _add(self, key: str, encoded: Encoded, input_digest: bytes, part: str) -> None:
         run = self._run

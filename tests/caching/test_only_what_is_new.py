@@ -311,3 +311,19 @@ def test_pieces_of_an_utterance_are_never_taken_for_the_whole_of_it(tmp_path: Pa
         brain.cache_features(iter(batches), "train")
         assert len(brain.computed) == 4 * len(list(batches))
         assert len(brain.feature_readers["train"]["mean"]) == 2 * len(brain.computed)
+
+
+@pytest.mark.parametrize("changed", [{"shard_bytes": 900}, {"compression": "zstd"}])
+def test_another_layout_of_files_is_written_without_computing(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    Counting(tmp_path / "a").cache_features(Speech(IDS), "train", PADDED)
+    configs = [{**CONFIGS[0], "writer_kwargs": changed}, CONFIGS[1]]
+    brain = Counting(tmp_path / "a", configs=configs)
+    assert "train" in brain.feature_readers
+    brain.cache_features(Speech(IDS), "train", PADDED)
+    assert brain.computed == []
+    assert published(tmp_path / "a") == clean(tmp_path / "b", Speech(IDS), configs=configs)
+    before = inodes(tmp_path / "a")
+    brain.cache_features(Speech(IDS), "train", PADDED)
+    assert inodes(tmp_path / "a") == before
