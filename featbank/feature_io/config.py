@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from featbank.errors import ConfigError
 from featbank.store import ENCODINGS, SHARD_BYTES, find_encoding
 from featbank.store.compression import check_compression
+from featbank.store.dtypes import DTypeLike, dtype_name
 from featbank.trusted import check_name, check_type, construct
 
 PACKED_WRITER = "featbank.feature_io.PackedHdf5Writer"
@@ -20,13 +21,14 @@ _CODES = ("uint8", "uint16", "int16", "int32", "int64")
 _STAGE_KWARGS = frozenset(["shard_bytes", "compression"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class FeatureStorageConfig:
     """Storage of one feature.
 
     Args:
         name: the feature's name: a key of the dicts that `compute_features` returns.
-        dtype: what its values are stored as; see `featbank.store.ENCODINGS`.
+        dtype: what its values are stored as, by name or as NumPy or torch has it; the attribute is
+            the name. See `featbank.store.ENCODINGS`.
         writer_class: a dotted path, a class, or a callable as HyperPyYAML's `!name:` gives it.
         writer_kwargs: further arguments of it: for the packed writer `shard_bytes`, `compression`,
             `time_axis`, `codebook_size`, `frame_rate`, `provenance` and so on.
@@ -36,18 +38,27 @@ class FeatureStorageConfig:
     """
 
     name: str
-    dtype: str = "float32"
-    writer_class: str | Callable[..., Any] = PACKED_WRITER
-    writer_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str
+    writer_class: str | Callable[..., Any]
+    writer_kwargs: Mapping[str, Any]
 
-    def __post_init__(self) -> None:
-        check_name(self.name, "storage: name")
-        if self.dtype not in ENCODINGS:
+    def __init__(
+        self,
+        name: str,
+        dtype: DTypeLike = "float32",
+        writer_class: str | Callable[..., Any] = PACKED_WRITER,
+        writer_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        check_name(name, "storage: name")
+        found = dtype_name(dtype)
+        if found not in ENCODINGS:
             raise ConfigError(
-                f"storage of {self.name!r}: dtype",
-                expected=" or ".join(ENCODINGS),
-                got=self.dtype,
+                f"storage of {name!r}: dtype", expected=" or ".join(ENCODINGS), got=dtype
             )
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "dtype", found)
+        object.__setattr__(self, "writer_class", writer_class)
+        object.__setattr__(self, "writer_kwargs", {} if writer_kwargs is None else writer_kwargs)
 
     @property
     def shard_bytes(self) -> int:
@@ -86,6 +97,72 @@ class FeatureStorageReaderConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name, "storage: name")
+
+
+def storage_configs(
+    feature_configs: Iterable[FeatureStorageConfig | Mapping[str, Any]] | Mapping[str, Any],
+) -> list[FeatureStorageConfig]:
+    """Return the storage of each feature, however a recipe lists them.
+
+    Args:
+        feature_configs: one entry a feature, as objects or as YAML gives them: in a list, or in a
+            mapping by the features' names, in which an entry may leave out its name.
+
+    Raises:
+        ConfigError: an entry is not right or under another name than its own, there are two of one
+            feature, or none at all.
+    """
+    return [
+        entry
+        if isinstance(entry, FeatureStorageConfig)
+        else construct(FeatureStorageConfig, entry, "feature_configs")
+        for entry in entries_by_name(feature_configs).values()
+    ]
+
+
+def entries_by_name(feature_configs: Any) -> dict[str, Any]:
+    """Return the entries of a list, or of a mapping by name, by their features' names.
+
+    Raises:
+        ConfigError: as of `storage_configs`.
+    """
+    found: dict[str, Any] = {}
+    for name, entry in _listed(feature_configs):
+        if name in found:
+            raise ConfigError(f"storage of {name!r}", expected="one entry", got="two")
+        found[name] = entry
+    if not found:
+        raise ConfigError("feature_configs", expected="one entry a feature", got="none")
+    return found
+
+
+def _listed(feature_configs: Any) -> Iterator[tuple[Any, Any]]:
+    """Give each entry, with its name in it, and that name."""
+    kinds = (FeatureStorageConfig, FeatureStorageReaderConfig, Mapping)
+    if isinstance(feature_configs, str) or not isinstance(feature_configs, Iterable):
+        raise ConfigError(
+            "feature_configs",
+            expected="a list of entries, or a mapping of them by name",
+            got=repr(feature_configs),
+            hint="put a single entry into a list",
+        )
+    by_name = isinstance(feature_configs, Mapping)
+    pairs = feature_configs.items() if by_name else ((None, one) for one in feature_configs)
+    for key, entry in pairs:
+        if not isinstance(entry, kinds):
+            raise ConfigError(
+                f"feature_configs: {key}" if by_name else "feature_configs",
+                expected="an entry such as FeatureStorageConfig",
+                got=repr(entry),
+                hint="put a single entry into a list",
+            )
+        if by_name and isinstance(entry, Mapping):
+            entry = {"name": key, **entry}
+        name = entry.get("name") if isinstance(entry, Mapping) else entry.name
+        check_name(name, "feature_configs: name")
+        if by_name and name != key:
+            raise ConfigError(f"feature_configs: {key}: name", expected=repr(key), got=repr(name))
+        yield name, entry
 
 
 def read_storage(entries: Sequence[Mapping[str, Any]]) -> list[FeatureStorageConfig]:
