@@ -10,8 +10,6 @@ from featbank.feature_io.base import (
 from featbank.feature_io.config import (
     FeatureStorageConfig,
     FeatureStorageReaderConfig,
-    read_storage,
-    storage_by_name,
     storage_configs,
 )
 from featbank.feature_io.content import open_features
@@ -28,6 +26,7 @@ from featbank.feature_io.making import (
     open_published,
 )
 from featbank.feature_io.packed import PackedHdf5Reader, PackedHdf5Writer
+from featbank.feature_io.stage_storage import read_storage, storage_by_name
 
 __all__ = [
     "ChunkedLilcomHdf5Reader",

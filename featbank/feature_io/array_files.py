@@ -17,7 +17,8 @@ import numpy as np
 
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
-from featbank.feature_io.file_reader import NUMBERS, FileReader, Frames, Whole, absent, no_numbers
+from featbank.feature_io.file_reader import FileReader, absent
+from featbank.feature_io.frames import NUMBERS, Frames, Whole, no_numbers
 from featbank.feature_io.hdf5_files import import_lilcom
 from featbank.manifest import check_id
 from featbank.opening import NotAFileError, open_regular
@@ -30,6 +31,7 @@ class _FilesReader(FileReader):
 
     def __contains__(self, key: object) -> bool:
         """Tell whether an id, or the path of a file in the folder, is there."""
+        self._look()
         return isinstance(key, str) and any(one.is_file() for one in self._candidates(key))
 
     def __iter__(self) -> Iterator[str]:

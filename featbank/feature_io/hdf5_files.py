@@ -13,7 +13,8 @@ from typing import Any, Literal
 import h5py
 
 from featbank.errors import StoreError
-from featbank.feature_io.file_reader import NUMBERS, with_suffix
+from featbank.feature_io.file_reader import with_suffix
+from featbank.feature_io.frames import NUMBERS
 from featbank.store.format import SHARD_FORMAT
 
 CHUNK_SIZE_KEY = "__LHOTSE_INTERNAL_CHUNK_SIZE__"

@@ -13,15 +13,8 @@ import numpy as np
 
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
-from featbank.feature_io.file_reader import (
-    Chunked,
-    FileReader,
-    Frames,
-    Whole,
-    absent,
-    is_file,
-    no_numbers,
-)
+from featbank.feature_io.file_reader import FileReader, absent, is_file
+from featbank.feature_io.frames import Chunked, Frames, Whole, no_numbers
 from featbank.feature_io.hdf5_files import (
     CHUNK_SIZE_KEY,
     Kind,
@@ -31,6 +24,7 @@ from featbank.feature_io.hdf5_files import (
     told,
 )
 from featbank.opening import open_regular
+from featbank.store.joining import is_store
 
 _BY_CONTENT = "featbank.feature_io.open_features picks the reader by what a file holds"
 
@@ -213,20 +207,18 @@ def open_hdf5(path: Path) -> h5py.File:
     where = f"file {path}"
     try:
         open_regular(path).close()  # HDF5 would wait for a pipe
-    except IsADirectoryError as error:
+    except OSError as error:
         raise StoreError(
             where,
             expected="an HDF5 file",
-            got="a folder",
-            hint=f"for a packed store: {_BY_CONTENT}",
+            got="the folder of a packed store" if is_store(path) else error,
+            hint=_BY_CONTENT if path.is_dir() else "",
         ) from error
-    except OSError as error:
-        raise StoreError(where, expected="an HDF5 file", got=error) from error
     try:
-        return h5py.File(path, "r", locking=False)
+        # HDF5 wants the flags of whoever has it open in this process, and lhotse has the usual ones
+        return h5py.File(path, "r")
     except OSError:
         try:
-            # HDF5 wants the flags of whoever has it open in this process: lhotse keeps files open
-            return h5py.File(path, "r")
+            return h5py.File(path, "r", locking=False)  # some file systems have no locks
         except OSError as error:
             raise StoreError(where, expected="an HDF5 file", got=error) from error

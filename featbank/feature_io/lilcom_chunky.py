@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
-from featbank.feature_io.file_reader import Chunked, FileReader, Frames, absent
+from featbank.feature_io.file_reader import FileReader, absent
+from featbank.feature_io.frames import Chunked, Frames
 from featbank.feature_io.hdf5_files import import_lilcom
 from featbank.opening import open_regular
 

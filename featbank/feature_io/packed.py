@@ -34,7 +34,7 @@ class PackedHdf5Reader(Store):
         self.storage_path = Path(storage_path)
         self._root = self.storage_path.absolute()
         self._declared = name
-        if os.path.lexists(self._root):
+        if self._is_there:
             super().__init__(storage_path)
 
     @property
@@ -81,6 +81,13 @@ class PackedHdf5Reader(Store):
     def _is_open(self) -> bool:
         return "header" in vars(self)
 
+    @property
+    def _is_there(self) -> bool:
+        """Whether anything is: a folder of hidden ones alone waits for its first store."""
+        if self._root.is_dir():
+            return any(not one.name.startswith(".") for one in self._root.iterdir())
+        return os.path.lexists(self._root)
+
     def __getattr__(self, name: str) -> Any:
         """Open the store for what it has and this has not: its header, its shards.
 
@@ -89,7 +96,7 @@ class PackedHdf5Reader(Store):
         """
         if self._is_open or name.startswith("__"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        if not os.path.lexists(self._root):
+        if not self._is_there:
             raise absent(self.storage_path)
         opened = vars(Store(self._root))
         # at once, for another thread may be reading
