@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from featbank.caching import CachesFeatures, RecipeSettings
-from featbank.caching.cache import read_configs
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import FeatureStorageConfig, storage_configs
 
 
 class FeatureBrain(CachesFeatures):
@@ -40,7 +39,7 @@ class FeatureBrain(CachesFeatures):
 
     def __init__(
         self,
-        feature_configs: Sequence[FeatureStorageConfig | Mapping[str, Any]] | Mapping[str, Any],
+        feature_configs: Iterable[FeatureStorageConfig | Mapping[str, Any]] | Mapping[str, Any],
         base_path: str | Path,
         *,
         modules: Mapping[str, torch.nn.Module] | None = None,
@@ -53,7 +52,7 @@ class FeatureBrain(CachesFeatures):
         self.device = torch.device(device)
         self.modules = torch.nn.ModuleDict(dict(modules or {})).to(self.device)
         self._settings = RecipeSettings(
-            feature_configs=read_configs(feature_configs),
+            feature_configs=storage_configs(feature_configs),
             base_path=Path(base_path),
             fingerprint_with=fingerprint_with,
             allow_stale=allow_stale,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,6 +21,7 @@ from featbank.feature_io import (
     FeatureStorageWriter,
     TracedWriter,
     create_feature_storage_writers,
+    storage_configs,
 )
 from featbank.fingerprinting import RecipeFingerprint
 from featbank.provenance import digest
@@ -69,7 +70,7 @@ class FeatureCache:
 
     def __init__(
         self,
-        feature_configs: Sequence[Any] | Mapping[str, Any],
+        feature_configs: Iterable[Any] | Mapping[str, Any],
         base_path: str | Path,
         fingerprint: Callable[[], RecipeFingerprint],
         *,
@@ -90,7 +91,7 @@ class FeatureCache:
         Raises:
             ConfigError: no entry, or one that is not right.
         """
-        self.configs = read_configs(feature_configs)
+        self.configs = storage_configs(feature_configs)
         self.base_path = Path(base_path)
         self.writers: dict[str, Mapping[str, FeatureStorageWriter]] = {}
         self._debug_batches = debug_batches
@@ -159,30 +160,6 @@ class FeatureCache:
             self.readers.forget(split)
             if extraction.writers is None:
                 self.readers.trust(self._target, split, fingerprint.digest)
-
-
-def read_configs(feature_configs: Sequence[Any] | Mapping[str, Any]) -> list[FeatureStorageConfig]:
-    """Read what a recipe declares of its features, as a list or by name.
-
-    Raises:
-        ConfigError: no entry, or one that is not right.
-    """
-    if isinstance(feature_configs, Mapping):
-        entries = [
-            {"name": name, **entry} if isinstance(entry, Mapping) else entry
-            for name, entry in feature_configs.items()
-        ]
-    else:
-        entries = list(feature_configs)
-    configs = [
-        entry
-        if isinstance(entry, FeatureStorageConfig)
-        else construct(FeatureStorageConfig, entry, "feature_configs")
-        for entry in entries
-    ]
-    if not configs:
-        raise ConfigError("feature_configs", expected="one entry a feature", got="none")
-    return configs
 
 
 def _describe(writers: Mapping[str, FeatureStorageWriter], fingerprint: RecipeFingerprint) -> None:

@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from featbank.caching.batches import batches_of
-from featbank.caching.cache import Extraction, FeatureCache, read_configs
+from featbank.caching.cache import Extraction, FeatureCache
 from featbank.caching.utterance_digest import UtteranceKey, digest_of_item
-from featbank.feature_io import FeatureStorageReader, FeatureStorageWriter
+from featbank.feature_io import FeatureStorageReader, FeatureStorageWriter, storage_configs
 from featbank.fingerprinting import RecipeFingerprint, evaluating, fingerprint_recipe
 from featbank.progress import count_bar
 
@@ -37,7 +37,7 @@ class RecipeSettings:
         progress: whether to draw a bar; None draws on a terminal.
     """
 
-    feature_configs: Sequence[Any] | Mapping[str, Any]
+    feature_configs: Iterable[Any] | Mapping[str, Any]
     base_path: Any
     modules: Mapping[str, torch.nn.Module] = field(default_factory=dict)
     hparams: object = None
@@ -139,7 +139,7 @@ class CachesFeatures(ABC):
             owner=self,
             modules=settings.modules,
             hparams=settings.hparams,
-            feature_configs=read_configs(settings.feature_configs),
+            feature_configs=storage_configs(settings.feature_configs),
             fingerprint_with=settings.fingerprint_with,
         )
 

@@ -105,7 +105,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
             with ExitStack() as stack:
                 try:
                     readers = create_feature_storage_readers(
-                        self._configs, base_path, suffix=f"/{split}"
+                        self._configs, base_path, suffix=f"/{split}", must_exist=True
                     )
                 except StoreError as error:
                     missing = KeyError(f"split {split!r}: {error}")

@@ -1,5 +1,6 @@
 """Writers and readers of features as YAML recipes name them: by feature, dtype and class."""
 
+from featbank.feature_io.array_files import LilcomFilesReader, NumpyFilesReader
 from featbank.feature_io.base import (
     FeatureStorageReader,
     FeatureStorageWriter,
@@ -9,26 +10,35 @@ from featbank.feature_io.base import (
 from featbank.feature_io.config import (
     FeatureStorageConfig,
     FeatureStorageReaderConfig,
-    read_storage,
-    storage_by_name,
+    storage_configs,
 )
-from featbank.feature_io.hdf5_readers import LilcomHdf5Reader, NumpyHdf5Reader
+from featbank.feature_io.content import open_features
+from featbank.feature_io.hdf5_readers import (
+    ChunkedLilcomHdf5Reader,
+    LilcomHdf5Reader,
+    NumpyHdf5Reader,
+)
 from featbank.feature_io.hdf5_writers import LilcomHdf5Writer, NumpyHdf5Writer
+from featbank.feature_io.lilcom_chunky import LilcomChunkyReader
 from featbank.feature_io.making import (
-    PackedHdf5Reader,
-    PackedHdf5Writer,
     create_feature_storage_readers,
     create_feature_storage_writers,
     open_published,
 )
+from featbank.feature_io.packed import PackedHdf5Reader, PackedHdf5Writer
+from featbank.feature_io.stage_storage import read_storage, storage_by_name
 
 __all__ = [
+    "ChunkedLilcomHdf5Reader",
     "FeatureStorageConfig",
     "FeatureStorageReader",
     "FeatureStorageReaderConfig",
     "FeatureStorageWriter",
+    "LilcomChunkyReader",
+    "LilcomFilesReader",
     "LilcomHdf5Reader",
     "LilcomHdf5Writer",
+    "NumpyFilesReader",
     "NumpyHdf5Reader",
     "NumpyHdf5Writer",
     "PackedHdf5Reader",
@@ -37,7 +47,9 @@ __all__ = [
     "TracedWriter",
     "create_feature_storage_readers",
     "create_feature_storage_writers",
+    "open_features",
     "open_published",
     "read_storage",
     "storage_by_name",
+    "storage_configs",
 ]

@@ -16,7 +16,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @runtime_checkable
 class FeatureStorageWriter(Protocol):
-    """Writes the values of one feature by utterance id; publishes all of them, or nothing."""
+    """Writes the values of one feature by utterance id; publishes all of them, or nothing.
+
+    In a `with` block, or by calls: what is written is there after `close` or `commit`.
+    """
 
     @property
     def name(self) -> str:
@@ -26,12 +29,15 @@ class FeatureStorageWriter(Protocol):
     def storage_path(self) -> Path:
         """Where the values can be read once they are published."""
 
-    def write(self, key: str, value: Any) -> None:
+    def write(self, key: str, value: Any) -> str:
         """Write one utterance.
 
         Args:
             key: its id, not yet written.
-            value: (T, ...), a NumPy array or a torch tensor on the CPU.
+            value: (T, ...), a NumPy array, or a torch tensor on any device.
+
+        Returns:
+            The key, by which it can be read.
 
         Raises:
             StoreError: an invalid or repeated id, or values that the dtype cannot hold.
@@ -48,6 +54,9 @@ class FeatureStorageWriter(Protocol):
 
     def abort(self) -> None:
         """Drop what was not published; after `commit` nothing happens."""
+
+    def close(self) -> None:
+        """Publish what was written, or drop it while an exception is under way."""
 
     def __enter__(self) -> Self:
         """Return the writer."""
@@ -66,21 +75,36 @@ class FeatureStorageReader(Protocol):
     """Reads the values of one feature by utterance id, in any process."""
 
     @property
+    def name(self) -> str:
+        """Of the feature."""
+
+    @property
     def storage_path(self) -> Path:
         """Where the values are."""
 
     def read(
-        self, key: str, left_offset_frames: int = 0, right_offset_frames: int | None = None, /
+        self,
+        key: str,
+        /,
+        left_offset_frames: int = 0,
+        right_offset_frames: int | None = None,
+        *,
+        strict: bool = False,
+        copy: bool = False,
     ) -> Array:
         """Return frames of one utterance, (frames, ...).
 
         Args:
             key: its id.
             left_offset_frames: the first frame.
-            right_offset_frames: the one after the last; None for the end of the utterance.
+            right_offset_frames: the one after the last; None for the end of the utterance. Offsets
+                are those of a slice: beyond the end they stop there, negative ones count from it.
+            strict: refuse offsets outside its frames.
+            copy: return an array that may be changed, as `torch.from_numpy` wants it; readers made
+                for recipes do so unless they are told not to.
 
         Raises:
-            StoreError: an id that is not there, or offsets outside its frames.
+            StoreError: an id that is not there, or offsets outside its frames when `strict`.
         """
 
     def __contains__(self, key: object) -> bool:

@@ -1,79 +1,48 @@
-"""Read HDF5 files with one dataset an utterance, lhotse's too."""
+"""Read HDF5 files with one dataset an utterance: lhotse's, speechbrain's and our own."""
 
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import h5py
+import numpy as np
 
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
-from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
+from featbank.feature_io.file_reader import FileReader, absent, is_file
+from featbank.feature_io.frames import Chunked, Frames, Whole, no_numbers
+from featbank.feature_io.hdf5_files import (
+    CHUNK_SIZE_KEY,
+    Kind,
+    import_lilcom,
+    kind_of,
+    kind_of_file,
+    told,
+)
 from featbank.opening import open_regular
+from featbank.store.joining import is_store
+
+_BY_CONTENT = "featbank.feature_io.open_features picks the reader by what a file holds"
 
 
-class _Hdf5Reader(ABC):
-    """Reads such a file; HDF5 handles do not survive a fork, so each process opens its own."""
+class _Hdf5Reader(FileReader):
+    """Reads such a file, by whatever name; `.h5` is added where nothing is there without it."""
 
-    def __init__(self, storage_path: str | Path) -> None:
-        """Open a file.
+    suffix = ".h5"
+    kind: ClassVar[Kind]
 
-        Args:
-            storage_path: of the file; `.h5` is added where it is not there.
-
-        Raises:
-            StoreError: it is not there, or it is no HDF5 file.
-        """
-        self.storage_path = hdf5_path(storage_path)
-        self._path = self.storage_path.absolute()  # it may be opened again from another folder
+    def __init__(self, storage_path: str | Path, *, name: str | None = None) -> None:
         self._file: h5py.File | None = None
         self._process = -1
-        self._open()
-
-    def read(
-        self, key: str, left_offset_frames: int = 0, right_offset_frames: int | None = None
-    ) -> Array:
-        """Return frames of one utterance, (frames, ...).
-
-        Raises:
-            StoreError: an id that is not there, damaged values, or offsets outside the frames.
-        """
-        dataset = self._open().get(key)
-        if not isinstance(dataset, h5py.Dataset):
-            raise StoreError(
-                f"file {self.storage_path}", expected="an id that it holds", got=repr(key)
-            )
-        where = f"utterance {key!r} in {self.storage_path}"
-        try:
-            values, num_frames = self._unpacked(dataset)
-            right = num_frames if right_offset_frames is None else right_offset_frames
-            if not 0 <= left_offset_frames <= right <= num_frames:
-                raise StoreError(
-                    where,
-                    expected=f"offsets within its {num_frames} frames",
-                    got=f"{left_offset_frames} to {right}",
-                )
-            frames: Array = values[left_offset_frames:right]
-        except (OSError, RuntimeError, TypeError, ValueError) as error:
-            raise StoreError(where, expected="values as they were written", got=error) from error
-        return frames
-
-    @property
-    def ids(self) -> list[str]:
-        """All ids, sorted."""
-        return sorted(self)
-
-    def __getitem__(self, key: str) -> Array:
-        """Return all frames of an utterance."""
-        return self.read(key)
+        super().__init__(storage_path, name=name)
 
     def __contains__(self, key: object) -> bool:
         """Tell whether an id is there."""
-        return isinstance(key, str) and isinstance(self._open().get(key), h5py.Dataset)
+        return self._dataset(key) is not None
 
     def __iter__(self) -> Iterator[str]:
         """Give the ids."""
@@ -81,11 +50,7 @@ class _Hdf5Reader(ABC):
         self._open().visititems(
             lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
         )
-        return iter(found)
-
-    def __len__(self) -> int:
-        """Return the number of utterances."""
-        return sum(1 for _ in self)
+        return (name for name in found if name != CHUNK_SIZE_KEY)
 
     def close(self) -> None:
         """Close the file; a later read opens it anew."""
@@ -93,58 +58,167 @@ class _Hdf5Reader(ABC):
             self._file.close()
         self._file = None
 
-    def __enter__(self) -> Self:
-        """Return the reader."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        self.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the path."""
-        return type(self), (self._path,)
-
-    @abstractmethod
-    def _unpacked(self, dataset: h5py.Dataset) -> tuple[Any, int]:
-        """Return what gives frames when it is sliced, and their number."""
+    def _look(self) -> None:
+        self._open()
 
     def _open(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():
-            self._file = _open_to_read(self._path)
+            path = self._place()
+            if not self._exists():
+                raise absent(path)
+            file = open_hdf5(path if is_file(path) else self._path)
+            try:
+                self._refuse_others(kind_of_file(file))
+            except BaseException:
+                file.close()
+                raise
+            self._file = file
             self._process = os.getpid()
         return self._file
 
+    def _refuse_others(self, kind: Kind | None) -> None:
+        if kind in (None, self.kind):
+            return
+        if kind == "shard":
+            raise shard_alone(self.storage_path)
+        raise StoreError(
+            f"file {self.storage_path}",
+            expected=f"{_TOLD[self.kind]}, which {type(self).__name__} reads",
+            got=_TOLD[kind],
+            hint=_BY_CONTENT if kind in _READABLE else "these are no features",
+        )
+
+    def _dataset(self, key: object) -> h5py.Dataset | None:
+        if not isinstance(key, str) or not key or key == CHUNK_SIZE_KEY:
+            return None
+        try:
+            found = self._open().get(key)
+        except ValueError:  # a null character, or half a surrogate pair
+            return None
+        return found if isinstance(found, h5py.Dataset) else None
+
+    @contextmanager
+    def _frames(self, key: str, where: str) -> Iterator[Frames]:
+        dataset = self._dataset(key)
+        if dataset is None:
+            raise self._unknown(key)
+        if kind_of(dataset) != self.kind:
+            raise no_numbers(where, told(dataset), _BY_CONTENT)
+        yield self._unpacked(dataset, where)
+
+    def _unpacked(self, dataset: h5py.Dataset, where: str) -> Frames:
+        raise NotImplementedError
+
 
 class NumpyHdf5Reader(_Hdf5Reader):
-    """Reads what `NumpyHdf5Writer`, lhotse's too, wrote."""
+    """Reads one dataset of numbers an utterance: lhotse's files, speechbrain's, our own."""
 
-    def _unpacked(self, dataset: h5py.Dataset) -> tuple[Any, int]:
-        return dataset, len(dataset)
+    kind = "numbers"
+
+    def _unpacked(self, dataset: h5py.Dataset, where: str) -> Frames:  # noqa: ARG002
+        return _Slices(dataset)
 
 
 class LilcomHdf5Reader(_Hdf5Reader):
-    """Reads what `LilcomHdf5Writer`, lhotse's too, wrote."""
+    """Reads what `LilcomHdf5Writer`, lhotse's too, wrote; the extra `archive`."""
 
-    def __init__(self, storage_path: str | Path) -> None:
+    kind = "lilcom"
+
+    def __init__(self, storage_path: str | Path, *, name: str | None = None) -> None:
         self._lilcom = import_lilcom()
-        super().__init__(storage_path)
+        super().__init__(storage_path, name=name)
 
-    def _unpacked(self, dataset: h5py.Dataset) -> tuple[Any, int]:
-        values = self._lilcom.decompress(dataset[()].tobytes())
-        return values, len(values)
+    def _unpacked(self, dataset: h5py.Dataset, where: str) -> Frames:
+        return Whole(self._lilcom.decompress(dataset[()].tobytes()), where)
 
 
-def _open_to_read(path: Path) -> h5py.File:
+class ChunkedLilcomHdf5Reader(_Hdf5Reader):
+    """Reads what lhotse's `ChunkedLilcomHdf5Writer` wrote; the extra `archive`."""
+
+    kind = "chunked lilcom"
+
+    def __init__(self, storage_path: str | Path, *, name: str | None = None) -> None:
+        self._lilcom = import_lilcom()
+        super().__init__(storage_path, name=name)
+
+    def _unpacked(self, dataset: h5py.Dataset, where: str) -> Frames:  # noqa: ARG002
+        size = self._open().get(CHUNK_SIZE_KEY)
+        if not isinstance(size, h5py.Dataset) or size.shape != () or size.dtype.kind not in "iu":
+            raise ValueError(f"no frames a chunk under {CHUNK_SIZE_KEY}")
+        if (frames := int(size[()])) < 1:
+            raise ValueError(f"{frames} frames a chunk")
+        return _LilcomChunks(dataset, frames, self._lilcom)
+
+
+class _Slices:
+    """The frames of a dataset, which HDF5 slices."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.sure_frames = len(dataset)
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return self.sure_frames
+
+    def __getitem__(self, frames: slice) -> Array:
+        values: Array = self._dataset[frames]
+        return values
+
+
+class _LilcomChunks(Chunked):
+    """The frames of a dataset of lilcom-compressed chunks."""
+
+    def __init__(self, dataset: h5py.Dataset, chunk_size: int, lilcom: Any) -> None:
+        super().__init__(len(dataset), chunk_size)
+        self._dataset = dataset
+        self._lilcom = lilcom
+
+    def chunk(self, number: int) -> Array:
+        values: Array = self._lilcom.decompress(np.asarray(self._dataset[number]).tobytes())
+        return values
+
+
+_TOLD: dict[Kind, str] = {
+    "numbers": "datasets of numbers",
+    "lilcom": "lilcom-compressed datasets",
+    "chunked lilcom": "datasets of lilcom-compressed chunks",
+    "shard": "a shard of a packed store",
+    "other": "datasets that are no numbers",
+}
+_READABLE: tuple[Kind, ...] = ("numbers", "lilcom", "chunked lilcom")
+
+
+def shard_alone(path: Path) -> StoreError:
+    """Return the error about a shard that is opened without its store."""
+    return StoreError(
+        f"file {path}",
+        expected="a file of one dataset an utterance",
+        got="a shard of a packed store",
+        hint=f"open its store: open_store({str(path.parent)!r})",
+    )
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open a file to read, also one that somebody has open.
+
+    Raises:
+        StoreError: it is not there, or it is no HDF5 file.
+    """
+    where = f"file {path}"
     try:
         open_regular(path).close()  # HDF5 would wait for a pipe
     except OSError as error:
-        raise StoreError(f"file {path}", expected="an HDF5 file", got=error) from error
+        raise StoreError(
+            where,
+            expected="an HDF5 file",
+            got="the folder of a packed store" if is_store(path) else error,
+            hint=_BY_CONTENT if path.is_dir() else "",
+        ) from error
     try:
-        return h5py.File(path, "r", locking=False)
+        # HDF5 wants the flags of whoever has it open in this process, and lhotse has the usual ones
+        return h5py.File(path, "r")
     except OSError:
         try:
-            # HDF5 wants the flags of whoever has it open in this process: lhotse keeps files open
-            return h5py.File(path, "r")
+            return h5py.File(path, "r", locking=False)  # some file systems have no locks
         except OSError as error:
-            raise StoreError(f"file {path}", expected="an HDF5 file", got=error) from error
+            raise StoreError(where, expected="an HDF5 file", got=error) from error

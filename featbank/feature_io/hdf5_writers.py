@@ -17,6 +17,7 @@ from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
 from featbank.feature_io.own_writes import OwnWrites
 from featbank.locking import lock
 from featbank.manifest import check_id
+from featbank.store.dtypes import DTypeLike, dtype_name
 from featbank.store.encoding import Encoding, as_array, find_encoding
 from featbank.store.narrowing import refuse_nonfinite
 from featbank.store.publishing import PublishingWriter
@@ -36,29 +37,32 @@ class _Hdf5Writer(PublishingWriter):
         self,
         storage_path: str | Path,
         *,
-        name: str,
-        dtype: str = "float32",
+        name: str | None = None,
+        dtype: DTypeLike = "float32",
         allow_nonfinite: bool = False,
+        mode: str = "w",
     ) -> None:
         """Begin a file.
 
         Args:
             storage_path: of the file to be; `.h5` is added where it is not there.
-            name: of the feature.
-            dtype: NumPy name of the dtype that values are stored as.
+            name: of the feature, which the file does not state; None for the name of the file.
+            dtype: that values are stored as, by name or as NumPy or torch has it.
             allow_nonfinite: store NaN and infinity, where the dtype has them, too.
+            mode: `w` replaces a file that is there, `x` refuses to.
 
         Raises:
             StoreError: another writer is at work, or the files do not hold `dtype`.
         """
+        dtype = dtype_name(dtype)
         if dtype not in self.dtypes:
             raise StoreError(
                 f"dtype for {type(self).__name__}",
                 expected=f"one of {', '.join(sorted(self.dtypes))}",
                 got=repr(dtype),
             )
-        self.name = name
         self._storage_path = hdf5_path(storage_path).absolute()
+        self.name = self._storage_path.stem if name is None else name
         self._encoding: Encoding = find_encoding(dtype)
         self._checks_finite = self._encoding.rounds and not allow_nonfinite
         self._written: set[str] = set()
@@ -66,8 +70,10 @@ class _Hdf5Writer(PublishingWriter):
         self._lock = lock(self.storage_path, f"file {self.storage_path}")
         super().__init__(f"writer of file {self.storage_path}")
         try:
+            self._check_mode(mode)
             descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         except BaseException:
+            self._state = "ended"
             self._lock.release()
             raise
         self._writes = OwnWrites(descriptor, self._partial, self._owner)
@@ -78,12 +84,15 @@ class _Hdf5Writer(PublishingWriter):
         """Of the file to be."""
         return self._storage_path
 
-    def write(self, key: str, value: Any) -> None:
+    def write(self, key: str, value: Any) -> str:
         """Write one utterance.
 
         Args:
             key: its id, not yet written; slashes make HDF5 groups.
-            value: (T, ...), a NumPy array or a torch tensor on the CPU.
+            value: (T, ...), a NumPy array or a torch tensor.
+
+        Returns:
+            The key, by which it can be read.
 
         Raises:
             StoreError: an invalid or repeated id, one that is the folder of another, values that
@@ -111,6 +120,7 @@ class _Hdf5Writer(PublishingWriter):
             ) from error
         self._refuse_fault(where)
         self._written.add(key)
+        return key
 
     def _complete(self) -> None:
         self._file.close()
@@ -178,24 +188,26 @@ class LilcomHdf5Writer(_Hdf5Writer):
         self,
         storage_path: str | Path,
         *,
-        name: str,
-        dtype: str = "float32",
+        name: str | None = None,
+        dtype: DTypeLike = "float32",
         tick_power: int = -5,
+        mode: str = "w",
     ) -> None:
         """Begin a file.
 
         Args:
             storage_path: of the file to be; `.h5` is added where it is not there.
-            name: of the feature.
+            name: of the feature, which the file does not state; None for the name of the file.
             dtype: float32.
             tick_power: the accuracy: values are off by 2 ** (tick_power - 1) at most.
+            mode: `w` replaces a file that is there, `x` refuses to.
 
         Raises:
             StoreError: lilcom is missing, another writer is at work, or `dtype` is another.
         """
         self._lilcom = import_lilcom()
         self._tick_power = tick_power
-        super().__init__(storage_path, name=name, dtype=dtype)
+        super().__init__(storage_path, name=name, dtype=dtype, mode=mode)
 
     def _packed(self, stored: Array, where: str) -> np.void:
         if not stored.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
@@ -14,14 +15,15 @@ from featbank.feature_io.config import (
     PACKED_READER,
     FeatureStorageConfig,
     FeatureStorageReaderConfig,
+    entries_by_name,
+    storage_configs,
 )
+from featbank.feature_io.file_reader import absent
 from featbank.feature_io.hdf5_readers import LilcomHdf5Reader, NumpyHdf5Reader
 from featbank.feature_io.hdf5_writers import LilcomHdf5Writer, NumpyHdf5Writer
-from featbank.store import Store, StoreWriter, open_verified
+from featbank.feature_io.packed import PackedHdf5Reader, PackedHdf5Writer
+from featbank.store import open_verified
 from featbank.trusted import construct, locate_class
-
-PackedHdf5Writer = StoreWriter
-PackedHdf5Reader = Store
 
 _READER_OF = {
     PackedHdf5Writer: PackedHdf5Reader,
@@ -31,7 +33,7 @@ _READER_OF = {
 
 
 def create_feature_storage_writers(
-    feature_configs: Iterable[FeatureStorageConfig | Mapping[str, Any]],
+    feature_configs: Iterable[FeatureStorageConfig | Mapping[str, Any]] | Mapping[str, Any],
     base_path: str | Path,
     prefix: str = "",
     suffix: str = "",
@@ -40,7 +42,7 @@ def create_feature_storage_writers(
     """Make one writer a feature, at `<base_path>/<prefix><name><suffix>`.
 
     Args:
-        feature_configs: what to write, as objects or as YAML gives them.
+        feature_configs: what to write, as a list or by name: see `storage_configs`.
         base_path: folder of all of them.
         prefix: of the names of their files or folders; may name folders: `train/`.
         suffix: of these names: `/train` gives the layout of the pipeline, `<name>/<split>`.
@@ -56,11 +58,7 @@ def create_feature_storage_writers(
     """
     writers: dict[str, FeatureStorageWriter] = {}
     try:
-        for config in feature_configs:
-            if not isinstance(config, FeatureStorageConfig):
-                config = construct(FeatureStorageConfig, config, "feature_configs")
-            if config.name in writers:
-                raise ConfigError(f"storage of {config.name!r}", expected="one entry", got="two")
+        for config in storage_configs(feature_configs):
             writers[config.name] = _make(
                 _resolve(config.writer_class, trusted_modules, FeatureStorageWriter),
                 Path(base_path, f"{prefix}{config.name}{suffix}"),
@@ -75,41 +73,50 @@ def create_feature_storage_writers(
 
 
 def create_feature_storage_readers(
-    feature_configs: Iterable[
-        FeatureStorageReaderConfig | FeatureStorageConfig | Mapping[str, Any]
-    ],
+    feature_configs: Iterable[FeatureStorageReaderConfig | FeatureStorageConfig | Mapping[str, Any]]
+    | Mapping[str, Any],
     base_path: str | Path,
     prefix: str = "",
     suffix: str = "",
     trusted_modules: Sequence[str] = (),
+    must_exist: bool = False,
 ) -> dict[str, FeatureStorageReader]:
-    """Open one reader a feature, at `<base_path>/<prefix><name><suffix>`.
+    """Make one reader a feature, at `<base_path>/<prefix><name><suffix>`.
+
+    What is there is opened now, what is not when it is first read: a recipe may declare readers in
+    YAML before it has computed what they read.
 
     Args:
-        feature_configs: what to read; of a writer's entry, the reader that belongs to its class.
+        feature_configs: what to read, as a list or by name; of a writer's entry, the reader that
+            belongs to its class.
         base_path: folder of all of them.
         prefix: of the names of their files or folders.
         suffix: of these names.
         trusted_modules: packages beside featbank that a dotted `reader_class` may name.
+        must_exist: refuse what is not there yet.
 
     Returns:
         The readers by feature name.
 
     Raises:
         ConfigError: two entries for one feature, or a class that is not trusted or not known.
-        StoreError: nothing is there, or it is damaged.
+        StoreError: something else is there, or it is damaged, or nothing is and it must.
     """
     readers: dict[str, FeatureStorageReader] = {}
-    for config in feature_configs:
+    for config in entries_by_name(feature_configs).values():
         found = _reader_config(config, trusted_modules)
-        if found.name in readers:
-            raise ConfigError(f"storage of {found.name!r}", expected="one entry", got="two")
-        readers[found.name] = _make(
-            _resolve(found.reader_class, trusted_modules, FeatureStorageReader),
+        kind = _resolve(found.reader_class, trusted_modules, FeatureStorageReader)
+        arguments = dict(found.reader_kwargs)
+        if "name" in signature(kind).parameters:
+            arguments.setdefault("name", found.name)
+        reader = readers[found.name] = _make(
+            kind,
             Path(base_path, f"{prefix}{found.name}{suffix}"),
-            found.reader_kwargs,
+            arguments,
             f"storage of {found.name!r}",
         )
+        if must_exist and not os.path.lexists(reader.storage_path):
+            raise absent(reader.storage_path)
     return readers
 
 

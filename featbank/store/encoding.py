@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import h5py
@@ -279,24 +280,33 @@ def token_dtype(codebook_size: int) -> str:
 
 
 def as_array(values: Any, where: str, *, has_time: bool = True) -> Array:
-    """Return values as a NumPy array, with a frame axis; a bfloat16 tensor becomes float32.
+    """Return values as a NumPy array, with a frame axis.
+
+    A torch tensor is detached and brought to the CPU; one of bfloat16 becomes float32.
 
     Raises:
         StoreError: they are no array, or a scalar where there must be frames.
     """
     if type(values) is not np.ndarray:
         try:
-            if str(getattr(values, "dtype", "")) == "torch.bfloat16":  # NumPy has none
-                values = values.float()
+            if _is_tensor(values):
+                if str(values.dtype) == "torch.bfloat16":  # NumPy has none
+                    values = values.float()
+                values = values.numpy(force=True)
             values = np.asarray(values)
         except (TypeError, ValueError, RuntimeError) as error:  # what torch and NumPy raise
             raise StoreError(
-                where, expected="a NumPy array or a detached CPU tensor", got=error
+                where, expected="a NumPy array or a torch tensor", got=error
             ) from error
     if has_time and values.ndim == 0:
         raise StoreError(where, expected="an array (T, ...)", got="a scalar")
     array: Array = values
     return array
+
+
+def _is_tensor(values: Any) -> bool:
+    torch = sys.modules.get("torch")  # stores work without it: who has a tensor has imported it
+    return torch is not None and isinstance(values, torch.Tensor)
 
 
 def checksum(stored: Array) -> int:

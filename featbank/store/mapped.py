@@ -23,6 +23,7 @@ from featbank.store.healing import heal
 from featbank.store.id_index import LOW_BITS, home_slot, num_home_slots
 from featbank.store.mapping import map_file, populate
 from featbank.store.shard_layout import ShardSpec
+from featbank.store.slicing import out_of_range
 from featbank.store.stamps import Stamp, open_same
 
 _FETCH = "fetch it again with dvc pull, or run the stage that makes it"
@@ -171,11 +172,8 @@ class MappedShard:
         if left or right is not None:
             first, last = start + left, stop if right is None else start + right
             if not start <= first <= last <= stop:
-                raise StoreError(
-                    f"utterance {self.id(row)!r} in shard {self.path}",
-                    expected=f"offsets within its {stop - start} frames",
-                    got=f"{left} to {stop - start if right is None else right}",
-                )
+                where = f"utterance {self.id(row)!r} in shard {self.path}"
+                raise out_of_range(stop - start, left, right, where)
             start, stop = first, last
         values = self._values[start:stop]
         if self._plain:

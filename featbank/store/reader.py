@@ -20,6 +20,7 @@ from featbank.store.ids import StoreIds
 from featbank.store.joining import read_chosen, read_headers, refuse_misplaced
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
+from featbank.store.slicing import frame_span
 from featbank.store.soundness import check_digest, check_when_opened, refuse_differences
 from featbank.store.stamps import OpenedHeader, replaced
 from featbank.store.verify import Damage, verify
@@ -46,9 +47,11 @@ def open_store(path: str | Path, splits: str | Sequence[str] | None = None) -> S
 class Store:
     """The features of utterances by id: `store["a-01"]` is a read-only array (T, *shape)."""
 
-    def __init__(self, path: str | Path, splits: str | Sequence[str] | None = None) -> None:
+    def __init__(
+        self, storage_path: str | Path, splits: str | Sequence[str] | None = None
+    ) -> None:
         """Open; see `open_store`."""
-        self.storage_path = Path(path)
+        self.storage_path = Path(storage_path)
         self._root = self.storage_path.absolute()  # what is opened later must not move with the cwd
         self._headers: list[OpenedHeader] = []
         self.chosen_splits: tuple[str, ...] | None = None
@@ -178,23 +181,40 @@ class Store:
         utterance_id: str,
         left_offset_frames: int = 0,
         right_offset_frames: int | None = None,
+        *,
+        strict: bool = False,
+        copy: bool = False,
     ) -> Array:
         """Return the frames from `left_offset_frames` up to, not including, `right_offset_frames`.
 
+        Args:
+            utterance_id: of the utterance.
+            left_offset_frames: the first frame.
+            right_offset_frames: the one after the last; None for the end. Offsets are taken as a
+                slice takes them: beyond the end they stop there, negative ones count from it.
+            strict: refuse offsets outside the utterance's frames.
+            copy: return an array of its own, that may be changed: what `torch.from_numpy` wants.
+
         Returns:
             (right - left, *shape), or (Q, right - left) for codes with the time axis last, or
-            (*shape) where there is one value an utterance; read-only. Where the dtype is read as it
-            is stored, a view of the file: copy it to change it.
+            (*shape) where there is one value an utterance; read-only unless it is a copy. Where
+            the dtype is read as it is stored, a view of the file.
 
         Raises:
-            StoreError: an id that is not there, or offsets outside its frames.
+            StoreError: an id that is not there, or offsets outside its frames when `strict`.
         """
         _, shard, row = self._locate(utterance_id)
+        left, right = left_offset_frames, right_offset_frames
         if self.header.time_axis is None:
-            self._refuse_offsets(left_offset_frames, right_offset_frames)
-            return shard.read(row).reshape(self.shape)
-        values = shard.read(row, left_offset_frames, right_offset_frames)
-        return np.moveaxis(values, 0, -1) if self._time_last else values
+            self._refuse_offsets(left, right)
+            values = shard.read(row).reshape(self.shape)
+            return values.copy() if copy else values
+        if not strict and (left or right is not None):
+            left, right = frame_span(len(shard.frames(row)), left, right)
+        values = shard.read(row, left, right)
+        if self._time_last:
+            values = np.moveaxis(values, 0, -1)
+        return values.copy() if copy else values
 
     def _refuse_offsets(self, left: int, right: int | None) -> None:
         if left or right is not None:

@@ -35,9 +35,11 @@ class VerifiedStore(Store):
     read. A `StoreError` names what is damaged; no stage may take it for a fault of an utterance.
     """
 
-    def __init__(self, path: str | Path, splits: str | Sequence[str] | None = None) -> None:
+    def __init__(
+        self, storage_path: str | Path, splits: str | Sequence[str] | None = None
+    ) -> None:
         """Open; see `open_verified`."""
-        super().__init__(path, splits)
+        super().__init__(storage_path, splits)
         self._verified: set[int] = set()
 
     def open_shard(self, number: int) -> MappedShard:
@@ -68,6 +70,9 @@ class VerifiedStore(Store):
         utterance_id: str,
         left_offset_frames: int = 0,
         right_offset_frames: int | None = None,
+        *,
+        strict: bool = False,
+        copy: bool = False,
     ) -> Array:
         """Return frames of an utterance; see `Store.read`.
 
@@ -75,7 +80,9 @@ class VerifiedStore(Store):
             StoreError: as of `Store.read`, or its values are not those that were written.
         """
         self._check_values(utterance_id)
-        return super().read(utterance_id, left_offset_frames, right_offset_frames)
+        return super().read(
+            utterance_id, left_offset_frames, right_offset_frames, strict=strict, copy=copy
+        )
 
     def read_batch(
         self, utterance_ids: Sequence[str], padding_value: float = 0

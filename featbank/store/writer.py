@@ -15,6 +15,7 @@ from featbank.framing import Framing
 from featbank.manifest import check_id
 from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
+from featbank.store.dtypes import DTypeLike, dtype_name
 from featbank.store.encoding import Array, Encoded, as_array, find_encoding, token_dtype
 from featbank.store.layout import StoreHeader, frame_bytes, header_text
 from featbank.store.narrowing import refuse_nonfinite
@@ -42,10 +43,10 @@ class StoreWriter(PublishingWriter):
 
     def __init__(
         self,
-        path: str | Path,
+        storage_path: str | Path,
         *,
         name: str,
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
         shape: Sequence[int] | None = None,
         time_axis: int | None = 0,
         codebook_size: int | None = None,
@@ -59,15 +60,16 @@ class StoreWriter(PublishingWriter):
         numerics: Mapping[str, Any] | None = None,
         break_lock: bool = False,
         allow_nonfinite: bool = False,
+        mode: str = "w",
     ) -> None:
         """Begin a store.
 
         Args:
-            path: of the store to be.
+            storage_path: of the store to be.
             name: of the feature.
-            dtype: that is stored: a NumPy name, `bfloat16`, or `int8_scaled` (floats as int8 with a
-                scale an utterance and dimension). None for the smallest that holds the tokens of a
-                codebook, or float32 where there is none.
+            dtype: that is stored: one of NumPy's or torch's or its name, `bfloat16`, or
+                `int8_scaled` (floats as int8 with a scale an utterance and dimension). None for the
+                smallest that holds the tokens of a codebook, or float32 where there is none.
             shape: of one frame; as the first utterance has it when None, `()` when there is none.
             time_axis: of the arrays that are written and read: 0 for (T, *shape), -1 for codes
                 (Q, T), None for one value (*shape) an utterance, such as a speaker embedding.
@@ -82,13 +84,15 @@ class StoreWriter(PublishingWriter):
             numerics: the class of machine that computed the values, as JSON values.
             break_lock: take the lock of a writer that is gone, where nobody can tell that it is.
             allow_nonfinite: store NaN and infinity, where the dtype has them, too.
+            mode: `w` replaces a store that is there, `x` refuses to.
 
         Raises:
-            StoreError: another writer is at work, `path` holds something that is no store, or an
-                option has a value that stores do not know.
+            StoreError: another writer is at work, `storage_path` holds something that is no
+                store, or an option has a value that stores do not know.
         """
         if dtype is None:
             dtype = "float32" if codebook_size is None else token_dtype(codebook_size)
+        dtype = dtype_name(dtype)
         self._encoding = find_encoding(dtype)
         if time_axis not in (0, -1, None):
             raise StoreError("time_axis of a store", expected="0, -1 or None", got=time_axis)
@@ -120,7 +124,7 @@ class StoreWriter(PublishingWriter):
             header_text(replace(self._header, numerics=(self._numerics,))).encode()
         except (TypeError, ValueError) as error:  # what is no JSON, and NaN or half a surrogate
             raise StoreError(
-                f"header of store {path}",
+                f"header of store {storage_path}",
                 expected="provenance, numerics and numbers that JSON has",
                 got=error,
                 hint="give paths as texts, and None for NaN",
@@ -130,8 +134,13 @@ class StoreWriter(PublishingWriter):
         self._known: set[str] | None = None  # ids, where their order does not tell what is new
         self._run: SortedRun | None = None  # from the first utterance on
         self._spool: Spool | None = None  # from the first one on that is out of order
-        self._builder = StoreBuilder(path, break_lock=break_lock)
+        self._builder = StoreBuilder(storage_path, break_lock=break_lock)
         super().__init__(f"writer of store {self._builder.path}")
+        try:
+            self._check_mode(mode)
+        except StoreError:
+            self.abort()
+            raise
         self._in_store = f" in store {self._builder.path}"
 
     @property
@@ -149,15 +158,18 @@ class StoreWriter(PublishingWriter):
         """Of the arrays that are written; None where there is one value an utterance."""
         return self._header.time_axis
 
-    def write(self, key: str, value: Any, input_digest: bytes = b"", part: str = "") -> None:
+    def write(self, key: str, value: Any, input_digest: bytes = b"", part: str = "") -> str:
         """Add one utterance.
 
         Args:
             key: its id, not yet in the store.
             value: (T, *shape), or (Q, T) where the time axis is the last, or (*shape) where there
-                is none: a NumPy array or a torch tensor on the CPU; T may be 0.
+                is none: a NumPy array or a torch tensor; T may be 0.
             input_digest: 16 bytes that stand for what it was computed from.
             part: the group whose shards it goes to.
+
+        Returns:
+            The key, by which it can be read.
 
         Raises:
             StoreError: an invalid or repeated id, another shape than the first utterance's, NaN or
@@ -266,6 +278,7 @@ class StoreWriter(PublishingWriter):
         self._state = "open"
         if self._known is not None:
             self._known.add(key)
+        return key
 
     def fail(self, failure: Failure) -> None:
         """Note that an utterance failed: it goes to the failure list beside the store.

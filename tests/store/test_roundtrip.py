@@ -241,12 +241,15 @@ def test_any_slices_in_any_order_are_numpys(plain: tuple[Rows, Store], data: Any
         left = data.draw(st.integers(-2, 22))
         right = data.draw(st.none() | st.integers(-2, 22))
         values = rows[name]
+        read = store.read(name, left, right)
+        assert bits(read) == bits(values[left:right])
+        assert not read.flags.writeable
         stop = len(values) if right is None else right
         if 0 <= left <= stop <= len(values):
-            assert bits(store.read(name, left, right)) == bits(values[left:right])
+            assert bits(store.read(name, left, right, strict=True)) == bits(read)
         else:
             with pytest.raises(StoreError, match=f"'{name}' .*expected offsets within its"):
-                store.read(name, left_offset_frames=left, right_offset_frames=right)
+                store.read(name, left_offset_frames=left, right_offset_frames=right, strict=True)
 
 
 @several

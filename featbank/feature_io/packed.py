@@ -1,0 +1,104 @@
+"""The packed store as recipes declare it: a reader may be there before the store is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from featbank.feature_io.file_reader import absent
+from featbank.store import Store, StoreWriter
+from featbank.store.encoding import Array
+
+PackedHdf5Writer = StoreWriter
+
+
+class PackedHdf5Reader(Store):
+    """A `Store` for recipes: it may be declared before it is there, and its reads may be changed.
+
+    Where nothing is there yet, it is opened when it is first read, so that YAML may name a reader
+    before the recipe has computed what it reads. `read` gives an array of its own unless it is told
+    `copy=False`, so that `torch.from_numpy` takes it as it takes what other readers give.
+    """
+
+    def __init__(self, storage_path: str | Path, *, name: str | None = None) -> None:
+        """Open the store, or the folder of several, that is there.
+
+        Args:
+            storage_path: of it.
+            name: of the feature, while nothing is there; the store states it.
+
+        Raises:
+            StoreError: something else is there, or a damaged store.
+        """
+        self.storage_path = Path(storage_path)
+        self._root = self.storage_path.absolute()
+        self._declared = name
+        if self._is_there:
+            super().__init__(storage_path)
+
+    @property
+    def name(self) -> str:
+        """Of the feature."""
+        if self._declared is not None and not self._is_open:
+            return self._declared
+        return super().name
+
+    def read(
+        self,
+        utterance_id: str,
+        left_offset_frames: int = 0,
+        right_offset_frames: int | None = None,
+        *,
+        strict: bool = False,
+        copy: bool = True,
+    ) -> Array:
+        """Return frames of an utterance, (T, *shape); see `Store.read`.
+
+        Raises:
+            StoreError: as of `Store.read`, or nothing is there yet.
+        """
+        return super().read(
+            utterance_id, left_offset_frames, right_offset_frames, strict=strict, copy=copy
+        )
+
+    def __getitem__(self, utterance_id: str) -> Array:
+        """Return all frames of an utterance, (T, *shape), in memory of their own."""
+        return self.read(utterance_id)
+
+    def close(self) -> None:
+        """Let go of the maps, if any."""
+        if self._is_open:
+            super().close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the path, and a digest once the store is there."""
+        if not self._is_open:
+            return type(self), (self._root,)
+        return super().__reduce__()
+
+    @property
+    def _is_open(self) -> bool:
+        return "header" in vars(self)
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether anything is: a folder of hidden ones alone waits for its first store."""
+        if self._root.is_dir():
+            return any(not one.name.startswith(".") for one in self._root.iterdir())
+        return os.path.lexists(self._root)
+
+    def __getattr__(self, name: str) -> Any:
+        """Open the store for what it has and this has not: its header, its shards.
+
+        Raises:
+            StoreError: nothing is there.
+        """
+        if self._is_open or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if not self._is_there:
+            raise absent(self.storage_path)
+        opened = vars(Store(self._root))
+        # at once, for another thread may be reading
+        vars(self).update(opened | {"storage_path": self.storage_path})
+        return getattr(self, name)
