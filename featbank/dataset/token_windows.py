@@ -2,201 +2,255 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
+import operator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from featbank.dataset.resumable import ResumableSampler, shuffled
+from featbank.dataset.encoded_tokens import EncodedTokens
+from featbank.dataset.splits import open_stated
+from featbank.dataset.token_numbers import (
+    Asked,
+    TokenNumbers,
+    own_numbers,
+    stands_beside,
+    vocabulary_numbers,
+)
+from featbank.dataset.token_patterns import CodePattern, Delayed, Flattened, find_pattern
+from featbank.dataset.token_stream import Part, TokenStream
 from featbank.errors import ConfigError, StoreError
 from featbank.provenance import digest
-from featbank.store import MappedShard, Store, open_store
+from featbank.sequences.vocabulary import Vocabulary
+from featbank.store import Store
 
 
 class TokenWindows(Dataset[torch.Tensor]):
     """The utterances of a token store one after the other, a separator behind each, in windows.
 
-    An item is a tensor (window_length,) of int64. The last window is filled up with separators, so
-    that every token is in a window. Nothing is copied or indexed beforehand: where a window lies
-    follows from the headers, and the shards say where in it an utterance ends.
+    An item is an int64 tensor: (window_length,), or (Q, window_length) for codes whose pattern has
+    columns. The last window is filled up, so that every token is in a window. Nothing is copied or
+    indexed beforehand: where a window lies follows from the headers, and the shards say where in it
+    an utterance ends. `PackedWindows` tells documents, positions and what is a target.
+
+    Slices give several windows at once, (n, ..., window_length).
     """
 
     def __init__(
         self,
-        store: Store | str | Path,
+        store: Store | str | Path | EncodedTokens,
         window_length: int,
         *,
-        separator: int | None = None,
+        split: str | Sequence[str] | None = None,
+        pattern: CodePattern | str | None = None,
+        vocabulary: Vocabulary | None = None,
+        codebook_size: int | None = None,
+        separator: int | str | None = None,
+        begin: int | str | None = None,
+        padding: int | str | None = None,
         overlap: int = 0,
     ) -> None:
         """Cut a store into windows.
 
+        Numbers that stand beside the tokens are no tokens. In a vocabulary they are names of its
+        special tokens, or ids of its text, such as that of a text model's end of sequence.
+
         Args:
-            store: of tokens (T,).
-            window_length: tokens of a window.
+            store: of units (T,) or codes (Q, T), by its path or open, or units that are encoded.
+            window_length: steps of a window.
+            split: of a folder of splits, its name, or those of several that are read as one.
+            pattern: `Flattened()`, `Delayed()` or `Parallel()`, or its name; codes need one.
+            vocabulary: whose ids the windows hold, instead of the numbers that the store has.
+            codebook_size: tokens are below it, for a store that does not state it.
             separator: stands behind each utterance; by default the codebook's size, the first
-                number that is no token.
-            overlap: tokens that a window shares with the one before: 1 when it holds the inputs
+                number that is no token, or that of the vocabulary.
+            begin: stands before each utterance; None for nothing.
+            padding: fills up the last window; the separator by default.
+            overlap: steps that a window shares with the one before: 1 when it holds the inputs
                 and, one further, the targets of a language model.
 
         Raises:
-            ConfigError: the numbers do not fit.
-            StoreError: the store is damaged, or does not hold one integer a frame.
+            ConfigError: the numbers do not fit, one that stands beside tokens is one, or several
+                splits stand there and none is named.
+            StoreError: the store is damaged, or does not hold integers.
         """
-        self.store = store if isinstance(store, Store) else open_store(store)
-        header = self.store.header
-        if header.shape or self.store.dtype.kind not in "iu":
-            raise StoreError(
-                f"store {self.store.storage_path}",
-                expected="one integer a frame",
-                got=f"frames of shape {header.shape}, {header.dtype}",
-            )
-        if window_length < 1:
-            raise ConfigError("window_length", expected="1 or more", got=window_length)
+        tokens: Store | EncodedTokens
+        if isinstance(store, EncodedTokens):
+            self.store, tokens, stated = store.store, store, store.codebook_size
+            if split is not None:
+                raise ConfigError("split", expected="none: tokens are encoded", got=split)
+        else:
+            self.store = open_stated(store, split)
+            tokens, stated = self.store, self.store.header.codebook_size
+        self.window_length = _at_least_1("window_length", window_length)
         if not 0 <= overlap < window_length:
             raise ConfigError("overlap of windows", expected=f"below {window_length}", got=overlap)
-        if separator is None:
-            separator = header.codebook_size
-        if separator is None:
-            raise ConfigError(
-                "separator", expected="a number", got="none, and the store states no codebook_size"
-            )
-        self.window_length = window_length
-        self.separator = separator
-        self.overlap = overlap
-        self._step = window_length - overlap
-        # where the tokens and separators of each shard begin in the stream
-        self._before = [
-            0,
-            *accumulate(shard.num_frames + shard.num_utterances for shard in self.store.shards),
-        ]
+        self.overlap = operator.index(overlap)
+        self._step = self.window_length - self.overlap
+        self.pattern = self._find_pattern(pattern)
+        self.numbers, limit = self._choose_numbers(
+            Asked(
+                separator=separator,
+                begin=begin,
+                padding=padding,
+                pads=isinstance(self.pattern, Delayed),
+                pad=self.pattern.pad if isinstance(self.pattern, Delayed) else None,
+            ),
+            stated,
+            codebook_size,
+            vocabulary,
+        )
+        self.stream = TokenStream(tokens, self.store, self.pattern, self.numbers, limit)
+        rows = self.stream.num_rows
+        self.shape = (self.window_length,) if rows is None else (rows, self.window_length)
+        """Of a window."""
+
+    @property
+    def separator(self) -> int:
+        """Stands behind each utterance."""
+        return self.numbers.separator
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of an embedding for what windows hold; that of the vocabulary where there is one."""
+        return self.numbers.size
 
     def __len__(self) -> int:
         """Return the number of windows."""
-        total = self._before[-1]
+        total = self.stream.num_steps
         return max(1, -(-(total - self.overlap) // self._step)) if total else 0
 
-    def __getitem__(self, index: int) -> torch.Tensor:
-        """Return a window, (window_length,) int64."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"expected an index within {len(self)} windows, got {index}")
-        window = np.full(self.window_length, self.separator, np.int64)
-        start = index % len(self) * self._step
-        number = bisect_right(self._before, start) - 1
-        done = 0
-        while done < self.window_length and number < len(self.store.shards):
-            offset = start + done - self._before[number]
-            done += _copy(self.store.open_shard(number), offset, window[done:])
-            number += 1
-        return torch.from_numpy(window)
+    def __getitem__(self, index: int | slice) -> torch.Tensor:
+        """Return a window, (window_length,) or (Q, window_length) int64; several of a slice."""
+        if isinstance(index, slice):
+            chosen = range(len(self))[index]
+            return torch.from_numpy(
+                np.stack([self._read(one) for one in chosen])
+                if chosen
+                else np.empty((0, *self.shape), np.int64)
+            )
+        return torch.from_numpy(self._read(self.place(index)))
+
+    def place(self, index: int) -> int:
+        """Return the number of a window, counted from the first.
+
+        Raises:
+            IndexError: there is no such window.
+            TypeError: the index is no integer.
+        """
+        try:
+            number = operator.index(index)
+        except TypeError as error:
+            raise TypeError(
+                f"index of a window: expected an integer or a slice, got {index!r}; "
+                f"windows.store[id] reads an utterance, windows.containing(id) tells its windows"
+            ) from error
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"expected an index within {len(self)} windows, got {number}")
+        return number % len(self)
+
+    def containing(self, utterance_id: str) -> range:
+        """Return the windows that hold something of an utterance, or its separator.
+
+        Raises:
+            StoreError: an id that is not there.
+        """
+        start, stop = self.stream.locate(self.store.row_number(utterance_id))
+        first = max(0, -(-(start + 1 - self.window_length) // self._step))
+        return range(first, min(-(-stop // self._step), len(self)))
+
+    def parts(self, number: int) -> Iterator[Part]:
+        """Give what a window has of each utterance."""
+        start = number * self._step
+        return self.stream.parts(start, start + self.window_length)
 
     @property
     def windows_before(self) -> list[int]:
         """Windows that begin before each shard, then the total: (num_shards + 1,)."""
-        return [min(-(-start // self._step), len(self)) for start in self._before]
+        return [min(-(-start // self._step), len(self)) for start in self.stream.before]
 
+    @property
+    def identity(self) -> str:
+        """Digest of all that the windows follow from."""
+        shards = [shard.digest for shard in self.stream.tokens.shards]
+        numbers = self.numbers
+        offsets = None if numbers.offsets is None else numbers.offsets.tolist()
+        beside = [numbers.separator, numbers.begin, numbers.pad, numbers.padding]
+        sizes = [self.window_length, self.overlap]
+        return digest([shards, sizes, repr(self.pattern), offsets, beside])
 
-class WindowSampler(ResumableSampler[int]):
-    """The order of windows in an epoch: the `sampler` of a `DataLoader` over `TokenWindows`.
+    def _read(self, index: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        window = np.full(self.shape, self.numbers.separator, np.int64)
+        done = self.stream.fill(window, index * self._step)
+        if done < self.window_length:
+            window[..., done:] = self.numbers.padding
+        return window
 
-    Shards are shuffled, and then the windows of a few of them together, so that reads stay in a few
-    files. Any place in the order is reached at once.
-    """
-
-    def __init__(
-        self,
-        windows: TokenWindows,
-        *,
-        shards_at_once: int = 8,
-        shuffle: bool = True,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int | None = None,
-        num_ranks: int | None = None,
-    ) -> None:
-        """Prepare to sample.
-
-        Args:
-            windows: to be sampled.
-            shards_at_once: shards whose windows are shuffled together.
-            shuffle: draw the order anew each epoch; without, it is that of the stream.
-            seed: of the drawing.
-            drop_last: rather leave the last windows out than give some of them to two ranks.
-            rank: of this process; of `torch.distributed` by default.
-            num_ranks: that share the windows.
-        """
-        super().__init__(
-            shuffle=shuffle, seed=seed, drop_last=drop_last, rank=rank, num_ranks=num_ranks
-        )
-        if shards_at_once < 1:
-            raise ConfigError("shards_at_once", expected="1 or more", got=shards_at_once)
-        self._windows = windows
-        self._shards_at_once = shards_at_once
-
-    def _num_picks(self) -> int:
-        return len(self._windows)
-
-    def _order(self) -> Sequence[int]:
-        if not self.shuffle:
-            return range(len(self._windows))
-        return _ShuffledWindows(
-            self._windows.windows_before, self._shards_at_once, (self.seed, self.epoch)
-        )
-
-    def _made_from(self) -> str:
-        windows = self._windows
-        shards = [shard.digest for shard in windows.store.shards]
-        sizes = [windows.window_length, windows.overlap, windows.separator, self._shards_at_once]
-        return digest([shards, sizes])
-
-
-class _ShuffledWindows(Sequence[int]):
-    """The windows of an epoch; memory holds those of a few shards."""
-
-    def __init__(
-        self, windows_before: Sequence[int], shards_at_once: int, key: tuple[int, int]
-    ) -> None:
-        order = shuffled(len(windows_before) - 1, *key)
-        self._groups = [
-            [range(windows_before[shard], windows_before[shard + 1]) for shard in group]
-            for group in np.split(order, range(shards_at_once, len(order), shards_at_once))
-        ]
-        self._before = [0, *accumulate(sum(map(len, group)) for group in self._groups)]
-        self._key = key
-        self._group = -1
-        self._drawn: npt.NDArray[np.int64] = np.empty(0, np.int64)
-
-    def __len__(self) -> int:
-        return self._before[-1]
-
-    def __getitem__(self, place: int) -> int:  # type: ignore[override]
-        group = bisect_right(self._before, place) - 1
-        if group != self._group:
-            windows = np.concatenate(
-                [np.arange(one.start, one.stop) for one in self._groups[group]]
+    def _find_pattern(self, pattern: CodePattern | str | None) -> CodePattern | None:
+        store, shape = self.store, self.store.header.shape
+        if store.dtype.kind not in "iu" or len(shape) > 1:
+            raise StoreError(
+                f"store {store.storage_path}",
+                expected="integers: one a frame, or one a codebook",
+                got=f"frames of shape {shape}, {store.header.dtype}",
             )
-            self._drawn = windows[shuffled(len(windows), *self._key, group)]
-            self._group = group
-        return int(self._drawn[place - self._before[group]])
+        if not shape and pattern is not None:
+            raise ConfigError(
+                "pattern of codes",
+                expected="none, for there is one token a frame",
+                got=repr(pattern),
+            )
+        if not shape:
+            return None
+        if pattern is None:
+            raise ConfigError(
+                f"pattern of the codes of {store.storage_path}",
+                expected="flattened, delayed or parallel",
+                got=f"none, and there are {shape[0]} codes a frame",
+                hint='say pattern="delayed", or pattern=Flattened(distinct=True)',
+            )
+        return find_pattern(pattern)
+
+    def _choose_numbers(
+        self,
+        asked: Asked,
+        stated: int | None,
+        codebook_size: int | None,
+        vocabulary: Vocabulary | None,
+    ) -> tuple[TokenNumbers, int | None]:
+        """Return the numbers, and what codes have to be held against, as no header vouches."""
+        if codebook_size is not None:
+            codebook_size = _at_least_1("codebook_size", codebook_size)
+        if None not in (stated, codebook_size) and stated != codebook_size:
+            raise ConfigError(
+                "codebook_size", expected=f"{stated}, as the store states", got=codebook_size
+            )
+        num_codebooks = self.store.header.shape[0] if self.store.header.shape else None
+        size = stated if codebook_size is None else codebook_size
+        if vocabulary is not None:
+            numbers = vocabulary_numbers(asked, num_codebooks, size, vocabulary)
+            limit = min(vocabulary.codebook_sizes)
+            return numbers, limit if stated is None else None
+        distinct = isinstance(self.pattern, Flattened) and self.pattern.distinct
+        if size is None and not distinct and asked.separator is not None:
+            # nobody says what the tokens are: whatever is below the separator
+            size = stands_beside("separator", asked.separator, None)
+        if size is None:
+            raise ConfigError(
+                "separator",
+                expected="a number",
+                got="none, and the store states no codebook_size",
+                hint="state the codebook_size",
+            )
+        numbers = own_numbers(asked, num_codebooks, size, distinct=distinct)
+        return numbers, size if stated is None else None
 
 
-def _copy(shard: MappedShard, offset: int, window: npt.NDArray[np.int64]) -> int:
-    """Copy the stream of a shard from `offset` on, as much as there is room for; return that."""
-    num_rows = len(shard)
-    # before row r stand its first frame, as many tokens, and r separators
-    row = bisect_right(range(num_rows), offset, key=lambda one: shard.frames(one).start + one) - 1
-    done = 0
-    while row < num_rows and done < len(window):
-        frames = shard.frames(row)
-        skipped = offset + done - frames.start - row
-        tokens = shard.values(range(frames.start + skipped, frames.stop))[: len(window) - done]
-        window[done : done + len(tokens)] = tokens
-        # the separator is in the window already
-        done += min(len(frames) - skipped + 1, len(window) - done)
-        row += 1
-    return done
+def _at_least_1(name: str, number: int) -> int:
+    found = operator.index(number)
+    if found < 1:
+        raise ConfigError(name, expected="1 or more", got=number)
+    return found

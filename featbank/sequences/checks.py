@@ -36,13 +36,16 @@ def check_pad(pad: int, dtype: np.dtype[Any]) -> None:
         raise FeatbankError("pad", expected=f"a value of {dtype}", got=pad)
 
 
-def refuse_unit(what: str, value: Any, codebook_size: int | None) -> int:
+def refuse_unit(
+    what: str, value: Any, codebook_size: int | None, *, may_be_negative: bool = True
+) -> int:
     """Return a number that stands beside units as no unit: a separator, a padding, an end.
 
     Args:
         what: names it in the sentence.
         value: an integer of 64 bits, or a float equal to one.
         codebook_size: units are from 0 to one less; None where it is not known.
+        may_be_negative: whether one below 0 will do, for which no embedding has a row.
 
     Raises:
         ConfigError: it is a unit, or no such integer.
@@ -53,10 +56,13 @@ def refuse_unit(what: str, value: Any, codebook_size: int | None) -> int:
         number = None
     if number is None or number != value or not -(1 << 63) <= number < 1 << 63:
         raise ConfigError(what, expected="an integer of 64 bits", got=repr(value))
-    if codebook_size is not None and 0 <= number < codebook_size:
+    first = 0 if codebook_size is None else codebook_size
+    if number < first and not (may_be_negative and number < 0):
         raise ConfigError(
             what,
-            expected=f"a number that is no unit: negative, or {codebook_size} or more",
+            expected="a number that is no unit: "
+            + ("negative, or " if may_be_negative else "")
+            + f"{first} or more",
             got=number,
             hint="else nobody can tell it from a unit",
         )

@@ -6,15 +6,18 @@ import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from featbank.errors import FeatbankError
 from featbank.sequences.checks import check_range
+from featbank.tensors import as_array, takes_tensors
 from featbank.units import Units, check_integers
 
 TEXT, SPECIAL, AUDIO = "text", "special", "audio"
+NOTHING: Mapping[int, int | str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +32,12 @@ class Vocabulary:
         codebook_sizes: of the audio: one for units, one a codebook for codes.
         multiple: the size is rounded up to a multiple of it, as matrix products like; the ids at
             the end mean nothing.
+        separator: the special token that stands between utterances: in windows of tokens the number
+            behind the last code, K, stands for it.
 
     Raises:
-        FeatbankError: a size is out of range, a name stands twice, or `special` is no list of
-            names.
+        FeatbankError: a size is out of range, a name stands twice, `special` is no list of names,
+            or the separator is none of them.
 
     >>> vocabulary = Vocabulary(text_size=1000, special=["<audio>", "<end>"], codebook_sizes=[500])
     >>> vocabulary.special_id("<audio>"), vocabulary.audio_offsets, vocabulary.size
@@ -47,6 +52,7 @@ class Vocabulary:
     special: Sequence[str] = ()
     codebook_sizes: Sequence[int] = field(default_factory=tuple)
     multiple: int = 1
+    separator: str | None = None
 
     def __post_init__(self) -> None:
         special = tuple(self.special)
@@ -67,6 +73,12 @@ class Vocabulary:
             raise refusal from error
         if text_size < 0 or min(multiple, *codebook_sizes, 1) < 1:
             raise refusal
+        if self.separator is not None and self.separator not in special:
+            raise FeatbankError(
+                "separator of a vocabulary",
+                expected=" or ".join(special) or "none, for there are no special tokens",
+                got=self.separator,
+            )
         # hashable, and nobody changes it
         object.__setattr__(self, "special", special)
         object.__setattr__(self, "codebook_sizes", codebook_sizes)
@@ -103,20 +115,46 @@ class Vocabulary:
             )
         return self.text_size + self.special.index(name)
 
-    def encode_audio(self, codes: Units) -> Units:
+    @takes_tensors
+    def encode_audio(self, codes: Units, special: Mapping[int, int | str] = NOTHING) -> Units:
         """Return the ids of units (T,), or of codes (Q, T), each codebook with its own, int64.
+
+        Args:
+            codes: integers, of NumPy or torch. K, the number behind the last code, is the separator
+                where the vocabulary states one, so that windows of tokens are encoded whole.
+            special: what else stands beside the codes, such as a padding: a special token's name,
+                or an id of the text, by the number that stands for it.
 
         Raises:
             FeatbankError: another number of codebooks, or a code that there is not.
+
+        >>> vocabulary = Vocabulary(
+        ...     text_size=1000, special=["<s>"], codebook_sizes=[500], separator="<s>"
+        ... )
+        >>> vocabulary.encode_audio(np.array([0, 499, 500]))
+        array([1001, 1500, 1000])
         """
         rows = np.atleast_2d(codes)
         self._check_codebooks(rows)
+        ids = np.empty(rows.shape, np.int64)
         for number, (row, size) in enumerate(zip(rows, self.codebook_sizes, strict=True)):
-            check_range(f"codes of codebook {number}", row, size)
-        ids: Units = rows.astype(np.int64) + np.array(self.audio_offsets, np.int64)[:, None]
+            beside = self._beside(size, special)
+            is_code = ~np.isin(row, [*beside])
+            try:
+                check_range(f"codes of codebook {number}", row[is_code], size)
+            except FeatbankError as error:
+                error.hint = (
+                    "" if self.separator else f"Vocabulary(separator=...) says what {size} is"
+                )
+                raise
+            ids[number] = row
+            ids[number, is_code] += self.audio_offsets[number]
+            for one, special_id in beside.items():
+                ids[number, row == one] = special_id
         return ids.reshape(codes.shape)
 
-    def decode_audio(self, ids: Units) -> Units:
+    @takes_tensors
+    def decode_audio(self, ids: Units, special: Mapping[int, int | str] = NOTHING) -> Units:
         """Return the units (T,) or codes (Q, T) of ids, int64: the inverse of `encode_audio`.
 
         Raises:
@@ -124,11 +162,18 @@ class Vocabulary:
         """
         rows = np.atleast_2d(ids)
         self._check_codebooks(rows)
+        codes = np.empty(rows.shape, np.int64)
         for number, (row, size) in enumerate(zip(rows, self.codebook_sizes, strict=True)):
-            check_range(f"ids of codebook {number}", row, size, first=self.audio_offsets[number])
-        codes: Units = rows.astype(np.int64) - np.array(self.audio_offsets, np.int64)[:, None]
+            first, beside = self.audio_offsets[number], self._beside(size, special)
+            is_code = ~np.isin(row, [*beside.values()])
+            check_range(f"ids of codebook {number}", row[is_code], size, first=first)
+            codes[number] = row
+            codes[number, is_code] -= first
+            for one, special_id in beside.items():
+                codes[number, row == special_id] = one
         return codes.reshape(ids.shape)
 
+    @takes_tensors
     def codebook_of(self, ids: Units) -> Units:
         """Return the codebook of each id, int64; -1 for what is no audio.
 
@@ -146,6 +191,7 @@ class Vocabulary:
         Raises:
             FeatbankError: an id means nothing, or is no integer.
         """
+        ids = as_array(ids)
         check_integers("ids of a vocabulary", ids)
         check_range("ids of a vocabulary", ids, self.num_tokens)
         first = self.text_size + len(self.special)
@@ -158,6 +204,7 @@ class Vocabulary:
             "special": list(self.special),
             "codebook_sizes": list(self.codebook_sizes),
             "multiple": self.multiple,
+            "separator": self.separator,
         }
 
     @classmethod
@@ -167,10 +214,11 @@ class Vocabulary:
         Raises:
             FeatbankError: a field is missing, unknown or out of range.
         """
-        if set(fields) != {"text_size", "special", "codebook_sizes", "multiple"}:
+        # those that were written before there was a separator have none
+        if {*fields, "separator"} != {*cls().to_json()}:
             raise FeatbankError(
                 "fields of a vocabulary",
-                expected="codebook_sizes, multiple, special, text_size",
+                expected="codebook_sizes, multiple, separator, special, text_size",
                 got=", ".join(sorted(fields)),
             )
         return cls(**fields)
@@ -184,6 +232,25 @@ class Vocabulary:
             zip(self.audio_offsets, self.codebook_sizes, strict=True)
         ):
             yield f"{AUDIO} {number}", range(offset, offset + size)
+
+    def _beside(self, size: int, special: Mapping[int, int | str]) -> dict[int, int]:
+        """Return the ids of what stands beside the codes of a codebook, by its number there."""
+        stated: dict[int, int | str] = {} if self.separator is None else {size: self.separator}
+        beside = {
+            operator.index(number): self.special_id(one) if isinstance(one, str) else one
+            for number, one in {**stated, **special}.items()
+        }
+        if taken := [number for number in beside if 0 <= number < size]:
+            raise FeatbankError(
+                "number of a special token", expected=f"no code: {size} or more", got=taken[0]
+            )
+        first = self.text_size + len(self.special)
+        ids = set(beside.values())
+        if len(ids) < len(beside) or any(not 0 <= one < first for one in ids):
+            raise FeatbankError(
+                "ids of special tokens", expected=f"each its own, below {first}", got=beside
+            )
+        return beside
 
     def _check_codebooks(self, rows: Units) -> None:
         if rows.ndim != 2 or len(rows) != len(self.codebook_sizes) or rows.dtype.kind not in "iu":
