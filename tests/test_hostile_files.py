@@ -12,10 +12,10 @@ import pytest
 from featbank.engine.work import finished
 from featbank.errors import FeatbankError
 from featbank.failures import read_failures
+from featbank.labels import LabelFile
 from featbank.manifest import read_manifest
 from featbank.stage import read_corpus
 from featbank.tokenizers.codebook_file import read_codebook
-from featbank.validation.labels import LabelFile
 from featbank.validation.result import read_check
 from featbank.validation.stability import read_stability
 

@@ -12,6 +12,7 @@ import pytest
 
 from featbank.errors import CorpusError
 from featbank.framing import Framing
+from featbank.labels import Intervals, LabelFile, frame_centers_s
 from featbank.manifest import SPLITS, Utterance, write_manifest
 from featbank.provenance import digest, readable_json, write_atomic
 from featbank.report.metrics import metrics
@@ -21,7 +22,6 @@ from featbank.units import DURATIONS, UNITS, deduplicate
 from featbank.validation import joint as counting
 from featbank.validation.agreement import Agreement, LabelCheck
 from featbank.validation.joint import JointCounts
-from featbank.validation.labels import Intervals, LabelFile, frame_centers_s
 from featbank.validation.result import CheckResult, read_check, write_check
 from featbank.validation.stores import validate_stores
 

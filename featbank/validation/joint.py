@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import CorpusError
+from featbank.labels import Intervals
 from featbank.validation.agreement import Agreement, Counts, LabelCheck
-from featbank.validation.labels import Intervals
 
 MAX_PAIRS = 1 << 24
 """Pairs of a label and a code that are counted: 128 MB."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from featbank.errors import StoreError
+from featbank.labels import LabelFile, frame_centers_s
 from featbank.manifest import Utterance
 from featbank.progress import Advance
 from featbank.store import MappedShard, Store, StoreHeader, read_header, verify_shard
@@ -28,7 +29,6 @@ from featbank.validation.header import (
     value_rules,
 )
 from featbank.validation.joint import JointCounts
-from featbank.validation.labels import LabelFile, frame_centers_s
 from featbank.validation.lengths import LengthCheck
 from featbank.validation.result import Example, ProblemLog, StoreCheck
 from featbank.validation.rounding import six_digits

@@ -113,14 +113,16 @@ class LabelFile:
 def frame_centers_s(framing: Framing, num_frames: int) -> npt.NDArray[np.float64]:
     """Return the time of the middle of each frame, (num_frames,), from the utterance's start.
 
+    Whole numbers are divided, once: a middle that is a label's border to the last digit is equal to
+    it.
+
     >>> wav2vec2 = Framing(sample_rate=16000, window_length=400, hop_length=320)
     >>> frame_centers_s(wav2vec2, 3).tolist()
     [0.0125, 0.0325, 0.0525]
     """
-    centers: npt.NDArray[np.float64] = (
-        framing.first_frame_center_s * framing.sample_rate
-        + np.arange(num_frames) * framing.hop_length
-    ) / framing.sample_rate
+    first = framing.window_length - 2 * framing.left if framing.snip_edges else framing.hop_length
+    doubled = first + 2 * framing.hop_length * np.arange(num_frames)
+    centers: npt.NDArray[np.float64] = doubled / (2 * framing.sample_rate)
     return centers
 
 
