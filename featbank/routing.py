@@ -22,7 +22,7 @@ def route(
     names: Collection[str],
     time_axes: Mapping[str, int | None] | None = None,
     *,
-    framings: Mapping[str, Framing] | None = None,
+    framings: Mapping[str, Framing | None] | None = None,
     batch: Any = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the id and the features of each utterance of a batch.
@@ -143,32 +143,46 @@ def _padded_data(batch: Any) -> list[Any]:
 
 def _count_frames(
     returned: Mapping[str, Any],
-    framings: Mapping[str, Framing],
+    framings: Mapping[str, Framing | None],
     time_axes: Mapping[str, int | None],
     padded_data: Sequence[Any],
 ) -> dict[str, Any]:
     """Replace shares by numbers of frames where the feature's framing and the waveforms are had."""
     found = dict(returned)
-    for name, framing in framings.items():
-        value = returned.get(name)
+    for name, value in returned.items():
+        framing = framings.get(name)
         if not _is_pair(value):
             continue
         padded, lengths = value
-        waveforms = [one for one in padded_data if one.lengths is lengths]
-        if not waveforms and not _is_pair(lengths):
-            continue
-        counts = frame_counts(waveforms[0] if waveforms else lengths, framing)
-        num_frames = padded.shape[-1 if time_axes.get(name) == -1 else 1]
-        if max(counts, default=num_frames) != num_frames:
+        where = f"{name!r} in {_WHERE}"
+        if _is_pair(lengths):
+            waveforms = lengths
+        else:
+            waveforms = next((one for one in padded_data if one.lengths is lengths), None)
+        if framing is not None and waveforms is not None:
+            num_frames = padded.shape[-1 if time_axes.get(name) == -1 else 1]
+            _check_framing(framing, int(waveforms[0].shape[1]), num_frames, where)
+            found[name] = (padded, frame_counts(waveforms, framing))
+        elif waveforms is lengths:
             raise FeatbankError(
-                f"{name!r} in {_WHERE}",
-                expected=f"{max(counts)} frames of the longest utterance, as its framing says",
-                got=num_frames,
-                hint="speechbrain's STFT pads half a window at both ends: "
-                "left and right of the framing say so",
+                f"lengths of {where}",
+                expected="numbers of frames, for the feature has no framing",
+                got="waveforms and their lengths",
+                hint=_WAY_OUT,
             )
-        found[name] = (padded, counts)
     return found
+
+
+def _check_framing(framing: Framing, num_samples: int, num_frames: int, where: str) -> None:
+    if framing.num_frames(num_samples) != num_frames:
+        raise FeatbankError(
+            where,
+            expected=f"{framing.num_frames(num_samples)} frames of {num_samples} samples, as its "
+            "framing says",
+            got=num_frames,
+            hint="speechbrain's STFT puts half a window before the waveform and behind it: left "
+            "and right of the framing are that many samples",
+        )
 
 
 def _check_names(features: Mapping[str, Any], names: Collection[str], where: str) -> None:

@@ -313,7 +313,8 @@ def _overridable(kind: type) -> Iterator[type]:
 
 def _is_generated(member: Any) -> bool:
     """Return whether a library has written a method, as `dataclass` does."""
-    return isinstance(member, FunctionType) and member.__code__.co_filename.startswith("<")
+    function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
+    return isinstance(function, FunctionType) and function.__code__.co_filename.startswith("<")
 
 
 def bound(value: Any) -> tuple[Any, object | None]:

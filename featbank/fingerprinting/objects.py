@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _OF_TORCH = frozenset(vars(torch.nn.Module())) | {"_compiled_call_impl"}
 # torch.amp.custom_fwd leaves how the last forward ran
 _OF_AUTOCAST = frozenset({"_fwd_used_autocast", "_dtype"})
-_REFUSALS = (*LIBRARY_ERRORS, pickle.PicklingError)
+_REFUSALS: tuple[type[Exception], ...] = (*LIBRARY_ERRORS, pickle.PicklingError)
 _WRAPPERS = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
 
 

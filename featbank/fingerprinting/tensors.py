@@ -26,7 +26,7 @@ def tensor_digest(tensor: torch.Tensor) -> str:
         step = max(1, _BLOCK // max(1, flat.element_size()))
         for start in range(0, len(flat), step):
             block = flat[start : start + step].cpu().contiguous()
-            state.update(memoryview(block.view(torch.uint8).numpy()))
+            state.update(block.view(torch.uint8).numpy().data)
     return state.hexdigest()
 
 
