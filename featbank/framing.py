@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from featbank.errors import FeatbankError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framing:
@@ -100,3 +102,36 @@ class Framing:
     def from_json(cls, fields: dict[str, Any]) -> Framing:
         """Build a grid from what `to_json` returned."""
         return cls(**fields)
+
+
+def frame_counts(waveforms: Any, framing: Framing) -> list[int]:
+    """Return the exact numbers of frames of the utterances of a padded batch.
+
+    Frames are no fixed share of the samples, so that a share of the padded frames, rounded, is one
+    off with some batch mates. Samples are: the share of an utterance gives their exact number.
+
+    Args:
+        waveforms: a pair of the padded waveforms (B, N) and of each utterance's share of N, as
+            speechbrain's `PaddedData` is: `frame_counts(batch.sig, framing)`. Or numbers of samples
+            in place of the shares.
+        framing: of the feature. Speechbrain's `Fbank` at 16 kHz has a frame of 400 samples each 160
+            and half a frame of padding at both ends, `left=200, right=200`.
+
+    Raises:
+        FeatbankError: the batch is too long for shares in this precision: 2**23 samples in float32.
+    """
+    padded, lengths = waveforms
+    longest = int(padded.shape[1])
+    shares = lengths.tolist()
+    if not all(isinstance(share, float) for share in shares):
+        return [framing.num_frames(int(number)) for number in shares]
+    # half a unit in the last place of a share must stay under half a sample
+    bits = 53 if "64" in str(lengths.dtype) else 24 if "32" in str(lengths.dtype) else 8
+    if longest >= 2 ** (bits - 1):
+        raise FeatbankError(
+            "lengths of waveforms",
+            expected=f"under {2 ** (bits - 1)} samples, of which shares in {lengths.dtype} are exact",
+            got=longest,
+            hint="give numbers of samples, or of frames",
+        )
+    return [framing.num_frames(round(share * longest)) for share in shares]

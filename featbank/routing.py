@@ -6,14 +6,24 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from featbank.errors import FeatbankError
+from featbank.framing import Framing, frame_counts
 
 _WHERE = "what compute_features returned"
+_WAY_OUT = (
+    "a share of the padded batch, rounded, is a frame off where frames are no such share: declare "
+    "the feature's framing (writer_kwargs: framing) and return the lengths of the waveforms as "
+    "they are in the batch, (features, batch.sig.lengths) or (features, batch.sig); or return "
+    "numbers of frames, such as featbank.framing.frame_counts(batch.sig, framing)"
+)
 
 
 def route(
     returned: Sequence[Mapping[str, Any]] | Mapping[str, Any],
     names: Collection[str],
     time_axes: Mapping[str, int | None] | None = None,
+    *,
+    framings: Mapping[str, Framing | None] | None = None,
+    batch: Any = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the id and the features of each utterance of a batch.
 
@@ -21,12 +31,15 @@ def route(
         returned: one dict an utterance: `id`, and for each name an array (T, ...), or a pair of an
             array that is padded at its end and its length. Or one dict for the batch: `id` with a
             list, and for each name such a pair with (B, T, ...) and B lengths, as speechbrain's
-            `PaddedData` is. A length is a number of frames, or, as a float, a share of T, which
-            is rounded as speechbrain rounds it: a frame off where the frames of an utterance are
-            not that share of the longest's. Give numbers where you know them.
+            `PaddedData` is. A length is a number of frames. A share of the longest, a float as
+            speechbrain has them, is none, unless all are 1.0: an utterance would get a frame more
+            or less with other batch mates. With the feature's framing the number is exact: give
+            the pair of waveforms and shares, `batch.sig`, or its `lengths`, in the lengths' place.
         names: of all features.
         time_axes: of the arrays of an utterance, where it is not the first: -1 for codes (Q, T),
             None for one value (*shape) an utterance, of which a batch is (B, *shape), no pair.
+        framings: of features, by name, where they are declared.
+        batch: that was computed; the waveforms of shares that it holds are looked up in it.
 
     Yields:
         The id, and by name the valid frames: views where they can be.
@@ -35,7 +48,11 @@ def route(
         FeatbankError: a key is missing or unknown, or lengths do not fit.
     """
     timeless = {name for name, axis in (time_axes or {}).items() if axis is None}
-    each = _split_batch(returned, names, timeless) if isinstance(returned, Mapping) else returned
+    if isinstance(returned, Mapping):
+        returned = _count_frames(returned, framings or {}, time_axes or {}, _padded_data(batch))
+        each: Any = _split_batch(returned, names, timeless)
+    else:
+        each = returned
     for features in each:
         if not isinstance(features, Mapping) or not isinstance(features.get("id"), str):
             raise FeatbankError(
@@ -82,6 +99,7 @@ def _rows(value: Any, num_utterances: int, where: str, *, has_time: bool) -> lis
     if _is_pair(value):
         padded, lengths = value
         lengths = lengths.tolist() if hasattr(lengths, "tolist") else list(lengths)
+        _refuse_shares(lengths, where)
         if len(padded) != num_utterances or len(lengths) != num_utterances:
             raise FeatbankError(
                 where,
@@ -98,6 +116,73 @@ def _rows(value: Any, num_utterances: int, where: str, *, has_time: bool) -> lis
             got=f"a tensor {tuple(value.shape)} without lengths",
         )
     return list(value)
+
+
+def _refuse_shares(lengths: Sequence[Any], where: str) -> None:
+    """Refuse shares of a padded length, unless nothing is padded."""
+    shares = [one for one in lengths if isinstance(one, float)]
+    if any(one != 1.0 for one in shares):
+        raise FeatbankError(
+            f"lengths of {where}",
+            expected="numbers of frames",
+            got=f"shares such as {min(shares):.4g}",
+            hint=_WAY_OUT,
+        )
+
+
+def _padded_data(batch: Any) -> list[Any]:
+    """Return the pairs (data, lengths) of a batch: speechbrain's `PaddedData`."""
+    if isinstance(batch, Mapping):
+        held: Any = batch.values()
+    elif isinstance(batch, tuple | list):
+        held = batch
+    else:
+        held = getattr(batch, "__dict__", {}).values()
+    return [one for one in held if hasattr(one, "data") and hasattr(one, "lengths")]
+
+
+def _count_frames(
+    returned: Mapping[str, Any],
+    framings: Mapping[str, Framing | None],
+    time_axes: Mapping[str, int | None],
+    padded_data: Sequence[Any],
+) -> dict[str, Any]:
+    """Replace shares by numbers of frames where the feature's framing and the waveforms are had."""
+    found = dict(returned)
+    for name, value in returned.items():
+        framing = framings.get(name)
+        if not _is_pair(value):
+            continue
+        padded, lengths = value
+        where = f"{name!r} in {_WHERE}"
+        if _is_pair(lengths):
+            waveforms = lengths
+        else:
+            waveforms = next((one for one in padded_data if one.lengths is lengths), None)
+        if framing is not None and waveforms is not None:
+            num_frames = padded.shape[-1 if time_axes.get(name) == -1 else 1]
+            _check_framing(framing, int(waveforms[0].shape[1]), num_frames, where)
+            found[name] = (padded, frame_counts(waveforms, framing))
+        elif waveforms is lengths:
+            raise FeatbankError(
+                f"lengths of {where}",
+                expected="numbers of frames, for the feature has no framing",
+                got="waveforms and their lengths",
+                hint=_WAY_OUT,
+            )
+    return found
+
+
+def _check_framing(framing: Framing, num_samples: int, num_frames: int, where: str) -> None:
+    if framing.num_frames(num_samples) != num_frames:
+        raise FeatbankError(
+            where,
+            expected=f"{framing.num_frames(num_samples)} frames of {num_samples} samples, as its "
+            "framing says",
+            got=num_frames,
+            hint="speechbrain's STFT puts half a window before the waveform and behind it: left "
+            "and right of the framing are that many samples",
+        )
 
 
 def _check_names(features: Mapping[str, Any], names: Collection[str], where: str) -> None:
@@ -121,14 +206,10 @@ def _valid(value: Any, where: str, time_axis: int | None) -> Any:
     padded, length = value
     length = length.item() if hasattr(length, "item") else length
     longest = padded.shape[time_axis] if hasattr(padded, "shape") else len(padded)
-    # a share of the longest, rounded as speechbrain rounds it
-    num_frames = round(length * longest) if isinstance(length, float) else length
+    _refuse_shares([length], where)
+    num_frames = longest if isinstance(length, float) else length
     if isinstance(num_frames, bool) or not 0 <= num_frames <= longest:
-        raise FeatbankError(
-            f"length of {where}",
-            expected=f"0 to {longest} frames, or a share of them up to 1.0",
-            got=length,
-        )
+        raise FeatbankError(f"length of {where}", expected=f"0 to {longest} frames", got=length)
     return _on_cpu(padded[..., :num_frames] if time_axis == -1 else padded[:num_frames])
 
 

@@ -201,9 +201,12 @@ def _rows(
 ) -> list[JournalRow]:
     """Return what was computed of a batch, as it will be stored."""
     time_axes = {name: getattr(one, "time_axis", 0) for name, one in writers.items()}
+    framings = {name: getattr(one, "framing", None) for name, one in writers.items()}
     found = [
         (utterance_id, features)
-        for utterance_id, features in route(returned, writers, time_axes)
+        for utterance_id, features in route(
+            returned, writers, time_axes, framings=framings, batch=left.batch
+        )
         if utterance_id not in left.known
     ]
     digests = named if left.digests is None else left.digests

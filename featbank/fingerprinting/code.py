@@ -313,7 +313,7 @@ def _overridable(kind: type) -> Iterator[type]:
 
 def _is_generated(member: Any) -> bool:
     """Return whether a library has written a method, as `dataclass` does."""
-    function = getattr(member, "__func__", member)  # `__new__` of a named tuple is static
+    function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
     return isinstance(function, FunctionType) and function.__code__.co_filename.startswith("<")
 
 

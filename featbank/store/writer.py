@@ -154,6 +154,11 @@ class StoreWriter(PublishingWriter):
         return self._builder.path
 
     @property
+    def framing(self) -> Framing | None:
+        """The exact frame grid, where it is known."""
+        return self._header.framing
+
+    @property
     def time_axis(self) -> int | None:
         """Of the arrays that are written; None where there is one value an utterance."""
         return self._header.time_axis
