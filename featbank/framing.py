@@ -130,7 +130,7 @@ def frame_counts(waveforms: Any, framing: Framing) -> list[int]:
     if longest >= 2 ** (bits - 1):
         raise FeatbankError(
             "lengths of waveforms",
-            expected=f"under {2 ** (bits - 1)} samples, of which shares in {lengths.dtype} are exact",
+            expected=f"under {2 ** (bits - 1)} samples, where shares in {lengths.dtype} are exact",
             got=longest,
             hint="give numbers of samples, or of frames",
         )

@@ -63,11 +63,11 @@ def test_shares_without_a_framing_are_refused_with_the_way_out(
     batch = next(batches_of(waveforms, 4))
     frames, shares = frames_of(batch.sig.data), batch.sig.lengths
     for lengths in (shares, shares.tolist(), batch.sig):
-        with pytest.raises(FeatbankError, match="numbers of frames.*declare.*framing"):
+        with pytest.raises(FeatbankError, match=r"numbers of frames.*declare.*framing"):
             list(route({"id": batch.id, "x": (frames, lengths)}, ["x"], batch=batch))
     # nor does a framing help where nobody knows of what they are shares
+    returned = {"id": batch.id, "x": (frames, shares.clone())}
     with pytest.raises(FeatbankError, match="numbers of frames"):
-        returned = {"id": batch.id, "x": (frames, shares.clone())}
         list(route(returned, ["x"], framings={"x": CENTRED}, batch=batch))
 
 
@@ -81,7 +81,7 @@ def test_a_framing_that_is_not_the_features_is_refused(waveforms: dict[str, torc
     batch = next(batches_of(waveforms, 4))
     snipped = Framing(sample_rate=16000, window_length=400, hop_length=160)
     returned = {"id": batch.id, "x": (frames_of(batch.sig.data), batch.sig)}
-    with pytest.raises(FeatbankError, match="as its framing says, got .* left and right"):
+    with pytest.raises(FeatbankError, match=r"as its framing says, got .* left and right"):
         list(route(returned, ["x"], framings={"x": snipped}))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,9 +15,8 @@ from featbank.caching.computing import Computed, compute_rows
 from featbank.caching.known import EarlierRows, JournaledRows
 from featbank.caching.readers import PROVENANCE, SplitReaders
 from featbank.caching.work_folder import RecipeWork
-from featbank.errors import ConfigError, FeatbankError
+from featbank.errors import FeatbankError
 from featbank.feature_io import (
-    FeatureStorageConfig,
     FeatureStorageWriter,
     TracedWriter,
     create_feature_storage_writers,
@@ -26,7 +25,7 @@ from featbank.feature_io import (
 from featbank.fingerprinting import RecipeFingerprint
 from featbank.provenance import digest
 from featbank.store import commit_together
-from featbank.trusted import check_name, construct
+from featbank.trusted import check_name
 
 _log = logging.getLogger(__name__)
 

@@ -47,9 +47,7 @@ def open_store(path: str | Path, splits: str | Sequence[str] | None = None) -> S
 class Store:
     """The features of utterances by id: `store["a-01"]` is a read-only array (T, *shape)."""
 
-    def __init__(
-        self, storage_path: str | Path, splits: str | Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, storage_path: str | Path, splits: str | Sequence[str] | None = None) -> None:
         """Open; see `open_store`."""
         self.storage_path = Path(storage_path)
         self._root = self.storage_path.absolute()  # what is opened later must not move with the cwd

@@ -35,9 +35,7 @@ class VerifiedStore(Store):
     read. A `StoreError` names what is damaged; no stage may take it for a fault of an utterance.
     """
 
-    def __init__(
-        self, storage_path: str | Path, splits: str | Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, storage_path: str | Path, splits: str | Sequence[str] | None = None) -> None:
         """Open; see `open_verified`."""
         super().__init__(storage_path, splits)
         self._verified: set[int] = set()

@@ -185,6 +185,7 @@ class StoreWriter(PublishingWriter):
         self._check_open()
         check_id(key, StoreError)
         self._add(key, self._encode(key, value), input_digest, part)
+        return key
 
     def describe(self, *, fingerprint: str, provenance: Mapping[str, Any]) -> None:
         """State what determines the values, before the first of them.
@@ -283,7 +284,6 @@ class StoreWriter(PublishingWriter):
         self._state = "open"
         if self._known is not None:
             self._known.add(key)
-        return key
 
     def fail(self, failure: Failure) -> None:
         """Note that an utterance failed: it goes to the failure list beside the store.
