@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.dataset.filling import Ints, cut
-from featbank.dataset.measured import Lengths, Measured
+from featbank.dataset.measured import Measured, Utterances
 from featbank.dataset.resumable import ResumableSampler, shuffled
 from featbank.errors import ConfigError
 from featbank.provenance import digest
@@ -29,7 +29,7 @@ class BucketBatchSampler(ResumableSampler[list[int]]):
 
     def __init__(
         self,
-        lengths: Lengths,
+        lengths: Utterances,
         *,
         max_frames: int,
         max_utterances: int | None = None,
@@ -47,7 +47,7 @@ class BucketBatchSampler(ResumableSampler[list[int]]):
         """Put utterances into batches.
 
         Args:
-            lengths: the `FeatureDataset`; or of every utterance, in frames.
+            lengths: the `FeatureDataset`, or its `lengths()`; or any, in frames.
             max_frames: of a batch, padding included.
             max_utterances: of a batch.
             min_length: in frames; shorter utterances are left out, and logged.

@@ -139,10 +139,10 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         Raises:
             ConfigError: an item lacks what another one has: it is of another dataset.
         """
-        if isinstance(items, _Chosen) and items.dataset is self:
-            return items.padded()
         if not items:
             raise ConfigError("items of a batch", expected="one or more", got="none")
+        if isinstance(items, _Chosen) and items.dataset is self:
+            return items.padded()
         expected = {*items[0], *self.stores}
         for item in items:
             if item.keys() != expected:
@@ -180,9 +180,9 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         store = self._first if name is None else self.stores[name]
         if store is self._first or store.ids == self._first.ids:
             counts = store.frame_counts
-            return counts if self._rows is None else counts[self._rows]
+            return Lengths.of(self, counts if self._rows is None else counts[self._rows])
         each = (store.num_frames(self.id(index)) for index in range(len(self)))
-        return np.fromiter(each, np.int64, len(self))
+        return Lengths.of(self, np.fromiter(each, np.int64, len(self)))
 
     def _locate(self, index: SupportsIndex | str) -> tuple[int, str]:
         """Return the row in the first store and the id of an item."""
@@ -305,6 +305,22 @@ class FeatureDataset(Dataset[dict[str, Any]]):
             )
 
 
+class Lengths(npt.NDArray[np.int64]):
+    """Lengths that know whose they are: batches made by them name ids, and states are of them.
+
+    Anything computed of them, a part or a copy, is of nobody.
+    """
+
+    dataset: FeatureDataset | None = None
+
+    @classmethod
+    def of(cls, dataset: FeatureDataset, lengths: npt.NDArray[np.int64]) -> Lengths:
+        """Return the lengths of all items of a dataset."""
+        found = lengths.view(cls)
+        found.dataset = dataset
+        return found
+
+
 class _Chosen(Sequence[Item]):
     """Some items of a dataset, read when they are looked at."""
 
@@ -322,6 +338,9 @@ class _Chosen(Sequence[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.dataset.__getitem__, self._indices)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} items of a {type(self.dataset).__name__}>"
 
     def padded(self) -> dict[str, Any]:
         """Return them as one batch, copied once."""

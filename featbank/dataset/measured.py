@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from featbank.dataset.features import FeatureDataset
+from featbank.dataset.features import FeatureDataset, Lengths
 from featbank.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
 Ints = npt.NDArray[np.int64]
-Lengths = FeatureDataset | Sequence[int] | npt.NDArray[Any] | torch.Tensor
+Utterances = FeatureDataset | Sequence[int] | npt.NDArray[Any] | torch.Tensor
 
 _LENGTHS = "lengths of batches"
 _LONGEST = 1 << 48  # so many frames that no sum overflows
@@ -39,7 +39,7 @@ class Measured:
 
     @classmethod
     def of(
-        cls, lengths: Lengths, *, name: str | None = None, ids: Sequence[str] | None = None
+        cls, lengths: Utterances, *, name: str | None = None, ids: Sequence[str] | None = None
     ) -> Measured:
         """Take a dataset, or lengths and perhaps ids.
 
@@ -54,12 +54,13 @@ class Measured:
         if isinstance(lengths, FeatureDataset):
             if ids is not None:
                 raise ConfigError("ids of batches", expected="those of the dataset", got="others")
-            return cls(lengths=lengths.lengths(name), ids=lengths)
+            return cls(lengths=np.asarray(lengths.lengths(name)), ids=lengths)
         if name is not None:
             raise ConfigError(
                 "name of a store to measure by", expected="a dataset that has it", got="lengths"
             )
-        found = cls(lengths=_integers(lengths), ids=ids)
+        owner = lengths.dataset if isinstance(lengths, Lengths) else None
+        found = cls(lengths=_integers(lengths), ids=owner if ids is None else ids)
         if ids is not None and len(ids) != len(found.lengths):
             raise ConfigError(
                 "ids of batches", expected=f"{len(found.lengths)}, one a length", got=len(ids)

@@ -92,7 +92,7 @@ def _padding(name: str, value: float | None, store: Store) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise ConfigError(what, expected="a number", got=repr(value)) from None
-    if math.isfinite(number) and abs(number) > np.finfo(store.dtype).max:
+    if math.isfinite(number) and abs(number) > float(np.finfo(store.dtype).max):
         raise ConfigError(what, expected=f"a value of {store.dtype}", got=value)
     return number
 
