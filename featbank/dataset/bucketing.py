@@ -4,27 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from operator import index
 
 import numpy as np
 import numpy.typing as npt
 
+from featbank.dataset.filling import Ints, cut
+from featbank.dataset.measured import Measured, Utterances
 from featbank.dataset.resumable import ResumableSampler, shuffled
 from featbank.errors import ConfigError
+from featbank.provenance import digest
 
 
 class BucketBatchSampler(ResumableSampler[list[int]]):
     """Batches whose padded size stays below a limit: the `batch_sampler` of a `DataLoader`.
 
-    Utterances are put into buckets by length, each bucket with about the same number of frames; a
-    batch is taken from one bucket, as many as fit when all were as long as the bucket's longest.
+    Utterances are put into buckets by length, and batches are filled to the limit from the shortest
+    bucket to the longest; see `filling`. Which utterances of a bucket come together is drawn anew
+    each epoch. Every epoch has as many batches, and they are the same on any number of ranks.
     """
+
+    left_out: npt.NDArray[np.int64]
+    """Indices of the utterances that `min_length` and `max_length` leave out, rising."""
 
     def __init__(
         self,
-        lengths: Sequence[int] | npt.NDArray[np.int64],
+        lengths: Utterances,
         *,
         max_frames: int,
         max_utterances: int | None = None,
+        min_length: int | None = None,
+        max_length: int | None = None,
+        name: str | None = None,
+        ids: Sequence[str] | None = None,
         num_buckets: int = 30,
         shuffle: bool = True,
         seed: int = 0,
@@ -32,13 +44,18 @@ class BucketBatchSampler(ResumableSampler[list[int]]):
         rank: int | None = None,
         num_ranks: int | None = None,
     ) -> None:
-        """Put utterances into buckets.
+        """Put utterances into batches.
 
         Args:
-            lengths: of every utterance, in frames: `dataset.lengths()`.
+            lengths: the `FeatureDataset`, or its `lengths()`; or any, in frames.
             max_frames: of a batch, padding included.
             max_utterances: of a batch.
-            num_buckets: at most; fewer where many lengths are the same.
+            min_length: in frames; shorter utterances are left out, and logged.
+            max_length: in frames; longer utterances are left out, and logged.
+            name: of the dataset's store whose lengths count; of the first one by default.
+            ids: of every utterance, beside lengths: errors name them, and a state is of them.
+            num_buckets: fewer vary batches more from epoch to epoch, and pad more. There are more
+                of them where these would take over a twentieth more batches than none.
             shuffle: draw batches anew each epoch; without, they come from short to long.
             seed: of the drawing.
             drop_last: rather leave the last batches out than give some of them to two ranks.
@@ -46,70 +63,66 @@ class BucketBatchSampler(ResumableSampler[list[int]]):
             num_ranks: that share the batches.
 
         Raises:
-            ConfigError: an utterance is longer than `max_frames`, or a number is not positive.
+            ConfigError: an utterance is longer than `max_frames`, a number is out of range, or
+                lengths are no integers of 0 or more.
         """
+        self._measured = Measured.of(lengths, name=name, ids=ids)
         super().__init__(
-            shuffle=shuffle, seed=seed, drop_last=drop_last, rank=rank, num_ranks=num_ranks
+            shuffle=shuffle,
+            seed=seed,
+            drop_last=drop_last,
+            rank=rank,
+            num_ranks=num_ranks,
+            ids=self._measured.identity(),
         )
-        for name, number in (
-            ("max_frames", max_frames),
-            ("max_utterances", 1 if max_utterances is None else max_utterances),
-            ("num_buckets", num_buckets),
-        ):
-            if number < 1:
-                raise ConfigError(f"{name} of batches", expected="1 or more", got=number)
-        self._lengths = np.ascontiguousarray(lengths, np.int64)
-        if self._lengths.max(initial=0) > max_frames:
-            longest = int(self._lengths.argmax())
+        max_frames = _at_least(1, "max_frames", max_frames)
+        num_buckets = _at_least(1, "num_buckets", num_buckets)
+        max_utterances = _optional(1, "max_utterances", max_utterances)
+        shortest = _optional(0, "min_length", min_length)
+        longest = _optional(0, "max_length", max_length)
+        within = self._measured.within(shortest, longest)
+        self.left_out = np.flatnonzero(~within)
+        self._kept = np.flatnonzero(within)
+        kept = self._measured.lengths[self._kept]
+        if kept.max(initial=0) > max_frames:
+            called = self._measured.call(int(self._kept[kept.argmax()]))
             raise ConfigError(
                 "max_frames of batches",
-                expected=f"{self._lengths[longest]} or more, the length of utterance {longest}",
+                expected=f"{kept.max()} or more, the length of utterance {called}",
                 got=max_frames,
-                hint="leave longer utterances out, or read parts of them",
+                hint=f"max_length={max_frames} leaves longer ones out; or read parts of them",
             )
-        bounds = _bounds(self._lengths, num_buckets)
-        # stable: without shuffling, utterances of a bucket keep their order
-        self._bucket = np.searchsorted(bounds, self._lengths).astype(np.int32)
-        sizes = max_frames // np.maximum(bounds, 1)
-        if max_utterances is not None:
-            sizes = np.minimum(sizes, max_utterances)
-        # the batches, as places in the utterances sorted by bucket: start, stop
-        counts = np.bincount(self._bucket, minlength=len(bounds))
-        ends = np.cumsum(counts)
-        starts = [
-            np.arange(first, last, size)
-            for first, last, size in zip(ends - counts, ends, sizes, strict=True)
-        ]
-        self._edges = np.concatenate([*starts, [len(self._lengths)]]).astype(np.int64)
+        self._cut = cut(
+            kept,
+            max_frames=max_frames,
+            max_utterances=max_utterances,
+            num_buckets=num_buckets if shuffle else None,
+        )
+        self._settings = [max_frames, max_utterances, shortest, longest, num_buckets]
 
     def _num_picks(self) -> int:
-        return len(self._edges) - 1
+        return self._cut.num_batches
 
     def _order(self) -> Sequence[list[int]]:
-        if not self.shuffle:
-            by_bucket = np.argsort(self._bucket, kind="stable")
-            return _Batches(by_bucket, self._edges, np.arange(self._num_picks()))
-        drawn = shuffled(len(self._lengths), self.seed, self.epoch)
-        by_bucket = drawn[np.argsort(self._bucket[drawn], kind="stable")]
-        order = shuffled(self._num_picks(), self.seed, self.epoch, "batches")
-        return _Batches(by_bucket, self._edges, order)
+        if self.shuffle:
+            drawn = shuffled(len(self._kept), self.seed, self.epoch)
+            places = drawn[np.argsort(self._cut.buckets[drawn], kind="stable")]
+            order = shuffled(self._num_picks(), self.seed, self.epoch, "batches")
+        else:
+            places = np.argsort(self._measured.lengths[self._kept], kind="stable")
+            order = np.arange(self._num_picks())
+        return _Batches(self._kept[places], self._cut.edges, order)
 
     def _made_from(self) -> str:
-        made_from = sha256(self._lengths.tobytes())
-        made_from.update(self._edges.tobytes())
-        return made_from.hexdigest()
+        lengths = sha256(self._measured.lengths.astype("<i8", copy=False).data).hexdigest()
+        return digest(["filled batches", lengths, self._settings])
 
 
 class _Batches(Sequence[list[int]]):
     """Batches of indices, in the order of an epoch."""
 
-    def __init__(
-        self,
-        by_bucket: npt.NDArray[np.int64],
-        edges: npt.NDArray[np.int64],
-        order: npt.NDArray[np.int64],
-    ) -> None:
-        self._by_bucket = by_bucket
+    def __init__(self, sorted_indices: Ints, edges: Ints, order: Ints) -> None:
+        self._indices = sorted_indices
         self._edges = edges
         self._order = order
 
@@ -118,15 +131,19 @@ class _Batches(Sequence[list[int]]):
 
     def __getitem__(self, place: int) -> list[int]:  # type: ignore[override]
         batch = self._order[place]
-        indices: list[int] = self._by_bucket[self._edges[batch] : self._edges[batch + 1]].tolist()
+        indices: list[int] = self._indices[self._edges[batch] : self._edges[batch + 1]].tolist()
         return indices
 
 
-def _bounds(lengths: npt.NDArray[np.int64], num_buckets: int) -> npt.NDArray[np.int64]:
-    """Return the longest length of each bucket, rising: buckets hold about equally many frames."""
-    if not len(lengths):
-        return np.empty(0, np.int64)
-    ordered = np.sort(lengths)
-    frames = np.cumsum(np.maximum(ordered, 1))
-    shares = frames[-1] * np.arange(1, num_buckets + 1) // num_buckets
-    return np.unique(ordered[np.searchsorted(frames, shares)])
+def _at_least(least: int, name: str, number: int) -> int:
+    try:
+        checked = index(number)
+    except TypeError:
+        checked = least - 1
+    if checked < least:
+        raise ConfigError(f"{name} of batches", expected=f"{least} or more", got=number)
+    return checked
+
+
+def _optional(least: int, name: str, number: int | None) -> int | None:
+    return None if number is None else _at_least(least, name, number)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from operator import index as as_index
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
+from featbank.dataset.items import Item
 from featbank.dataset.manifest_texts import ManifestTexts
-from featbank.dataset.padding import Padded, item_dtype, pad, stack
+from featbank.dataset.padding import Padded, item_dtype, pad, padding_values, stack
+from featbank.dataset.splits import open_stated
 from featbank.errors import ConfigError, StoreError
-from featbank.store import Store, open_store
+from featbank.provenance import digest
+from featbank.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +46,8 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         fields: Sequence[str] = ("text",),
         ids: Iterable[str] | None = None,
         skip_missing: bool = False,
-        padding_value: float | Mapping[str, float] = 0.0,
+        padding_value: float | Mapping[str, float] | None = None,
+        split: str | Sequence[str] | None = None,
     ) -> None:
         """Join stores.
 
@@ -51,28 +58,22 @@ class FeatureDataset(Dataset[dict[str, Any]]):
             ids: only these utterances, in this order.
             skip_missing: leave out what is not in every store and in the manifest; without, such
                 utterances are an error. What a store lists as failed is never one.
-            padding_value: of batches, one or by store: -100 is what torch's losses ignore.
+            padding_value: of batches, one or by store. By default 0 behind floats, and -100 behind
+                integers: torch's losses ignore it, and no unit is negative.
+            split: of each store, where its path is a folder of several: the name of one, or of
+                several to be read as one.
 
         Raises:
-            ConfigError: no store, or a name that is given twice.
-            StoreError: a store is damaged, or utterances are missing.
+            ConfigError: no store, a name that is given twice, a padding that is a unit, or several
+                splits of which none is named.
+            StoreError: a store is damaged, or has no such split, or utterances are missing.
             ManifestError: a manifest is missing or damaged.
         """
-        self.stores = {
-            name: one if isinstance(one, Store) else open_store(one) for name, one in stores.items()
-        }
-        for store in self.stores.values():
-            if (repeated := store.repeated_id()) is not None:
-                raise StoreError(
-                    f"store {store.storage_path}",
-                    expected="each id in one of its splits",
-                    got=f"{repeated!r} in two",
-                    hint="open one split, or give the utterances ids of their own",
-                )
+        self.stores = {name: open_stated(one, split) for name, one in stores.items()}
         if not self.stores:
             raise ConfigError("stores of a dataset", expected="one or more", got="none")
         self._first = next(iter(self.stores.values()))
-        self._padding = _by_store(padding_value, self.stores)
+        self._padding = padding_values(padding_value, self.stores)
         self._texts: ManifestTexts | None = None
         if manifest is not None:
             paths = [manifest] if isinstance(manifest, str | Path) else manifest
@@ -93,16 +94,36 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         """Return the number of utterances."""
         return self._length
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return one utterance, its tensors in memory of their own."""
+    @overload
+    def __getitem__(self, index: SupportsIndex | str) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+
+    def __getitem__(self, index: SupportsIndex | str | slice) -> Item | Sequence[Item]:
+        """Return one utterance by its place or id, its tensors in memory of their own.
+
+        Of a slice, utterances that are read when they are looked at; `collate` takes them.
+
+        Raises:
+            IndexError: there is no such place.
+            StoreError: there is no such id.
+            ConfigError: it is something else.
+        """
+        if isinstance(index, slice):
+            return _Chosen(self, [*range(*index.indices(self._length))])
         row, utterance_id = self._locate(index)
         values = {
             name: torch.from_numpy(np.array(store[utterance_id], item_dtype(store.dtype)))
             for name, store in self.stores.items()
         }
-        return {"id": utterance_id, **values, **self._texts_of(row)}
+        return Item(id=utterance_id, **values, **self._texts_of(row))
 
-    def __getitems__(self, indices: list[int]) -> Sequence[dict[str, Any]]:
+    def __contains__(self, utterance_id: object) -> bool:
+        """Tell whether an utterance of this id is among them."""
+        return isinstance(utterance_id, str) and self._row_of(utterance_id) is not None
+
+    def __getitems__(self, indices: Sequence[SupportsIndex | str]) -> Sequence[Item]:
         """Return utterances that are read when they are looked at, for `collate` to copy once."""
         return _Chosen(self, indices)
 
@@ -115,9 +136,22 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         Returns:
             `id` and each text as a list of B, the values of each store as `Padded`, or as a tensor
             (B, *shape) where there is one value an utterance.
+
+        Raises:
+            ConfigError: an item lacks what another one has: it is of another dataset.
         """
-        if isinstance(items, _Chosen):
+        if not items:
+            raise ConfigError("items of a batch", expected="one or more", got="none")
+        if isinstance(items, _Chosen) and items.dataset is self:
             return items.padded()
+        expected = {*items[0], *self.stores}
+        for item in items:
+            if item.keys() != expected:
+                raise ConfigError(
+                    "items of a batch",
+                    expected=", ".join(sorted(expected)),
+                    got=", ".join(sorted(item)),
+                )
         names = [name for name in items[0] if name not in self.stores]
         return {
             **{name: [item[name] for item in items] for name in names},
@@ -127,9 +161,14 @@ class FeatureDataset(Dataset[dict[str, Any]]):
             },
         }
 
-    def id(self, index: int) -> str:
+    def id(self, index: SupportsIndex | str) -> str:
         """Return the id of an item."""
         return self._locate(index)[1]
+
+    def ids_digest(self) -> str:
+        """Return a digest of the ids in their order, wherever shards are cut."""
+        rows = None if self._rows is None else sha256(self._rows.astype("<i8").data).hexdigest()
+        return digest([self._ids.digest().hex(), rows])
 
     def lengths(self, name: str | None = None) -> npt.NDArray[np.int64]:
         """Return the frames of every item, (len(self),): what batches are made by.
@@ -152,16 +191,47 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         store = next(iter(framed.values())) if name is None else framed[name]
         if store is self._first or store.ids == self._first.ids:
             counts = store.frame_counts
-            return counts if self._rows is None else counts[self._rows]
+            return Lengths.of(self, counts if self._rows is None else counts[self._rows])
         each = (store.num_frames(self.id(index)) for index in range(len(self)))
-        return np.fromiter(each, np.int64, len(self))
+        return Lengths.of(self, np.fromiter(each, np.int64, len(self)))
 
-    def _locate(self, index: int) -> tuple[int, str]:
+    def _locate(self, index: SupportsIndex | str) -> tuple[int, str]:
         """Return the row in the first store and the id of an item."""
-        if not -self._length <= index < self._length:
-            raise IndexError(f"expected an index within {self._length} utterances, got {index}")
-        row = index % self._length if self._rows is None else int(self._rows[index])
+        if isinstance(index, str):
+            if (found := self._row_of(index)) is None:
+                raise StoreError(
+                    "dataset", expected=f"an id among its {self._length}", got=repr(index)
+                )
+            return found, index
+        try:
+            place = as_index(index)
+        except TypeError:
+            raise ConfigError(
+                "index of a dataset",
+                expected="a number, an id or a slice",
+                got=repr(index),
+                hint="[dataset[one] for one in several] takes several",
+            ) from None
+        if not -self._length <= place < self._length:
+            raise IndexError(f"expected an index within {self._length} utterances, got {place}")
+        row = place % self._length if self._rows is None else int(self._rows[place])
         return row, self._ids[row]
+
+    def _row_of(self, utterance_id: str) -> int | None:
+        """Return the row in the first store of an id, None where it is not among the items."""
+        if utterance_id not in self._first:
+            return None
+        row = self._first.row_number(utterance_id)
+        if self._rows is not None:
+            place = np.searchsorted(self._sorted_rows, row)
+            if place == self._length or self._sorted_rows[place] != row:
+                return None
+        return row
+
+    @cached_property
+    def _sorted_rows(self) -> npt.NDArray[np.int64]:
+        assert self._rows is not None
+        return np.sort(self._rows)
 
     def _texts_of(self, row: int) -> dict[str, str]:
         return self._texts.of(row) if self._texts else {}
@@ -245,11 +315,27 @@ class FeatureDataset(Dataset[dict[str, Any]]):
             )
 
 
-class _Chosen(Sequence[dict[str, Any]]):
+class Lengths(npt.NDArray[np.int64]):
+    """Lengths that know whose they are: batches made by them name ids, and states are of them.
+
+    Anything computed of them, a part or a copy, is of nobody.
+    """
+
+    dataset: FeatureDataset | None = None
+
+    @classmethod
+    def of(cls, dataset: FeatureDataset, lengths: npt.NDArray[np.int64]) -> Lengths:
+        """Return the lengths of all items of a dataset."""
+        found = lengths.view(cls)
+        found.dataset = dataset
+        return found
+
+
+class _Chosen(Sequence[Item]):
     """Some items of a dataset, read when they are looked at."""
 
-    def __init__(self, dataset: FeatureDataset, indices: list[int]) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: FeatureDataset, indices: Sequence[SupportsIndex | str]) -> None:
+        self.dataset = dataset
         self._indices = indices
 
     def __len__(self) -> int:
@@ -257,15 +343,18 @@ class _Chosen(Sequence[dict[str, Any]]):
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
-            return _Chosen(self._dataset, self._indices[place])
-        return self._dataset[self._indices[place]]
+            return _Chosen(self.dataset, self._indices[place])
+        return self.dataset[self._indices[place]]
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return map(self._dataset.__getitem__, self._indices)
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.dataset.__getitem__, self._indices)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} items of a {type(self.dataset).__name__}>"
 
     def padded(self) -> dict[str, Any]:
         """Return them as one batch, copied once."""
-        dataset = self._dataset
+        dataset = self.dataset
         located = [dataset._locate(index) for index in self._indices]
         texts = [dataset._texts_of(row) for row, _ in located]
         ids = [utterance_id for _, utterance_id in located]
@@ -277,15 +366,3 @@ class _Chosen(Sequence[dict[str, Any]]):
                 for name, store in dataset.stores.items()
             },
         }
-
-
-def _by_store(
-    padding_value: float | Mapping[str, float], stores: Mapping[str, Store]
-) -> dict[str, float]:
-    if not isinstance(padding_value, Mapping):
-        return dict.fromkeys(stores, padding_value)
-    if unknown := sorted(set(padding_value) - set(stores)):
-        raise ConfigError(
-            "padding_value", expected=f"names among {', '.join(stores)}", got=unknown[0]
-        )
-    return {name: padding_value.get(name, 0.0) for name in stores}

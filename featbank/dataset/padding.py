@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from featbank.dataset.handing_over import empty
+from featbank.errors import ConfigError
+from featbank.sequences.checks import refuse_unit
+from featbank.store import Store
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+NO_UNIT = -100
+"""Stands behind the end of integers: torch's losses ignore it, and every embedding refuses it."""
 
-class Padded(NamedTuple):
-    """Utterances of one feature, padded at their end to the longest.
+
+class _Padded(NamedTuple):
+    values: torch.Tensor
+    lengths: torch.Tensor
+
+
+class Padded(_Padded):
+    """Utterances of one feature, padded at their end to the longest: `values, lengths = padded`.
 
     Args:
         values: (B, T, *shape), or (B, Q, T) for codes.
         lengths: (B,) int64, in frames.
     """
 
-    values: torch.Tensor
-    lengths: torch.Tensor
+    __slots__ = ()
+
+    def __new__(cls, values: Any, lengths: Any = None) -> Padded:
+        """Take both, or one iterable of both: so transformers' Trainer rebuilds any tuple."""
+        return super().__new__(cls, *(values if lengths is None else (values, lengths)))
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """Whether a frame is real, (B, T) bool, T being the greatest length; False for padding.
+
+        Made of `lengths`, where they are, when it is asked for: nothing more is handed over by
+        workers.
+        """
+        longest = int(self.lengths.max()) if len(self.lengths) else 0
+        return torch.arange(longest, device=self.lengths.device) < self.lengths[:, None]
 
 
 def item_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -41,6 +66,42 @@ def stack(arrays: Sequence[Array]) -> torch.Tensor:
     values = empty((len(arrays), *arrays[0].shape), item_dtype(arrays[0].dtype))
     values.numpy()[:] = arrays
     return values
+
+
+def padding_values(
+    value: float | Mapping[str, float] | None, stores: Mapping[str, Store]
+) -> dict[str, float]:
+    """Return what stands behind the end of the values of each store.
+
+    Args:
+        value: for all of them, or by name. By default 0 for floats and `NO_UNIT` for integers.
+        stores: by the name of their values.
+
+    Raises:
+        ConfigError: there is no such store, it holds that number as a unit, or its values cannot
+            be that number.
+    """
+    by_name = value if isinstance(value, Mapping) else dict.fromkeys(stores, value)
+    if unknown := sorted(map(str, set(by_name) - set(stores))):
+        raise ConfigError(
+            "padding_value", expected=f"names among {', '.join(stores)}", got=unknown[0]
+        )
+    return {name: _padding(name, by_name.get(name), store) for name, store in stores.items()}
+
+
+def _padding(name: str, value: float | None, store: Store) -> float:
+    what, is_integer = f"padding_value of {name!r}", store.dtype.kind in "iu"
+    if value is None:
+        return NO_UNIT if is_integer else 0.0
+    if is_integer:
+        return refuse_unit(what, value, store.header.codebook_size)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ConfigError(what, expected="a number", got=repr(value)) from None
+    if math.isfinite(number) and abs(number) > float(np.finfo(store.dtype).max):
+        raise ConfigError(what, expected=f"a value of {store.dtype}", got=value)
+    return number
 
 
 def pad(arrays: Sequence[Array], *, time_axis: int = 0, padding_value: float = 0) -> Padded:

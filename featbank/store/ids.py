@@ -76,7 +76,7 @@ class StoreIds(Sequence[str]):
     def __eq__(self, other: object) -> bool:
         """Compare with another sequence of ids."""
         if isinstance(other, StoreIds):
-            return len(self) == len(other) and self._digest() == other._digest()
+            return len(self) == len(other) and self.digest() == other.digest()
         if not isinstance(other, Sequence) or isinstance(other, str):
             return NotImplemented
         return len(self) == len(other) and all(
@@ -85,12 +85,7 @@ class StoreIds(Sequence[str]):
 
     __hash__: Any = None
 
-    def __repr__(self) -> str:
-        """Show the first few."""
-        shown = ", ".join(map(repr, self[:3]))
-        return f"<{len(self)} ids: {shown}{', ...' if len(self) > 3 else ''}>"
-
-    def _digest(self) -> bytes:
+    def digest(self) -> bytes:
         """Return a digest of all ids in order, wherever the shards are cut."""
         lengths, texts = xxh3_128(), xxh3_128()
         for number in range(len(self._store.rows_before) - 1):
@@ -98,6 +93,11 @@ class StoreIds(Sequence[str]):
             lengths.update(np.diff(shard.id_starts).data)
             texts.update(shard.id_bytes)
         return lengths.digest() + texts.digest()
+
+    def __repr__(self) -> str:
+        """Show the first few."""
+        shown = ", ".join(map(repr, self[:3]))
+        return f"<{len(self)} ids: {shown}{', ...' if len(self) > 3 else ''}>"
 
     def _at(self, number: int) -> str:
         shard = bisect_right(self._store.rows_before, number) - 1

@@ -138,7 +138,7 @@ class Store:
         return self.header.num_frames
 
     @property
-    def ids(self) -> Sequence[str]:
+    def ids(self) -> StoreIds:
         """All ids, in store order: by folder, part and id. They stay in the shards until asked."""
         return StoreIds(self)
 

@@ -70,9 +70,8 @@ class Codebook:
         """Return the nearest centroid of each frame; of several equally near ones the first.
 
         Of residual codebooks each takes the nearest to what the ones before it leave. Long
-        utterances go through in blocks, so that memory is bounded. In float32, as elsewhere: of
-        features whose mean is a hundred times their spread, some frames get another unit that is
-        nearly as near.
+        utterances go through in blocks, so that memory is bounded. In float32, around the mean of
+        the centroids: how far from zero features lie takes nothing from how exact distances are.
 
         Args:
             features: (T, D).
@@ -130,8 +129,14 @@ class Codebook:
         return self.centroids.reshape(-1, *self.centroids.shape[-2:])
 
     @cached_property
-    def _nearest(self) -> list[tuple[torch.Tensor, NearestCentroid]]:
-        return [(book, NearestCentroid(book)) for book in torch.from_numpy(self._books)]
+    def _nearest(self) -> list[tuple[torch.Tensor, torch.Tensor, NearestCentroid]]:
+        """Each codebook, the mean of its centroids, and a search among them around that mean."""
+        books = torch.from_numpy(self._books)
+        means = books.mean(dim=1, dtype=torch.float64).float()
+        return [
+            (book, mean, NearestCentroid(book - mean))
+            for book, mean in zip(books, means, strict=True)
+        ]
 
     def _assign_block(self, features: Floats) -> npt.NDArray[Any]:
         if features.ndim != 2 or features.shape[1] != self.centroids.shape[-1]:
@@ -146,8 +151,8 @@ class Codebook:
             )
         left = torch.from_numpy(features.astype(np.float32))  # a copy: it is taken from
         units = np.empty((len(features), self.num_codebooks), self.unit_dtype)
-        for column, (book, find) in enumerate(self._nearest):
-            labels = find(left)
+        for column, (book, mean, find) in enumerate(self._nearest):
+            labels = find(left - mean)
             units[:, column] = labels.numpy()
             if column + 1 < self.num_codebooks:
                 left -= book[labels]

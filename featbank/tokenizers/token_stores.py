@@ -20,7 +20,7 @@ from featbank.store.replacing import refuse_other_content
 from featbank.tokenizers.codebook import Codebook
 from featbank.units import DURATIONS, UNITS, deduplicate
 
-TOKENIZE_VERSION = 3
+TOKENIZE_VERSION = 4
 """Bumped when the same features and codebook give other tokens."""
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -16,7 +16,7 @@ from featbank.dataset import FeatureDataset
 from featbank.errors import ConfigError, ManifestError, StoreError
 from featbank.failures import Failure
 from featbank.manifest import Utterance, write_manifest
-from featbank.store import StoreWriter
+from featbank.store import StoreWriter, open_store
 
 IDS = [f"speaker-{number % 3}/ü-{number:02d}" for number in range(20)]
 
@@ -103,7 +103,7 @@ def check_batch(batch: Mapping[str, Any]) -> None:
     ids = batch["id"]
     for name, value in (("features", features), ("units", units), ("codes", codes)):
         padded, lengths = batch[name]
-        padding = -100 if name == "units" else 0
+        padding = 0 if name == "features" else -100
         expected = [torch.from_numpy(value(one)) for one in ids]
         assert lengths.tolist() == [one.shape[-1 if name == "codes" else 0] for one in expected]
         for row, one, length in zip(padded, expected, lengths.tolist(), strict=True):
@@ -214,7 +214,8 @@ def test_a_store_that_is_cut_elsewhere_joins_and_splits_open_as_one(tmp_path: Pa
     write(tmp_path / "a" / "dev", units, IDS[12:], codebook_size=500)
     listed = [manifest(tmp_path / "t.jsonl", IDS[:12]), manifest(tmp_path / "d.jsonl", IDS[12:])]
     whole = write(tmp_path / "b", features, dtype="float16")
-    dataset = FeatureDataset({"units": tmp_path / "a", "features": whole}, manifest=listed)
+    both = open_store(tmp_path / "a", ["dev", "train"])
+    dataset = FeatureDataset({"units": both, "features": whole}, manifest=listed)
     assert {dataset.id(index) for index in range(20)} == set(IDS)
     for item in map(dataset.__getitem__, range(20)):
         assert item["features"].tolist() == features(item["id"]).tolist()
@@ -227,7 +228,7 @@ def test_an_id_in_two_splits_or_two_manifests_is_refused(
     write(tmp_path / "a" / "train", units, IDS[:12], codebook_size=500)
     write(tmp_path / "a" / "dev", units, IDS[11:], codebook_size=500)
     with pytest.raises(StoreError, match=f"each id in one of its splits, got '{IDS[11]}' in two"):
-        FeatureDataset({"units": tmp_path / "a"})
+        FeatureDataset({"units": tmp_path / "a"}, split=["train", "dev"])
     listed = [manifest(tmp_path / "1.jsonl", IDS), manifest(tmp_path / "2.jsonl", IDS[:1])]
     with pytest.raises(ManifestError, match=f"'{IDS[0]}': expected a row in one manifest"):
         FeatureDataset(stores, manifest=listed)

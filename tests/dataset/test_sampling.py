@@ -74,7 +74,7 @@ def test_the_order_follows_from_seed_and_epoch() -> None:
     assert epochs[0] != list(batches(seed=2))
     assert list(batches(shuffle=False)) == list(batches(shuffle=False, seed=5))
     # for ever: a run may go on under another version of NumPy
-    first_batches = [[471, 377, 399, 13, 1, 120, 312], [362, 14, 208, 332, 183]]
+    first_batches = [[172, 179, 489, 260, 142, 402], [357, 233, 362, 25, 204]]
     assert list(batches())[:2] == first_batches
 
 

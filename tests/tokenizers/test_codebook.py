@@ -34,6 +34,36 @@ def test_every_frame_gets_its_nearest_centroid() -> None:
     assert units.dtype == np.uint8
 
 
+def far(centers: float | np.ndarray, num_codebooks: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return frames (T, 39) and centroids (Q, 50, 39) of spread 1 around centers far from zero."""
+    rng = np.random.default_rng(1)
+    frames = (centers + rng.normal(size=(5000, 39))).astype(np.float32)
+    books = rng.normal(size=(num_codebooks, 50, 39))
+    books[0] += centers
+    return frames, books.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "centers",
+    [1000.0, -1e4, np.linspace(-3000, 3000, 39), np.where(np.arange(39) == 7, 1e5, 0.0)],
+    ids=["1000", "-10000", "both signs", "one dimension"],
+)
+@pytest.mark.parametrize("num_codebooks", [1, 3])
+def test_the_nearest_is_found_however_far_from_zero(
+    centers: float | np.ndarray, num_codebooks: int
+) -> None:
+    frames, books = far(centers, num_codebooks)
+    codebook = Codebook(centroids=books[0] if num_codebooks == 1 else books)
+    codes = codebook.assign(frames).reshape(len(frames), -1)
+    left = frames.astype(np.float64)
+    for book, column in zip(books.astype(np.float64), codes.T, strict=True):
+        distances = np.square(left[:, None] - book[None]).sum(axis=2)
+        least, found = distances.min(axis=1), distances[np.arange(len(left)), column]
+        # equally near, but for the rounding of sums of squares near 1
+        assert (found <= least * (1 + 1e-6)).all()
+        left = (left.astype(np.float32) - book.astype(np.float32)[column]).astype(np.float64)
+
+
 def test_of_two_equal_centroids_the_first_is_given() -> None:
     codebook = Codebook(centroids=np.repeat(CENTROIDS[:1], 3, axis=0))
     assert codebook.assign(np.zeros((4, 3), np.float32)).tolist() == [0, 0, 0, 0]
