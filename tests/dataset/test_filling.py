@@ -228,7 +228,7 @@ def test_what_is_no_length_is_refused(tmp_path: Path) -> None:
             {"min_length": 9, "max_length": 3},
             "min_length of batches: expected at most max_length=3",
         ),
-        ({"name": "y"}, "name of a store: expected x, got y"),
+        ({"name": "y"}, "name of a store with frames: expected x, got y"),
         ({"ids": ["a", "b"]}, "ids of batches: expected those of the dataset, got others"),
     ):
         with pytest.raises(ConfigError, match=message):
