@@ -64,6 +64,23 @@ class PackedWindow(NamedTuple):
         return together.tril().unsqueeze(-3)
 
 
+def collate_for_transformers(items: Sequence[PackedWindow]) -> dict[str, torch.Tensor]:
+    """Make the batch of a causal language model of transformers: a `data_collator` or `collate_fn`.
+
+    `attention_mask` is what its `sdpa` attention takes; a model of `eager` attention would add it.
+
+    Returns:
+        `input_ids`, `position_ids` and `labels`, (B, L), and `attention_mask`, (B, 1, L, L) bool.
+    """
+    batch = PackedWindow(*map(torch.stack, zip(*items, strict=True)))
+    return {
+        "input_ids": batch.tokens,
+        "position_ids": batch.positions,
+        "attention_mask": batch.attention_mask,
+        "labels": batch.labels,
+    }
+
+
 class PackedWindows(Dataset[PackedWindow]):
     """What packed attention needs of `TokenWindows`: an item is a `PackedWindow`.
 
@@ -120,6 +137,10 @@ class PackedWindows(Dataset[PackedWindow]):
         return self.windows.windows_before
 
     @property
-    def identity(self) -> str:
-        """Digest of all that the windows follow from."""
-        return self.windows.identity
+    def num_tokens(self) -> int:
+        """Tokens of all utterances, with what stands beside them."""
+        return self.windows.num_tokens
+
+    def made_from(self) -> str:
+        """Return a digest of all that the windows follow from."""
+        return self.windows.made_from()

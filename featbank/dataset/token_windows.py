@@ -173,8 +173,12 @@ class TokenWindows(Dataset[torch.Tensor]):
         return [min(-(-start // self._step), len(self)) for start in self.stream.before]
 
     @property
-    def identity(self) -> str:
-        """Digest of all that the windows follow from."""
+    def num_tokens(self) -> int:
+        """Tokens of all utterances, with what stands beside them: each once, whatever overlaps."""
+        return self.stream.num_steps * (self.stream.num_rows or 1)
+
+    def made_from(self) -> str:
+        """Return a digest of all that the windows follow from."""
         shards = [shard.digest for shard in self.stream.tokens.shards]
         numbers = self.numbers
         offsets = None if numbers.offsets is None else numbers.offsets.tolist()

@@ -12,11 +12,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from featbank.dataset import (
     Delayed,
     EncodedTokens,
     Flattened,
+    Mixture,
+    MixtureSampler,
     Parallel,
     TokenWindows,
     WindowSampler,
@@ -166,8 +169,14 @@ def test_encoded_units_are_read_like_a_store_of_them(
     assert ours.vocab_size == size + 1
     again = pickle.loads(pickle.dumps(ours))  # noqa: S301 - what a spawned worker gets
     assert torch.equal(again[:], theirs[:])
-    assert again.identity == ours.identity != TokenWindows(units, 10, overlap=3).identity
+    assert again.made_from() == ours.made_from() != TokenWindows(units, 10, overlap=3).made_from()
     assert sorted(WindowSampler(ours)) == [*range(len(ours))]
+
+
+def test_spawned_workers_read_encoded_tokens(units: Store) -> None:
+    windows = TokenWindows(EncodedTokens(units, BPE), 10)
+    loader = DataLoader(windows, batch_size=4, num_workers=1, multiprocessing_context="spawn")
+    assert torch.equal(torch.cat(list(loader)), windows[:])
 
 
 def test_an_encoder_of_other_units_or_of_tokens_beyond_its_vocabulary_is_refused(
@@ -314,6 +323,24 @@ def test_windows_take_integers_of_any_library_and_slices(units: Store) -> None:
     for index in (len(windows), -len(windows) - 1):
         with pytest.raises(IndexError, match="expected an index within"):
             windows[index]
+
+
+def test_windows_are_mixed_by_their_tokens(units: Store, codes: Store) -> None:
+    num_frames = sum(LENGTHS)
+    windows = {
+        "units": TokenWindows(units, 9, overlap=3),
+        "flat": TokenWindows(codes, 9, pattern="flattened"),
+        "delayed": TokenWindows(codes, 9, pattern="delayed", begin=NUM_UNITS + 5),
+    }
+    assert Mixture(windows).num_tokens() == {
+        "units": num_frames + len(LENGTHS),
+        "flat": 3 * num_frames + len(LENGTHS),
+        "delayed": 3 * (num_frames + 4 * len(LENGTHS)),
+    }
+    state = MixtureSampler(Mixture(windows), by="tokens").state_dict()
+    other = windows | {"units": TokenWindows(units, 9, overlap=2)}
+    with pytest.raises(ConfigError, match="state of a sampler"):
+        MixtureSampler(Mixture(other), by="tokens").load_state_dict(state)
 
 
 def test_windows_pickle_as_the_path_of_their_store(codes: Store) -> None:
