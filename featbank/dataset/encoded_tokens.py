@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from featbank.dataset.splits import open_stated
+from featbank.dataset.splits import open_tokens
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.sequences.checks import check_range
 from featbank.store import MappedShard, Store
@@ -105,7 +105,7 @@ class EncodedTokens:
             raise ConfigError(
                 "encoding of units", expected="an encoder, or deduplicated=True", got="neither"
             )
-        self.store = open_stated(store, split)
+        self.store = open_tokens(store, split)
         header = self.store.header
         if header.shape or self.store.dtype.kind not in "iu":
             raise StoreError(

@@ -23,7 +23,7 @@ class PackedWindow(NamedTuple):
     tokens: torch.Tensor
     """(L,) or (Q, L), int64."""
     document_ids: torch.Tensor
-    """(L,) int64: which utterance, as its place in `store.ids`; -1 behind the last."""
+    """(L,) int64: which utterance, as its place in `store.ids`; -1 for what fills a window up."""
     positions: torch.Tensor
     """(L,) int64, which begin with 0 in each utterance, and again where a window cuts one."""
     loss_mask: torch.Tensor
@@ -88,7 +88,8 @@ class PackedWindows(Dataset[PackedWindow]):
     token of its utterance to predict it from. So the first token of an utterance is none (`begin=`
     puts one there that nobody has to predict), nor is the first of a window (with overlap=1 it was
     one in the window before), what further overlap repeats, what fills up the last window, and the
-    pads of delayed codes. An utterance ends with its separator, which is a target.
+    pads of delayed codes. An utterance ends with its separator, which is a target. Where attention
+    goes through a whole window, all but what fills it up are targets: `document_ids >= 0`.
     """
 
     def __init__(self, windows: TokenWindows, *, positions_go_on: bool = False) -> None:

@@ -270,6 +270,17 @@ def test_a_codebook_size_against_the_header_is_refused(units: Store) -> None:
         TokenWindows(units, 16, codebook_size=60)
 
 
+@pytest.mark.parametrize("number", [-1, 3.0, "3", None, True])
+def test_lengths_that_are_no_integers_are_refused(units: Store, number: Any) -> None:
+    with pytest.raises(ConfigError, match="window_length: expected an integer of 1 or more, got"):
+        TokenWindows(units, number)
+    with pytest.raises(ConfigError, match="overlap of windows: expected an integer of 0 or more"):
+        TokenWindows(units, 16, overlap=number)
+    if number is not None:
+        with pytest.raises(ConfigError, match="codebook_size: expected an integer of 1 or more"):
+            TokenWindows(units, 16, codebook_size=number)
+
+
 def test_codes_need_a_pattern_and_units_take_none(units: Store, codes: Store) -> None:
     with pytest.raises(ConfigError, match=r'there are 3 codes a frame; say pattern="delayed"'):
         TokenWindows(codes, 16)
@@ -297,6 +308,14 @@ def test_splits_are_not_joined_unless_somebody_says_so(tmp_path: Path) -> None:
     assert both[:].tolist() == [[0, 1, 2, 9], [5, 6, 7, 9]]
     encoded = EncodedTokens(tmp_path, deduplicated=True, split="test")
     assert TokenWindows(encoded, 4)[:].tolist() == [[5, 6, 7, 9]]
+
+
+def test_of_a_choice_that_merged_runs_the_units_are_read(tmp_path: Path) -> None:
+    for name, values in (("units", [5, 6]), ("durations", [1, 9])):
+        with StoreWriter(tmp_path / name / "train", name=name, codebook_size=10) as writer:
+            writer.write("a", np.array(values))
+    assert TokenWindows(tmp_path, 4)[:].tolist() == [[5, 6, 10, 10]]
+    assert TokenWindows(tmp_path, 4, split="train")[:].tolist() == [[5, 6, 10, 10]]
 
 
 def test_windows_by_id_say_what_works_and_that_works(units: Store) -> None:
