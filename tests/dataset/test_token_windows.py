@@ -137,6 +137,17 @@ def test_a_vocabulary_gives_ids_and_the_same_windows_are_encoded_to_them(
         assert torch.equal(windows[index], ids)
 
 
+def test_a_window_of_units_is_encoded_as_it_is(units: Store) -> None:
+    vocabulary = Vocabulary(text_size=1000, special=["<s>"], codebook_sizes=[NUM_UNITS])
+    plain = TokenWindows(units, 16, overlap=1)
+    windows = TokenWindows(units, 16, overlap=1, vocabulary=vocabulary)
+    for index in range(len(plain)):
+        ids = vocabulary.encode_audio(plain[index])
+        assert torch.equal(ids, windows[index])
+        assert vocabulary.encode_audio(plain[index].numpy()).tolist() == ids.tolist()
+        assert torch.equal(vocabulary.decode_audio(ids), plain[index])
+
+
 def test_units_in_a_vocabulary_and_the_end_of_a_text_model_between_them(units: Store) -> None:
     vocabulary = Vocabulary(text_size=1000, special=["<audio>"], codebook_sizes=[NUM_UNITS])
     windows = TokenWindows(units, 30, vocabulary=vocabulary, separator=2, begin="<audio>")
@@ -225,11 +236,11 @@ def test_numbers_of_codes_end_where_the_pattern_ends_them(codes: Store) -> None:
 
 
 def test_what_a_vocabulary_has_no_place_for_is_refused(units: Store, codes: Store) -> None:
-    one = Vocabulary(text_size=9, special=["<s>"], codebook_sizes=[NUM_UNITS])
+    one = Vocabulary(text_size=9, special=["<s>", "<t>"], codebook_sizes=[NUM_UNITS])
     for separator, message in (
-        (None, "separator in a vocabulary: expected '<s>', or an id below 10, got none"),
-        ("<e>", "expected '<s>', or an id below 10, got <e>"),
-        (10, "expected an id below 10: no audio, got 10"),
+        (None, "separator in a vocabulary: expected '<s>' or '<t>', or an id below 11, got none"),
+        ("<e>", "expected '<s>' or '<t>', or an id below 11, got <e>"),
+        (11, "expected an id below 11: no audio, got 11"),
         (-1, "separator in a vocabulary: expected a number that is no unit"),
         (True, "separator in a vocabulary: expected an integer, got True"),
     ):

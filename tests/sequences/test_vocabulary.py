@@ -48,13 +48,25 @@ def test_a_separator_beside_the_codes_has_its_place() -> None:
     assert vocabulary.encode_audio(codes[:, 3:], {9: 2}).tolist() == [[2], [2]]
     with pytest.raises(FeatbankError, match=r"codes of codebook 0: expected 0 to 7, got 9$"):
         vocabulary.encode_audio(codes)
-    with pytest.raises(FeatbankError, match=r"got 8; Vocabulary\(separator=...\) says what 8 is"):
+    with pytest.raises(FeatbankError, match=r"got 8; if 8 is a separator, say Vocabulary\(sep"):
         SPEECH.encode_audio(codes[:, :3])
     with pytest.raises(FeatbankError, match="number of a special token: expected no code: 8 or m"):
         vocabulary.encode_audio(codes, {7: "<pad>"})
     for wrong in ({9: "<s>"}, {9: 102}, {9: -1}):
         with pytest.raises(FeatbankError, match="ids of special tokens: expected each its own, be"):
             vocabulary.encode_audio(codes, wrong)
+
+
+def test_the_only_special_token_is_the_separator() -> None:
+    one = Vocabulary(text_size=10, special=["<s>"], codebook_sizes=[8])
+    assert one.separator == "<s>"
+    assert one == Vocabulary(text_size=10, special=["<s>"], codebook_sizes=[8], separator="<s>")
+    assert one.encode_audio(np.array([7, 8])).tolist() == [18, 10]
+    for specials in ([], ["<s>", "<pad>"]):
+        vocabulary = Vocabulary(text_size=10, special=specials, codebook_sizes=[8])
+        assert vocabulary.separator is None
+        with pytest.raises(FeatbankError, match="expected 0 to 7, got 8"):
+            vocabulary.encode_audio(np.array([7, 8]))
 
 
 def test_tensors_are_encoded_and_decoded_as_arrays_are() -> None:
