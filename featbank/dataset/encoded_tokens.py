@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from xxhash import xxh3_128_hexdigest
+import torch
 
-from featbank.dataset.splits import open_stated
+from featbank.dataset.splits import open_tokens
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.sequences.checks import check_range
 from featbank.store import MappedShard, Store
+from featbank.store.encoding import checksum
 from featbank.units import Units, check_integers, deduplicate
 
 
@@ -39,8 +41,10 @@ class EncodedShard:
 
     tokens: Units
     """Of all rows, (num_frames,), in the smallest dtype."""
-    starts: npt.NDArray[np.int64]
+    frame_starts: npt.NDArray[np.int64]
     """First token of each row, then the total: (num_rows + 1,)."""
+    digest: str
+    """Of both."""
 
     @property
     def num_frames(self) -> int:
@@ -50,17 +54,7 @@ class EncodedShard:
     @property
     def num_utterances(self) -> int:
         """How many rows there are."""
-        return len(self.starts) - 1
-
-    @property
-    def digest(self) -> str:
-        """Digest of the tokens and of where each row begins."""
-        return xxh3_128_hexdigest(self.tokens.tobytes() + self.starts.tobytes())
-
-    @property
-    def frame_starts(self) -> npt.NDArray[np.int64]:
-        """First token of each row, then the total."""
-        return self.starts
+        return len(self.frame_starts) - 1
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -68,7 +62,7 @@ class EncodedShard:
 
     def frames(self, row: int) -> range:
         """Return the tokens of a row, as places in `tokens`."""
-        return range(int(self.starts[row]), int(self.starts[row + 1]))
+        return range(self.frame_starts.item(row), self.frame_starts.item(row + 1))
 
     def values(self, frames: range) -> Units:
         """Return consecutive tokens of any rows."""
@@ -79,14 +73,11 @@ class EncodedTokens:
     """The units of a store under an encoding, which `TokenWindows` reads like a store.
 
     How many tokens an utterance becomes is known only once it is encoded, so all are encoded when
-    this is made, in one pass, and held in 2 bytes a token (4 beyond 65,536): a thousand hours of
-    units at 50 Hz are 360 MB before any of them are merged. Forked workers share them; a pickle
-    holds them. Several windows may be cut of one.
+    this is made, in one pass, and held in 1, 2 or 4 bytes a token, as the vocabulary asks: a
+    thousand hours of units at 50 Hz are 360 MB, if none are merged. Workers of a `DataLoader` share
+    that memory, forked or spawned. Several windows may be cut of one.
 
-    >>> from featbank.dataset import TokenWindows  # doctest: +SKIP
-    >>> tokens = EncodedTokens("units/train", UnitBpe.load("bpe.json"), deduplicated=True)
-    ... # doctest: +SKIP
-    >>> windows = TokenWindows(tokens, 1025, overlap=1)  # doctest: +SKIP
+    >>> EncodedTokens("units/train", UnitBpe.load("bpe.json"), deduplicated=True)  # doctest: +SKIP
     """
 
     def __init__(
@@ -103,7 +94,7 @@ class EncodedTokens:
             store: of units (T,).
             encoder: of units; none leaves them units.
             deduplicated: merge runs of equal units first, as GSLM does.
-            split: of a folder of splits, as of `TokenWindows`.
+            split: of a folder of splits, its name, or those of several that are read as one.
 
         Raises:
             ConfigError: neither an encoder nor `deduplicated`, the encoder is of another codebook,
@@ -114,7 +105,7 @@ class EncodedTokens:
             raise ConfigError(
                 "encoding of units", expected="an encoder, or deduplicated=True", got="neither"
             )
-        self.store = open_stated(store, split)
+        self.store = open_tokens(store, split)
         header = self.store.header
         if header.shape or self.store.dtype.kind not in "iu":
             raise StoreError(
@@ -130,42 +121,69 @@ class EncodedTokens:
             )
         self.codebook_size = header.codebook_size if encoder is None else encoder.vocab_size
         """Tokens are below it; None where nobody stated it."""
-        self._encoder = encoder
-        self._deduplicated = deduplicated
-        self.shards: Sequence[EncodedShard] = [
-            self._encoded(self.store.open_shard(number)) for number in range(len(header.shards))
-        ]
-        self._encoder = None  # nothing that a worker needs
+        dtype = (
+            self.store.dtype
+            if self.codebook_size is None
+            else np.min_scalar_type(self.codebook_size - 1)
+        )
+        lengths, parts = [], [np.empty(0, dtype)]
+        for number in range(len(header.shards)):
+            rows = [
+                tokens.astype(dtype)
+                for tokens in _encoded(
+                    self.store.open_shard(number), encoder, deduplicated, self.codebook_size
+                )
+            ]
+            lengths += [len(row) for row in rows]
+            parts.append(np.concatenate(rows))
+        # tensors, for torch hands their memory to spawned workers; one of each, not one a shard
+        self._tokens = torch.from_numpy(np.concatenate(parts))
+        self._starts = torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int64))
+        self.shards = self._cut()
 
     def open_shard(self, number: int) -> EncodedShard:
         """Return the tokens of the utterances of a shard of the store."""
         return self.shards[number]
 
-    def _encoded(self, shard: MappedShard) -> EncodedShard:
-        dtype = np.dtype(
-            self.store.dtype
-            if self.codebook_size is None
-            else np.min_scalar_type(self.codebook_size - 1)
-        )
-        rows = [tokens.astype(dtype) for tokens in self._rows(shard)]
-        starts = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-        return EncodedShard(np.concatenate(rows), starts)
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the views of the tensors."""
+        return {name: value for name, value in vars(self).items() if name != "shards"}
 
-    def _rows(self, shard: MappedShard) -> Iterator[Units]:
-        for row in range(len(shard)):
-            units = np.asarray(shard.read(row))
-            try:
-                if self._deduplicated:
-                    units, _ = deduplicate(units)
-                if self._encoder is not None:
-                    units = self._encoder.encode(units)
-                check_integers("tokens", units, ndim=1)
-                if self.codebook_size is not None:
-                    check_range("tokens", units, self.codebook_size)
-            except FeatbankError as error:
-                raise StoreError(
-                    f"utterance {shard.id(row)!r} in shard {shard.path}",
-                    expected="units that can be encoded",
-                    got=error,
-                ) from error
-            yield units
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make them again."""
+        self.__dict__.update(state)
+        self.shards = self._cut()
+
+    def _cut(self) -> list[EncodedShard]:
+        """Return the tokens by shard of the store, as views."""
+        tokens, starts = self._tokens.numpy(), self._starts.numpy()
+        shards = []
+        for first, last in pairwise(self.store.rows_before):
+            rows = starts[first : last + 1]
+            of_shard, frame_starts = tokens[rows[0] : rows[-1]], rows - rows[0]
+            digest = f"{checksum(of_shard):x} {checksum(frame_starts):x}"
+            shards.append(EncodedShard(of_shard, frame_starts, digest))
+        return shards
+
+
+def _encoded(
+    shard: MappedShard, encoder: UnitEncoder | None, deduplicated: bool, size: int | None
+) -> Iterator[Units]:
+    """Give the tokens of each row."""
+    for row in range(len(shard)):
+        units = shard.read(row)
+        try:
+            if deduplicated:
+                units, _ = deduplicate(units)
+            if encoder is not None:
+                units = encoder.encode(units)
+            check_integers("tokens", units, ndim=1)
+            if size is not None:
+                check_range("tokens", units, size)
+        except FeatbankError as error:
+            raise StoreError(
+                f"utterance {shard.id(row)!r} in shard {shard.path}",
+                expected="units that can be encoded",
+                got=error,
+            ) from error
+        yield units

@@ -23,7 +23,7 @@ class PackedWindow(NamedTuple):
     tokens: torch.Tensor
     """(L,) or (Q, L), int64."""
     document_ids: torch.Tensor
-    """(L,) int64: which utterance, as its place in `store.ids`; -1 behind the last."""
+    """(L,) int64: which utterance, as its place in `store.ids`; -1 for what fills a window up."""
     positions: torch.Tensor
     """(L,) int64, which begin with 0 in each utterance, and again where a window cuts one."""
     loss_mask: torch.Tensor
@@ -64,6 +64,23 @@ class PackedWindow(NamedTuple):
         return together.tril().unsqueeze(-3)
 
 
+def collate_for_transformers(items: Sequence[PackedWindow]) -> dict[str, torch.Tensor]:
+    """Make the batch of a causal language model of transformers: a `data_collator` or `collate_fn`.
+
+    `attention_mask` is what its `sdpa` attention takes; a model of `eager` attention would add it.
+
+    Returns:
+        `input_ids`, `position_ids` and `labels`, (B, L), and `attention_mask`, (B, 1, L, L) bool.
+    """
+    batch = PackedWindow(*map(torch.stack, zip(*items, strict=True)))
+    return {
+        "input_ids": batch.tokens,
+        "position_ids": batch.positions,
+        "attention_mask": batch.attention_mask,
+        "labels": batch.labels,
+    }
+
+
 class PackedWindows(Dataset[PackedWindow]):
     """What packed attention needs of `TokenWindows`: an item is a `PackedWindow`.
 
@@ -71,7 +88,8 @@ class PackedWindows(Dataset[PackedWindow]):
     token of its utterance to predict it from. So the first token of an utterance is none (`begin=`
     puts one there that nobody has to predict), nor is the first of a window (with overlap=1 it was
     one in the window before), what further overlap repeats, what fills up the last window, and the
-    pads of delayed codes. An utterance ends with its separator, which is a target.
+    pads of delayed codes. An utterance ends with its separator, which is a target. Where attention
+    goes through a whole window, all but what fills it up are targets: `document_ids >= 0`.
     """
 
     def __init__(self, windows: TokenWindows, *, positions_go_on: bool = False) -> None:
@@ -120,6 +138,10 @@ class PackedWindows(Dataset[PackedWindow]):
         return self.windows.windows_before
 
     @property
-    def identity(self) -> str:
-        """Digest of all that the windows follow from."""
-        return self.windows.identity
+    def num_tokens(self) -> int:
+        """Tokens of all utterances, with what stands beside them."""
+        return self.windows.num_tokens
+
+    def made_from(self) -> str:
+        """Return a digest of all that the windows follow from."""
+        return self.windows.made_from()

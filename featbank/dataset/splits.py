@@ -7,6 +7,17 @@ from pathlib import Path
 
 from featbank.errors import ConfigError, StoreError
 from featbank.store import Store, open_store
+from featbank.units import DURATIONS, UNITS
+
+
+def open_tokens(store: Store | str | Path, split: str | Sequence[str] | None) -> Store:
+    """Open tokens as `open_stated` does: of a choice that merged runs, the units of the runs.
+
+    Their durations stand in a store beside them, and are no tokens.
+    """
+    if not isinstance(store, Store) and all((Path(store) / x).is_dir() for x in (UNITS, DURATIONS)):
+        store = Path(store) / UNITS
+    return open_stated(store, split)
 
 
 def open_stated(store: Store | str | Path, split: str | Sequence[str] | None) -> Store:

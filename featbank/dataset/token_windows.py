@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from featbank.dataset.encoded_tokens import EncodedTokens
-from featbank.dataset.splits import open_stated
+from featbank.dataset.splits import open_tokens
 from featbank.dataset.token_numbers import (
     Asked,
     TokenNumbers,
@@ -83,12 +83,14 @@ class TokenWindows(Dataset[torch.Tensor]):
             if split is not None:
                 raise ConfigError("split", expected="none: tokens are encoded", got=split)
         else:
-            self.store = open_stated(store, split)
+            self.store = open_tokens(store, split)
             tokens, stated = self.store, self.store.header.codebook_size
-        self.window_length = _at_least_1("window_length", window_length)
-        if not 0 <= overlap < window_length:
-            raise ConfigError("overlap of windows", expected=f"below {window_length}", got=overlap)
-        self.overlap = operator.index(overlap)
+        self.window_length = _integer("window_length", window_length, 1)
+        self.overlap = _integer("overlap of windows", overlap, 0)
+        if self.overlap >= self.window_length:
+            raise ConfigError(
+                "overlap of windows", expected=f"below {self.window_length}", got=self.overlap
+            )
         self._step = self.window_length - self.overlap
         self.pattern = self._find_pattern(pattern)
         self.numbers, limit = self._choose_numbers(
@@ -173,8 +175,12 @@ class TokenWindows(Dataset[torch.Tensor]):
         return [min(-(-start // self._step), len(self)) for start in self.stream.before]
 
     @property
-    def identity(self) -> str:
-        """Digest of all that the windows follow from."""
+    def num_tokens(self) -> int:
+        """Tokens of all utterances, with what stands beside them: each once, whatever overlaps."""
+        return self.stream.num_steps * (self.stream.num_rows or 1)
+
+    def made_from(self) -> str:
+        """Return a digest of all that the windows follow from."""
         shards = [shard.digest for shard in self.stream.tokens.shards]
         numbers = self.numbers
         offsets = None if numbers.offsets is None else numbers.offsets.tolist()
@@ -223,7 +229,7 @@ class TokenWindows(Dataset[torch.Tensor]):
     ) -> tuple[TokenNumbers, int | None]:
         """Return the numbers, and what codes have to be held against, as no header vouches."""
         if codebook_size is not None:
-            codebook_size = _at_least_1("codebook_size", codebook_size)
+            codebook_size = _integer("codebook_size", codebook_size, 1)
         if None not in (stated, codebook_size) and stated != codebook_size:
             raise ConfigError(
                 "codebook_size", expected=f"{stated}, as the store states", got=codebook_size
@@ -249,8 +255,12 @@ class TokenWindows(Dataset[torch.Tensor]):
         return numbers, size if stated is None else None
 
 
-def _at_least_1(name: str, number: int) -> int:
-    found = operator.index(number)
-    if found < 1:
-        raise ConfigError(name, expected="1 or more", got=number)
+def _integer(name: str, number: object, least: int) -> int:
+    """Return a number as a plain integer; refuse one below `least`, and what is no integer."""
+    try:
+        found = operator.index(number)  # type: ignore[arg-type]
+    except TypeError:
+        found = None
+    if found is None or found < least or isinstance(number, bool | np.bool_):
+        raise ConfigError(name, expected=f"an integer of {least} or more", got=repr(number))
     return found

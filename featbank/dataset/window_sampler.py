@@ -26,9 +26,8 @@ class Windows(Protocol):
     def windows_before(self) -> Sequence[int]:
         """Windows that begin before each shard, then the total: (num_shards + 1,)."""
 
-    @property
-    def identity(self) -> str:
-        """Digest of all that the windows follow from."""
+    def made_from(self) -> str:
+        """Return a digest of all that the windows follow from."""
 
 
 class WindowSampler(ResumableSampler[int]):
@@ -79,7 +78,7 @@ class WindowSampler(ResumableSampler[int]):
         )
 
     def _made_from(self) -> str:
-        return digest([_ORDER, self._windows.identity, self._shards_at_once])
+        return digest([_ORDER, self._windows.made_from(), self._shards_at_once])
 
 
 class ShuffledWindows(Sequence[int]):

@@ -33,7 +33,8 @@ class Vocabulary:
         multiple: the size is rounded up to a multiple of it, as matrix products like; the ids at
             the end mean nothing.
         separator: the special token that stands between utterances: in windows of tokens the number
-            behind the last code, K, stands for it.
+            behind the last code, K, stands for it. By default the only special token; None where
+            there are several.
 
     Raises:
         FeatbankError: a size is out of range, a name stands twice, `special` is no list of names,
@@ -73,6 +74,8 @@ class Vocabulary:
             raise refusal from error
         if text_size < 0 or min(multiple, *codebook_sizes, 1) < 1:
             raise refusal
+        if self.separator is None and len(special) == 1:
+            object.__setattr__(self, "separator", special[0])
         if self.separator is not None and self.separator not in special:
             raise FeatbankError(
                 "separator of a vocabulary",
@@ -128,9 +131,7 @@ class Vocabulary:
         Raises:
             FeatbankError: another number of codebooks, or a code that there is not.
 
-        >>> vocabulary = Vocabulary(
-        ...     text_size=1000, special=["<s>"], codebook_sizes=[500], separator="<s>"
-        ... )
+        >>> vocabulary = Vocabulary(text_size=1000, special=["<s>"], codebook_sizes=[500])
         >>> vocabulary.encode_audio(np.array([0, 499, 500]))
         array([1001, 1500, 1000])
         """
@@ -143,9 +144,8 @@ class Vocabulary:
             try:
                 check_range(f"codes of codebook {number}", row[is_code], size)
             except FeatbankError as error:
-                error.hint = (
-                    "" if self.separator else f"Vocabulary(separator=...) says what {size} is"
-                )
+                if error.got == str(size) and self.special:
+                    error.hint = f'if {size} is a separator, say Vocabulary(separator="...")'
                 raise
             ids[number] = row
             ids[number, is_code] += self.audio_offsets[number]

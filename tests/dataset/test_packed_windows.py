@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from featbank.dataset import PackedWindow, PackedWindows, TokenWindows, WindowSampler
+from featbank.dataset.packed_windows import collate_for_transformers
 from featbank.store import Store
 from tests.dataset.token_stores import NUM_UNITS, stream_of, write_codes, write_units
 
@@ -123,14 +124,13 @@ def test_a_packed_window_gives_the_logits_of_each_utterance_alone(
             attn_implementation=implementation,
         )
     ).eval()
-    batch: PackedWindow = next(iter(DataLoader(PackedWindows(windows), batch_size=2)))
-    mask = batch.attention_mask
+    packed = PackedWindows(windows)
+    batch: PackedWindow = next(iter(DataLoader(packed, batch_size=2)))
+    inputs = collate_for_transformers([packed[0], packed[1]])
     if implementation == "eager":  # adds it
-        mask = torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)
+        inputs["attention_mask"] = torch.zeros(()).where(inputs["attention_mask"], -1e9)
     with torch.inference_mode():
-        logits = model(
-            batch.tokens, attention_mask=mask, position_ids=batch.positions, labels=batch.labels
-        )
+        logits = model(**inputs)
         tokens = batch.tokens.reshape(-1)
         bounds = batch.cu_seqlens.tolist()
         assert len(bounds) > 8

@@ -12,11 +12,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from featbank.dataset import (
     Delayed,
     EncodedTokens,
     Flattened,
+    Mixture,
+    MixtureSampler,
     Parallel,
     TokenWindows,
     WindowSampler,
@@ -134,6 +137,17 @@ def test_a_vocabulary_gives_ids_and_the_same_windows_are_encoded_to_them(
         assert torch.equal(windows[index], ids)
 
 
+def test_a_window_of_units_is_encoded_as_it_is(units: Store) -> None:
+    vocabulary = Vocabulary(text_size=1000, special=["<s>"], codebook_sizes=[NUM_UNITS])
+    plain = TokenWindows(units, 16, overlap=1)
+    windows = TokenWindows(units, 16, overlap=1, vocabulary=vocabulary)
+    for index in range(len(plain)):
+        ids = vocabulary.encode_audio(plain[index])
+        assert torch.equal(ids, windows[index])
+        assert vocabulary.encode_audio(plain[index].numpy()).tolist() == ids.tolist()
+        assert torch.equal(vocabulary.decode_audio(ids), plain[index])
+
+
 def test_units_in_a_vocabulary_and_the_end_of_a_text_model_between_them(units: Store) -> None:
     vocabulary = Vocabulary(text_size=1000, special=["<audio>"], codebook_sizes=[NUM_UNITS])
     windows = TokenWindows(units, 30, vocabulary=vocabulary, separator=2, begin="<audio>")
@@ -166,8 +180,14 @@ def test_encoded_units_are_read_like_a_store_of_them(
     assert ours.vocab_size == size + 1
     again = pickle.loads(pickle.dumps(ours))  # noqa: S301 - what a spawned worker gets
     assert torch.equal(again[:], theirs[:])
-    assert again.identity == ours.identity != TokenWindows(units, 10, overlap=3).identity
+    assert again.made_from() == ours.made_from() != TokenWindows(units, 10, overlap=3).made_from()
     assert sorted(WindowSampler(ours)) == [*range(len(ours))]
+
+
+def test_spawned_workers_read_encoded_tokens(units: Store) -> None:
+    windows = TokenWindows(EncodedTokens(units, BPE), 10)
+    loader = DataLoader(windows, batch_size=4, num_workers=1, multiprocessing_context="spawn")
+    assert torch.equal(torch.cat(list(loader)), windows[:])
 
 
 def test_an_encoder_of_other_units_or_of_tokens_beyond_its_vocabulary_is_refused(
@@ -216,11 +236,11 @@ def test_numbers_of_codes_end_where_the_pattern_ends_them(codes: Store) -> None:
 
 
 def test_what_a_vocabulary_has_no_place_for_is_refused(units: Store, codes: Store) -> None:
-    one = Vocabulary(text_size=9, special=["<s>"], codebook_sizes=[NUM_UNITS])
+    one = Vocabulary(text_size=9, special=["<s>", "<t>"], codebook_sizes=[NUM_UNITS])
     for separator, message in (
-        (None, "separator in a vocabulary: expected '<s>', or an id below 10, got none"),
-        ("<e>", "expected '<s>', or an id below 10, got <e>"),
-        (10, "expected an id below 10: no audio, got 10"),
+        (None, "separator in a vocabulary: expected '<s>' or '<t>', or an id below 11, got none"),
+        ("<e>", "expected '<s>' or '<t>', or an id below 11, got <e>"),
+        (11, "expected an id below 11: no audio, got 11"),
         (-1, "separator in a vocabulary: expected a number that is no unit"),
         (True, "separator in a vocabulary: expected an integer, got True"),
     ):
@@ -261,6 +281,17 @@ def test_a_codebook_size_against_the_header_is_refused(units: Store) -> None:
         TokenWindows(units, 16, codebook_size=60)
 
 
+@pytest.mark.parametrize("number", [-1, 3.0, "3", None, True])
+def test_lengths_that_are_no_integers_are_refused(units: Store, number: Any) -> None:
+    with pytest.raises(ConfigError, match="window_length: expected an integer of 1 or more, got"):
+        TokenWindows(units, number)
+    with pytest.raises(ConfigError, match="overlap of windows: expected an integer of 0 or more"):
+        TokenWindows(units, 16, overlap=number)
+    if number is not None:
+        with pytest.raises(ConfigError, match="codebook_size: expected an integer of 1 or more"):
+            TokenWindows(units, 16, codebook_size=number)
+
+
 def test_codes_need_a_pattern_and_units_take_none(units: Store, codes: Store) -> None:
     with pytest.raises(ConfigError, match=r'there are 3 codes a frame; say pattern="delayed"'):
         TokenWindows(codes, 16)
@@ -290,6 +321,14 @@ def test_splits_are_not_joined_unless_somebody_says_so(tmp_path: Path) -> None:
     assert TokenWindows(encoded, 4)[:].tolist() == [[5, 6, 7, 9]]
 
 
+def test_of_a_choice_that_merged_runs_the_units_are_read(tmp_path: Path) -> None:
+    for name, values in (("units", [5, 6]), ("durations", [1, 9])):
+        with StoreWriter(tmp_path / name / "train", name=name, codebook_size=10) as writer:
+            writer.write("a", np.array(values))
+    assert TokenWindows(tmp_path, 4)[:].tolist() == [[5, 6, 10, 10]]
+    assert TokenWindows(tmp_path, 4, split="train")[:].tolist() == [[5, 6, 10, 10]]
+
+
 def test_windows_by_id_say_what_works_and_that_works(units: Store) -> None:
     windows = TokenWindows(units, 7, overlap=2)
     with pytest.raises(
@@ -314,6 +353,24 @@ def test_windows_take_integers_of_any_library_and_slices(units: Store) -> None:
     for index in (len(windows), -len(windows) - 1):
         with pytest.raises(IndexError, match="expected an index within"):
             windows[index]
+
+
+def test_windows_are_mixed_by_their_tokens(units: Store, codes: Store) -> None:
+    num_frames = sum(LENGTHS)
+    windows = {
+        "units": TokenWindows(units, 9, overlap=3),
+        "flat": TokenWindows(codes, 9, pattern="flattened"),
+        "delayed": TokenWindows(codes, 9, pattern="delayed", begin=NUM_UNITS + 5),
+    }
+    assert Mixture(windows).num_tokens() == {
+        "units": num_frames + len(LENGTHS),
+        "flat": 3 * num_frames + len(LENGTHS),
+        "delayed": 3 * (num_frames + 4 * len(LENGTHS)),
+    }
+    state = MixtureSampler(Mixture(windows), by="tokens").state_dict()
+    other = windows | {"units": TokenWindows(units, 9, overlap=2)}
+    with pytest.raises(ConfigError, match="state of a sampler"):
+        MixtureSampler(Mixture(other), by="tokens").load_state_dict(state)
 
 
 def test_windows_pickle_as_the_path_of_their_store(codes: Store) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from featbank.errors import FeatbankError
 from featbank.sequences.vocabulary import Vocabulary
@@ -32,6 +33,50 @@ def test_codes_of_each_codebook_have_ids_of_their_own() -> None:
     assert SPEECH.codebook_of(np.array([0, 102, 103, 110, 111, 114, 115])).tolist() == [
         *(-1, -1, 0, 0, 1, 1, -1)
     ]
+
+
+def test_a_separator_beside_the_codes_has_its_place() -> None:
+    vocabulary = Vocabulary(
+        text_size=100, special=["<s>", "<pad>"], codebook_sizes=[8, 4], separator="<s>"
+    )
+    codes = np.array([[0, 7, 8, 9], [0, 3, 4, 9]], np.uint8)
+    beside = {9: "<pad>"}
+    ids = vocabulary.encode_audio(codes, beside)
+    assert ids.tolist() == [[102, 109, 100, 101], [110, 113, 100, 101]]
+    np.testing.assert_array_equal(vocabulary.decode_audio(ids, beside), codes)
+    # an id of the text does as well, such as its end of sequence
+    assert vocabulary.encode_audio(codes[:, 3:], {9: 2}).tolist() == [[2], [2]]
+    with pytest.raises(FeatbankError, match=r"codes of codebook 0: expected 0 to 7, got 9$"):
+        vocabulary.encode_audio(codes)
+    with pytest.raises(FeatbankError, match=r"got 8; if 8 is a separator, say Vocabulary\(sep"):
+        SPEECH.encode_audio(codes[:, :3])
+    with pytest.raises(FeatbankError, match="number of a special token: expected no code: 8 or m"):
+        vocabulary.encode_audio(codes, {7: "<pad>"})
+    for wrong in ({9: "<s>"}, {9: 102}, {9: -1}):
+        with pytest.raises(FeatbankError, match="ids of special tokens: expected each its own, be"):
+            vocabulary.encode_audio(codes, wrong)
+
+
+def test_the_only_special_token_is_the_separator() -> None:
+    one = Vocabulary(text_size=10, special=["<s>"], codebook_sizes=[8])
+    assert one.separator == "<s>"
+    assert one == Vocabulary(text_size=10, special=["<s>"], codebook_sizes=[8], separator="<s>")
+    assert one.encode_audio(np.array([7, 8])).tolist() == [18, 10]
+    for specials in ([], ["<s>", "<pad>"]):
+        vocabulary = Vocabulary(text_size=10, special=specials, codebook_sizes=[8])
+        assert vocabulary.separator is None
+        with pytest.raises(FeatbankError, match="expected 0 to 7, got 8"):
+            vocabulary.encode_audio(np.array([7, 8]))
+
+
+def test_tensors_are_encoded_and_decoded_as_arrays_are() -> None:
+    codes = torch.tensor([[0, 7, 3], [0, 3, 1]])
+    ids = SPEECH.encode_audio(codes)
+    assert isinstance(ids, torch.Tensor)
+    assert ids.tolist() == SPEECH.encode_audio(codes.numpy()).tolist()
+    assert torch.equal(SPEECH.decode_audio(ids), codes)
+    assert torch.equal(SPEECH.codebook_of(ids), torch.tensor([[0] * 3, [1] * 3]))
+    assert SPEECH.kind_of(torch.tensor([5, 101])).tolist() == ["text", "special"]
 
 
 def test_units_are_codes_of_one_codebook() -> None:
@@ -71,6 +116,11 @@ def test_kinds_follow_from_ids() -> None:
 def test_a_vocabulary_survives_json() -> None:
     assert Vocabulary.from_json(json.loads(json.dumps(SPEECH.to_json()))) == SPEECH
     assert hash(SPEECH) == hash(Vocabulary.from_json(SPEECH.to_json()))
+    with_separator = Vocabulary(special=["<s>"], codebook_sizes=[3], separator="<s>")
+    assert Vocabulary.from_json(with_separator.to_json()) == with_separator
+    # as it was written before there was a separator
+    del (before := SPEECH.to_json())["separator"]
+    assert Vocabulary.from_json(before) == SPEECH
     with pytest.raises(FeatbankError, match="got multiple, text_size"):
         Vocabulary.from_json({"text_size": 1, "multiple": 1})
 
@@ -87,6 +137,8 @@ def test_a_vocabulary_survives_json() -> None:
         {"special": ["<a>", "<a>"]},
         {"special": "<a>"},
         {"special": [1, 2]},
+        {"special": ["<a>"], "separator": "<b>"},
+        {"separator": "<b>"},
     ],
 )
 def test_impossible_vocabularies_are_refused(fields: dict[str, Any]) -> None:
