@@ -7,6 +7,8 @@ from featbank.dataset.mixing import Mixture, MixtureSampler
 from featbank.dataset.packed_windows import PackedWindow, PackedWindows
 from featbank.dataset.padding import Padded
 from featbank.dataset.resumable import ResumableSampler
+from featbank.dataset.speech_tasks import Interleaved, SpeechToText, TextToSpeech
+from featbank.dataset.text_and_speech import TextAndSpeech, TokenSequence
 from featbank.dataset.token_patterns import Delayed, Flattened, Parallel
 from featbank.dataset.token_windows import TokenWindows
 from featbank.dataset.window_sampler import WindowSampler
@@ -17,6 +19,7 @@ __all__ = [
     "EncodedTokens",
     "FeatureDataset",
     "Flattened",
+    "Interleaved",
     "Mixture",
     "MixtureSampler",
     "PackedWindow",
@@ -24,6 +27,10 @@ __all__ = [
     "Padded",
     "Parallel",
     "ResumableSampler",
+    "SpeechToText",
+    "TextAndSpeech",
+    "TextToSpeech",
+    "TokenSequence",
     "TokenWindows",
     "WindowSampler",
 ]

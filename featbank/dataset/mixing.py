@@ -322,5 +322,6 @@ def _num_tokens(name: str, source: Any) -> int:
 
 
 def _identity(source: Any) -> str:
-    """Return what a state is held against: a digest where the dataset has one."""
-    return str(source.made_from()) if hasattr(source, "made_from") else type(source).__name__
+    """Return what a state is held against: the digest that datasets of this package have."""
+    found = getattr(source, "identity", None) or getattr(source, "ids_digest", None)
+    return str(found() if callable(found) else found or type(source).__name__)
