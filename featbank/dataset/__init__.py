@@ -5,6 +5,7 @@ from featbank.dataset.encoded_tokens import EncodedTokens
 from featbank.dataset.features import FeatureDataset
 from featbank.dataset.mixing import Mixture, MixtureSampler
 from featbank.dataset.packed_windows import PackedWindow, PackedWindows
+from featbank.dataset.packing import PackedSequences
 from featbank.dataset.padding import Padded
 from featbank.dataset.resumable import ResumableSampler
 from featbank.dataset.speech_tasks import Interleaved, SpeechToText, TextToSpeech
@@ -22,6 +23,7 @@ __all__ = [
     "Interleaved",
     "Mixture",
     "MixtureSampler",
+    "PackedSequences",
     "PackedWindow",
     "PackedWindows",
     "Padded",

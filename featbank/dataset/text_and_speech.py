@@ -6,14 +6,16 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
+from featbank.dataset.encoded_tokens import UnitEncoder
 from featbank.dataset.features import FeatureDataset
+from featbank.dataset.packed_windows import IGNORED
 from featbank.dataset.speech_tasks import Piece, Segment, SpeechTask
 from featbank.errors import ConfigError, StoreError
 from featbank.labels import LabelFile, frame_centers_s
@@ -24,26 +26,8 @@ from featbank.sequences.vocabulary import Vocabulary
 from featbank.store import StoreHeader
 from featbank.units import Units, deduplicate
 
-IGNORED = -100
-"""The label that torch's and transformers' losses leave out."""
-
 SILENCES = ("", "sil", "SIL", "sp", "spn", "<eps>", "<sil>")
 """Labels that are no words, as aligners write them."""
-
-
-class UnitEncoder(Protocol):
-    """What makes other tokens of units, such as `UnitBpe`."""
-
-    @property
-    def num_units(self) -> int:
-        """Units are below it."""
-
-    @property
-    def vocab_size(self) -> int:
-        """Tokens are below it."""
-
-    def encode(self, units: Units) -> Units:
-        """Return the tokens of units (T,)."""
 
 
 class TokenSequence(NamedTuple):
@@ -136,7 +120,8 @@ class TextAndSpeech(Dataset[TokenSequence]):
             True: vocabulary.special_id(speech_mark),
             False: vocabulary.special_id(text_mark),
         }
-        self._end = vocabulary.special_id(end_mark)
+        self.padding = self._end = vocabulary.special_id(end_mark)
+        """What batches and windows are padded with: the end mark, which is no target there."""
         self._begin = [] if task.mark is None else [vocabulary.special_id(task.mark)]
         self._labels = LabelFile(labels) if isinstance(labels, str | Path) else labels
         self._check_texts()
@@ -199,7 +184,7 @@ class TextAndSpeech(Dataset[TokenSequence]):
         return other
 
     def collate(self, items: Sequence[TokenSequence]) -> TokenSequence:
-        """Make a batch, padded with the end mark, which is no target: for a `DataLoader`."""
+        """Make a padded batch: the `collate_fn` of a `DataLoader`."""
         lengths = torch.stack([item.lengths for item in items])
         longest = int(lengths.max())
 
@@ -209,7 +194,7 @@ class TextAndSpeech(Dataset[TokenSequence]):
             )
 
         return TokenSequence(
-            padded([item.tokens for item in items], self._end),
+            padded([item.tokens for item in items], self.padding),
             padded([item.is_speech for item in items], value=False),
             padded([item.loss_mask for item in items], value=False),
             lengths,
