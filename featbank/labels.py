@@ -69,6 +69,14 @@ class LabelFile:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
 
+    def __contains__(self, utterance_id: object) -> bool:
+        """Tell whether the file has a line for an utterance.
+
+        Raises:
+            CorpusError: there is no such file, or a line of it is of another form.
+        """
+        return utterance_id in self._places
+
     def find(self, utterance_id: str) -> Intervals | None:
         """Return the labels of an utterance; None where the file has no line for it.
 

@@ -5,8 +5,11 @@ from featbank.dataset.encoded_tokens import EncodedTokens
 from featbank.dataset.features import FeatureDataset
 from featbank.dataset.mixing import Mixture, MixtureSampler
 from featbank.dataset.packed_windows import PackedWindow, PackedWindows
+from featbank.dataset.packing import PackedSequences
 from featbank.dataset.padding import Padded
 from featbank.dataset.resumable import ResumableSampler
+from featbank.dataset.speech_tasks import Interleaved, SpeechToText, TextToSpeech
+from featbank.dataset.text_and_speech import TextAndSpeech, TokenSequence
 from featbank.dataset.token_patterns import Delayed, Flattened, Parallel
 from featbank.dataset.token_windows import TokenWindows
 from featbank.dataset.window_sampler import WindowSampler
@@ -17,13 +20,19 @@ __all__ = [
     "EncodedTokens",
     "FeatureDataset",
     "Flattened",
+    "Interleaved",
     "Mixture",
     "MixtureSampler",
+    "PackedSequences",
     "PackedWindow",
     "PackedWindows",
     "Padded",
     "Parallel",
     "ResumableSampler",
+    "SpeechToText",
+    "TextAndSpeech",
+    "TextToSpeech",
+    "TokenSequence",
     "TokenWindows",
     "WindowSampler",
 ]

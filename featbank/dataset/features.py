@@ -170,6 +170,10 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         rows = None if self._rows is None else sha256(self._rows.astype("<i8").data).hexdigest()
         return digest([self._ids.digest().hex(), rows])
 
+    def texts(self, index: SupportsIndex | str) -> dict[str, str]:
+        """Return what the manifests say of an item, by field."""
+        return self._texts_of(self._locate(index)[0])
+
     def lengths(self, name: str | None = None) -> npt.NDArray[np.int64]:
         """Return the frames of every item, (len(self),): what batches are made by.
 

@@ -82,7 +82,7 @@ class Mixture(Dataset[Any]):
         """Return the tokens, or frames, of all items of each source.
 
         Raises:
-            ConfigError: a source has neither `num_tokens` nor `lengths`, from which it follows.
+            ConfigError: a source has no `num_tokens`, `window_length` or `lengths` to tell.
         """
         return {name: _num_tokens(name, source) for name, source in self.sources.items()}
 
@@ -311,16 +311,19 @@ def _by_source(numbers: Mapping[str, Any], mixture: Mixture) -> dict[str, Any]:
 def _num_tokens(name: str, source: Any) -> int:
     if hasattr(source, "num_tokens"):
         return int(source.num_tokens)
+    if hasattr(source, "window_length"):
+        return int(source.window_length) * len(source)
     if hasattr(source, "lengths"):
         return int(source.lengths().sum())
     raise ConfigError(
         f"tokens of source {name!r}",
-        expected="a dataset with num_tokens or lengths",
+        expected="a dataset with num_tokens, window_length or lengths",
         got=type(source).__name__,
         hint="give the sampler num_tokens, those of all items of each source",
     )
 
 
 def _identity(source: Any) -> str:
-    """Return what a state is held against: a digest where the dataset has one."""
-    return str(source.made_from()) if hasattr(source, "made_from") else type(source).__name__
+    """Return what a state is held against: the digest that datasets of this package have."""
+    found = getattr(source, "identity", None) or getattr(source, "ids_digest", None)
+    return str(found() if callable(found) else found or type(source).__name__)

@@ -197,7 +197,7 @@ class TokenWindows(Dataset[torch.Tensor]):
 
     def _find_pattern(self, pattern: CodePattern | str | None) -> CodePattern | None:
         store, shape = self.store, self.store.header.shape
-        if store.dtype.kind not in "iu" or len(shape) > 1:
+        if store.dtype.kind not in "iu" or len(shape) > 1 or store.header.time_axis is None:
             raise StoreError(
                 f"store {store.storage_path}",
                 expected="integers: one a frame, or one a codebook",

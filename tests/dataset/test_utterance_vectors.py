@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from featbank.brain import FeatureBrain
 from featbank.cli import main
-from featbank.dataset import BucketBatchSampler, FeatureDataset
+from featbank.dataset import BucketBatchSampler, FeatureDataset, TokenWindows
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.provenance import digest
@@ -68,6 +68,8 @@ def test_a_number_an_utterance_is_stored_too(tmp_path: Path) -> None:
         writer.write("b", torch.tensor(299))
         with pytest.raises(StoreError, match="tokens from 0 to 299"):
             writer.write("c", 300)
+    with pytest.raises(StoreError, match="integers: one a frame"):
+        TokenWindows(tmp_path / "s", 8)
     store = open_store(tmp_path / "s")
     assert (store["a"].shape, int(store["a"]), int(store["b"])) == ((), 7, 299)
     assert store.read_batch(["b", "a"])[0].tolist() == [299, 7]

@@ -1,0 +1,140 @@
+"""What a sequence of text and speech is made of: one after the other, or by turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from featbank.errors import ConfigError
+from featbank.sequences.alignment import draw_spans
+
+
+class Segment(NamedTuple):
+    """What is both text and speech: a word, or an utterance."""
+
+    text: str
+    utterance: int
+    """Its index in the dataset."""
+    frames: range
+    """Of that utterance."""
+
+
+class Piece(NamedTuple):
+    """Consecutive segments as text, or as speech."""
+
+    segments: Sequence[Segment]
+    is_speech: bool
+    is_target: bool
+    """Whether a model learns to give it; else it is told."""
+
+
+class SpeechTask(Protocol):
+    """How a sequence is made of segments."""
+
+    @property
+    def mark(self) -> str | None:
+        """The special token that stands before the sequence; None for none."""
+
+    @property
+    def at(self) -> str:
+        """What a segment is: one of `words`, or of `utterances`."""
+
+    def pieces(self, segments: Sequence[Segment], key: object) -> list[Piece]:
+        """Return the parts of a sequence.
+
+        Args:
+            segments: of it, in order.
+            key: what is drawn follows from it.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextToSpeech:
+    """Text, then the speech that says it.
+
+    Args:
+        mark: the special token that stands before the sequence, such as `<tts>`.
+        learn_prompt: whether the text is a target, too.
+    """
+
+    mark: str | None = None
+    learn_prompt: bool = False
+
+    @property
+    def at(self) -> str:
+        """Of whole utterances."""
+        return "utterances"
+
+    def pieces(self, segments: Sequence[Segment], key: object) -> list[Piece]:  # noqa: ARG002
+        """Return text and speech."""
+        return [
+            Piece(segments, is_speech=False, is_target=self.learn_prompt),
+            Piece(segments, is_speech=True, is_target=True),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechToText:
+    """Speech, then the text that it says.
+
+    Args:
+        mark: the special token that stands before the sequence, such as `<asr>`.
+        learn_prompt: whether the speech is a target, too.
+    """
+
+    mark: str | None = None
+    learn_prompt: bool = False
+
+    @property
+    def at(self) -> str:
+        """Of whole utterances."""
+        return "utterances"
+
+    def pieces(self, segments: Sequence[Segment], key: object) -> list[Piece]:  # noqa: ARG002
+        """Return speech and text."""
+        return [
+            Piece(segments, is_speech=True, is_target=self.learn_prompt),
+            Piece(segments, is_speech=False, is_target=True),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interleaved:
+    """Text and speech by turns, as SpiRit-LM does between words (Nguyen et al., 2025).
+
+    Each word, or utterance, is in the sequence once, as text or as speech, and all of it is a
+    target. Speech without a frame is given as text, and what has no text as speech.
+
+    Args:
+        at: where turns are taken: between `words` or `utterances`.
+        shortest, longest: words, or utterances, of a turn.
+        mark: the special token that stands before the sequence.
+
+    Raises:
+        ConfigError: the numbers do not fit, or `at` is another.
+    """
+
+    at: Literal["words", "utterances"] = "words"
+    shortest: int = 3
+    longest: int = 10
+    mark: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.at not in ("words", "utterances"):
+            raise ConfigError("at of a sequence", expected="words or utterances", got=self.at)
+        draw_spans(0, self.shortest, self.longest)
+
+    def pieces(self, segments: Sequence[Segment], key: object) -> list[Piece]:
+        """Return text and speech by turns."""
+        found: list[Piece] = []
+        for span in draw_spans(len(segments), self.shortest, self.longest, key):
+            some = segments[span.parts.start : span.parts.stop]
+            has_frames, has_text = any(one.frames for one in some), any(one.text for one in some)
+            if not (has_frames or has_text):
+                continue
+            is_speech = has_frames and (span.is_speech or not has_text)
+            if found and found[-1].is_speech == is_speech:  # where the other kind had nothing
+                some = [*found.pop().segments, *some]
+            found.append(Piece(some, is_speech, is_target=True))
+        return found
