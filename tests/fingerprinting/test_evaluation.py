@@ -1,4 +1,4 @@
-"""Evaluation mode reaches every module, all is as it was after, and state that use makes is refused."""
+"""Evaluation mode reaches every module and leaves it as it was; state that use makes is refused."""
 
 from __future__ import annotations
 
@@ -81,9 +81,14 @@ def test_a_global_that_the_code_names_is_reached() -> None:
 
 def test_each_module_has_its_own_mode_again_also_after_an_error() -> None:
     mixed = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Dropout(0.5).eval())
-    with pytest.raises(KeyError), evaluating([mixed], {"other": mixed}):
-        assert not any(module.training for module in mixed.modules())
-        raise KeyError
+
+    def fail() -> None:
+        with evaluating([mixed], {"other": mixed}):
+            assert not any(module.training for module in mixed.modules())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert [module.training for module in mixed.modules()] == [True, True, False]
 
 
@@ -157,13 +162,17 @@ class Normaliser(torch.nn.Module):
 )
 def test_state_that_follows_from_what_was_computed_is_refused(how: str, name: str) -> None:
     module = Normaliser(how)
-    with (
-        pytest.raises(ConfigError, match=rf"modules\.norm\.{name} of a Normaliser: .*order of the"),
-        evaluating({"norm": module}) as evaluation,
+
+    def compute() -> None:
+        with evaluating({"norm": module}) as evaluation:
+            for batch in range(1, 4):
+                module(torch.full((3, 2), float(batch)))
+                evaluation.refuse_changed()
+
+    with pytest.raises(
+        ConfigError, match=rf"modules\.norm\.{name} of a Normaliser: .*order of the"
     ):
-        for batch in range(1, 4):
-            module(torch.full((3, 2), float(batch)))
-            evaluation.refuse_changed()
+        compute()
 
 
 class Positions(torch.nn.Module):
