@@ -181,6 +181,7 @@ class Code:
     def _use(self, uses: Uses, method: _Method, label: str) -> None:
         self._names |= uses.names
         self._any_name |= uses.any_name
+        self._walk.written |= uses.written
         for root, name in sorted(uses.attributes, key=lambda use: (use[0].value, use[1])):
             self._read_root(root, name, method.defined_in or self._class_of(method.function))
         for root, text in uses.whole.items():
@@ -227,7 +228,7 @@ class Code:
         else:
             encoded = self.values.encode(found, what)
             if not encoded.startswith("function native ") and encoded != "neutral":
-                self._walk.parts[what] = encoded
+                self._walk.put(what, what.partition(" of ")[0].rpartition(".")[2], found, encoded)
 
     # classes
 
@@ -301,7 +302,7 @@ class Code:
             self._walk.parts[f"{kind.__name__}: fields"] = self.values.encode(fields, kind.__name__)
         elif not name.startswith("__") and not inspect.ismemberdescriptor(member):
             what = f"{kind.__qualname__.rpartition('<locals>.')[2]}.{name}"
-            self._walk.parts[what] = self.values.encode(member, what)
+            self._walk.put(what, name, member, self.values.encode(member, what))
 
 
 def _overridable(kind: type) -> Iterator[type]:

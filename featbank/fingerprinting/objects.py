@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from featbank.fingerprinting.values import Values
 
 # tables of tensors, children and hooks, and whether it is training
-_OF_TORCH = frozenset(vars(torch.nn.Module())) | {"_compiled_call_impl"}
+_OF_TORCH = frozenset(vars(torch.nn.Module())) | {"_compiled_call_impl", "_is_torch_compile"}
 # torch.amp.custom_fwd leaves how the last forward ran
 _OF_AUTOCAST = frozenset({"_fwd_used_autocast", "_dtype"})
 _REFUSALS: tuple[type[Exception], ...] = (*LIBRARY_ERRORS, pickle.PicklingError)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator
 from functools import partial
-from types import FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import FunctionType, MappingProxyType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,9 @@ def _held(value: Any, where: str) -> Iterator[tuple[str, Any]]:  # noqa: C901
             yield from ((f"{where}.{name}", inner) for name, inner in table.items())
         held = vars(value)
         yield from ((f"{where}.{name}", held[name]) for name in held if name != "_modules")
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict | MappingProxyType):  # other mappings may open files when asked
         yield from ((f"{where}.{name}", inner) for name, inner in value.items())
-    elif isinstance(value, list | tuple | Set | deque):
+    elif isinstance(value, list | tuple | set | frozenset | deque):
         yield from ((f"{where}.{number}", inner) for number, inner in enumerate(value))
     elif isinstance(value, partial):
         yield from ((where, inner) for inner in (value.func, *value.args))

@@ -36,6 +36,7 @@ class Uses:
         dynamic: other places where what is used follows from values.
         handed: functions that the owner is given to, and the text of the call.
         names: of every attribute, and every text, that it holds.
+        written: names of attributes, globals and closures that it writes, or adds to.
         any_name: whether it asks an object for a name that is not written down.
     """
 
@@ -45,6 +46,7 @@ class Uses:
     dynamic: dict[str, str] = field(default_factory=dict)
     handed: list[tuple[FunctionType, str]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
     any_name: bool = False
 
 
@@ -137,9 +139,13 @@ class _Reader(ast.NodeVisitor):
         self.uses.names.add(node.attr)
         if (root := self._root(node)) is not None:
             self._whole(root, node)
+        elif node.attr == "training" and self._is_of_modules(node.value):
+            pass  # it is in evaluation mode, whatever it is
         elif (base := self._root(node.value)) is not None:
             if isinstance(node.ctx, ast.Load):
                 self.uses.attributes.add((base, node.attr))
+            else:
+                self.uses.written.add(node.attr)
         elif (found := self._object(node)) is not None:
             self._known(*found)
         else:
@@ -153,6 +159,8 @@ class _Reader(ast.NodeVisitor):
             self._known(*found)
         elif isinstance(node.ctx, ast.Load) or not self._is_chain(node.value):
             self.visit(node.value)
+        else:
+            self._write(node.value)
         self.visit(node.slice)
 
     def visit_Constant(self, node: ast.Constant) -> None:
@@ -203,6 +211,7 @@ class _Reader(ast.NodeVisitor):
     # what only writes
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self._write(node.target)
         if isinstance(node.target, ast.Subscript):
             self.visit(node.target.slice)
         self.visit(node.value)
@@ -216,6 +225,7 @@ class _Reader(ast.NodeVisitor):
             and self._is_chain(call.func.value)
         ):
             self.uses.names.add(call.func.attr)
+            self._write(call.func.value)
             for one in (*call.args, *(one.value for one in call.keywords)):
                 self.visit(one)
         else:
@@ -227,6 +237,19 @@ class _Reader(ast.NodeVisitor):
             self._roots |= {one.id: root for one in node.targets if isinstance(one, ast.Name)}
         else:
             self.generic_visit(node)
+
+    def visit_Global(self, node: ast.Global | ast.Nonlocal) -> None:
+        self.uses.written.update(node.names)
+
+    visit_Nonlocal = visit_Global  # noqa: N815
+
+    def _write(self, target: ast.expr) -> None:
+        while isinstance(target, ast.Subscript):
+            target = target.value
+        if isinstance(target, ast.Attribute):
+            self.uses.written.add(target.attr)
+        elif isinstance(target, ast.Name):
+            self.uses.written.add(target.id)
 
     # what defines names
 
@@ -322,6 +345,11 @@ class _Reader(ast.NodeVisitor):
         is_get = isinstance(node, ast.Attribute) and node.attr == "get"
         root = self._root(node.value) if is_get and isinstance(node, ast.Attribute) else None
         return root if root is Root.HPARAMS or root is Root.MODULES else None
+
+    def _is_of_modules(self, node: ast.expr) -> bool:
+        if not isinstance(node, ast.Attribute | ast.Subscript):
+            return False
+        return self._root(node.value) is Root.MODULES
 
     def _is_chain(self, node: ast.expr) -> bool:
         while isinstance(node, ast.Attribute):

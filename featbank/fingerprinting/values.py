@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.hooks import RemovableHandle
 
 from featbank.fingerprinting.tensors import NoDigestError, tensor_digest
 from featbank.fingerprinting.walk import NAMED, Walk
@@ -35,6 +36,7 @@ _NEUTRAL = (
     type(threading.Lock()),
     type(threading.RLock()),
     threading.local,
+    RemovableHandle,  # of a hook, which counts itself
 )
 _BY_TEXT = (
     datetime.date,
@@ -147,6 +149,8 @@ class Values:
             return self._list("method", inner, where)
         if isinstance(value, (type, *_FUNCTIONS)) or _is_native_function(value):
             return self._encode_code(value, where)
+        if isinstance(value, weakref.ReferenceType):
+            return self._list("reference", [value()], where)
         if isinstance(value, types.ModuleType):
             raise NoDigestError("a Python module is handed on whole")
         _refuse_what_changes(value)
@@ -207,5 +211,5 @@ def _refuse_what_changes(value: Any) -> None:
         raise NoDigestError("an open file has no value")
     if isinstance(value, Iterator):
         raise NoDigestError(f"an iterator, {type(value).__name__}, is used up")
-    if isinstance(value, weakref.ReferenceType | types.FrameType | types.CodeType):
+    if isinstance(value, types.FrameType | types.CodeType):
         raise NoDigestError(f"a {type(value).__name__} has no value of its own")

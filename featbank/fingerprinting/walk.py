@@ -22,6 +22,8 @@ class Walk:
     def __init__(self, named: Mapping[str, Any]) -> None:
         self.named = named
         self.parts: dict[str, str] = {f"named {name}": digest(named[name]) for name in named}
+        self.written: set[str] = set()
+        self._books: dict[str, str] = {}
         self._packages: set[str] = set()
         self._refused: dict[str, str] = {}
 
@@ -34,6 +36,16 @@ class Walk:
         if not self.stands_for(what):
             self._refused.setdefault(what, why)
         return NAMED
+
+    def put(self, what: str, name: str, value: Any, encoded: str) -> None:
+        """Add a part: a value that the recipe finds under a name.
+
+        Counters and lists of ids that the recipe writes itself are no part, wherever it looks at
+        them: they say how often it ran. Tensors and floats are one, whoever writes them.
+        """
+        self.parts[what] = encoded
+        if _is_bookkeeping(value):
+            self._books[what] = name
 
     def count_package(self, package: str) -> None:
         """Let an installed package count by its version; the standard library does not.
@@ -50,7 +62,10 @@ class Walk:
             ConfigError: something has none, and is not named.
         """
         # what a value is stays here: a header holds no path, and nobody's secrets
-        parts = {name: digest(found)[:32] for name, found in self.parts.items()}
+        books = {what for what, name in self._books.items() if name in self.written}
+        parts = {
+            what: digest(found)[:32] for what, found in self.parts.items() if what not in books
+        }
         for package in self._packages:
             name, version = distribution(package)
             parts[f"package {name}"] = version
@@ -65,3 +80,12 @@ class Walk:
                 "and change the text whenever they change",
             )
         return dict(sorted(parts.items()))
+
+
+def _is_bookkeeping(value: Any) -> bool:
+    """Return whether a value is a number of things, or a plain container of numbers and names."""
+    if isinstance(value, dict):
+        inner = [*value, *value.values()]
+    else:
+        inner = [*value] if isinstance(value, list | set | tuple) else [value]
+    return all(one is None or isinstance(one, int | str) for one in inner)

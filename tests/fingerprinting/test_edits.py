@@ -111,6 +111,8 @@ class Recipe(Base):
     def compute_features(self, batch, stage):
         """Compute them."""
         Recipe.count += len(batch.id)
+        if self.count == 99:
+            raise KeyError(self.count)
         returned = super().compute_features(batch, stage)
         # their energies
         frames = helper.Window(3).cut(returned["x"]) + OFFSET[0]
