@@ -13,6 +13,7 @@ from featbank.feature_io import (
     FeatureStorageConfig,
     FeatureStorageReader,
     create_feature_storage_readers,
+    stated_origin,
 )
 from featbank.fingerprinting import RecipeFingerprint, difference
 from featbank.store.format import SPLITS_NAME
@@ -135,13 +136,13 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
             )
             return
         for reader in readers.values():
-            stored = getattr(reader, "fingerprint", written)
+            stored, provenance = stated_origin(reader) or (written, {})
             if stored == now.digest:
                 continue
             stale = StaleFeaturesError(
                 f"features at {reader.storage_path}",
                 expected=f"fingerprint {now.digest}, of the recipe as it is now",
-                got=f"{stored}: {_difference(reader, now)}" if stored else "none stated",
+                got=f"{stored}: {_difference(provenance, now)}" if stored else "none stated",
                 hint="call cache_features to compute what changed, or take them as they are with "
                 "allow_stale=True",
             )
@@ -150,8 +151,8 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
             _log.warning("taken for allow_stale: %s", stale)
 
 
-def _difference(reader: Any, now: RecipeFingerprint) -> str:
-    recipe = getattr(reader, "provenance", {}).get(PROVENANCE)
+def _difference(provenance: Mapping[str, Any], now: RecipeFingerprint) -> str:
+    recipe = provenance.get(PROVENANCE)
     parts = recipe.get("parts") if isinstance(recipe, Mapping) else None
     if not isinstance(parts, Mapping):
         return "made by something else than a recipe"

@@ -24,6 +24,7 @@ from featbank.feature_io.making import (
     create_feature_storage_readers,
     create_feature_storage_writers,
     open_published,
+    stated_origin,
 )
 from featbank.feature_io.packed import PackedHdf5Reader, PackedHdf5Writer
 from featbank.feature_io.stage_storage import read_storage, storage_by_name
@@ -50,6 +51,7 @@ __all__ = [
     "open_features",
     "open_published",
     "read_storage",
+    "stated_origin",
     "storage_by_name",
     "storage_configs",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,11 +15,12 @@ from featbank.disk import fsync_folder
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
 from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
+from featbank.feature_io.hdf5_rows import Hdf5Rows, state_input, state_origin
 from featbank.feature_io.own_writes import OwnWrites
 from featbank.locking import lock
 from featbank.manifest import check_id
 from featbank.store.dtypes import DTypeLike, dtype_name
-from featbank.store.encoding import Encoding, as_array, find_encoding
+from featbank.store.encoding import Encoded, Encoding, as_array, find_encoding
 from featbank.store.narrowing import refuse_nonfinite
 from featbank.store.publishing import PublishingWriter
 from featbank.store.shard_file import disk_fault
@@ -32,6 +34,7 @@ class _Hdf5Writer(PublishingWriter):
     """
 
     dtypes: ClassVar[frozenset[str]]
+    _is_blob: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -99,6 +102,70 @@ class _Hdf5Writer(PublishingWriter):
                 the dtype cannot hold, a writer that has failed or ended, or a disk that is full:
                 the writer has failed then, and publishes nothing.
         """
+        self._put(key, self._packed_value(key, value))
+        return key
+
+    def describe(self, *, fingerprint: str, provenance: Mapping[str, Any]) -> None:
+        """State what determines the values, as attributes of the file, before the first of them.
+
+        Raises:
+            StoreError: an utterance is written already.
+        """
+        self._check_open()
+        if self._written:
+            raise StoreError(
+                f"writer of {self.storage_path}", expected="no utterance yet", got="one or more"
+            )
+        state_origin(self._file, fingerprint, provenance)
+
+    def encode(self, key: str, value: Any) -> Encoded:
+        """Return the values of an utterance as the file will hold them; see `write_encoded`.
+
+        Raises:
+            StoreError: as of `write`.
+        """
+        packed = self._packed_value(key, value)
+        is_blob = isinstance(packed, np.void)
+        return Encoded(np.frombuffer(packed.tobytes(), np.uint8) if is_blob else packed)
+
+    def write_encoded(self, key: str, encoded: Encoded, input_digest: bytes = b"") -> None:
+        """Write an utterance that a writer with the same options has encoded.
+
+        Args:
+            key: its id, not yet written.
+            encoded: as `encode` or `Hdf5Rows.encoded` gave it.
+            input_digest: 16 bytes that stand for what it was computed from; zeros where none.
+
+        Raises:
+            StoreError: as of `write`, or it is encoded for another file.
+        """
+        self._check_open()
+        check_id(key, StoreError)
+        stored = encoded.stored
+        if stored.dtype != self._held:
+            raise StoreError(
+                f"utterance {key!r} in {self.storage_path}",
+                expected=f"values as {self._held.name}",
+                got=stored.dtype.name,
+            )
+        self._put(key, np.void(stored.tobytes()) if self._is_blob else stored)
+        state_input(self._file[key], stored, input_digest or bytes(16))
+        self._refuse_fault(f"utterance {key!r} in {self.storage_path}")
+
+    def is_same_as(self, published: Hdf5Rows) -> bool:  # noqa: ARG002
+        """Tell that a file of the same fingerprint is what this writer would make: it has no more.
+
+        Args:
+            published: the file.
+        """
+        return True
+
+    @property
+    def _held(self) -> np.dtype[Any]:
+        """The dtype of what is encoded."""
+        return np.dtype(np.uint8) if self._is_blob else self._encoding.stored
+
+    def _packed_value(self, key: str, value: Any) -> Any:
         where = f"utterance {key!r} in {self.storage_path}"
         self._check_open()
         check_id(key, StoreError)
@@ -107,8 +174,12 @@ class _Hdf5Writer(PublishingWriter):
         array = as_array(value, where)
         if self._checks_finite:
             refuse_nonfinite(array, self._encoding.name, where)
-        stored = self._encoding.encode(array, where).stored
-        packed = self._packed(stored, where)
+        return self._packed(self._encoding.encode(array, where).stored, where)
+
+    def _put(self, key: str, packed: Any) -> None:
+        where = f"utterance {key!r} in {self.storage_path}"
+        if key in self._written:
+            raise StoreError(where, expected="one write", got="a second one")
         try:
             self._file.create_dataset(key, data=packed, track_times=False)
         except ValueError as error:
@@ -120,7 +191,6 @@ class _Hdf5Writer(PublishingWriter):
             ) from error
         self._refuse_fault(where)
         self._written.add(key)
-        return key
 
     def _complete(self) -> None:
         self._file.close()
@@ -183,6 +253,7 @@ class LilcomHdf5Writer(_Hdf5Writer):
     """
 
     dtypes = frozenset(["float32"])
+    _is_blob = True
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from featbank.feature_io.config import (
 )
 from featbank.feature_io.file_reader import absent
 from featbank.feature_io.hdf5_readers import LilcomHdf5Reader, NumpyHdf5Reader
+from featbank.feature_io.hdf5_rows import Hdf5Rows
 from featbank.feature_io.hdf5_writers import LilcomHdf5Writer, NumpyHdf5Writer
 from featbank.feature_io.packed import PackedHdf5Reader, PackedHdf5Writer
 from featbank.store import open_verified
@@ -126,12 +127,31 @@ def open_published(writer: FeatureStorageWriter) -> TracedRows | None:
     Returns:
         None where nothing whole stands there, or its files say nothing of where rows come from.
     """
-    if not isinstance(writer, PackedHdf5Writer):
-        return None
     try:
-        return open_verified(writer.storage_path)
+        if isinstance(writer, PackedHdf5Writer):
+            return open_verified(writer.storage_path)
+        if isinstance(writer, NumpyHdf5Writer | LilcomHdf5Writer):
+            return Hdf5Rows(writer.storage_path)
     except StoreError:
         return None
+    return None
+
+
+def stated_origin(reader: FeatureStorageReader) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the fingerprint and the provenance that what a reader reads was written with.
+
+    Returns:
+        Empty ones where nothing was stated; None where its files could not say.
+    """
+    if isinstance(reader, PackedHdf5Reader):
+        return reader.fingerprint, reader.provenance
+    if isinstance(reader, NumpyHdf5Reader | LilcomHdf5Reader):
+        rows = Hdf5Rows(reader.storage_path)
+        try:
+            return rows.fingerprint, rows.provenance
+        finally:
+            rows.close()
+    return None
 
 
 def _reader_config(

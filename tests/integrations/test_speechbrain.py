@@ -66,6 +66,7 @@ class Recipe(FeatureCachingMixin, speechbrain.Brain):
         if self.batches == int(os.environ.get("KILL_AT", -1)):
             os.kill(os.getpid(), signal.SIGKILL)
         self.batches += 1
+        computed.extend(batch.id)
         wavs, lengths = batch.wav
         # exact: a share of the longest, rounded, is a frame off now and then
         num_frames = 1 + (lengths * wavs.shape[1]).round().long() // 160
@@ -91,6 +92,7 @@ alphabet = ["<blank>", *sorted({char for row in rows.values() for char in row["t
 overrides = {"feature_path": sys.argv[2], "num_classes": len(alphabet)}
 hparams = load_hyperpyyaml(pathlib.Path(sys.argv[3]).read_text(), overrides)
 losses = []
+computed = []
 brain = Recipe(hparams["modules"], hparams["opt_class"], hparams, run_opts={"device": "cpu"})
 
 waveforms = DynamicItemDataset(rows)
@@ -98,7 +100,9 @@ waveforms.add_dynamic_item(
     lambda path: torch.from_numpy(soundfile.read(path, dtype="float32")[0]), "wav_path", "wav"
 )
 waveforms.set_output_keys(["id", "wav"])
-brain.cache_features(waveforms, speechbrain.Stage.TRAIN, batch_size=4, num_workers=2)
+options = {"batch_size": int(os.environ.get("BATCH_SIZE", 4)), "num_workers": 2}
+brain.cache_features(waveforms, speechbrain.Stage.TRAIN, loader_kwargs=options)
+print(len(computed))
 
 if "train" in sys.argv:
     reader = brain.feature_readers["train"]["fbank"]
@@ -155,7 +159,11 @@ def test_a_recipe_is_killed_starts_again_and_learns_from_its_store_alone(
 ) -> None:
     assert run(recipe, KILL_AT="2").returncode == -signal.SIGKILL
     assert list((tmp_path / "features" / "fbank").glob("[!.]*")) == []
-    losses = json.loads(run(recipe, "train").stdout.splitlines()[-1])
+    num_rows = len(json.loads((tmp_path / "rows.json").read_text()))
+    num_computed, losses = run(recipe, "train", BATCH_SIZE="5").stdout.splitlines()[-2:]
+    assert int(num_computed) == num_rows - 2 * 4
+    assert run(recipe, BATCH_SIZE="3").stdout.splitlines()[-1] == "0"
+    losses = json.loads(losses)
     assert len(losses) == 8
     assert losses[-1] < 0.8 * losses[0]
     store = open_store(tmp_path / "features" / "fbank")
