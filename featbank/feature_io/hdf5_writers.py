@@ -122,6 +122,10 @@ class _Hdf5Writer(PublishingWriter):
         self._written.add(key)
         return key
 
+    @property
+    def _has_rows(self) -> bool:
+        return bool(self._written)
+
     def _complete(self) -> None:
         self._file.close()
         self._refuse_fault(f"file {self.storage_path}")
