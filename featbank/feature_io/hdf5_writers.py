@@ -192,6 +192,10 @@ class _Hdf5Writer(PublishingWriter):
         self._refuse_fault(where)
         self._written.add(key)
 
+    @property
+    def _has_rows(self) -> bool:
+        return bool(self._written)
+
     def _complete(self) -> None:
         self._file.close()
         self._refuse_fault(f"file {self.storage_path}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,18 @@ class PackedHdf5Reader(Store):
     `copy=False`, so that `torch.from_numpy` takes it as it takes what other readers give.
     """
 
-    def __init__(self, storage_path: str | Path, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        storage_path: str | Path,
+        splits: str | Sequence[str] | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
         """Open the store, or the folder of several, that is there.
 
         Args:
             storage_path: of it.
+            splits: of a folder of several, those that are read; None for all.
             name: of the feature, while nothing is there; the store states it.
 
         Raises:
@@ -34,8 +43,9 @@ class PackedHdf5Reader(Store):
         self.storage_path = Path(storage_path)
         self._root = self.storage_path.absolute()
         self._declared = name
+        self._splits = splits
         if self._is_there:
-            super().__init__(storage_path)
+            super().__init__(storage_path, splits)
 
     @property
     def name(self) -> str:
@@ -74,7 +84,7 @@ class PackedHdf5Reader(Store):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the path, and a digest once the store is there."""
         if not self._is_open:
-            return type(self), (self._root,)
+            return partial(type(self), name=self._declared), (self._root, self._splits)
         return super().__reduce__()
 
     @property
@@ -84,6 +94,9 @@ class PackedHdf5Reader(Store):
     @property
     def _is_there(self) -> bool:
         """Whether anything is: a folder of hidden ones alone waits for its first store."""
+        if self._splits is not None:
+            chosen = (self._splits,) if isinstance(self._splits, str) else self._splits
+            return all(os.path.lexists(self._root / split) for split in chosen)
         if self._root.is_dir():
             return any(not one.name.startswith(".") for one in self._root.iterdir())
         return os.path.lexists(self._root)
@@ -98,7 +111,7 @@ class PackedHdf5Reader(Store):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if not self._is_there:
             raise absent(self.storage_path)
-        opened = vars(Store(self._root))
+        opened = vars(Store(self._root, self._splits))
         # at once, for another thread may be reading
         vars(self).update(opened | {"storage_path": self.storage_path})
         return getattr(self, name)

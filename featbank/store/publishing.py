@@ -121,7 +121,8 @@ class PublishingWriter(ABC):
     def __del__(self) -> None:
         """Say that what was written is lost; a store or file that was there stays as it is."""
         owner = getattr(self, "_owner", None)  # None where making it failed
-        if owner is not None and owner.is_here and self._state in ("open", "prepared"):
+        is_left = owner is not None and owner.is_here and self._state in ("open", "prepared")
+        if is_left and self._has_rows:
             _logger.warning(
                 "%s: let go of before it was closed, so nothing is published; use it in a with "
                 "block, or call close()",
@@ -163,6 +164,11 @@ class PublishingWriter(ABC):
                 got="something there",
                 hint="mode w replaces it",
             )
+
+    @property
+    @abstractmethod
+    def _has_rows(self) -> bool:
+        """Whether an utterance was written."""
 
     @abstractmethod
     def _complete(self) -> None:

@@ -295,6 +295,10 @@ class StoreWriter(PublishingWriter):
         self._refuse_known(failure.id)
         self._failures[failure.id] = failure
 
+    @property
+    def _has_rows(self) -> bool:
+        return self._run is not None
+
     def _complete(self) -> None:
         try:
             shards = (self._spool or self._run).finish() if self._run else []
