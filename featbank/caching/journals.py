@@ -51,9 +51,19 @@ class Journals:
                     _log.warning("%s", error)
         return None
 
-    def places(self, utterance_id: str) -> list[tuple[JournalFile, Place]]:
-        """Return where the rows of an utterance are, in the order in which they were found."""
-        return list(self._places.get(utterance_id, []))
+    def rows(self, utterance_id: str) -> list[tuple[JournalFile, Place]]:
+        """Return where the rows of an utterance are, by the names of their journals."""
+        rows = self._places.get(utterance_id, [])
+        return sorted(rows, key=lambda row: (row[0].path.name, row[1].start))
+
+    @property
+    def next_number(self) -> int:
+        """One more than the greatest number that begins the name of a journal, `rows-000001-...`.
+
+        Journals of a later run thus come after those of an earlier one.
+        """
+        numbers = (name.split("-")[1] for name in self._files)
+        return 1 + max((int(one) for one in numbers if one.isdecimal()), default=0)
 
     def __contains__(self, utterance_id: object) -> bool:
         """Tell whether an utterance has a row, of whatever input."""

@@ -64,12 +64,7 @@ class RecipeWork:
         if not self._lock.is_mine:  # another run was told to take it
             return
         self.clear()
-        for path in self.path.parent.glob("*-*"):
-            if path != self.path and path.name.rpartition("-")[0] == self._split:
-                with suppress(StoreError):  # another run is at work in it
-                    held = lock(path, f"work folder {path}")
-                    shutil.rmtree(path, ignore_errors=True)
-                    held.release()
+        _remove_others(self.path.parent, self._split, self.path)
 
     def __enter__(self) -> Self:
         """Return the folder."""
@@ -86,12 +81,32 @@ class RecipeWork:
         with suppress(OSError):  # it holds something
             self.path.rmdir()
         self._lock.release()
-        with suppress(OSError):  # others are at work there
-            if [path.name for path in self.path.parent.iterdir()] == [".gitignore"]:
-                (self.path.parent / ".gitignore").unlink()
-                self.path.parent.rmdir()
+        _remove_empty(self.path.parent)
+
+
+def remove_work(base_path: Path, split: str) -> None:
+    """Remove the work folders of a split, but those in which a `RecipeWork` is at work."""
+    folder = base_path.absolute() / WORK_NAME
+    _remove_others(folder, split)
+    _remove_empty(folder)
 
 
 def work_path(base_path: Path, split: str, fingerprint: str) -> Path:
     """Return where the work folder of a split is."""
     return base_path.absolute() / WORK_NAME / f"{split}-{fingerprint[:_FINGERPRINT_DIGITS]}"
+
+
+def _remove_others(folder: Path, split: str, own: Path | None = None) -> None:
+    for path in folder.glob("*-*"):
+        if path != own and path.name.rpartition("-")[0] == split:
+            with suppress(StoreError):  # another run is at work in it
+                held = lock(path, f"work folder {path}")
+                shutil.rmtree(path, ignore_errors=True)
+                held.release()
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # others are at work there
+        if [path.name for path in folder.iterdir()] == [".gitignore"]:
+            (folder / ".gitignore").unlink()
+            folder.rmdir()

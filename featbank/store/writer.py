@@ -7,20 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from featbank.errors import StoreError
 from featbank.failures import Failure
 from featbank.framing import Framing
 from featbank.manifest import check_id
 from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
-from featbank.store.dtypes import DTypeLike, dtype_name
-from featbank.store.encoding import Array, Encoded, as_array, find_encoding, token_dtype
+from featbank.store.dtypes import DTypeLike
+from featbank.store.encoding import Encoded
 from featbank.store.layout import StoreHeader, frame_bytes, header_text
-from featbank.store.narrowing import refuse_nonfinite
 from featbank.store.publishing import PublishingWriter
 from featbank.store.reader import Store
+from featbank.store.row_encoder import RowEncoder
 from featbank.store.shard import check_digest
 from featbank.store.shard_file import disk_fault, sync_files
 from featbank.store.shard_layout import ShardSpec
@@ -90,23 +88,19 @@ class StoreWriter(PublishingWriter):
             StoreError: another writer is at work, `storage_path` holds something that is no
                 store, or an option has a value that stores do not know.
         """
-        if dtype is None:
-            dtype = "float32" if codebook_size is None else token_dtype(codebook_size)
-        dtype = dtype_name(dtype)
-        self._encoding = find_encoding(dtype)
-        if time_axis not in (0, -1, None):
-            raise StoreError("time_axis of a store", expected="0, -1 or None", got=time_axis)
-        if codebook_size is not None and self._encoding.read.kind not in "iu":
-            raise StoreError(
-                "dtype of a store of tokens", expected="an integer dtype", got=repr(dtype)
-            )
+        self._rows = RowEncoder(
+            dtype=dtype,
+            shape=shape,
+            time_axis=time_axis,
+            codebook_size=codebook_size,
+            allow_nonfinite=allow_nonfinite,
+        )
         check_compression(compression)
         check_target(shard_bytes)
-        self._shape = None if shape is None else tuple(shape)
         self._header = StoreHeader(
             name=name,
-            dtype=dtype,
-            shape=self._shape or (),
+            dtype=self._rows.dtype,
+            shape=self._rows.shape or (),
             time_axis=time_axis,
             codebook_size=codebook_size,
             compression=compression,
@@ -116,9 +110,6 @@ class StoreWriter(PublishingWriter):
             fingerprint=fingerprint,
             provenance=dict(provenance or {}),
         )
-        self._is_plain = time_axis == 0 and codebook_size is None and not self._encoding.has_scale
-        self._is_plain &= self._encoding.read == self._encoding.stored
-        self._checks_finite = self._encoding.rounds and not allow_nonfinite
         self._numerics = dict(numerics or {})
         try:  # now, not after hours
             header_text(replace(self._header, numerics=(self._numerics,))).encode()
@@ -141,7 +132,7 @@ class StoreWriter(PublishingWriter):
         except StoreError:
             self.abort()
             raise
-        self._in_store = f" in store {self._builder.path}"
+        self._in_store = self._rows.in_store = f" in store {self._builder.path}"
 
     @property
     def name(self) -> str:
@@ -184,7 +175,7 @@ class StoreWriter(PublishingWriter):
         """
         self._check_open()
         check_id(key, StoreError)
-        self._add(key, self._encode(key, value), input_digest, part)
+        self._add(key, self._rows.encode(key, value), input_digest, part)
         return key
 
     def describe(self, *, fingerprint: str, provenance: Mapping[str, Any]) -> None:
@@ -216,7 +207,7 @@ class StoreWriter(PublishingWriter):
         """
         self._check_open()
         check_id(key, StoreError)
-        return self._encode(key, value)
+        return self._rows.encode(key, value)
 
     def write_encoded(self, key: str, encoded: Encoded, input_digest: bytes = b"") -> None:
         """Add an utterance that a writer with the same options has encoded.
@@ -231,17 +222,7 @@ class StoreWriter(PublishingWriter):
         """
         self._check_open()
         check_id(key, StoreError)
-        stored, where = encoded.stored, f"utterance {key!r}{self._in_store}"
-        scale = stored.shape[1:] if self._encoding.has_scale else None
-        if stored.dtype != self._encoding.stored or scale != (
-            None if encoded.scale is None else encoded.scale.shape
-        ):
-            raise StoreError(
-                where, expected=f"values as {self._encoding.name}", got=stored.dtype.name
-            )
-        if self._shape is not None and stored.shape[1:] != self._shape:
-            raise StoreError(where, expected=f"frames of shape {self._shape}", got=stored.shape[1:])
-        self._shape = stored.shape[1:]
+        self._rows.check_encoded(key, encoded)
         self._add(key, encoded, input_digest, "")
 
     def is_same_as(self, published: Store) -> bool:
@@ -306,7 +287,7 @@ class StoreWriter(PublishingWriter):
             self._builder.complete(
                 replace(
                     self._header,
-                    shape=self._shape or (),
+                    shape=self._rows.shape or (),
                     numerics=(self._numerics,) if shards and self._numerics else (),
                     num_failures=len(self._failures),
                     shards=tuple(shards),
@@ -336,48 +317,6 @@ class StoreWriter(PublishingWriter):
             self._spool = Spool(self._builder.folder, run, self._spec(), self._shard_bytes)
         return self._spool
 
-    def _encode(self, key: str, value: Any) -> Encoded:
-        if (
-            self._is_plain
-            and type(value) is np.ndarray
-            and value.dtype == self._encoding.stored
-            and value.shape[1:] == self._shape
-            and value.flags.c_contiguous
-        ):
-            if self._checks_finite:
-                refuse_nonfinite(value, self._encoding.name, f"utterance {key!r}{self._in_store}")
-            return Encoded(value)  # nothing to convert: the usual case, ten million times
-        where = f"utterance {key!r}{self._in_store}"
-        time_axis = self._header.time_axis
-        array = as_array(value, where, has_time=time_axis is not None)
-        if time_axis is None:
-            array = array[None]  # stored as one frame
-        elif time_axis == -1:
-            array = np.moveaxis(array, -1, 0)
-        if self._header.codebook_size is not None:
-            self._check_tokens(array, where)
-        shape = array.shape[1:]
-        if self._shape is not None and shape != self._shape:
-            values = "values" if time_axis is None else "frames"
-            raise StoreError(where, expected=f"{values} of shape {self._shape}", got=shape)
-        if self._checks_finite:
-            refuse_nonfinite(array, self._encoding.name, where)
-        encoded = self._encoding.encode(array, where)
-        self._shape = shape
-        return encoded
-
-    def _check_tokens(self, array: Array, where: str) -> None:
-        size = self._header.codebook_size
-        if size is None or not array.size or array.dtype.kind not in "iu":
-            return
-        lowest, highest = int(array.min()), int(array.max())
-        if lowest < 0 or highest >= size:
-            raise StoreError(
-                where,
-                expected=f"tokens from 0 to {size - 1}",
-                got=lowest if lowest < 0 else highest,
-            )
-
     def _refuse_known(self, utterance_id: str) -> None:
         """Refuse an id that is here already; from now on, all of them are kept to tell."""
         if self._known is None:
@@ -390,7 +329,7 @@ class StoreWriter(PublishingWriter):
         return ShardSpec(
             name=self._header.name,
             dtype=self._header.dtype,
-            shape=self._shape or (),
+            shape=self._rows.shape or (),
             fingerprint=self._header.fingerprint,
             numerics=self._numerics,
             compression=self._header.compression,
