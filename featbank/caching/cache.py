@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from featbank.caching.batches import Batches
 from featbank.caching.computing import Computed, compute_rows
+from featbank.caching.journal import Journal
 from featbank.caching.known import EarlierRows, JournaledRows
+from featbank.caching.ranks import collect_rows, deliver_rows, follow, lead
 from featbank.caching.readers import PROVENANCE, SplitReaders
-from featbank.caching.work_folder import RecipeWork
-from featbank.errors import FeatbankError
+from featbank.caching.sharing import check_sampler
+from featbank.caching.work_folder import RecipeWork, work_path
+from featbank.errors import ConfigError, FeatbankError
 from featbank.feature_io import (
     FeatureStorageWriter,
     TracedWriter,
@@ -24,6 +28,7 @@ from featbank.feature_io import (
 )
 from featbank.fingerprinting import RecipeFingerprint
 from featbank.provenance import digest
+from featbank.ranks import Meeting, Standing
 from featbank.store import commit_together
 from featbank.trusted import check_name
 
@@ -44,6 +49,7 @@ class Extraction:
         writers: by feature name, in place of those that the recipe declares.
         overwrite: compute everything anew.
         advance: told the utterances of each batch once they are kept.
+        ranks: that make this call together.
     """
 
     split: str
@@ -53,6 +59,7 @@ class Extraction:
     writers: Mapping[str, FeatureStorageWriter] | None = None
     overwrite: bool = False
     advance: Callable[[int], object] = lambda _: None
+    ranks: Meeting = field(default_factory=lambda: Meeting(Standing(), "features"))
 
 
 class FeatureCache:
@@ -105,18 +112,50 @@ class FeatureCache:
         Rows that the published store has under the same fingerprint, id and input digest are taken
         over; so are those that runs which were stopped left in the work folder. Beside the store
         that was there, and the new one, the disk holds the rows that are new once more, in the
-        journal, until the new store is published.
+        journals of all ranks, until the new store is published; twice what a distributed sampler
+        repeats.
+
+        Of several ranks the first one publishes; the others wait until it has.
 
         Raises:
             FeatbankError: what was returned is not one dict an utterance, or cannot be stored, or
-                there were no utterances, or another number of them. Nothing is published; what was
-                computed is kept in the work folder for the next call.
+                there were no utterances, or another number of them; or another rank failed, is
+                gone, or is about something else. Nothing is published; what was computed is kept in
+                the work folder for the next call.
         """
         split, fingerprint = extraction.split, extraction.fingerprint
+        ranks = extraction.ranks
+        check_sampler(extraction.batches, ranks.rank, ranks.size)
+        if ranks.size > 1 and extraction.writers is not None:
+            raise ConfigError(
+                "writers given to cache_features",
+                expected="one process",
+                got=f"{ranks.size} ranks",
+                hint="declare them in feature_configs; or have one rank call it alone: "
+                "featbank.ranks.alone, speechbrain's run_on_main",
+            )
+        ranks.agree("fingerprint", fingerprint.parts)
         if self._debug_batches is not None:
             extraction = _for_debug(extraction, self._debug_batches)
             self._target.mkdir(parents=True, exist_ok=True)
             (self._target / ".gitignore").write_text("*\n")
+        batches = extraction.batches
+        extraction = replace(
+            extraction,
+            batches=replace(batches, load=lambda take: _told(batches.load(take), ranks)),
+        )
+        if ranks.is_first:
+            self._publish(extraction)
+        else:
+            self._help(extraction)
+        ranks.share("published")
+        self.readers.forget(split)
+        if extraction.writers is None:
+            self.readers.trust(self._target, split, fingerprint.digest)
+
+    def _publish(self, extraction: Extraction) -> None:
+        """Compute the share of this rank, have the others', and publish all of it."""
+        split, fingerprint = extraction.split, extraction.fingerprint
         with ExitStack() as stack:
             writers = extraction.writers
             label = split
@@ -139,15 +178,20 @@ class FeatureCache:
             stack.callback(earlier.close)
             journaled = JournaledRows(work.path)
             stack.callback(journaled.close)
+            known: list[EarlierRows | JournaledRows] = [earlier, journaled]
+            share = lead(extraction.ranks, extraction.batches, work.path, known)
+            extraction.ranks.agree("known")
             computed = compute_rows(
                 extraction.batches,
                 extraction.compute,
                 writers,
-                known=[earlier, journaled],
+                known=known,
                 journal=work.begin_journal(),
                 advance=extraction.advance,
+                share=share,
             )
             stack.callback(computed.close)
+            collect_rows(extraction.ranks, computed, work.path, known)
             _check_total(split, len(computed.rows), extraction.batches.total)
             _warn_of_random_input(split, computed, earlier)
             if computed.is_all_of(earlier) and earlier.is_as_written_by(writers):
@@ -156,9 +200,43 @@ class FeatureCache:
                 _write(writers, computed)
                 commit_together(writers.values(), keep_others=True)
             work.finish()
-            self.readers.forget(split)
-            if extraction.writers is None:
-                self.readers.trust(self._target, split, fingerprint.digest)
+
+    def _help(self, extraction: Extraction) -> None:
+        """Compute the share of this rank, and leave it to the first one."""
+        split, fingerprint = extraction.split, extraction.fingerprint
+        folder = work_path(self._target, split, fingerprint.digest)
+        share = follow(extraction.ranks, folder)
+        with ExitStack() as stack:
+            # that encode, and are never committed: the place of the stores is the first rank's
+            scratch = Path(stack.enter_context(TemporaryDirectory(prefix="featbank-"))).resolve()
+            writers = create_feature_storage_writers(self.configs, scratch, suffix=f"/{split}")
+            for writer in writers.values():
+                stack.callback(writer.abort)
+            self.writers[split] = writers
+            stack.callback(self.writers.pop, split)
+            known: list[EarlierRows | JournaledRows] = []
+            if share.own is None:  # nobody knows yet what is known of it
+                paths = {
+                    name: self._target / writer.storage_path.relative_to(scratch)
+                    for name, writer in writers.items()
+                }
+                stores = {} if extraction.overwrite else writers
+                known.append(EarlierRows(stores, fingerprint.digest, paths))
+                known.append(JournaledRows(folder))
+            for one in known:
+                stack.callback(one.close)
+            extraction.ranks.agree("known")  # before any rank computes: what is known never varies
+            computed = compute_rows(
+                extraction.batches,
+                extraction.compute,
+                writers,
+                known=known,
+                journal=Journal(folder, f"rank-{extraction.ranks.rank}"),
+                advance=extraction.advance,
+                share=share,
+            )
+            computed.close()
+            deliver_rows(extraction.ranks, computed, folder)
 
 
 def _describe(writers: Mapping[str, FeatureStorageWriter], fingerprint: RecipeFingerprint) -> None:
@@ -176,6 +254,13 @@ def _describe(writers: Mapping[str, FeatureStorageWriter], fingerprint: RecipeFi
             )
 
 
+def _told(batches: Iterable[Any], ranks: Meeting) -> Iterator[Any]:
+    """Give batches as long as no other rank has failed."""
+    for batch in batches:
+        ranks.check()
+        yield batch
+
+
 def _for_debug(extraction: Extraction, num_batches: int) -> Extraction:
     _log.warning(
         "debug: features of %d batches of split %r, in a store of their own; a whole one stays",
@@ -185,9 +270,9 @@ def _for_debug(extraction: Extraction, num_batches: int) -> Extraction:
     batches = extraction.batches
     return replace(
         extraction,
-        batches=Batches(
+        batches=replace(
+            batches,
             total=None,
-            keys=batches.keys,
             load=lambda take: islice(iter(batches.load(take)), num_batches),
         ),
     )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from featbank.caching.batches import Batches
 from featbank.caching.journal import Journal, JournalFile, JournalRow
 from featbank.caching.known import Source
+from featbank.caching.sharing import ALL, Share
 from featbank.caching.utterance_digest import UtteranceKey, identify, select
 from featbank.errors import StoreError
 from featbank.feature_io import FeatureStorageWriter, TracedWriter
@@ -15,8 +16,11 @@ from featbank.routing import route
 from featbank.store import Encoded, as_array
 
 
-class _Known(Protocol):
-    def find(self, key: UtteranceKey) -> Source | None: ...
+class Known(Protocol):
+    """Rows that need not be computed."""
+
+    def find(self, key: UtteranceKey) -> Source | None:
+        """Return the row of an id and digest."""
 
 
 class Computed:
@@ -27,11 +31,18 @@ class Computed:
         num_known: of them were not computed now.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        """Begin without a row; `journal` takes those that are computed."""
+    def __init__(self, journal: Journal, *, repeats: bool = False) -> None:
+        """Begin without a row.
+
+        Args:
+            journal: takes those that are computed.
+            repeats: let utterances come again, and keep each once: distributed samplers repeat some
+                to give every rank as many.
+        """
         self.rows: dict[str, Source] = {}
         self.num_known = 0
         self._journal = journal
+        self._repeats = repeats
         self._file: JournalFile | None = None
 
     def add_known(self, utterance_id: str, source: Source) -> None:
@@ -50,13 +61,26 @@ class Computed:
         Raises:
             StoreError: an id came before, or the disk is full.
         """
-        for row in rows:
-            self.refuse_repeated(row.id)
+        if not self._repeats:
+            for row in rows:
+                self.refuse_repeated(row.id)
         for place in self._journal.append(rows):
-            self.refuse_repeated(place.id)  # twice in one batch
             if self._file is None:
                 self._file = JournalFile(self._journal.path)
-            self.rows[place.id] = Source(self._file, place, place.input_digest)
+            source = Source(self._file, place, place.input_digest)
+            if not self._repeats or not self._has_same(source):
+                self.refuse_repeated(place.id)  # twice in one batch
+                self.rows[place.id] = source
+
+    def is_repeated(self, key: UtteranceKey) -> bool:
+        """Tell whether an utterance is here already, and may come again."""
+        found = self.rows.get(key.id) if self._repeats and key.input_digest else None
+        return found is not None and found.input_digest == key.input_digest
+
+    def _has_same(self, source: Source) -> bool:
+        """Tell whether a row that was computed just now was computed before, with equal values."""
+        found = self.rows.get(source.place.id)
+        return found is not None and not found.difference(source)
 
     def refuse_repeated(self, utterance_id: str) -> None:
         """Refuse an id that came before.
@@ -90,9 +114,10 @@ def compute_rows(
     compute: Callable[[Any], Any],
     writers: Mapping[str, FeatureStorageWriter],
     *,
-    known: Sequence[_Known],
+    known: Sequence[Known],
     journal: Journal,
     advance: Callable[[int], object] = lambda _: None,
+    share: Share = ALL,
 ) -> Computed:
     """Compute the features of the utterances that are not known.
 
@@ -103,23 +128,25 @@ def compute_rows(
         known: rows that need not be computed, the preferred ones first.
         journal: takes those that are.
         advance: told the utterances of each batch once they are kept.
+        share: of the utterances, which this rank computes.
 
     Returns:
-        All rows.
+        All rows, of this rank.
 
     Raises:
         FeatbankError: an utterance came twice, what was returned is not one dict an utterance, or
             the disk is full.
     """
-    computed = Computed(journal)
+    computed = Computed(journal, repeats=share.repeats)
     try:
-        named = _Named(batches.keys, known, computed, advance)
-        for batch in batches.load(named.take):
+        named = _Named(batches.keys, known, computed, advance, share)
+        is_cut = batches.keys is not None or share.by == "index"
+        for batch in batches.load(named.take if is_cut else None):
             before = len(computed.rows)
-            left = _left(batch, named, known, computed)
+            left = _left(batch, named, known, computed, share)
             if left.batch is not None or left.digests is None:
-                computed.append(_rows(compute(left.batch), writers, left, named.digests))
-            advance(len(computed.rows) - before)
+                computed.append(_rows(compute(left.batch), writers, left, named.digests, share))
+            advance(len(computed.rows) - before + left.num_others)
     except BaseException:
         computed.close()
         raise
@@ -132,11 +159,13 @@ class _Named:
     def __init__(
         self,
         keys: Sequence[UtteranceKey] | None,
-        known: Sequence[_Known],
+        known: Sequence[Known],
         computed: Computed,
         advance: Callable[[int], object],
+        share: Share,
     ) -> None:
-        self._keys = keys or []
+        self._keys = keys
+        self._share = share
         self._known = known
         self._computed = computed
         self._advance = advance
@@ -144,16 +173,26 @@ class _Named:
 
     def take(self, index: int) -> bool:
         """Tell whether an utterance is to be loaded; one that is known is added."""
+        is_mine = self._share.has_index(index)
+        if self._keys is None:
+            return is_mine or self._passed_by()
         key = self._keys[index]
-        if source := _find(key, self._known):
-            self._computed.add_known(key.id, source)
-            self._advance(1)
+        if self._share.repeats and (key.id in self.digests or self._computed.is_repeated(key)):
             return False
+        if source := find_known(key, self._known):
+            self._computed.add_known(key.id, source)
+        if source or not is_mine:
+            return self._passed_by()
         self.digests[key.id] = key.input_digest
         return True
 
+    def _passed_by(self) -> bool:
+        self._advance(1)
+        return False
 
-def _find(key: UtteranceKey, known: Sequence[_Known]) -> Source | None:
+
+def find_known(key: UtteranceKey, known: Sequence[Known]) -> Source | None:
+    """Return the row of an id and digest from the first that has it."""
     return next((source for one in known if (source := one.find(key))), None)
 
 
@@ -161,36 +200,47 @@ class _Left(NamedTuple):
     """What of a batch is to be computed.
 
     Args:
-        batch: of it; None where all is known.
+        batch: of it; None where nothing is.
         digests: of its utterances, by id; None where the batch does not say which it holds.
-        known: ids in it that are known, for it could not be cut.
+        left_out: ids in it that are not to be kept, for it could not be cut.
+        num_others: utterances that other ranks compute.
     """
 
     batch: Any
     digests: Mapping[str, bytes] | None
-    known: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()
+    num_others: int = 0
 
 
-def _left(batch: Any, named: _Named, known: Sequence[_Known], computed: Computed) -> _Left:
+def _left(
+    batch: Any, named: _Named, known: Sequence[Known], computed: Computed, share: Share
+) -> _Left:
     """Add the rows of a batch that are known, and return the rest of it."""
     if (found := identify(batch)) is None:
         return _Left(batch, None)
     keys = [UtteranceKey(one.id, named.digests.get(one.id) or one.input_digest) for one in found]
-    sources = [_find(key, known) for key in keys]
-    for key, source in zip(keys, sources, strict=True):
-        if source:
+    rows: list[int] = []
+    digests: dict[str, bytes] = {}
+    num_others = 0
+    for row, key in enumerate(keys):
+        if not share.has_loaded(key.id):
+            num_others += 1
+        elif computed.is_repeated(key):
+            continue
+        elif source := find_known(key, known):
             computed.add_known(key.id, source)
-    rows = [row for row, source in enumerate(sources) if source is None]
+        elif not share.repeats or digests.get(key.id) != key.input_digest:
+            rows.append(row)
+            digests[key.id] = key.input_digest
     if not rows:
-        return _Left(None, {})
-    digests = {keys[row].id: keys[row].input_digest for row in rows}
+        return _Left(None, {}, num_others=num_others)
     if len(rows) == len(keys):
         return _Left(batch, digests)
     cut = select(batch, rows)
     if cut is not None:
-        return _Left(cut, digests)
-    ids = [key.id for key, source in zip(keys, sources, strict=True) if source]
-    return _Left(batch, digests, frozenset(ids))
+        return _Left(cut, digests, num_others=num_others)
+    left_out = frozenset(key.id for key in keys if key.id not in digests)
+    return _Left(batch, digests, left_out, num_others)
 
 
 def _rows(
@@ -198,6 +248,7 @@ def _rows(
     writers: Mapping[str, FeatureStorageWriter],
     left: _Left,
     named: Mapping[str, bytes],
+    share: Share,
 ) -> list[JournalRow]:
     """Return what was computed of a batch, as it will be stored."""
     time_axes = {name: getattr(one, "time_axis", 0) for name, one in writers.items()}
@@ -207,7 +258,8 @@ def _rows(
         for utterance_id, features in route(
             returned, writers, time_axes, framings=framings, batch=left.batch
         )
-        if utterance_id not in left.known
+        if utterance_id not in left.left_out
+        and (left.digests is not None or share.has_loaded(utterance_id))
     ]
     digests = named if left.digests is None else left.digests
     # rows of other names, as of pieces of an utterance, cannot be told by the ids of a batch: what

@@ -18,6 +18,7 @@ from featbank.caching.utterance_digest import UtteranceKey, digest_of_item
 from featbank.feature_io import FeatureStorageReader, FeatureStorageWriter, storage_configs
 from featbank.fingerprinting import RecipeFingerprint, evaluating, fingerprint_recipe
 from featbank.progress import count_bar
+from featbank.ranks import Meeting, standing
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +79,11 @@ class CachesFeatures(ABC):
         computed waits in `<base_path>/.featbank-work`. Until the end the disk holds the new rows
         there, then once more in the new store, beside the store that was there.
 
+        The ranks of a launched run call it together: each computes its share, and the first one
+        publishes; see `featbank.caching.sharing`. Nothing waits for a rank that failed or is gone,
+        and nothing ends what takes long. Within `featbank.ranks.alone`, and in speechbrain's
+        `run_on_main`, one rank acts by itself.
+
         `cache_features(writers, dataset, loader_kwargs)` writes with writers of the caller's.
 
         Args:
@@ -92,6 +98,7 @@ class CachesFeatures(ABC):
 
         Raises:
             ConfigError: the recipe lacks a setting, or holds what no fingerprint can be taken of.
+            RankError: another rank failed, is gone, or computes something else.
             FeatbankError: what was returned is not one dict an utterance, or cannot be stored, or
                 another number of utterances came than the loader should give.
         """
@@ -184,34 +191,40 @@ class CachesFeatures(ABC):
         overwrite: bool,
         progressbar: bool | None,
     ) -> None:
-        settings = self._recipe_settings()
-        keys = self._keys_of(dataset_or_loader)
-        batches = batches_of(dataset_or_loader, loader_kwargs, self._make_loader, keys)
         split = self._split_name(stage)
-        show = settings.progress if progressbar is None else progressbar
-        # before the first forward, which may change what modules keep for themselves
-        fingerprint = self.feature_fingerprint()
-        with (
-            evaluating(settings.modules, settings.hparams, self) as evaluation,
-            count_bar(f"features of {split}", batches.total, show=show) as advance,
-        ):
+        with Meeting(standing(), f"features of split {split!r}") as ranks:
+            settings = self._recipe_settings()
+            keys = self._keys_of(dataset_or_loader)
+            batches = batches_of(dataset_or_loader, loader_kwargs, self._make_loader, keys)
+            show = settings.progress if progressbar is None else progressbar
+            # before the first forward, which may change what modules keep for themselves
+            fingerprint = self.feature_fingerprint()
+            with (
+                evaluating(settings.modules, settings.hparams, self) as evaluation,
+                count_bar(
+                    f"features of {split}",
+                    batches.total,
+                    show=show if ranks.is_first else False,
+                ) as advance,
+            ):
 
-            def compute(batch: Any) -> Any:
-                returned = self.compute_features(self._on_device(batch), stage)
-                evaluation.refuse_changed()
-                return returned
+                def compute(batch: Any) -> Any:
+                    returned = self.compute_features(self._on_device(batch), stage)
+                    evaluation.refuse_changed()
+                    return returned
 
-            self._feature_cache.cache(
-                Extraction(
-                    split=split,
-                    batches=batches,
-                    compute=compute,
-                    fingerprint=fingerprint,
-                    writers=writers,
-                    overwrite=overwrite,
-                    advance=advance,
+                self._feature_cache.cache(
+                    Extraction(
+                        split=split,
+                        batches=batches,
+                        compute=compute,
+                        fingerprint=fingerprint,
+                        writers=writers,
+                        overwrite=overwrite,
+                        advance=advance,
+                        ranks=ranks,
+                    )
                 )
-            )
 
 
 def _end_of_paths(writers: Mapping[str, FeatureStorageWriter]) -> str:

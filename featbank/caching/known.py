@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from featbank.caching.journal import JournalRow
+from featbank.caching.journal import JournalRow, Place
 from featbank.caching.journals import Journals
 from featbank.caching.utterance_digest import UtteranceKey
 from featbank.errors import StoreError
@@ -42,23 +42,41 @@ class Source(NamedTuple):
         """
         return self.rows.read(self.place)
 
+    def difference(self, other: Source) -> str:
+        """Return what another row of the same utterance does not have in common: input or values.
+
+        Nothing where it cannot be told without reading them.
+        """
+        if self.input_digest != other.input_digest:
+            return "input"
+        places = [one.place for one in (self, other)]
+        if all(isinstance(one, Place) for one in places):
+            return "values" if places[0].checksum != places[1].checksum else ""
+        return ""
+
 
 class EarlierRows:
     """The rows of the features of a split that were published together, for taking them over."""
 
-    def __init__(self, writers: Mapping[str, FeatureStorageWriter], fingerprint: str) -> None:
+    def __init__(
+        self,
+        writers: Mapping[str, FeatureStorageWriter],
+        fingerprint: str,
+        paths: Mapping[str, Path] | None = None,
+    ) -> None:
         """Open what stands where some writers will publish.
 
         Args:
             writers: by feature name.
             fingerprint: of the recipe now; stores of another one give nothing.
+            paths: where they stand, by feature name, if not where these writers publish.
         """
         self._damaged = False
         self._stores: dict[str, TracedRows] = {}
         with ExitStack() as stack:
             stores = {}
             for name, writer in writers.items():
-                if (store := open_published(writer)) is None:
+                if (store := open_published(writer, (paths or {}).get(name))) is None:
                     return
                 stack.callback(store.close)
                 if store.fingerprint != fingerprint:

@@ -121,17 +121,23 @@ def create_feature_storage_readers(
     return readers
 
 
-def open_published(writer: FeatureStorageWriter) -> TracedRows | None:
+def open_published(
+    writer: FeatureStorageWriter, path: str | Path | None = None
+) -> TracedRows | None:
     """Open what stands where a writer will publish, to take rows over.
+
+    Args:
+        writer: of the kind of files.
+        path: where they stand; by default where the writer publishes.
 
     Returns:
         None where nothing whole stands there, or its files say nothing of where rows come from.
     """
     try:
         if isinstance(writer, PackedHdf5Writer):
-            return open_verified(writer.storage_path)
+            return open_verified(path or writer.storage_path)
         if isinstance(writer, NumpyHdf5Writer | LilcomHdf5Writer):
-            return Hdf5Rows(writer.storage_path)
+            return Hdf5Rows(Path(path or writer.storage_path))
     except StoreError:
         return None
     return None

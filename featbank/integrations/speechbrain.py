@@ -72,13 +72,6 @@ class FeatureCachingMixin(CachesFeatures):
             progress=False if getattr(self, "noprogressbar", False) else None,
         )
 
-    def _cache_features(self, *arguments: Any, **options: Any) -> None:
-        if getattr(self, "distributed_launch", False):
-            raise ConfigError(
-                "cache_features", expected="one process", got="a recipe started by torchrun"
-            )
-        super()._cache_features(*arguments, **options)
-
     def _split_name(self, stage: Stage | str) -> str:
         return split_name(stage)
 

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from featbank.errors import RankError
@@ -141,8 +141,8 @@ class Meeting:
             return message
         return self._take(topic, 0)
 
-    def agree(self, topic: str, facts: Mapping[str, str]) -> None:
-        """Wait for all ranks, and see that they state the same facts.
+    def agree(self, topic: str, facts: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Wait for all ranks, and see that they state the same facts, if any.
 
         Raises:
             RankError: one differs from the first rank; named with what differs.
