@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from benchmarks import (
+    batching,
     clustering,
     dense,
     extraction,
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[Shelf, Scale], Iterable[Report]]] = {
     "large": large.measure,
     "growth": growth.measure,
     "loader": loader.measure,
+    "batches": batching.measure,
     "segments": segments.measure,
     "prepare": preparing.measure,
     "extraction": extraction.measure,

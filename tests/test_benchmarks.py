@@ -21,14 +21,24 @@ from tests.waiting import HANG_S
 @pytest.mark.slow
 def test_parts_of_the_benchmarks_run_and_write_their_numbers(root: Path, tmp_path: Path) -> None:
     reports = _reports(
-        root, tmp_path / "numbers.json", "tokens", "growth", "kmeans", "segments", "prepare"
+        root,
+        tmp_path / "numbers.json",
+        "tokens",
+        "growth",
+        "kmeans",
+        "segments",
+        "prepare",
+        "batches",
     )
     assert _titles(reports) == [
-        "Tokens", "Growth", "K-means", "Assignment", "Segments", "Manifests",
+        "Tokens", "Growth", "K-means", "Assignment", "Segments", "Manifests", "Batches", "Batches",
     ]  # fmt: skip
     assert all(row["s"] > 0 for row in reports[2]["rows"])
     assert [bar["bound"] for bar in reports[4]["bars"]] in ([3], [3, 3, 3])  # without ffmpeg, with
     assert all(row["in order / FLAC"] > 0 for row in reports[4]["rows"])
+    fills = {row["sampler"]: row["real / limit"] for row in reports[6]["rows"]}
+    assert 0 < fills["featbank BucketBatchSampler"] <= 1
+    assert "lhotse DynamicBucketingSampler" in fills
     rows = {row["store"]: row for row in reports[0]["rows"]}
     assert rows["featbank"]["size / raw"] < 1.1
     assert rows["featbank"]["reads/s by id"] > 0

@@ -37,7 +37,7 @@ class BucketBatchSampler(ResumableSampler[list[int]]):
         max_length: int | None = None,
         name: str | None = None,
         ids: Sequence[str] | None = None,
-        num_buckets: int = 30,
+        num_buckets: int = 60,
         shuffle: bool = True,
         seed: int = 0,
         drop_last: bool = False,
