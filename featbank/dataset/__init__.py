@@ -3,7 +3,8 @@
 from featbank.dataset.bucketing import BucketBatchSampler
 from featbank.dataset.encoded_tokens import EncodedTokens
 from featbank.dataset.features import FeatureDataset
-from featbank.dataset.mixing import Mixture, MixtureSampler
+from featbank.dataset.mixing import MixtureBatchSampler, MixtureSampler
+from featbank.dataset.mixture import Mixture
 from featbank.dataset.packed_windows import PackedWindow, PackedWindows
 from featbank.dataset.packing import PackedSequences
 from featbank.dataset.padding import Padded
@@ -22,6 +23,7 @@ __all__ = [
     "Flattened",
     "Interleaved",
     "Mixture",
+    "MixtureBatchSampler",
     "MixtureSampler",
     "PackedSequences",
     "PackedWindow",

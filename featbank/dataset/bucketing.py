@@ -100,6 +100,11 @@ class BucketBatchSampler(ResumableSampler[list[int]]):
         )
         self._settings = [max_frames, max_utterances, shortest, longest, num_buckets]
 
+    @property
+    def num_utterances(self) -> int:
+        """Utterances that were measured, with those that are left out."""
+        return len(self._measured.lengths)
+
     def _num_picks(self) -> int:
         return self._cut.num_batches
 

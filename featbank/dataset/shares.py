@@ -2,16 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Context, Decimal
 from fractions import Fraction
 from math import isfinite
 from numbers import Integral, Real
+from typing import Any, Literal, get_args
 
 from featbank.errors import ConfigError
 
+By = Literal["picks", "tokens"]
+"""What shares are of."""
+
 WHOLE = 1 << 48
 """What shares sum to, but for their rounding."""
+
+
+def shares_of_picks(
+    sizes: Mapping[str, int],
+    *,
+    weights: Mapping[str, float] | None,
+    temperature: float | None,
+    by: By,
+    num_tokens: Mapping[str, int] | None,
+    count_tokens: Callable[[], Mapping[str, int]],
+) -> dict[str, int]:
+    """Return the share of each source in the picks, as whole numbers of 2 ** 48 in all.
+
+    Args:
+        sizes: what each source has to pick, by its name.
+        weights: of each source; or else
+        temperature: of `sizes`, or of tokens; None for 1.
+        by: what the weights are shares of.
+        num_tokens: of all that a source has; None to count them.
+        count_tokens: does that.
+
+    Raises:
+        ConfigError: what is asked for does not fit.
+    """
+    if weights is not None and temperature is not None:
+        raise ConfigError("weights and temperature", expected="one of them", got="both")
+    if by not in get_args(By):
+        raise ConfigError("by of a mixture", expected="'picks' or 'tokens'", got=repr(by))
+    if num_tokens is not None and by != "tokens":
+        raise ConfigError("by of a mixture", expected="'tokens' beside num_tokens", got=repr(by))
+    amounts = sizes
+    if by == "tokens":
+        amounts = count_tokens() if num_tokens is None else _by_source(num_tokens, sizes)
+        for name, amount in amounts.items():
+            if amount < 1:
+                raise ConfigError(f"num_tokens of {name!r}", expected="1 or more", got=amount)
+    if weights is None:
+        wanted = tempered(amounts, 1 if temperature is None else temperature)
+    else:
+        wanted = checked_weights(_by_source(weights, sizes))
+    if by == "tokens":  # a share of tokens by the mean tokens of a pick is one of picks
+        wanted = {
+            name: weight * Fraction(sizes[name], amounts[name]) for name, weight in wanted.items()
+        }
+    return whole_shares(wanted)
 
 
 def tempered(sizes: Mapping[str, int], temperature: float) -> dict[str, Fraction]:
@@ -88,3 +137,14 @@ def _is_positive(number: object) -> bool:
     if isinstance(number, bool) or not isinstance(number, Real):
         return False
     return isfinite(number) and float(number) > 0
+
+
+def _by_source(numbers: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Return numbers in the order of the sources."""
+    if set(numbers) != set(sizes):
+        raise ConfigError(
+            "weights or num_tokens of a mixture",
+            expected=f"one for each of {', '.join(sizes)}",
+            got=", ".join(map(str, numbers)) or "none",
+        )
+    return {name: numbers[name] for name in sizes}
