@@ -4,7 +4,7 @@ from featbank.dataset.bucketing import BucketBatchSampler
 from featbank.dataset.encoded_tokens import EncodedTokens
 from featbank.dataset.features import FeatureDataset
 from featbank.dataset.mixing import Mixture, MixtureSampler
-from featbank.dataset.packed_windows import PackedWindow, PackedWindows
+from featbank.dataset.packed_windows import PackedWindow, PackedWindows, collate_for_transformers
 from featbank.dataset.padding import Padded
 from featbank.dataset.resumable import ResumableSampler
 from featbank.dataset.token_patterns import Delayed, Flattened, Parallel
@@ -26,4 +26,5 @@ __all__ = [
     "ResumableSampler",
     "TokenWindows",
     "WindowSampler",
+    "collate_for_transformers",
 ]
