@@ -5,7 +5,7 @@ from featbank.dataset.encoded_tokens import EncodedTokens
 from featbank.dataset.features import FeatureDataset
 from featbank.dataset.mixing import MixtureBatchSampler, MixtureSampler
 from featbank.dataset.mixture import Mixture
-from featbank.dataset.packed_windows import PackedWindow, PackedWindows
+from featbank.dataset.packed_windows import PackedWindow, PackedWindows, collate_for_transformers
 from featbank.dataset.packing import PackedSequences
 from featbank.dataset.padding import Padded
 from featbank.dataset.resumable import ResumableSampler
@@ -37,4 +37,5 @@ __all__ = [
     "TokenSequence",
     "TokenWindows",
     "WindowSampler",
+    "collate_for_transformers",
 ]

@@ -12,8 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from featbank.dataset import PackedWindow, PackedWindows, TokenWindows, WindowSampler
-from featbank.dataset.packed_windows import collate_for_transformers
+from featbank.dataset import (
+    PackedWindow,
+    PackedWindows,
+    TokenWindows,
+    WindowSampler,
+    collate_for_transformers,
+)
 from featbank.store import Store
 from tests.dataset.token_stores import NUM_UNITS, stream_of, write_codes, write_units
 
