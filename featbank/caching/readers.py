@@ -57,7 +57,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
         self._fingerprint = fingerprint
         self._allow_stale = allow_stale
         self._opened: dict[str, dict[str, FeatureStorageReader]] = {}
-        self._written: dict[tuple[Path, str], str] = {}
+        self._written: dict[str, str] = {}
 
     def __getitem__(self, split: str) -> Mapping[str, FeatureStorageReader]:
         """Return the readers of a split.
@@ -71,10 +71,15 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
         return self._opened[split]
 
     def __contains__(self, split: object) -> bool:
-        """Tell whether a split is there, and as the recipe computes it now."""
+        """Tell whether a split is there, and as the recipe computes it now, opened or not."""
+        if not isinstance(split, str):
+            return False
         try:
-            return isinstance(split, str) and bool(self[split])
+            if split in self._opened:  # the recipe may have changed since
+                self._check(split, self._opened[split], self._written.get(split, ""))
+            return bool(self[split])
         except (KeyError, StaleFeaturesError):
+            self.forget(split)
             return False
 
     def __iter__(self) -> Iterator[str]:
@@ -96,9 +101,9 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
         for reader in self._opened.pop(split, {}).values():
             reader.close()
 
-    def trust(self, base_path: Path, split: str, fingerprint: str) -> None:
+    def trust(self, split: str, fingerprint: str) -> None:
         """Remember the fingerprint of what this process wrote, for files that cannot state it."""
-        self._written[base_path, split] = fingerprint
+        self._written[split] = fingerprint
 
     def _open(self, split: str) -> dict[str, FeatureStorageReader]:
         errors: list[Exception] = []
@@ -116,7 +121,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
                 for reader in readers.values():
                     stack.callback(reader.close)
                 try:
-                    self._check(split, readers, self._written.get((base_path, split), ""))
+                    self._check(split, readers, self._written.get(split, ""))
                 except StaleFeaturesError as error:
                     errors.append(error)
                     continue
