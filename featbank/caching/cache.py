@@ -165,7 +165,7 @@ class FeatureCache:
                     self.configs, self._target, suffix=f"/{split}"
                 )
             else:
-                label = f"{split}~{_digest_of_given(writers)}"
+                label = f"writers~{_digest_of_given(writers)}"
             for writer in writers.values():
                 stack.callback(writer.abort)
             _describe(writers, fingerprint)
@@ -193,7 +193,7 @@ class FeatureCache:
             stack.callback(computed.close)
             collect_rows(extraction.ranks, computed, work.path, known)
             _check_total(split, len(computed.rows), extraction.batches.total)
-            _warn_of_random_input(split, computed, earlier)
+            _say_what_is_never_known(split, computed, earlier)
             if computed.is_all_of(earlier) and earlier.is_as_written_by(writers):
                 _log.info("features of split %r are as they were: nothing was computed", split)
             else:
@@ -289,8 +289,16 @@ def _check_total(split: str, found: int, expected: int | None) -> None:
         )
 
 
-def _warn_of_random_input(split: str, computed: Computed, earlier: EarlierRows) -> None:
+def _say_what_is_never_known(split: str, computed: Computed, earlier: EarlierRows) -> None:
     ids = [one for one, row in computed.rows.items() if row.input_digest]
+    if len(ids) < len(computed.rows):
+        _log.warning(
+            "%d of %d utterances of split %r are computed at each call: their batches do not tell "
+            "which utterances they hold, or hold what is no plain value",
+            len(computed.rows) - len(ids),
+            len(computed.rows),
+            split,
+        )
     if computed.num_known or len(ids) < 2 or not all(one in earlier for one in ids):
         return
     _log.warning(

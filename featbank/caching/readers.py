@@ -57,6 +57,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
         self._fingerprint = fingerprint
         self._allow_stale = allow_stale
         self._opened: dict[str, dict[str, FeatureStorageReader]] = {}
+        self._folders: dict[str, Path] = {}  # that the opened ones are below
         self._written: dict[tuple[Path, str], str] = {}
 
     def __getitem__(self, split: str) -> Mapping[str, FeatureStorageReader]:
@@ -71,10 +72,15 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
         return self._opened[split]
 
     def __contains__(self, split: object) -> bool:
-        """Tell whether a split is there, and as the recipe computes it now."""
+        """Tell whether a split is there, and as the recipe computes it now, opened or not."""
+        if not isinstance(split, str):
+            return False
         try:
-            return isinstance(split, str) and bool(self[split])
+            if split in self._opened:  # the recipe may have changed since
+                self._check(split, self._opened[split], self._folders[split])
+            return bool(self[split])
         except (KeyError, StaleFeaturesError):
+            self.forget(split)
             return False
 
     def __iter__(self) -> Iterator[str]:
@@ -116,15 +122,18 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
                 for reader in readers.values():
                     stack.callback(reader.close)
                 try:
-                    self._check(split, readers, self._written.get((base_path, split), ""))
+                    self._check(split, readers, base_path)
                 except StaleFeaturesError as error:
                     errors.append(error)
                     continue
                 stack.pop_all()
+                self._folders[split] = base_path
                 return readers
         raise next((one for one in errors if isinstance(one, StaleFeaturesError)), errors[0])
 
-    def _check(self, split: str, readers: Mapping[str, FeatureStorageReader], written: str) -> None:
+    def _check(
+        self, split: str, readers: Mapping[str, FeatureStorageReader], base_path: Path
+    ) -> None:
         """Refuse what the recipe does not compute now, or say that it is taken all the same."""
         try:
             now = self._fingerprint()
@@ -135,6 +144,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
                 "whether features of split %r are stale, nobody can tell: %s", split, error
             )
             return
+        written = self._written.get((base_path, split), "")
         for reader in readers.values():
             stored, provenance = stated_origin(reader) or (written, {})
             if stored == now.digest:

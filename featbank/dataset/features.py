@@ -307,7 +307,8 @@ class FeatureDataset(Dataset[dict[str, Any]]):
                     where,
                     expected=expected,
                     got=f"{len(unknown)} missing, the first {unknown[0]!r}",
-                    hint="run the stage that makes it again, or set skip_missing=True",
+                    hint="run the stage that makes it again, or in a recipe call cache_features; "
+                    "or set skip_missing=True",
                 )
         if missing := {one for some in absent.values() for one in some}:
             _log.warning(

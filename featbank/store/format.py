@@ -69,7 +69,7 @@ def check_format(
             got=version,
             hint="install a newer featbank"
             if version > expected_version
-            else "run the stage that makes it again",
+            else "run the stage that makes it again; in a recipe, call cache_features",
         )
 
 

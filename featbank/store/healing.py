@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+MAKE = "run the stage that makes it, or dvc pull; in a recipe, call cache_features"
+"""How a store is had that is not there."""
+
 
 def heal(path: Path) -> str:
     """Say how a damaged file of a store is had again, wherever it came from.
@@ -16,5 +19,5 @@ def heal(path: Path) -> str:
     """
     return (
         f"python -m featbank verify --remove {path} takes it away, out of DVC's cache too; then "
-        "run the stage that makes it, or dvc pull"
+        f"{MAKE}"
     )

@@ -246,7 +246,8 @@ def join(path: Path, headers: Mapping[str, StoreHeader]) -> StoreHeader:
                     f"folder {path}: {field} of {folder}",
                     expected=f"{getattr(first, field)!r} as in {first_folder}",
                     got=repr(getattr(header, field)),
-                    hint="run the stage that makes the older one again",
+                    hint="run the stage that makes the older one again; in a recipe, call "
+                    "cache_features for each split",
                 )
     numerics = {canonical_json(one): one for header in headers.values() for one in header.numerics}
     return replace(

@@ -26,7 +26,7 @@ from featbank.store.format import (
     check_format,
     typed_field,
 )
-from featbank.store.healing import heal
+from featbank.store.healing import MAKE, heal
 from featbank.store.id_index import MAX_ROWS
 
 MAX_HEADER_BYTES = 256 << 20
@@ -326,7 +326,7 @@ def read_header(folder: str | Path) -> StoreHeader:
             f"store {folder}",
             expected=f"a folder with {HEADER_NAME}",
             got=_instead_of_header(Path(folder), error),
-            hint="run the stage that makes it, or dvc pull",
+            hint=MAKE,
         ) from error
     fields = parse_json(data, str(path), StoreError, hint=heal(Path(folder)))
     header = StoreHeader.from_json(fields, str(path))

@@ -26,7 +26,7 @@ from featbank.store.shard_layout import ShardSpec
 from featbank.store.slicing import out_of_range
 from featbank.store.stamps import Stamp, open_same
 
-_FETCH = "fetch it again with dvc pull, or run the stage that makes it"
+_FETCH = "fetch it again with dvc pull, or run the stage, or the recipe, that makes it"
 
 
 class MappedShard:

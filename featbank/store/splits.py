@@ -111,7 +111,7 @@ def split_problems(
                 expected=f"header digest {stated[name]}, as {path} states",
                 got=header_digest(header),
                 hint="a run was stopped as it published, or one split was replaced: run the stage "
-                "that makes them again, or dvc pull",
+                "that makes them again, or dvc pull; in a recipe, call cache_features",
             )
 
 

@@ -169,6 +169,30 @@ def test_what_is_computed_otherwise_is_refused_and_the_usual_guard_computes_it(
     assert "train" in louder.feature_readers
 
 
+def test_a_split_that_is_open_is_looked_at_again_when_the_recipe_has_changed(
+    tmp_path: Path,
+) -> None:
+    brain = Counting(tmp_path)
+    brain.cache_features(Speech(IDS), "train", PADDED)
+    assert len(brain.feature_readers["train"]["mean"]) == len(IDS)
+    brain.gain = 3.0
+    assert "train" not in brain.feature_readers
+    brain.cache_features(Speech(IDS), "train", PADDED)
+    assert len(brain.computed) == 2 * len(IDS)
+
+
+def test_what_a_batch_does_not_tell_is_computed_each_time_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Numbered(Counting):
+        def compute_features(self, batch: Any, stage: str) -> Any:  # noqa: ARG002
+            return [{"id": f"u{batch}", "mean": torch.ones(3, 1), "units": torch.ones(3).long()}]
+
+    for _ in range(2):
+        Numbered(tmp_path).cache_features(range(4), "train")
+    assert "4 of 4 utterances of split 'train' are computed at each call" in caplog.text
+
+
 def test_a_store_that_states_no_fingerprint_is_refused(tmp_path: Path) -> None:
     for name in ("mean", "units"):
         with StoreWriter(tmp_path / name / "train", name=name) as writer:

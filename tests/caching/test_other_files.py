@@ -115,7 +115,7 @@ class ForeignReader:
 
     def __init__(self, storage_path: Path) -> None:
         self._reader = NumpyHdf5Reader(storage_path)
-        self.storage_path = storage_path
+        self.storage_path = self._reader.storage_path
 
     def read(self, key: str, *offsets: int) -> Any:
         return self._reader.read(key, *offsets)
