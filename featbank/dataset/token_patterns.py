@@ -6,6 +6,7 @@ window asks for some steps, and only the frames behind them are read.
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class Delayed(CodePattern):
 
     def __post_init__(self) -> None:
         if self.delays is not None:
-            object.__setattr__(self, "delays", tuple(self.delays))
+            object.__setattr__(self, "delays", tuple(map(operator.index, self.delays)))
 
     def steps(self, num_codebooks: int) -> tuple[int, int]:
         """Return 1 and the longest delay."""

@@ -93,7 +93,7 @@ class TokenStream:
         store: Store,
         pattern: CodePattern | None,
         numbers: TokenNumbers,
-        limit: int | None,
+        limits: Units | None,
     ) -> None:
         """Lay utterances one after the other.
 
@@ -102,7 +102,8 @@ class TokenStream:
             store: whose utterances they are of.
             pattern: of codes; None for units.
             numbers: that are put into windows.
-            limit: codes are below it though no header says so: held against it when they are read.
+            limits: codes are below it, of each codebook its own, though no header says so: they are
+                held against it when they are read.
         """
         self.tokens = tokens
         self.numbers = numbers
@@ -110,9 +111,9 @@ class TokenStream:
         self.num_rows = store.shape[0] if pattern and not pattern.is_flat else None
         """Tokens of a step, Q; None for one."""
         self._store = store
-        self._limit = limit
+        self._limits = limits
         # whether values stand in windows as they stand in shards: then nothing lies between
-        self._is_plain = pattern is None and limit is None and numbers.offsets is None
+        self._is_plain = pattern is None and limits is None and numbers.offsets is None
         self._begins = 0 if numbers.begin is None else 1
         self._per_frame, more = pattern.steps(store.shape[0]) if pattern else (1, 0)
         self._more = self._begins + more + 1
@@ -211,20 +212,16 @@ class TokenStream:
         """Return the codes of some frames of an utterance, (n,) or (n, Q), as they are numbered."""
         shard, row, frames = part[:3]
         codes = shard.values(range(frames.start + first, frames.start + last))
-        if self._limit is not None:
-            self._refuse_above(codes, self._limit, row)
+        if self._limits is not None and ((codes >= self._limits) | (codes < 0)).any():
+            raise StoreError(
+                f"utterance {self._store.ids[row]!r} in store {self._store.storage_path}",
+                expected=f"units below {' or '.join(map(str, self._limits.tolist()))}",
+                got=codes[(codes >= self._limits) | (codes < 0)][0],
+                hint="state the codebook_size, or another separator",
+            )
         if self.numbers.offsets is not None:
             return codes.astype(np.int64) + self.numbers.offsets
         return codes.astype(np.int64)
-
-    def _refuse_above(self, codes: Units, limit: int, row: int) -> None:
-        if codes.size and (codes.max() >= limit or codes.min() < 0):
-            raise StoreError(
-                f"utterance {self._store.ids[row]!r} in store {self._store.storage_path}",
-                expected=f"units from 0 to {limit - 1}",
-                got=codes.max() if codes.max() >= limit else codes.min(),
-                hint="state the codebook_size, or another separator",
-            )
 
 
 def _row_at(shard: OpenedShard, offset: int, per_frame: int, more: int) -> int:

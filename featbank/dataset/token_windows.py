@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from featbank.errors import ConfigError, StoreError
 from featbank.provenance import digest
 from featbank.sequences.vocabulary import Vocabulary
 from featbank.store import Store
+from featbank.units import Units
 
 
 class TokenWindows(Dataset[torch.Tensor]):
@@ -93,7 +95,7 @@ class TokenWindows(Dataset[torch.Tensor]):
             )
         self._step = self.window_length - self.overlap
         self.pattern = self._find_pattern(pattern)
-        self.numbers, limit = self._choose_numbers(
+        self.numbers, limits = self._choose_numbers(
             Asked(
                 separator=separator,
                 begin=begin,
@@ -105,7 +107,7 @@ class TokenWindows(Dataset[torch.Tensor]):
             codebook_size,
             vocabulary,
         )
-        self.stream = TokenStream(tokens, self.store, self.pattern, self.numbers, limit)
+        self.stream = TokenStream(tokens, self.store, self.pattern, self.numbers, limits)
         rows = self.stream.num_rows
         self.shape = (self.window_length,) if rows is None else (rows, self.window_length)
         """Of a window."""
@@ -186,7 +188,11 @@ class TokenWindows(Dataset[torch.Tensor]):
         offsets = None if numbers.offsets is None else numbers.offsets.tolist()
         beside = [numbers.separator, numbers.begin, numbers.pad, numbers.padding]
         sizes = [self.window_length, self.overlap]
-        return digest([shards, sizes, repr(self.pattern), offsets, beside])
+        # the pad stands among the numbers, by whatever name it was asked for
+        pattern = self.pattern
+        if isinstance(pattern, Delayed):
+            pattern = replace(pattern, pad=None)
+        return digest([shards, sizes, repr(pattern), offsets, beside])
 
     def _read(self, index: int) -> np.ndarray[Any, np.dtype[np.int64]]:
         window = np.full(self.shape, self.numbers.separator, np.int64)
@@ -226,7 +232,7 @@ class TokenWindows(Dataset[torch.Tensor]):
         stated: int | None,
         codebook_size: int | None,
         vocabulary: Vocabulary | None,
-    ) -> tuple[TokenNumbers, int | None]:
+    ) -> tuple[TokenNumbers, Units | None]:
         """Return the numbers, and what codes have to be held against, as no header vouches."""
         if codebook_size is not None:
             codebook_size = _integer("codebook_size", codebook_size, 1)
@@ -238,8 +244,7 @@ class TokenWindows(Dataset[torch.Tensor]):
         size = stated if codebook_size is None else codebook_size
         if vocabulary is not None:
             numbers = vocabulary_numbers(asked, num_codebooks, size, vocabulary)
-            limit = min(vocabulary.codebook_sizes)
-            return numbers, limit if stated is None else None
+            return numbers, np.array(vocabulary.codebook_sizes) if stated is None else None
         distinct = isinstance(self.pattern, Flattened) and self.pattern.distinct
         if size is None and not distinct and asked.separator is not None:
             # nobody says what the tokens are: whatever is below the separator
@@ -252,7 +257,7 @@ class TokenWindows(Dataset[torch.Tensor]):
                 hint="state the codebook_size",
             )
         numbers = own_numbers(asked, num_codebooks, size, distinct=distinct)
-        return numbers, size if stated is None else None
+        return numbers, np.array([size]) if stated is None else None
 
 
 def _integer(name: str, number: object, least: int) -> int:

@@ -270,8 +270,33 @@ def test_a_store_that_does_not_state_its_codebook_is_held_against_what_somebody_
     small = Vocabulary(special=["<s>"], codebook_sizes=[3], separator="<s>")
     for options in ({"separator": 3}, {"codebook_size": 3}, {"vocabulary": small}):
         windows = TokenWindows(unstated, 16, **options)  # type: ignore[arg-type]
-        with pytest.raises(StoreError, match=r"utterance 'u00' in .*: expected units from 0 to 2"):
+        with pytest.raises(StoreError, match=r"utterance 'u00' in .*: expected units below 3"):
             windows[0]
+
+
+def test_codebooks_of_several_sizes_are_held_against_their_own(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "x", name="x", dtype="uint16", time_axis=-1) as writer:
+        writer.write("a", np.array([[0, 1, 2], [7, 8, 9]]))
+        writer.write("b", np.array([[3, 1, 2], [7, 8, 9]]))
+    vocabulary = Vocabulary(special=["<s>"], codebook_sizes=[3, 10])
+    windows = TokenWindows(tmp_path / "x", 4, pattern="parallel", vocabulary=vocabulary)
+    assert windows[0].tolist() == [[1, 2, 3, 0], [11, 12, 13, 0]]
+    with pytest.raises(
+        StoreError, match=r"utterance 'b' in .*: expected units below 3 or 10, got 3"
+    ):
+        windows[1]
+
+
+def test_the_order_of_windows_follows_from_their_numbers_whatever_they_were_asked_by(
+    codes: Store,
+) -> None:
+    def made_from(pattern: Any) -> str:
+        return TokenWindows(codes, 9, pattern=pattern).made_from()
+
+    pad = NUM_UNITS + 1
+    assert made_from("delayed") == made_from(Delayed(pad=np.int64(pad), delays=None))  # type: ignore[arg-type]
+    assert made_from(Delayed(delays=[0, 1, 2])) == made_from(Delayed(delays=np.arange(3)))  # type: ignore[arg-type]
+    assert len({*map(made_from, [*PATTERNS.values(), Delayed(), Delayed(delays=[1, 1, 1])])}) == 6
 
 
 def test_a_codebook_size_against_the_header_is_refused(units: Store) -> None:
