@@ -126,19 +126,18 @@ class EncodedTokens:
             if self.codebook_size is None
             else np.min_scalar_type(self.codebook_size - 1)
         )
-        lengths, parts = [], [np.empty(0, dtype)]
+        lengths, parts = [np.zeros(1, np.int64)], [np.empty(0, dtype)]
         for number in range(len(header.shards)):
+            shard = self.store.open_shard(number)
             rows = [
                 tokens.astype(dtype)
-                for tokens in _encoded(
-                    self.store.open_shard(number), encoder, deduplicated, self.codebook_size
-                )
+                for tokens in _encoded(shard, encoder, deduplicated, self.codebook_size)
             ]
-            lengths += [len(row) for row in rows]
+            lengths.append(np.fromiter(map(len, rows), np.int64, len(rows)))
             parts.append(np.concatenate(rows))
         # tensors, for torch hands their memory to spawned workers; one of each, not one a shard
         self._tokens = torch.from_numpy(np.concatenate(parts))
-        self._starts = torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int64))
+        self._starts = torch.from_numpy(np.cumsum(np.concatenate(lengths)))
         self.shards = self._cut()
 
     def open_shard(self, number: int) -> EncodedShard:
