@@ -135,7 +135,8 @@ class Values:
         if isinstance(value, _NEUTRAL):
             return "neutral"
         if isinstance(value, enum.Enum):
-            return f"{self._encode_code(type(value), where)} {value.name!a}"
+            token = self._encode_code(type(value), where)
+            return f"{token} {value.name!a} {self.encode(value.value, where)}"
         if isinstance(value, PurePath):
             return f"path {value.as_posix()!a}"
         if isinstance(value, re.Pattern):
