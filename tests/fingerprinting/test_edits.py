@@ -160,7 +160,8 @@ class Recipe(Base):
 def make():
     torch.manual_seed(0)
     hparams = SimpleNamespace(
-        gain=2.0, unused=1, square=lambda value: value * value, front=functools.partial(helper.scaled, by=3.0),
+        gain=2.0, unused=1, square=lambda value: value * value,
+        front=functools.partial(helper.scaled, by=3.0),
         options={"b": {1, 2, 3}, "a": {"x", "y", "z"}},
     )
     brain = Recipe([{"name": "x", "dtype": "float32"}], "unused", modules={"scale": helper.Scale()})
