@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from featbank.fingerprinting.classes import Classes
 from featbank.fingerprinting.installed import package_of
-from featbank.fingerprinting.reading import Root, Uses, closure_of, read_uses
+from featbank.fingerprinting.reading import read_uses
+from featbank.fingerprinting.scope import Scope, closure_of
 from featbank.fingerprinting.sources import NoSourceError, find_definition
 from featbank.fingerprinting.syntax import syntax_digest
+from featbank.fingerprinting.uses import Root, Uses
 from featbank.fingerprinting.walk import Walk
 from featbank.provenance import digest
 
 if TYPE_CHECKING:
     from featbank.fingerprinting.values import Values
 
-# of a class whose objects are there already: how they were made, shown and copied
-_MAKING = frozenset({"__init__", "__new__", "__post_init__", "__init_subclass__", "__setstate__"})
-_NEVER = frozenset(
-    {"__repr__", "__str__", "__del__", "__reduce__", "__reduce_ex__", "__getstate__", "__doc__"}
-    | {"__module__", "__qualname__", "__dict__", "__weakref__", "__annotations__", "__slots__"}
-    | {"__firstlineno__", "__static_attributes__", "__annotate__", "__match_args__", "__hash__"}
-    | {"__dataclass_params__", "__parameters__", "__orig_bases__", "__abstractmethods__"}
-    | {"_abc_impl", "__annotations_cache__", "__annotate_func__"}
-)
 _PLAIN = (type(None), bool, int, float, str, tuple, torch.nn.Module, torch.Tensor)
 
 
@@ -70,11 +63,8 @@ class Code:
         self._labels: dict[int, str] = {}
         self._taken: set[str] = set()
         self._followed: list[FunctionType] = []  # kept, so that no id is used again
-        self._classes: dict[type, set[str]] = {}
-        self._made: set[type] = set()
-        self._names: set[str] = set()
-        self._any_name = False
-        self.values: Values  # set once, by what makes both
+        self.classes = Classes(walk, owner, self._follow_member)
+        self._values: Values
 
     def start(self, function: Callable[..., Any], *, is_owners: bool) -> None:
         """Follow the function that computes the features."""
@@ -83,9 +73,18 @@ class Code:
 
     def run(self) -> None:
         """Follow all that waits, until nothing is new."""
-        while self._queue or self._add_members():
+        while self._queue or self.classes.add_members():
             if self._queue:
                 self._process(self._queue.popleft())
+
+    @property
+    def values(self) -> Values:
+        """Encodes what functions and classes hold; set once, by what makes both."""
+        return self._values
+
+    @values.setter
+    def values(self, values: Values) -> None:
+        self._values = self.classes.values = values
 
     # functions
 
@@ -109,6 +108,9 @@ class Code:
         for one in inner:
             self.follow(one, is_owners=is_owners, defined_in=defined_in)
         return type(function).__name__
+
+    def _follow_member(self, member: Any, kind: type) -> None:
+        self.follow(member, defined_in=kind)
 
     def _follow(self, function: FunctionType, is_owners: bool, defined_in: type | None) -> str:
         is_owners = is_owners or self._is_method_of_owner(function)
@@ -167,20 +169,25 @@ class Code:
         encoded = self.values.encode(defaults, f"defaults of {label}")
         self._walk.parts[what] = digest([syntax_digest(definition), encoded])
         first = code.co_varnames[:1] if method.is_owners and code.co_argcount else ()
-        uses = read_uses(definition, function, dict.fromkeys(first, Root.OWNER), self._roots)
-        self._use(uses, method, label)
+        scope = Scope(function, dict.fromkeys(first, Root.OWNER), self._roots)
+        self._use(read_uses(definition, scope), method, label)
         if isinstance(inner := getattr(function, "__wrapped__", None), FunctionType):
             self.follow(inner, is_owners=method.is_owners)
 
     def _inside_installed(self, function: FunctionType, label: str) -> None:
         """Follow what a package's decorator, or another of its functions, was given."""
-        for name, one in sorted(closure_of(function).items()):
-            if callable(one) or isinstance(one, _PLAIN):
-                self.values.encode(one, f"{name} of {label}")
+        held = dict(closure_of(function))
+        held |= {"__wrapped__": getattr(function, "__wrapped__", None)}
+        for name, one in sorted(held.items()):
+            # the table of `functools.singledispatch`
+            table = dict(one).values() if isinstance(one, dict | MappingProxyType) else ()
+            for value in (one, *table):
+                if callable(value) or (isinstance(value, _PLAIN) and value is one):
+                    self.values.encode(value, f"{name} of {label}")
 
     def _use(self, uses: Uses, method: _Method, label: str) -> None:
-        self._names |= uses.names
-        self._any_name |= uses.any_name
+        self.classes.names |= uses.names
+        self.classes.any_name |= uses.any_name
         self._walk.written |= uses.written
         for root, name in sorted(uses.attributes, key=lambda use: (use[0].value, use[1])):
             self._read_root(root, name, method.defined_in or self._class_of(method.function))
@@ -221,7 +228,7 @@ class Code:
             elif package_of(found.__name__) is None:
                 self._walk.refuse(what, "a Python module is handed on whole")
         elif isinstance(found, type):
-            self.encode_class(found, what, made=True)
+            self.classes.encode(found, what, made=True)
         elif isinstance(found, FunctionType):
             if not self._walk.stands_for(what):
                 self.follow(found)
@@ -230,92 +237,13 @@ class Code:
             if not encoded.startswith("function native ") and encoded != "neutral":
                 self._walk.put(what, what.partition(" of ")[0].rpartition(".")[2], found, encoded)
 
-    # classes
-
     def encode(self, value: Any, where: str) -> str:
         """Return what stands for a function or a class that is a value, and let its code count."""
         if isinstance(value, type):
-            return self.encode_class(value, where, made=True)
+            return self.classes.encode(value, where, made=True)
         if isinstance(value, FunctionType) and self._walk.stands_for(where):
             return "named"
         return f"function {self.follow(value)}"
-
-    def encode_class(self, kind: type, where: str, *, made: bool = False) -> str:
-        """Return what stands for a class.
-
-        Its methods count where they may be called: under a name that some code has, by Python
-        itself, or by an installed class that they override.
-
-        Args:
-            kind: the class.
-            where: it was met.
-            made: whether it may be called, too; else only objects of it are used.
-        """
-        if self._walk.stands_for(where):
-            return "named"
-        tokens = []
-        for base in kind.__mro__[:-1]:
-            name = base.__qualname__.rpartition("<locals>.")[2]
-            if package := package_of(base.__module__):
-                self._walk.count_package(package)
-                tokens.append(f"{package}:{name}")
-            else:
-                tokens.append(name)
-                self._classes.setdefault(base, set())
-                self._made |= {base} if made else set()
-        return digest(["class", tokens])
-
-    def _add_members(self) -> bool:
-        """Follow methods of classes that may be called now; return whether there are new ones."""
-        before = len(self._queue)
-        changed = False
-        for kind, done in list(self._classes.items()):
-            for name, member in sorted(vars(kind).items()):
-                if name not in done and self._may_be_used(kind, name):
-                    done.add(name)
-                    changed = True
-                    self._add_member(kind, name, member)
-        return changed or len(self._queue) > before
-
-    def _may_be_used(self, kind: type, name: str) -> bool:
-        if name in _NEVER:
-            return False
-        if name in _MAKING:
-            return kind in self._made
-        if name in self._names or self._any_name or name == "forward":
-            return True
-        if name.startswith("__") and name.endswith("__"):
-            return True
-        if isinstance(self._owner, kind):
-            return False  # what computes goes by the names it uses
-        return any(name in vars(base) for base in _overridable(kind))
-
-    def _add_member(self, kind: type, name: str, member: Any) -> None:
-        called = isinstance(member, FunctionType | staticmethod | classmethod | property)
-        called = called or isinstance(member, functools.cached_property)
-        if (is_dataclass(kind) or issubclass(kind, tuple)) and _is_generated(member):
-            return  # of fields that count themselves
-        if called:
-            self.follow(member, defined_in=kind)
-        elif name == "__dataclass_fields__":
-            fields = [(one.name, one.default, one.default_factory) for one in member.values()]
-            self._walk.parts[f"{kind.__name__}: fields"] = self.values.encode(fields, kind.__name__)
-        elif not name.startswith("__") and not inspect.ismemberdescriptor(member):
-            what = f"{kind.__qualname__.rpartition('<locals>.')[2]}.{name}"
-            self._walk.put(what, name, member, self.values.encode(member, what))
-
-
-def _overridable(kind: type) -> Iterator[type]:
-    """Give the installed bases whose methods may call those of a class."""
-    for base in kind.__mro__[1:-1]:
-        if base is not torch.nn.Module and package_of(base.__module__):
-            yield base
-
-
-def _is_generated(member: Any) -> bool:
-    """Return whether a library has written a method, as `dataclass` does."""
-    function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
-    return isinstance(function, FunctionType) and function.__code__.co_filename.startswith("<")
 
 
 def bound(value: Any) -> tuple[Any, object | None]:

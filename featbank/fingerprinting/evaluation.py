@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from featbank.errors import ConfigError
+from featbank.fingerprinting.objects import unwrapped
 from featbank.fingerprinting.reaching import reachable_modules
 from featbank.fingerprinting.watching import Watch
 
 # what a module may fill by use, and what is in it is put back
 _CONTAINERS = (dict, OrderedDict, list, set, deque)
+_EVERY = 32  # batches
 _HOOKS = frozenset(name for name in vars(torch.nn.Module()) if "hooks" in name)
 
 
@@ -22,13 +24,19 @@ class Evaluation:
     """Modules in evaluation mode, whose state computing must leave as it is.
 
     Args:
-        modules: and what to call each.
+        roots: what holds them, and what to call it.
+
+    Attributes:
+        modules: and where each was met.
     """
 
-    def __init__(self, modules: Mapping[torch.nn.Module, str]) -> None:
-        self._modules = modules
-        self._before = {module: _remember(module) for module in modules}
-        self._watch = Watch(modules)
+    def __init__(self, roots: Sequence[tuple[str, Any]]) -> None:
+        self.modules = reachable_modules(roots)
+        self._roots = roots
+        # what spreads or compiles a module knows its own first use
+        own = [module for module in self.modules if unwrapped(module) is module]
+        self._before = {module: _remember(module) for module in own}
+        self._watch = Watch(self.modules)
         self._num_batches = 0
 
     def refuse_changed(self) -> None:
@@ -38,13 +46,29 @@ class Evaluation:
         speechbrain's `ContextWindow` makes its kernel, if the second gives the same from the same
         start, or one of another size, as position embeddings are.
 
+        After each of the first batches, then more seldom, so that it costs nothing.
+
         Raises:
             ConfigError: what is computed depends on the batches before.
         """
         self._num_batches += 1
-        self._watch.check()
-        if self._num_batches == 1:
+        number = self._num_batches
+        if number & (number - 1) == 0 or number % _EVERY == 0:
+            self._watch.check()
+        if number == 1:
+            self._refuse_new()
             self.restore()  # so that the second batch makes again what the first one made
+
+    def _refuse_new(self) -> None:
+        """Refuse a module that the first batch made, and that is not in evaluation mode."""
+        for module, where in reachable_modules(self._roots).items():
+            if module not in self.modules and module.training:
+                raise ConfigError(
+                    f"{where}, a {type(module).__name__}",
+                    expected="a module that is there before the first batch",
+                    got="one that it made, in training mode",
+                    hint="make it where the recipe makes its modules, or put it into eval() mode",
+                )
 
     def restore(self) -> None:
         """Give all modules the attributes that they had."""
@@ -78,11 +102,11 @@ def evaluating(
     named = list(modules.items()) if isinstance(modules, Mapping) else list(enumerate(modules))
     roots = [(f"modules.{name}", module) for name, module in named]
     roots += [("hparams", hparams_values), *(("self", one) for one in others)]
-    found = reachable_modules(roots)
-    evaluation = Evaluation(found)
+    evaluation = Evaluation(roots)
+    training = {module: module.training for module in evaluation.modules}
     guards = []
     try:
-        for module, where in found.items():
+        for module, where in evaluation.modules.items():
             module.training = False
             if _is_fresh(module):
                 guards.append(module.register_forward_pre_hook(_Refusing(where)))
@@ -92,8 +116,8 @@ def evaluating(
         for guard in guards:
             guard.remove()
         evaluation.restore()
-        for module, before in evaluation._before.items():
-            module.training = before["training"]
+        for module, mode in training.items():
+            module.training = mode
 
 
 def _remember(module: torch.nn.Module) -> dict[str, Any]:

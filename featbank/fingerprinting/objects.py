@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _OF_TORCH = frozenset(vars(torch.nn.Module())) | {"_compiled_call_impl", "_is_torch_compile"}
 # torch.amp.custom_fwd leaves how the last forward ran
 _OF_AUTOCAST = frozenset({"_fwd_used_autocast", "_dtype"})
-_REFUSALS: tuple[type[Exception], ...] = (*LIBRARY_ERRORS, pickle.PicklingError)
+_REFUSALS: tuple[type[Exception], ...] = (*LIBRARY_ERRORS, pickle.PickleError)
 _WRAPPERS = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
 
 
@@ -70,16 +70,16 @@ class Objects:
 
     def encode_module(self, module: torch.nn.Module, where: str) -> str:
         """Return the digest of a torch module: its class, tensors, settings, children and hooks."""
-        module = unwrapped(module)
         if isinstance(module, torch.jit.ScriptModule):
             raise NoDigestError("a scripted module cannot be looked into")
+        module = unwrapped(module)
         tables = (module._parameters, module._buffers, module._modules)
         named = [(name, one) for table in tables for name, one in table.items()]
         hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
         return digest(
             [
                 "module",
-                self._code.encode_class(type(module), where),
+                self._code.classes.encode(type(module), where),
                 sorted(self._pairs(named, where)),
                 sorted(self._pairs(attributes(module), where)),
                 [self._values.encode(hook, f"{where}: hook") for hook in hooks],
@@ -97,7 +97,7 @@ class Objects:
             reduced = value.__reduce_ex__(2)
         except _REFUSALS as error:
             raise NoDigestError(f"a {kind.__name__} holds what Python does not see") from error
-        token = self._code.encode_class(kind, where)
+        token = self._code.classes.encode(kind, where)
         if isinstance(reduced, str):
             return f"{token} {reduced}"
         make, arguments, state, items, entries = (*reduced, None, None, None)[:5]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from featbank.fingerprinting.installed import package_of
-from featbank.fingerprinting.reading import closure_of
+from featbank.fingerprinting.scope import closure_of
 
 _LEAVES = (str, bytes, bytearray, int, float, complex, type(None), torch.Tensor, np.ndarray, type)
 

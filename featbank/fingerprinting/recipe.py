@@ -15,7 +15,7 @@ from featbank.feature_io import FeatureStorageConfig
 from featbank.fingerprinting.code import Code, bound
 from featbank.fingerprinting.installed import package_of
 from featbank.fingerprinting.objects import Objects, is_device
-from featbank.fingerprinting.reading import Root
+from featbank.fingerprinting.uses import Root
 from featbank.fingerprinting.values import Values
 from featbank.fingerprinting.walk import Walk
 from featbank.provenance import digest
@@ -139,7 +139,10 @@ class _Recipe:
         elif root is Root.SUPER:
             self._of_super(name, defined_in)
         elif root is Root.HPARAMS:
-            self._put("hparams", name, _look_up(self._hparams, name))
+            value = _look_up(self._hparams, name)
+            if value is _MISSING and hasattr(self._hparams, name):  # `items` of a dict
+                self._walk.refuse("hparams", f"hparams.{name} may use anything of it")
+            self._put("hparams", name, value)
         elif name in self._modules:
             self._put("modules", name, self._modules[name])
         else:  # all of them: handed on whole, or gone through
@@ -152,6 +155,9 @@ class _Recipe:
             self._walk.put(what, name, value, self.values.encode(value, what))
 
     def _of_owner(self, name: str) -> None:
+        if name == "__dict__":
+            self._walk.refuse("self", "self.__dict__ is all of it")
+            return
         held = getattr(self._owner, "__dict__", {})
         defined = inspect.getattr_static(type(self._owner), name, _MISSING)
         is_property = isinstance(defined, property | functools.cached_property)
@@ -184,7 +190,7 @@ class _Recipe:
 def _look_up(hparams: Any, name: str) -> Any:
     if isinstance(hparams, Mapping):
         return hparams.get(name, _MISSING)
-    return getattr(hparams, name, _MISSING)
+    return _MISSING if name == "__dict__" else getattr(hparams, name, _MISSING)
 
 
 def _storage(config: FeatureStorageConfig, values: Values) -> list[str]:

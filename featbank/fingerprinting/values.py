@@ -135,7 +135,8 @@ class Values:
         if isinstance(value, _NEUTRAL):
             return "neutral"
         if isinstance(value, enum.Enum):
-            return f"{self._encode_code(type(value), where)} {value.name!a}"
+            token = self._encode_code(type(value), where)
+            return f"{token} {value.name!a} {self.encode(value.value, where)}"
         if isinstance(value, PurePath):
             return f"path {value.as_posix()!a}"
         if isinstance(value, re.Pattern):
@@ -144,6 +145,8 @@ class Values:
             return f"{type(value).__name__} {value!r}"
         if isinstance(value, partial):
             return self._list("partial", [value.func, value.args, value.keywords], where)
+        if isinstance(value, types.BuiltinMethodType) and _is_bound(value):
+            return self._list(f"native {value.__qualname__}", [value.__self__], where)
         if isinstance(value, types.MethodType):
             inner = [value.__self__, value.__func__]
             return self._list("method", inner, where)
@@ -195,6 +198,16 @@ def _number(value: float | complex) -> str:
 def _is_native_function(value: Any) -> bool:
     """Return whether a value is a function of a compiled module, such as `torch.add`."""
     return type(value).__name__ in _NATIVE or type(value).__module__ == "torch._ops"
+
+
+def _is_bound(value: Any) -> bool:
+    """Return whether a native function is a method of a value, but for those of whole modules.
+
+    `random.random` is a method of a generator that all the process shares.
+    """
+    whose = value.__self__
+    shared = getattr(random, value.__name__, None) == value
+    return whose is not None and not isinstance(whose, types.ModuleType | type) and not shared
 
 
 def _refuse_what_changes(value: Any) -> None:

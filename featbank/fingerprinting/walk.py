@@ -21,7 +21,7 @@ class Walk:
 
     def __init__(self, named: Mapping[str, Any]) -> None:
         self.named = named
-        self.parts: dict[str, str] = {f"named {name}": digest(named[name]) for name in named}
+        self.parts: dict[str, str] = {f"named {name}": _digest(named[name]) for name in named}
         self.written: set[str] = set()
         self._books: dict[str, str] = {}
         self._packages: set[str] = set()
@@ -89,3 +89,12 @@ def _is_bookkeeping(value: Any) -> bool:
     else:
         inner = [*value] if isinstance(value, list | set | tuple) else [value]
     return all(one is None or isinstance(one, int | str) for one in inner)
+
+
+def _digest(value: Any) -> str:
+    try:
+        return digest(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            "fingerprint_with", expected="a text, or a JSON value", got=f"{value!r} ({error})"
+        ) from error

@@ -44,24 +44,21 @@ class Watch:
             for name, value, is_parameter in _tensors(module)
         }
         self._made: dict[tuple[torch.nn.Module, str], _State] = {}
-        self._num_checks = 0
 
     def check(self) -> None:
         """Refuse a tensor that changed, or that two batches made differently.
 
-        What is written past torch's count of writes (`tensor.data`) is found at the first check,
-        the second, the fourth and so on: digests of all buffers are not for every batch.
+        Buffers are held against their digests, so that a write past torch's count of writes
+        (`tensor.data`) is found, too.
 
         Raises:
             ConfigError: there is one.
         """
-        self._num_checks += 1
-        is_thorough = self._num_checks & (self._num_checks - 1) == 0
         for module, where in self._modules.items():
             for name, value, is_parameter in _tensors(module):
                 before = self._before.get((module, name))
                 is_known = before is not None and _is_kept(before, value)
-                if not is_known or (is_thorough and not is_parameter):
+                if not is_known or not is_parameter:
                     self._look_at(module, name, f"{where}.{name}", _state(value, is_parameter))
 
     def _look_at(self, module: torch.nn.Module, name: str, where: str, now: _State) -> None:

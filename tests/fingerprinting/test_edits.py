@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 from tests.waiting import HANG_S
 
 HELPER = """
+import functools
 import math
 import torch
 
@@ -32,6 +33,25 @@ def energies(frames, power=2):
 
 def unrelated():
     return UNUSED
+
+
+@functools.lru_cache
+def cached(value):
+    return value + 1
+
+
+@functools.singledispatch
+def typed(value):
+    return value
+
+
+@typed.register
+def typed_text(value: str):
+    return value.upper()
+
+
+def imported_late(value):
+    return value - 4
 
 
 class Window:
@@ -97,8 +117,21 @@ class Base(FeatureBrain):
         frames = self.prepared(batch)
         return {"id": batch.id, "x": frames}
 
+    SHIFT = 3
+
+    @property
+    def factor(self):
+        return self._given * 2
+
+    @staticmethod
+    def fixed(values):
+        return values * 1
+
     def prepared(self, batch):
-        return batch.sig
+        from helper import imported_late
+
+        late = imported_late(helper.cached(helper.typed(self.factor)))
+        return self.fixed(batch.sig) + self.SHIFT + late + self.hparams.square(2)
 
     def compute_forward(self, batch):
         return 7
@@ -127,12 +160,15 @@ class Recipe(Base):
 def make():
     torch.manual_seed(0)
     hparams = SimpleNamespace(
-        gain=2.0, unused=1, front=functools.partial(helper.scaled, by=3.0),
+        gain=2.0, unused=1, square=lambda value: value * value,
+        front=functools.partial(helper.scaled, by=3.0),
         options={"b": {1, 2, 3}, "a": {"x", "y", "z"}},
     )
     brain = Recipe([{"name": "x", "dtype": "float32"}], "unused", modules={"scale": helper.Scale()})
     brain.hparams = hparams
     brain.round = rounder(4)
+    brain._given = 5
+    brain.unused = 5
     return brain
 '''
 
@@ -205,10 +241,28 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "return dict(function(self, batch, stage))",
         {"source of compute_features"},
     ),
+    "what a property reads": ("recipe", "_given = 5", "_given = 6", {"self._given"}),
+    "a property": ("recipe", "_given * 2", "_given * 4", {"source of Base.factor"}),
+    "a static method": ("recipe", "values * 1", "values / 1", {"source of Base.fixed"}),
+    "a constant of the class": ("recipe", "SHIFT = 3", "SHIFT = 4", {"self.SHIFT"}),
+    "a lambda": ("recipe", "value * value", "value + value", {"source of <lambda>"}),
+    "a cached function": ("helper", "value + 1", "value + 2", {"source of helper.cached"}),
+    "a function for one type": (
+        "helper",
+        "value.upper()",
+        "value.lower()",
+        {"source of helper.typed_text"},
+    ),
+    "what is imported where it is used": (
+        "helper",
+        "value - 4",
+        "value - 5",
+        {"source of helper.imported_late"},
+    ),
     "a method of the base": (
         "recipe",
-        "return batch.sig",
-        "return -batch.sig",
+        "return self.fixed(batch.sig)",
+        "return self.fixed(-batch.sig)",
         {"source of Base.prepared"},
     ),
     "the method that super means": (
@@ -220,14 +274,15 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "a method that is overridden now": (
         "recipe",
         "    def unrelated(self):",
-        "    def prepared(self, batch):\n        return batch.sig\n\n    def unrelated(self):",
-        {"source of Base.prepared", "source of Recipe.prepared"},
+        "    def prepared(self, batch):\n        return -super().prepared(batch)\n\n"
+        "    def unrelated(self):",
+        {"source of Recipe.prepared"},
     ),
     "a method put in its place": (
         "recipe",
         "    return brain\n",
-        "    Base.prepared = lambda self, batch: batch.other\n    return brain\n",
-        {"source of Base.prepared", "source of <lambda>"},
+        "    Base.fixed = staticmethod(helper.imported_late)\n    return brain\n",
+        {"source of Base.fixed"},
     ),
     "a method of a class that is made": (
         "helper",
@@ -244,8 +299,8 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "a hook": (
         "recipe",
         "    return brain\n",
-        '    brain.modules["scale"].register_forward_hook(lambda m, i, o: -o)\n    return brain\n',
-        {"modules.scale", "source of <lambda>"},
+        '    brain.modules["scale"].register_forward_hook(helper.unrelated)\n    return brain\n',
+        {"modules.scale", "source of helper.unrelated", "helper.UNUSED"},
     ),
     "how the result is put together": (
         "recipe",
@@ -268,6 +323,7 @@ SAME: dict[str, tuple[str, str, str]] = {
         "def scaled(values: int, by: float=2.0):",
     ),
     "another hparam": ("recipe", "unused=1", "unused=2"),
+    "an attribute of the recipe that nothing reads": ("recipe", "unused = 5", "unused = 6"),
     "another method": ("recipe", "        return 1\n", "        return 2\n"),
     "the method that trains": ("recipe", "return 7", "return 8"),
     "another function": ("helper", "UNUSED = 3", "UNUSED = 4"),
@@ -338,10 +394,14 @@ def test_the_parts_say_what_counts(parts: Mapping[str, Mapping[str, str]]) -> No
         "digits of rounded",
         "feature_configs",
         "helper.FLOOR",
+        "helper.cached",
         "hparams.front",
         "hparams.gain",
+        "hparams.square",
         "modules.scale",
         "package torch",
+        "self.SHIFT",
+        "self._given",
         "self.round",
     ]
 

@@ -175,6 +175,36 @@ def test_state_that_follows_from_what_was_computed_is_refused(how: str, name: st
         compute()
 
 
+class Late(torch.nn.Module):
+    """Makes its inner module when it is first used."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = mode
+        self.inner: torch.nn.Module | None = None
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        if self.inner is None:
+            self.inner = torch.nn.Dropout(0.5).train(self.mode)
+        return used(self.inner, values)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_module_that_the_first_batch_makes_is_refused_in_training_mode(mode: bool) -> None:
+    module = Late(mode)
+
+    def compute() -> None:
+        with evaluating({"late": module}) as evaluation:
+            module(torch.ones(3))
+            evaluation.refuse_changed()
+
+    if not mode:
+        compute()
+        return
+    with pytest.raises(ConfigError, match=r"modules\.late\.inner, a Dropout: .* in training mode"):
+        compute()
+
+
 class Positions(torch.nn.Module):
     """Makes as many positions as the longest batch so far needs."""
 
