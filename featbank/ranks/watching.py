@@ -23,13 +23,11 @@ class Patience:
         beat_s: seconds between two beats of a rank, and between two looks at the others.
         silent_beats: of this rank, without one of another: it is gone then.
         absent_beats: of this rank before another one begins; as long as speechbrain's broadcasts.
-        lingering_beats: of a rank that failed, until the others have heard why.
     """
 
     beat_s: float = 1.0
     silent_beats: int = 300
     absent_beats: int = 7200
-    lingering_beats: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +94,8 @@ class Watch(threading.Thread):
         self.join()
 
     def linger(self) -> None:
-        """Wait until all others have heard the news, or are gone, but not for long."""
-        for _ in range(self._patience.lingering_beats):
+        """Wait until all others have heard the news, or are gone."""
+        for _ in range(self._patience.silent_beats):
             deaf = [
                 other
                 for other in self._others
@@ -141,8 +139,7 @@ class _Other:
         """Return why it will never answer; nothing while it may."""
         self._looks += 1
         if self._owner is None:
-            if keys.check([f"owner/{self.rank}"]):
-                self._owner = Owner.from_bytes(keys.get(f"owner/{self.rank}"))
+            if self._has_come(keys):
                 self._looks = 0
             elif self._looks > patience.absent_beats:
                 return f"has not begun within {patience.absent_beats * patience.beat_s:.0f} s"
@@ -162,4 +159,11 @@ class _Other:
 
     def is_over(self, keys: Any) -> bool:
         """Tell whether it has left, is dead, or never came."""
-        return self._owner is None or self._owner.is_dead or keys.check([f"left/{self.rank}"])
+        if not self._has_come(keys) or self._owner is None:
+            return True
+        return self._owner.is_dead or keys.check([f"left/{self.rank}"])
+
+    def _has_come(self, keys: Any) -> bool:
+        if self._owner is None and keys.check([f"owner/{self.rank}"]):
+            self._owner = Owner.from_bytes(keys.get(f"owner/{self.rank}"))
+        return self._owner is not None
