@@ -76,7 +76,7 @@ class FileReader(ABC):
             StoreError: nothing is there, an id that is not, values that are damaged or no numbers,
                 or offsets outside the frames when `strict`.
         """
-        where = f"utterance {key!r} in {self.storage_path}"
+        where = f"utterance {key!r} in {self._given}"
         left, right = left_offset_frames, right_offset_frames
         try:
             with self._frames(key, where) as frames:
@@ -85,7 +85,7 @@ class FileReader(ABC):
                 values = frames[left:right]
         except (EOFError, OSError, RuntimeError, ValueError) as error:  # of h5py, lilcom and NumPy
             raise StoreError(where, expected="values as they were written", got=error) from error
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
+        return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
     @property
     def ids(self) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
 from featbank.feature_io.file_reader import FileReader, absent, is_file
-from featbank.feature_io.frames import Chunked, Frames, Whole, no_numbers
+from featbank.feature_io.frames import NUMBERS, Chunked, Frames, Whole, no_numbers
 from featbank.feature_io.hdf5_files import (
     CHUNK_SIZE_KEY,
     Kind,
@@ -68,7 +68,7 @@ class _Hdf5Reader(FileReader):
                 raise absent(path)
             file = open_hdf5(path if is_file(path) else self._path)
             try:
-                self._refuse_others(kind_of_file(file))
+                self._refuse_file_of(kind_of_file(file))
             except BaseException:
                 file.close()
                 raise
@@ -76,7 +76,7 @@ class _Hdf5Reader(FileReader):
             self._process = os.getpid()
         return self._file
 
-    def _refuse_others(self, kind: Kind | None) -> None:
+    def _refuse_file_of(self, kind: Kind | None) -> None:
         if kind in (None, self.kind):
             return
         if kind == "shard":
@@ -102,8 +102,6 @@ class _Hdf5Reader(FileReader):
         dataset = self._dataset(key)
         if dataset is None:
             raise self._unknown(key)
-        if kind_of(dataset) != self.kind:
-            raise no_numbers(where, told(dataset), _BY_CONTENT)
         yield self._unpacked(dataset, where)
 
     def _unpacked(self, dataset: h5py.Dataset, where: str) -> Frames:
@@ -115,8 +113,8 @@ class NumpyHdf5Reader(_Hdf5Reader):
 
     kind = "numbers"
 
-    def _unpacked(self, dataset: h5py.Dataset, where: str) -> Frames:  # noqa: ARG002
-        return _Slices(dataset)
+    def _unpacked(self, dataset: h5py.Dataset, where: str) -> Frames:
+        return _Slices(dataset, where)
 
 
 class LilcomHdf5Reader(_Hdf5Reader):
@@ -129,6 +127,7 @@ class LilcomHdf5Reader(_Hdf5Reader):
         super().__init__(storage_path, name=name)
 
     def _unpacked(self, dataset: h5py.Dataset, where: str) -> Frames:
+        _refuse_others(dataset, self.kind, where)
         return Whole(self._lilcom.decompress(dataset[()].tobytes()), where)
 
 
@@ -141,7 +140,8 @@ class ChunkedLilcomHdf5Reader(_Hdf5Reader):
         self._lilcom = import_lilcom()
         super().__init__(storage_path, name=name)
 
-    def _unpacked(self, dataset: h5py.Dataset, where: str) -> Frames:  # noqa: ARG002
+    def _unpacked(self, dataset: h5py.Dataset, where: str) -> Frames:
+        _refuse_others(dataset, self.kind, where)
         size = self._open().get(CHUNK_SIZE_KEY)
         if not isinstance(size, h5py.Dataset) or size.shape != () or size.dtype.kind not in "iu":
             raise ValueError(f"no frames a chunk under {CHUNK_SIZE_KEY}")
@@ -151,17 +151,22 @@ class ChunkedLilcomHdf5Reader(_Hdf5Reader):
 
 
 class _Slices:
-    """The frames of a dataset, which HDF5 slices."""
+    """The frames of a dataset, which HDF5 slices; asking h5py for a dtype costs as much as that."""
 
-    def __init__(self, dataset: h5py.Dataset) -> None:
-        self.sure_frames = len(dataset)
+    def __init__(self, dataset: h5py.Dataset, where: str) -> None:
+        if not (shape := dataset.shape):
+            _refuse_others(dataset, "numbers", where)
+        self.sure_frames = int(shape[0])
         self._dataset = dataset
+        self._where = where
 
     def __len__(self) -> int:
         return self.sure_frames
 
     def __getitem__(self, frames: slice) -> Array:
         values: Array = self._dataset[frames]
+        if values.dtype.kind not in NUMBERS:
+            _refuse_others(self._dataset, "numbers", self._where)
         return values
 
 
@@ -176,6 +181,11 @@ class _LilcomChunks(Chunked):
     def chunk(self, number: int) -> Array:
         values: Array = self._lilcom.decompress(np.asarray(self._dataset[number]).tobytes())
         return values
+
+
+def _refuse_others(dataset: h5py.Dataset, kind: Kind, where: str) -> None:
+    if kind_of(dataset) != kind:
+        raise no_numbers(where, told(dataset), _BY_CONTENT)
 
 
 _TOLD: dict[Kind, str] = {

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from featbank.feature_io.file_reader import absent
+from featbank.errors import StoreError
+from featbank.feature_io.file_reader import absent, is_file
 from featbank.store import Store, StoreWriter
 from featbank.store.encoding import Array
 
@@ -45,6 +46,7 @@ class PackedHdf5Reader(Store):
         self._declared = name
         self._splits = splits
         if self._is_there:
+            self._refuse_file()
             super().__init__(storage_path, splits)
 
     @property
@@ -56,7 +58,7 @@ class PackedHdf5Reader(Store):
 
     def read(
         self,
-        utterance_id: str,
+        key: str,
         left_offset_frames: int = 0,
         right_offset_frames: int | None = None,
         *,
@@ -68,9 +70,7 @@ class PackedHdf5Reader(Store):
         Raises:
             StoreError: as of `Store.read`, or nothing is there yet.
         """
-        return super().read(
-            utterance_id, left_offset_frames, right_offset_frames, strict=strict, copy=copy
-        )
+        return super().read(key, left_offset_frames, right_offset_frames, strict=strict, copy=copy)
 
     def __getitem__(self, utterance_id: str) -> Array:
         """Return all frames of an utterance, (T, *shape), in memory of their own."""
@@ -101,6 +101,15 @@ class PackedHdf5Reader(Store):
             return any(not one.name.startswith(".") for one in self._root.iterdir())
         return os.path.lexists(self._root)
 
+    def _refuse_file(self) -> None:
+        if is_file(self._root):
+            raise StoreError(
+                f"store {self.storage_path}",
+                expected="the folder of a packed store",
+                got="a file",
+                hint="featbank.feature_io.open_features picks the reader by what a file holds",
+            )
+
     def __getattr__(self, name: str) -> Any:
         """Open the store for what it has and this has not: its header, its shards.
 
@@ -111,6 +120,7 @@ class PackedHdf5Reader(Store):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if not self._is_there:
             raise absent(self.storage_path)
+        self._refuse_file()
         opened = vars(Store(self._root, self._splits))
         # at once, for another thread may be reading
         vars(self).update(opened | {"storage_path": self.storage_path})

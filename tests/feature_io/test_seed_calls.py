@@ -280,6 +280,7 @@ def test_offsets_are_those_of_a_slice_unless_strict(
         reader.read("a", left, right),
         reader.read("a", left_offset_frames=left, right_offset_frames=right),
         reader.read("a", np.int64(left), right),
+        reader.read(key="a", left_offset_frames=left, right_offset_frames=right),  # type: ignore[call-arg]
     ):
         np.testing.assert_array_equal(read, whole[left:right], strict=True)
     with pytest.raises(StoreError, match=r"'a' in .*expected offsets within its 5 frames"):
@@ -323,9 +324,10 @@ def test_what_is_there_and_no_store_is_refused_when_the_reader_is_made(tmp_path:
     (tmp_path / "x").mkdir()
     PackedHdf5Reader(tmp_path / "x")  # the folder of splits to come
     (tmp_path / "x" / "notes.txt").touch()
-    for path in (tmp_path / "x", tmp_path / "x" / "notes.txt"):
-        with pytest.raises(StoreError, match=r"expected a folder with header\.json"):
-            PackedHdf5Reader(path)
+    with pytest.raises(StoreError, match=r"expected a folder with header\.json"):
+        PackedHdf5Reader(tmp_path / "x")
+    with pytest.raises(StoreError, match=r"got a file; .*open_features picks the reader"):
+        PackedHdf5Reader(tmp_path / "x" / "notes.txt")
     with pytest.raises(StoreError, match=r"a folder: .*; .*open_features picks the reader"):
         NumpyHdf5Reader(tmp_path / "x")
     with pytest.raises(StoreError, match="expected an HDF5 file, got "):
