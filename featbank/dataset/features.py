@@ -108,7 +108,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         Raises:
             IndexError: there is no such place.
             StoreError: there is no such id.
-            ConfigError: it is something else.
+            TypeError: it is something else.
         """
         if isinstance(index, slice):
             return _Chosen(self, [*range(*index.indices(self._length))])
@@ -210,11 +210,9 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         try:
             place = as_index(index)
         except TypeError:
-            raise ConfigError(
-                "index of a dataset",
-                expected="a number, an id or a slice",
-                got=repr(index),
-                hint="[dataset[one] for one in several] takes several",
+            raise TypeError(
+                f"index of a dataset: expected a number, an id or a slice, got {index!r}; "
+                "[dataset[one] for one in several] takes several"
             ) from None
         if not -self._length <= place < self._length:
             raise IndexError(f"expected an index within {self._length} utterances, got {place}")
