@@ -171,7 +171,9 @@ def token_job(
     if feature not in made.entries:
         raise ConfigError("feature to tokenize", expected=" or ".join(made.entries), got=feature)
     entry = made.entries[feature]
-    stores.check_features(made.fingerprints[feature], f"feature {feature!r}")
+    stores.check_features(
+        made.fingerprints[feature], f"feature {feature!r}", is_whole=made.extractor.framing.is_whole
+    )
     numerics = made.recipe.computing.numerics()
     specs = token_specs(stores, numerics)
     return Job(

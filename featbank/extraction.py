@@ -151,12 +151,12 @@ def _publish(
             name=name,
             dtype=spec.dtype,
             shape=spec.shape,
-            time_axis=-1 if job.extractor.outputs[name].is_codes else 0,
+            time_axis=None if framing.is_whole else _time_axis(job.extractor.outputs[name]),
             codebook_size=job.extractor.outputs[name].codebook_size,
             compression=spec.compression,
-            frame_rate=framing.frame_rate,
-            first_frame_center_s=framing.first_frame_center_s,
-            framing=framing,
+            frame_rate=None if framing.is_whole else framing.frame_rate,
+            first_frame_center_s=None if framing.is_whole else framing.first_frame_center_s,
+            framing=None if framing.is_whole else framing,
             fingerprint=spec.fingerprint,
             numerics=outcome.numerics_of(split),
             num_failures=len(outcome.failures[split]),
@@ -168,6 +168,10 @@ def _publish(
         headers.append(builder.complete(header, outcome.failures[split]))
     publish_together(builders.values())
     return headers
+
+
+def _time_axis(output: Output) -> int:
+    return -1 if output.is_codes else 0
 
 
 def _tell_other_classes(job: Job, headers: Sequence[StoreHeader]) -> None:

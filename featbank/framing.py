@@ -7,6 +7,8 @@ from typing import Any
 
 from featbank.errors import FeatbankError
 
+_WHOLE = 1 << 62  # a hop behind the end of any waveform
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framing:
@@ -81,6 +83,25 @@ class Framing:
         if not self.snip_edges:
             return self.hop_length - self.hop_length // 2
         return max(1, self.window_length - self.left - self.right)
+
+    @classmethod
+    def whole(cls, *, sample_rate: int, min_samples: int = 1) -> Framing:
+        """Return the grid of what has one value an utterance: one frame, however long it is.
+
+        Args:
+            sample_rate: of the waveform that enters the extractor, in Hz.
+            min_samples: the shortest waveform that gives a value.
+
+        >>> embedding = Framing.whole(sample_rate=16000, min_samples=400)
+        >>> [embedding.num_frames(n) for n in (399, 400, 16000 * 3600)], embedding.is_whole
+        ([0, 1, 1], True)
+        """
+        return cls(sample_rate=sample_rate, window_length=min_samples, hop_length=_WHOLE)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is one value an utterance, which has no place in time."""
+        return self.hop_length == _WHOLE
 
     @property
     def frame_rate(self) -> float:

@@ -89,6 +89,24 @@ def refuse_codes(dtype: str, where: str) -> None:
         )
 
 
+def refuse_whole(where: str, *, is_whole: bool) -> None:
+    """Refuse to fit a codebook on one value an utterance, whose tokens would have no frames.
+
+    Args:
+        where: what holds them.
+        is_whole: whether that is so.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if is_whole:
+        raise ConfigError(
+            f"what a codebook is fitted on, {where}",
+            expected="features frame by frame",
+            got="one value an utterance",
+        )
+
+
 def refuse_layers(shape: Sequence[int], where: str) -> None:
     """Refuse to fit a codebook on frames that are no vectors, such as all layers of an encoder.
 
@@ -140,6 +158,7 @@ def write_sample(
     source = open_verified(features)
     refuse_codes(source.header.dtype, f"store {features}")
     refuse_layers(source.header.shape, f"store {features}")
+    refuse_whole(f"store {features}", is_whole=source.header.time_axis is None)
     if missing := [name for name in ids if name not in source]:
         raise CorpusError(
             f"pinned ids {pins}",

@@ -58,7 +58,11 @@ def tokenize(
     sources = {split: open_verified(features / split) for split in SPLITS}
     rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in SPLITS}
     for source in sources.values():
-        stores.check_features(source.fingerprint, f"store {source.path}")
+        stores.check_features(
+            source.fingerprint,
+            f"store {source.path}",
+            is_whole=source.header.time_axis is None,
+        )
     stores.refuse_other_content(out, overwrite=overwrite)
     with ExitStack() as stack, thread_count(1):
         every: list[StoreWriter] = []

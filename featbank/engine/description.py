@@ -8,6 +8,7 @@ from typing import Any
 from featbank.audio import DECODE_VERSION
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor
+from featbank.features.pooled import Pooled
 from featbank.features.several import Several
 from featbank.provenance import digest, package_versions
 
@@ -40,6 +41,8 @@ def _without_names(config: Mapping[str, Any], extractor: Extractor) -> dict[str,
     if isinstance(extractor, Several):
         each = zip(config["extractors"], extractor.extractors, strict=True)
         settings["extractors"] = [_without_names(*one) for one in each]
+    if isinstance(extractor, Pooled):
+        settings["extractor"] = _without_names(config["extractor"], extractor.extractor)
     return settings
 
 

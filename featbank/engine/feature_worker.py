@@ -47,10 +47,14 @@ class FeatureWorker(ShardWorker[ShardWriter]):
     def _write(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, ShardWriter]
     ) -> None:
-        whole = num_frames(row, self.extractor.framing)
+        framing = self.extractor.framing
+        whole = num_frames(row, framing)
         for piece in pieces:
             for name in self._storage:
-                values = as_array(piece[name], feature_of(name, row))
+                where = feature_of(name, row)
+                values = as_array(piece[name], where, has_time=not framing.is_whole)
+                if framing.is_whole:
+                    values = values[None]  # stored as one frame
                 check_codes(values, self.extractor.outputs[name], feature_of(name, row))
                 encoded = encode(values, self._storage[name].dtype, name, row)
                 if name in sinks:

@@ -110,7 +110,10 @@ class Extractor(ABC):
     @property
     @abstractmethod
     def framing(self) -> Framing:
-        """The frame grid, shared by all the features of this extractor."""
+        """The frame grid, shared by all the features of this extractor.
+
+        `Framing.whole(...)` for one value an utterance, such as a speaker embedding.
+        """
 
     @property
     @abstractmethod
@@ -164,7 +167,8 @@ class Extractor(ABC):
 
         Returns:
             One dict an utterance, in the batch's order: `id`, and for each name in `outputs` an
-            array (framing.num_frames(num_samples), *shape): float32, or integers for codes.
+            array (framing.num_frames(num_samples), *shape): float32, or integers for codes. Where
+            there is one value an utterance it is (*shape).
         """
 
     def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
@@ -176,7 +180,8 @@ class Extractor(ABC):
 
         Yields:
             Consecutive pieces: for each name in `outputs` an array (n, *shape), n over 0 and the
-            same under all names, together framing.num_frames(recording.num_samples) frames.
+            same under all names, together framing.num_frames(recording.num_samples) frames; or once
+            (*shape), where there is one value an utterance.
 
         Raises:
             AudioError: the waveform cannot be used; it may come after the first pieces.

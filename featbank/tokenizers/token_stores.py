@@ -86,12 +86,24 @@ class TokenStores:
         merged, durations = deduplicate(units)
         return {UNITS: merged, DURATIONS: durations}
 
-    def check_features(self, fingerprint: str, where: str) -> None:
-        """Refuse features that the codebook was not fitted on.
+    def check_features(self, fingerprint: str, where: str, *, is_whole: bool = False) -> None:
+        """Refuse features that the codebook was not fitted on, and what has no frames.
+
+        Args:
+            fingerprint: of the features.
+            where: what holds them.
+            is_whole: whether there is one value an utterance.
 
         Raises:
             CodebookError: they were made in another way.
+            ConfigError: there is one value an utterance.
         """
+        if is_whole:
+            raise ConfigError(
+                f"what tokens are made of, {where}",
+                expected="features frame by frame",
+                got="one value an utterance",
+            )
         if fingerprint != self._feature_fingerprint:
             raise CodebookError(
                 f"codebook for {where} was fitted on features made in another way",

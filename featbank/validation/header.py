@@ -38,16 +38,17 @@ _OF_ONE_SPLIT = frozenset(
 
 def is_merged(header: StoreHeader) -> bool:
     """Tell whether runs of equal units were merged, which leaves no frame rate."""
-    return header.name in (UNITS, DURATIONS) and header.frame_rate is None
+    of_units = header.name in (UNITS, DURATIONS) and header.time_axis is not None
+    return of_units and header.frame_rate is None
 
 
 def check_header(header: StoreHeader, folder: Path, log: ProblemLog) -> None:
     """Compare a header with the folder it stands in and with its own frame grid."""
     framing = header.framing
     promises: list[tuple[str, object, object]] = [("name", folder.parent.name, header.name)]
-    if framing is None:
+    if framing is None and header.time_axis is not None:
         log.add("no framing", "header", expected="the frame grid, to check lengths by", got="none")
-    elif not is_merged(header):
+    elif framing is not None and not is_merged(header):
         promises += [
             ("frame_rate", framing.frame_rate, header.frame_rate),
             ("first_frame_center_s", framing.first_frame_center_s, header.first_frame_center_s),

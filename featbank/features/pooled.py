@@ -1,0 +1,136 @@
+"""One vector an utterance: the mean and the spread of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from featbank.errors import ConfigError
+from featbank.features.base import AudioBatch, Extractor, LongWaveform, Output, Weights
+from featbank.framing import Framing
+from featbank.provenance import digest
+
+Features = dict[str, Any]
+
+
+class Pooled(Extractor):
+    """Pools the frames of another extractor over each utterance: `<name>_stats`, (..., 2 D).
+
+    The means of all dimensions, then their standard deviations over the count of frames, as the
+    statistics pooling of x-vectors has them (Snyder et al., 2018). Computed in float64 around the
+    first frame.
+
+    Args:
+        extractor: of the frames.
+
+    Raises:
+        ConfigError: a feature is of codes, or of one value an utterance already.
+    """
+
+    version: ClassVar[int] = 1
+
+    def __init__(self, *, extractor: Extractor) -> None:
+        self.extractor = extractor
+        codes = [name for name, output in extractor.outputs.items() if output.is_codes]
+        if codes or extractor.framing.is_whole:
+            raise ConfigError(
+                "extractor to be pooled",
+                expected="features that are floats, frame by frame",
+                got=f"codes {codes}" if codes else "one value an utterance",
+            )
+
+    @property
+    def framing(self) -> Framing:
+        """One value an utterance that has a frame."""
+        inner = self.extractor.framing
+        return Framing.whole(sample_rate=inner.sample_rate, min_samples=inner.min_samples)
+
+    @property
+    def outputs(self) -> Mapping[str, Output]:
+        """`<name>_stats` for each feature, with twice as many dimensions."""
+        return {
+            f"{name}_stats": Output((*output.shape[:-1], 2 * output.shape[-1]))
+            for name, output in self.extractor.outputs.items()
+        }
+
+    @property
+    def libraries(self) -> Sequence[str]:
+        """Those of the extractor."""
+        return self.extractor.libraries
+
+    @property
+    def weights(self) -> Weights:
+        """Those of the extractor; the digest also stands for its version."""
+        inner = self.extractor.weights
+        return Weights(
+            source=inner.source,
+            digest=digest([type(self.extractor).version, inner.digest]),
+            license=inner.license,
+        )
+
+    @property
+    def max_samples(self) -> int | None:
+        """That of the extractor."""
+        return self.extractor.max_samples
+
+    @property
+    def uses_device(self) -> bool:
+        """Whether the extractor does."""
+        return self.extractor.uses_device
+
+    @property
+    def in_bfloat16(self) -> bool:
+        """Whether the extractor computes in it."""
+        return self.extractor.in_bfloat16
+
+    def to(self, device: str) -> None:
+        """Move the extractor."""
+        self.extractor.to(device)
+
+    def compute_features(self, batch: AudioBatch, stage: str) -> list[Features]:
+        """Pool the features of a batch; see `Extractor.compute_features`."""
+        return [
+            {"id": row["id"], **self._pooled([row])}
+            for row in self.extractor.compute_features(batch, stage)
+        ]
+
+    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[Features]:
+        """Pool a long utterance; see `Extractor.compute_pieces`."""
+        yield self._pooled(self.extractor.compute_pieces(recording, stage))
+
+    def _pooled(self, pieces: Iterable[Features]) -> Features:
+        names = list(self.extractor.outputs)
+        statistics = {name: _Statistics() for name in names}
+        for piece in pieces:
+            for name in names:
+                statistics[name].add(np.asarray(piece[name]))
+        return {f"{name}_stats": statistics[name].values() for name in names}
+
+
+class _Statistics:
+    """Sums of frames and of their squares, around the first one."""
+
+    def __init__(self) -> None:
+        self._first: npt.NDArray[np.float64] | None = None
+        self._count = 0
+        self._sum: Any = 0.0
+        self._squares: Any = 0.0
+
+    def add(self, frames: npt.NDArray[Any]) -> None:
+        """Add frames (n, ..., D)."""
+        if self._first is None:
+            self._first = frames[0].astype(np.float64)
+        around = frames - self._first
+        self._count += len(frames)
+        self._sum = self._sum + around.sum(axis=0)
+        self._squares = self._squares + (around * around).sum(axis=0)
+
+    def values(self) -> npt.NDArray[np.float32]:
+        """Return means and standard deviations, (..., 2 D)."""
+        assert self._first is not None
+        mean = self._sum / self._count
+        variance = np.maximum(self._squares / self._count - mean * mean, 0.0)
+        return np.concatenate([self._first + mean, np.sqrt(variance)], axis=-1).astype(np.float32)
