@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType, ModuleType
 from typing import Any
 
 from torch.utils.data import BatchSampler, DistributedSampler, Sampler
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
 COUNTS_OF_SHARES = "num_replicas", "num_processes"
-_PASS_ON = "torch.", "torchdata.", "accelerate."  # their other samplers share nothing out
+# their other samplers share nothing out
+_PASS_ON = "builtins.", "torch.", "torchdata.", "accelerate.", "lightning.", "pytorch_lightning."
+_MOST_HELD = 8  # within one another
 _FIT_LOOPS = "lightning.pytorch.loops.fit_loop", "pytorch_lightning.loops.fit_loop"
 
 
@@ -54,12 +56,13 @@ def readers_of(sampler: object) -> Readers:
         kind = type(caller)
         if caller is sampler:
             continue
-        if issubclass(kind, SharesItself):
-            found.shared_by = found.shared_by or kind.__name__
-        elif issubclass(kind, Sampler):
+        if issubclass(kind, Sampler):
             _note_sampler(found, caller)
-        elif issubclass(kind, _MultiProcessingDataLoaderIter):
-            found.ahead.append(weakref.ref(caller))
+        elif issubclass(kind, _BaseDataLoaderIter):
+            for one in _held_by(caller, sampler):
+                _note_sampler(found, one)
+            if issubclass(kind, _MultiProcessingDataLoaderIter):
+                found.ahead.append(weakref.ref(caller))
         for note, name in _FRAMEWORKS:
             module = sys.modules.get(name)
             if module is not None:
@@ -88,6 +91,13 @@ def is_read_ahead(loaders: list[weakref.ref[Any]], *, has_ended: bool) -> bool:
 
 def _note_sampler(found: Readers, caller: object) -> None:
     kind = type(caller)
+    may_share = not f"{kind.__module__}.".startswith(_PASS_ON)
+    if issubclass(kind, SharesItself):
+        found.shared_by = found.shared_by or kind.__name__
+        return
+    if not issubclass(kind, Sampler):
+        found.unknown = kind.__name__ if may_share else found.unknown
+        return
     # a DistributedSampler asks for lengths before it has counted its replicas
     default = 2 if issubclass(kind, DistributedSampler) else None
     counts = [getattr(caller, name, default) for name in COUNTS_OF_SHARES]
@@ -99,8 +109,22 @@ def _note_sampler(found: Readers, caller: object) -> None:
             found.permuted_for = getattr(caller, "epoch", None)
     elif issubclass(kind, BatchSampler) and not known:
         found.in_batches = True
-    if not known and not f"{kind.__module__}.".startswith(_PASS_ON):
+    if not known and may_share:
         found.unknown = kind.__name__
+
+
+def _held_by(loader: Any, sampler: object) -> Iterator[object]:
+    """Give what a loader reads a sampler through, where that is no caller.
+
+    One that returns a generator, or a slice of an iterator, has returned when it is read.
+    """
+    outer = getattr(loader, "_index_sampler", None)
+    for _ in range(_MOST_HELD):
+        if outer is None or outer is sampler:
+            return
+        yield outer
+        inner = (getattr(outer, name, None) for name in ("batch_sampler", "sampler"))
+        outer = next((one for one in inner if isinstance(one, Iterable)), None)
 
 
 def _note_accelerate(found: Readers, module: ModuleType, caller: Any, _: FrameType) -> None:
