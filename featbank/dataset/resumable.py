@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -13,15 +14,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Sampler
 
-from featbank.dataset.sharing import (
-    WHOLE,
-    Readers,
-    Share,
-    SharesItself,
-    is_loader_finished,
-    readers_of,
-    share_among_ranks,
-)
+from featbank.dataset.readers import Readers, SharesItself, is_read_ahead, readers_of
+from featbank.dataset.sharing import WHOLE, Share, share_among_ranks
 from featbank.errors import ConfigError
 from featbank.provenance import digest
 
@@ -136,8 +130,11 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         readers = readers_of(self)
         share = self._share(readers)
         self._check(readers)
+        if readers.epoch is not None and not self._is_told and not self._count.is_loaded:
+            self.set_epoch(readers.epoch)
         self._is_asked = True
-        return _Iteration(self, share, is_permuted=share == WHOLE and readers.is_permuted)
+        is_permuted = share == WHOLE and readers.is_permuted
+        return _Iteration(self, share, is_permuted=is_permuted, ahead=readers.ahead)
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration is of.
@@ -163,13 +160,13 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
 
         Args:
             num_done: picks that each rank is done with, counted from the start of the epoch or,
-                where this run went on in it, from there. None for as many as were given, which with
-                the workers of a `DataLoader` is more: they fetch ahead. Then count them yourself,
-                or let torchdata's `StatefulDataLoader` do it.
+                where this run went on in it, from there. None for as many as were given; the
+                workers of a `DataLoader` are given more, for they fetch ahead. Then count them
+                yourself, or let torchdata's `StatefulDataLoader` do it.
 
         Raises:
-            ConfigError: a rank has fewer picks than that; or a framework gives them in an order of
-                its own, which no count tells.
+            ConfigError: a rank has fewer picks than that; none is stated, and a loader fetches
+                ahead; or a framework gives them in an order of its own, which no count tells.
         """
         latest = self._latest
         if latest is not None and latest.is_permuted:
@@ -180,12 +177,10 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
                 hint="resume by the framework's own means, or let this sampler share out: "
                 "Trainer(use_distributed_sampler=False)",
             )
+        readers = readers_of(self)
         if num_done is None:
-            if latest is not None and latest.has_ended and (self._is_asked or is_loader_finished()):
-                epoch = self.epoch + (not self._is_told)
-                return {"epoch": epoch, "num_done": 0, **self._identified()}
-            return {"epoch": self.epoch, "num_done": self._num_done(), **self._identified()}
-        share = self._share(readers_of(self))
+            return {**self._place(readers), **self._identified()}
+        share = self._share(readers)
         start = self._start if latest is None else latest.start
         most = self._num_left(start, share)
         if _whole_number("num_done", num_done) > most:
@@ -217,7 +212,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
             ("ids", "data, in the same order,"),
             ("order", "data, seed and settings"),
         ):
-            if state[name] != self._identified()[name]:
+            if not isinstance(state[name], str) or state[name] != self._identified()[name]:
                 raise ConfigError(
                     "state of a sampler",
                     expected=f"the {what} that it is of",
@@ -232,7 +227,13 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
                 expected=f"0 to {self._num_picks()}, as many as there are",
                 got=num_done,
             )
-        self._count.loaded(epoch, has_begun=self._latest is not None)
+        told = self._count.loaded(epoch, has_begun=self._latest is not None)
+        if num_done == self._num_picks():
+            # a loader of torchdata is told the epoch before it loads, and gives nothing of another
+            if told is not None and told > epoch:
+                epoch, num_done = told, 0
+            elif readers_of(self).ends_epoch:
+                epoch, num_done = epoch + 1, 0
         self.epoch, self._start, self._latest = epoch, num_done, None
 
     def _begin(self, iteration: _Iteration[Pick]) -> int:
@@ -247,16 +248,25 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         return share_among_ranks(readers) if self._typed is None else self._typed
 
     def _check(self, readers: Readers) -> None:
-        """Refuse what would lose picks, and follow the loader that tells no epoch."""
+        """Refuse what would lose picks."""
         if readers.dispatched and not readers.in_batches:
             raise ConfigError(
                 "batches of a sampler under accelerate",
                 expected="dispatch_batches=False: each rank fetches its own",
                 got="dispatch_batches=True, which loses utterances where batches differ in size",
             )
-        if readers.skipped and readers.loader_epoch is not None and not self._is_told:
-            # accelerate tells the loader that skips, and that one does not tell its sampler
-            self.set_epoch(readers.loader_epoch)
+        if (
+            readers.is_permuted
+            and readers.goes_on
+            and (readers.ends_epoch or readers.epoch not in (None, readers.permuted_for))
+        ):
+            raise ConfigError(
+                f"loader that goes on in epoch {readers.epoch}",
+                expected="this sampler, which can",
+                got=f"{readers.shared_by}, which is told its epoch too late",
+                hint="Trainer(use_distributed_sampler=False) from the start; or go on from the end "
+                "of an epoch",
+            )
         if self._start and (readers.skipped or readers.is_permuted):
             raise ConfigError(
                 "sampler that goes on where its state was taken",
@@ -267,6 +277,21 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
                 hint="transformers: ignore_data_skip=True; Lightning: use_distributed_sampler="
                 "False; speechbrain goes on by itself: load no state",
             )
+
+    def _place(self, readers: Readers) -> dict[str, int]:
+        latest = self._latest
+        if latest is None:
+            return {"epoch": self.epoch, "num_done": self._num_done()}
+        if latest.has_ended and (self._is_asked or readers.has_finished):
+            return {"epoch": self.epoch + (not self._is_told), "num_done": 0}
+        if not readers.in_stateful and is_read_ahead(latest.ahead, has_ended=latest.has_ended):
+            raise ConfigError(
+                "state of a sampler whose loader fetches ahead",
+                expected="num_done=, the picks that each rank is done with",
+                got="none",
+                hint="count them, or take the state of torchdata's StatefulDataLoader, which does",
+            )
+        return {"epoch": self.epoch, "num_done": self._num_done()}
 
     def _num_done(self) -> int:
         done = self._start if self._latest is None else self._latest.num_done
@@ -291,8 +316,16 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
 class _Iteration(Iterator[Pick], Generic[Pick]):
     """One pass over a rank's picks; its epoch is the sampler's when the first one is taken."""
 
-    def __init__(self, sampler: ResumableSampler[Pick], share: Share, *, is_permuted: bool) -> None:
+    def __init__(
+        self,
+        sampler: ResumableSampler[Pick],
+        share: Share,
+        *,
+        is_permuted: bool,
+        ahead: list[weakref.ref[Any]],
+    ) -> None:
         self.is_permuted = is_permuted
+        self.ahead = ahead
         self.has_ended = False
         self.start = 0  # picks of all ranks before the first
         self.num_done = 0  # and before the next
@@ -300,6 +333,9 @@ class _Iteration(Iterator[Pick], Generic[Pick]):
         self._share = share
         self._order: Sequence[Pick] | None = None
         self._left = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "ahead": []}  # loaders stay in their process
 
     def __next__(self) -> Pick:
         if self._order is None:
@@ -326,10 +362,17 @@ class _EpochCount:
         self._loaded: int | None = None  # the epoch of a state, until the loop says what it counts
         self._told_before: int | None = None  # what the loop had called it, where it said so before
 
-    def loaded(self, epoch: int, *, has_begun: bool) -> None:
+    @property
+    def is_loaded(self) -> bool:
+        """Whether a state was loaded, and no epoch told since."""
+        return self._loaded is not None
+
+    def loaded(self, epoch: int, *, has_begun: bool) -> int | None:
+        """Note the epoch of a state; return what the loop had called the one that comes next."""
         self._offset, self._loaded = 0, epoch
         # torchdata loads when an iteration is asked for: behind `set_epoch`
         self._told_before = None if has_begun else self._told
+        return self._told_before
 
     def told(self, epoch: int, *, ahead: int, has_begun: bool) -> int:
         """Return the epoch that a loop means, which calls it `epoch`.
