@@ -183,9 +183,7 @@ Killed([config], sys.argv[1]).cache_features(range(int(sys.argv[2])), "train")
 
 
 def test_a_kill_publishes_nothing_and_the_next_run_succeeds(tmp_path: Path) -> None:
-    script = tmp_path / ".killed.py"  # a file: what has no source has no fingerprint
-    script.write_text(KILLED)
-    command = [sys.executable, str(script), str(tmp_path)]
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
     assert subprocess.run([*command, "301"], check=False).returncode == -9
     assert list((tmp_path / "x").glob("[!.]*")) == []
     subprocess.run([*command, "300"], check=True)

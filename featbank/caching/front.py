@@ -16,7 +16,12 @@ from featbank.caching.batches import batches_of
 from featbank.caching.cache import Extraction, FeatureCache
 from featbank.caching.utterance_digest import UtteranceKey, digest_of_item
 from featbank.feature_io import FeatureStorageReader, FeatureStorageWriter, storage_configs
-from featbank.fingerprinting import RecipeFingerprint, evaluating, fingerprint_recipe
+from featbank.fingerprinting import (
+    RecipeFingerprint,
+    difference,
+    evaluating,
+    fingerprint_recipe,
+)
 from featbank.progress import count_bar
 from featbank.ranks import Meeting, standing
 
@@ -199,8 +204,12 @@ class CachesFeatures(ABC):
             show = settings.progress if progressbar is None else progressbar
             # before the first forward, which may change what modules keep for themselves
             fingerprint = self.feature_fingerprint()
+
+            def changed() -> list[str]:
+                return difference(fingerprint.parts, self.feature_fingerprint().parts)
+
             with (
-                evaluating(settings.modules, settings.hparams, self) as evaluation,
+                evaluating(settings.modules, settings.hparams, self, changed=changed) as evaluation,
                 count_bar(
                     f"features of {split}",
                     batches.total,

@@ -145,9 +145,12 @@ class Code:
 
     def _native(self, function: Any) -> str:
         module = getattr(function, "__module__", None) or type(function).__module__
+        name = getattr(function, "__qualname__", type(function).__name__)
         if package := package_of(module):
             self._walk.count_package(package)
-        return f"native {getattr(function, '__qualname__', type(function).__name__)}"
+        else:
+            self._walk.refuse(f"source of {name}", "compiled code has no source")
+        return f"native {name}"
 
     def _process(self, method: _Method) -> None:
         function = method.function

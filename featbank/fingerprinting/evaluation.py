@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,18 +25,24 @@ class Evaluation:
 
     Args:
         roots: what holds them, and what to call it.
+        changed: says in words what of the recipe's fingerprint is another one now.
 
     Attributes:
         modules: and where each was met.
     """
 
-    def __init__(self, roots: Sequence[tuple[str, Any]]) -> None:
+    def __init__(
+        self,
+        roots: Sequence[tuple[str, Any]],
+        changed: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
         self.modules = reachable_modules(roots)
         self._roots = roots
         # what spreads or compiles a module knows its own first use
         own = [module for module in self.modules if unwrapped(module) is module]
         self._before = {module: _remember(module) for module in own}
         self._watch = Watch(self.modules)
+        self._changed = changed
         self._num_batches = 0
 
     def refuse_changed(self) -> None:
@@ -58,6 +64,15 @@ class Evaluation:
         if number == 1:
             self._refuse_new()
             self.restore()  # so that the second batch makes again what the first one made
+
+            if self._changed is not None and (names := self._changed()):
+                raise ConfigError(
+                    "what compute_features uses",
+                    expected="the same after a batch as before it, for what is stored may not "
+                    "depend on the order of the utterances",
+                    got="; ".join(names),
+                    hint="compute without it, or name it in fingerprint_with",
+                )
 
     def _refuse_new(self) -> None:
         """Refuse a module that the first batch made, and that is not in evaluation mode."""
@@ -81,6 +96,7 @@ def evaluating(
     modules: Iterable[torch.nn.Module] | Mapping[str, torch.nn.Module],
     hparams_values: Any = None,
     *others: Any,
+    changed: Callable[[], Sequence[str]] | None = None,
 ) -> Iterator[Evaluation]:
     """Put every module in reach into evaluation mode, and torch into inference mode.
 
@@ -93,6 +109,8 @@ def evaluating(
         hparams_values: what else holds modules, however deep: lists, dicts, partial functions,
             objects with attributes, functions with closures.
         others: more of that: the brain itself, `compute_features`.
+        changed: says in words what of the recipe's fingerprint is another one now: asked once,
+            after the first batch, for what is no module may keep a state, too.
 
     Raises:
         ConfigError: at its first use, for a global `InputNormalization` of speechbrain that has
@@ -102,7 +120,7 @@ def evaluating(
     named = list(modules.items()) if isinstance(modules, Mapping) else list(enumerate(modules))
     roots = [(f"modules.{name}", module) for name, module in named]
     roots += [("hparams", hparams_values), *(("self", one) for one in others)]
-    evaluation = Evaluation(roots)
+    evaluation = Evaluation(roots, changed)
     training = {module: module.training for module in evaluation.modules}
     guards = []
     try:

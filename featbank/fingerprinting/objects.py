@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from featbank.errors import LIBRARY_ERRORS
+from featbank.fingerprinting.installed import package_of
 from featbank.fingerprinting.tensors import NoDigestError
 from featbank.provenance import digest
 
@@ -99,6 +100,8 @@ class Objects:
             raise NoDigestError(f"a {kind.__name__} holds what Python does not see") from error
         token = self._code.classes.encode(kind, where)
         if isinstance(reduced, str):
+            if callable(value) and package_of(getattr(value, "__module__", None)) is None:
+                raise NoDigestError("compiled code has no source")
             return f"{token} {reduced}"
         make, arguments, state, items, entries = (*reduced, None, None, None)[:5]
         if make in (copyreg.__newobj__, copyreg.__newobj_ex__):  # type: ignore[attr-defined]

@@ -79,7 +79,10 @@ def fingerprint_recipe(
     walk = Walk(named)
     recipe = _Recipe(walk, owner, modules, hparams)
     function, whose = bound(compute)
-    recipe.code.start(function, is_owners=whose is owner)
+    if isinstance(function, FunctionType):
+        recipe.code.start(function, is_owners=whose is owner)
+    else:  # a partial, or an object that is called
+        walk.parts["compute_features"] = recipe.values.encode(compute, "compute_features")
     recipe.code.run()
     walk.parts["feature_configs"] = digest(
         [_storage(config, recipe.values) for config in feature_configs]

@@ -98,13 +98,19 @@ def _read(name: str, asserts_rewritten: bool) -> _File:
 
 
 def _text(name: str) -> str | None:
-    """Return the text of a file as it is now; of a notebook's cell, as it was run."""
+    """Return the text of a file as it is now; of a notebook's cell, or `python -c`, as it was run.
+
+    Other texts without a file (`exec`) may have the name of the last, and then do not compile to
+    what runs.
+    """
     if Path(name).is_file():
         try:
             with tokenize.open(name) as file:
                 return file.read()
         except (OSError, SyntaxError, UnicodeDecodeError) as error:
             raise NoSourceError(f"{name} cannot be read: {error}") from error
+    if name == "<string>" and "-c" in sys.orig_argv[:-1]:
+        return sys.orig_argv[sys.orig_argv.index("-c") + 1]
     return "".join(linecache.getlines(name)) or None
 
 

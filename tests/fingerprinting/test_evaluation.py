@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from featbank.brain import FeatureBrain
 from featbank.errors import ConfigError
 from featbank.fingerprinting import evaluating
 
@@ -223,3 +225,33 @@ def test_tables_that_grow_with_the_longest_batch_are_no_such_state() -> None:
             module(torch.ones(length, 2))
             evaluation.refuse_changed()
     assert len(module.pe) == 0
+
+
+class RunningMean:
+    """A normaliser that is no module of torch, so that evaluation mode means nothing to it."""
+
+    mean = 0.0
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        self.mean = 0.5 * self.mean + 0.5 * float(values.mean())
+        return values - self.mean
+
+
+class Recipe(FeatureBrain):
+    normalise: Any
+
+    def compute_features(self, batch: Any, stage: str) -> Any:
+        del stage
+        return [{"id": f"u{batch}", "x": self.normalise(torch.full((5, 2), float(batch)))}]
+
+
+def test_state_in_what_is_no_module_is_refused_before_anything_is_kept(tmp_path: Path) -> None:
+    brain = Recipe([{"name": "x"}], tmp_path)
+    brain.normalise = RunningMean()
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"order of the utterances, got self\.normalise diff"):
+            brain.cache_features(range(1, 4), "train")
+    brain.normalise = torch.nn.Identity()
+    brain.cache_features(range(1, 4), "train")
+    stored = brain.feature_readers["train"]["x"]
+    assert [float(stored.read(f"u{number}")[0, 0]) for number in range(1, 4)] == [1, 2, 3]

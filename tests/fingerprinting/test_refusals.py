@@ -148,6 +148,26 @@ def test_a_file_edited_after_its_import_is_refused_until_the_process_starts_agai
     assert taken(Owner(), importlib.import_module("edited_recipe").compute).digest != before.digest
 
 
+def test_what_computes_may_be_a_partial_or_an_object() -> None:
+    def compute(gain: float, batch: Any, stage: str) -> Any:
+        return gain, batch, stage
+
+    class Computing:
+        def __init__(self, gain: float) -> None:
+            self.gain = gain
+
+        def __call__(self, batch: Any, stage: str) -> Any:
+            return self.gain, batch, stage
+
+    for make, source in (
+        (functools.partial(functools.partial, compute), "compute"),
+        (Computing, "__call__"),
+    ):
+        digests = [taken(Owner(), make(gain)) for gain in (1.0, 1.0, 2.0)]
+        assert digests[0] == digests[1] != digests[2]
+        assert f"source of {source}" in digests[0].parts
+
+
 def test_lambdas_of_one_line_are_told_apart() -> None:
     first, second = lambda batch, stage: (batch, stage), lambda batch, stage: (stage, batch)
     again, _ = lambda batch, stage: (batch, stage), None
