@@ -56,7 +56,8 @@ def fingerprint_recipe(
     installed packages by their versions; tensors and settings of what it uses of `self.modules`,
     `self.hparams`, `self`, globals and closures; `feature_configs`, but for how files are laid out.
     What does not: comments, docstrings, formatting, annotations, devices, other hparams and other
-    methods, counters that the code only adds to, and Python's version.
+    methods, counters that the code only adds to, environment variables, the contents of files that
+    it opens, and Python's version. Name in `fingerprint_with` what of these decides values.
 
     Take it before the modules are first used in a process: some change by use, such as
     speechbrain's `ContextWindow`. What `evaluating` computes leaves them as they were.

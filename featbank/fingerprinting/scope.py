@@ -13,10 +13,12 @@ from inspect import getattr_static
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
+from featbank.fingerprinting.installed import package_of
 from featbank.fingerprinting.uses import Root
 
 _GLOBAL_LOADS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 _PASSED = (ModuleType, SimpleNamespace, dict)
+_CODE = (ModuleType, FunctionType, type)
 _INNER = {"hparams": Root.HPARAMS, "modules": Root.MODULES}
 
 
@@ -114,6 +116,8 @@ class Scope:
             if isinstance(base, ModuleType):
                 inner = sys.modules.get(f"{base.__name__}.{node.attr}")
                 found = vars(base).get(node.attr, inner)
+                if not isinstance(found, _CODE) and package_of(base.__name__) and found is not None:
+                    found = base  # its own constants count by its version, `os.environ` not at all
                 return (f"{text}.{node.attr}", found) if found is not None else None
             if isinstance(base, SimpleNamespace) and node.attr in vars(base):
                 return f"{text}.{node.attr}", vars(base)[node.attr]

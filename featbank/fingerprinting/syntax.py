@@ -35,7 +35,12 @@ def syntax_digest(node: ast.AST) -> str:
 
 
 def _spell(value: object) -> Iterator[str]:
-    if isinstance(value, ast.AST):
+    if isinstance(value, ast.JoinedStr):
+        # Python 3.12 ends a format in an empty text
+        yield "(JoinedStr"
+        yield from _spell([one for one in value.values if not _is_empty_text(one)])
+        yield ")"
+    elif isinstance(value, ast.AST):
         yield f"({type(value).__name__}"
         for name, inner in ast.iter_fields(value):
             if name in _SKIPPED or (type(value), name) in _ANNOTATIONS or inner in (None, []):
@@ -48,14 +53,18 @@ def _spell(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         yield "["
         for one in value:
-            if not is_bare_string(one):
+            if not _is_bare_string(one):
                 yield from _spell(one)
         yield "]"
     else:
         yield f"{type(value).__name__} {value!r}"
 
 
-def is_bare_string(node: object) -> bool:
+def _is_empty_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == ""
+
+
+def _is_bare_string(node: object) -> bool:
     """Return whether a statement is a text that nothing reads, such as a docstring."""
     return (
         isinstance(node, ast.Expr)

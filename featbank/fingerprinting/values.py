@@ -8,6 +8,7 @@ import enum
 import fractions
 import io
 import logging
+import os
 import random
 import re
 import threading
@@ -36,6 +37,7 @@ _NEUTRAL = (
     type(threading.Lock()),
     type(threading.RLock()),
     threading.local,
+    type(os.environ),
     RemovableHandle,  # of a hook, which counts itself
 )
 _BY_TEXT = (
@@ -206,7 +208,7 @@ def _is_bound(value: Any) -> bool:
     `random.random` is a method of a generator that all the process shares.
     """
     whose = value.__self__
-    shared = getattr(random, value.__name__, None) == value
+    shared = any(getattr(one, value.__name__, None) == value for one in (random, np.random))
     return whose is not None and not isinstance(whose, types.ModuleType | type) and not shared
 
 

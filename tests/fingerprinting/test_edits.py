@@ -90,7 +90,10 @@ class Scale(torch.nn.Module):
 
 RECIPE = '''
 import functools
+import os
+import random
 from types import SimpleNamespace
+import numpy as np
 import torch
 import helper
 from helper import energies as frame_energies
@@ -144,8 +147,8 @@ class Recipe(Base):
     def compute_features(self, batch, stage):
         """Compute them."""
         Recipe.count += len(batch.id)
-        if self.count == 99:
-            raise KeyError(self.count)
+        if self.count == int(os.environ.get("STOP_AT", -1)):
+            raise KeyError(random.random(), np.random.rand(), np.pi)
         returned = super().compute_features(batch, stage)
         # their energies
         frames = helper.Window(3).cut(returned["x"]) + OFFSET[0]
@@ -360,7 +363,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str,
             text=True,
             timeout=HANG_S,
             cwd=root,
-            env={"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed, "PATH": ""},
+            env={"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed, "STOP_AT": seed, "PATH": ""},
         )
         for order, seed in (([*folders], "1"), ([*folders][::-1], "2"))
     ]
@@ -399,6 +402,7 @@ def test_the_parts_say_what_counts(parts: Mapping[str, Mapping[str, str]]) -> No
         "hparams.gain",
         "hparams.square",
         "modules.scale",
+        "package numpy",
         "package torch",
         "self.SHIFT",
         "self._given",
