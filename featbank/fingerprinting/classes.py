@@ -48,6 +48,7 @@ class Classes:
         self._follow = follow
         self._classes: dict[type, set[str]] = {}
         self._made: set[type] = set()
+        self._installed: set[type] = set()
 
     def encode(self, kind: type, where: str, *, made: bool = False) -> str:
         """Return what stands for a class.
@@ -68,11 +69,24 @@ class Classes:
             if package := package_of(base.__module__):
                 self._walk.count_package(package)
                 tokens.append(f"{package}:{name}")
+                self._follow_patched(base)
             else:
                 tokens.append(name)
                 self._classes.setdefault(base, set())
                 self._made |= {base} if made else set()
         return digest(["class", tokens])
+
+    def _follow_patched(self, kind: type) -> None:
+        """Let methods count that the user has put into a class of a package."""
+        if kind in self._installed:
+            return
+        self._installed.add(kind)
+        for name, member in sorted(vars(kind).items()):
+            if not isinstance(member, FunctionType) or _is_generated(member):
+                continue
+            if package_of(member.__module__, member.__code__.co_filename) is None:
+                what = f"{kind.__name__}.{name}"
+                self._walk.parts[what] = self.values.encode(member, what)
 
     def add_members(self) -> bool:
         """Let members count that may be used now; return whether there are new ones."""

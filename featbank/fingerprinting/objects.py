@@ -23,6 +23,7 @@ _OF_TORCH = frozenset(vars(torch.nn.Module())) | {"_compiled_call_impl", "_is_to
 # torch.amp.custom_fwd leaves how the last forward ran
 _OF_AUTOCAST = frozenset({"_fwd_used_autocast", "_dtype"})
 _REFUSALS: tuple[type[Exception], ...] = (*LIBRARY_ERRORS, pickle.PickleError)
+_SOURCES = frozenset({"_name_or_path", "name_or_path", "_commit_hash"})
 _WRAPPERS = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
 
 
@@ -35,6 +36,17 @@ def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
             module = inner  # torch.compile
         else:
             return module
+
+
+def is_of_place(name: str, value: Any) -> bool:
+    """Return whether an attribute says where something is computed, or came from.
+
+    The weights of a model count, wherever transformers had them from.
+
+    >>> is_of_place("device", "cuda:0"), is_of_place("_name_or_path", "/models/x")
+    (True, True)
+    """
+    return is_device(name, value) or (name in _SOURCES and isinstance(value, str | None))
 
 
 def is_device(name: str, value: Any) -> bool:
@@ -53,7 +65,7 @@ def attributes(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
     held = vars(module)
     skipped = _OF_TORCH | (_OF_AUTOCAST if "_fwd_used_autocast" in held else frozenset())
     for name in sorted(set(held) - skipped):
-        if not is_device(name, held[name]):
+        if not is_of_place(name, held[name]):
             yield name, held[name]
 
 
@@ -117,7 +129,7 @@ class Objects:
                 "object",
                 token,
                 self._values.encode(tuple(arguments), where),
-                sorted(self._pairs([one for one in held if not is_device(*one)], where)),
+                sorted(self._pairs([one for one in held if not is_of_place(*one)], where)),
                 self._values.encode(rest, where),
                 self._values.encode(list(items or ()), where),
                 self._values.encode(dict(entries or ()), where),

@@ -182,6 +182,7 @@ from featbank.feature_io import FeatureStorageConfig
 from featbank.fingerprinting import fingerprint_recipe
 
 found = {}
+forward = torch.nn.Linear.forward
 for folder in sys.argv[1:]:
     sys.path.insert(0, folder)
     for name in ("recipe", "helper"):
@@ -198,6 +199,7 @@ for folder in sys.argv[1:]:
     assert taken[0] == taken[1]
     found[folder] = dict(taken[0].parts)
     sys.path.remove(folder)
+    torch.nn.Linear.forward = forward
 print(json.dumps(found))
 """
 
@@ -304,6 +306,12 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "    return brain\n",
         '    brain.modules["scale"].register_forward_hook(helper.unrelated)\n    return brain\n',
         {"modules.scale", "source of helper.unrelated", "helper.UNUSED"},
+    ),
+    "a method put into a class of a package": (
+        "recipe",
+        "    return brain\n",
+        "    torch.nn.Linear.forward = helper.unrelated\n    return brain\n",
+        {"Linear.forward", "source of helper.unrelated", "helper.UNUSED"},
     ),
     "how the result is put together": (
         "recipe",

@@ -193,6 +193,7 @@ EQUAL: Mapping[str, tuple[Any, Any]] = {
     "order of a dict": ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
     "order of a set": ({"x", "y", "zz"}, {"zz", "y", "x"}),
     "device": (Colour(device="cpu"), Colour(device="cuda:0")),
+    "where a model came from": (Colour(_name_or_path="/a"), Colour(_name_or_path="/b")),
     "device objects": (torch.device("cpu"), torch.device("cuda", 1)),
     "strides": (torch.arange(6.0).reshape(2, 3).T, torch.arange(6.0).reshape(2, 3).T.contiguous()),
     "requires_grad": (torch.ones(2), torch.ones(2, requires_grad=True)),
