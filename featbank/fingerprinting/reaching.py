@@ -47,9 +47,9 @@ def _held(value: Any, where: str) -> Iterator[tuple[str, Any]]:  # noqa: C901
         held = vars(value)
         yield from ((f"{where}.{name}", held[name]) for name in held if name != "_modules")
     elif isinstance(value, dict | MappingProxyType):  # other mappings may open files when asked
-        yield from ((f"{where}.{name}", inner) for name, inner in value.items())
+        yield from _entries(value.items(), where)
     elif isinstance(value, list | tuple | set | frozenset | deque):
-        yield from ((f"{where}.{number}", inner) for number, inner in enumerate(value))
+        yield from _entries(enumerate(value), where)
     elif isinstance(value, partial):
         yield from ((where, inner) for inner in (value.func, *value.args))
         yield from ((f"{where}.{name}", inner) for name, inner in value.keywords.items())
@@ -64,6 +64,11 @@ def _held(value: Any, where: str) -> Iterator[tuple[str, Any]]:  # noqa: C901
                     yield f"{where}.{name}", inner
     else:
         yield from _of_object(value, where)
+
+
+def _entries(held: Iterable[tuple[Any, Any]], where: str) -> Iterator[tuple[str, Any]]:
+    # a manifest may have millions of them
+    return ((f"{where}.{name}", one) for name, one in held if not isinstance(one, _LEAVES))
 
 
 def _of_function(function: FunctionType, where: str) -> Iterator[tuple[str, Any]]:
