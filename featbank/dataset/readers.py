@@ -40,12 +40,12 @@ class Readers:
     unknown: str = ""  # a sampler that may share out
     in_batches: bool = False  # torch cuts what is read into batches of one size
     dispatched: bool = False  # accelerate joins batches and cuts them for several ranks
-    skipped: int = 0  # batches that accelerate reads only to leave them out
+    skipped: int = 0  # picks that a loader reads only to leave them out, given before
     epoch: int | None = None  # that a framework is in, and tells too late or not at all
     ends_epoch: bool = False  # Lightning goes on behind the last batch of an epoch
     in_stateful: bool = False  # in a loader of torchdata, that asks for states itself
     has_finished: bool = False  # that loader was asked for more than the last batch of an epoch
-    goes_on: bool = False  # that loader reads only to leave out what it gave before
+    goes_on: bool = False  # that loader leaves out what it gave before
     ahead: list[weakref.ref[Any]] = field(default_factory=list)  # loaders that fetch ahead
 
 
@@ -107,7 +107,7 @@ def _note_sampler(found: Readers, caller: object) -> None:
         if issubclass(kind, DistributedSampler):
             found.is_permuted = True
             found.permuted_for = getattr(caller, "epoch", None)
-    elif issubclass(kind, BatchSampler) and not known:
+    elif issubclass(kind, BatchSampler) and isinstance(getattr(caller, "batch_size", None), int):
         found.in_batches = True
     if not known and may_share:
         found.unknown = kind.__name__
@@ -145,6 +145,9 @@ def _note_torchdata(found: Readers, module: ModuleType, caller: Any, _: FrameTyp
     if issubclass(kind, module._StatefulBaseDataLoaderIter):
         found.in_stateful = True
         found.has_finished |= getattr(caller, "_finished", False)
+        held = (getattr(caller, name, None) for name in ("_index_sampler", "_sampler_iter"))
+        if not any(hasattr(one, "state_dict") for one in held):
+            found.skipped = found.skipped or getattr(caller, "_sampler_iter_yielded", 0)
         if issubclass(kind, module._StatefulMultiProcessingDataLoaderIter):
             found.ahead.append(weakref.ref(caller))
 
@@ -163,6 +166,13 @@ def _note_lightning(found: Readers, module: ModuleType, caller: Any, _: FrameTyp
         found.ends_epoch = caller.restarting and caller.epoch_loop.batch_progress.is_last_batch
 
 
+def _note_loader_of_speechbrain(
+    found: Readers, module: ModuleType, caller: Any, _: FrameType
+) -> None:
+    if issubclass(type(caller), module.SaveableDataLoader):
+        found.skipped = caller._speechbrain_recovery_skip_to or 0
+
+
 def _note_speechbrain(found: Readers, module: ModuleType, caller: Any, frame: FrameType) -> None:
     if issubclass(type(caller), module.Brain) and frame.f_code.co_name == "_fit_train":
         found.epoch = frame.f_locals.get("epoch")
@@ -173,6 +183,7 @@ _FRAMEWORKS = (
     (_note_torchdata, "torchdata.stateful_dataloader.stateful_dataloader"),
     (_note_batches_of_torchdata, "torchdata.stateful_dataloader.sampler"),
     *((_note_lightning, name) for name in _FIT_LOOPS),
+    (_note_loader_of_speechbrain, "speechbrain.dataio.dataloader"),
     (_note_speechbrain, "speechbrain.core"),
 )
 

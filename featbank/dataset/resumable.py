@@ -130,8 +130,8 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         readers = readers_of(self)
         share = self._share(readers)
         self._check(readers)
-        if readers.epoch is not None and not self._is_told and not self._count.is_loaded:
-            self.set_epoch(readers.epoch)
+        if not self._is_told and not self._count.is_loaded:
+            self._follow(readers)
         self._is_asked = True
         is_permuted = share == WHOLE and readers.is_permuted
         return _Iteration(self, share, is_permuted=is_permuted, ahead=readers.ahead)
@@ -271,11 +271,23 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
             raise ConfigError(
                 "sampler that goes on where its state was taken",
                 expected="to be iterated from there",
-                got=f"{readers.skipped} batches more to skip"
+                got=f"{readers.skipped} more to skip"
                 if readers.skipped
                 else f"{readers.shared_by}, which takes places of a whole epoch",
                 hint="transformers: ignore_data_skip=True; Lightning: use_distributed_sampler="
                 "False; speechbrain goes on by itself: load no state",
+            )
+
+    def _follow(self, readers: Readers) -> None:
+        """Count epochs as a framework does that does not tell them, or too late."""
+        if readers.epoch is not None:
+            self.set_epoch(readers.epoch)
+        elif readers.skipped and self._latest is None:
+            raise ConfigError(
+                "sampler of a loader that goes on by skipping",
+                expected="set_epoch: which epoch is gone on in",
+                got="nothing",
+                hint="call set_epoch before the loader is iterated",
             )
 
     def _place(self, readers: Readers) -> dict[str, int]:

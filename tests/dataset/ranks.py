@@ -162,6 +162,9 @@ def accelerate() -> dict[str, Any]:
         loader = prepared({}, kind, sampler=sampler)
         found[f"{kind} by state"] = [head + read(loader), read(loader)]
     found["dispatched"] = refusal(lambda: read(prepared({"dispatch_batches": True}, "batches")))
+    found["dispatched, skipped"] = refusal(
+        lambda: read(skip_first_batches(prepared({"dispatch_batches": True}, "batches"), 1))
+    )
     found["windows dispatched"] = read(prepared({"dispatch_batches": True}, "windows"))
     found["split"] = refusal(lambda: prepared({"split_batches": True}, "batches"))
     size = {"batch_size": 4 * NUM_RANKS}
@@ -373,6 +376,31 @@ def speechbrain() -> dict[str, Any]:
         folder = FOLDER / f"{kind}-halted"
         head = fit(kind, folder, halt=epoch + 2)  # where a checkpoint is
         found[f"{kind} resumed"] = [head + fit(kind, folder), given]
+    return found
+
+
+def loop_around_speechbrain() -> dict[str, Any]:
+    from speechbrain.dataio.dataloader import SaveableDataLoader
+    from speechbrain.utils.checkpoints import Checkpointer
+
+    found: dict[str, Any] = {}
+    for kind in KINDS:
+        loader = loader_of(kind, loader=SaveableDataLoader)
+        first, second = read(loader), read(loader)
+        keeper = Checkpointer(FOLDER / f"{kind}-kept", {"loader": loader})
+        iterator = iter(loader)
+        for _ in range(3):
+            next(iterator)
+        keeper.save_checkpoint(end_of_epoch=False)
+        for told in (True, False):
+            sampler = sampler_of(kind)
+            loader = loader_of(kind, sampler, SaveableDataLoader)
+            Checkpointer(keeper.checkpoints_dir, {"loader": loader}).recover_if_possible()
+            if told:
+                sampler.set_epoch(1)
+                found[f"{kind} resumed"] = [first, [*second[:3], *read(loader)], second]
+            else:
+                found[f"{kind} not told"] = refusal(lambda loader=loader: read(loader))
     return found
 
 

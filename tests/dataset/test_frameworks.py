@@ -68,7 +68,8 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module", params=[1, 2, 3], ids="{} ranks".format)
 def brains(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ranks:
-    return launched(tmp_path_factory.mktemp("brains"), "speechbrain", request.param)
+    frameworks = "speechbrain,loop_around_speechbrain"
+    return launched(tmp_path_factory.mktemp("brains"), frameworks, request.param)
 
 
 def assert_all_are_read(given: list[Any], kind: str = "batches", *, once: bool = False) -> None:
@@ -150,7 +151,10 @@ def test_accelerate_goes_on(ranks: Ranks, kind: str) -> None:
 
 
 def test_what_accelerate_would_lose_is_refused(ranks: Ranks) -> None:
-    for message in of(ranks, "accelerate", "dispatched"):
+    messages = of(ranks, "accelerate", "dispatched") + of(
+        ranks, "accelerate", "dispatched, skipped"
+    )
+    for message in messages:
         assert message.startswith("ConfigError: batches of a sampler under accelerate: expected d")
     for message in of(ranks, "accelerate", "split"):
         assert message.startswith("ValueError: In order to use `split_batches==True`")
@@ -165,7 +169,7 @@ def test_the_trainer_of_transformers_reads_all_and_goes_on(ranks: Ranks) -> None
         assert again == whole
     assert_all_are_read([given for (given,) in of(ranks, "transformers", "by state")])
     for message in of(ranks, "transformers", "both"):
-        assert "batches more to skip; transformers: ignore_data_skip=True" in message
+        assert "more to skip; transformers: ignore_data_skip=True" in message
 
 
 @pytest.mark.parametrize("kind", ["batches", "windows", "windows wrapped"])
@@ -197,3 +201,11 @@ def test_speechbrain_reads_all_and_goes_on(brains: Ranks, kind: str) -> None:
         assert_all_are_read(given, kind)
     for again, whole in of(brains, "speechbrain", f"{kind} resumed"):
         assert again == whole
+
+
+@pytest.mark.parametrize("kind", ["batches", "windows"])
+def test_a_loop_around_speechbrains_loader_must_tell_the_epoch(brains: Ranks, kind: str) -> None:
+    for first, again, second in of(brains, "loop_around_speechbrain", f"{kind} resumed"):
+        assert first != again == second
+    for message in of(brains, "loop_around_speechbrain", f"{kind} not told"):
+        assert "expected set_epoch: which epoch is gone on in, got nothing" in message

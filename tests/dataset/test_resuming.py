@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from featbank.dataset import ResumableSampler
@@ -235,3 +235,34 @@ def test_counts_and_epochs_that_cannot_be_are_refused() -> None:
     for epoch in (-1, 1.0, "1", True):
         with pytest.raises(ConfigError, match="epoch: expected a whole number, 0 or more"):
             sampler.set_epoch(epoch)  # type: ignore[arg-type]
+
+
+class Passing(Sampler[int]):
+    """Hands on what another sampler gives, and its states not."""
+
+    def __init__(self, sampler: Numbers) -> None:
+        self.sampler = sampler
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.sampler
+
+
+@TORCHDATA
+def test_a_loader_that_goes_on_by_skipping_must_tell_the_epoch() -> None:
+    def loader(sampler: Numbers) -> Any:
+        return StatefulDataLoader(range(NUM_PICKS), None, sampler=Passing(sampler))
+
+    stopped = loader(Numbers())
+    list(stopped)
+    iterator = iter(stopped)
+    head = [next(iterator) for _ in range(3)]
+    told, untold, twice = Numbers(), Numbers(), resumed(1, 3)
+    told.set_epoch(1)
+    for sampler in (told, untold, twice):
+        again = loader(sampler)
+        again.load_state_dict(stopped.state_dict())
+        if sampler is told:
+            assert head + list(again) == EPOCHS[1]
+            continue
+        with pytest.raises(ConfigError, match=r"expected (set_epoch|to be iterated from there)"):
+            list(again)
