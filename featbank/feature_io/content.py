@@ -11,7 +11,7 @@ from featbank.errors import StoreError
 from featbank.feature_io.array_files import LilcomFilesReader, NumpyFilesReader
 from featbank.feature_io.base import FeatureStorageReader
 from featbank.feature_io.file_reader import absent, is_file, with_suffix
-from featbank.feature_io.hdf5_files import kind_of_file
+from featbank.feature_io.hdf5_files import kind_of_file, sound
 from featbank.feature_io.hdf5_readers import (
     ChunkedLilcomHdf5Reader,
     LilcomHdf5Reader,
@@ -104,7 +104,7 @@ def _open_file(path: Path, name: str | None) -> FeatureStorageReader:
             expected="a packed store, an HDF5 file, or a file of lilcom chunks",
             got="another file",
         )
-    with open_hdf5(path) as opened:
+    with open_hdf5(path) as opened, sound(path):
         kind = kind_of_file(opened)
     if kind == "shard":
         raise shard_alone(path)

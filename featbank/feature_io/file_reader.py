@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from operator import index
 from pathlib import Path
 from typing import Any, Self
 
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
-from featbank.feature_io.frames import Frames
+from featbank.feature_io.frames import DAMAGE, Frames
 from featbank.store.slicing import frame_span
 
 
@@ -77,13 +78,14 @@ class FileReader(ABC):
                 or offsets outside the frames when `strict`.
         """
         where = f"utterance {key!r} in {self._given}"
-        left, right = left_offset_frames, right_offset_frames
+        left = index(left_offset_frames)
+        right = None if right_offset_frames is None else index(right_offset_frames)
         try:
             with self._frames(key, where) as frames:
                 if right is None or not 0 <= left <= right <= frames.sure_frames:
                     left, right = frame_span(len(frames), left, right, strict=strict, where=where)
                 values = frames[left:right]
-        except (EOFError, OSError, RuntimeError, ValueError) as error:  # of h5py, lilcom and NumPy
+        except DAMAGE as error:
             raise StoreError(where, expected="values as they were written", got=error) from error
         return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
@@ -147,7 +149,7 @@ class FileReader(ABC):
 
         Raises:
             StoreError: it is not there, or its values are no numbers.
-            OSError, RuntimeError, ValueError: they are damaged.
+            DAMAGE: they are damaged.
         """
 
 

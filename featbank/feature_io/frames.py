@@ -6,8 +6,11 @@ from typing import Protocol
 
 import numpy as np
 
-from featbank.errors import StoreError
+from featbank.errors import LIBRARY_ERRORS, StoreError
 from featbank.feature_io.base import Array
+
+DAMAGE: tuple[type[Exception], ...] = (OSError, *LIBRARY_ERRORS)
+"""What h5py, lilcom and NumPy raise of a damaged file."""
 
 NUMBERS = frozenset("biufc")
 """The kinds of dtypes whose values are numbers, as NumPy letters them."""

@@ -7,6 +7,8 @@ times slower than a packed store; these are for exchange.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +16,7 @@ import h5py
 
 from featbank.errors import StoreError
 from featbank.feature_io.file_reader import with_suffix
-from featbank.feature_io.frames import NUMBERS
+from featbank.feature_io.frames import DAMAGE, NUMBERS
 from featbank.store.format import SHARD_FORMAT
 
 CHUNK_SIZE_KEY = "__LHOTSE_INTERNAL_CHUNK_SIZE__"
@@ -26,6 +28,15 @@ Kind = Literal["shard", "numbers", "lilcom", "chunked lilcom", "other"]
 def hdf5_path(storage_path: str | Path) -> Path:
     """Return the path of a file, with `.h5` behind its name as lhotse has it."""
     return with_suffix(Path(storage_path), ".h5")
+
+
+@contextmanager
+def sound(path: Path) -> Iterator[None]:
+    """Raise what h5py raises of a damaged file as a `StoreError` that names it."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise StoreError(f"file {path}", expected="a sound HDF5 file", got=error) from error
 
 
 def kind_of(dataset: h5py.Dataset) -> Kind:

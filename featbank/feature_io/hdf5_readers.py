@@ -21,6 +21,7 @@ from featbank.feature_io.hdf5_files import (
     import_lilcom,
     kind_of,
     kind_of_file,
+    sound,
     told,
 )
 from featbank.opening import open_regular
@@ -47,9 +48,10 @@ class _Hdf5Reader(FileReader):
     def __iter__(self) -> Iterator[str]:
         """Give the ids."""
         found: list[str] = []
-        self._open().visititems(
-            lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
-        )
+        with sound(self._given):
+            self._open().visititems(
+                lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
+            )
         return (name for name in found if name != CHUNK_SIZE_KEY)
 
     def close(self) -> None:
@@ -68,7 +70,9 @@ class _Hdf5Reader(FileReader):
                 raise absent(path)
             file = open_hdf5(path if is_file(path) else self._path)
             try:
-                self._refuse_file_of(kind_of_file(file))
+                with sound(path):
+                    kind = kind_of_file(file)
+                self._refuse_file_of(kind)
             except BaseException:
                 file.close()
                 raise
@@ -89,12 +93,14 @@ class _Hdf5Reader(FileReader):
         )
 
     def _dataset(self, key: object) -> h5py.Dataset | None:
-        if not isinstance(key, str) or not key or key == CHUNK_SIZE_KEY:
+        if not isinstance(key, str) or key in ("", CHUNK_SIZE_KEY) or "\0" in key:
             return None
-        try:
-            found = self._open().get(key)
-        except ValueError:  # a null character, or half a surrogate pair
-            return None
+        file = self._open()
+        with sound(self._given):
+            try:
+                found = file.get(key)
+            except UnicodeEncodeError:  # half a surrogate pair
+                return None
         return found if isinstance(found, h5py.Dataset) else None
 
     @contextmanager

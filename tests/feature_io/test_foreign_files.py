@@ -261,6 +261,33 @@ def test_an_array_file_is_read_in_any_order_of_bytes_and_axes(tmp_path: Path, va
     assert list(reader) == ["a"]  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("signature", [b"SNOD", b"TREE", b"HEAP"])
+def test_a_damaged_hdf5_file_is_named_by_whatever_looks_into_it(
+    tmp_path: Path, signature: bytes
+) -> None:
+    path, _ = written_by_lhotse("numpy_hdf5", tmp_path / "x")
+    data = path.read_bytes()
+    assert signature in data
+    (tmp_path / "y.h5").write_bytes(data.replace(signature, b"XXXX"))
+    for look in (
+        open_features,
+        NumpyHdf5Reader,
+        lambda path: NumpyHdf5Reader(path).ids,
+        lambda path: "utt-1" in NumpyHdf5Reader(path),
+        lambda path: NumpyHdf5Reader(path).read("utt-1"),
+    ):
+        with pytest.raises(StoreError, match=r"y\.h5.*expected"):
+            look(tmp_path / "y.h5")
+
+
+@pytest.mark.parametrize("header", [b"{'descr': (", b"{'descr': '<f4', ", b"\xff\xff", b"3"])
+def test_an_array_file_with_a_damaged_header_is_refused(tmp_path: Path, header: bytes) -> None:
+    size = len(header).to_bytes(2, "little")
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + size + header + bytes(64))
+    with pytest.raises(StoreError, match=r"'a' in .*expected values as they were written"):
+        NumpyFilesReader(tmp_path).read("a")
+
+
 @pytest.mark.parametrize("key", ["x", "1,-5", "0,99999999", "0,5", "9" * 40, "1,,2", "٣"])
 def test_a_wrong_storage_key_is_refused(tmp_path: Path, key: str) -> None:
     path, _ = written_by_lhotse("lilcom_chunky", tmp_path / "x")

@@ -286,6 +286,8 @@ def test_offsets_are_those_of_a_slice_unless_strict(
     with pytest.raises(StoreError, match=r"'a' in .*expected offsets within its 5 frames"):
         reader.read("a", left, right, strict=True)
     np.testing.assert_array_equal(reader.read("a", 1, 3, strict=True), whole[1:3], strict=True)
+    with pytest.raises(TypeError):
+        reader.read("a", 0.5)  # type: ignore[arg-type]
 
 
 def test_codes_with_the_time_axis_last_are_cut_and_copied_along_it(tmp_path: Path) -> None:
