@@ -77,7 +77,7 @@ class _Mixing(ResumableSampler[Pick], ABC):
         )
 
     def _made_from(self) -> str:
-        return digest([self._mixture.identities(), self._turns.shares, self._picks])
+        return digest([self._mixture.made_from(), self._turns.shares, self._picks])
 
 
 class MixtureSampler(_Mixing[int]):

@@ -11,6 +11,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from featbank.errors import ConfigError
+from featbank.provenance import digest
 
 
 class Mixture(Dataset[Any]):
@@ -57,17 +58,18 @@ class Mixture(Dataset[Any]):
 
     def locate(self, index: int) -> tuple[str, int]:
         """Return the source of an item, and its index there."""
-        if not -len(self) <= index < len(self):
+        place = whole(index)
+        if not -len(self) <= place < len(self):
             raise IndexError(f"expected an index within {len(self)} items, got {index}")
-        place = whole(index) % len(self)
+        place %= len(self)
         number = bisect_right(self.starts, place) - 1
         return self._names[number], place - self.starts[number]
 
-    def identities(self) -> list[list[Any]]:
-        """Return what a state is held against: of each source its name, size and digest."""
-        return [
-            [name, self.sizes[name], _identity(source)] for name, source in self.sources.items()
-        ]
+    def made_from(self) -> str:
+        """Return a digest of the sources: their names, sizes, and digests where they have one."""
+        return digest(
+            [[name, self.sizes[name], _made_from(source)] for name, source in self.sources.items()]
+        )
 
     def num_tokens(self) -> dict[str, int]:
         """Return the tokens, or frames, of all items of each source.
@@ -93,7 +95,9 @@ def _num_tokens(name: str, source: Any) -> int:
     )
 
 
-def _identity(source: Any) -> str:
+def _made_from(source: Any) -> str:
     """Return what a state is held against: the digest that datasets of this package have."""
-    found = getattr(source, "identity", None) or getattr(source, "ids_digest", None)
-    return str(found() if callable(found) else found or type(source).__name__)
+    for name in ("made_from", "ids_digest"):
+        if hasattr(source, name):
+            return str(getattr(source, name)())
+    return type(source).__name__

@@ -126,6 +126,7 @@ class PackedSequences(Dataset[PackedWindow]):
         Raises:
             ConfigError: a sequence has another length than when it was packed.
         """
+        index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"expected an index within {len(self)} windows, got {index}")
         length = self.window_length
@@ -165,9 +166,9 @@ class PackedSequences(Dataset[PackedWindow]):
         """Windows that begin before each of the groups that a sampler draws from: one group."""
         return [0, len(self)]
 
-    @property
-    def identity(self) -> str:
-        """Digest of what the windows follow from."""
-        of = getattr(self._sequences, "identity", type(self._sequences).__name__)
+    def made_from(self) -> str:
+        """Return a digest of what the windows follow from."""
+        made_from = getattr(self._sequences, "made_from", None)
+        of = type(self._sequences).__name__ if made_from is None else made_from()
         lengths = sha256(self.lengths.astype("<i8").tobytes()).hexdigest()
         return digest([of, lengths, self.window_length, self._padding])

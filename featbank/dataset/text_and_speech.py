@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -124,6 +125,8 @@ class TextAndSpeech(Dataset[TokenSequence]):
         """What batches and windows are padded with: the end mark, which is no target there."""
         self._begin = [] if task.mark is None else [vocabulary.special_id(task.mark)]
         self._labels = LabelFile(labels) if isinstance(labels, str | Path) else labels
+        if within is not None:
+            self._check_field(within)
         self._check_texts()
         if together < 1:
             raise ConfigError("together", expected="1 or more utterances", got=together)
@@ -135,10 +138,11 @@ class TextAndSpeech(Dataset[TokenSequence]):
 
     def __getitem__(self, index: int) -> TokenSequence:
         """Return a sequence."""
-        if not -len(self) <= index < len(self):
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
             raise IndexError(f"expected an index within {len(self)} sequences, got {index}")
-        first, stop = self._starts[index % len(self)], self._starts[index % len(self) + 1]
-        segments = [one for number in range(first, stop) for one in self._segments(number)]
+        first, stop = self._starts[number % len(self)], self._starts[number % len(self) + 1]
+        segments = [one for row in range(first, stop) for one in self._segments(row)]
         key = self._seed, self.epoch, self._dataset.id(int(first))
         tokens = [np.array(self._begin, np.int64)]
         targets = [np.zeros(len(self._begin), bool)]
@@ -162,9 +166,8 @@ class TextAndSpeech(Dataset[TokenSequence]):
             torch.tensor(len(ids)),
         )
 
-    @property
-    def identity(self) -> str:
-        """Digest of what sequences follow from, but the tokenizer and the encoder."""
+    def made_from(self) -> str:
+        """Return a digest of what sequences follow from, but the tokenizer and the encoder."""
         return digest(
             [
                 self._store.fingerprint,
@@ -247,13 +250,15 @@ class TextAndSpeech(Dataset[TokenSequence]):
 
     def _passages(self, together: int, within: str | None) -> npt.NDArray[np.int64]:
         """Return the first utterance of each sequence, then how many utterances there are."""
+        if together == 1 or not len(self._dataset):
+            return np.arange(len(self._dataset) + 1)
         starts, last = [0], None
         for index in range(len(self._dataset)):
             value = None if within is None else self._dataset.texts(index)[within]
             if index and (value != last or index - starts[-1] == together):
                 starts.append(index)
             last = value
-        return np.array([*starts, len(self._dataset)] if len(self._dataset) else [0], np.int64)
+        return np.array([*starts, len(self._dataset)], np.int64)
 
     def _check_units(self) -> None:
         header, sizes = self._store.header, self.vocabulary.codebook_sizes
@@ -289,6 +294,8 @@ class TextAndSpeech(Dataset[TokenSequence]):
             if self._labels is None:
                 raise ConfigError("labels", expected="a file of aligned words", got="none")
             _centers_s(self._store.header, 0)
+        else:
+            self._check_field("text")
         for index in range(len(self._dataset)):
             utterance_id = self._dataset.id(index)
             if self.task.at == "words":
@@ -302,6 +309,15 @@ class TextAndSpeech(Dataset[TokenSequence]):
                     got="none",
                     hint="choose others by FeatureDataset(ids=...)",
                 )
+
+    def _check_field(self, name: str) -> None:
+        if len(self._dataset) and name not in (found := self._dataset.texts(0)):
+            raise ConfigError(
+                "fields of the dataset",
+                expected=f"{name} among them",
+                got=", ".join(found) or "none",
+                hint=f"FeatureDataset(..., manifest=..., fields=[{name!r}, ...])",
+            )
 
 
 def _store_name(dataset: FeatureDataset, name: str | None) -> str:

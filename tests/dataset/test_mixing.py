@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from featbank.dataset import Mixture, MixtureSampler
+from featbank.dataset import Mixture, MixtureSampler, TokenWindows
 from featbank.dataset.turns import Turns
 from featbank.errors import ConfigError
+from featbank.store import StoreWriter
 
 
 def numbers(**sizes: int) -> Mixture:
@@ -246,6 +248,20 @@ def test_a_state_of_another_mixture_is_refused(other: dict[str, Any]) -> None:
     mixture = numbers(**other.pop("mixture", {"a": 10, "b": 20}))
     with pytest.raises(ConfigError, match="state of a sampler"):
         sampler(mixture, **options | other).load_state_dict(state)
+
+
+def test_a_state_is_of_the_tokens_in_the_stores(tmp_path: Path) -> None:
+    def windows(name: str, first: int) -> TokenWindows:
+        with StoreWriter(tmp_path / name, name="units", codebook_size=100) as writer:
+            writer.write("a", np.arange(first, first + 40))
+        return TokenWindows(tmp_path / name, 8)
+
+    other = windows("other", 0)
+    mixture = Mixture({"one": windows("one", 3), "other": other})
+    state = sampler(mixture).state_dict(num_done=2)
+    sampler(Mixture({"one": windows("copy", 3), "other": other})).load_state_dict(state)
+    with pytest.raises(ConfigError, match="state of a sampler"):
+        sampler(Mixture({"one": windows("changed", 4), "other": other})).load_state_dict(state)
 
 
 def test_items_tell_their_source() -> None:

@@ -179,7 +179,7 @@ def test_turns_are_drawn_anew_in_another_epoch(folder: Path) -> None:
     epochs = [shown(found.in_epoch(epoch)[0].tokens) for epoch in range(10)]
     assert len({*map(str, epochs)}) > 3
     assert epochs[0] == shown(found[0].tokens), "the others do not change this one"
-    assert found.identity != found.in_epoch(1).identity
+    assert found.made_from() != found.in_epoch(1).made_from()
 
 
 def test_all_that_is_interleaved_is_learned(folder: Path) -> None:
@@ -303,6 +303,7 @@ def test_frames_without_a_grid_are_placed_by_their_rate(tmp_path: Path) -> None:
         ),
         ({"units": "codes"}, "units: expected units, got codes"),
         ({"together": 0}, "together: expected 1 or more utterances"),
+        ({"within": "speaker"}, "expected speaker among them, got text, part"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_training(
@@ -346,3 +347,13 @@ def test_merged_units_have_no_time_to_hold_words_against(folder: Path, tmp_path:
     floats = FeatureDataset({"fbank": tmp_path / "floats"})
     with pytest.raises(StoreError, match="integers"):
         TextAndSpeech(floats, TextToSpeech(), vocabulary=VOCABULARY, tokenize=spell)
+
+
+def test_a_dataset_without_a_manifest_is_told_what_it_lacks(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="expected text among them, got none"):
+        TextAndSpeech(
+            FeatureDataset({"units": folder / "units"}),
+            TextToSpeech(),
+            vocabulary=VOCABULARY,
+            tokenize=spell,
+        )
