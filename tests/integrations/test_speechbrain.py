@@ -22,7 +22,6 @@ pytestmark = pytest.mark.slow
 
 YAML = """
 feature_path: !PLACEHOLDER
-fingerprint_with: {os.environ: only says when to be killed}
 feature_configs:
     - !new:featbank.feature_io.FeatureStorageConfig
         name: fbank
