@@ -64,7 +64,7 @@ def shares_of_picks(
 
 
 def tempered(sizes: Mapping[str, int], temperature: float) -> dict[str, Fraction]:
-    """Return the weights n_i ** (1 / temperature) of sources of n_i items or tokens.
+    """Return weights in proportion to n_i ** (1 / temperature), of sources of n_i items or tokens.
 
     1 keeps the sizes, and the higher it is the more alike the weights become (Arivazhagan et al.,
     2019, take 5). XLM-R and mT5 write the exponent instead, alpha = 1 / temperature = 0.3. The same
@@ -73,8 +73,9 @@ def tempered(sizes: Mapping[str, int], temperature: float) -> dict[str, Fraction
     Raises:
         ConfigError: the temperature is not over 0.
 
-    >>> {name: round(float(one)) for name, one in tempered({"a": 100, "b": 10000}, 2).items()}
-    {'a': 10, 'b': 100}
+    >>> weights = tempered({"a": 100, "b": 10000}, 2)
+    >>> round(float(weights["b"] / weights["a"]), 6)
+    10.0
     """
     if not _is_positive(temperature):
         raise ConfigError("temperature of a mixture", expected="over 0", got=repr(temperature))
