@@ -302,8 +302,8 @@ def _say_what_is_never_known(split: str, computed: Computed, earlier: EarlierRow
     if computed.num_known or len(ids) < 2 or not all(one in earlier for one in ids):
         return
     _log.warning(
-        "every utterance of split %r differs from the last call, and was computed anew: input "
-        "with random augmentation is never known again; augment as you train, or store it once",
+        "every utterance of split %r differs from the last call, and was computed anew: if its "
+        "input is augmented at random, it is never known again; augment as you train",
         split,
     )
 

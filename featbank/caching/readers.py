@@ -126,6 +126,12 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
                 except StaleFeaturesError as error:
                     errors.append(error)
                     continue
+                if base_path != self._base_paths[0]:
+                    _log.warning(
+                        "debug: split %r has the utterances of a debug run alone; to read all, "
+                        "compute them once without debug",
+                        split,
+                    )
                 stack.pop_all()
                 self._folders[split] = base_path
                 return readers

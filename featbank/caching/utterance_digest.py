@@ -7,9 +7,10 @@ batch size and beside any others. A batch may be
 - a tuple or list of columns, the first of which is the list of ids;
 - a list of one mapping (with an `id`), or one tuple (with its id first), an utterance.
 
-Of a pair (padded, lengths) in it the valid frames count. Of another padded array, too, where one
-column beside it holds lengths behind which that array is constant; else its padding counts as well,
-and the digest holds for this batch only. A list `digest` in a batch stands for all else in it.
+A column with as many entries as there are ids has one of each utterance; any other is of all. Of a
+pair (padded, lengths) the valid frames count. Of another padded array, too, where one column beside
+it holds lengths behind which that array is constant; else its padding counts as well, and the
+digest holds for this batch only. A list `digest` in a batch stands for all else in it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from featbank.caching import StaleFeaturesError
-from featbank.errors import FeatbankError, StoreError
+from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.feature_io import create_feature_storage_writers
 from featbank.store import StoreWriter, open_store
 from tests.caching.recipes import CONFIGS, Counting, Speech, clean, inodes, pad, published
@@ -220,10 +220,10 @@ def test_random_input_is_never_known_and_a_second_call_says_so(
 ) -> None:
     brain = Counting(tmp_path)
     brain.cache_features(Speech(IDS, noise=True), "train", PADDED)
-    assert "random augmentation" not in caplog.text
+    assert "augmented at random" not in caplog.text
     brain.cache_features(Speech(IDS, noise=True), "train", PADDED)
     assert len(brain.computed) == 2 * len(IDS)
-    assert "random augmentation is never known again" in caplog.text
+    assert "augmented at random, it is never known again" in caplog.text
 
 
 class Hashed(Speech):
@@ -317,6 +317,13 @@ def test_no_writers_store_nothing_and_say_so(
 ) -> None:
     Counting(tmp_path).cache_features({}, Speech(IDS))
     assert "was given no writers: nothing is stored" in caplog.text
+
+
+def test_what_are_no_writers_is_refused_and_so_is_a_split_without_a_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'mean': expected a writer of features, got list"):
+        Counting(tmp_path).cache_features({"mean": []}, Speech(IDS))
+    with pytest.raises(TypeError, match="a stage, which names the split"):
+        Counting(tmp_path).cache_features(Speech(IDS))
 
 
 def test_pieces_of_an_utterance_are_never_taken_for_the_whole_of_it(tmp_path: Path) -> None:
