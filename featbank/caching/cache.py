@@ -294,7 +294,8 @@ def _say_what_is_never_known(split: str, computed: Computed, earlier: EarlierRow
     if len(ids) < len(computed.rows):
         _log.warning(
             "%d of %d utterances of split %r are computed at each call: their batches do not tell "
-            "which utterances they hold, or hold what is no plain value",
+            "which utterances they hold, or hold no array of them, or what is no plain value; a "
+            "digest of each, in the dataset or the batch, makes them known",
             len(computed.rows) - len(ids),
             len(computed.rows),
             split,

@@ -10,7 +10,8 @@ batch size and beside any others. A batch may be
 A column with as many entries as there are ids has one of each utterance; any other is of all. Of a
 pair (padded, lengths) the valid frames count. Of another padded array, too, where one column beside
 it holds lengths behind which that array is constant; else its padding counts as well, and the
-digest holds for this batch only. A list `digest` in a batch stands for all else in it.
+digest holds for this batch only. A list `digest` in a batch stands for all else in it. Without it,
+an utterance of which a batch holds no array, but a path or a text, has no digest.
 """
 
 from __future__ import annotations
@@ -158,6 +159,9 @@ def _as_columns(batch: Any) -> tuple[Sequence[str], dict[Any, Any]] | None:
         }
     else:
         return None
+    for name, value in columns.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "U":
+            columns[name] = value.tolist()
     ids = columns.pop("id", None)
     return (ids, columns) if _is_texts(ids) else None
 
@@ -276,14 +280,14 @@ def _array(value: Any, size: int) -> _Numbers | None:
 
 def _numbers(value: Any) -> _Numbers:
     if isinstance(value, torch.Tensor):
-        tensor = value.detach().cpu()
-        dtype = str(tensor.dtype).removeprefix("torch.")
+        dtype = str(value.dtype).removeprefix("torch.")
         try:
-            return _Numbers(tensor.numpy(), dtype)
-        except TypeError:  # bfloat16 and the like, which NumPy has not
+            return _Numbers(value.detach().cpu().resolve_conj().resolve_neg().numpy(), dtype)
+        except (RuntimeError, TypeError):  # bfloat16 and the like, which NumPy has not
             pass
         try:
-            return _Numbers(tensor.contiguous()[..., None].view(torch.uint8).numpy(), dtype)
+            tensor = value.detach().cpu().contiguous()
+            return _Numbers(tensor[..., None].view(torch.uint8).numpy(), dtype)
         except (RuntimeError, TypeError) as error:  # sparse, quantized
             raise _NoDigestError from error
     array = np.asarray(value)
@@ -295,12 +299,25 @@ def _numbers(value: Any) -> _Numbers:
 def _digest(values: Mapping[Any, Any]) -> bytes:
     if "digest" in values:
         return digest_of_item(values["digest"])
+    if not _holds_samples(values):
+        return b""  # a path, whose file may change
     hasher = xxh3_128()
     try:
         _update(hasher, values)
     except _NoDigestError:
         return b""
     return hasher.digest()
+
+
+def _holds_samples(value: Any) -> bool:
+    """Tell whether there is an array in a value, of one axis or more."""
+    if isinstance(value, _Numbers):
+        value = value.values
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return value.ndim > 0
+    if isinstance(value, Mapping):
+        return any(map(_holds_samples, value.values()))
+    return isinstance(value, list | tuple) and any(map(_holds_samples, value))
 
 
 def _update(hasher: Any, value: Any) -> None:

@@ -135,6 +135,21 @@ def test_what_has_no_plain_value_has_no_digest() -> None:
     assert digest_of_item(None) == digest_of_item("") == digest_of_item(Path()) == b""
 
 
+def test_a_path_is_no_input_to_be_known_by() -> None:
+    rows_of_paths = [{"id": "a", "path": "a.wav", "length": torch.tensor(2.0)}]
+    columns = {"id": ["a", "b"], "path": ["a.wav", "b.wav"], "length": torch.tensor([2.0, 1.0])}
+    for batch in (rows_of_paths, columns, (["a"], ["a.wav"])):
+        assert {key.input_digest for key in identify(batch) or []} == {b""}
+
+
+def test_texts_and_ids_may_be_arrays() -> None:
+    [of_lists, of_arrays] = [
+        identify({"id": ids, "text": ids, "sig": torch.ones(2, 3)})
+        for ids in (["a", "b"], np.array(["a", "b"]))
+    ]
+    assert of_lists == of_arrays
+
+
 def test_an_item_digest_stands_for_all_else() -> None:
     first = {"id": ["a", "b"], "digest": ["1", "2"], "sig": torch.rand(2, 3)}
     again = [{"id": one, "digest": value} for one, value in (("a", "1"), ("b", "2"))]
