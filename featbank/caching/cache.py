@@ -14,7 +14,7 @@ from typing import Any
 from featbank.caching.batches import Batches
 from featbank.caching.computing import Computed, compute_rows
 from featbank.caching.journal import Journal
-from featbank.caching.known import EarlierRows, JournaledRows
+from featbank.caching.known import EarlierRows, JournaledRows, Known, LookedUp
 from featbank.caching.ranks import collect_rows, deliver_rows, follow, lead
 from featbank.caching.readers import PROVENANCE, SplitReaders
 from featbank.caching.sharing import check_sampler
@@ -178,7 +178,9 @@ class FeatureCache:
             stack.callback(earlier.close)
             journaled = JournaledRows(work.path)
             stack.callback(journaled.close)
-            known: list[EarlierRows | JournaledRows] = [earlier, journaled]
+            known: list[Known] = [earlier, journaled]
+            if extraction.ranks.size > 1:  # which look twice: to deal, and to merge
+                known = [LookedUp(known)]
             share = lead(extraction.ranks, extraction.batches, work.path, known)
             extraction.ranks.agree("known")
             computed = compute_rows(

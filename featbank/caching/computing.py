@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from featbank.caching.batches import Batches
 from featbank.caching.journal import Journal, JournalFile, JournalRow
-from featbank.caching.known import Source
+from featbank.caching.known import Known, Source, find_known
 from featbank.caching.sharing import ALL, Share
 from featbank.caching.utterance_digest import UtteranceKey, identify, select
 from featbank.errors import StoreError
 from featbank.feature_io import FeatureStorageWriter, TracedWriter
 from featbank.routing import route
 from featbank.store import Encoded, as_array
-
-
-class Known(Protocol):
-    """Rows that need not be computed."""
-
-    def find(self, key: UtteranceKey) -> Source | None:
-        """Return the row of an id and digest."""
 
 
 class Computed:
@@ -189,11 +182,6 @@ class _Named:
     def _passed_by(self) -> bool:
         self._advance(1)
         return False
-
-
-def find_known(key: UtteranceKey, known: Sequence[Known]) -> Source | None:
-    """Return the row of an id and digest from the first that has it."""
-    return next((source for one in known if (source := one.find(key))), None)
 
 
 class _Left(NamedTuple):

@@ -19,9 +19,9 @@ from featbank.fingerprinting import RecipeFingerprint
 from featbank.manifest import check_id
 from featbank.provenance import write_atomic
 from featbank.ranks import Meeting, standing
-from featbank.store import Store, StoreWriter, open_store, open_verified
+from featbank.store import Store, StoreWriter, commit_together, open_store, open_verified
 from featbank.store.encoding import Array
-from featbank.store.format import HEADER_NAME
+from featbank.store.format import HEADER_NAME, SPLITS_NAME
 from featbank.store.row_encoder import RowEncoder
 
 _log = logging.getLogger(__name__)
@@ -140,16 +140,14 @@ class ItemRows:
             "parts": dict(self._fingerprint.parts),
             "named": list(self._fingerprint.named),
         }
-        with StoreWriter(
+        writer = StoreWriter(
             self._path,
             name=self._config.name,
             dtype=self._config.dtype,
             **self._config.writer_kwargs,
-        ) as writer:
-            writer.describe(
-                fingerprint=self._fingerprint.digest,
-                provenance={PROVENANCE: recipe},
-            )
+        )
+        with writer:
+            writer.describe(fingerprint=self._fingerprint.digest, provenance={PROVENANCE: recipe})
             for one in ids:
                 row = self._newest(one)
                 if row is not None:
@@ -157,6 +155,8 @@ class ItemRows:
                     writer.write_encoded(one, encoded, row.input_digest)
                 elif stored is not None:
                     writer.write_encoded(one, stored.encoded(one), stored.input_digest(one))
+            if (self._path.parent / SPLITS_NAME).exists():  # it is to state this one, too
+                commit_together([writer], keep_others=True)
         remove_work(self._path.parent, self._path.name)
 
     def _newest(self, utterance_id: str) -> JournalRow | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -53,6 +53,18 @@ class Source(NamedTuple):
         if all(isinstance(one, Place) for one in places):
             return "values" if places[0].checksum != places[1].checksum else ""
         return ""
+
+
+class Known(Protocol):
+    """Rows that need not be computed."""
+
+    def find(self, key: UtteranceKey) -> Source | None:
+        """Return the row of an id and digest."""
+
+
+def find_known(key: UtteranceKey, known: Sequence[Known]) -> Source | None:
+    """Return the row of an id and digest from the first that has it."""
+    return next((source for one in known if (source := one.find(key))), None)
 
 
 class EarlierRows:
@@ -170,3 +182,18 @@ class JournaledRows:
     def close(self) -> None:
         """Let go of the files."""
         self._journals.close()
+
+
+class LookedUp:
+    """Rows that need not be computed, each looked for once: to find one reads and checks it."""
+
+    def __init__(self, known: Sequence[Known]) -> None:
+        """Find rows in the first that has them."""
+        self._known = known
+        self._found: dict[UtteranceKey, Source | None] = {}
+
+    def find(self, key: UtteranceKey) -> Source | None:
+        """Return the row of an id and digest."""
+        if key not in self._found:
+            self._found[key] = find_known(key, self._known)
+        return self._found[key]

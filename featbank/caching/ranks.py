@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from featbank.caching.batches import Batches, Sharing
-from featbank.caching.computing import Computed, Known, find_known
+from featbank.caching.computing import Computed
 from featbank.caching.journal import JournalFile, Place
-from featbank.caching.known import Source
+from featbank.caching.known import Known, Source, find_known
 from featbank.caching.sharing import ALL, Share, deal, dealt
 from featbank.caching.utterance_digest import UtteranceKey
 from featbank.errors import RankError

@@ -14,7 +14,7 @@ from typing import Any, Self
 from featbank.errors import RankError
 from featbank.locking.owner import Owner
 from featbank.ranks.standing import Standing
-from featbank.ranks.watching import News, Patience, Watch
+from featbank.ranks.watching import News, Patience, Watch, unreachable
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,9 @@ class Meeting:
             this_process = Owner.this_process().to_bytes()
             self._keys = PrefixStore(f"featbank/{next(_numbers)}", self._store)
             self._reach(lambda: self._keys.set(f"owner/{self.rank}", this_process))
-            self._watch = Watch(self.rank, self.size, self._keys, self._patience)
+            self._watch = self._reach(
+                lambda: Watch(self.rank, self.size, self._keys, self._patience)
+            )
             try:
                 self.agree("call", {"this call": self._what})
             except BaseException as error:
@@ -185,9 +187,8 @@ class Meeting:
         try:
             return action()
         except RuntimeError as error:  # torch has no narrower one for all of its stores
-            raise self._error(
-                News(0, f"the ranks' store cannot be reached ({error}): its process is gone")
-            ) from error
+            heard = self._watch.news if self._watch is not None else None
+            raise self._error(heard or unreachable(error)) from error
 
     def _error(self, news: News) -> RankError:
         return RankError(
@@ -206,5 +207,6 @@ class Meeting:
         news = News(self.rank, f"{does}: {error}")
         # of two that fail, the first is what all hear of
         self._keys.compare_set("failed", "", news.to_bytes().decode())
+        self._keys.set(f"left/{self.rank}", b"1")
         if self.is_first:
             watch.linger()

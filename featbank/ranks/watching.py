@@ -52,6 +52,12 @@ class News:
         return cls(*json.loads(data))
 
 
+def unreachable(error: RuntimeError) -> News:
+    """Return what it means that the store of the ranks cannot be reached."""
+    reason = str(error).partition("\n")[0]  # torch's go on with a stack of C++
+    return News(0, f"is gone, or whoever keeps the ranks' store: {reason}")
+
+
 class Watch(threading.Thread):
     """Advances this rank's counter, and looks whether the others' advance and whether one failed.
 
@@ -83,9 +89,7 @@ class Watch(threading.Thread):
             try:
                 self._beat()
             except RuntimeError as error:  # what torch raises where the store is gone
-                self.news = self.news or News(
-                    0, f"the ranks' store cannot be reached ({error}): its process is gone"
-                )
+                self.news = self.news or unreachable(error)
                 return
 
     def end(self) -> None:
