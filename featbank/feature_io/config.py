@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from featbank.errors import ConfigError
@@ -87,7 +87,7 @@ class FeatureStorageReaderConfig:
 
     name: str
     reader_class: str | Callable[..., Any] = PACKED_READER
-    reader_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    reader_kwargs: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "storage: name")

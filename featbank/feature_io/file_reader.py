@@ -20,15 +20,15 @@ from featbank.store.slicing import frame_span
 class FileReader(ABC):
     """Reads the features of utterances by id from a file, or a folder of files.
 
-    What is not there yet is opened when it is first read, so that a recipe may declare its readers
-    in YAML before it has computed what they read; what is there is looked at now. Open handles
-    survive neither a fork nor a pickle, so that each process opens its own.
+    It is opened when it is first read, so that a recipe may declare its readers in YAML before it
+    has computed, or computed anew, what they read; what is there by then is looked at at once, too.
+    Open handles survive neither a fork nor a pickle, so that each process opens its own.
     """
 
     suffix = ""
 
     def __init__(self, storage_path: str | Path, *, name: str | None = None) -> None:
-        """Open what is there.
+        """Look at what is there.
 
         Args:
             storage_path: of the file or folder; the suffix of its kind is added where nothing is

@@ -62,6 +62,7 @@ class _Hdf5Reader(FileReader):
 
     def _look(self) -> None:
         self._open()
+        self.close()  # another file may stand there before the first read
 
     def _open(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():

@@ -84,8 +84,8 @@ def create_feature_storage_readers(
 ) -> dict[str, FeatureStorageReader]:
     """Make one reader a feature, at `<base_path>/<prefix><name><suffix>`.
 
-    What is there is opened now, what is not when it is first read: a recipe may declare readers in
-    YAML before it has computed what they read.
+    They are opened when they are first read: a recipe may declare readers in YAML before it has
+    computed, or computed anew, what they read. What is there already is looked at now.
 
     Args:
         feature_configs: what to read, as a list or by name; of a writer's entry, the reader that
@@ -107,7 +107,7 @@ def create_feature_storage_readers(
     for config in entries_by_name(feature_configs).values():
         found = _reader_config(config, trusted_modules)
         kind = _resolve(found.reader_class, trusted_modules, FeatureStorageReader)
-        arguments = dict(found.reader_kwargs)
+        arguments = dict(found.reader_kwargs or {})
         if "name" in signature(kind).parameters:
             arguments.setdefault("name", found.name)
         reader = readers[found.name] = _make(

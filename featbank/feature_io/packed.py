@@ -19,8 +19,9 @@ PackedHdf5Writer = StoreWriter
 class PackedHdf5Reader(Store):
     """A `Store` for recipes: it may be declared before it is there, and its reads may be changed.
 
-    Where nothing is there yet, it is opened when it is first read, so that YAML may name a reader
-    before the recipe has computed what it reads. `read` gives an array of its own unless it is told
+    It is opened when it is first read, so that YAML may name a reader before the recipe has
+    computed, or computed anew, what it reads; what is there by then is looked at at once, too.
+    `read` gives an array of its own unless it is told
     `copy=False`, so that `torch.from_numpy` takes it as it takes what other readers give.
     """
 
@@ -31,7 +32,7 @@ class PackedHdf5Reader(Store):
         *,
         name: str | None = None,
     ) -> None:
-        """Open the store, or the folder of several, that is there.
+        """Look at the store, or the folder of several, if one is there.
 
         Args:
             storage_path: of it.
@@ -46,8 +47,7 @@ class PackedHdf5Reader(Store):
         self._declared = name
         self._splits = splits
         if self._is_there:
-            self._refuse_file()
-            super().__init__(storage_path, splits)
+            self._look()
 
     @property
     def name(self) -> str:
@@ -101,7 +101,7 @@ class PackedHdf5Reader(Store):
             return any(not one.name.startswith(".") for one in self._root.iterdir())
         return os.path.lexists(self._root)
 
-    def _refuse_file(self) -> None:
+    def _look(self) -> Store:
         if is_file(self._root):
             raise StoreError(
                 f"store {self.storage_path}",
@@ -109,6 +109,7 @@ class PackedHdf5Reader(Store):
                 got="a file",
                 hint="featbank.feature_io.open_features picks the reader by what a file holds",
             )
+        return Store(self._root, self._splits)
 
     def __getattr__(self, name: str) -> Any:
         """Open the store for what it has and this has not: its header, its shards.
@@ -120,8 +121,7 @@ class PackedHdf5Reader(Store):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if not self._is_there:
             raise absent(self.storage_path)
-        self._refuse_file()
-        opened = vars(Store(self._root, self._splits))
+        opened = vars(self._look())
         # at once, for another thread may be reading
         vars(self).update(opened | {"storage_path": self.storage_path})
         return getattr(self, name)

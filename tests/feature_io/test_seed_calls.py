@@ -322,6 +322,20 @@ def test_a_reader_declared_before_its_store_is_the_store_once_it_is_there(tmp_pa
         reader.frobnicate  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("writer", "reader"), [(PackedHdf5Writer, PackedHdf5Reader), (NumpyHdf5Writer, NumpyHdf5Reader)]
+)
+def test_a_reader_declared_before_its_store_is_made_anew_reads_the_new_one(
+    tmp_path: Path, writer: Any, reader: Any
+) -> None:
+    found = None
+    for value in (1, 2):
+        with writer(tmp_path / "x", name="x") as one:
+            one.write("a", np.full((2, 2), float(value)))
+        found = found or reader(tmp_path / "x")
+    assert found.read("a").max() == 2
+
+
 def test_what_is_there_and_no_store_is_refused_when_the_reader_is_made(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     PackedHdf5Reader(tmp_path / "x")  # the folder of splits to come
