@@ -127,7 +127,8 @@ class Classes:
             self._walk.parts[f"{kind.__name__}: fields"] = self.values.encode(fields, kind.__name__)
         elif not name.startswith("__") and not inspect.ismemberdescriptor(member):
             what = f"{kind.__qualname__.rpartition('<locals>.')[2]}.{name}"
-            self._walk.put(what, name, member, self.values.encode(member, what))
+            place = f"self.{name}" if isinstance(self._owner, kind) else what
+            self._walk.put(what, place, member, self.values.encode(member, what))
 
 
 def _overridable(kind: type) -> Iterator[type]:

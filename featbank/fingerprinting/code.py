@@ -172,7 +172,8 @@ class Code:
         encoded = self.values.encode(defaults, f"defaults of {label}")
         self._walk.parts[what] = digest([syntax_digest(definition), encoded])
         first = code.co_varnames[:1] if method.is_owners and code.co_argcount else ()
-        scope = Scope(function, dict.fromkeys(first, Root.OWNER), self._roots)
+        roots = dict.fromkeys(first, Root.OWNER)
+        scope = Scope(function, roots, self._roots, type(self._owner).__mro__[:-1])
         self._use(read_uses(definition, scope), method, label)
         if isinstance(inner := getattr(function, "__wrapped__", None), FunctionType):
             self.follow(inner, is_owners=method.is_owners)
@@ -210,7 +211,8 @@ class Code:
             prefix = f"{Path(method.function.__code__.co_filename).stem}."
         for text, found in sorted(uses.known.items()):
             is_closure = text.partition(".")[0] in closure
-            self._use_object(found, f"{text} of {label}" if is_closure else f"{prefix}{text}")
+            what = f"{text} of {label}" if is_closure else f"{prefix}{text}"
+            self._use_object(found, what, text)
 
     def _read_whole(self, root: Root, text: str) -> None:
         if root is Root.MODULES:
@@ -224,7 +226,7 @@ class Code:
         cell = closure_of(function).get("__class__")
         return cell if isinstance(cell, type) else None
 
-    def _use_object(self, found: Any, what: str) -> None:
+    def _use_object(self, found: Any, what: str, text: str) -> None:
         if isinstance(found, ModuleType):
             if package := package_of(found.__name__, getattr(found, "__file__", None)):
                 self._walk.count_package(package)
@@ -238,7 +240,7 @@ class Code:
         else:
             encoded = self.values.encode(found, what)
             if not encoded.startswith("function native ") and encoded != "neutral":
-                self._walk.put(what, what.partition(" of ")[0].rpartition(".")[2], found, encoded)
+                self._walk.put(what, text, found, encoded)
 
     def encode(self, value: Any, where: str) -> str:
         """Return what stands for a function or a class that is a value, and let its code count."""

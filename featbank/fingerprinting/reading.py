@@ -60,7 +60,7 @@ class _Reader(ast.NodeVisitor):
             if isinstance(node.ctx, ast.Load):
                 self.uses.attributes.add((base, node.attr))
             else:
-                self.uses.written.add(node.attr)
+                self._write(node)
         elif (found := self._scope.object(node)) is not None:
             self._known(*found)
         else:
@@ -87,7 +87,7 @@ class _Reader(ast.NodeVisitor):
         first = self._scope.root(node.args[0]) if node.args else None
         arguments: list[ast.expr] = [*node.args, *(one.value for one in node.keywords)]
         if name == "setattr" and first is not None and isinstance(node.args[1], ast.Constant):
-            self.uses.written.add(str(node.args[1].value))
+            self.uses.written.add(f"{first.value}.{node.args[1].value!s}")
             arguments = arguments[1:]
         elif name in _ASKING and len(node.args) > 1:
             if first is not None:
@@ -164,10 +164,8 @@ class _Reader(ast.NodeVisitor):
     def _write(self, target: ast.expr) -> None:
         while isinstance(target, ast.Subscript):
             target = target.value
-        if isinstance(target, ast.Attribute):
-            self.uses.written.add(target.attr)
-        elif isinstance(target, ast.Name):
-            self.uses.written.add(target.id)
+        if (place := self._scope.place(target)) is not None:
+            self.uses.written.add(place)
 
     # what defines names
 

@@ -156,7 +156,7 @@ class _Recipe:
     def _put(self, root: str, name: str, value: Any) -> None:
         what = f"{root}.{name}"
         if value is not _MISSING and not is_device(name, value) and what not in self._walk.parts:
-            self._walk.put(what, name, value, self.values.encode(value, what))
+            self._walk.put(what, what, value, self.values.encode(value, what))
 
     def _of_owner(self, name: str) -> None:
         if name == "__dict__":

@@ -7,7 +7,7 @@ import builtins
 import dis
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from inspect import getattr_static
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
@@ -50,11 +50,17 @@ class Scope:
         function: it, with its globals and its closure.
         roots: what its parameters stand for.
         objects: the roots themselves, by `id`, which a closure or a global may hold, too.
+        owner_classes: of the owner, whose attributes they share.
     """
 
     def __init__(
-        self, function: FunctionType, roots: Mapping[str, Root], objects: Mapping[int, Root]
+        self,
+        function: FunctionType,
+        roots: Mapping[str, Root],
+        objects: Mapping[int, Root],
+        owner_classes: Collection[type] = (),
     ) -> None:
+        self._owner_classes = owner_classes
         self._package = function.__globals__.get("__package__")
         self.objects: dict[str, Any] = {}
         for name in set(_loaded_globals(function.__code__)):
@@ -127,6 +133,21 @@ class Scope:
                 name = node.slice.value
                 return (f"{text}[{name!r}]", base[name]) if name in base else None
         return None
+
+    def place(self, node: ast.expr) -> str | None:
+        """Return the text of what outlives the function: an attribute of a root, a global."""
+        if isinstance(node, ast.Name):
+            return node.id if node.id in self.objects else None
+        if not isinstance(node, ast.Attribute):
+            return None
+        if (root := self.root(node.value)) is not None:
+            return f"{root.value}.{node.attr}"
+        outer = self.place(node.value)
+        if isinstance(node.value, ast.Name):
+            found = self.objects.get(node.value.id)
+            if isinstance(found, type) and found in self._owner_classes:
+                return f"self.{node.attr}"
+        return f"{outer}.{node.attr}" if outer is not None else None
 
     def function(self, node: ast.expr) -> FunctionType | None:
         """Return the function that an expression stands for, by its name or by its class."""

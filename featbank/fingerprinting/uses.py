@@ -28,7 +28,7 @@ class Uses:
         dynamic: other places where what is used follows from values.
         handed: functions that the owner is given to, and the text of the call.
         names: of every attribute, and every text, that it holds.
-        written: names of attributes, globals and closures that it writes, or adds to.
+        written: attributes of the owner, globals and closures that it writes, or adds to, as text.
         any_name: whether it asks an object for a name that is not written down.
     """
 

@@ -37,15 +37,15 @@ class Walk:
             self._refused.setdefault(what, why)
         return NAMED
 
-    def put(self, what: str, name: str, value: Any, encoded: str) -> None:
-        """Add a part: a value that the recipe finds under a name.
+    def put(self, what: str, place: str, value: Any, encoded: str) -> None:
+        """Add a part: a value that the recipe finds at a place, in the text of its code.
 
         Counters and lists of ids that the recipe writes itself are no part, wherever it looks at
         them: they say how often it ran. Tensors and floats are one, whoever writes them.
         """
         self.parts[what] = encoded
         if _is_bookkeeping(value):
-            self._books[what] = name
+            self._books[what] = place
 
     def count_package(self, package: str) -> None:
         """Let an installed package count by its version; the standard library does not.
@@ -62,7 +62,7 @@ class Walk:
             ConfigError: something has none, and is not named.
         """
         # what a value is stays here: a header holds no path, and nobody's secrets
-        books = {what for what, name in self._books.items() if name in self.written}
+        books = {what for what, place in self._books.items() if place in self.written}
         parts = {
             what: digest(found)[:32] for what, found in self.parts.items() if what not in books
         }

@@ -152,7 +152,9 @@ class Recipe(Base):
         returned = super().compute_features(batch, stage)
         # their energies
         frames = helper.Window(3).cut(returned["x"]) + OFFSET[0]
-        values = self.round(frame_energies(frames) * self.hparams.gain)
+        times = 1
+        times += 1  # another one than that of the hparams
+        values = self.round(frame_energies(frames) * self.hparams.gain * self.hparams.times)
         values = self.modules["scale"](self.hparams.front(values))
         return {**returned, "x": torch.nn.functional.pad(values, [0, 1])}
 
@@ -163,7 +165,7 @@ class Recipe(Base):
 def make():
     torch.manual_seed(0)
     hparams = SimpleNamespace(
-        gain=2.0, unused=1, square=lambda value: value * value,
+        gain=2.0, times=2, unused=1, square=lambda value: value * value,
         front=functools.partial(helper.scaled, by=3.0),
         options={"b": {1, 2, 3}, "a": {"x", "y", "z"}},
     )
@@ -216,6 +218,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "a default": ("helper", "power=2", "power=3", {"source of helper.energies"}),
     "a constant of the recipe": ("recipe", '{"a": 3}', '{"a": 4}', {"OFFSET"}),
     "an hparam": ("recipe", "gain=2.0", "gain=2.5", {"hparams.gain"}),
+    "an hparam that is an integer": ("recipe", "times=2", "times=3", {"hparams.times"}),
     "the type of an hparam": ("recipe", "gain=2.0", "gain=2", {"hparams.gain"}),
     "an argument of a partial": ("recipe", "by=3.0", "by=4.0", {"hparams.front"}),
     "a weight": (
@@ -409,6 +412,7 @@ def test_the_parts_say_what_counts(parts: Mapping[str, Mapping[str, str]]) -> No
         "hparams.front",
         "hparams.gain",
         "hparams.square",
+        "hparams.times",
         "modules.scale",
         "package numpy",
         "package torch",
