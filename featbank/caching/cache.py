@@ -165,6 +165,7 @@ class FeatureCache:
                     self.configs, self._target, suffix=f"/{split}"
                 )
             else:
+                check_writers(writers)
                 label = f"writers~{_digest_of_given(writers)}"
             for writer in writers.values():
                 stack.callback(writer.abort)
@@ -239,6 +240,22 @@ class FeatureCache:
             )
             computed.close()
             deliver_rows(extraction.ranks, computed, folder)
+
+
+def check_writers(writers: Mapping[str, FeatureStorageWriter]) -> None:
+    """Refuse what are no writers of features.
+
+    Raises:
+        ConfigError: one of them is none.
+    """
+    for name, writer in writers.items():
+        if not isinstance(writer, FeatureStorageWriter):
+            raise ConfigError(
+                f"writers of cache_features: {name!r}",
+                expected="a writer of features",
+                got=type(writer).__name__,
+                hint="featbank.feature_io.create_feature_storage_writers makes one a feature",
+            )
 
 
 def _describe(writers: Mapping[str, FeatureStorageWriter], fingerprint: RecipeFingerprint) -> None:

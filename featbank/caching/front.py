@@ -13,9 +13,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from featbank.caching.batches import batches_of
-from featbank.caching.cache import Extraction, FeatureCache
+from featbank.caching.cache import Extraction, FeatureCache, check_writers
 from featbank.caching.utterance_digest import UtteranceKey, digest_of_item
-from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageReader, FeatureStorageWriter, storage_configs
 from featbank.fingerprinting import (
     RecipeFingerprint,
@@ -116,8 +115,9 @@ class CachesFeatures(ABC):
             if not writers:
                 _log.warning("cache_features was given no writers: nothing is stored")
                 return
-            _check_writers(writers)
-            stage = _end_of_paths(writers) if stage is None else stage
+            if stage is None:
+                check_writers(writers)
+                stage = _end_of_paths(writers)
         if stage is None:
             raise TypeError("cache_features takes a dataset and a stage, which names the split")
         self._cache_features(
@@ -238,17 +238,6 @@ class CachesFeatures(ABC):
                         ranks=ranks,
                     )
                 )
-
-
-def _check_writers(writers: Mapping[str, FeatureStorageWriter]) -> None:
-    for name, writer in writers.items():
-        if not isinstance(writer, FeatureStorageWriter):
-            raise ConfigError(
-                f"writers of cache_features: {name!r}",
-                expected="a writer of features",
-                got=type(writer).__name__,
-                hint="featbank.feature_io.create_feature_storage_writers makes one a feature",
-            )
 
 
 def _end_of_paths(writers: Mapping[str, FeatureStorageWriter]) -> str:
