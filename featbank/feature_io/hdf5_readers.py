@@ -39,6 +39,7 @@ class _Hdf5Reader(FileReader):
     def __init__(self, storage_path: str | Path, *, name: str | None = None) -> None:
         self._file: h5py.File | None = None
         self._process = -1
+        self._opened: tuple[Path, tuple[int, int] | None] = (Path(), None)
         super().__init__(storage_path, name=name)
 
     def __contains__(self, key: object) -> bool:
@@ -65,11 +66,13 @@ class _Hdf5Reader(FileReader):
         self.close()  # another file may stand there before the first read
 
     def _open(self) -> h5py.File:
-        if self._file is None or self._process != os.getpid():
+        if self._file is None or self._process != os.getpid() or self._is_replaced():
             path = self._place()
             if not self._exists():
                 raise absent(path)
-            file = open_hdf5(path if is_file(path) else self._path)
+            path = path if is_file(path) else self._path
+            self._opened = path, identity(path)
+            file = open_hdf5(path)
             try:
                 with sound(path):
                     kind = kind_of_file(file)
@@ -80,6 +83,11 @@ class _Hdf5Reader(FileReader):
             self._file = file
             self._process = os.getpid()
         return self._file
+
+    def _is_replaced(self) -> bool:
+        """Whether another file, such as one computed anew, stands where this one was opened."""
+        path, opened = self._opened
+        return identity(path) not in (opened, None)
 
     def _refuse_file_of(self, kind: Kind | None) -> None:
         if kind in (None, self.kind):
@@ -213,6 +221,15 @@ def shard_alone(path: Path) -> StoreError:
         got="a shard of a packed store",
         hint=f"open its store: open_store({str(path.parent)!r})",
     )
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another in its place; None where none can be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def open_hdf5(path: Path) -> h5py.File:

@@ -336,6 +336,17 @@ def test_a_reader_declared_before_its_store_is_made_anew_reads_the_new_one(
     assert found.read("a").max() == 2
 
 
+def test_a_file_that_is_made_anew_is_read_anew_and_one_that_is_gone_goes_on(tmp_path: Path) -> None:
+    readers = []
+    for value in (1.0, 2.0):
+        with NumpyHdf5Writer(tmp_path / "x") as one:
+            one.write("a", np.full((2, 2), value))
+        readers.append(NumpyHdf5Reader(tmp_path / "x"))
+        assert [reader.read("a").max() for reader in readers] == [value] * len(readers)
+    (tmp_path / "x.h5").unlink()
+    assert [reader.read("a").max() for reader in readers] == [2, 2]
+
+
 def test_what_is_there_and_no_store_is_refused_when_the_reader_is_made(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     PackedHdf5Reader(tmp_path / "x")  # the folder of splits to come
