@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from featbank.caching.batch_columns import select
 from featbank.caching.batches import Batches
 from featbank.caching.journal import Journal, JournalFile, JournalRow
 from featbank.caching.known import Known, Source, find_known
 from featbank.caching.sharing import ALL, Share
-from featbank.caching.utterance_digest import UtteranceKey, identify, select
+from featbank.caching.utterance_digest import UtteranceKey, identify
 from featbank.errors import StoreError
 from featbank.feature_io import FeatureStorageWriter, TracedWriter
 from featbank.routing import route

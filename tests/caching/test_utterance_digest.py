@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from featbank.caching.utterance_digest import digest_of_item, identify, select
+from featbank.caching.batch_columns import select
+from featbank.caching.utterance_digest import digest_of_item, identify
 
 PaddedData = namedtuple("PaddedData", ["data", "lengths"])  # as speechbrain's
 
@@ -155,3 +156,12 @@ def test_an_item_digest_stands_for_all_else() -> None:
     again = [{"id": one, "digest": value} for one, value in (("a", "1"), ("b", "2"))]
     assert identify(first) == identify(again)
     assert [key.input_digest for key in identify(first) or []] == list(map(digest_of_item, "12"))
+
+
+def test_texts_of_numpy_and_numbers_in_arrays_stand_for_utterances_too() -> None:
+    [ours, theirs] = [
+        identify([{"id": "a", "text": text, "sig": torch.ones(3)}]) for text in ("x", np.str_("x"))
+    ]
+    assert ours == theirs
+    assert digest_of_item(np.array([1, 2])) != digest_of_item(np.array([1, 3]))
+    assert digest_of_item(np.array([1, 2])) == digest_of_item(torch.tensor([1, 2]))

@@ -13,7 +13,8 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from featbank.caching.utterance_digest import identify, select
+from featbank.caching.batch_columns import select
+from featbank.caching.utterance_digest import identify
 from featbank.integrations.speechbrain import FeatureCachingMixin
 from featbank.store import open_store
 
