@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, MappingProxyType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +25,8 @@ from featbank.provenance import digest
 if TYPE_CHECKING:
     from featbank.fingerprinting.values import Values
 
+# what counts by its source, or its package's version
+_BY_ITSELF = (FunctionType, BuiltinFunctionType, type, functools._lru_cache_wrapper)
 _PLAIN = (type(None), bool, int, float, str, tuple, torch.nn.Module, torch.Tensor)
 
 
@@ -187,7 +189,11 @@ class Code:
             table = dict(one).values() if isinstance(one, dict | MappingProxyType) else ()
             for value in (one, *table):
                 if callable(value) or (isinstance(value, _PLAIN) and value is one):
-                    self.values.encode(value, f"{name} of {label}")
+                    what = f"{name} of {label}"
+                    encoded = self.values.encode(value, what)
+                    holds = callable(value) or isinstance(value, torch.Tensor)
+                    if holds and not isinstance(value, _BY_ITSELF):
+                        self._walk.parts[what] = encoded  # such as a module: what it holds
 
     def _use(self, uses: Uses, method: _Method, label: str) -> None:
         self.classes.names |= uses.names

@@ -48,7 +48,7 @@ def ramp(utterance_id, count):
 '''
 
 SCRIPT = """
-import json, os, pathlib, sys
+import functools, json, os, pathlib, sys
 import numpy as np, torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.dataloader import SaveableDataLoader
@@ -218,6 +218,31 @@ dropout = torch.nn.Dropout(0.5)
 for factor in (2, 3):
     assert (item(times(factor), "closure")("a", 1) == factor).all()
 assert dropout.training
+# so is what a module, a partial function and another object hold
+class Adding:
+    def __init__(self, number):
+        self.number = number
+    def __call__(self, utterance_id, count):
+        return torch.full((2, 3), float(count + self.number))
+
+class Scaling(torch.nn.Module):
+    def __init__(self, number):
+        super().__init__()
+        self.register_buffer("number", torch.tensor(float(number)))
+    def forward(self, utterance_id, count):
+        return torch.full((2, 3), float(count)) * self.number
+
+def partly(number, utterance_id, count):
+    return torch.full((2, 3), float(count - number))
+
+for kind in (Adding, Scaling, lambda number: functools.partial(partly, number)):
+    digests = {
+        CachedPackedDynamicItem(
+            ROOT / "kinds", takes=["id", "count"], func=kind(number), provides=["x"]
+        ).fingerprint.digest
+        for number in (1, 2, 1)
+    }
+    assert len(digests) == 2, kind
 vector = item(lambda utterance_id, count: torch.arange(3.0), "vector",
               writer_kwargs={"time_axis": None}, fingerprint_with=KNOWN)
 assert vector("a", 1).tolist() == vector("a", 1).tolist() == [0, 1, 2]

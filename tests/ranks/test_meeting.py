@@ -120,7 +120,7 @@ def test_the_rank_that_keeps_the_store_fails_and_stays_until_the_others_know_why
 def test_a_rank_of_another_machine_that_is_silent_or_absent_is_gone_after_so_many_beats() -> None:
     store = HashStore()
     owner = replace(Owner.this_process(), host="another")
-    patience = Patience(beat_s=0.01, silent_beats=20, absent_beats=40)
+    patience = Patience(beat_s=0.005, silent_beats=400, absent_beats=40)
     watch = Watch(0, 2, store, patience)
     wait_until(lambda: watch.news, "an absent rank is waited for")
     watch.end()
