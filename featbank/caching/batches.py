@@ -36,6 +36,7 @@ class Batches:
         load: gives the batches: all, or of a dataset those of the indices that are taken.
         sharing: how ranks share them.
         sampler: of torch's distributed ones, where one shards them already.
+        dataset: behind them, where it is known.
     """
 
     total: int | None
@@ -43,6 +44,7 @@ class Batches:
     load: Callable[[Take | None], Iterable[Any]]
     sharing: Sharing = "given"
     sampler: DistributedSampler[Any] | None = None
+    dataset: Dataset[Any] | None = None
 
 
 def batches_of(
@@ -72,6 +74,7 @@ def batches_of(
             load=lambda _: given,
             sharing="utterance" if _gives_all(given) else "given",
             sampler=_distributed_sampler(given),
+            dataset=given.dataset if isinstance(given, DataLoader) else None,
         )
     dataset, options = dataset_or_loader, dict(loader_kwargs)
     loader = make_loader(dataset, **options)
@@ -95,7 +98,9 @@ def batches_of(
         )
 
     sharing: Sharing = "index" if gives_all else "given"
-    return Batches(total=total, keys=keys, load=load, sharing=sharing, sampler=sampler)
+    return Batches(
+        total=total, keys=keys, load=load, sharing=sharing, sampler=sampler, dataset=dataset
+    )
 
 
 def num_utterances(loader: Iterable[Any]) -> int | None:

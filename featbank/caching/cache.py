@@ -17,7 +17,7 @@ from featbank.caching.journal import Journal
 from featbank.caching.known import EarlierRows, JournaledRows, Known, LookedUp
 from featbank.caching.ranks import collect_rows, deliver_rows, follow, lead
 from featbank.caching.readers import PROVENANCE, SplitReaders
-from featbank.caching.sharing import check_sampler
+from featbank.caching.sharing import settle
 from featbank.caching.work_folder import RecipeWork, work_path
 from featbank.errors import ConfigError, FeatbankError
 from featbank.feature_io import (
@@ -125,7 +125,6 @@ class FeatureCache:
         """
         split, fingerprint = extraction.split, extraction.fingerprint
         ranks = extraction.ranks
-        check_sampler(extraction.batches, ranks.rank, ranks.size)
         if ranks.size > 1 and extraction.writers is not None:
             raise ConfigError(
                 "writers given to cache_features",
@@ -135,6 +134,7 @@ class FeatureCache:
                 "featbank.ranks.alone, speechbrain's run_on_main",
             )
         ranks.agree("fingerprint", fingerprint.parts)
+        extraction = replace(extraction, batches=settle(extraction.batches, ranks))
         if self._debug_batches is not None:
             extraction = _for_debug(extraction, self._debug_batches)
             self._target.mkdir(parents=True, exist_ok=True)

@@ -5,22 +5,26 @@ It follows from where the batches come from.
 - **A dataset**: what is not known is dealt out, an utterance at a time; a rank loads its own only.
 - **A loader whose samplers, of torch or speechbrain, shard nothing**: all ranks load all of it, and
   each computes the utterances whose ids are its own.
-- **Any other loader**: whatever it gives. A distributed sampler has sharded it, and may repeat
-  utterances to give all ranks as many; each is stored once. A loader that gives all ranks the same
-  has all of them compute the same, which is right but no faster.
+- **Any other loader, and a dataset whose utterances nobody can name**: whatever it gives. A
+  distributed sampler has sharded it, and may repeat utterances to give all ranks as many; each is
+  stored once. A loader that gives all ranks the same has all of them compute the same, which is
+  right but no faster.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from featbank.caching.batches import Batches, Sharing
 from featbank.errors import ConfigError
+from featbank.provenance import digest
+from featbank.ranks import Meeting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,59 @@ def dealt(text: str, rank: int, size: int) -> frozenset[int]:
     return frozenset(np.flatnonzero(flags)[rank::size].tolist())
 
 
-def check_sampler(batches: Batches, rank: int, size: int) -> None:
+def settle(batches: Batches, ranks: Meeting) -> Batches:
+    """Return batches as the ranks share them, if all have the same dataset.
+
+    Ranks that were given a part of it each would compute a part of that, and lose the rest.
+
+    Raises:
+        RankError: two ranks have other datasets.
+        ConfigError: a distributed sampler would have utterances computed by nobody.
+    """
+    _check_sampler(batches, ranks.rank, ranks.size)
+    if ranks.size == 1:
+        return batches
+    if batches.sharing == "given":
+        # what is left of a sampler that nobody knows may be of one rank or of all
+        total = None if batches.sampler is None else batches.total
+        ranks.agree("dataset", {"number of utterances": str(total)})
+        return replace(batches, total=total)
+    name = _name_utterances(batches)
+    ranks.agree(
+        "dataset",
+        {"digest of the utterances of the dataset": name},
+        hint="give every rank the whole dataset: they share it by themselves",
+    )
+    return batches if name else replace(batches, sharing="given", total=None)
+
+
+def _name_utterances(batches: Batches) -> str:
+    """Return a digest that stands for the utterances of a dataset; empty where nobody can tell.
+
+    Of one that does not list them, of the first and the last, which are loaded.
+    """
+    dataset: Any = batches.dataset
+    if batches.keys is not None:
+        return digest([[one.id, one.input_digest.hex()] for one in batches.keys])
+    names = getattr(dataset, "data_ids", None)  # as speechbrain's have it
+    if names is None and len(dataset):
+        names = [_id_of(dataset[0]), _id_of(dataset[len(dataset) - 1])]
+    names = [*(names or []), len(dataset)]
+    return "" if None in names else digest(names)
+
+
+def _id_of(item: Any) -> str | None:
+    """Return the id of an item of a dataset, where it is in its usual place."""
+    if isinstance(item, Mapping):
+        found = item.get("id")
+    elif isinstance(item, tuple | list) and item:
+        found = item[0]
+    else:
+        found = getattr(item, "id", None)
+    return found if isinstance(found, str) else None
+
+
+def _check_sampler(batches: Batches, rank: int, size: int) -> None:
     """Refuse a distributed sampler that would have utterances computed by nobody.
 
     Raises:

@@ -143,7 +143,12 @@ class Meeting:
             return message
         return self._take(topic, 0)
 
-    def agree(self, topic: str, facts: Mapping[str, str] = MappingProxyType({})) -> None:
+    def agree(
+        self,
+        topic: str,
+        facts: Mapping[str, str] = MappingProxyType({}),
+        hint: str = "all ranks run the same recipe, with the same weights",
+    ) -> None:
         """Wait for all ranks, and see that they state the same facts, if any.
 
         Raises:
@@ -158,7 +163,7 @@ class Meeting:
                             f"{name} of rank {rank}",
                             expected=f"{facts.get(name, 'none')}, as of rank 0",
                             got=stated.get(name, "none"),
-                            hint="all ranks run the same recipe, with the same weights",
+                            hint=hint,
                         )
         self.share(f"{topic} agreed")
 

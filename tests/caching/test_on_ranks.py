@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from featbank.brain import FeatureBrain
 from featbank.errors import FeatbankError
@@ -53,6 +53,17 @@ class Named(Rows):
 
     def digests(self) -> list[tuple[str, int]]:
         return [(f"u{(7 * index) % 100:02}", index) for index in range(self.size)]
+
+
+class Nameless(Rows):
+    """Leaves the ids to who collates."""
+
+    def __getitem__(self, index: int) -> Any:
+        return tuple(super().__getitem__(index).values())[::-1]
+
+
+def named(rows: list[Any]) -> dict[str, Any]:
+    return {"id": [row[1] for row in rows], "values": [row[0] for row in rows]}
 
 
 def columns(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -110,6 +121,11 @@ def well(rank: int, size: int, path: Path) -> dict[str, Any]:
     )
     few = DistributedSampler(Rows(2), size, rank)
     found["few"] = cached(recipe, DataLoader(Rows(2), sampler=few, **options), "few")
+    own = [columns([Rows(20)[index]]) for index in range(rank, 20, size)]
+    found["own"] = cached(recipe, own, "own")
+    options["collate_fn"] = named
+    found["nameless"] = cached(recipe, Nameless(20), "nameless", **options)
+    options["collate_fn"] = columns
     if rank == 0:
         with alone():
             found["alone"] = cached(recipe, Rows(20), "alone", **options)
@@ -139,7 +155,7 @@ def test_ranks_write_the_store_of_one_process_and_compute_each_utterance_once(
     def computed(name: str) -> list[str]:
         return sorted(one for found in ranks for one in found[name])
 
-    for name in ("batch 1", "named", "batch 3", "loader"):
+    for name in ("batch 1", "named", "batch 3", "loader", "own"):
         assert computed(name) == ids(20), name
         assert size == 1 or all(0 < len(found[name]) < 20 for found in ranks), name
     assert computed("again") == computed("known to all") == []
@@ -152,7 +168,7 @@ def test_ranks_write_the_store_of_one_process_and_compute_each_utterance_once(
     assert ranks[0]["alone"] == ids(20)
     expected = everything(tmp_path, "alone")
     assert len(expected) > 4
-    for split in ("train", "dev", "loader", "repeating"):
+    for split in ("train", "dev", "loader", "repeating", "own", "nameless"):
         assert everything(tmp_path, split) == expected, split
     stores = [open_store(tmp_path / "twice" / split) for split in ("sampler", "alone")]
     assert all((stores[0][one] == stores[1][one]).all() for one in ids(20))
@@ -177,6 +193,9 @@ def badly(rank: int, size: int, path: Path) -> dict[str, Any]:
         ("drops", DistributedSampler(Rows(19), size, rank, drop_last=True)),
     ):
         found[name] = cached(recipe, DataLoader(Rows(20), sampler=wrong, **options), "train")
+    part = Subset(Rows(20), range(rank, 20, size))
+    found["part"] = cached(recipe, part, "train", **options)
+    found["part of a loader"] = cached(recipe, DataLoader(part, **options), "train")
     found["lost"] = cached(recipe, [columns([Rows(20)[n]]) for n in ()], "train")
     found["writers"] = cached(recipe, Rows(20), "train", writers={"twice": None}, **options)
     found["well after all"] = cached(recipe, Rows(20), "train", **options)
@@ -193,6 +212,9 @@ def test_a_rank_that_raises_differs_or_loses_utterances_is_named_on_all(tmp_path
         assert "rank" in found["other ranks"]
         assert "of 4" in found["other ranks"]
         assert "drop_last=False" in found["drops"]
+        for name in ("part", "part of a loader"):
+            assert "utterances of the dataset of rank 1" in found[name]
+            assert "give every rank the whole dataset" in found[name]
         assert "expected one or more utterances, got 0" in found["lost"]
         assert "expected one process, got 2 ranks" in found["writers"]
     assert second["raised"] == "ValueError: boom"
