@@ -7,7 +7,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch.distributed
 
 from featbank.runners.processes import _deaf_to_ctrl_c
+from featbank.runners.socket_folder import choose_socket_folder
 from tests.waiting import HANG_S
 
 # forked from a server that has imported what takes seconds, and computed nothing
@@ -69,7 +70,10 @@ def launch(
         )
         for rank in range(size)
     ]
-    with _deaf_to_ctrl_c():  # as runners start it, which may fork from the same server
+    # as runners start it, which may fork from the same server
+    resource_tracker.ensure_running()
+    choose_socket_folder()
+    with _deaf_to_ctrl_c():
         forkserver.ensure_running()
     for process in processes:
         process.start()
