@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch.utils.data import Sampler
 
+from featbank.dataset.epochs import EpochCount, whole_number
 from featbank.dataset.readers import Readers, SharesItself, is_read_ahead, readers_of
 from featbank.dataset.sharing import WHOLE, Share, share_among_ranks
 from featbank.errors import ConfigError
@@ -79,7 +79,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         self._latest: _Iteration[Pick] | None = None  # of the epoch: the one that began last
         self._is_told = False  # the epoch of the next iteration, since the latest one began
         self._is_asked = False  # for another iteration, since then
-        self._count = _EpochCount()
+        self._count = EpochCount()
 
     @abstractmethod
     def _order(self) -> Sequence[Pick]:
@@ -147,7 +147,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         """
         has_ended = self._latest is not None and self._latest.has_ended
         epoch = self._count.told(
-            _whole_number("epoch", epoch),
+            whole_number("epoch", epoch),
             ahead=self.epoch + has_ended,
             has_begun=self._latest is not None,
         )
@@ -183,7 +183,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         share = self._share(readers)
         start = self._start if latest is None else latest.start
         most = self._num_left(start, share)
-        if _whole_number("num_done", num_done) > most:
+        if whole_number("num_done", num_done) > most:
             raise ConfigError(
                 "num_done",
                 expected=f"up to {most}, as many as there are in a rank's part of the epoch",
@@ -219,8 +219,8 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
                     got="others",
                     hint="make the sampler as it was made then, or begin an epoch anew",
                 )
-        epoch = _whole_number("epoch of a sampler's state", state["epoch"])
-        num_done = _whole_number("num_done of a sampler's state", state["num_done"])
+        epoch = whole_number("epoch of a sampler's state", state["epoch"])
+        num_done = whole_number("num_done of a sampler's state", state["num_done"])
         if num_done > self._num_picks():
             raise ConfigError(
                 "num_done of a sampler's state",
@@ -363,61 +363,6 @@ class _Iteration(Iterator[Pick], Generic[Pick]):
         # a DistributedSampler lists all picks each time that it is asked; it is told the epoch
         self.has_ended = not self._left and not self.is_permuted
         return pick
-
-
-class _EpochCount:
-    """Tells which epoch a loop means, that may count from another number after a load."""
-
-    def __init__(self) -> None:
-        self._offset = 0
-        self._told: int | None = None
-        self._loaded: int | None = None  # the epoch of a state, until the loop says what it counts
-        self._told_before: int | None = None  # what the loop had called it, where it said so before
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether a state was loaded, and no epoch told since."""
-        return self._loaded is not None
-
-    def loaded(self, epoch: int, *, has_begun: bool) -> int | None:
-        """Note the epoch of a state; return what the loop had called the one that comes next."""
-        self._offset, self._loaded = 0, epoch
-        # torchdata loads when an iteration is asked for: behind `set_epoch`
-        self._told_before = None if has_begun else self._told
-        return self._told_before
-
-    def told(self, epoch: int, *, ahead: int, has_begun: bool) -> int:
-        """Return the epoch that a loop means, which calls it `epoch`.
-
-        Args:
-            epoch: told.
-            ahead: the epoch that would come without being told.
-            has_begun: an iteration, since a state was loaded.
-        """
-        if self._loaded is not None:
-            if has_begun and self._told_before is not None:
-                self._offset = max(0, self._loaded - self._told_before)
-            else:
-                self._offset = ahead - epoch if epoch < self._loaded else 0
-            self._loaded = None
-        self._told = epoch
-        return epoch + self._offset
-
-
-def _whole_number(what: str, number: object) -> int:
-    """Return a number of 0 or more, Python's, NumPy's or torch's.
-
-    Raises:
-        ConfigError: something else.
-    """
-    is_bool = isinstance(number, bool) or getattr(number, "dtype", None) in (torch.bool, np.bool_)
-    try:
-        whole = -1 if is_bool else index(number)  # type: ignore[arg-type]
-    except TypeError:
-        whole = -1
-    if whole < 0:
-        raise ConfigError(what, expected="a whole number, 0 or more", got=repr(number))
-    return int(whole)
 
 
 def shuffled(count: int, *key: object) -> npt.NDArray[np.int64]:
