@@ -133,7 +133,7 @@ class MixtureSampler(_Mixing[int]):
         """
         super().__init__(
             mixture,
-            mixture.sizes,
+            _sizes(mixture),
             weights=weights,
             temperature=temperature,
             by=by,
@@ -152,6 +152,18 @@ class MixtureSampler(_Mixing[int]):
             return range(start, stop)
         name = list(self._sizes)[source]
         return _Shifted(Permutation(stop - start, "items", self.seed, name, number), start)
+
+
+def _sizes(mixture: Mixture) -> dict[str, int]:
+    """Return the items of each source; refuse what is no `Mixture`, such as a dict of datasets."""
+    if not isinstance(mixture, Mixture):
+        raise ConfigError(
+            "mixture to be sampled",
+            expected="a Mixture",
+            got=type(mixture).__name__,
+            hint="Mixture({'name': dataset, ...})",
+        )
+    return mixture.sizes
 
 
 class _Shifted(Sequence[int]):
@@ -212,18 +224,25 @@ class MixtureBatchSampler(_Mixing[list[int]]):
         Raises:
             ConfigError: as of `MixtureSampler`; or there is not one sampler a source, of its items.
         """
-        if {*samplers} != {*mixture.sizes}:
+        sizes = _sizes(mixture)
+        if not isinstance(samplers, Mapping) or {*samplers} != {*sizes}:
             raise ConfigError(
                 "samplers of a mixture",
-                expected=f"one for each of {', '.join(mixture.sizes)}",
-                got=", ".join(samplers) or "none",
+                expected=f"one for each of {', '.join(sizes)}",
+                got=", ".join(map(str, samplers)) or "none",
             )
-        self._samplers = {name: samplers[name] for name in mixture.sizes}
+        self._samplers = {name: samplers[name] for name in sizes}
         for name, sampler in self._samplers.items():
-            if sampler.num_utterances != mixture.sizes[name]:
+            if not isinstance(sampler, BucketBatchSampler):
                 raise ConfigError(
                     f"sampler of {name!r} in a mixture",
-                    expected=f"one of its {mixture.sizes[name]} utterances",
+                    expected="a BucketBatchSampler",
+                    got=type(sampler).__name__,
+                )
+            if sampler.num_utterances != sizes[name]:
+                raise ConfigError(
+                    f"sampler of {name!r} in a mixture",
+                    expected=f"one of its {sizes[name]} utterances",
                     got=f"one of {sampler.num_utterances}",
                 )
             if not sampler._num_picks():

@@ -28,8 +28,12 @@ class Mixture(Dataset[Any]):
         Raises:
             ConfigError: no source, or one without items or without a length.
         """
-        if not sources:
-            raise ConfigError("sources of a mixture", expected="one or more", got="none")
+        if not isinstance(sources, Mapping) or not sources:
+            raise ConfigError(
+                "sources of a mixture",
+                expected="one dataset or more, each by its name",
+                got=type(sources).__name__ if sources else "none",
+            )
         for name, source in sources.items():
             if not isinstance(source, Sized) or not len(source):
                 raise ConfigError(

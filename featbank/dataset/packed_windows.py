@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from featbank.dataset.token_windows import TokenWindows
+from featbank.errors import ConfigError
 
 IGNORED = -100
 """The label that torch's and transformers' losses leave out."""
@@ -64,19 +65,41 @@ class PackedWindow(NamedTuple):
         return together.tril().unsqueeze(-3)
 
 
-def collate_for_transformers(items: Sequence[PackedWindow]) -> dict[str, torch.Tensor]:
+def collate_for_transformers(
+    items: Sequence[PackedWindow], *, mask_dtype: torch.dtype = torch.bool
+) -> dict[str, torch.Tensor]:
     """Make the batch of a causal language model of transformers: a `data_collator` or `collate_fn`.
 
-    `attention_mask` is what its `sdpa` attention takes; a model of `eager` attention would add it.
+    `functools.partial(collate_for_transformers, mask_dtype=model.dtype)` is the collator of a model
+    whose `attn_implementation` is `eager`: it adds the mask, and would take a bool one for numbers,
+    without a word, so that utterances see each other.
+
+    Args:
+        items: of `PackedWindows` or `PackedSequences`.
+        mask_dtype: bool for `sdpa`; floating for a mask that is added, 0 or the lowest number.
 
     Returns:
-        `input_ids`, `position_ids` and `labels`, (B, L), and `attention_mask`, (B, 1, L, L) bool.
+        `input_ids`, `position_ids` and `labels`, (B, L), and `attention_mask`, (B, 1, L, L).
+
+    Raises:
+        ConfigError: the items are others, such as plain windows.
     """
+    if not all(isinstance(item, PackedWindow) for item in items):
+        raise ConfigError(
+            "items of a batch for transformers",
+            expected="those of PackedWindows or PackedSequences",
+            got=type(items[0]).__name__,
+            hint="PackedWindows(windows)",
+        )
     batch = PackedWindow(*map(torch.stack, zip(*items, strict=True)))
+    mask = batch.attention_mask
+    if mask_dtype.is_floating_point:
+        lowest = torch.finfo(mask_dtype).min
+        mask = torch.zeros(mask.shape, dtype=mask_dtype).masked_fill(~mask, lowest)
     return {
         "input_ids": batch.tokens,
         "position_ids": batch.positions,
-        "attention_mask": batch.attention_mask,
+        "attention_mask": mask,
         "labels": batch.labels,
     }
 

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from featbank.dataset.packed_windows import PackedWindow
+from featbank.dataset.token_numbers import stands_beside
 from featbank.errors import ConfigError
 from featbank.provenance import digest
 
@@ -82,7 +83,7 @@ class PackedSequences(Dataset[PackedWindow]):
             sequences: such as `TextAndSpeech`: items with `tokens` (L,) and `loss_mask` (L,). Where
                 they change with the epoch, pack those of each: `sequences.in_epoch(1)`.
             window_length: tokens of a window.
-            padding: fills windows up.
+            padding: fills windows up, where nothing is a target: an id of the vocabulary.
             lengths: of all sequences, as `lengths` of an earlier packing has them: without, each is
                 made once to be measured.
 
@@ -94,7 +95,7 @@ class PackedSequences(Dataset[PackedWindow]):
             raise ConfigError("window_length", expected="2 or more", got=window_length)
         sized: Any = sequences  # torch gives no dataset a length
         self._sequences = sequences
-        self._padding = operator.index(padding)
+        self._padding = stands_beside("padding of windows", padding, None)
         count = len(sized)
         if lengths is None:
             lengths = [len(self._sequences[number].tokens) for number in range(count)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Context, Decimal
 from fractions import Fraction
-from math import isfinite
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
@@ -70,6 +70,8 @@ def tempered(sizes: Mapping[str, int], temperature: float) -> dict[str, Fraction
     2019, take 5). XLM-R and mT5 write the exponent instead, alpha = 1 / temperature = 0.3. The same
     on every machine: `ln` and `exp` of decimal numbers are correctly rounded.
 
+    Infinity makes them equal.
+
     Raises:
         ConfigError: the temperature is not over 0.
 
@@ -77,7 +79,7 @@ def tempered(sizes: Mapping[str, int], temperature: float) -> dict[str, Fraction
     >>> round(float(weights["b"] / weights["a"]), 6)
     10.0
     """
-    if not _is_positive(temperature):
+    if temperature != inf and not _is_positive(temperature):
         raise ConfigError("temperature of a mixture", expected="over 0", got=repr(temperature))
     if temperature == 1:  # to the last digit: an epoch may then be each item once
         return {name: Fraction(size) for name, size in sizes.items()}
@@ -137,7 +139,10 @@ def whole_shares(weights: Mapping[str, Fraction]) -> dict[str, int]:
 def _is_positive(number: object) -> bool:
     if isinstance(number, bool) or not isinstance(number, Real):
         return False
-    return isfinite(number) and float(number) > 0
+    try:
+        return isfinite(number) and float(number) > 0
+    except OverflowError:  # an integer that no float holds
+        return False
 
 
 def _by_source(numbers: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:

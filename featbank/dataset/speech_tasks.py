@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal, NamedTuple, Protocol
 
 from featbank.errors import ConfigError
@@ -129,12 +130,17 @@ class Interleaved:
         """Return text and speech by turns."""
         found: list[Piece] = []
         for span in draw_spans(len(segments), self.shortest, self.longest, key):
-            some = segments[span.parts.start : span.parts.stop]
-            has_frames, has_text = any(one.frames for one in some), any(one.text for one in some)
-            if not (has_frames or has_text):
-                continue
-            is_speech = has_frames and (span.is_speech or not has_text)
-            if found and found[-1].is_speech == is_speech:  # where the other kind had nothing
-                some = [*found.pop().segments, *some]
-            found.append(Piece(some, is_speech, is_target=True))
+            some = [
+                one
+                for one in segments[span.parts.start : span.parts.stop]
+                if one.frames or one.text
+            ]
+            if span.is_speech and any(one.frames for one in some):
+                kinds = [(True, some)]
+            else:
+                kinds = [(has, [*these]) for has, these in groupby(some, lambda one: not one.text)]
+            for is_speech, these in kinds:
+                # where the other kind had nothing
+                before = found.pop().segments if found and found[-1].is_speech == is_speech else []
+                found.append(Piece([*before, *these], is_speech, is_target=True))
         return found

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -207,7 +207,7 @@ class TextAndSpeech(Dataset[TokenSequence]):
         """Return the ids of the text, or speech, of a piece."""
         if not piece.is_speech:
             text = " ".join(one.text for one in piece.segments)
-            ids = np.array(self._tokenize(text), np.int64)
+            ids = _integer_ids(self._tokenize(text), text)
             check_range(f"token ids of {text[:40]!r}", ids, self.vocabulary.text_size)
             return ids
         frames = np.concatenate([*self._spoken(piece.segments)], axis=-1)
@@ -320,11 +320,30 @@ class TextAndSpeech(Dataset[TokenSequence]):
             )
 
 
+def _integer_ids(given: Any, text: str) -> npt.NDArray[np.int64]:
+    """Return what a tokenizer gave as ids; nothing else, which an array would make integers of."""
+    try:
+        ids = np.asarray(given)
+    except ValueError:  # lists of several lengths
+        ids = np.array(None)
+    if ids.shape != (0,) and (ids.ndim != 1 or ids.dtype.kind not in "iu"):
+        raise ConfigError(
+            f"what tokenize gives for {text[:40]!r}",
+            expected="a list of integers",
+            got=repr(given)[:80],
+            hint="of a tokenizer of transformers: "
+            "lambda text: tokenizer(text, add_special_tokens=False).input_ids",
+        )
+    return ids.astype(np.int64)
+
+
 def _store_name(dataset: FeatureDataset, name: str | None) -> str:
     if name is None and len(dataset.stores) == 1:
         return next(iter(dataset.stores))
     if name not in dataset.stores:
-        raise ConfigError("units", expected=" or ".join(dataset.stores), got=name)
+        raise ConfigError(
+            "units", expected=" or ".join(dataset.stores), got="none" if name is None else name
+        )
     return name
 
 

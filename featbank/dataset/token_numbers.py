@@ -120,11 +120,11 @@ def vocabulary_numbers(
             return vocabulary.special_id(value)
         audio = vocabulary.audio_offsets[0]
         if value is None or isinstance(value, str):
-            names = " or ".join(map(repr, vocabulary.special)) or "none of its special tokens"
             raise ConfigError(
                 f"{what} in a vocabulary",
-                expected=f"{names}, or an id below {audio}",
+                expected=" or ".join([*map(repr, vocabulary.special), f"an id below {audio}"]),
                 got="none" if value is None else value,
+                hint="" if vocabulary.special else 'Vocabulary(special=["<s>"], ...) has a place',
             )
         found = stands_beside(f"{what} in a vocabulary", value, None)
         if found >= audio:

@@ -64,6 +64,8 @@ def refuse_unit(
             + ("negative, or " if may_be_negative else "")
             + f"{first} or more",
             got=number,
-            hint="else nobody can tell it from a unit",
+            hint="no embedding has a row for it; PackedWindows tells what is no target"
+            if number < 0
+            else "else nobody can tell it from a unit",
         )
     return number

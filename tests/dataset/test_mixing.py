@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -180,6 +181,7 @@ def test_a_temperature_brings_sizes_nearer_to_each_other() -> None:
     assert shares[2] == pytest.approx(10 / (10 + 30), abs=1e-12)
     assert shares[5] == pytest.approx(100**0.2 / (100**0.2 + 900**0.2), abs=1e-12)
     assert shares[1e9] == pytest.approx(0.5, abs=1e-8)
+    assert sampler(mixture, temperature=math.inf).shares["small"] == 0.5
     # so low a temperature leaves the small one next to nothing, and no number runs over
     assert sampler(mixture, temperature=0.1).shares["small"] == pytest.approx(9**-10, rel=1e-3)
 
@@ -204,6 +206,7 @@ def test_shares_of_tokens_pick_a_source_of_long_items_less_often() -> None:
         ({"weights": {"a": 1, "b": -1}}, "weight of 'b'.* over 0"),
         ({"weights": {"a": 1, "b": float("nan")}}, "weight of 'b'.* over 0"),
         ({"weights": {"a": 1, "b": float("inf")}}, "weight of 'b'.* over 0"),
+        ({"weights": {"a": 1, "b": 10**400}}, "weight of 'b'.* over 0"),
         ({"weights": {"a": 1, "b": True}}, "weight of 'b'.* over 0"),
         ({"weights": {"a": 1, "b": "1"}}, "weight of 'b'.* over 0"),
         ({"weights": {"a": 1, "b": 1e-16}}, "weight of 'b'.*1e-14"),
@@ -225,8 +228,12 @@ def test_what_makes_no_mixture_is_refused(options: dict[str, Any], message: str)
 
 
 def test_a_mixture_of_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected one or more, got none"):
+    with pytest.raises(ConfigError, match="each by its name, got none"):
         Mixture({})
+    with pytest.raises(ConfigError, match="each by its name, got list"):
+        Mixture([TensorDataset(torch.arange(2))])  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="expected a Mixture, got dict"):
+        MixtureSampler({"full": TensorDataset(torch.arange(2))})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"source 'empty'.* with items, got none"):
         numbers(full=1, empty=0)
 

@@ -19,6 +19,7 @@ from featbank.dataset import (
     WindowSampler,
     collate_for_transformers,
 )
+from featbank.errors import ConfigError
 from featbank.store import Store
 from tests.dataset.token_stores import NUM_UNITS, stream_of, write_codes, write_units
 
@@ -131,9 +132,8 @@ def test_a_packed_window_gives_the_logits_of_each_utterance_alone(
     ).eval()
     packed = PackedWindows(windows)
     batch: PackedWindow = next(iter(DataLoader(packed, batch_size=2)))
-    inputs = collate_for_transformers([packed[0], packed[1]])
-    if implementation == "eager":  # adds it
-        inputs["attention_mask"] = torch.zeros(()).where(inputs["attention_mask"], -1e9)
+    added = {"sdpa": torch.bool, "eager": model.dtype}[implementation]
+    inputs = collate_for_transformers([packed[0], packed[1]], mask_dtype=added)
     with torch.inference_mode():
         logits = model(**inputs)
         tokens = batch.tokens.reshape(-1)
@@ -150,6 +150,11 @@ def test_a_packed_window_gives_the_logits_of_each_utterance_alone(
     # the loss that transformers computes is the mean over what the mask says
     mean = torch.stack(losses).sum() / batch.loss_mask.sum()
     torch.testing.assert_close(logits.loss, mean, atol=1e-5, rtol=1e-5)
+
+
+def test_plain_windows_are_no_batch_for_transformers(units: Store) -> None:
+    with pytest.raises(ConfigError, match=r"those of PackedWindows .*, got Tensor"):
+        collate_for_transformers([TokenWindows(units, 9)[0]])  # type: ignore[list-item]
 
 
 def test_documents_are_packed_as_transformers_packs_them(units: Store) -> None:

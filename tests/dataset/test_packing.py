@@ -166,6 +166,8 @@ def test_interleaved_sequences_are_packed_as_their_epoch_draws_them(folder: Path
     ("options", "message"),
     [
         ({"window_length": 1}, "window_length: expected 2 or more"),
+        ({"padding": -100}, "padding of windows: .* got -100; no embedding has a row"),
+        ({"padding": "<end>"}, "padding of windows: expected an integer"),
         ({"lengths": [1]}, "lengths: expected those of 2 sequences, got 1"),
     ],
 )

@@ -193,6 +193,17 @@ def test_an_utterance_without_words_is_speech(folder: Path) -> None:
         assert shown(item.tokens) == ["<speech>", range(40, 44), "<end>"]
 
 
+@pytest.mark.parametrize("longest", [2, 8])
+def test_an_utterance_without_words_is_speech_among_words(folder: Path, longest: int) -> None:
+    """Whoever's turn it is: as text its frames would be lost."""
+    task = Interleaved(shortest=longest // 2, longest=longest)
+    for seed in range(20):
+        found = sequences(folder, task, seed=seed, ids=["a-1", "b-0", "a-0"], together=3)[0]
+        heard = (found.tokens - AUDIO).tolist()
+        assert [one for one in heard if one in range(40, 44)] == [*range(40, 44)]
+        assert "  " not in "".join(map(chr, found.tokens[found.tokens < TEXT].tolist()))
+
+
 def test_whole_utterances_take_turns_too(folder: Path) -> None:
     task = Interleaved(at="utterances", shortest=1, longest=1)
     seen = set()
@@ -329,6 +340,17 @@ def test_ids_of_a_tokenizer_beyond_the_vocabulary_are_refused(folder: Path) -> N
     found = sequences(folder, TextToSpeech(), tokenize=lambda text: [len(text) + 250])
     with pytest.raises(FeatbankError, match="token ids of 'five six'"):
         found[1]
+
+
+@pytest.mark.parametrize(
+    "given", [["five", "six"], ["5", "6"], [1.5, 2.0], {"input_ids": [1]}, [[1, 2]], [[1], [2, 3]]]
+)
+def test_what_a_tokenizer_gives_is_ids_or_refused(folder: Path, given: Any) -> None:
+    found = sequences(folder, TextToSpeech(), tokenize=lambda _: given)
+    with pytest.raises(ConfigError, match=r"tokenize gives for 'five six'.*\.input_ids"):
+        found[1]
+    tensors = sequences(folder, TextToSpeech(), tokenize=lambda _: torch.tensor([5, 6]))
+    assert tensors[1].tokens[:3].tolist() == [TEXT, 5, 6]
 
 
 def test_merged_units_have_no_time_to_hold_words_against(folder: Path, tmp_path: Path) -> None:
