@@ -1,18 +1,22 @@
 """Training reads: datasets over stores, batches of them, and where a run goes on after a stop."""
 
 from featbank.dataset.bucketing import BucketBatchSampler
-from featbank.dataset.encoded_tokens import EncodedTokens
 from featbank.dataset.features import FeatureDataset
-from featbank.dataset.mixing import MixtureBatchSampler, MixtureSampler
-from featbank.dataset.mixture import Mixture
-from featbank.dataset.packed_windows import PackedWindow, PackedWindows, collate_for_transformers
-from featbank.dataset.packing import PackedSequences
+from featbank.dataset.mixtures.mixture import Mixture
+from featbank.dataset.mixtures.samplers import MixtureBatchSampler, MixtureSampler
 from featbank.dataset.padding import Padded
 from featbank.dataset.resumable import ResumableSampler
-from featbank.dataset.speech_tasks import Interleaved, SpeechToText, TextToSpeech
-from featbank.dataset.text_and_speech import TextAndSpeech, TokenSequence
-from featbank.dataset.token_patterns import Delayed, Flattened, Parallel
-from featbank.dataset.token_windows import TokenWindows
+from featbank.dataset.tokens.encoded import EncodedTokens
+from featbank.dataset.tokens.packed_windows import (
+    PackedWindow,
+    PackedWindows,
+    collate_for_transformers,
+)
+from featbank.dataset.tokens.packing import PackedSequences
+from featbank.dataset.tokens.patterns import Delayed, Flattened, Parallel
+from featbank.dataset.tokens.speech_tasks import Interleaved, SpeechToText, TextToSpeech
+from featbank.dataset.tokens.text_and_speech import TextAndSpeech, TokenSequence
+from featbank.dataset.tokens.windows import TokenWindows
 from featbank.dataset.window_sampler import WindowSampler
 
 __all__ = [

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from featbank.dataset import Mixture, MixtureSampler, TokenWindows
-from featbank.dataset.turns import Turns
+from featbank.dataset.mixtures.turns import Turns
 from featbank.errors import ConfigError
 from featbank.store import StoreWriter
 

@@ -22,8 +22,8 @@ from featbank.dataset import (
     PackedWindow,
     WindowSampler,
 )
-from featbank.dataset.packing import best_fit
-from featbank.dataset.text_and_speech import TokenSequence
+from featbank.dataset.tokens.packing import best_fit
+from featbank.dataset.tokens.text_and_speech import TokenSequence
 from featbank.errors import ConfigError
 from tests.dataset.test_text_and_speech import folder, sequences  # noqa: F401
 

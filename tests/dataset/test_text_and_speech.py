@@ -13,8 +13,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from featbank.dataset import FeatureDataset
-from featbank.dataset.speech_tasks import Interleaved, SpeechTask, SpeechToText, TextToSpeech
-from featbank.dataset.text_and_speech import TextAndSpeech
+from featbank.dataset.tokens.speech_tasks import Interleaved, SpeechTask, SpeechToText, TextToSpeech
+from featbank.dataset.tokens.text_and_speech import TextAndSpeech
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.framing import Framing
 from featbank.manifest import Utterance, write_manifest

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import Dataset
 
-from featbank.dataset.token_windows import TokenWindows
+from featbank.dataset.tokens.windows import TokenWindows
 from featbank.errors import ConfigError
 
 IGNORED = -100

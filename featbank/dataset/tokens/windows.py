@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from featbank.dataset.encoded_tokens import EncodedTokens
 from featbank.dataset.splits import open_tokens
-from featbank.dataset.token_numbers import (
+from featbank.dataset.tokens.encoded import EncodedTokens
+from featbank.dataset.tokens.numbers import (
     Asked,
     TokenNumbers,
     own_numbers,
     stands_beside,
     vocabulary_numbers,
 )
-from featbank.dataset.token_patterns import CodePattern, Delayed, Flattened, find_pattern
-from featbank.dataset.token_stream import Part, TokenStream
+from featbank.dataset.tokens.patterns import CodePattern, Delayed, Flattened, find_pattern
+from featbank.dataset.tokens.stream import Part, TokenStream
 from featbank.errors import ConfigError, StoreError
 from featbank.provenance import digest
 from featbank.sequences.vocabulary import Vocabulary

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from featbank.dataset.packed_windows import PackedWindow
-from featbank.dataset.token_numbers import stands_beside
+from featbank.dataset.tokens.numbers import stands_beside
+from featbank.dataset.tokens.packed_windows import PackedWindow
 from featbank.errors import ConfigError
 from featbank.provenance import digest
 

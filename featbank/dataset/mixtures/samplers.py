@@ -9,12 +9,12 @@ from operator import index as whole
 from typing import TypeVar
 
 from featbank.dataset.bucketing import BucketBatchSampler
-from featbank.dataset.mixed_order import MixedOrder
-from featbank.dataset.mixture import Mixture
+from featbank.dataset.mixtures.mixture import Mixture
+from featbank.dataset.mixtures.order import MixedOrder
+from featbank.dataset.mixtures.shares import By, shares_of_picks
+from featbank.dataset.mixtures.turns import Turns
 from featbank.dataset.permutation import Permutation
 from featbank.dataset.resumable import ResumableSampler
-from featbank.dataset.shares import By, shares_of_picks
-from featbank.dataset.turns import Turns
 from featbank.errors import ConfigError
 from featbank.provenance import digest
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from featbank.dataset.turns import Turns
+from featbank.dataset.mixtures.turns import Turns
 
 Pick = TypeVar("Pick")
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from featbank.dataset.encoded_tokens import UnitEncoder
 from featbank.dataset.features import FeatureDataset
-from featbank.dataset.packed_windows import IGNORED
-from featbank.dataset.speech_tasks import Piece, Segment, SpeechTask
+from featbank.dataset.tokens.encoded import UnitEncoder
+from featbank.dataset.tokens.packed_windows import IGNORED
+from featbank.dataset.tokens.speech_tasks import Piece, Segment, SpeechTask
 from featbank.errors import ConfigError, StoreError
 from featbank.labels import LabelFile, frame_centers_s
 from featbank.provenance import digest

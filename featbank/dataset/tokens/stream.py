@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from featbank.dataset.token_numbers import TokenNumbers
-from featbank.dataset.token_patterns import CodePattern, UtteranceCodes
+from featbank.dataset.tokens.numbers import TokenNumbers
+from featbank.dataset.tokens.patterns import CodePattern, UtteranceCodes
 from featbank.errors import StoreError
 from featbank.store import Store
 from featbank.units import Units

@@ -1,0 +1,1 @@
+"""Several datasets mixed by weights or a temperature: whose turn it is, and what is given."""

@@ -1,0 +1,1 @@
+"""Tokens of stores as what language models read: windows, and sequences of text and speech."""
