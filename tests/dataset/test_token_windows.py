@@ -248,6 +248,9 @@ def test_what_a_vocabulary_has_no_place_for_is_refused(units: Store, codes: Stor
             TokenWindows(units, 9, vocabulary=one, separator=separator)
     with pytest.raises(ConfigError, match=r"codebook_sizes of the vocabulary: expected \[50, 50"):
         TokenWindows(codes, 9, pattern="parallel", vocabulary=one, separator="<s>")
+    bare = Vocabulary(text_size=9, codebook_sizes=[NUM_UNITS])
+    with pytest.raises(ConfigError, match=r"expected an id below 9, got none; Vocabulary\(special"):
+        TokenWindows(units, 9, vocabulary=bare)
     other = Vocabulary(special=["<s>"], codebook_sizes=[NUM_UNITS + 1])
     with pytest.raises(ConfigError, match=r"expected \[50\], got \[51\]"):
         TokenWindows(units, 9, vocabulary=other, separator="<s>")

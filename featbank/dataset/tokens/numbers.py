@@ -120,9 +120,10 @@ def vocabulary_numbers(
             return vocabulary.special_id(value)
         audio = vocabulary.audio_offsets[0]
         if value is None or isinstance(value, str):
+            names = " or ".join(map(repr, vocabulary.special))
             raise ConfigError(
                 f"{what} in a vocabulary",
-                expected=" or ".join([*map(repr, vocabulary.special), f"an id below {audio}"]),
+                expected=f"{names}, or an id below {audio}" if names else f"an id below {audio}",
                 got="none" if value is None else value,
                 hint="" if vocabulary.special else 'Vocabulary(special=["<s>"], ...) has a place',
             )
