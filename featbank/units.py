@@ -79,6 +79,8 @@ def check_integers(what: str, values: Units, ndim: int | None = None) -> None:
     Raises:
         FeatbankError: it is so.
     """
+    if not hasattr(values, "dtype"):
+        raise FeatbankError(what, expected="an array or a tensor", got=type(values).__name__)
     if values.dtype.kind not in "iu" or ndim not in (None, values.ndim):
         raise FeatbankError(
             what,

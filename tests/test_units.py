@@ -39,6 +39,11 @@ def test_what_is_no_integer_is_refused(dtype: str) -> None:
         expand(np.zeros(2, np.uint8), np.ones(2, dtype))
 
 
+def test_a_list_is_refused_by_name() -> None:
+    with pytest.raises(FeatbankError, match="units: expected an array or a tensor, got list"):
+        deduplicate([7, 7, 3])  # type: ignore[arg-type]
+
+
 def test_the_widest_integers_are_units_and_durations() -> None:
     units = np.array([2**64 - 1, 2**64 - 1, 0], np.uint64)
     merged, durations = deduplicate(units)

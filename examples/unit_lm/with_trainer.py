@@ -37,19 +37,21 @@ class SavesPlace(TrainerCallback):
     """Keeps the place in the data beside each checkpoint, and goes on from there."""
 
     def __init__(self, sampler: WindowSampler, checkpoint: str | None) -> None:
-        self.sampler, self.num_steps = sampler, 0
+        self.sampler, self.num_batches = sampler, 0
         if checkpoint:
             sampler.load_state_dict(json.loads(Path(checkpoint, "sampler.json").read_text()))
 
     def on_epoch_begin(self, args, state, control, **kwargs) -> None:
-        self.num_steps = 0
+        self.num_batches = 0
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
-        self.num_steps += 1
+        self.num_batches += 1
+
+    on_substep_end = on_step_end  # of a batch whose gradients are added to those of the next
 
     def on_save(self, args, state, control, **kwargs) -> None:
         if state.is_world_process_zero:
-            place = self.sampler.state_dict(self.num_steps * args.per_device_train_batch_size)
+            place = self.sampler.state_dict(self.num_batches * args.per_device_train_batch_size)
             folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
             (folder / "sampler.json").write_text(json.dumps(place))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -57,8 +57,10 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         special = tuple(self.special)
-        # a string is a sequence, too: of its letters
-        if isinstance(self.special, str) or not all(isinstance(name, str) for name in special):
+        # a string is a sequence, too: of its letters; and a set has another order in each process
+        if isinstance(self.special, str | Set) or not all(
+            isinstance(name, str) for name in special
+        ):
             raise FeatbankError("special tokens", expected="a list of names", got=self.special)
         if len(set(special)) != len(special):
             raise FeatbankError("special tokens", expected="each once", got=list(special))
@@ -151,7 +153,7 @@ class Vocabulary:
             ids[number, is_code] += self.audio_offsets[number]
             for one, special_id in beside.items():
                 ids[number, row == one] = special_id
-        return ids.reshape(codes.shape)
+        return ids.reshape(np.shape(codes))
 
     @takes_tensors
     def decode_audio(self, ids: Units, special: Mapping[int, int | str] = NOTHING) -> Units:
@@ -171,7 +173,7 @@ class Vocabulary:
             codes[number, is_code] -= first
             for one, special_id in beside.items():
                 codes[number, row == special_id] = one
-        return codes.reshape(ids.shape)
+        return codes.reshape(np.shape(ids))
 
     @takes_tensors
     def codebook_of(self, ids: Units) -> Units:

@@ -125,6 +125,13 @@ def test_a_vocabulary_survives_json() -> None:
         Vocabulary.from_json({"text_size": 1, "multiple": 1})
 
 
+def test_lists_of_codes_are_encoded_as_arrays_are() -> None:
+    codes = [[0, 7, 3], [0, 3, 1]]
+    ids = SPEECH.encode_audio(codes)
+    np.testing.assert_array_equal(ids, SPEECH.encode_audio(np.array(codes)))
+    assert SPEECH.decode_audio(ids.tolist()).tolist() == codes
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -137,6 +144,7 @@ def test_a_vocabulary_survives_json() -> None:
         {"special": ["<a>", "<a>"]},
         {"special": "<a>"},
         {"special": [1, 2]},
+        {"special": {"<a>", "<b>"}},
         {"special": ["<a>"], "separator": "<b>"},
         {"separator": "<b>"},
     ],
