@@ -176,6 +176,14 @@ def test_documents_are_packed_as_transformers_packs_them(units: Store) -> None:
     )
 
 
+def test_several_packed_windows_are_read_at_once(units: Store) -> None:
+    packed = PackedWindows(TokenWindows(units, 9))
+    whole = next(iter(DataLoader(packed, batch_size=len(packed))))
+    for one, other in zip(packed[:], whole, strict=True):
+        assert torch.equal(one, other)
+    assert [part.shape for part in packed[3:3]] == [(0, 9)] * 4
+
+
 def test_packed_windows_are_found_by_what_finds_windows(units: Store) -> None:
     packed = PackedWindows(TokenWindows(units, 9))
     assert torch.equal(packed[-1].tokens, packed[np.int64(len(packed) - 1)].tokens)

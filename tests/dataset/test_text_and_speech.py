@@ -274,6 +274,14 @@ def test_a_loader_pads_with_what_is_no_target(folder: Path) -> None:
         assert not batch.is_speech[row, length:].any()
 
 
+def test_a_loader_that_does_not_pad_is_told_how(folder: Path) -> None:
+    found = sequences(folder, TextToSpeech())
+    with pytest.raises(ConfigError, match=r"one length, got .*collate_fn=sequences.collate"):
+        next(iter(DataLoader(found, batch_size=3)))
+    batch = next(iter(DataLoader(found, batch_size=1)))
+    assert torch.equal(batch.labels, found[0].labels[None])
+
+
 def test_frames_without_a_grid_are_placed_by_their_rate(tmp_path: Path) -> None:
     # as a recipe writes them; middles fall on the border of a word to the last digit
     with StoreWriter(

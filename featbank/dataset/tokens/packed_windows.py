@@ -130,9 +130,15 @@ class PackedWindows(Dataset[PackedWindow]):
         """Return the number of windows."""
         return len(self.windows)
 
-    def __getitem__(self, index: int) -> PackedWindow:
-        """Return a window."""
+    def __getitem__(self, index: int | slice) -> PackedWindow:
+        """Return a window; of a slice several at once, as a `DataLoader` stacks them."""
         windows = self.windows
+        if isinstance(index, slice):
+            chosen = [self[number] for number in range(len(self))[index]]
+            if chosen:
+                return PackedWindow(*map(torch.stack, zip(*chosen, strict=True)))
+            none = torch.empty((0, windows.window_length), dtype=torch.int64)
+            return PackedWindow(windows[:0], none, none, windows[:0].bool())
         number = windows.place(index)
         tokens = windows[number]
         document_ids = torch.full((windows.window_length,), -1)

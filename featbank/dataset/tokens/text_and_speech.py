@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from featbank.dataset.features import FeatureDataset
 from featbank.dataset.tokens.encoded import UnitEncoder
@@ -47,6 +48,23 @@ class TokenSequence(NamedTuple):
     def labels(self) -> torch.Tensor:
         """The tokens that are targets, -100 elsewhere: not shifted, as transformers' models ask."""
         return self.tokens.masked_fill(~self.loss_mask, IGNORED)
+
+
+def _stack(batch: Sequence[TokenSequence], *, collate_fn_map: Any = None) -> TokenSequence:  # noqa: ARG001
+    """Stack sequences of one length: what a `DataLoader` without `collate_fn` calls."""
+    lengths = sorted({len(one.tokens) for one in batch})
+    if len(lengths) > 1:
+        raise ConfigError(
+            "sequences of a batch without collate_fn",
+            expected="one length",
+            got=" and ".join(map(str, lengths[:2])),
+            hint="DataLoader(sequences, collate_fn=sequences.collate) pads them; PackedSequences "
+            "lays them into windows",
+        )
+    return TokenSequence(*map(torch.stack, zip(*batch, strict=True)))
+
+
+default_collate_fn_map[TokenSequence] = _stack
 
 
 class TextAndSpeech(Dataset[TokenSequence]):
