@@ -175,11 +175,15 @@ def test_speech_without_a_frame_is_given_as_text(folder: Path) -> None:
 
 
 def test_turns_are_drawn_anew_in_another_epoch(folder: Path) -> None:
-    found = sequences(folder, Interleaved(shortest=1, longest=2))
+    task = Interleaved(shortest=1, longest=2)
+    found = sequences(folder, task)
     epochs = [shown(found.in_epoch(epoch)[0].tokens) for epoch in range(10)]
     assert len({*map(str, epochs)}) > 3
     assert epochs[0] == shown(found[0].tokens), "the others do not change this one"
     assert found.made_from() != found.in_epoch(1).made_from()
+    of_numpy = sequences(folder, task, seed=np.int64(0), epoch=np.int32(0))
+    assert [shown(of_numpy.in_epoch(np.int64(n))[0].tokens) for n in range(10)] == epochs
+    assert of_numpy.made_from() == found.made_from()
 
 
 def test_all_that_is_interleaved_is_learned(folder: Path) -> None:

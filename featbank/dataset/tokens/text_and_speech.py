@@ -127,9 +127,10 @@ class TextAndSpeech(Dataset[TokenSequence]):
         self._dataset = dataset
         self.task = task
         self.vocabulary = vocabulary
-        self.epoch = epoch
+        # of NumPy's integers too, which would be another key
+        self.epoch = operator.index(epoch)
         self._tokenize = tokenize
-        self._seed = seed
+        self._seed = operator.index(seed)
         self._silences = frozenset(silences)
         self._deduplicated = deduplicated
         self._encoder = encoder
@@ -201,7 +202,7 @@ class TextAndSpeech(Dataset[TokenSequence]):
     def in_epoch(self, epoch: int) -> TextAndSpeech:
         """Return these sequences as they are drawn in another epoch."""
         other = copy.copy(self)
-        other.epoch = epoch
+        other.epoch = operator.index(epoch)
         return other
 
     def collate(self, items: Sequence[TokenSequence]) -> TokenSequence:
