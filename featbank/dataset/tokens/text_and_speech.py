@@ -380,6 +380,9 @@ def _centers_s(header: StoreHeader, num_frames: int) -> npt.NDArray[np.float64]:
             expected="a framing, or frame_rate and first_frame_center_s, to hold words against",
             got="none: where runs of units are merged, frames have no time",
         )
-    # as they are written, so that a middle that is a word's border to the last digit is equal to it
+    # as they are written, so that a middle that is a word's border to the last digit is equal to it;
+    # whole numbers, of which a quotient is rounded once, whatever their size
     first, rate = Fraction(str(header.first_frame_center_s)), Fraction(str(header.frame_rate))
-    return np.array([float(first + number / rate) for number in range(num_frames)], np.float64)
+    start, step = first.numerator * rate.numerator, first.denominator * rate.denominator
+    whole = first.denominator * rate.numerator
+    return np.array([(start + number * step) / whole for number in range(num_frames)], np.float64)
