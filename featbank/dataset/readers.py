@@ -221,11 +221,10 @@ def _callers() -> Iterator[tuple[object, FrameType]]:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        # `self`, however it is called; what is defined within a method may hold it, too
-        is_held = "self" in code.co_freevars
-        name = "self" if is_held or not code.co_argcount else code.co_varnames[0]
-        caller = frame.f_locals.get(name) if is_held or code.co_argcount else None
-        if caller is not None and (name == "self" or _is_method(code, type(caller))):
+        if (name := _first_name(code)) is not None:
+            caller = frame.f_locals.get(name)
+            is_named = name == "self" or _is_method(code, type(caller))
+        if name is not None and caller is not None and is_named:
             yield caller, frame
         elif (
             code.co_flags & CO_GENERATOR
@@ -234,6 +233,21 @@ def _callers() -> Iterator[tuple[object, FrameType]]:
         ):
             yield None, frame
         frame = frame.f_back
+
+
+def _first_name(code: CodeType) -> str | None:
+    """Return what a method calls its object, None where code is of no method.
+
+    What is defined within a method may hold `self`, too. A function is not looked into: before
+    Python 3.13 that would keep all that it had alive until it returns, or is looked into again.
+    """
+    if "self" in code.co_freevars:
+        return "self"
+    if not code.co_argcount:
+        return None
+    name = code.co_varnames[0]
+    is_in_class = "." in code.co_qualname.rpartition(".<locals>.")[2]
+    return name if name == "self" or is_in_class else None
 
 
 def _is_method(code: CodeType, kind: type) -> bool:

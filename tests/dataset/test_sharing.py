@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -206,6 +207,17 @@ def test_a_sampler_that_is_only_handed_to_a_function_shares_nothing_out() -> Non
 
     for other in (DistributedSamplerWrapper(sampler_of()), Wrapper(sampler_of(), num_replicas=2)):
         assert train(other, sampler_of()) == [*WHOLE[1::2], WHOLE[0]]
+
+
+def test_a_training_loop_may_let_go_of_what_it_had_when_a_sampler_was_read() -> None:
+    def train(_model: Any, sampler: Any) -> bool:
+        values = Kept()
+        held = weakref.ref(values)
+        list(sampler)
+        del values
+        return held() is not None
+
+    assert not train("a model", sampler_of())
 
 
 class Parts(IterableDataset[Any]):
