@@ -13,16 +13,19 @@ import sys
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType, ModuleType
+from inspect import CO_GENERATOR, unwrap
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from torch.utils.data import BatchSampler, DistributedSampler, Sampler
+from torch.utils.data import BatchSampler, DistributedSampler, Sampler, get_worker_info
 from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
 COUNTS_OF_SHARES = "num_replicas", "num_processes"
 # their other samplers share nothing out
 _PASS_ON = "builtins.", "torch.", "torchdata.", "accelerate.", "lightning.", "pytorch_lightning."
 _MOST_HELD = 8  # within one another
+_LOADED = "next_iter_state"  # as torchdata calls what it was given
+_INNER = ".__iter__.<locals>"  # in the name of a generator that a method made
 _FIT_LOOPS = "lightning.pytorch.loops.fit_loop", "pytorch_lightning.loops.fit_loop"
 
 
@@ -37,15 +40,17 @@ class Readers:
     shared_by: str = ""  # the sampler that shares out what it reads
     is_permuted: bool = False  # by a DistributedSampler, at places of an order of its own
     permuted_for: int | None = None  # the epoch of that order
-    unknown: str = ""  # a sampler that may share out
+    unknown: str = ""  # what may share out
     in_batches: bool = False  # torch cuts what is read into batches of one size
     dispatched: bool = False  # accelerate joins batches and cuts them for several ranks
+    skips: bool = False  # accelerate goes on by skipping, perhaps of nothing
     skipped: int = 0  # picks that a loader reads only to leave them out, given before
     epoch: int | None = None  # that a framework is in, and tells too late or not at all
     ends_epoch: bool = False  # Lightning goes on behind the last batch of an epoch
     in_stateful: bool = False  # in a loader of torchdata, that asks for states itself
     has_finished: bool = False  # that loader was asked for more than the last batch of an epoch
     goes_on: bool = False  # that loader leaves out what it gave before
+    repeated: int = 0  # batches behind the state that loader goes on from, read again to get there
     ahead: list[weakref.ref[Any]] = field(default_factory=list)  # loaders that fetch ahead
 
 
@@ -53,21 +58,30 @@ def readers_of(sampler: object) -> Readers:
     """Look who reads a sampler right now."""
     found = Readers()
     for caller, frame in _callers():
-        kind = type(caller)
         if caller is sampler:
             continue
-        if issubclass(kind, Sampler):
-            _note_sampler(found, caller)
-        elif issubclass(kind, _BaseDataLoaderIter):
-            for one in _held_by(caller, sampler):
-                _note_sampler(found, one)
-            if issubclass(kind, _MultiProcessingDataLoaderIter):
-                found.ahead.append(weakref.ref(caller))
+        _note_of_torch(found, sampler, caller, frame)
         for note, name in _FRAMEWORKS:
             module = sys.modules.get(name)
             if module is not None:
                 note(found, module, caller, frame)
+    if get_worker_info() is not None and not found.ahead:
+        # a worker that was spawned, not forked: who asks its loader is in another process
+        found.unknown = found.unknown or "a worker"
     return found
+
+
+def _note_of_torch(found: Readers, sampler: object, caller: object, frame: FrameType) -> None:
+    kind = type(caller)
+    if caller is None:
+        found.unknown = found.unknown or frame.f_code.co_qualname.split(_INNER)[0]
+    elif issubclass(kind, Sampler):
+        _note_sampler(found, caller)
+    elif issubclass(kind, _BaseDataLoaderIter):
+        for one in _held_by(caller, sampler):
+            _note_sampler(found, one)
+        if issubclass(kind, _MultiProcessingDataLoaderIter):
+            found.ahead.append(weakref.ref(caller))
 
 
 def is_read_ahead(loaders: list[weakref.ref[Any]], *, has_ended: bool) -> bool:
@@ -130,17 +144,23 @@ def _held_by(loader: Any, sampler: object) -> Iterator[object]:
 def _note_accelerate(found: Readers, module: ModuleType, caller: Any, _: FrameType) -> None:
     kind = type(caller)
     if issubclass(kind, module.SkipBatchSampler):
-        found.skipped = caller.skip_batches
+        found.skips, found.skipped = True, caller.skip_batches
     elif issubclass(kind, module.DataLoaderDispatcher):
         found.dispatched = module.PartialState().num_processes > 1
         found.shared_by = kind.__name__ if found.dispatched else found.shared_by
     if issubclass(kind, (module.DataLoaderShard, module.DataLoaderDispatcher)):
         found.ahead.append(weakref.ref(caller))
-        if found.skipped:  # a loader that skips does not hand on the epoch that it is told
+        if found.skips:  # such a loader does not hand on the epoch that it is told
             found.epoch = getattr(caller, "iteration", None)
 
 
-def _note_torchdata(found: Readers, module: ModuleType, caller: Any, _: FrameType) -> None:
+def _note_part_of_iterable(found: Readers, module: ModuleType, caller: Any, _: FrameType) -> None:
+    # not a sampler: it reads a dataset that reads one
+    if issubclass(type(caller), module.IterableDatasetShard) and caller.num_processes > 1:
+        found.shared_by = type(caller).__name__
+
+
+def _note_torchdata(found: Readers, module: ModuleType, caller: Any, frame: FrameType) -> None:
     kind = type(caller)
     if issubclass(kind, module._StatefulBaseDataLoaderIter):
         found.in_stateful = True
@@ -150,6 +170,9 @@ def _note_torchdata(found: Readers, module: ModuleType, caller: Any, _: FrameTyp
             found.skipped = found.skipped or getattr(caller, "_sampler_iter_yielded", 0)
         if issubclass(kind, module._StatefulMultiProcessingDataLoaderIter):
             found.ahead.append(weakref.ref(caller))
+            # its base class has an __init__ without
+            if frame.f_code.co_name == "__init__" and (state := frame.f_locals.get(_LOADED)):
+                found.repeated = state[kind._STEPS_SINCE_SNAPSHOT]
 
 
 def _note_batches_of_torchdata(
@@ -180,6 +203,8 @@ def _note_speechbrain(found: Readers, module: ModuleType, caller: Any, frame: Fr
 
 _FRAMEWORKS = (
     (_note_accelerate, "accelerate.data_loader"),
+    (_note_part_of_iterable, "accelerate.data_loader"),
+    (_note_part_of_iterable, "transformers.trainer_pt_utils"),
     (_note_torchdata, "torchdata.stateful_dataloader.stateful_dataloader"),
     (_note_batches_of_torchdata, "torchdata.stateful_dataloader.sampler"),
     *((_note_lightning, name) for name in _FIT_LOOPS),
@@ -189,14 +214,43 @@ _FRAMEWORKS = (
 
 
 def _callers() -> Iterator[tuple[object, FrameType]]:
-    """Give the objects whose methods called, with the calls, from the latest on."""
+    """Give the objects whose methods called, with the calls, from the latest on.
+
+    None is one that is not to be found: a generator outlives the method that made it.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        # `self`, however it is called; a generator expression within a method holds it, too
-        name = code.co_varnames[0] if code.co_argcount else "self"
-        if code.co_argcount or name in code.co_freevars:
+        if (name := _first_name(code)) is not None:
             caller = frame.f_locals.get(name)
-            if caller is not None:
-                yield caller, frame
+            is_named = name == "self" or _is_method(code, type(caller))
+        if name is not None and caller is not None and is_named:
+            yield caller, frame
+        elif (
+            code.co_flags & CO_GENERATOR
+            and _INNER in code.co_qualname
+            and not f"{frame.f_globals.get('__name__')}.".startswith(_PASS_ON)
+        ):
+            yield None, frame
         frame = frame.f_back
+
+
+def _first_name(code: CodeType) -> str | None:
+    """Return what a method calls its object, None where code is of no method.
+
+    What is defined within a method may hold `self`, too. A function is not looked into: before
+    Python 3.13 that would keep all that it had alive until it returns, or is looked into again.
+    """
+    if "self" in code.co_freevars:
+        return "self"
+    if not code.co_argcount:
+        return None
+    name = code.co_varnames[0]
+    is_in_class = "." in code.co_qualname.rpartition(".<locals>.")[2]
+    return name if name == "self" or is_in_class else None
+
+
+def _is_method(code: CodeType, kind: type) -> bool:
+    """Tell whether code is a method's, and no function's that is handed such an object."""
+    methods = (vars(one).get(code.co_name) for one in kind.__mro__)
+    return any(getattr(unwrap(one), "__code__", None) is code for one in methods if callable(one))

@@ -21,7 +21,7 @@ from featbank.provenance import digest
 
 Pick = TypeVar("Pick")
 
-_STATE = "epoch", "num_done", "ids", "order"
+_STATE = "epoch", "num_done", "num_ranks", "ids", "order"
 
 
 class ResumableSampler(SharesItself, Sampler[Pick], ABC):
@@ -179,7 +179,8 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
             )
         readers = readers_of(self)
         if num_done is None:
-            return {**self._place(readers), **self._identified()}
+            share = self._share(readers) if latest is None else latest.share
+            return self._state(share, **self._place(readers))
         share = self._share(readers)
         start = self._start if latest is None else latest.start
         most = self._num_left(start, share)
@@ -190,7 +191,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
                 got=num_done,
             )
         done = min(start + index(num_done) * share.num_ranks, self._num_picks())
-        return {"epoch": self.epoch, "num_done": done, **self._identified()}
+        return self._state(share, epoch=self.epoch, num_done=done)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was taken: the next iteration gives what was not done then.
@@ -227,12 +228,22 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
                 expected=f"0 to {self._num_picks()}, as many as there are",
                 got=num_done,
             )
+        num_ranks = whole_number("num_ranks of a sampler's state", state["num_ranks"])
+        readers = readers_of(self)
+        if readers.repeated and num_ranks != (here := self._share(readers).num_ranks):
+            # each would read some batches again to get there: of its new part
+            raise ConfigError(
+                "state of a loader that notes its place every few batches",
+                expected=f"the {num_ranks} ranks that it was taken on",
+                got=here,
+                hint="StatefulDataLoader(snapshot_every_n_steps=1) notes it at each",
+            )
         told = self._count.loaded(epoch, has_begun=self._latest is not None)
         if num_done == self._num_picks():
             # a loader of torchdata is told the epoch before it loads, and gives nothing of another
             if told is not None and told > epoch:
                 epoch, num_done = told, 0
-            elif readers_of(self).ends_epoch:
+            elif readers.ends_epoch:
                 epoch, num_done = epoch + 1, 0
         self.epoch, self._start, self._latest = epoch, num_done, None
 
@@ -313,6 +324,10 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         left = max(0, self._num_picks() - num_done)
         return left // share.num_ranks if self.drop_last else -(-left // share.num_ranks)
 
+    def _state(self, share: Share, *, epoch: int, num_done: int) -> dict[str, Any]:
+        place = {"epoch": epoch, "num_done": num_done, "num_ranks": share.num_ranks}
+        return {**place, **self._identified()}
+
     def _identified(self) -> dict[str, str]:
         if self._identity is None:
             ids = sha256()
@@ -342,7 +357,7 @@ class _Iteration(Iterator[Pick], Generic[Pick]):
         self.start = 0  # picks of all ranks before the first
         self.num_done = 0  # and before the next
         self._sampler = sampler
-        self._share = share
+        self.share = share
         self._order: Sequence[Pick] | None = None
         self._left = 0
 
@@ -353,12 +368,12 @@ class _Iteration(Iterator[Pick], Generic[Pick]):
         if self._order is None:
             self.start = self.num_done = self._sampler._begin(self)
             self._order = self._sampler._order()
-            self._left = self._sampler._num_left(self.start, self._share)
+            self._left = self._sampler._num_left(self.start, self.share)
             self.has_ended = not self._left and not self.is_permuted
         if not self._left:
             raise StopIteration
-        pick = self._order[(self.num_done + self._share.rank) % len(self._order)]
-        self.num_done += self._share.num_ranks
+        pick = self._order[(self.num_done + self.share.rank) % len(self._order)]
+        self.num_done += self.share.num_ranks
         self._left -= 1
         # a DistributedSampler lists all picks each time that it is asked; it is told the epoch
         self.has_ended = not self._left and not self.is_permuted

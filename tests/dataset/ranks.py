@@ -140,6 +140,9 @@ def accelerate() -> dict[str, Any]:
         loader.set_epoch(3)
         again.append(read(loader))
         found[f"{kind} skipped"] = [again, [passes[2][3:], passes[3]]]
+        loader = skip_first_batches(prepared({}, kind), 0)
+        loader.set_epoch(2)
+        found[f"{kind} skipped none"] = [read(loader), passes[2]]
         for num_workers in (0, 2):
             options, more = {"use_stateful_dataloader": True}, {"num_workers": num_workers}
             loader = prepared(options, kind, **more)

@@ -149,7 +149,7 @@ def test_accelerate_reads_all(ranks: Ranks, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["batches", "windows"])
 def test_accelerate_goes_on(ranks: Ranks, kind: str) -> None:
-    names = ["skipped", "resumed with 0 workers", "resumed with 2 workers"]
+    names = ["skipped", "skipped none", "resumed with 0 workers", "resumed with 2 workers"]
     for name in names:
         for again, whole in of(ranks, "accelerate", f"{kind} {name}"):
             assert again == whole

@@ -156,6 +156,32 @@ def test_a_stateful_loader_goes_on_at_every_place(num_workers: int, batch_size: 
 
 
 @TORCHDATA
+def test_a_loader_that_notes_its_place_now_and_then_goes_on_on_as_many_ranks() -> None:
+    def loader(rank: int, num_ranks: int) -> Any:
+        sampler = Numbers(rank=rank, num_ranks=num_ranks)
+        return StatefulDataLoader(
+            range(NUM_PICKS), None, sampler=sampler, num_workers=1, snapshot_every_n_steps=3
+        )
+
+    stopped = loader(1, 2)
+    iterator = iter(stopped)
+    states = []
+    for _ in range(4):
+        next(iterator)
+        states.append(stopped.state_dict())
+    again = loader(1, 2)
+    again.load_state_dict(states[3])
+    assert list(again) == [*EPOCHS[0][9::2], EPOCHS[0][0]]
+    other = loader(2, 3)
+    other.load_state_dict(states[3])  # the third place, and one batch to be read again
+    with pytest.raises(ConfigError, match="expected the 2 ranks that it was taken on, got 3"):
+        list(other)
+    other = loader(2, 3)
+    other.load_state_dict(states[2])
+    assert list(other) == [*EPOCHS[0][8::3], EPOCHS[0][0]]
+
+
+@TORCHDATA
 def test_a_loop_around_a_stateful_loader_may_count_from_0() -> None:
     stopped: Any = StatefulDataLoader(range(NUM_PICKS), None, sampler=Numbers())
     list(stopped)
@@ -199,7 +225,7 @@ def test_states_of_other_ids_or_of_another_order_of_them_are_refused() -> None:
         ({"order": None}, "expected the data, seed and settings"),
         (
             {"more": 1},
-            "expected epoch, num_done, ids, order, got epoch, num_done, ids, order, more",
+            "expected epoch, num_done, num_ranks, ids, order, got epoch, .*, more",
         ),
     ],
 )
@@ -214,7 +240,9 @@ def test_malformed_states_are_refused_and_change_nothing(
 
 @pytest.mark.parametrize("state", [None, {}, [], "state", {"epoch": 0, "num_done": 0}])
 def test_what_is_no_state_is_refused(state: Any) -> None:
-    with pytest.raises(ConfigError, match="state of a sampler: expected epoch, num_done, ids, ord"):
+    with pytest.raises(
+        ConfigError, match="state of a sampler: expected epoch, num_done, num_ranks, i"
+    ):
         Numbers().load_state_dict(state)
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import copy
 import pickle
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import accelerate.data_loader
 import pytest
-from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler, Sampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    Sampler,
+)
+from transformers.trainer_pt_utils import IterableDatasetShard
 
 from featbank.dataset import BucketBatchSampler, ResumableSampler
 from featbank.errors import ConfigError
@@ -142,20 +152,104 @@ def test_a_sampler_that_may_share_out_is_refused_on_several_ranks(
     ):
         list(outer)
 
-    class Every(Iterable[Any]):
+    class Unheard(Iterable[Any]):
         """What shares out by itself, and is no sampler of torch's."""
 
         def __iter__(self) -> Iterator[Any]:
             return islice(sampler_of(), 1, None, 2)
 
-    loader: Any = DataLoader(KEPT, batch_sampler=Every(), collate_fn=list)
-    with pytest.raises(ConfigError, match="sampler that Every reads on one of 2 ranks"):
+    loader: Any = DataLoader(KEPT, batch_sampler=Unheard(), collate_fn=list)
+    with pytest.raises(ConfigError, match="sampler that Unheard reads on one of 2 ranks"):
         list(loader)
     assert [*Wrapper(sampler_of(rank=1, num_ranks=2))] == [*WHOLE[1::2], WHOLE[0]]
     assert [*Wrapper(sampler_of(rank=0, num_ranks=1))] == WHOLE
     monkeypatch.setenv("WORLD_SIZE", "1")
     monkeypatch.setenv("RANK", "0")
     assert [*outer] == WHOLE
+
+
+class Every(Wrapper):
+    """Gives its rank every second pick, by generators that outlive the call that makes them."""
+
+    def __init__(self, sampler: Any, how: str) -> None:
+        super().__init__(sampler, num_replicas=2)
+        self.how = how
+
+    def __iter__(self) -> Iterator[Any]:
+        sampler = self.sampler
+
+        def by_local_name() -> Iterator[Any]:
+            yield from islice(sampler, 1, None, 2)
+
+        def by_argument(picks: Any) -> Iterator[Any]:
+            yield from islice(picks, 1, None, 2)
+
+        if self.how == "held":
+            return (pick for place in (1,) for pick in islice(self.sampler, place, None, 2))
+        return by_local_name() if self.how == "local" else by_argument(sampler)
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_a_generator_that_outlives_its_sampler_is_refused_unless_it_tells_of_it() -> None:
+    assert [*Every(sampler_of(), "held")] == WHOLE[1::2]
+    for how in ("local", "argument"):
+        with pytest.raises(ConfigError, match="sampler that Every reads on one of 2 ranks"):
+            list(Every(sampler_of(), how))
+        assert [*Every(sampler_of(rank=0, num_ranks=1), how)] == WHOLE[1::2]
+        loader: Any = DataLoader(KEPT, batch_sampler=Every(sampler_of(), how), collate_fn=list)
+        assert [*loader] == WHOLE[1::2]
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_a_sampler_that_is_only_handed_to_a_function_shares_nothing_out() -> None:
+    def train(of_something_else: Any, batches: Any) -> list[Any]:
+        return [batch for batch in batches if of_something_else]
+
+    for other in (DistributedSamplerWrapper(sampler_of()), Wrapper(sampler_of(), num_replicas=2)):
+        assert train(other, sampler_of()) == [*WHOLE[1::2], WHOLE[0]]
+
+
+def test_a_training_loop_may_let_go_of_what_it_had_when_a_sampler_was_read() -> None:
+    def train(_model: Any, sampler: Any) -> bool:
+        values = Kept()
+        held = weakref.ref(values)
+        list(sampler)
+        del values
+        return held() is not None
+
+    assert not train("a model", sampler_of())
+
+
+class Parts(IterableDataset[Any]):
+    """Reads a sampler where it is: in the training process, or in a worker."""
+
+    def __init__(self, **options: Any) -> None:
+        self.sampler = sampler_of(**options)
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.sampler
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_a_part_of_an_iterable_dataset_is_a_part_of_the_whole_order() -> None:
+    for shard in (accelerate.data_loader.IterableDatasetShard, IterableDatasetShard):
+        part = shard(Parts(), batch_size=1, num_processes=2, process_index=1)
+        assert [*part] == [*WHOLE[1::2], WHOLE[0]]
+        assert [*shard(Parts(), batch_size=1)] == [*WHOLE[1::2], WHOLE[0]]
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_a_worker_that_cannot_see_who_reads_its_loader_is_refused_on_several_ranks() -> None:
+    def given(method: str, **options: Any) -> list[Any]:
+        loader: Any = DataLoader(
+            Parts(**options), None, num_workers=1, multiprocessing_context=method
+        )
+        return [*loader]
+
+    assert given("fork") == [*WHOLE[1::2], WHOLE[0]]
+    with pytest.raises(ConfigError, match="sampler that a worker reads on one of 2 ranks"):
+        given("forkserver")
+    assert given("forkserver", rank=1, num_ranks=2) == [*WHOLE[1::2], WHOLE[0]]
 
 
 @pytest.mark.usefixtures("second_of_two")

@@ -385,4 +385,5 @@ def _centers_s(header: StoreHeader, num_frames: int) -> npt.NDArray[np.float64]:
     first, rate = Fraction(str(header.first_frame_center_s)), Fraction(str(header.frame_rate))
     start, step = first.numerator * rate.numerator, first.denominator * rate.denominator
     whole = first.denominator * rate.numerator
-    return np.array([(start + number * step) / whole for number in range(num_frames)], np.float64)
+    middles = [(start + number * step) / whole for number in range(num_frames)]
+    return np.array(middles, np.float64)
