@@ -75,7 +75,7 @@ class _Reader(ast.NodeVisitor):
         elif isinstance(node.ctx, ast.Load) or not self._scope.is_chain(node.value):
             self.visit(node.value)
         else:
-            self._write(node.value)
+            self._write(node)
         self.visit(node.slice)
 
     def visit_Constant(self, node: ast.Constant) -> None:
@@ -175,6 +175,7 @@ class _Reader(ast.NodeVisitor):
 
     def _write(self, target: ast.expr) -> None:
         while isinstance(target, ast.Subscript):
+            self.uses.written |= set(self._scope.entries(target.value, target.slice) or ())
             target = target.value
         if (place := self._scope.place(target)) is not None:
             self.uses.written.add(place)
