@@ -175,7 +175,8 @@ class Code:
         self._walk.parts[what] = digest([syntax_digest(definition), encoded])
         first = code.co_varnames[:1] if method.is_owners and code.co_argcount else ()
         roots = dict.fromkeys(first, Root.OWNER)
-        scope = Scope(function, roots, self._roots, type(self._owner).__mro__[:-1])
+        scope = Scope(function, roots, self._roots, self._owner)
+        scope.bind_aliases(definition)
         self._use(read_uses(definition, scope), method, label)
         if isinstance(inner := getattr(function, "__wrapped__", None), FunctionType):
             self.follow(inner, is_owners=method.is_owners)
@@ -239,7 +240,8 @@ class Code:
             elif package_of(found.__name__) is None:
                 self._walk.refuse(what, "a Python module is handed on whole")
         elif isinstance(found, type):
-            self.classes.encode(found, what, made=True)
+            # by its class, a method reads a constant or calls another; the owner is made already
+            self.classes.encode(found, what, made=not isinstance(self._owner, found))
         elif isinstance(found, FunctionType):
             if not self._walk.stands_for(what):
                 self.follow(found)

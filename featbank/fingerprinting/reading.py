@@ -6,7 +6,7 @@ import ast
 import builtins
 from typing import Any
 
-from featbank.fingerprinting.scope import Scope
+from featbank.fingerprinting.scope import Scope, is_of_package
 from featbank.fingerprinting.uses import Root, Uses
 
 # of a container: called for no result, they only write
@@ -75,7 +75,7 @@ class _Reader(ast.NodeVisitor):
         elif isinstance(node.ctx, ast.Load) or not self._scope.is_chain(node.value):
             self.visit(node.value)
         else:
-            self._write(node.value)
+            self._write(node)
         self.visit(node.slice)
 
     def visit_Constant(self, node: ast.Constant) -> None:
@@ -102,6 +102,12 @@ class _Reader(ast.NodeVisitor):
             return
         elif name in _DYNAMIC and self._scope.objects.get(name) is getattr(builtins, name, None):
             self.uses.dynamic[f"{name}()"] = ast.unparse(node)
+        elif (entries := self._scope.taken(node)) is not None:
+            for text, found in entries.items():
+                self._known(text, found)
+            for one in arguments[1:]:
+                self.visit(one)
+            return
         elif (root := self._scope.asked(node.func)) is not None and node.args:
             self._ask(root, node.args[0], node)
             for one in arguments[1:]:
@@ -123,6 +129,13 @@ class _Reader(ast.NodeVisitor):
         if root is not None and isinstance(node.ops[-1], ast.In | ast.NotIn):
             self._ask(root, node.left, node)
             self.visit(node.left)
+        elif (
+            len(node.ops) == 1
+            and isinstance(node.ops[0], ast.In | ast.NotIn)
+            and ((entries := self._scope.entries(last, node.left)) is not None)
+        ):
+            for text, found in entries.items():
+                self._known(text, found)
         else:
             self.generic_visit(node)
 
@@ -151,9 +164,8 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Assign(self, node: ast.Assign) -> None:
         root = self._scope.root(node.value)
-        if root is not None and all(isinstance(one, ast.Name) for one in node.targets):
-            self._scope.roots |= {one.id: root for one in node.targets if isinstance(one, ast.Name)}
-        else:
+        # an alias is known already
+        if root is None or not all(isinstance(one, ast.Name) for one in node.targets):
             self.generic_visit(node)
 
     def visit_Global(self, node: ast.Global | ast.Nonlocal) -> None:
@@ -163,6 +175,7 @@ class _Reader(ast.NodeVisitor):
 
     def _write(self, target: ast.expr) -> None:
         while isinstance(target, ast.Subscript):
+            self.uses.written |= set(self._scope.entries(target.value, target.slice) or ())
             target = target.value
         if (place := self._scope.place(target)) is not None:
             self.uses.written.add(place)
@@ -206,6 +219,8 @@ class _Reader(ast.NodeVisitor):
 
     def _ask_anything(self, node: ast.Call) -> None:
         known = self._scope.object(node.args[0])
+        if known is not None and is_of_package(known[1]):
+            return  # it counts by its version, and the name by the value that it has
         if known is not None:
             self.uses.dynamic[known[0]] = ast.unparse(node)
         self.uses.any_name = True

@@ -7,12 +7,13 @@ import builtins
 import dis
 import importlib
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from inspect import getattr_static
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, TypeGuard
 
+from featbank.errors import LIBRARY_ERRORS
 from featbank.fingerprinting.installed import package_of
 from featbank.fingerprinting.uses import Root
 
@@ -43,6 +44,16 @@ def _loaded_globals(code: CodeType) -> Iterator[str]:
             yield from _loaded_globals(one)
 
 
+def is_of_package(found: Any) -> bool:
+    """Return whether something is a module of an installed package, or of Python."""
+    is_module = isinstance(found, ModuleType)
+    return is_module and package_of(found.__name__, getattr(found, "__file__", None)) is not None
+
+
+def _is_get(node: ast.expr) -> TypeGuard[ast.Attribute]:
+    return isinstance(node, ast.Attribute) and node.attr == "get"
+
+
 class Scope:
     """The names of a function.
 
@@ -50,7 +61,7 @@ class Scope:
         function: it, with its globals and its closure.
         roots: what its parameters stand for.
         objects: the roots themselves, by `id`, which a closure or a global may hold, too.
-        owner_classes: of the owner, whose attributes they share.
+        owner: of whose attributes some may be roots, too.
     """
 
     def __init__(
@@ -58,9 +69,12 @@ class Scope:
         function: FunctionType,
         roots: Mapping[str, Root],
         objects: Mapping[int, Root],
-        owner_classes: Collection[type] = (),
+        owner: object,
     ) -> None:
-        self._owner_classes = owner_classes
+        self._owner_classes = type(owner).__mro__[:-1]
+        held = getattr(owner, "__dict__", {})
+        self._inner = {name: objects[id(one)] for name, one in held.items() if id(one) in objects}
+        self._inner |= _INNER
         self._package = function.__globals__.get("__package__")
         self.objects: dict[str, Any] = {}
         for name in set(_loaded_globals(function.__code__)):
@@ -69,14 +83,15 @@ class Scope:
             elif hasattr(builtins, name):
                 self.objects[name] = getattr(builtins, name)
         closure = closure_of(function)
-        self.objects |= {name: one for name, one in closure.items() if name != "__class__"}
+        self.objects |= closure
         self.roots = {
             name: objects[id(one)] for name, one in self.objects.items() if id(one) in objects
         } | dict(roots)
 
     def bind_import(self, node: ast.Import | ast.ImportFrom) -> None:
         """Give the names of an import within the function what they will stand for."""
-        with suppress(ImportError):  # which the function may expect
+        # which the function may expect, or never come to
+        with suppress(ImportError, OSError, *LIBRARY_ERRORS):
             if isinstance(node, ast.Import):
                 for one in node.names:
                     module = importlib.import_module(one.name)
@@ -88,6 +103,8 @@ class Scope:
             for one in node.names:
                 inner = sys.modules.get(f"{module.__name__}.{one.name}")
                 found = vars(module).get(one.name, inner)
+                if found is None and is_of_package(module):
+                    found = module  # which makes it when it is asked for
                 if found is not None:
                     self.objects[one.asname or one.name] = found
 
@@ -104,14 +121,30 @@ class Scope:
         if isinstance(node, ast.Name):
             return self.roots.get(node.id)
         if isinstance(node, ast.Attribute) and self.root(node.value) is Root.OWNER:
-            return Root.OWNER if node.attr == "__class__" else _INNER.get(node.attr)
+            return Root.OWNER if node.attr == "__class__" else self._inner.get(node.attr)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            first = self.root(node.args[0]) if len(node.args) == 1 else None
+            first = self.root(node.args[0]) if node.args else None
             if node.func.id == "super" and Root.OWNER in self.roots.values():
                 return Root.SUPER
-            if node.func.id == "type" and first is Root.OWNER:
+            if node.func.id == "type" and len(node.args) == 1 and first is Root.OWNER:
                 return Root.OWNER
+            if node.func.id == "getattr" and len(node.args) > 1 and first is Root.OWNER:
+                name = node.args[1]
+                return self._inner.get(name.value) if isinstance(name, ast.Constant) else None
         return None
+
+    def bind_aliases(self, definition: ast.AST) -> None:
+        """Give the names that a function assigns roots to what they stand for.
+
+        Before anything is read: a function within it may come first.
+        """
+        num_known = -1
+        while num_known < len(self.roots):
+            num_known = len(self.roots)
+            for node in ast.walk(definition):
+                if isinstance(node, ast.Assign) and (root := self.root(node.value)) is not None:
+                    names = [one.id for one in node.targets if isinstance(one, ast.Name)]
+                    self.roots |= dict.fromkeys(names, root)
 
     def object(self, node: ast.expr) -> tuple[str, Any] | None:
         """Return what names lead to through modules, namespaces and dicts, and their text."""
@@ -127,12 +160,29 @@ class Scope:
                 return (f"{text}.{node.attr}", found) if found is not None else None
             if isinstance(base, SimpleNamespace) and node.attr in vars(base):
                 return f"{text}.{node.attr}", vars(base)[node.attr]
-        if isinstance(node, ast.Subscript) and (outer := self.object(node.value)):
-            text, base = outer
-            if isinstance(base, dict) and isinstance(node.slice, ast.Constant):
-                name = node.slice.value
-                return (f"{text}[{name!r}]", base[name]) if name in base else None
+        if isinstance(node, ast.Subscript):
+            entries = self.entries(node.value, node.slice)
+        else:
+            entries = self.taken(node)
+        return next(iter(entries.items()), None) if entries else None
+
+    def taken(self, node: ast.expr) -> dict[str, Any] | None:
+        """Return what the `get` of a dict takes, as `entries` does."""
+        if isinstance(node, ast.Call) and _is_get(node.func) and node.args:
+            return self.entries(node.func.value, node.args[0])
         return None
+
+    def entries(self, node: ast.expr, name: ast.expr) -> dict[str, Any] | None:
+        """Return the entry of a name, and its text, in the dict that an expression stands for.
+
+        Returns:
+            No entry where there is none; None where it is no such dict, or no constant name.
+        """
+        outer = self.object(node)
+        if outer is None or not isinstance(outer[1], dict) or not isinstance(name, ast.Constant):
+            return None
+        text, base = outer
+        return {f"{text}[{name.value!r}]": base[name.value]} if name.value in base else {}
 
     def place(self, node: ast.expr) -> str | None:
         """Return the text of what outlives the function: an attribute of a root, a global."""
@@ -164,8 +214,7 @@ class Scope:
 
     def asked(self, node: ast.expr) -> Root | None:
         """Return the root whose `get` an expression is."""
-        is_get = isinstance(node, ast.Attribute) and node.attr == "get"
-        root = self.root(node.value) if is_get and isinstance(node, ast.Attribute) else None
+        root = self.root(node.value) if _is_get(node) else None
         return root if root is Root.HPARAMS or root is Root.MODULES else None
 
     def is_of_modules(self, node: ast.expr) -> bool:

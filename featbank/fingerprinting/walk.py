@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,7 +72,9 @@ class Walk:
             parts[f"package {name}"] = version
         if self._refused:
             what = "; ".join(f"{name} ({why})" for name, why in sorted(self._refused.items()))
-            entries = ", ".join(f'"{name}": "1"' for name in sorted(self._refused))
+            entries = ", ".join(
+                f'{json.dumps(name, ensure_ascii=False)}: "1"' for name in sorted(self._refused)
+            )
             raise ConfigError(
                 "the fingerprint of these features",
                 expected="values and code that a digest can be taken of",

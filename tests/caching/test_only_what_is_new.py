@@ -91,6 +91,8 @@ def test_an_error_keeps_what_was_computed_for_the_next_call(
         assert published(tmp_path / "a") == {}
     assert brain.computed == IDS[:13]
     assert "call cache_features again to go on" in caplog.text
+    [work] = (tmp_path / "a" / ".featbank-work").glob("train-*")
+    (work / "rank-1.rows").touch()  # as a run of several ranks leaves it when it is killed
     brain.computed.clear()
     brain.cache_features(Speech(IDS), "train", PADDED, batch_size=8)
     assert brain.computed == IDS[13:]
