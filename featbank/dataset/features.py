@@ -144,6 +144,10 @@ class FeatureDataset(Dataset[dict[str, Any]]):
             raise ConfigError("items of a batch", expected="one or more", got="none")
         if isinstance(items, _Chosen) and items.dataset is self:
             return items.padded()
+        if not isinstance(items[0], Mapping):
+            raise ConfigError(
+                "items of a batch", expected="those of this dataset", got=type(items[0]).__name__
+            )
         expected = {*items[0], *self.stores}
         for item in items:
             if item.keys() != expected:

@@ -213,6 +213,8 @@ def test_items_of_another_dataset_are_refused(
     for none in ([], dataset[:0]):
         with pytest.raises(ConfigError, match="items of a batch: expected one or more, got none"):
             dataset.collate(none)
+    with pytest.raises(ConfigError, match=r"items of a batch: expected those .*, got Tensor"):
+        dataset.collate([torch.arange(3)])  # type: ignore[list-item]
 
 
 def test_training_reads_the_split_that_is_named(tmp_path: Path) -> None:

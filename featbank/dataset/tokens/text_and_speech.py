@@ -380,8 +380,8 @@ def _centers_s(header: StoreHeader, num_frames: int) -> npt.NDArray[np.float64]:
             expected="a framing, or frame_rate and first_frame_center_s, to hold words against",
             got="none: where runs of units are merged, frames have no time",
         )
-    # as they are written, so that a middle that is a word's border to the last digit is equal to it;
-    # whole numbers, of which a quotient is rounded once, whatever their size
+    # as they are written, so that a middle that is a word's border to the last digit is equal to
+    # it: whole numbers, whose quotient is rounded once, whatever their size
     first, rate = Fraction(str(header.first_frame_center_s)), Fraction(str(header.frame_rate))
     start, step = first.numerator * rate.numerator, first.denominator * rate.denominator
     whole = first.denominator * rate.numerator
