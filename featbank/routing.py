@@ -114,6 +114,7 @@ def _rows(value: Any, num_utterances: int, where: str, *, has_time: bool) -> lis
             where,
             expected="a pair (padded, lengths), so that no padded frame is stored",
             got=f"a tensor {tuple(value.shape)} without lengths",
+            hint="of one vector an utterance the config says writer_kwargs: {time_axis: null}",
         )
     return list(value)
 

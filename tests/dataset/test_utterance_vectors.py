@@ -141,6 +141,13 @@ def test_a_recipe_declares_a_vector_in_its_config(tmp_path: Path, form: str) -> 
     np.testing.assert_array_equal(readers["mean"].read("b"), padded[1, :2].mean(0))
 
 
+def test_a_vector_that_is_not_declared_is_told_how(tmp_path: Path) -> None:
+    brain = Embedding([{"name": "frames"}, {"name": "mean"}], tmp_path)
+    batch = ["a", "b"], torch.zeros(2, 4, 3), torch.tensor([4, 2])
+    with pytest.raises(FeatbankError, match=r"'mean' .* without lengths; .*time_axis: null"):
+        brain.cache_features([batch], "batch")
+
+
 def test_a_vector_that_comes_with_a_length_is_refused() -> None:
     pair = (torch.zeros(2, 4), torch.tensor([1, 1]))
     for returned in ({"id": ["a", "b"], "v": pair}, [{"id": "a", "v": (torch.zeros(4), 1)}]):
