@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from speechbrain.core import Stage
-from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.dataio.dataloader import LoopedLoader, make_dataloader
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import DynamicItem
 from torch.utils.data import DataLoader, Dataset
@@ -31,8 +31,10 @@ class FeatureCachingMixin(CachesFeatures):
     `cache_features(dataset, stage, ...)` makes, of a dataset, speechbrain's own kind of loader, in
     order and with no utterance dropped, whatever the stage; `Stage.TRAIN` gives the split `train`.
     Where the dataset has an item `digest`, such as the hash of a file in its manifest, an utterance
-    is known by that and its id, and then not even decoded. `--noprogressbar` is honoured; with
-    `--debug` only `debug_batches` batches are computed, into stores of their own.
+    is known by that and its id, and then not even decoded: of a dataset's pipeline nothing counts
+    but its `digest`, so put into that what else the input follows from, such as a sample rate.
+    `--noprogressbar` is honoured; with `--debug` only `debug_batches` batches are computed, into
+    stores of their own.
     """
 
     modules: torch.nn.ModuleDict
@@ -77,9 +79,11 @@ class FeatureCachingMixin(CachesFeatures):
 
     def _make_loader(self, dataset: Dataset[Any], **loader_kwargs: Any) -> DataLoader[Any]:
         loader: DataLoader[Any] = make_dataloader(dataset, **loader_kwargs)
+        _refuse_looped(loader)
         return loader
 
     def _keys_of(self, dataset: Any) -> Sequence[UtteranceKey] | None:
+        _refuse_looped(dataset)
         if not isinstance(dataset, DynamicItemDataset):
             return super()._keys_of(dataset)
         if "digest" not in dataset.pipeline.key_to_node:
@@ -95,6 +99,17 @@ class FeatureCachingMixin(CachesFeatures):
 
     def _on_device(self, batch: Any) -> Any:
         return batch.to(self.device) if hasattr(batch, "to") else batch
+
+
+def _refuse_looped(loader: Any) -> None:
+    """Refuse a loader whose epoch is some number of batches: it would leave utterances out."""
+    if isinstance(loader, LoopedLoader):
+        raise ConfigError(
+            "loader of cache_features",
+            expected="one that gives each utterance once",
+            got=f"a LoopedLoader of {loader.epoch_length} batches",
+            hint="leave looped_nominal_epoch to the loader that trains",
+        )
 
 
 def stored_features(

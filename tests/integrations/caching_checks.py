@@ -11,10 +11,12 @@ from typing import Any
 import speechbrain
 import torch
 from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from featbank.caching.batch_columns import select
 from featbank.caching.utterance_digest import identify
+from featbank.errors import ConfigError
 from featbank.integrations.speechbrain import FeatureCachingMixin
 from featbank.store import open_store
 
@@ -116,9 +118,28 @@ def check_debug(path: Path) -> dict[str, Any]:
     return found
 
 
+def check_looped(path: Path) -> dict[str, Any]:
+    """Two batches of four are an epoch, of ten utterances."""
+    options = {"batch_size": 4, "looped_nominal_epoch": 2}
+    refused = []
+    for given, kwargs in (
+        (dataset(IDS), options),
+        (dataset(IDS, with_digest=True), options),
+        (make_dataloader(dataset(IDS), **options), {}),
+    ):
+        try:
+            recipe(path).cache_features(given, "train", kwargs)
+        except ConfigError as error:
+            refused.append(str(error))
+    return {"refused": refused, "published": [one.name for one in path.glob("**/header.json")]}
+
+
 if __name__ == "__main__":
     checks = SimpleNamespace(
-        digests=check_digests, digest_items=check_digest_items, debug=check_debug
+        digests=check_digests,
+        digest_items=check_digest_items,
+        debug=check_debug,
+        looped=check_looped,
     )
     folder = Path(sys.argv[1])
     results = {name: check(folder / name) for name, check in vars(checks).items()}

@@ -64,3 +64,12 @@ def test_debug_computes_its_batches_and_never_publishes_under_the_name_of_the_sp
     assert debug["debug_reads"] == 4
     assert debug["whole"] == len(IDS)
     assert (debug["progress"], debug["usual_progress"]) == (False, None)
+
+
+def test_a_loader_whose_epoch_is_some_batches_is_refused_and_loses_nothing(
+    found: dict[str, Any],
+) -> None:
+    looped = found["looped"]
+    assert len(looped["refused"]) == 3
+    assert all("looped_nominal_epoch" in one for one in looped["refused"])
+    assert looped["published"] == []
