@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from featbank.caching.ranks import collect_rows, deliver_rows, follow, lead
 from featbank.caching.readers import PROVENANCE, SplitReaders
 from featbank.caching.sharing import settle
 from featbank.caching.work_folder import RecipeWork, work_path
-from featbank.errors import ConfigError, FeatbankError
+from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.feature_io import (
     FeatureStorageWriter,
     TracedWriter,
@@ -35,6 +36,7 @@ from featbank.trusted import check_name
 _log = logging.getLogger(__name__)
 
 DEBUG_NAME = ".featbank-debug"
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,9 +163,7 @@ class FeatureCache:
             label = split
             if writers is None:
                 check_name(split, "split")
-                writers = create_feature_storage_writers(
-                    self.configs, self._target, suffix=f"/{split}"
-                )
+                writers = self._writers_of(split)
             else:
                 check_writers(writers)
                 label = f"writers~{_digest_of_given(writers)}"
@@ -203,6 +203,20 @@ class FeatureCache:
                 _write(writers, computed)
                 commit_together(writers.values(), keep_others=True)
             work.finish()
+
+    def _writers_of(self, split: str) -> dict[str, FeatureStorageWriter]:
+        try:
+            return create_feature_storage_writers(self.configs, self._target, suffix=f"/{split}")
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE:
+                raise
+            raise StoreError(
+                f"folder of all stores {self._target}",
+                expected="one that can be written",
+                got=error,
+                hint="to read a split that is published, call cache_features only where it is not "
+                "in feature_readers",
+            ) from error
 
     def _help(self, extraction: Extraction) -> None:
         """Compute the share of this rank, and leave it to the first one."""

@@ -360,3 +360,9 @@ def test_another_layout_of_files_is_written_without_computing(
     before = inodes(tmp_path / "a")
     brain.cache_features(Speech(IDS), "train", PADDED)
     assert inodes(tmp_path / "a") == before
+
+
+def test_a_folder_that_cannot_be_written_is_refused_with_the_way_to_read_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="call cache_features only where it is not in feature_rea"):
+        Counting(tmp_path / "file").cache_features(Speech(IDS), "train", PADDED)
