@@ -157,7 +157,15 @@ class ItemRows:
                     writer.write_encoded(one, stored.encoded(one), stored.input_digest(one))
             if (self._path.parent / SPLITS_NAME).exists():  # it is to state this one, too
                 commit_together([writer], keep_others=True)
-        remove_work(self._path.parent, self._path.name)
+        if left := set(self._journals).difference(ids):
+            _log.warning(
+                "%d utterances that were computed are not in store %s, for they were not to be "
+                "published; their rows stay in journals beside it",
+                len(left),
+                self._path,
+            )
+        else:
+            remove_work(self._path.parent, self._path.name)
 
     def _newest(self, utterance_id: str) -> JournalRow | None:
         """Return the row of an utterance that was computed last; None where the store has it.
