@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from featbank.dataset.readers import Readers, SharesItself, is_read_ahead, reade
 from featbank.dataset.sharing import WHOLE, Share, share_among_ranks
 from featbank.errors import ConfigError
 from featbank.provenance import digest
+
+_log = logging.getLogger(__name__)
 
 Pick = TypeVar("Pick")
 
@@ -259,7 +262,14 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         return share_among_ranks(readers) if self._typed is None else self._typed
 
     def _check(self, readers: Readers) -> None:
-        """Refuse what would lose picks."""
+        """Refuse what would lose picks; warn where a person said so."""
+        if readers.shared_by and self._typed is not None and self._typed.num_ranks > 1:
+            _log.warning(
+                "%s shares out what rank=%d, num_ranks=%d gives: a rank gets a part of a part",
+                readers.shared_by,
+                self._typed.rank,
+                self._typed.num_ranks,
+            )
         if readers.dispatched and not readers.in_batches:
             raise ConfigError(
                 "batches of a sampler under accelerate",

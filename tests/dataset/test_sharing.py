@@ -125,6 +125,18 @@ def test_a_sampler_that_shares_out_is_given_the_whole_order(name: str) -> None:
 
 
 @pytest.mark.usefixtures("second_of_two")
+def test_a_part_of_a_part_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    outer = Wrapper(sampler_of(rank=0, num_ranks=1), num_replicas=2)
+    assert [*outer] == WHOLE
+    assert not caplog.messages
+    outer = Wrapper(sampler_of(rank=0, num_ranks=2), num_replicas=2)
+    assert [*outer] == WHOLE[::2]
+    assert caplog.messages == [
+        "Wrapper shares out what rank=0, num_ranks=2 gives: a rank gets a part of a part"
+    ]
+
+
+@pytest.mark.usefixtures("second_of_two")
 def test_what_is_no_sampler_shares_nothing_out() -> None:
     class Launcher:
         num_processes = num_replicas = 2
