@@ -144,7 +144,9 @@ def _at_least(least: int, name: str, number: int) -> int:
     try:
         checked = index(number)
     except TypeError:
-        checked = least - 1
+        raise ConfigError(
+            f"{name} of batches", expected=f"a whole number, {least} or more", got=repr(number)
+        ) from None
     if checked < least:
         raise ConfigError(f"{name} of batches", expected=f"{least} or more", got=number)
     return checked

@@ -134,7 +134,7 @@ def _integers(lengths: Any) -> Ints:
         raise ConfigError(_LENGTHS, expected="integers, one an utterance", got=error) from error
     if found.shape == (0,):
         return np.empty(0, np.int64)  # of an empty list NumPy makes floats
-    if found.ndim != 1 or found.dtype.kind not in "iu" or int(found.max()) >> 63:
+    if found.ndim != 1 or found.dtype.kind not in "iu" or int(found.max()) >= 1 << 63:
         raise ConfigError(
             _LENGTHS, expected="integers, one an utterance", got=f"{found.shape} of {found.dtype}"
         )

@@ -73,7 +73,12 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
                 raise ConfigError("rank", expected=f"0 to {num_ranks - 1}", got=rank)
             self._typed = Share(rank, num_ranks)
         self.shuffle = shuffle
-        self.seed = index(seed)  # of NumPy's integers too, which would be another key
+        try:
+            self.seed = index(seed)  # of NumPy's integers too, which would be another key
+        except TypeError:
+            raise ConfigError(
+                "seed of a sampler", expected="a whole number", got=repr(seed)
+            ) from None
         self.drop_last = drop_last
         self.epoch = 0
         self._ids = ids

@@ -221,8 +221,8 @@ def test_what_is_no_length_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=message):
             BucketBatchSampler(lengths, max_frames=100)  # type: ignore[arg-type]
     for options, message in (
-        ({"max_frames": 1.5}, "max_frames of batches: expected 1 or more, got 1.5"),
-        ({"max_frames": "9"}, "max_frames of batches: expected 1 or more, got 9"),
+        ({"max_frames": 1.5}, "max_frames of batches: expected a whole number, 1 or more, got 1.5"),
+        ({"max_frames": "9"}, "expected a whole number, 1 or more, got '9'"),
         ({"min_length": -1}, "min_length of batches: expected 0 or more, got -1"),
         (
             {"min_length": 9, "max_length": 3},
