@@ -20,7 +20,7 @@ from featbank.store.ids import StoreIds
 from featbank.store.joining import read_chosen, read_headers, refuse_misplaced
 from featbank.store.layout import ShardInfo, StoreHeader
 from featbank.store.mapped import MappedShard
-from featbank.store.slicing import frame_span
+from featbank.store.slicing import OffsetsError, frame_span
 from featbank.store.soundness import check_digest, check_when_opened, refuse_differences
 from featbank.store.stamps import OpenedHeader, replaced
 from featbank.store.verify import Damage, verify
@@ -209,10 +209,13 @@ class Store:
             return values.copy() if copy else values
         try:
             values = shard.read(row, left, right)
-        except StoreError:  # asked only now whether they are cut, for most are not
+        except OffsetsError:  # asked only now whether they are cut, for most are not
             if strict:
                 raise
-            values = shard.read(row, *frame_span(len(shard.frames(row)), left, right))
+            num_frames = len(shard.frames(row))
+            left, right = frame_span(num_frames, left, right)
+            # a whole row is read as one, for only that is held against its checksum
+            values = shard.read(row, left, None if right == num_frames else right)
         if self._time_last:
             values = np.moveaxis(values, 0, -1)
         return values.copy() if copy else values

@@ -5,6 +5,10 @@ from __future__ import annotations
 from featbank.errors import StoreError
 
 
+class OffsetsError(StoreError):
+    """Offsets are not within the frames of an utterance."""
+
+
 def frame_span(
     num_frames: int, left: int, right: int | None, *, strict: bool = False, where: str = ""
 ) -> tuple[int, int]:
@@ -24,7 +28,7 @@ def frame_span(
         where: whose frames they are, for errors.
 
     Raises:
-        StoreError: `strict`, and they are not.
+        OffsetsError: `strict`, and they are not.
     """
     start, stop, _ = slice(left, right).indices(num_frames)
     if strict and not left == start <= stop == (num_frames if right is None else right):
@@ -32,9 +36,9 @@ def frame_span(
     return start, max(start, stop)
 
 
-def out_of_range(num_frames: int, left: int, right: int | None, where: str) -> StoreError:
+def out_of_range(num_frames: int, left: int, right: int | None, where: str) -> OffsetsError:
     """Return the error that says which offsets an utterance has."""
-    return StoreError(
+    return OffsetsError(
         where,
         expected=f"offsets within its {num_frames} frames",
         got=f"{left} to {num_frames if right is None else right}",
