@@ -16,6 +16,7 @@ from typing import Any
 from featbank.fingerprinting.syntax import syntax_digest
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_STRING = "<string>"
 _PYTEST = "@pytest_ar"  # in the globals of a module whose asserts pytest has rewritten
 
 
@@ -44,6 +45,8 @@ def find_definition(code: CodeType, module_globals: Mapping[str, Any]) -> Defini
     """
     file = _read(code.co_filename, _PYTEST in module_globals)
     same = [one for one in file.codes.get(code.co_qualname, []) if equal_code(one, code)]
+    if not same and code.co_filename == _STRING:  # another text than that of `python -c`
+        raise NoSourceError(f"there is no source: {_STRING}")
     if not same:
         raise NoSourceError(
             f"{code.co_filename} says something else now than when it was imported; "
@@ -109,7 +112,7 @@ def _text(name: str) -> str | None:
                 return file.read()
         except (OSError, SyntaxError, UnicodeDecodeError) as error:
             raise NoSourceError(f"{name} cannot be read: {error}") from error
-    if name == "<string>" and "-c" in sys.orig_argv[:-1]:
+    if name == _STRING and "-c" in sys.orig_argv[:-1]:
         return sys.orig_argv[sys.orig_argv.index("-c") + 1]
     return "".join(linecache.getlines(name)) or None
 

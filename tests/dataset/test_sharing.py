@@ -260,8 +260,8 @@ def test_a_worker_that_cannot_see_who_reads_its_loader_is_refused_on_several_ran
 
     assert given("fork") == [*WHOLE[1::2], WHOLE[0]]
     with pytest.raises(ConfigError, match="sampler that a worker reads on one of 2 ranks"):
-        given("forkserver")
-    assert given("forkserver", rank=1, num_ranks=2) == [*WHOLE[1::2], WHOLE[0]]
+        given("spawn")
+    assert given("spawn", rank=1, num_ranks=2) == [*WHOLE[1::2], WHOLE[0]]
 
 
 @pytest.mark.usefixtures("second_of_two")
