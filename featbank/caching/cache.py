@@ -17,18 +17,17 @@ from featbank.caching.computing import Computed, compute_rows
 from featbank.caching.journal import Journal
 from featbank.caching.known import EarlierRows, JournaledRows, Known, LookedUp
 from featbank.caching.ranks import collect_rows, deliver_rows, follow, lead
-from featbank.caching.readers import PROVENANCE, SplitReaders
+from featbank.caching.readers import SplitReaders
 from featbank.caching.sharing import settle
 from featbank.caching.work_folder import RecipeWork, work_path
+from featbank.caching.writing import check_writers, describe, digest_of_writers, write_rows
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.feature_io import (
     FeatureStorageWriter,
-    TracedWriter,
     create_feature_storage_writers,
     storage_configs,
 )
 from featbank.fingerprinting import RecipeFingerprint
-from featbank.provenance import digest
 from featbank.ranks import Meeting, Standing
 from featbank.store import commit_together
 from featbank.trusted import check_name
@@ -166,10 +165,10 @@ class FeatureCache:
                 writers = self._writers_of(split)
             else:
                 check_writers(writers)
-                label = f"writers~{_digest_of_given(writers)}"
+                label = f"writers~{digest_of_writers(writers)}"
             for writer in writers.values():
                 stack.callback(writer.abort)
-            _describe(writers, fingerprint)
+            describe(writers, fingerprint)
             self.writers[split] = writers
             stack.callback(self.writers.pop, split)
             work = stack.enter_context(RecipeWork(self._target, label, fingerprint.digest))
@@ -200,7 +199,7 @@ class FeatureCache:
             if computed.is_all_of(earlier) and earlier.is_as_written_by(writers):
                 _log.info("features of split %r are as they were: nothing was computed", split)
             else:
-                _write(writers, computed)
+                write_rows(writers, computed)
                 commit_together(writers.values(), keep_others=True)
             work.finish()
 
@@ -256,37 +255,6 @@ class FeatureCache:
             deliver_rows(extraction.ranks, computed, folder)
 
 
-def check_writers(writers: Mapping[str, FeatureStorageWriter]) -> None:
-    """Refuse what are no writers of features.
-
-    Raises:
-        ConfigError: one of them is none.
-    """
-    for name, writer in writers.items():
-        if not isinstance(writer, FeatureStorageWriter):
-            raise ConfigError(
-                f"writers of cache_features: {name!r}",
-                expected="a writer of features",
-                got=type(writer).__name__,
-                hint="featbank.feature_io.create_feature_storage_writers makes one a feature",
-            )
-
-
-def _describe(writers: Mapping[str, FeatureStorageWriter], fingerprint: RecipeFingerprint) -> None:
-    """Have the writers state the fingerprint; say of which nothing can be reused."""
-    recipe = {"parts": dict(fingerprint.parts), "named": list(fingerprint.named)}
-    for name, writer in writers.items():
-        if isinstance(writer, TracedWriter):
-            writer.describe(fingerprint=fingerprint.digest, provenance={PROVENANCE: recipe})
-        else:
-            _log.warning(
-                "%s of feature %r keeps no fingerprint: each call computes everything anew, and "
-                "another process opens it with allow_stale=True only",
-                type(writer).__name__,
-                name,
-            )
-
-
 def _told(batches: Iterable[Any], ranks: Meeting) -> Iterator[Any]:
     """Give batches as long as no other rank has failed."""
     for batch in batches:
@@ -340,27 +308,3 @@ def _say_what_is_never_known(split: str, computed: Computed, earlier: EarlierRow
         "input is augmented at random, it is never known again; augment as you train",
         split,
     )
-
-
-def _write(writers: Mapping[str, FeatureStorageWriter], computed: Computed) -> None:
-    for row in _in_order(computed):
-        for name, writer in writers.items():
-            encoded = row.features[name]
-            if isinstance(writer, TracedWriter):
-                writer.write_encoded(row.id, encoded, row.input_digest)
-            else:
-                writer.write(row.id, encoded.stored)
-
-
-def _in_order(computed: Computed) -> Iterator[Any]:
-    for utterance_id in sorted(computed.rows):
-        yield computed.rows[utterance_id].read()
-
-
-def _digest_of_given(writers: Mapping[str, FeatureStorageWriter]) -> str:
-    return digest(
-        [
-            [name, type(one).__qualname__, str(one.storage_path), str(getattr(one, "dtype", ""))]
-            for name, one in sorted(writers.items())
-        ]
-    )[:8]

@@ -13,8 +13,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from featbank.caching.batches import batches_of
-from featbank.caching.cache import Extraction, FeatureCache, check_writers
+from featbank.caching.cache import Extraction, FeatureCache
 from featbank.caching.utterance_digest import UtteranceKey, digest_of_item
+from featbank.caching.writing import check_writers
 from featbank.feature_io import FeatureStorageReader, FeatureStorageWriter, storage_configs
 from featbank.fingerprinting import (
     RecipeFingerprint,

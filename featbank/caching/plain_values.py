@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from featbank.fingerprinting.tensors import NoDigestError
 from featbank.store.encoding import Array
-
-
-class NoDigestError(Exception):
-    """Something in a batch whose value cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +44,10 @@ def as_numbers(value: Any) -> Numbers:
             tensor = value.detach().cpu().contiguous()
             return Numbers(tensor[..., None].view(torch.uint8).numpy(), dtype)
         except (RuntimeError, TypeError) as error:  # sparse, quantized
-            raise NoDigestError from error
+            raise NoDigestError(f"its layout is {value.layout}") from error
     array = np.asarray(value)
     if array.dtype.kind not in "biufc":
-        raise NoDigestError
+        raise NoDigestError(f"its dtype is {array.dtype}")
     return Numbers(array, array.dtype.name)
 
 
@@ -94,4 +91,4 @@ def update(hasher: Any, value: Any) -> None:
         for one in value:
             update(hasher, one)
     else:
-        raise NoDigestError
+        raise NoDigestError(f"a {type(value).__name__} is no plain value")

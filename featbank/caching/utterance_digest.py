@@ -25,13 +25,8 @@ import torch
 from xxhash import xxh3_128
 
 from featbank.caching.batch_columns import as_columns, as_rows, is_list, is_pair
-from featbank.caching.plain_values import (
-    NoDigestError,
-    Numbers,
-    as_numbers,
-    holds_samples,
-    update,
-)
+from featbank.caching.plain_values import Numbers, as_numbers, holds_samples, update
+from featbank.fingerprinting.tensors import NoDigestError
 from featbank.store.encoding import Array
 
 _NEAR = 0.01  # of a frame: by what float32 shares miss a whole number of them
@@ -140,7 +135,7 @@ def _valid_of_pair(pair: Any) -> Callable[[int], Any]:
     found = lengths * longest if stated.dtype.kind == "f" else lengths
     frames = np.rint(found).astype(np.int64)
     if frames.min(initial=0) < 0 or frames.max(initial=0) > longest:
-        raise NoDigestError
+        raise NoDigestError(f"its lengths are not within {longest} frames")
     # where shares are of something else than frames, what they say counts as well
     rest = lengths if np.abs(found - frames).max(initial=0) > _NEAR else None
     return lambda row: [

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from featbank.dataset.filling import Ints, cut
 from featbank.dataset.measured import Measured, Utterances
-from featbank.dataset.resumable import ResumableSampler, shuffled
+from featbank.dataset.permutation import shuffled
+from featbank.dataset.resumable import ResumableSampler
 from featbank.errors import ConfigError
 from featbank.provenance import digest
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -16,14 +15,13 @@ import torch
 from torch.utils.data import Dataset
 
 from featbank.dataset.items import Item
+from featbank.dataset.joining import Joined
 from featbank.dataset.manifest_texts import ManifestTexts
 from featbank.dataset.padding import Padded, item_dtype, pad, padding_values, stack
 from featbank.dataset.splits import open_stated
 from featbank.errors import ConfigError, StoreError
 from featbank.provenance import digest
 from featbank.store import Store
-
-_log = logging.getLogger(__name__)
 
 
 class FeatureDataset(Dataset[dict[str, Any]]):
@@ -84,9 +82,8 @@ class FeatureDataset(Dataset[dict[str, Any]]):
                 )
         if "id" in self.stores:
             raise ConfigError("name of a store", expected="another than 'id'", got="'id'")
-        self._rows = (
-            self._choose(ids, skip_missing) if ids is not None else self._join(skip_missing)
-        )
+        joined = Joined(self.stores, self._texts, skip_missing=skip_missing)
+        self._rows = joined.choose(ids) if ids is not None else joined.rows()
         self._ids = self._first.ids
         self._length = len(self._first) if self._rows is None else len(self._rows)
 
@@ -247,79 +244,6 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         if time_axis is None:
             return stack(arrays)
         return pad(arrays, time_axis=time_axis, padding_value=self._padding[name])
-
-    def _choose(self, ids: Iterable[str], skip_missing: bool) -> npt.NDArray[np.int64]:
-        """Return the rows of ids, in their order."""
-        chosen = list(ids)
-        absent = {
-            f"store {name!r} at {store.storage_path}": [one for one in chosen if one not in store]
-            for name, store in self.stores.items()
-        }
-        missing = {one for some in absent.values() for one in some}
-        found = [one for one in chosen if one not in missing]
-        if self._texts:
-            texts = self._texts
-            absent["manifest"] = [
-                one for one in found if not texts.has(self._first.row_number(one))
-            ]
-            missing.update(absent["manifest"])
-        self._settle(absent, "all ids that were chosen", skip_missing, len(chosen))
-        kept = [self._first.row_number(one) for one in found if one not in missing]
-        return np.array(kept, np.int64)
-
-    def _join(self, skip_missing: bool) -> npt.NDArray[np.int64] | None:
-        """Return the rows that are everywhere; None for all, when nothing is missing anywhere."""
-        first, keep = self._first, np.ones(len(self._first), bool)
-        first_name = next(iter(self.stores))
-        here = f"store {first_name!r} at {first.storage_path}"
-        absent: dict[str, list[str]] = {here: []}
-        for name, store in self.stores.items():
-            if store is first or store.ids == first.ids:
-                continue
-            found = np.fromiter((one in store for one in first.ids), bool, len(first))
-            keep &= found
-            absent[f"store {name!r} at {store.storage_path}"] = self._ids_of(~found)
-            if len(store) > found.sum():
-                absent[here] += [one for one in store.ids if one not in first]
-        if self._texts:
-            without = np.zeros(len(first), bool)
-            without[self._texts.rows_without] = True
-            keep &= ~without
-            absent["manifest"] = self._ids_of(without)
-            absent[here] += self._texts.ids_elsewhere
-        absent[here] = list(dict.fromkeys(absent[here]))
-        missing = {one for some in absent.values() for one in some}
-        self._settle(
-            absent, "all utterances of the others", skip_missing, int(keep.sum()) + len(missing)
-        )
-        return None if keep.all() else np.flatnonzero(keep)
-
-    def _ids_of(self, rows: npt.NDArray[np.bool_]) -> list[str]:
-        return [self._first.ids[row] for row in np.flatnonzero(rows).tolist()]
-
-    def _settle(
-        self, absent: Mapping[str, Sequence[str]], expected: str, skip_missing: bool, total: int
-    ) -> None:
-        """Refuse what is missing without being known to have failed; say what is left out."""
-        failed = {failure.id for store in self.stores.values() for failure in store.failures}
-        for where, some in absent.items():
-            unknown = [one for one in some if one not in failed]
-            if unknown and not skip_missing:
-                raise StoreError(
-                    where,
-                    expected=expected,
-                    got=f"{len(unknown)} missing, the first {unknown[0]!r}",
-                    hint="run the stage that makes it again, or in a recipe call cache_features; "
-                    "or set skip_missing=True",
-                )
-        if missing := {one for some in absent.values() for one in some}:
-            _log.warning(
-                "%d of %d utterances are left out, %d of them listed as failed: %s",
-                len(missing),
-                total,
-                len(missing & failed),
-                "; ".join(f"{where} lacks {len(some)}" for where, some in absent.items() if some),
-            )
 
 
 class Lengths(npt.NDArray[np.int64]):

@@ -10,8 +10,6 @@ from hashlib import sha256
 from operator import index
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from torch.utils.data import Sampler
 
 from featbank.dataset.epochs import EpochCount, whole_number
@@ -393,20 +391,3 @@ class _Iteration(Iterator[Pick], Generic[Pick]):
         # a DistributedSampler lists all picks each time that it is asked; it is told the epoch
         self.has_ended = not self._left and not self.is_permuted
         return pick
-
-
-def shuffled(count: int, *key: object) -> npt.NDArray[np.int64]:
-    """Return 0 to count - 1 in an order that follows from the key alone, on any version of NumPy.
-
-    Sorts by SplitMix64 of the number (Steele, Lea and Flood, 2014), which NumPy's own generators
-    do not promise to keep from version to version.
-
-    >>> shuffled(5, 0, "epoch 1")
-    array([1, 0, 4, 3, 2])
-    """
-    start = int.from_bytes(sha256(repr(key).encode()).digest()[:8])
-    mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mixed += np.uint64(start)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.argsort(mixed ^ (mixed >> np.uint64(31)), kind="stable")

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from featbank.dataset.permutation import Permutation
-from featbank.dataset.resumable import ResumableSampler, shuffled
+from featbank.dataset.permutation import Permutation, shuffled
+from featbank.dataset.resumable import ResumableSampler
 from featbank.errors import ConfigError
 from featbank.provenance import digest
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from featbank.dataset import BucketBatchSampler, TokenWindows, WindowSampler
-from featbank.dataset.resumable import shuffled
+from featbank.dataset.permutation import shuffled
 from featbank.errors import ConfigError
 from featbank.store import StoreWriter, open_store
 from tests.waiting import HANG_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from featbank.errors import ConfigError
 from featbank.sequences.alignment import draw_spans
@@ -51,7 +51,29 @@ class SpeechTask(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextToSpeech:
+class _OneAfterTheOther:
+    """The text of an utterance and its speech, of which the second is what is to be learned."""
+
+    mark: str | None = None
+    learn_prompt: bool = False
+    _speech_first: ClassVar[bool]
+
+    @property
+    def at(self) -> str:
+        """Of whole utterances."""
+        return "utterances"
+
+    def pieces(self, segments: Sequence[Segment], key: object) -> list[Piece]:  # noqa: ARG002
+        """Return the prompt, and what answers it."""
+        first = self._speech_first
+        return [
+            Piece(segments, is_speech=first, is_target=self.learn_prompt),
+            Piece(segments, is_speech=not first, is_target=True),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextToSpeech(_OneAfterTheOther):
     """Text, then the speech that says it.
 
     Args:
@@ -59,24 +81,11 @@ class TextToSpeech:
         learn_prompt: whether the text is a target, too.
     """
 
-    mark: str | None = None
-    learn_prompt: bool = False
-
-    @property
-    def at(self) -> str:
-        """Of whole utterances."""
-        return "utterances"
-
-    def pieces(self, segments: Sequence[Segment], key: object) -> list[Piece]:  # noqa: ARG002
-        """Return text and speech."""
-        return [
-            Piece(segments, is_speech=False, is_target=self.learn_prompt),
-            Piece(segments, is_speech=True, is_target=True),
-        ]
+    _speech_first = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeechToText:
+class SpeechToText(_OneAfterTheOther):
     """Speech, then the text that it says.
 
     Args:
@@ -84,20 +93,7 @@ class SpeechToText:
         learn_prompt: whether the speech is a target, too.
     """
 
-    mark: str | None = None
-    learn_prompt: bool = False
-
-    @property
-    def at(self) -> str:
-        """Of whole utterances."""
-        return "utterances"
-
-    def pieces(self, segments: Sequence[Segment], key: object) -> list[Piece]:  # noqa: ARG002
-        """Return speech and text."""
-        return [
-            Piece(segments, is_speech=True, is_target=self.learn_prompt),
-            Piece(segments, is_speech=False, is_target=True),
-        ]
+    _speech_first = True
 
 
 @dataclass(frozen=True, kw_only=True)
