@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,8 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from featbank.store import StoreWriter
+from featbank.numerics import thread_count
+from featbank.store import StoreWriter, open_store
+from featbank.tokenizers.codebook import Codebook
 from tests.conftest import ROOT
+from tests.extracting import extract_corpus, prepare_corpus
 from tests.waiting import HANG_S
 
 pytestmark = pytest.mark.slow
@@ -50,16 +54,22 @@ def run(command: str, *, is_killed: bool = False) -> None:
 
 
 @pytest.fixture(scope="module")
-def units(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Units of a train and a test split, of which a model can learn something."""
+def units(tmp_path_factory: pytest.TempPathFactory, demo_corpus: Path) -> Path:
+    """Units of the demo corpus by split: the nearest of 100 of its own frames."""
     folder = tmp_path_factory.mktemp("units")
-    draw = np.random.default_rng(0)
-    for split, count in (("train", 30), ("test", 5)):
-        with StoreWriter(folder / split, name="units", codebook_size=100) as writer:
-            for number in range(count):
-                steps = draw.integers(1, 3, draw.integers(250, 350))
-                writer.write(f"{split}-{number:02}", np.cumsum(steps) % 100)
-    return folder
+    corpus = Path(shutil.copytree(demo_corpus, folder / "corpus"))
+    prepare_corpus(corpus)
+    with thread_count(1):
+        extract_corpus(corpus, folder / "fbank", num_workers=None)
+    features = open_store(folder / "fbank", ["train", "test"])
+    frames = np.concatenate([features[one] for one in features.ids])
+    codebook = Codebook(centroids=frames[:: len(frames) // 100][:100])
+    for split in ("train", "test"):
+        store = open_store(folder / "fbank", split)
+        with StoreWriter(folder / "units" / split, name="units", codebook_size=100) as writer:
+            for utterance_id in store.ids:
+                writer.write(utterance_id, codebook.assign(store[utterance_id]))
+    return folder / "units"
 
 
 def losses_of_torch(folder: Path) -> list[float]:
