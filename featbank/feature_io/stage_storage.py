@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from featbank.base.trusted import check_type, construct
 from featbank.errors import ConfigError
 from featbank.feature_io.config import PACKED_WRITER, FeatureStorageConfig
 from featbank.store import dtypes_for
 from featbank.store.compression import check_compression
-from featbank.trusted import check_type, construct
 
 _STAGE_KWARGS = frozenset(["shard_bytes", "compression"])
 
