@@ -12,12 +12,13 @@ from featbank.certification.disturbances import DISTURBANCES
 from featbank.certification.disturbing import beginnings, measure_stability
 from featbank.certification.recomputing import Sample, draw
 from featbank.computing_stage import computing_settings, definition_of
-from featbank.definitions import feature_of_tokens
+from featbank.definitions import stored_names
 from featbank.direct_tokenization import tokenize_audio
 from featbank.extraction import extract
 from featbank.progress import Advance
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.tokenized import feature_of_tokens
 from featbank.units import UNITS
 from featbank.validation.stability import Stability
 
@@ -72,7 +73,7 @@ def gauge_stability(
     fingerprints = None
     if kind == "tokens":
         codebook = load_codebook(definition.paths.codebook)
-        settings |= {"feature": feature_of_tokens(definition), "codebook": codebook}
+        settings |= {"feature": feature_of_tokens(stored_names(definition)), "codebook": codebook}
         # flips are counted frame by frame, whether or not the stored units are merged
         stored = TokenStores(codebook=codebook, merge_repeats=definition.tokenizer.merge_repeats)
         fingerprints = {UNITS: stored.fingerprints[UNITS]}

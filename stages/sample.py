@@ -13,10 +13,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.definitions import feature_of_tokens, told_choice
+from featbank.definitions import stored_names, told_choice
 from featbank.manifest import read_manifest
 from featbank.sampling import draw_sample, refuse_codes, refuse_layers, write_pins, write_sample
 from featbank.stage import check_source, refuse_tracked, run_script, stage
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -34,14 +35,13 @@ def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.sample)
     from_audio = check_source(config) == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
-    _log.info(
-        "%s: %d pinned utterances%s", config.paths.sample, num_utterances, told_choice(config)
-    )
+    told = told_choice(config, feature_of_tokens(stored_names(config)))
+    _log.info("%s: %d pinned utterances%s", config.paths.sample, num_utterances, told)
 
 
 def _from_features(config: DictConfig) -> int:
     return write_sample(
-        features=Path(config.paths.features, feature_of_tokens(config), "train"),
+        features=Path(config.paths.features, feature_of_tokens(stored_names(config)), "train"),
         pins=Path(config.pins),
         out=Path(config.paths.sample),
         overwrite=config.overwrite,
@@ -56,7 +56,7 @@ def _from_audio(config: DictConfig) -> int:
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
     settings = computing_settings(config, name, lambda _: None)
-    feature, where = feature_of_tokens(config), f"feature {config.feature.name}"
+    feature, where = feature_of_tokens(stored_names(config)), f"feature {config.feature.name}"
     refuse_codes(settings["storage"][0].dtype, where)  # before its extractor's weights are loaded
     # overwrite: features that a stopped run has left in the work folder are nobody's
     keep_work = settings.pop("keep_work")  # of the sample, not of the features it is made from

@@ -1,0 +1,1 @@
+"""The pipeline: which code stands behind each stage, and what may be chosen."""
