@@ -9,10 +9,10 @@ sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpat
 
 from pathlib import Path
 
+from featbank.base.visible import visible
 from featbank.errors import FeatbankError
+from featbank.files.streams import guarded
 from featbank.pipeline.code import code_digests, write_code
-from featbank.streams import guarded
-from featbank.visible import visible
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import featbank
+from featbank.files.provenance import write_atomic
 from featbank.pipeline.code_definitions import outside_version, targets
 from featbank.pipeline.code_modules import PACKAGE, Modules
 from featbank.pipeline.code_table import STAGES
-from featbank.provenance import write_atomic
 
 CONF = Path("conf")
 

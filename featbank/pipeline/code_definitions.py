@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from featbank.errors import ConfigError
-from featbank.opening import read_regular
+from featbank.files.opening import read_regular
 from featbank.pipeline.code_modules import sources_digest
 
 _MAX_BYTES = 256 << 10

@@ -21,7 +21,7 @@ class Behind:
     group: Literal["corpus", "feature"] | None = None
 
 
-_EXTRACT = "featbank.extraction:extract"
+_EXTRACT = "featbank.engine.extract:extract"
 _FEATURE = "featbank.tokenizers.tokenized:feature_of_tokens"
 _GAUGED = (
     "featbank.certification.disturbing:measure_stability",
@@ -31,19 +31,19 @@ _GAUGED = (
 STAGES: Mapping[str, Behind] = {
     "prepare": Behind(functions=("featbank.corpora.prepare:prepare",), group="corpus"),
     "extract": Behind(functions=(_EXTRACT,), group="feature"),
-    "sample": Behind(functions=("featbank.sampling:write_sample", _FEATURE)),
+    "sample": Behind(functions=("featbank.tokenizers.sample:write_sample", _FEATURE)),
     "sample_from_audio": Behind(
-        functions=("featbank.direct_sampling:sample_audio", _EXTRACT, _FEATURE), group="feature"
+        functions=("featbank.engine.sample_audio:sample_audio", _EXTRACT, _FEATURE), group="feature"
     ),
     "fit": Behind(
         functions=(
-            "featbank.fitting:fit_codebook",
-            "featbank.codebook_import:adopt_codebook",
+            "featbank.tokenizers.fit:fit_codebook",
+            "featbank.tokenizers.adopt:adopt_codebook",
         )
     ),
-    "tokenize": Behind(functions=("featbank.tokenization:tokenize", _FEATURE)),
+    "tokenize": Behind(functions=("featbank.tokenizers.tokenize:tokenize", _FEATURE)),
     "tokenize_from_audio": Behind(
-        functions=("featbank.direct_tokenization:tokenize_audio", _FEATURE), group="feature"
+        functions=("featbank.engine.tokenize_audio:tokenize_audio", _FEATURE), group="feature"
     ),
     "validate": Behind(
         functions=(
@@ -55,7 +55,7 @@ STAGES: Mapping[str, Behind] = {
         functions=(*_GAUGED, "featbank.validation.header:is_tokens", _EXTRACT), group="feature"
     ),
     "stability_tokens": Behind(
-        functions=(*_GAUGED, "featbank.direct_tokenization:tokenize_audio", _FEATURE),
+        functions=(*_GAUGED, "featbank.engine.tokenize_audio:tokenize_audio", _FEATURE),
         group="feature",
     ),
     "report": Behind(
