@@ -1,1 +1,1 @@
-"""The pipeline: which code stands behind each stage, and what may be chosen."""
+"""The stages under Hydra and DVC: configurations, choices and what DVC holds."""
