@@ -14,7 +14,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from featbank.base.manifest import read_manifest
-from featbank.pipeline.definitions import feature_of_tokens, told_choice
+from featbank.pipeline.definitions import stored_names, told_choice
 from featbank.pipeline.stage import check_source, refuse_tracked, run_script, stage
 from featbank.tokenizers.sample import (
     draw_sample,
@@ -23,6 +23,7 @@ from featbank.tokenizers.sample import (
     write_pins,
     write_sample,
 )
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from featbank.base.amounts import times_real_time
 from featbank.base.progress import Advance, Stopwatch, progress_bar
 from featbank.errors import ConfigError
-from featbank.pipeline.definitions import feature_of_tokens, told_choice
+from featbank.pipeline.definitions import stored_names, told_choice
 from featbank.pipeline.stage import (
     accept_dry_run,
     audio_seconds,

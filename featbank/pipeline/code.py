@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import featbank
-from featbank.files.provenance import write_atomic
 from featbank.pipeline.code_definitions import outside_version, targets
 from featbank.pipeline.code_modules import PACKAGE, Modules
 from featbank.pipeline.code_table import STAGES
@@ -31,8 +30,8 @@ def write_code(out: Path, digests: Mapping[str, str]) -> None:
     """Write a file for each digest, and remove those of stages and options that are no more."""
     for name, text in digests.items():
         path = Path(out, name)
-        if not path.is_file() or path.read_text() != f"{text}\n":
-            write_atomic(path, f"{text}\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n", encoding="utf-8")
     for path in [path for path in out.rglob("*") if path.is_file()]:
         if path.relative_to(out).as_posix() not in digests:
             path.unlink()

@@ -53,7 +53,7 @@ class Modules:
         return frozenset(found | {package for name in found for package in _around(name)})
 
     def module_of(self, dotted: str) -> str | None:
-        """Return the module that a dotted path such as `featbank.features.signal.kaldi.Fbank` leads to."""
+        """Return the module in which a dotted path such as `featbank.units.UNITS` begins."""
         name = dotted
         while name not in self.graph.modules:
             name, _, last = name.rpartition(".")

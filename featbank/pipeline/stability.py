@@ -16,9 +16,10 @@ from featbank.certification.recomputing import Sample, draw
 from featbank.engine.extract import extract
 from featbank.engine.tokenize_audio import tokenize_audio
 from featbank.pipeline.computing import computing_settings, definition_of
-from featbank.pipeline.definitions import feature_of_tokens
+from featbank.pipeline.definitions import stored_names
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.tokenized import feature_of_tokens
 from featbank.validation.stability import Stability
 
 _OF_STABILITY = ("only", "utterances", "max_s", "seed")

@@ -10,8 +10,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from featbank.errors import ConfigError
-from featbank.pipeline.definitions import check_definition, feature_of_tokens, told_choice
+from featbank.pipeline.definitions import check_definition, stored_names, told_choice
 from featbank.pipeline.stage import chosen_stores
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 GOOD: dict[str, dict[str, Any]] = {
     "corpus": {"_target_": "a.Corpus", "name": "demo", "root": "corpora/demo"},
