@@ -48,7 +48,7 @@ def _walk(node: ast.AST, add: Callable[[str], None]) -> None:
     for field in _fields(type(node)):
         value = getattr(node, field, None)
         if isinstance(value, list):
-            value = [one for one in value if not _is_bare_string(one)]
+            value = [one for one in value if not _says_nothing(one, node)]
         if value is None or value == []:
             continue
         add(f"{field}=")
@@ -76,7 +76,10 @@ def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
     return _FIELDS[kind]
 
 
-def _is_bare_string(node: object) -> bool:
+def _says_nothing(node: object, around: ast.AST) -> bool:
+    """Return whether a node is a bare string, or the empty text that 3.12 ends a format with."""
+    if isinstance(around, ast.JoinedStr):
+        return isinstance(node, ast.Constant) and node.value == ""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
