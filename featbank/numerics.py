@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from featbank.audio import version_here
+from featbank.audio.versions import version_here
 from featbank.errors import ConfigError
 
 CPU, CUDA = "cpu", "cuda"

@@ -14,7 +14,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from featbank.base.manifest import read_manifest
-from featbank.pipeline.definitions import feature_of_tokens, told_choice
+from featbank.pipeline.definitions import stored_names, told_choice
 from featbank.pipeline.stage import check_source, refuse_tracked, run_script, stage
 from featbank.tokenizers.sample import (
     draw_sample,
@@ -23,6 +23,7 @@ from featbank.tokenizers.sample import (
     write_pins,
     write_sample,
 )
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +41,13 @@ def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.sample)
     from_audio = check_source(config) == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
-    _log.info(
-        "%s: %d pinned utterances%s", config.paths.sample, num_utterances, told_choice(config)
-    )
+    told = told_choice(config, feature_of_tokens(stored_names(config)))
+    _log.info("%s: %d pinned utterances%s", config.paths.sample, num_utterances, told)
 
 
 def _from_features(config: DictConfig) -> int:
     return write_sample(
-        features=Path(config.paths.features, feature_of_tokens(config), "train"),
+        features=Path(config.paths.features, feature_of_tokens(stored_names(config)), "train"),
         pins=Path(config.pins),
         out=Path(config.paths.sample),
         overwrite=config.overwrite,
@@ -62,7 +62,7 @@ def _from_audio(config: DictConfig) -> int:
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
     settings = computing_settings(config, name, lambda _: None)
-    feature, where = feature_of_tokens(config), f"feature {config.feature.name}"
+    feature, where = feature_of_tokens(stored_names(config)), f"feature {config.feature.name}"
     refuse_codes(settings["storage"][0].dtype, where)  # before its extractor's weights are loaded
     # overwrite: features that a stopped run has left in the work folder are nobody's
     keep_work = settings.pop("keep_work")  # of the sample, not of the features it is made from

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from featbank.base.amounts import times_real_time
 from featbank.base.progress import Advance, Stopwatch, progress_bar
 from featbank.errors import ConfigError
-from featbank.pipeline.definitions import feature_of_tokens, told_choice
+from featbank.pipeline.definitions import stored_names, told_choice
 from featbank.pipeline.stage import (
     accept_dry_run,
     audio_seconds,
@@ -29,6 +29,7 @@ from featbank.pipeline.stage import (
     stage,
 )
 from featbank.store import StoreHeader
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def main(config: DictConfig) -> None:
         out,
         sum(header.num_utterances for header in headers if header.name == "units"),
         sum(header.num_frames for header in headers if header.name == "units"),
-        told_choice(config),
+        told_choice(config, feature_of_tokens(stored_names(config))),
         times_real_time(watch.real_time_factor(audio_s)),
     )
 
@@ -63,7 +64,7 @@ def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[
 
     return tokenize(
         manifests=Path(config.paths.manifests),
-        features=Path(config.paths.features, feature_of_tokens(config)),
+        features=Path(config.paths.features, feature_of_tokens(stored_names(config))),
         codebook=load_codebook(config.paths.codebook),
         out=out,
         merge_repeats=config.tokenizer.merge_repeats,
@@ -86,7 +87,7 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
         headers, tally = tokenize_audio(
             manifests=Path(config.paths.manifests),
             out=out,
-            feature=feature_of_tokens(config),
+            feature=feature_of_tokens(stored_names(config)),
             codebook=load_codebook(config.paths.codebook),
             merge_repeats=config.tokenizer.merge_repeats,
             shard_bytes=config.tokenizer.shard_bytes,
@@ -113,7 +114,7 @@ def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
 
     make_job = functools.partial(
         token_job,
-        feature=feature_of_tokens(config),
+        feature=feature_of_tokens(stored_names(config)),
         stores=TokenStores(
             codebook=load_codebook(config.paths.codebook),
             merge_repeats=config.tokenizer.merge_repeats,

@@ -15,8 +15,9 @@ from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
 from featbank.certification.recomputing import Sample, draw
 from featbank.pipeline.computing import computing_settings, definition_of
-from featbank.pipeline.definitions import feature_of_tokens
+from featbank.pipeline.definitions import stored_names
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def _certificate(config: DictConfig, name: str, sample: Sample, advance: Advance
         return certifier.features()
     return certifier.tokens(
         load_codebook(definition.paths.codebook),
-        Path(definition.paths.features, feature_of_tokens(definition)),
+        Path(definition.paths.features, feature_of_tokens(stored_names(definition))),
         merge_repeats=definition.tokenizer.merge_repeats,
     )
 

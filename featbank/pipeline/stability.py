@@ -16,9 +16,10 @@ from featbank.certification.recomputing import Sample, draw
 from featbank.engine.extract import extract
 from featbank.engine.tokenize_audio import tokenize_audio
 from featbank.pipeline.computing import computing_settings, definition_of
-from featbank.pipeline.definitions import feature_of_tokens
+from featbank.pipeline.definitions import stored_names
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.tokenized import feature_of_tokens
 from featbank.validation.stability import Stability
 
 _OF_STABILITY = ("only", "utterances", "max_s", "seed")
@@ -72,7 +73,7 @@ def gauge_stability(
     fingerprints = None
     if kind == "tokens":
         codebook = load_codebook(definition.paths.codebook)
-        settings |= {"feature": feature_of_tokens(definition), "codebook": codebook}
+        settings |= {"feature": feature_of_tokens(stored_names(definition)), "codebook": codebook}
         # flips are counted frame by frame, whether or not the stored units are merged
         stored = TokenStores(codebook=codebook, merge_repeats=definition.tokenizer.merge_repeats)
         fingerprints = {UNITS: stored.fingerprints[UNITS]}
