@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from featbank.caching import CachesFeatures, RecipeSettings
-from featbank.feature_io import FeatureStorageConfig, storage_configs
+from featbank.feature_io.config import FeatureStorageConfig, storage_configs
 
 
 class FeatureBrain(CachesFeatures):

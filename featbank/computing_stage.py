@@ -16,7 +16,7 @@ from featbank import dvc_outputs
 from featbank.composed import CONF, plain
 from featbank.definitions import check_definition
 from featbank.errors import ConfigError
-from featbank.feature_io import read_storage
+from featbank.feature_io.stage_storage import read_storage
 from featbank.numerics import Computing
 from featbank.progress import Advance
 from featbank.runners.base import Runner

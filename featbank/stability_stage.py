@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.certification.disturbances import DISTURBANCES
+from featbank.certification.disturbances import disturbances
 from featbank.certification.disturbing import beginnings, measure_stability
 from featbank.certification.recomputing import Sample, draw
 from featbank.computing_stage import computing_settings, definition_of
@@ -34,7 +34,7 @@ def draw_sample(config: DictConfig) -> tuple[Sample, float]:
     drawn = draw(Path(config.paths.manifests), config.utterances, config.seed)
     sample = beginnings(drawn, config.max_s)
     audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
-    return sample, audio_s * (1 + len(DISTURBANCES))
+    return sample, audio_s * (1 + len(disturbances()))
 
 
 def gauge_stability(

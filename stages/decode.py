@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from featbank.composed import plain
 from featbank.errors import ConfigError
-from featbank.feature_io import read_storage
+from featbank.feature_io.stage_storage import read_storage
 from featbank.stage import run_script, stage
 
 _log = logging.getLogger(__name__)

@@ -73,11 +73,13 @@ class Registry:
     Args:
         kind: what they are, for errors: `extractor`.
         group: of the entry points by which other packages add theirs: `featbank.extractors`.
+        contract: `module:Class` of what each of them is.
         table: name -> `module:Class`, of featbank's own.
     """
 
     kind: str
     group: str
+    contract: str
     table: Mapping[str, str]
 
     def parts(self) -> Iterator[Registered]:
@@ -86,6 +88,10 @@ class Registry:
             yield Registered(name, place, _OURS)
         for one in entry_points(group=self.group):
             yield _registered(one)
+
+    def load_contract(self) -> type:
+        """Import what each of the parts is: a base class, or a protocol."""
+        return Registered(self.kind, self.contract, _OURS).load()
 
     def find(self, name: str) -> Registered:
         """Return the part of a name.

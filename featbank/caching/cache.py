@@ -22,11 +22,9 @@ from featbank.caching.sharing import settle
 from featbank.caching.work_folder import RecipeWork, work_path
 from featbank.caching.writing import check_writers, describe, digest_of_writers, write_rows
 from featbank.errors import ConfigError, FeatbankError, StoreError
-from featbank.feature_io import (
-    FeatureStorageWriter,
-    create_feature_storage_writers,
-    storage_configs,
-)
+from featbank.feature_io.base import FeatureStorageWriter
+from featbank.feature_io.config import storage_configs
+from featbank.feature_io.making import create_feature_storage_writers
 from featbank.fingerprinting import RecipeFingerprint
 from featbank.ranks import Meeting, Standing
 from featbank.store import commit_together

@@ -12,7 +12,7 @@ from featbank.caching.known import Known, Source, find_known
 from featbank.caching.sharing import ALL, Share
 from featbank.caching.utterance_digest import UtteranceKey, identify
 from featbank.errors import StoreError
-from featbank.feature_io import FeatureStorageWriter, TracedWriter
+from featbank.feature_io.base import FeatureStorageWriter, TracedWriter
 from featbank.routing import route
 from featbank.store import Encoded, as_array
 

@@ -16,7 +16,8 @@ from featbank.caching.batches import batches_of
 from featbank.caching.cache import Extraction, FeatureCache
 from featbank.caching.utterance_digest import UtteranceKey, digest_of_item
 from featbank.caching.writing import check_writers
-from featbank.feature_io import FeatureStorageReader, FeatureStorageWriter, storage_configs
+from featbank.feature_io.base import FeatureStorageReader, FeatureStorageWriter
+from featbank.feature_io.config import storage_configs
 from featbank.fingerprinting import (
     RecipeFingerprint,
     difference,

@@ -14,7 +14,7 @@ from featbank.caching.journals import Journals
 from featbank.caching.readers import PROVENANCE
 from featbank.caching.work_folder import remove_work, work_path
 from featbank.errors import ConfigError, FeatbankError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.fingerprinting import RecipeFingerprint
 from featbank.manifest import check_id
 from featbank.provenance import write_atomic

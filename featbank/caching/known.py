@@ -12,7 +12,8 @@ from featbank.caching.journal import JournalRow, Place
 from featbank.caching.journals import Journals
 from featbank.caching.utterance_digest import UtteranceKey
 from featbank.errors import StoreError
-from featbank.feature_io import FeatureStorageWriter, TracedRows, TracedWriter, open_published
+from featbank.feature_io.base import FeatureStorageWriter, TracedRows, TracedWriter
+from featbank.feature_io.making import open_published
 
 _log = logging.getLogger(__name__)
 

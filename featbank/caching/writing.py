@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from featbank.caching.computing import Computed
 from featbank.caching.readers import PROVENANCE
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageWriter, TracedWriter
+from featbank.feature_io.base import FeatureStorageWriter, TracedWriter
 from featbank.fingerprinting import RecipeFingerprint
 from featbank.provenance import digest
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from featbank.audio import DECODE_VERSION
 from featbank.base.parts import Identity
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.features.base import Extractor, Weights
 from featbank.provenance import digest, package_versions
 

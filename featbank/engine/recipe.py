@@ -9,7 +9,8 @@ from typing import Any
 
 from featbank.base.parts import PartConfig
 from featbank.engine.description import Description
-from featbank.feature_io import FeatureStorageConfig, storage_by_name
+from featbank.feature_io.config import FeatureStorageConfig
+from featbank.feature_io.stage_storage import storage_by_name
 from featbank.features.base import Extractor
 from featbank.numerics import ON_CPU, Computing
 from featbank.trusted import build

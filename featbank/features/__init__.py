@@ -14,6 +14,7 @@ from featbank.base.registry import Registry
 EXTRACTORS = Registry(
     kind="extractor",
     group="featbank.extractors",
+    contract="featbank.features.base:Extractor",
     table={
         "fbank": "featbank.features.kaldi:Fbank",
         "mfcc": "featbank.features.kaldi:Mfcc",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.fingerprinting.code import Code, bound
 from featbank.fingerprinting.installed import package_of
 from featbank.fingerprinting.objects import Objects, is_device

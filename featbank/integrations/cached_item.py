@@ -22,7 +22,7 @@ from speechbrain.utils.data_pipeline import (
 from featbank.caching.item_rows import ItemRows
 from featbank.caching.utterance_digest import digest_of_item
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.fingerprinting import RecipeFingerprint, evaluating, fingerprint_recipe
 from featbank.fingerprinting.reaching import reachable_modules
 from featbank.store.dtypes import DTypeLike

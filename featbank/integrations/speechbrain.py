@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from featbank.caching import CachesFeatures, RecipeSettings, UtteranceKey, digest_of_item
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageReader
+from featbank.feature_io.base import FeatureStorageReader
 
 
 class FeatureCachingMixin(CachesFeatures):
