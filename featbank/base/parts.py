@@ -222,7 +222,7 @@ def _of_object(value: Any, where: str) -> Any:
 
 
 MADE_WITH = "_featbank_made_with"
-"""Attribute by which `featbank.trusted.build` notes the arguments of what is no `Part`."""
+"""Attribute by which `featbank.base.trusted.build` notes the arguments of what is no `Part`."""
 
 
 def _declared(base: type) -> frozenset[str]:

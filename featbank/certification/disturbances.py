@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from featbank.base.parts import Part
 from featbank.certification import DISTURBANCES
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 SHIFT_S = 0.01
 GAIN_DB = -6.0

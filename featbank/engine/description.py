@@ -10,7 +10,7 @@ from featbank.audio import DECODE_VERSION
 from featbank.base.parts import Identity
 from featbank.feature_io.config import FeatureStorageConfig
 from featbank.features.base import Extractor, Weights
-from featbank.provenance import digest, package_versions
+from featbank.files.provenance import digest, package_versions
 
 _PACKAGES = ("h5py", "numpy", "soundfile", "soxr", "torch", "torchaudio")
 

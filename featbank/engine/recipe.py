@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.parts import PartConfig
+from featbank.base.trusted import build
 from featbank.engine.description import Description
 from featbank.feature_io.config import FeatureStorageConfig
 from featbank.feature_io.stage_storage import storage_by_name
 from featbank.features.base import Extractor
 from featbank.numerics import ON_CPU, Computing
-from featbank.trusted import build
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from featbank.base.framing import Framing
 from featbank.base.parts import Identity, Part
 from featbank.errors import AudioError, ConfigError, FeatbankError
 from featbank.features import EXTRACTORS
 from featbank.features.precision import BFLOAT16, FLOAT32
 from featbank.features.shapes import BatchShape
-from featbank.framing import Framing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import ClassVar
 
-from featbank.progress import Advance
+from featbank.base.progress import Advance
 from featbank.runners.base import Result, Task, Worker
 
 
