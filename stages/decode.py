@@ -13,7 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
-from featbank.feature_io import read_storage
+from featbank.feature_io.stage_storage import read_storage
 from featbank.pipeline.composed import plain
 from featbank.pipeline.stage import run_script, stage
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from featbank.engine.recipe import define
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.files.provenance import write_atomic
 from featbank.numerics import ON_CPU
 from featbank.store import open_verified

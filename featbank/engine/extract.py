@@ -21,7 +21,7 @@ from featbank.engine.space import warn_of_full_disk
 from featbank.engine.tasks import Tally
 from featbank.engine.work import WorkFolder, put
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.features.base import Extractor, Output
 from featbank.numerics import ON_CPU, Computing, as_here
 from featbank.runners.base import Runner

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.manifest import SPLITS
+from featbank.engine.description import Description
 from featbank.engine.earlier import EarlierShards, OnDamage
 from featbank.engine.plan import ShardPlan
 from featbank.engine.rows import SplitRows, num_frames
@@ -16,7 +17,7 @@ from featbank.engine.upsampling import warn_of_upsampling
 from featbank.engine.work import finished, shard_path, work_name
 from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.features.base import Extractor
 from featbank.numerics import CPU, Computing
 from featbank.runners.base import Runner
@@ -36,7 +37,7 @@ class Job:
         out: the stores are at `out/<name>/<split>`.
         extractor: computes the features; workers build their own.
         entries: how each feature is stored, or would be, by feature name.
-        described: what determines the values of the extractor.
+        described: what determines the values of each feature, by its name.
         specs: of the shards, by name of the stores, with the numerics class of this process.
         frame_bytes: of the feature that shards are cut by.
         target_bytes: size around which they are cut.
@@ -50,7 +51,7 @@ class Job:
     out: Path
     extractor: Extractor
     entries: Mapping[str, FeatureStorageConfig]
-    described: Mapping[str, Any]
+    described: Mapping[str, Description]
     specs: Mapping[str, ShardSpec]
     frame_bytes: int
     target_bytes: int

@@ -21,7 +21,7 @@ from featbank.engine.tasks import Tally
 from featbank.engine.token_worker import TokenWorker, token_specs
 from featbank.engine.work import WorkFolder
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.numerics import ON_CPU, Computing, with_audio
 from featbank.runners.base import Runner
 from featbank.store import (

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from featbank.base.progress import Advance
 from featbank.base.units import UNITS
-from featbank.certification.disturbances import DISTURBANCES
+from featbank.certification.disturbances import disturbances
 from featbank.certification.disturbing import beginnings, measure_stability
 from featbank.certification.recomputing import Sample, draw
 from featbank.engine.extract import extract
@@ -35,7 +35,7 @@ def draw_sample(config: DictConfig) -> tuple[Sample, float]:
     drawn = draw(Path(config.paths.manifests), config.utterances, config.seed)
     sample = beginnings(drawn, config.max_s)
     audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
-    return sample, audio_s * (1 + len(DISTURBANCES))
+    return sample, audio_s * (1 + len(disturbances()))
 
 
 def gauge_stability(

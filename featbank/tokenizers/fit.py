@@ -57,7 +57,7 @@ def fit_codebook(
         "num_utterances": len(store),
         "num_frames": store.num_frames_total,
         "num_frames_drawn": min(kmeans.num_frames, store.num_frames_total),
-        "kmeans": dict(settings),
+        "tokenizer": kmeans.identity().to_json(),
         "seed": seed,
     }
     if out.exists() and not overwrite:

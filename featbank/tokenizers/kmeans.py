@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from featbank.base.parts import Part
 from featbank.errors import CodebookError, ConfigError
+from featbank.tokenizers import TOKENIZERS
 from featbank.tokenizers.lloyd import improve, nearest, spread
 from featbank.tokenizers.nearest import BLOCK_FRAMES
 
@@ -41,7 +43,7 @@ class FitState:
     distance: float = np.inf
 
 
-class KMeans:
+class KMeans(Part):
     """K-means by Lloyd's algorithm on a growing share of the frames.
 
     Centroids are spread by k-means++ over a few frames, then improved on a tenth, a third and all
@@ -61,6 +63,10 @@ class KMeans:
     Raises:
         ConfigError: one is out of its range.
     """
+
+    version = 1
+    registry = TOKENIZERS
+    changes_nothing = frozenset({"num_frames"})  # beside the number that was drawn
 
     def __init__(
         self,
