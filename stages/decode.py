@@ -12,9 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.composed import plain
 from featbank.errors import ConfigError
-from featbank.feature_io import read_storage
 from featbank.stage import run_script, stage
 
 _log = logging.getLogger(__name__)
@@ -30,15 +28,11 @@ def main(config: DictConfig) -> None:
                 key, expected="text", got=config[key], hint=f"quote it twice: \"{key}='...'\""
             )
     # imported here, for neither help nor a value that makes no sense should wait for torch
+    from featbank.computing_stage import feature_definition
     from featbank.decoding import decode_utterance
 
     duration_s = decode_utterance(
-        features=Path(config.paths.features),
-        utterance_id=config.id,
-        out=Path(config.out),
-        extractor=plain(config.feature.extractor),
-        storage=read_storage(plain(config.feature.storage)),
-        trusted_modules=config.trusted_modules,
+        feature_definition(config), Path(config.paths.features), config.id, Path(config.out)
     )
     _log.info("%s: %.2f s", config.out, duration_s)
 

@@ -29,18 +29,17 @@ import numpy as np
 
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
-from featbank.direct_tokenization import tokenize_audio
+from featbank.direct_tokenization import FeatureTokens, tokenize_audio
 from featbank.errors import FailureBudgetError, FeatbankError
-from featbank.feature_io import FeatureStorageConfig
 from featbank.fitting import fit_codebook
 from featbank.numerics import thread_count
-from featbank.runners.inline import InlineRunner
 from featbank.sampling import write_pins, write_sample
 from featbank.store import open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.token_stores import TokenStores
 from tests.conftest import ROOT
-from tests.extracting import FBANK, files, run_extraction
+from tests.extracting import demo_run, files, run_extraction
 
 HANG_S = 600
 FINE = ("right", "refused by name", "seen by verify alone")
@@ -94,7 +93,7 @@ def do_tokenize(folder: Path) -> None:
     tokenize(
         manifests=folder / "manifests",
         features=folder / "plain" / "fbank",
-        codebook=load_codebook(folder / "codebook.safetensors"),
+        stores=_token_stores(folder),
         out=folder / "tokens",
     )
 
@@ -103,18 +102,14 @@ def do_tokenize_audio(folder: Path) -> None:
     """Make the tokens straight from audio, which are those of the way over features."""
     with thread_count(1):
         tokenize_audio(
-            manifests=folder / "manifests",
-            audio_root=folder / "corpus",
-            out=folder / "tokens",
-            extractor=FBANK,
-            storage=[FeatureStorageConfig(**entry) for entry in STORAGES["plain"]],  # type: ignore[arg-type]
-            feature="fbank",
-            codebook=load_codebook(folder / "codebook.safetensors"),
-            corpus={"name": "demo", "license": "free"},
-            runner=InlineRunner(),
-            work=folder / "work",
-            failures_path=folder / "failures.jsonl",
+            demo_run(folder / "corpus", storage=STORAGES["plain"]),
+            folder / "tokens",
+            FeatureTokens(feature="fbank", stores=_token_stores(folder)),
         )
+
+
+def _token_stores(folder: Path) -> TokenStores:
+    return TokenStores(codebook=load_codebook(folder / "codebook.safetensors"))
 
 
 def do_everything(folder: Path) -> None:

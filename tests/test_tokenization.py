@@ -24,6 +24,7 @@ from featbank.sampling import draw_sample, read_pins, write_pins, write_sample
 from featbank.store import StoreWriter, open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import Codebook, load_codebook
+from featbank.tokenizers.token_stores import TokenStores
 from featbank.units import expand
 from tests.conftest import ROOT
 from tests.flipping import flip_in
@@ -108,11 +109,14 @@ def _fit(folder: Path, seed: int = 0, **changes: object) -> Codebook:
     )  # fmt: skip
 
 
-def _tokenize(folder: Path, out: str = "tokens", **changes: object) -> Path:
+def _tokenize(
+    folder: Path, out: str = "tokens", overwrite: bool = False, merge_repeats: bool = False
+) -> Path:
+    codebook = load_codebook(folder / "c.safetensors")
     tokenize(
-        manifests=folder / "manifests", features=folder / "features",
-        codebook=load_codebook(folder / "c.safetensors"), out=folder / out,
-        **changes,  # type: ignore[arg-type]
+        manifests=folder / "manifests", features=folder / "features", out=folder / out,
+        stores=TokenStores(codebook=codebook, merge_repeats=merge_repeats),
+        overwrite=overwrite,
     )  # fmt: skip
     return folder / out
 

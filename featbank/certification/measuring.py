@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from featbank.store import MappedShard, Store
+from featbank.store import MappedShard, Numerics, Store
 from featbank.units import expand
 from featbank.validation.scan import BLOCK_VALUES, Moments
 
@@ -24,7 +24,7 @@ class Place(NamedTuple):
     row: int
 
     @property
-    def numerics(self) -> Mapping[str, Any]:
+    def numerics(self) -> Numerics:
         """The class that computed it."""
         return self.shard.spec.numerics
 

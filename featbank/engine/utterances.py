@@ -20,7 +20,7 @@ from featbank.manifest import Utterance
 from featbank.recording import Recording
 from featbank.routing import route
 
-Features = Mapping[str, Any]
+Features = Mapping[str, object]
 """An array (T, ...) for each feature name, of one utterance or of a piece of it."""
 
 
