@@ -37,6 +37,8 @@ from featbank.sampling import write_pins, write_sample
 from featbank.store import open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
+from featbank.tokenizers.kmeans import KMeans
 from featbank.tokenizers.token_stores import TokenStores
 from tests.conftest import ROOT
 from tests.extracting import demo_run, files, run_extraction
@@ -79,14 +81,8 @@ def do_sample(folder: Path) -> None:
 
 
 def do_fit(folder: Path) -> None:
-    settings = {"num_clusters": 8, "num_frames": 3000}
-    fit_codebook(
-        sample=folder / "sample",
-        out=folder / "codebook.safetensors",
-        settings=settings,
-        seed=0,
-        work=folder / "fit",
-    )
+    task = CodebookTask(sample=folder / "sample", out=folder / "codebook.safetensors", seed=0)
+    fit_codebook(task, KMeans(num_clusters=8, num_frames=3000), folder / "fit")
 
 
 def do_tokenize(folder: Path) -> None:

@@ -29,6 +29,8 @@ from featbank.store import StoreWriter, open_store
 from featbank.store.format import SPLITS_NAME
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
+from featbank.tokenizers.kmeans import KMeans
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.units import deduplicate, expand
 from featbank.validation.stores import validate_stores
@@ -78,18 +80,16 @@ class Project:
         pins, sample = self.folder / "pins.txt", self.folder / "sample"
         write_pins(pins, [row.id for row in read_manifest(self.manifests / "train.jsonl")], how="")
         write_sample(features=self.features / "fbank" / "train", pins=pins, out=sample)
-        settings = {"num_clusters": 8}
-        fit_codebook(
-            sample=sample,
-            out=self.codebook,
-            settings=settings,
-            seed=0,
-            work=self.codebook.parent / "work",
-        )
+        self.fit(seed=0)
         tokenize(
             manifests=self.manifests, features=self.features / "fbank", out=self.tokens,
             stores=self.token_stores(merge_repeats),
         )  # fmt: skip
+
+    def fit(self, *, seed: int, overwrite: bool = False) -> None:
+        sample = self.folder / "sample"
+        task = CodebookTask(sample=sample, out=self.codebook, seed=seed, overwrite=overwrite)
+        fit_codebook(task, KMeans(num_clusters=8), self.folder / "work")
 
     def token_stores(self, merge_repeats: bool) -> TokenStores:
         return TokenStores(codebook=load_codebook(self.codebook), merge_repeats=merge_repeats)
@@ -550,16 +550,7 @@ def test_tokens_of_another_definition_certify_nothing(project: Project) -> None:
     project.tokenize(merge_repeats=False)
     with pytest.raises(ValidationError, match=r"features of store .* expected num_mel_bins 23"):
         project.certify_tokens(extractor={**FBANK, "num_mel_bins": 23}, runner=None)
-    settings = {"num_clusters": 8}
-    sample = project.folder / "sample"
-    fit_codebook(
-        sample=sample,
-        out=project.codebook,
-        settings=settings,
-        seed=1,
-        overwrite=True,
-        work=project.codebook.parent / "work",
-    )
+    project.fit(seed=1, overwrite=True)
     with pytest.raises(ValidationError, match=r"tokens of store .* expected codebook [0-9a-f]{12}"):
         project.certify_tokens(runner=None)
     certifier = project.certifier(project.tokens)

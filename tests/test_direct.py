@@ -32,6 +32,8 @@ from featbank.sampling import write_pins, write_sample
 from featbank.store import open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import Codebook, load_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
+from featbank.tokenizers.kmeans import KMeans
 from featbank.tokenizers.token_stores import TokenStores
 from tests.conftest import ROOT
 from tests.extracting import demo_run, files, prepare_corpus
@@ -41,7 +43,7 @@ from tests.two_features import FbankAndEnergy
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 MFCC = {"_target_": "featbank.features.kaldi.Mfcc", "deltas": 1}
-KMEANS = {"num_clusters": 20}
+KMEANS = KMeans(num_clusters=20)
 
 
 class Project:
@@ -63,16 +65,15 @@ class Project:
         return TokenStores(codebook=codebook, **changes)
 
     def two_steps(
-        self, merge_repeats: bool = False, kmeans: dict[str, int] = KMEANS, **changes: Any
+        self, merge_repeats: bool = False, kmeans: KMeans = KMEANS, **changes: Any
     ) -> Path:
         features = self.folder / "features"
         extract(self.run(**changes), features)
         sample = self.folder / "sample"
         write_sample(features=features / "mfcc" / "train", pins=self.pins, out=sample)
         codebook = self.folder / "codebook.safetensors"
-        fit_codebook(
-            sample=sample, out=codebook, settings=kmeans, seed=0, work=codebook.parent / "work"
-        )
+        task = CodebookTask(sample=sample, out=codebook, seed=0)
+        fit_codebook(task, kmeans, self.folder / "work")
         out = self.folder / "tokens"
         tokenize(
             manifests=self.manifests, features=features / "mfcc", out=out,
@@ -107,7 +108,7 @@ def test_tokens_straight_from_audio_are_those_of_two_steps(
 
 
 def test_codes_of_residual_codebooks_are_those_of_two_steps(project: Project) -> None:
-    expected = project.two_steps(kmeans={"num_clusters": 10, "num_codebooks": 3})
+    expected = project.two_steps(kmeans=KMeans(num_clusters=10, num_codebooks=3))
     out, _ = project.direct()
     assert files(out) == files(expected)
     store = open_store(out / "units" / "train")

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from sklearn.metrics import pairwise_distances_argmin_min
 
-from featbank.codebook_import import adopt_codebook, import_codebook
+from featbank.codebook_import import ImportedCodebook, adopt_codebook, import_codebook
 from featbank.errors import CodebookError
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, Utterance, write_manifest
@@ -22,6 +22,7 @@ from featbank.report.page import render_report
 from featbank.store import StoreWriter
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.codebook_file import write_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
 from featbank.validation import held_out as measuring
 from featbank.validation.held_out import HeldOut, squared_distances
 from featbank.validation.inertia import HeldOutInertia, SplitInertia
@@ -147,10 +148,9 @@ def test_imported_codebook_is_held_against_no_fit(project: Project) -> None:
     features, out = project.folder / "features", project.folder / "codebook.safetensors"
     np.save(project.folder / "km.npy", project.centroids)
     imported = import_codebook(project.folder / "km.npy", project.folder / "km.safetensors")
-    named = {"path": project.folder / "km.safetensors", "sha256": imported.digest}
-    adopt_codebook(
-        sample=features / "cepstrum" / "train", out=out, imported=named, seed=0, overwrite=True
-    )
+    named = ImportedCodebook(path=project.folder / "km.safetensors", sha256=imported.digest)
+    sample = features / "cepstrum" / "train"
+    adopt_codebook(CodebookTask(sample=sample, out=out, seed=0, overwrite=True), named)
     result = project.check(features)
     assert result.inertia is not None
     assert (result.inertia.absent, result.inertia.fitted) == ("", None)

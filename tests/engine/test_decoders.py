@@ -30,6 +30,8 @@ from featbank.sampling import write_pins, write_sample
 from featbank.store import open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
+from featbank.tokenizers.kmeans import KMeans
 from featbank.tokenizers.token_stores import TokenStores
 from tests.extracting import demo_run, extract_corpus, files, run_extraction
 from tests.ffmpeg_files import FFMPEG, SPEECH, ffmpeg, needs_ffmpeg
@@ -185,10 +187,8 @@ def test_tokens_straight_from_audio_state_what_those_of_two_steps_do(
     pins, codebook = tmp_path / "pins.txt", tmp_path / "codebook.safetensors"
     write_pins(pins, ["a"], how="the first")
     write_sample(features=tmp_path / "features/fbank/train", pins=pins, out=tmp_path / "sample")
-    fit_codebook(
-        sample=tmp_path / "sample", out=codebook, settings={"num_clusters": 4}, seed=0,
-        work=tmp_path / "work",
-    )  # fmt: skip
+    task = CodebookTask(sample=tmp_path / "sample", out=codebook, seed=0)
+    fit_codebook(task, KMeans(num_clusters=4), tmp_path / "work")
     manifests = tmp_path / "manifests"
     stores = TokenStores(codebook=load_codebook(codebook))
     tokenize(
