@@ -57,8 +57,8 @@ class Featbank(Extracting):
 
         runner = NotingRunner(LocalRunner(num_workers=NUM_WORKERS), out / "notes")
         # torch is behind these, which takes seconds
+        from featbank.engine.extract import extract
         from featbank.engine.run import Budget, FeatureDefinition, PreparedCorpus, Run
-        from featbank.extraction import extract
         from featbank.feature_io import read_storage
 
         run = Run(

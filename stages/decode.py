@@ -13,7 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
-from featbank.stage import run_script, stage
+from featbank.pipeline.stage import run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +28,8 @@ def main(config: DictConfig) -> None:
                 key, expected="text", got=config[key], hint=f"quote it twice: \"{key}='...'\""
             )
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.computing_stage import feature_definition
-    from featbank.decoding import decode_utterance
+    from featbank.engine.decode import decode_utterance
+    from featbank.pipeline.computing import feature_definition
 
     duration_s = decode_utterance(
         feature_definition(config), Path(config.paths.features), config.id, Path(config.out)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.composed import plain
-from featbank.definitions import told_choice
-from featbank.stage import refuse_tracked, run_script, stage
-from featbank.trusted import construct
+from featbank.base.trusted import construct
+from featbank.pipeline.composed import plain
+from featbank.pipeline.definitions import told_choice
+from featbank.pipeline.stage import refuse_tracked, run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -24,11 +24,11 @@ _log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.codebook)
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.codebook_import import ImportedCodebook, adopt_codebook
-    from featbank.dvc_outputs import drop_damaged
-    from featbank.fitting import fit_codebook
     from featbank.numerics import Computing
+    from featbank.pipeline.dvc_outputs import drop_damaged
+    from featbank.tokenizers.adopt import ImportedCodebook, adopt_codebook
     from featbank.tokenizers.codebook_task import CodebookTask
+    from featbank.tokenizers.fit import fit_codebook
     from featbank.tokenizers.kmeans import KMeans
 
     task = CodebookTask(

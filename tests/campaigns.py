@@ -29,17 +29,17 @@ import numpy as np
 
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
-from featbank.direct_tokenization import FeatureTokens, tokenize_audio
+from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import FailureBudgetError, FeatbankError
-from featbank.fitting import fit_codebook
 from featbank.numerics import thread_count
-from featbank.sampling import write_pins, write_sample
 from featbank.store import open_store
-from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.codebook_task import CodebookTask
+from featbank.tokenizers.fit import fit_codebook
 from featbank.tokenizers.kmeans import KMeans
+from featbank.tokenizers.sample import write_pins, write_sample
 from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.tokenize import tokenize
 from tests.conftest import ROOT
 from tests.extracting import demo_run, files, run_extraction
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 SHIFT_S = 0.01
 GAIN_DB = -6.0

@@ -10,10 +10,10 @@ from heapq import nsmallest
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
+from featbank.base.manifest import SPLITS, Utterance, iterate_manifest, write_manifest
 from featbank.engine.run import Budget, Run
-from featbank.manifest import SPLITS, Utterance, iterate_manifest, write_manifest
+from featbank.files.provenance import digest
 from featbank.numerics import thread_count
-from featbank.provenance import digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

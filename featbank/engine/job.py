@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.base.manifest import SPLITS
 from featbank.engine.description import feature_provenance
 from featbank.engine.earlier import EarlierShards
 from featbank.engine.plan import ShardPlan
@@ -19,7 +20,6 @@ from featbank.engine.work import finished, shard_path, work_name
 from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError, StoreError
 from featbank.features.base import Extractor
-from featbank.manifest import SPLITS
 from featbank.numerics import CPU, Computing
 from featbank.store import ShardSpec
 from featbank.store.format import SPLITS_NAME

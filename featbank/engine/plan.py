@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from featbank.base.manifest import Utterance
 from featbank.engine.earlier import EarlierShards, shard_problem
 from featbank.engine.rows import SplitRows, cut_into_shards, task_numerics
 from featbank.engine.run import OnDamage
 from featbank.engine.tasks import ShardResult, ShardTask, Source, shard_task
 from featbank.engine.work import shard_path
-from featbank.manifest import Utterance
 from featbank.numerics import as_here
 from featbank.store import Numerics, ShardInfo, ShardSpec
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from featbank.base.progress import Advance
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.numerics import ON_CPU, Computing
-from featbank.progress import Advance
 from featbank.runners.base import Runner
 
 STRICT, ANY = "strict", "any"

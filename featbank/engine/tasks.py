@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from featbank.failures import Failure
-from featbank.manifest import Utterance
+from featbank.base.failures import Failure
+from featbank.base.manifest import Utterance
 from featbank.store import Numerics, ShardInfo, ShardSpec, shard_name
 
 Source = tuple[Path, ShardInfo]

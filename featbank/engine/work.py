@@ -12,19 +12,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from featbank.disk import fsync_file, naming
 from featbank.engine.tasks import ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
-from featbank.json_files import read_json
-from featbank.locking import lock
-from featbank.provenance import (
+from featbank.files.disk import fsync_file, naming
+from featbank.files.json_files import read_json
+from featbank.files.locking import lock
+from featbank.files.provenance import (
     canonical_json,
     digest,
     file_sha256,
     readable_json,
     write_atomic,
 )
-from featbank.records import record
+from featbank.files.records import record
 from featbank.store import FORMAT_VERSION, HEADER_NAME, Numerics, ShardSpec
 
 _log = logging.getLogger(__name__)

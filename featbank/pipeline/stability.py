@@ -1,0 +1,94 @@
+"""What `stability` does: choices of tokens, computed from clean and from disturbed audio."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from featbank.base.progress import Advance
+from featbank.base.units import UNITS
+from featbank.certification.disturbances import DISTURBANCES
+from featbank.certification.disturbing import TokenChoice, beginnings, measure_stability
+from featbank.certification.recomputing import DrawnSample, draw
+from featbank.engine.extract import extract
+from featbank.engine.run import Run
+from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
+from featbank.pipeline.computing import computing_run, definition_of
+from featbank.pipeline.definitions import feature_of_tokens
+from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.token_stores import TokenStores
+from featbank.validation.stability import Stability
+
+_OF_STABILITY = ("only", "utterances", "max_s", "seed")
+"""Keys of `stability` alone: what else is typed goes for the stage that makes the tokens, too."""
+
+
+def draw_sample(config: DictConfig) -> tuple[DrawnSample, float]:
+    """Draw the utterances to disturb.
+
+    Returns:
+        Their beginnings, and the seconds of audio to compute for one choice: clean and disturbed.
+    """
+    drawn = draw(Path(config.paths.manifests), config.utterances, config.seed)
+    sample = beginnings(drawn, config.max_s)
+    return sample, sample.audio_s * (1 + len(DISTURBANCES))
+
+
+def gauge_stability(
+    config: DictConfig,
+    name: str,
+    stores: Sequence[str],
+    *,
+    sample: DrawnSample,
+    corpus: str,
+    advance: Advance,
+) -> Stability:
+    """Disturb a sample, and hold its tokens against those of the clean one.
+
+    Args:
+        config: of `stability`.
+        name: of the choice, such as `tokens/mfcc-kmeans100`.
+        stores: of that choice which hold tokens.
+        sample: of utterances.
+        corpus: digest of its summary.
+        advance: told the seconds of audio done.
+
+    Raises:
+        ConfigError: the choice has no definition.
+        FeatbankError: what `measure_stability` raises.
+    """
+    kind, _, option = name.partition("/")
+    definition = definition_of(kind, option, but=_OF_STABILITY)
+    run = computing_run(definition, f"stability-{config.corpus.name}-{kind}-{option}", advance)
+    choice = TokenChoice(name=name, stores=stores, compute=extract)
+    if kind == "tokens":
+        choice = _units_of(definition, choice)
+    return measure_stability(_an_utterance_a_task(run), choice, sample, corpus=corpus)
+
+
+def _units_of(definition: DictConfig, choice: TokenChoice) -> TokenChoice:
+    """Return how the tokens of a codebook are computed, frame by frame."""
+    codebook = load_codebook(definition.paths.codebook)
+    # flips are counted frame by frame, whether or not the stored units are merged
+    tokens = FeatureTokens(
+        feature=feature_of_tokens(definition), stores=TokenStores(codebook=codebook)
+    )
+    stored = TokenStores(codebook=codebook, merge_repeats=definition.tokenizer.merge_repeats)
+    return replace(
+        choice,
+        compute=functools.partial(tokenize_audio, tokens=tokens),
+        fingerprints={UNITS: stored.fingerprints[UNITS]},
+    )
+
+
+def _an_utterance_a_task(run: Run) -> Run:
+    """Cut the work small: the sample is, and every worker is to have some of it."""
+    storage = [
+        replace(entry, writer_kwargs={**entry.writer_kwargs, "shard_bytes": 1})
+        for entry in run.definition.storage
+    ]
+    return replace(run, definition=replace(run.definition, storage=storage))
