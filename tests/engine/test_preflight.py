@@ -37,6 +37,7 @@ from featbank.store import (
 from tests.conftest import ROOT
 from tests.engine.test_direct import Project
 from tests.extracting import SMALL_SHARDS, demo_run, extract_corpus, run_extraction
+from tests.runners.workers import InThisProcess
 from tests.store.test_crash import ALONE, may_mount
 from tests.waiting import HANG_S
 
@@ -152,8 +153,7 @@ def test_the_disk_of_tokens_straight_from_audio_is_foretold(
 
 def test_a_forecast_says_what_was_measured_and_keeps_nothing(corpus: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    seven = LocalRunner(num_workers=7)
-    job = _job(corpus, tmp_path / "out", storage=SMALL_SHARDS, runner=seven)
+    job = _job(corpus, tmp_path / "out", storage=SMALL_SHARDS, runner=InThisProcess(7))
     forecast = _forecast(job)
     assert sorted(tmp_path.rglob("*")) == before
     sample = forecast.sample
@@ -161,6 +161,7 @@ def test_a_forecast_says_what_was_measured_and_keeps_nothing(corpus: Path, tmp_p
     assert forecast.num_utterances == forecast.num_left == 38
     assert forecast.left_s == pytest.approx(forecast.audio_s)
     assert 0 < sample.num_utterances <= 38
+    assert forecast.num_workers == 7
     assert sample.failures == []
     assert sample.real_time_factor == pytest.approx(sample.audio_s / sample.seconds)
     assert forecast.hours == pytest.approx(forecast.left_s / sample.real_time_factor / 7 / 3600)
