@@ -30,9 +30,9 @@ from featbank.pipeline.stage import (
     run_script,
     stage,
 )
+from featbank.stability.result import read_stabilities
 from featbank.validation.held_out import HeldOut
 from featbank.validation.result import CheckResult, require_good, write_check
-from featbank.validation.stability import read_stabilities
 from featbank.validation.stores import validate_stores
 
 _log = logging.getLogger(__name__)

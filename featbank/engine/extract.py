@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from featbank.engine.driver import Outcome, Published, compute_shards
+from featbank.engine.driver import MadeShards, Published, compute_shards
 from featbank.engine.feature_worker import FeatureWorker, shard_specs
 from featbank.engine.job import Job
 from featbank.engine.recipe import define
@@ -83,7 +83,7 @@ def make_features(job: Job, reuse: Reuse) -> Published:
 
 
 def _publish(
-    job: Job, builders: Mapping[tuple[str, str], StoreBuilder], outcome: Outcome
+    job: Job, builders: Mapping[tuple[str, str], StoreBuilder], outcome: MadeShards
 ) -> list[StoreHeader]:
     """Put the stores in their places, all whole before the first is moved."""
     headers = []
@@ -96,7 +96,7 @@ def _publish(
     return headers
 
 
-def _header(job: Job, name: str, split: str, outcome: Outcome) -> StoreHeader:
+def _header(job: Job, name: str, split: str, outcome: MadeShards) -> StoreHeader:
     """Describe a store to be."""
     spec, output = job.specs[name], job.extractor.outputs[name]
     framing = None if job.extractor.framing.is_whole else job.extractor.framing

@@ -10,8 +10,8 @@ from typing import Any
 
 from featbank.base.manifest import SPLITS
 from featbank.engine.description import feature_provenance
-from featbank.engine.earlier import EarlierShards
 from featbank.engine.plan import ShardPlan
+from featbank.engine.previous import PreviousShards
 from featbank.engine.recipe import Definition
 from featbank.engine.rows import SplitRows, num_frames
 from featbank.engine.run import WHAT_FITS, Reuse, Run
@@ -128,15 +128,15 @@ class Job:
         warn_of_upsampling(manifests, framing.sample_rate)
         roots = () if reuse.anew else (self.out, *reuse.previous)
         self._check_lists_of_splits(roots, reuse)
-        earlier = {
-            name: EarlierShards(
+        previous = {
+            name: PreviousShards(
                 [root / name / split for root in roots for split in SPLITS], spec, reuse.on_damage
             )
             for name, spec in self.specs.items()
         }
         folder = self.work_folder
         results = finished(folder, anew=reuse.anew)
-        for name, of_name in earlier.items():
+        for name, of_name in previous.items():
             of_name.add_finished(
                 (shard_path(folder, result.numerics, name, info.name), info)
                 for result in results.values()
@@ -149,7 +149,7 @@ class Job:
             target_bytes=self.target_bytes,
             work=folder,
             results=results,
-            earlier=earlier,
+            previous=previous,
             strict=reuse.is_strict,
             on_damage=reuse.on_damage,
         )

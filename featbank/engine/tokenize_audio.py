@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featbank.base.manifest import SPLITS
-from featbank.engine.driver import Outcome, Published, compute_shards
-from featbank.engine.earlier import shard_problem
+from featbank.engine.driver import MadeShards, Published, compute_shards
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
+from featbank.engine.previous import shard_problem
 from featbank.engine.recipe import define
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.token_worker import TokenWorker, token_specs
@@ -133,7 +133,7 @@ def _writers(
         yield (name, split), writer
 
 
-def _write_store(writer: StoreWriter, outcome: Outcome, split: str, name: str) -> None:
+def _write_store(writer: StoreWriter, outcome: MadeShards, split: str, name: str) -> None:
     """Write a store from finished pieces, in its own order.
 
     Raises:

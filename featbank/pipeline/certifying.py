@@ -13,7 +13,7 @@ from featbank.base.trusted import check_type
 from featbank.certification.certificate import Certificate, write_certificate
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
-from featbank.certification.recomputing import DrawnSample, draw
+from featbank.engine.recomputing import DrawnSample, draw
 from featbank.pipeline.computing import computing_run, definition_of
 from featbank.pipeline.definitions import feature_of_tokens
 from featbank.tokenizers.codebook import load_codebook

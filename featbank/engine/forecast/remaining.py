@@ -12,10 +12,10 @@ from xxhash import xxh3_64_intdigest
 
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance
-from featbank.engine.earlier_rows import EarlierRows
-from featbank.engine.forecast.probe import Row
+from featbank.engine.forecast.timing import Row
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
+from featbank.engine.previous import PreviousRows
 from featbank.engine.rows import cut_into_shards, laid_out, num_frames
 from featbank.engine.space import (
     DiskNeed,
@@ -46,7 +46,7 @@ class StoreSize:
     at_most: bool
 
 
-class Survey:
+class Remaining:
     """Goes through the shards of a plan once, and counts.
 
     Attributes:
@@ -107,9 +107,9 @@ class Survey:
                 self._copied[name] += 0 if linked else size
                 if self._job.specs[name].compression:
                     self._largest = max(self._largest, size)
-            earlier = EarlierRows(task, self._plan.specs)
+            previous = PreviousRows(task, self._plan.specs)
             for row in task.rows:
-                if row.id not in earlier:
+                if row.id not in previous:
                     self._add(task.split, row)
 
     def disks(self, num_workers: int) -> list[DiskNeed]:

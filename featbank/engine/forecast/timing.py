@@ -26,7 +26,7 @@ _ENOUGH_S = 3600.0  # of audio: more of it makes no estimate better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SampleTask:
+class TimingTask:
     """What to measure.
 
     Args:
@@ -74,7 +74,7 @@ class Sample:
         return self.audio_s / self.seconds if self.audio_s else None
 
 
-class Probe:
+class SampleTimer:
     """Has a worker make shards of a sample, which are dropped, and measures that.
 
     Args:
@@ -84,7 +84,7 @@ class Probe:
     def __init__(self, make_worker: Callable[[], ShardWorker[Any]]) -> None:
         self._worker = make_worker()
 
-    def __call__(self, task: SampleTask, _: Advance) -> Sample:
+    def __call__(self, task: TimingTask, _: Advance) -> Sample:
         """Time the rows in rising numbers while there is time, then compute the longest one."""
         rate = self._warm_up(task)
         found = Sample()
@@ -115,7 +115,7 @@ class Probe:
         found.peak_bytes = _peak_bytes()
         return found
 
-    def _warm_up(self, task: SampleTask) -> float:
+    def _warm_up(self, task: TimingTask) -> float:
         """Compute one utterance, the shortest that does not fail; return its real time factor."""
         rate = 1.0
         for row in sorted(task.rows, key=lambda row: row[1].duration_s):
