@@ -50,7 +50,7 @@ def main(config: DictConfig) -> None:
     # DVC would link a damaged object of its cache over the file that is made anew
     for removed in drop_damaged([Path(config.paths.codebook)]):
         _log.warning("damaged, and removed from DVC's cache: %s", removed)
-    how += told_choice(config)
+    how += told_choice(config, codebook.provenance["fitted_on"]["feature"])
     _log.info(
         "%s: %s units, %s, mean squared distance %.4g",
         config.paths.codebook,

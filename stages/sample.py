@@ -13,9 +13,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from featbank.base.manifest import read_manifest
-from featbank.pipeline.definitions import feature_of_tokens, told_choice
+from featbank.pipeline.definitions import stored_names, told_choice
 from featbank.pipeline.stage import check_source, refuse_tracked, run_script, stage
 from featbank.tokenizers.sample import draw_sample, write_pins, write_sample
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -33,14 +34,13 @@ def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.sample)
     from_audio = check_source(config) == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
-    _log.info(
-        "%s: %d pinned utterances%s", config.paths.sample, num_utterances, told_choice(config)
-    )
+    told = told_choice(config, feature_of_tokens(stored_names(config)))
+    _log.info("%s: %d pinned utterances%s", config.paths.sample, num_utterances, told)
 
 
 def _from_features(config: DictConfig) -> int:
     return write_sample(
-        features=Path(config.paths.features, feature_of_tokens(config), "train"),
+        features=Path(config.paths.features, feature_of_tokens(stored_names(config)), "train"),
         pins=Path(config.pins),
         out=Path(config.paths.sample),
         overwrite=config.overwrite,
@@ -57,7 +57,7 @@ def _from_audio(config: DictConfig) -> int:
     done = sample_audio(
         computing_run(config, name),
         Path(config.paths.sample),
-        feature_of_tokens(config),
+        feature_of_tokens(stored_names(config)),
         Path(config.pins),
         Reuse(overwrite=config.overwrite, numerics=config.numerics),
     )

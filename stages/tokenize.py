@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from featbank.base.amounts import times_real_time
 from featbank.base.progress import Advance, Stopwatch, progress_bar
 from featbank.errors import ConfigError
-from featbank.pipeline.definitions import feature_of_tokens, told_choice
+from featbank.pipeline.definitions import stored_names, told_choice
 from featbank.pipeline.stage import (
     accept_dry_run,
     audio_seconds,
@@ -29,6 +29,7 @@ from featbank.pipeline.stage import (
     stage,
 )
 from featbank.store import StoreHeader
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 if TYPE_CHECKING:
     from featbank.tokenizers.token_stores import TokenStores
@@ -54,7 +55,7 @@ def main(config: DictConfig) -> None:
         out,
         sum(header.num_utterances for header in headers if header.name == "units"),
         sum(header.num_frames for header in headers if header.name == "units"),
-        told_choice(config),
+        told_choice(config, feature_of_tokens(stored_names(config))),
         times_real_time(watch.real_time_factor(audio_s)),
     )
 
@@ -65,7 +66,7 @@ def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[
 
     return tokenize(
         manifests=Path(config.paths.manifests),
-        features=Path(config.paths.features, feature_of_tokens(config)),
+        features=Path(config.paths.features, feature_of_tokens(stored_names(config))),
         stores=_stores(config),
         out=out,
         overwrite=config.overwrite,
@@ -80,7 +81,7 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
     from featbank.pipeline.computing import computing_run, drop_damaged
     from featbank.pipeline.dvc_outputs import previous_output
 
-    tokens = FeatureTokens(feature=feature_of_tokens(config), stores=_stores(config))
+    tokens = FeatureTokens(feature=feature_of_tokens(stored_names(config)), stores=_stores(config))
     damaged: list[Path] = []
     with previous_output(out, Path(config.runtime.work)) as previous:
         reuse = Reuse(
@@ -106,7 +107,7 @@ def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
     from featbank.pipeline.computing import computing_run
     from featbank.pipeline.forecast import print_forecast
 
-    tokens = FeatureTokens(feature=feature_of_tokens(config), stores=_stores(config))
+    tokens = FeatureTokens(feature=feature_of_tokens(stored_names(config)), stores=_stores(config))
     job = token_job(computing_run(config, _run_name(config, out)), out, tokens)
     reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=STRICT)
     print_forecast(job, reuse)

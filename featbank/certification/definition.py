@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from featbank.engine.recipe import define
+from featbank.engine.definition import build_definition
 from featbank.engine.run import Run
 from featbank.errors import ValidationError
 from featbank.features.weights.loading import RANDOM
-from featbank.numerics import ON_CPU
 from featbank.store import HEADER_NAME, Store, open_store
 from featbank.tokenizers.token_stores import TokenStores
 
@@ -35,20 +34,14 @@ class DefinitionCheck:
     """
 
     def __init__(self, run: Run, stores: Path) -> None:
-        weights = run.definition.extractor.get("weights")  # None of several: each names its own
+        weights = run.definition.extractor.arguments.get("weights")
         for folder in sorted(header.parent for header in stores.glob(f"*/*/{HEADER_NAME}")):
             store = open_store(folder)
             provenance = store.provenance
             source = provenance.get("feature", provenance).get("weights", {}).get("source")
             if weights is not None and RANDOM in (source, weights) and source != weights:
                 raise _changed(store, "features", ([f"weights {weights}"], [f"weights {source}"]))
-        made = define(
-            extractor=run.definition.extractor,
-            storage=run.definition.storage,
-            audio_root=run.corpus.audio_root,
-            computing=ON_CPU,  # nothing is computed
-            trusted_modules=run.definition.trusted_modules,
-        )
+        made = build_definition(run.definition, run.corpus.audio_root)  # nothing is computed
         self._described = made.described
         self._dtypes = {name: entry.dtype for name, entry in made.entries.items()}
         self.fingerprints = made.fingerprints
@@ -63,7 +56,10 @@ class DefinitionCheck:
         if store.fingerprint != self.fingerprints[store.name]:
             changes = _changes(
                 {**_values(store.provenance), "dtype": store.header.dtype},
-                {**_values(self._described), "dtype": self._dtypes[store.name]},
+                {
+                    **_values(self._described[store.name].to_json()),
+                    "dtype": self._dtypes[store.name],
+                },
             )
             raise _changed(store, "features", changes)
 
@@ -75,7 +71,8 @@ class DefinitionCheck:
         """
         provenance = store.provenance
         if provenance.get("feature_fingerprint") != self.fingerprints[feature]:
-            changes = _changes(_values(provenance.get("feature", {})), _values(self._described))
+            described = self._described[feature].to_json()
+            changes = _changes(_values(provenance.get("feature", {})), _values(described))
             raise _changed(store, "features", changes)
         if store.fingerprint != tokens.fingerprints[store.name]:
             others = ("merge_repeats", "tokenize_version")
@@ -94,9 +91,11 @@ class DefinitionCheck:
 
 def _values(described: Mapping[str, Any]) -> dict[str, object]:
     """Return what decides the values of features, by a word for each."""
+    identity = described.get("extractor", {})
     return {
-        **described.get("extractor", {}),
-        "extractor_version": described.get("extractor_version"),
+        **identity.get("arguments", {}),
+        "extractor": identity.get("name"),
+        "version": identity.get("version"),
         "decode_version": described.get("decode_version"),
         "weights": described.get("weights", {}).get("digest", "")[:12],
     }

@@ -10,11 +10,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from featbank.engine.recipe import define
-from featbank.engine.run import FeatureDefinition
+from featbank.engine.definition import FeatureDefinition, build_definition
 from featbank.errors import ConfigError, StoreError
 from featbank.files.provenance import write_atomic
-from featbank.numerics import ON_CPU
 from featbank.store import open_verified
 
 _FORMATS = ("flac", "wav")
@@ -50,16 +48,10 @@ def decode_utterance(
     file_format = out.suffix.removeprefix(".").lower()
     if file_format not in _FORMATS:
         raise ConfigError("out", expected=" or ".join(f"*.{one}" for one in _FORMATS), got=out)
-    made = define(
-        extractor=definition.extractor,
-        storage=definition.storage,
-        audio_root="",
-        computing=ON_CPU,
-        trusted_modules=definition.trusted_modules,
-    )
+    made = build_definition(definition, Path())
     if not isinstance(made.extractor, Decoder):
         raise ConfigError(
-            f"extractor {definition.extractor['_target_']}",
+            f"extractor {definition.extractor.target}",
             expected="a codec, whose codes can be decoded",
             got="one that only computes features",
         )

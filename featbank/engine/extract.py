@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from featbank.engine.definition import build_definition
 from featbank.engine.driver import MadeShards, Published, compute_shards
 from featbank.engine.feature_worker import FeatureWorker, shard_specs
 from featbank.engine.job import Job
-from featbank.engine.recipe import define
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.work import WorkFolder, put
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.features.base import Extractor, Output
 from featbank.numerics import as_here
 from featbank.store import StoreBuilder, StoreHeader, publish_together
@@ -49,13 +49,7 @@ def feature_job(run: Run, out: Path) -> Job:
         ConfigError: the extractor or its storage cannot be used.
         WeightsError: the weights cannot be had.
     """
-    made = define(
-        extractor=run.definition.extractor,
-        storage=run.definition.storage,
-        audio_root=run.corpus.audio_root,
-        computing=run.computing,
-        trusted_modules=run.definition.trusted_modules,
-    )
+    made = build_definition(run.definition, run.corpus.audio_root, run.computing)
     numerics = made.recipe.computing.numerics()
     frame_bytes, target_bytes = _largest(made.extractor, made.entries)
     return Job(

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance
-from featbank.engine.recipe import ExtractorRecipe
+from featbank.engine.definition import ExtractorRecipe
 from featbank.engine.rows import laid_out, num_frames
 from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import AudioError, FeatbankError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.features.base import Extractor, Output
 from featbank.store import Encoded, Numerics, ShardSpec, ShardWriter, as_array, find_encoding
 

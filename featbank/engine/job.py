@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.manifest import SPLITS
-from featbank.engine.description import feature_provenance
+from featbank.engine.definition import BuiltDefinition
 from featbank.engine.plan import ShardPlan
 from featbank.engine.previous import PreviousShards
-from featbank.engine.recipe import Definition
 from featbank.engine.rows import SplitRows, num_frames
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.upsampling import warn_of_upsampling
@@ -48,7 +47,7 @@ class Job:
 
     run: Run
     out: Path
-    definition: Definition
+    definition: BuiltDefinition
     specs: Mapping[str, ShardSpec]
     frame_bytes: int
     target_bytes: int
@@ -76,16 +75,10 @@ class Job:
         """The folder, in that of the run, that finished shards go to."""
         return self.run.work / work_name(self.out, self.specs)
 
-    def provenance(self, feature: str) -> dict[str, Any]:
+    def provenance(self, feature: str) -> Mapping[str, object]:
         """Return what the store of a feature says of how it was made."""
-        corpus = {"name": self.run.corpus.name, "license": self.run.corpus.license}
-        return feature_provenance(
-            self.definition.described,
-            self.definition.entries,
-            feature,
-            corpus,
-            self.extractor.libraries,
-        )
+        corpus = self.run.corpus
+        return self.definition.provenance(feature, {"name": corpus.name, "license": corpus.license})
 
     def refuse_in_vain(self, reuse: Reuse) -> None:
         """Refuse to begin what must end in an error.

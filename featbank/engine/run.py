@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from featbank.base.progress import Advance
+from featbank.engine.definition import FeatureDefinition
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageConfig
 from featbank.numerics import ON_CPU, Computing
 from featbank.runners.base import Runner
 
@@ -34,23 +33,6 @@ class PreparedCorpus:
     license: str
     manifests: Path
     audio_root: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureDefinition:
-    """An extractor as configured, and how its features are stored.
-
-    Args:
-        name: of the definition, for errors: `fbank` of conf/feature/fbank.yaml.
-        extractor: `_target_` and its arguments.
-        storage: one entry for each feature name of the extractor.
-        trusted_modules: packages beside featbank that `_target_` may name.
-    """
-
-    name: str
-    extractor: Mapping[str, Any]
-    storage: Sequence[FeatureStorageConfig]
-    trusted_modules: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

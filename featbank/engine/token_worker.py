@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance
+from featbank.engine.definition import ExtractorRecipe
 from featbank.engine.feature_worker import encode, feature_of
-from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.store import (
     Encoded,
     Numerics,

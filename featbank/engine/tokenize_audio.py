@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featbank.base.manifest import SPLITS
+from featbank.engine.definition import build_definition
 from featbank.engine.driver import MadeShards, Published, compute_shards
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.engine.previous import shard_problem
-from featbank.engine.recipe import define
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.token_worker import TokenWorker, token_specs
 from featbank.engine.work import WorkFolder
@@ -87,13 +87,7 @@ def token_job(run: Run, out: Path, tokens: FeatureTokens) -> Job:
         ConfigError: the extractor or its storage cannot be used.
         WeightsError: the weights cannot be had.
     """
-    made = define(
-        extractor=run.definition.extractor,
-        storage=run.definition.storage,
-        audio_root=run.corpus.audio_root,
-        computing=run.computing,
-        trusted_modules=run.definition.trusted_modules,
-    )
+    made = build_definition(run.definition, run.corpus.audio_root, run.computing)
     feature, stores = tokens.feature, tokens.stores
     if feature not in made.entries:
         raise ConfigError("feature to tokenize", expected=" or ".join(made.entries), got=feature)

@@ -13,8 +13,8 @@ from featbank.audio import close_passes
 from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
 from featbank.base.progress import Advance
+from featbank.engine.definition import ExtractorRecipe
 from featbank.engine.previous import PreviousRows
-from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.rows import task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
 from featbank.engine.utterances import Features, UtteranceComputer

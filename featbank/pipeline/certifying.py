@@ -15,9 +15,10 @@ from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
 from featbank.engine.recomputing import DrawnSample, draw
 from featbank.pipeline.computing import computing_run, definition_of
-from featbank.pipeline.definitions import feature_of_tokens
+from featbank.pipeline.definitions import stored_names
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def _certificate(
             codebook=load_codebook(definition.paths.codebook),
             merge_repeats=definition.tokenizer.merge_repeats,
         ),
-        Path(definition.paths.features, feature_of_tokens(definition)),
+        Path(definition.paths.features, feature_of_tokens(stored_names(definition))),
     )
 
 

@@ -16,12 +16,13 @@ from featbank.engine.recomputing import DrawnSample, draw
 from featbank.engine.run import Run
 from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.pipeline.computing import computing_run, definition_of
-from featbank.pipeline.definitions import feature_of_tokens
-from featbank.stability.disturbances import DISTURBANCES
+from featbank.pipeline.definitions import stored_names
+from featbank.stability.disturbances import disturbances
 from featbank.stability.measuring import TokenChoice, beginnings, measure_stability
 from featbank.stability.result import Stability
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _OF_STABILITY = ("only", "utterances", "max_s", "seed")
 """Keys of `stability` alone: what else is typed goes for the stage that makes the tokens, too."""
@@ -35,7 +36,7 @@ def draw_sample(config: DictConfig) -> tuple[DrawnSample, float]:
     """
     drawn = draw(Path(config.paths.manifests), config.utterances, config.seed)
     sample = beginnings(drawn, config.max_s)
-    return sample, sample.audio_s * (1 + len(DISTURBANCES))
+    return sample, sample.audio_s * (1 + len(disturbances()))
 
 
 def gauge_stability(
@@ -75,7 +76,7 @@ def _units_of(definition: DictConfig, choice: TokenChoice) -> TokenChoice:
     codebook = load_codebook(definition.paths.codebook)
     # flips are counted frame by frame, whether or not the stored units are merged
     tokens = FeatureTokens(
-        feature=feature_of_tokens(definition), stores=TokenStores(codebook=codebook)
+        feature=feature_of_tokens(stored_names(definition)), stores=TokenStores(codebook=codebook)
     )
     stored = TokenStores(codebook=codebook, merge_repeats=definition.tokenizer.merge_repeats)
     return replace(
