@@ -1,4 +1,4 @@
-"""Certification of a choice: are its stores what a sample of its utterances gives when computed?"""
+"""Certify the stores of a choice: compute a sample of its utterances again, and compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores against stores of a sample of their utterances, just computed: row by row, then judged."""
+"""Compare stores, row by row, with a sample of their utterances that was computed again."""
 
 from __future__ import annotations
 
@@ -88,35 +88,42 @@ class Comparison(ABC):
         for row in rows:
             theirs = [place for store in stored.values() if (place := find(store, row.id))]
             ours = [place for store in computed.values() if (place := find(store, row.id))]
-            where = f"{split}, utterance {row.id!r}"
             if not theirs and not ours and row.id in failed:
                 self._num_failed += 1
             elif len(theirs) < len(stored) or not ours:
                 before = "a failure" if row.id in failed else "no row"
                 self._log.add(
                     "not computed as before",
-                    where,
+                    f"{split}, utterance {row.id!r}",
                     expected="values" if len(theirs) == len(stored) else before,
                     got=_told(failures[row.id]) if row.id in failures else "values",
                 )
-            elif wrong := [one for one in theirs if one.input_digest != row.input_digest]:
+            elif self._is_comparable(row, split, theirs):
+                source = find(features, row.id) if features else None
+                self._compare(row.id, split, theirs, ours, [source] if source else [])
+
+    def _is_comparable(self, row: Utterance, split: str, stored: Sequence[StoredRow]) -> bool:
+        """Note where stored rows are of other audio, or damaged."""
+        where = f"{split}, utterance {row.id!r}"
+        for one in stored:
+            if one.input_digest != row.input_digest:
                 self._log.add(
                     "other audio",
                     where,
                     expected=f"input digest {row.input_digest.hex()}",
-                    got=wrong[0].input_digest.hex(),
+                    got=one.input_digest.hex(),
                 )
-            elif damaged := [one.shard for one in theirs if not is_sound(one.shard, one.row)]:
-                path = damaged[0].path
+                return False
+        for one in stored:
+            if not is_sound(one.shard, one.row):
                 self._log.add(
                     "damaged row",
                     where,
                     expected="the values that were written",
-                    got=f"others in {path}; {heal(path.parent)}",
+                    got=f"others in {one.shard.path}; {heal(one.shard.path.parent)}",
                 )
-            else:
-                source = find(features, row.id) if features else None
-                self._compare(row.id, split, theirs, ours, [source] if source else [])
+                return False
+        return True
 
     def result(self) -> StoreCertificate:
         """Judge what was found."""

@@ -1,4 +1,4 @@
-"""Was a store made from the definition at hand? If not, computing again certifies nothing."""
+"""Check that a store was made from its present definition; else nothing can be certified."""
 
 from __future__ import annotations
 

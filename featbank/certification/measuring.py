@@ -1,4 +1,4 @@
-"""One utterance as it is stored and as it was just computed: what differs, and by how much."""
+"""Measure how an utterance as stored differs from the same one computed again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StoredRow(NamedTuple):
 
     @property
     def input_digest(self) -> bytes:
-        """Of what it was computed from."""
+        """Digest of the audio that it was computed from."""
         return self.shard.input_digest(self.row)
 
 

@@ -1,4 +1,4 @@
-"""Decoding: the stored codes of an utterance made audible again, for a listening check."""
+"""Decode the stored codes of an utterance into an audio file, for a listening check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FORMATS = ("flac", "wav")
 
 @runtime_checkable
 class Decoder(Protocol):
-    """An extractor of one feature that goes both ways: a codec."""
+    """An extractor that can decode the one feature it computes: a codec."""
 
     def decode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """Synthesise (num_samples,) at the extractor's rate from (Q, T)."""

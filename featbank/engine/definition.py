@@ -38,7 +38,7 @@ class FeatureDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractorRecipe:
-    """What computes the features: picklable, so that any worker can compute any shard.
+    """A description of an extractor that can be pickled, so that each worker builds its own.
 
     Args:
         config: of the extractor.
@@ -152,7 +152,7 @@ class BuiltDefinition:
 def build_definition(
     definition: FeatureDefinition, audio_root: Path, computing: Computing = ON_CPU
 ) -> BuiltDefinition:
-    """Build an extractor, and tell what it will make.
+    """Build the extractor of a definition, and work out the fingerprints of its stores.
 
     Args:
         definition: of the features.

@@ -1,4 +1,4 @@
-"""One run: every shard is taken over, found finished, or handed to a worker."""
+"""Drive a run: each shard is reused, found finished, or computed by a worker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from featbank.store import Numerics, ShardInfo, StoreHeader
 
 @dataclass(slots=True)
 class MadeShards:
-    """What a run has so far.
+    """The shards and failures that a run has collected so far.
 
     Attributes:
         shards: by feature name and split, each with the file that holds it.
@@ -61,7 +61,7 @@ class MadeShards:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """The stores that a run has published, and what that took.
+    """The stores that a run has published, and how much was computed for them.
 
     Args:
         headers: of the stores, one a name and split.

@@ -1,4 +1,4 @@
-"""Extraction: manifests and an extractor in, feature stores out."""
+"""Extract features: manifests and an extractor in, feature stores out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def extract(run: Run, out: Path, reuse: Reuse = WHAT_FITS) -> Published:
 
 
 def feature_job(run: Run, out: Path) -> Job:
-    """Return what `extract` is to make.
+    """Return the job that `extract` does.
 
     Raises:
         ConfigError: the extractor or its storage cannot be used.

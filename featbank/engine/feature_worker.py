@@ -1,4 +1,4 @@
-"""The worker of extraction: what the extractor gives is stored."""
+"""The worker of extraction: it computes features and writes them into shards."""
 
 from __future__ import annotations
 

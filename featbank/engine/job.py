@@ -1,4 +1,4 @@
-"""What a run makes of the audio of a corpus: known before it begins."""
+"""A job: the stores that a run is to make, known before anything is computed."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Job:
         return self.definition.provenance(feature, {"name": corpus.name, "license": corpus.license})
 
     def refuse_in_vain(self, reuse: Reuse) -> None:
-        """Refuse to begin what must end in an error.
+        """Refuse a job that would end in an error.
 
         Raises:
             ConfigError: workers need a GPU, and have none or share one unasked; or only shards of

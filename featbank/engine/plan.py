@@ -1,4 +1,4 @@
-"""What there is to make of a corpus, shard by shard, and which shards are there already."""
+"""Plan the shards of a job: which of them exist already, and which a worker has to make."""
 
 from __future__ import annotations
 

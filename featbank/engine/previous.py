@@ -1,4 +1,4 @@
-"""Previous stores, and shards of runs that were stopped: what a new run may take over of them."""
+"""Find what a run can reuse: shards and rows of previous stores, and of runs that were stopped."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class PreviousShards:
-    """The shards of previous stores of one feature, made in the same way as the new ones.
+    """The shards of one feature in previous stores that were made in the same way as the new ones.
 
     A store that was made in another way, or whose header is damaged, has nothing to take over: it
     is passed by.
@@ -147,7 +147,7 @@ class PreviousShards:
 
 
 class PreviousRows:
-    """Looks the rows of a task up in the shards that it may copy from."""
+    """The rows of a task that previous shards hold, so that they are copied, not computed."""
 
     def __init__(self, task: ShardTask, specs: Mapping[str, ShardSpec]) -> None:
         """Open the shards, and find the rows.

@@ -1,4 +1,4 @@
-"""Audio on its way to an extractor: read ahead of the computing, checked against the manifest."""
+"""Read audio ahead of the computing, and check it against the manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of an extractor over a prepared corpus: of what, how, by whom, and where it works."""
+"""A run of an extractor over a prepared corpus, and what it may reuse."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OnDamage = Callable[[Path], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedCorpus:
-    """What `prepare` made of a corpus, and where its audio is.
+    """A corpus that has manifests, and where its audio is.
 
     Args:
         name, license: as the headers of stores state them, never counts, which change.
@@ -91,7 +91,9 @@ WHAT_FITS = Reuse()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What `extract`, `tokenize_audio`, `sample_audio`, a forecast and a check by computing share.
+    """One run of an extractor over a corpus: what is computed, how, by which runner, and where.
+
+    Extraction, direct tokenization and sampling, forecasts, certificates and stability take one.
 
     Args:
         corpus: whose audio is computed.

@@ -1,4 +1,4 @@
-"""The room that a run takes on its disks, and the room that there is."""
+"""Compare the disk space that a run needs with what is free."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNTOLD = sys.maxsize
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskNeed:
-    """What a run adds to one disk.
+    """The bytes that a run adds to one disk.
 
     Args:
         folder: a place on the disk.

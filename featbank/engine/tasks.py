@@ -1,4 +1,4 @@
-"""What crosses the border between the run and its workers: a task, and what became of it."""
+"""The messages between a run and its workers: a task, and its result."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def shard_task(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What a run did, in numbers.
+    """How many utterances and shards a run computed, copied and kept.
 
     Args:
         num_computed: utterances that were decoded and computed.
@@ -89,7 +89,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardResult:
-    """What became of a task: no shards where all of its rows failed.
+    """The result of a task; it has no shards where all of its rows failed.
 
     Args:
         split: that the rows belong to.

@@ -1,4 +1,4 @@
-"""The worker of direct tokenization: what the extractor gives becomes tokens, and is not stored."""
+"""The worker of direct tokenization: it computes features and writes their tokens into shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokenization straight from audio: for corpora whose features are too large to be stored."""
+"""Tokenize audio directly, for corpora whose features are too large to be stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from featbank.tokenizers.token_stores import TokenStores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureTokens:
-    """The tokens of one feature.
+    """Which feature is tokenized, and how its tokens are stored.
 
     Args:
         feature: the name whose frames are assigned.
@@ -80,7 +80,7 @@ def tokenize_audio(
 
 
 def token_job(run: Run, out: Path, tokens: FeatureTokens) -> Job:
-    """Return what `tokenize_audio` is to make.
+    """Return the job that `tokenize_audio` does.
 
     Raises:
         CodebookError: the codebook was fitted on features made in another way.

@@ -1,4 +1,4 @@
-"""Utterances decoded and computed in one process, alone or in batches."""
+"""Decode utterances and compute their features in one process, alone or in batches."""
 
 from __future__ import annotations
 

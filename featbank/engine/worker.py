@@ -1,4 +1,4 @@
-"""One shard: rows copied from previous shards, the others decoded and computed, files written."""
+"""Make a shard: copy rows from previous shards, compute the others, and write the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `validate` does with `recompute=N`: it computes a sample of choices again."""
+"""Certify choices for the stage `validate` with `recompute=N`: compute a sample again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stages share that compute features from audio."""
+"""Make the run of an extractor from the configuration of a stage."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from featbank.base.amounts import amount, times_real_time
 from featbank.base.printing import print_facts, size_text
 from featbank.engine.forecast.forecasting import Forecast, forecast_run
-from featbank.engine.forecast.timing import Sample
+from featbank.engine.forecast.timing import TimedSample
 from featbank.engine.job import Job
 from featbank.engine.run import Reuse
 from featbank.engine.space import UNTOLD
@@ -69,7 +69,7 @@ def facts(forecast: Forecast) -> Iterator[tuple[str, str]]:
         )
 
 
-def _measured(forecast: Forecast, sample: Sample) -> Iterator[tuple[str, str]]:
+def _measured(forecast: Forecast, sample: TimedSample) -> Iterator[tuple[str, str]]:
     cut = f", {sample.num_cut:,} of them cut short" if sample.num_cut else ""
     yield (
         "sample",

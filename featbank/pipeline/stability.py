@@ -1,4 +1,4 @@
-"""What `stability` does: choices of tokens, computed from clean and from disturbed audio."""
+"""Measure the stability of the tokens of a choice, for the stage `stability`."""
 
 from __future__ import annotations
 

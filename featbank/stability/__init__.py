@@ -1,4 +1,4 @@
-"""Stability of tokens: how many flip when a listener would not hear that the audio changed."""
+"""Stability of tokens: how many change when the audio is changed in ways nobody hears."""
 
 from __future__ import annotations
 

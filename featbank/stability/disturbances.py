@@ -1,4 +1,4 @@
-"""What a listener does not hear and tokens should not show: noise of one step, a shift, a gain.
+"""Disturbances of audio that should not change its tokens: noise of one step, a shift, a gain.
 
 An utterance is disturbed at the rate of its file. The disturbed waveform is written as 32-bit float
 WAV, which keeps every value, and computed like any other file.

@@ -1,4 +1,4 @@
-"""Computes a sample clean and disturbed, and compares the tokens."""
+"""Measure stability: compute a sample from clean and disturbed audio, and compare the tokens."""
 
 from __future__ import annotations
 

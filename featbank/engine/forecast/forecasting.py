@@ -1,4 +1,4 @@
-"""What a run will take, from its manifests and a small timed sample: hours, disk and memory."""
+"""Forecast a run: hours, disk and memory, from its manifests and a small timed sample."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featbank.engine.forecast.remaining import Remaining, StoreSize
-from featbank.engine.forecast.timing import Sample, SampleTimer, TimingTask
+from featbank.engine.forecast.timing import SampleTimer, TimedSample, TimingTask
 from featbank.engine.job import Job
 from featbank.engine.run import WHAT_FITS, Reuse
 from featbank.engine.space import DiskNeed
@@ -22,7 +22,7 @@ SAMPLE_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What a run will take.
+    """The hours, disk and memory that a run is expected to take.
 
     Args:
         num_utterances: of the corpus.
@@ -46,7 +46,7 @@ class Forecast:
     longest_s: float
     num_tasks: int
     num_workers: int
-    sample: Sample | None
+    sample: TimedSample | None
     stores: Sequence[StoreSize]
     disks: Sequence[DiskNeed]
 
@@ -61,7 +61,7 @@ class Forecast:
 
 
 def forecast_run(job: Job, reuse: Reuse = WHAT_FITS, *, sample_s: float = SAMPLE_S) -> Forecast:
-    """Foretell what a run will take; nothing is left behind, and no lock is taken.
+    """Forecast what a run will take; nothing is left behind, and no lock is taken.
 
     Args:
         job: what the run is to make. Its runner is asked for its number of workers alone: the

@@ -1,4 +1,4 @@
-"""What of a plan is left to compute, what it weighs, and a sample of it."""
+"""Count what a plan leaves to compute, and its size; draw a sample of it to be timed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SAMPLE_ROWS = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSize:
-    """The shards of one store to be.
+    """The size of one store that is to be made.
 
     Args:
         name: of the feature.
@@ -47,7 +47,7 @@ class StoreSize:
 
 
 class Remaining:
-    """Goes through the shards of a plan once, and counts.
+    """The part of a plan that is left to compute, counted in one pass over its shards.
 
     Attributes:
         num_left: utterances to compute.
