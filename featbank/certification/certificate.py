@@ -58,15 +58,15 @@ class StoreCertificate:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        parts = [f"{self.num_equal} utterances with equal bits"]
+        told = [f"{self.num_equal} utterances with equal bits"]
         if self.num_failed:
-            parts.append(f"{self.num_failed} failed again")
+            told.append(f"{self.num_failed} failed again")
         if self.differences:
             found = f"{len(self.differences)} differ in {percent(self.flip_rate, 3)} of all frames"
-            parts.append(f"{found}; {self.deviation}" if self.deviation else found)
+            told.append(f"{found}; {self.deviation}" if self.deviation else found)
         if other := [*_changes(self.stored_numerics, self.numerics), *self.other_versions]:
-            parts.append(f"made elsewhere: {', '.join(other)}")
-        return f"{self.name}: " + "; ".join(parts)
+            told.append(f"made elsewhere: {', '.join(other)}")
+        return f"{self.name}: " + "; ".join(told)
 
     @property
     def other_versions(self) -> list[str]:

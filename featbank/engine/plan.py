@@ -78,8 +78,8 @@ class ShardPlan:
     def __iter__(self) -> Iterator[tuple[ShardTask, ThereAlready | None]]:
         """Give each task, with its shards where these seem to be there; none is read."""
         for split, rows in self.rows.items():
-            for part in cut_into_shards(iter(rows), self.value_bytes, self.target_bytes):
-                task = shard_task(self.specs, split, part, self.work)
+            for of_shard in cut_into_shards(iter(rows), self.value_bytes, self.target_bytes):
+                task = shard_task(self.specs, split, of_shard, self.work)
                 before = self.results.get(task.key)
                 there = self._finished(task, before) or self._taken_over(task)
                 yield (task, there) if there else (self._with_sources(task, before), None)

@@ -47,7 +47,7 @@ class StoreSize:
 
 
 class Remaining:
-    """The part of a plan that is left to compute, counted in one pass over its shards.
+    """What a plan leaves to compute, counted in one pass over its shards.
 
     Attributes:
         num_left: utterances to compute.
@@ -147,8 +147,8 @@ class Remaining:
             size = frame_bytes(self._job.specs[name])
             value_bytes = functools.partial(_value_bytes, size, self._job.extractor.framing)
             rows = iter(self._plan.rows[split])
-            for part in cut_into_shards(rows, value_bytes, shard_bytes):
-                num_bytes = self._planned(name, part)
+            for of_shard in cut_into_shards(rows, value_bytes, shard_bytes):
+                num_bytes = self._planned(name, of_shard)
                 self._sizes[name, split] += num_bytes
                 self._copied[name] += num_bytes
 
