@@ -6,9 +6,9 @@ WAV, which keeps every value, and computed like any other file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +86,7 @@ def disturbances() -> Mapping[str, Disturbance]:
     return {name: DISTURBANCES.find(name).load()() for name in DISTURBANCES.table}
 
 
-def disturb(name: str, waveform: Waveform, sample_rate: int, *, seed: list[Any]) -> Waveform:
+def disturb(name: str, waveform: Waveform, sample_rate: int, *, seed: Sequence[object]) -> Waveform:
     """Disturb a waveform.
 
     Args:
