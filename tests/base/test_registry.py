@@ -108,6 +108,7 @@ def test_no_module_of_the_package_goes_by_what_a_face_offers() -> None:
 def test_a_class_is_offered_under_its_own_name_by_the_face_of_its_package() -> None:
     assert isinstance(build({"_target_": "featbank.features.Fbank"}), Fbank)
     assert locate_class("featbank.runners.LocalRunner").__name__ == "LocalRunner"
+    assert locate_class("featbank.features.kaldi.Fbank") is Fbank  # where it lay before
     with pytest.raises(ConfigError, match="no extractor of featbank is called 'Fbnak'"):
         locate_class("featbank.features.Fbnak")
 
