@@ -146,11 +146,13 @@ class Registry:
         return None
 
     def offer(self, attribute: str) -> type:
-        """Return a class by its own name, for the face of the kind's package.
+        """Return a class, or the contract, by its own name: for the face of the kind's package.
 
         Raises:
             AttributeError: no class of featbank's own is called that.
         """
+        if self.contract.rpartition(":")[2] == attribute:
+            return self.load_contract()
         for name, place in self.table.items():
             if place.rpartition(":")[2] == attribute:
                 return Registered(name, place, _OURS).load()
