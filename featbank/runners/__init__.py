@@ -1,1 +1,1 @@
-"""Runners: what spreads the tasks of a step over processes."""
+"""Runners: spread the tasks of a step over processes, jobs of Slurm or actors of Ray."""
