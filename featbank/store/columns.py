@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 
 from featbank.store.encoding import SCALES_DTYPE, Encoded
-from featbank.store.layout import ShardInfo
 from featbank.store.shard_file import ShardFile
+from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from math import prod
 from typing import Any, NamedTuple
 
 import h5py
@@ -273,6 +274,15 @@ def find_encoding(name: str) -> Encoding:
             "dtype of a store", expected=f"one of {', '.join(sorted(ENCODINGS))}", got=repr(name)
         )
     return ENCODINGS[name]
+
+
+def frame_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    """Return the bytes of one frame as a store holds it.
+
+    >>> frame_bytes("bfloat16", (80,))
+    160
+    """
+    return find_encoding(dtype).stored.itemsize * prod(shape)
 
 
 def dtypes_for(codebook_size: int | None) -> list[str]:

@@ -9,8 +9,8 @@ from featbank.base.failures import Failure, read_failures
 from featbank.errors import FeatbankError, StoreError
 from featbank.files.opening import open_regular
 from featbank.store.format import FAILURES_NAME
+from featbank.store.header import StoreHeader
 from featbank.store.healing import heal
-from featbank.store.layout import StoreHeader
 
 
 def failures_digest(folder: Path) -> str:

@@ -26,8 +26,9 @@ from featbank.store.format import (
     check_format,
     typed_field,
 )
+from featbank.store.header import StoreHeader
+from featbank.store.header_file import header_digest, read_header
 from featbank.store.healing import heal
-from featbank.store.layout import StoreHeader, header_digest, read_header
 from featbank.store.raw_file import write_at
 
 _MAX_BYTES = 16 << 20
