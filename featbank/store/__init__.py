@@ -4,12 +4,12 @@ from featbank.store.builder import StoreBuilder
 from featbank.store.encoding import (
     ENCODINGS,
     Encoded,
-    as_array,
     dtypes_for,
     find_encoding,
     token_dtype,
 )
 from featbank.store.format import FORMAT_VERSION, HEADER_NAME
+from featbank.store.given import as_array
 from featbank.store.header import Numerics, StoreHeader
 from featbank.store.header_file import read_header
 from featbank.store.mapped import MappedShard

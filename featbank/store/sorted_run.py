@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from featbank.store.byte_queue import ByteQueue
-from featbank.store.columns import Columns, write_shard
 from featbank.store.encoding import Encoded
 from featbank.store.mapped import MappedShard
 from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import ShardCutter, row_bytes, shard_name
+from featbank.store.waiting_rows import ByteQueue, Columns, write_shard
 
 _SETTLE_BYTES = 1 << 20
 _SETTLE_ROWS = 1 << 14

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from featbank.store.columns import Columns, write_shard
 from featbank.store.encoding import SCALES_DTYPE, Array, Encoded, find_encoding
 from featbank.store.mapped import MappedShard
 from featbank.store.raw_file import ScratchFile
@@ -18,6 +17,7 @@ from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import plan_shards, row_bytes, shard_name
 from featbank.store.sorted_run import SortedRun
+from featbank.store.waiting_rows import Columns, write_shard
 
 _PIECE_BYTES = 1 << 23
 _SPOOL = -1

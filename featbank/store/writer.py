@@ -13,8 +13,8 @@ from featbank.base.manifest import check_id
 from featbank.errors import StoreError
 from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
-from featbank.store.dtypes import DTypeLike
 from featbank.store.encoding import Encoded
+from featbank.store.given import DTypeLike
 from featbank.store.header import Numerics, StoreHeader
 from featbank.store.header_file import header_text
 from featbank.store.publishing import PublishingWriter
