@@ -1,4 +1,4 @@
-"""Every dtype a store holds: how values are stored as it, what that costs, and the way back.
+"""Every dtype of stores: how values are stored as it, what that changes, and the way back.
 
 `ENCODINGS`, at the end, is the one list of them: what else asks for a dtype asks there.
 """

@@ -1,4 +1,4 @@
-"""The list of utterances that a store should hold and does not, as its header vouches for it."""
+"""Read the list of utterances that failed, held against the digest in the header of their store."""
 
 from __future__ import annotations
 

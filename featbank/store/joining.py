@@ -1,4 +1,4 @@
-"""A folder of stores of one feature, such as its splits, opened as one."""
+"""Open a folder of stores of one feature, such as its splits, as one."""
 
 from __future__ import annotations
 

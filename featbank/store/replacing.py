@@ -1,4 +1,4 @@
-"""May a store take the place of the one that is there?"""
+"""Decide whether a store may take the place of the one that is there."""
 
 from __future__ import annotations
 

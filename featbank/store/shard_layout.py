@@ -1,4 +1,4 @@
-"""Where everything stands in the file of a shard: HDF5 lays it out in memory, and writes no file.
+"""Lay out the file of a shard: HDF5 does so in memory, and writes no file.
 
 HDF5 that fails to write a file of its own ends, now and then, in a segmentation fault as it closes
 it. So it never has one: it lays out what a shard is in memory, with values of a few frames in the

@@ -1,6 +1,6 @@
-"""What makes a good store: one place decides, for whoever opens, verifies or validates one.
+"""Tell a sound shard from a damaged one, for whoever opens, verifies or validates a store.
 
-A header is held to its bounds where it is built (`layout`), a folder to what it states (`joining`).
+A header is held to its bounds where it is built (`header`), a folder to what it states (`joining`).
 Here a shard is held against the header that lists it, which costs nothing and is done whenever one
 is opened, and its index against its rows, which costs a pass over them.
 """

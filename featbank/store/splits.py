@@ -1,4 +1,4 @@
-"""What a folder of splits consists of: `splits.json` states it, once, where they are published.
+"""Read and write `splits.json`, which states what splits a folder has where they are published.
 
 A store vouches for all that is in its folder, but nothing in it tells of the stores beside it: a
 split that is gone, or is left over from an earlier run, would not be noticed.
