@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from featbank.base.registry import Registry
-from featbank.certification import DISTURBANCES
 from featbank.corpora import CORPORA
 from featbank.features import EXTRACTORS
+from featbank.stability import DISTURBANCES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,8 @@ _EXTRACT = "featbank.engine.extract:extract"
 _FEATURE = "featbank.tokenizers.tokenized:feature_of_tokens"
 _GAUGED = (
     *DISTURBANCES.table.values(),
-    "featbank.certification.disturbing:measure_stability",
-    "featbank.validation.stability:write_stability",
+    "featbank.stability.measuring:measure_stability",
+    "featbank.stability.result:write_stability",
 )
 
 STAGES: Mapping[str, Behind] = {
@@ -68,7 +68,7 @@ STAGES: Mapping[str, Behind] = {
         functions=(
             "featbank.report.page:write_report",
             "featbank.validation.result:read_check",
-            "featbank.validation.stability:read_stabilities",
+            "featbank.stability.result:read_stabilities",
         )
     ),
 }

@@ -1,4 +1,4 @@
-"""What the stages share that compute features from audio."""
+"""Make the run of an extractor from the configuration of a stage."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from featbank.base.parts import PartConfig
 from featbank.base.progress import Advance
 from featbank.base.trusted import build
-from featbank.engine.run import Budget, FeatureDefinition, PreparedCorpus, Run
+from featbank.engine.definition import FeatureDefinition
+from featbank.engine.run import Budget, PreparedCorpus, Run
 from featbank.errors import ConfigError
 from featbank.feature_io.stage_storage import read_storage
 from featbank.numerics import Computing
@@ -64,7 +66,7 @@ def feature_definition(config: DictConfig) -> FeatureDefinition:
     """Return the extractor that a configuration chooses, and how its features are stored."""
     return FeatureDefinition(
         name=config.feature.name,
-        extractor=plain(config.feature.extractor),
+        extractor=PartConfig.of(plain(config.feature.extractor)),
         storage=read_storage(plain(config.feature.storage)),
         trusted_modules=tuple(config.trusted_modules),
     )

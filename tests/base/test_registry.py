@@ -14,7 +14,6 @@ import featbank
 from featbank.base.parts import original
 from featbank.base.registry import Registry
 from featbank.base.trusted import build, locate_class
-from featbank.certification import DISTURBANCES
 from featbank.corpora import CORPORA
 from featbank.errors import ConfigError
 from featbank.feature_io import READERS, WRITERS
@@ -22,6 +21,7 @@ from featbank.features import EXTRACTORS
 from featbank.features.base import Extractor
 from featbank.features.signal.kaldi import Fbank
 from featbank.runners import RUNNERS
+from featbank.stability import DISTURBANCES
 from featbank.tokenizers import TOKENIZERS
 
 REGISTRIES = (EXTRACTORS, CORPORA, RUNNERS, TOKENIZERS, DISTURBANCES, WRITERS, READERS)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import featbank
-from featbank.certification import DISTURBANCES
 from featbank.features import EXTRACTORS
 from featbank.pipeline.code import _parts
 from featbank.pipeline.code_modules import Modules
 from featbank.pipeline.code_syntax import source_digest
 from featbank.pipeline.code_table import REGISTRIES, STAGES
+from featbank.stability import DISTURBANCES
 
 
 @pytest.fixture(scope="module")
