@@ -62,11 +62,6 @@ class Weights:
     digest: str = ""
     license: str = ""
 
-    @property
-    def is_random(self) -> bool:
-        """Whether they are drawn, for a dry run."""
-        return self.source == "random"
-
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -115,10 +110,8 @@ class Extractor(Part, ABC):
     registry = EXTRACTORS
 
     names_weights: ClassVar[frozenset[str]] = frozenset()
-    """Names of the arguments that say which weights: the digest of these stands for them."""
-
-    makes_weights: ClassVar[frozenset[str]] = frozenset()
-    """Names of those that random weights are made by, and that others have to agree with."""
+    """Names of the arguments that say which weights, or how to draw them: where weights have a
+    digest, it stands for all of these."""
 
     @property
     @abstractmethod
@@ -144,9 +137,7 @@ class Extractor(Part, ABC):
 
     def deciding(self, output: str | None = None) -> dict[str, Any]:
         """Return the arguments that decide the values of a feature, or of all: see `Part`."""
-        weights, left = self.weights, frozenset[str]()
-        if weights.digest:
-            left = self.names_weights | (frozenset() if weights.is_random else self.makes_weights)
+        left = self.names_weights if self.weights.digest else ()
         return {name: value for name, value in super().deciding(output).items() if name not in left}
 
     def identity(self, output: str | None = None) -> Identity:
