@@ -6,17 +6,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from featbank.certification.certificate import Certificate, write_certificate
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
 from featbank.certification.recomputing import Sample, draw
-from featbank.computing_stage import computing_settings, definition_of
-from featbank.definitions import feature_of_tokens
+from featbank.computing_stage import computing_settings, extract_config, tokenize_config
+from featbank.pipeline.configs import ExtractConfig, TokenizeConfig, ValidateConfig
 from featbank.progress import Advance, progress_bar
 from featbank.tokenizers.codebook import load_codebook
-from featbank.trusted import check_type
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +22,7 @@ _OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate")
 """Keys of `validate` alone: what else is typed goes for the stage that made the stores, too."""
 
 
-def certify(config: DictConfig, names: Sequence[str]) -> list[Certificate]:
+def certify(config: ValidateConfig, names: Sequence[str]) -> list[Certificate]:
     """Compute a sample of some choices again, and write and tell what that gave.
 
     Args:
@@ -35,8 +33,7 @@ def certify(config: DictConfig, names: Sequence[str]) -> list[Certificate]:
         ConfigError: a choice has no definition, or a tolerance is out of its range.
         FeatbankError: what `Certifier` raises.
     """
-    check_type(config.certificate.seed, int, "certificate.seed")
-    sample = draw(Path(config.paths.manifests), config.recompute, config.certificate.seed)
+    sample = draw(config.paths.manifests, config.recompute, config.certificate.seed)
     audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
     certificates = []
     with progress_bar("recompute", audio_s * len(names), show=config.runtime.progress) as advance:
@@ -50,33 +47,32 @@ def certify(config: DictConfig, names: Sequence[str]) -> list[Certificate]:
     return certificates
 
 
-def _certificate(config: DictConfig, name: str, sample: Sample, advance: Advance) -> Certificate:
+def _certificate(
+    config: ValidateConfig, name: str, sample: Sample, advance: Advance
+) -> Certificate:
     kind, _, option = name.partition("/")
-    definition = definition_of(kind, option, but=_OF_VALIDATE)
-    settings = computing_settings(
-        definition, f"certify-{config.corpus.name}-{kind}-{option}", advance
-    )
+    run = f"certify-{config.corpus.name}-{kind}-{option}"
+    made_by: ExtractConfig | TokenizeConfig
+    if kind == "features":
+        made_by = extract_config(option, but=_OF_VALIDATE)
+    else:
+        made_by = tokenize_config(option, but=_OF_VALIDATE)
+    settings = computing_settings(made_by, run, advance)
     certifier = Certifier(
         name=name,
         stores=Path(config.paths.root, kind, config.corpus.name, option),
         sample=sample,
         seed=config.certificate.seed,
-        tolerances=_tolerances(config),
+        tolerances=Tolerances(
+            difference=config.certificate.max_difference, flips=config.certificate.max_flips
+        ),
         work=settings["work"],
         settings=settings,
     )
-    if kind == "features":
+    if isinstance(made_by, ExtractConfig):
         return certifier.features()
     return certifier.tokens(
-        load_codebook(definition.paths.codebook),
-        Path(definition.paths.features, feature_of_tokens(definition)),
-        merge_repeats=definition.tokenizer.merge_repeats,
+        load_codebook(made_by.paths.codebook),
+        made_by.paths.features / feature_of_tokens(made_by.feature.names),
+        merge_repeats=made_by.tokenizer.merge_repeats,
     )
-
-
-def _tolerances(config: DictConfig) -> Tolerances:
-    values = {}
-    for field, key in (("difference", "max_difference"), ("flips", "max_flips")):
-        values[field] = config.certificate[key]
-        check_type(values[field], float, f"certificate.{key}")
-    return Tolerances(**values)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
 from featbank import dvc_outputs
-from featbank.composed import CONF, plain
-from featbank.definitions import check_definition
+from featbank.composed import CONF, composed_stage
 from featbank.errors import ConfigError
 from featbank.feature_io import read_storage
 from featbank.numerics import Computing
+from featbank.pipeline.configs import ComputingConfig, ExtractConfig, TokenizeConfig
 from featbank.progress import Advance
 from featbank.runners.base import Runner
 from featbank.stage import read_corpus
@@ -26,7 +22,7 @@ from featbank.trusted import build
 _log = logging.getLogger(__name__)
 
 
-def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[str, Any]:
+def computing_settings(config: ComputingConfig, name: str, advance: Advance) -> dict[str, Any]:
     """Return what `extract`, `tokenize_audio` and the like take from a configuration.
 
     Args:
@@ -41,16 +37,16 @@ def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[
     computing = Computing(
         device=config.device, num_threads=config.num_threads, batch_s=config.batch_s
     )
-    runner = build(plain(config.runner), config.trusted_modules, Runner)
+    runner = build(config.runner.arguments, config.trusted_modules, Runner)
     return {
         "audio_root": Path(config.corpus.root),
-        "extractor": plain(config.feature.extractor),
-        "storage": read_storage(plain(config.feature.storage)),
+        "extractor": config.feature.extractor.arguments,
+        "storage": read_storage(config.feature.stored),
         "corpus": {"name": corpus["name"], "license": corpus["license"]},
         "runner": runner,
-        "work": Path(config.runtime.work, name),
+        "work": config.runtime.work / name,
         "keep_work": dvc_outputs.is_run_by_dvc(),
-        "failures_path": Path(config.runtime.failures, f"{name}.jsonl"),
+        "failures_path": config.runtime.failures / f"{name}.jsonl",
         "max_failures": config.max_failures,
         "computing": computing,
         "trusted_modules": config.trusted_modules,
@@ -66,18 +62,30 @@ def drop_damaged(paths: Sequence[Path]) -> None:
             _log.warning("dvc commit takes in what is in its place now")
 
 
-def definition_of(kind: str, option: str, *, but: Collection[str]) -> DictConfig:
-    """Compose the stage that makes the stores of a choice, as its definition has it.
+def extract_config(option: str, *, but: Sequence[str]) -> ExtractConfig:
+    """Compose the stage that makes the features of a choice, as its definition has it.
 
     Args:
-        kind: features or tokens.
-        option: of it, such as `fbank` or `mfcc-kmeans100`.
+        option: such as `fbank`.
         but: keys that are typed for the stage at hand alone; what else is typed goes for the
             stage that is composed, too.
 
     Raises:
         ConfigError: the choice has no definition, or one that lacks something.
     """
+    return composed_stage(ExtractConfig, _options("features", option), but=but)
+
+
+def tokenize_config(option: str, *, but: Sequence[str]) -> TokenizeConfig:
+    """Compose the stage that makes the tokens of a choice: `mfcc-kmeans100`; see `extract_config`.
+
+    Raises:
+        ConfigError: the choice has no definition, or one that lacks something.
+    """
+    return composed_stage(TokenizeConfig, _options("tokens", option), but=but)
+
+
+def _options(kind: str, option: str) -> Mapping[str, str]:
     groups = _groups_by_option(kind)
     if option not in groups:
         near = get_close_matches(option, groups, n=1)
@@ -90,16 +98,7 @@ def definition_of(kind: str, option: str, *, but: Collection[str]) -> DictConfig
             hint=(f"did you mean {near[0]}? Or " if near else "")
             + "put what was typed by hand for these stores into a file under their name",
         )
-    typed = [
-        text
-        for text in HydraConfig.get().overrides.task
-        if text.lstrip("+~").split("=")[0].split(".")[0] not in but
-    ]
-    chosen = [f"{group}={one}" for group, one in groups[option].items()]
-    composed = compose("extract" if kind == "features" else "tokenize", [*typed, *chosen])
-    for group, one in groups[option].items():
-        check_definition(composed, group, CONF / group / f"{one}.yaml")
-    return composed
+    return groups[option]
 
 
 def _groups_by_option(kind: str) -> Mapping[str, Mapping[str, str]]:

@@ -7,8 +7,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from featbank.amounts import amount, times_real_time
 from featbank.cli.output import print_facts, size_text
 from featbank.computing_stage import computing_settings
@@ -16,6 +14,7 @@ from featbank.dvc_outputs import previous_output
 from featbank.engine.job import Job
 from featbank.engine.probe import Sample
 from featbank.engine.space import UNTOLD
+from featbank.pipeline.configs import ExtractConfig, TokenizeConfig
 from featbank.preflight import Forecast, preflight
 
 _log = logging.getLogger(__name__)
@@ -25,7 +24,12 @@ _NAMED_FAILURES = 10
 
 
 def foretell(
-    config: DictConfig, out: Path, name: str, make_job: Callable[..., Job], *, strict: bool
+    config: ExtractConfig | TokenizeConfig,
+    out: Path,
+    name: str,
+    make_job: Callable[..., Job],
+    *,
+    strict: bool,
 ) -> None:
     """Print what a run of a stage will take; nothing is computed but a sample, nothing is kept.
 
@@ -51,7 +55,7 @@ def foretell(
     ):
         forecast = preflight(
             job,
-            manifests=Path(config.paths.manifests),
+            manifests=config.paths.manifests,
             runner=settings["runner"],
             work=settings["work"],
             previous=previous,

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-
-from omegaconf import DictConfig
 
 from featbank.certification.disturbances import DISTURBANCES
 from featbank.certification.disturbing import beginnings, measure_stability
 from featbank.certification.recomputing import Sample, draw
-from featbank.computing_stage import computing_settings, definition_of
-from featbank.definitions import feature_of_tokens
+from featbank.computing_stage import computing_settings, extract_config, tokenize_config
 from featbank.direct_tokenization import tokenize_audio
 from featbank.extraction import extract
+from featbank.pipeline.configs import ExtractConfig, StabilityConfig, TokenizeConfig
 from featbank.progress import Advance
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.tokenized import feature_of_tokens
 from featbank.units import UNITS
 from featbank.validation.stability import Stability
 
@@ -25,20 +23,20 @@ _OF_STABILITY = ("only", "utterances", "max_s", "seed")
 """Keys of `stability` alone: what else is typed goes for the stage that makes the tokens, too."""
 
 
-def draw_sample(config: DictConfig) -> tuple[Sample, float]:
+def draw_sample(config: StabilityConfig) -> tuple[Sample, float]:
     """Draw the utterances to disturb.
 
     Returns:
         Their beginnings, and the seconds of audio to compute for one choice: clean and disturbed.
     """
-    drawn = draw(Path(config.paths.manifests), config.utterances, config.seed)
+    drawn = draw(config.paths.manifests, config.utterances, config.seed)
     sample = beginnings(drawn, config.max_s)
     audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
     return sample, audio_s * (1 + len(DISTURBANCES))
 
 
 def gauge_stability(
-    config: DictConfig,
+    config: StabilityConfig,
     name: str,
     stores: Sequence[str],
     *,
@@ -57,24 +55,28 @@ def gauge_stability(
         advance: told the seconds of audio done.
 
     Raises:
-        ConfigError: the choice has no definition.
+        ConfigError: the choice has no made_by.
         FeatbankError: what `measure_stability` raises.
     """
     kind, _, option = name.partition("/")
-    definition = definition_of(kind, option, but=_OF_STABILITY)
+    made_by: ExtractConfig | TokenizeConfig
+    if kind == "features":
+        made_by = extract_config(option, but=_OF_STABILITY)
+    else:
+        made_by = tokenize_config(option, but=_OF_STABILITY)
     run = f"stability-{config.corpus.name}-{kind}-{option}"
-    settings = computing_settings(definition, run, advance)
+    settings = computing_settings(made_by, run, advance)
     # an utterance a task: the sample is small, and every worker is to have some of it
     settings["storage"] = [
         replace(entry, writer_kwargs={**entry.writer_kwargs, "shard_bytes": 1})
         for entry in settings["storage"]
     ]
     fingerprints = None
-    if kind == "tokens":
-        codebook = load_codebook(definition.paths.codebook)
-        settings |= {"feature": feature_of_tokens(definition), "codebook": codebook}
+    if isinstance(made_by, TokenizeConfig):
+        codebook = load_codebook(made_by.paths.codebook)
+        settings |= {"feature": feature_of_tokens(made_by.feature.names), "codebook": codebook}
         # flips are counted frame by frame, whether or not the stored units are merged
-        stored = TokenStores(codebook=codebook, merge_repeats=definition.tokenizer.merge_repeats)
+        stored = TokenStores(codebook=codebook, merge_repeats=made_by.tokenizer.merge_repeats)
         fingerprints = {UNITS: stored.fingerprints[UNITS]}
     return measure_stability(
         extract if kind == "features" else tokenize_audio,

@@ -1,26 +1,21 @@
 """Sample -> codebook."""
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
-from pathlib import Path
+from dataclasses import asdict
 
-from omegaconf import DictConfig
-
-from featbank.composed import plain
-from featbank.definitions import told_choice
+from featbank.pipeline.configs import FitConfig
 from featbank.stage import refuse_tracked, run_script, stage
 
 _log = logging.getLogger(__name__)
 
 
-@stage("fit")
-def main(config: DictConfig) -> None:
+@stage(FitConfig)
+def main(config: FitConfig) -> None:
     refuse_tracked(config, config.paths.codebook)
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.codebook_import import adopt_codebook
@@ -28,25 +23,34 @@ def main(config: DictConfig) -> None:
     from featbank.fitting import fit_codebook
     from featbank.numerics import Computing
 
-    settings = {
-        "sample": Path(config.paths.sample),
-        "out": Path(config.paths.codebook),
-        "seed": config.seed,
-        "computing": Computing(device=config.device, num_threads=config.num_threads, batch_s=0),
-        "overwrite": config.overwrite,
-    }
+    computing = Computing(device=config.device, num_threads=config.num_threads, batch_s=0)
     if config.tokenizer.imported is not None:
-        codebook = adopt_codebook(imported=plain(config.tokenizer.imported), **settings)
+        codebook = adopt_codebook(
+            sample=config.paths.sample,
+            out=config.paths.codebook,
+            imported=asdict(config.tokenizer.imported),
+            seed=config.seed,
+            computing=computing,
+            overwrite=config.overwrite,
+        )
         how = "imported"
     else:
-        kmeans = plain(config.tokenizer.kmeans)
-        codebook = fit_codebook(settings=kmeans, work=Path(config.runtime.work), **settings)
+        assert config.tokenizer.kmeans is not None  # or a codebook is imported
+        codebook = fit_codebook(
+            sample=config.paths.sample,
+            out=config.paths.codebook,
+            settings=asdict(config.tokenizer.kmeans),
+            seed=config.seed,
+            work=config.runtime.work,
+            computing=computing,
+            overwrite=config.overwrite,
+        )
         fitted_on = codebook.provenance["fitted_on"]
         how = f"fitted on {fitted_on['num_frames_drawn']} of {fitted_on['num_frames']} frames"
     # DVC would link a damaged object of its cache over the file that is made anew
-    for removed in drop_damaged([Path(config.paths.codebook)]):
+    for removed in drop_damaged([config.paths.codebook]):
         _log.warning("damaged, and removed from DVC's cache: %s", removed)
-    how += told_choice(config)
+    how += config.feature.told_choice
     _log.info(
         "%s: %s units, %s, mean squared distance %.4g",
         config.paths.codebook,

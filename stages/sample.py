@@ -1,54 +1,54 @@
 """Feature store, or audio -> the pinned utterances that a codebook is fitted on."""
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import functools
 import logging
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from featbank.definitions import feature_of_tokens, told_choice
 from featbank.manifest import read_manifest
+from featbank.pipeline.configs import SampleConfig
 from featbank.sampling import draw_sample, refuse_codes, refuse_layers, write_pins, write_sample
-from featbank.stage import check_source, refuse_tracked, run_script, stage
+from featbank.stage import refuse_tracked, run_script, stage
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
 
-@stage("sample")
-def main(config: DictConfig) -> None:
-    pins = Path(config.pins)
+@stage(SampleConfig)
+def main(config: SampleConfig) -> None:
+    pins = config.pins
     if config.pin:
         rows = read_manifest(Path(config.paths.manifests, "train.jsonl"))
         ids = draw_sample(rows, hours=config.hours, seed=config.seed)
-        how = f"{len(ids)} utterances of train: {config.hours} h or all, by seed {config.seed}"
+        how = f"{len(ids)} utterances of train: {config.hours:g} h or all, by seed {config.seed}"
         write_pins(pins, ids, how=how)
         _log.info("%s: %s; commit it", pins, how)
         return
     refuse_tracked(config, config.paths.sample)
-    from_audio = check_source(config) == "audio"
+    from_audio = config.source == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
     _log.info(
-        "%s: %d pinned utterances%s", config.paths.sample, num_utterances, told_choice(config)
+        "%s: %d pinned utterances%s",
+        config.paths.sample,
+        num_utterances,
+        config.feature.told_choice,
     )
 
 
-def _from_features(config: DictConfig) -> int:
+def _from_features(config: SampleConfig) -> int:
     return write_sample(
-        features=Path(config.paths.features, feature_of_tokens(config), "train"),
-        pins=Path(config.pins),
-        out=Path(config.paths.sample),
+        features=Path(config.paths.features, feature_of_tokens(config.feature.names), "train"),
+        pins=config.pins,
+        out=config.paths.sample,
         overwrite=config.overwrite,
     )
 
 
-def _from_audio(config: DictConfig) -> int:
+def _from_audio(config: SampleConfig) -> int:
     # imported here: a sample of a feature store needs neither an encoder nor a decoder of audio
     from featbank.computing_stage import computing_settings
     from featbank.direct_sampling import sample_audio
@@ -56,7 +56,7 @@ def _from_audio(config: DictConfig) -> int:
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
     settings = computing_settings(config, name, lambda _: None)
-    feature, where = feature_of_tokens(config), f"feature {config.feature.name}"
+    feature, where = feature_of_tokens(config.feature.names), f"feature {config.feature.name}"
     refuse_codes(settings["storage"][0].dtype, where)  # before its extractor's weights are loaded
     # overwrite: features that a stopped run has left in the work folder are nobody's
     keep_work = settings.pop("keep_work")  # of the sample, not of the features it is made from
@@ -69,10 +69,10 @@ def _from_audio(config: DictConfig) -> int:
     )
     num_utterances, done = sample_audio(
         manifest=Path(config.paths.manifests, "train.jsonl"),
-        pins=Path(config.pins),
+        pins=config.pins,
         feature=feature,
         compute=lambda manifests, out: compute(manifests=manifests, out=out),
-        out=Path(config.paths.sample),
+        out=config.paths.sample,
         work=settings["work"],
         keep_work=keep_work,
         overwrite=config.overwrite,

@@ -1,27 +1,22 @@
 """Feature store and codebook, or audio and codebook -> token stores."""
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from featbank.amounts import times_real_time
-from featbank.definitions import feature_of_tokens, told_choice
 from featbank.errors import ConfigError
+from featbank.pipeline.configs import TokenizeConfig
 from featbank.progress import Advance, Stopwatch, progress_bar
 from featbank.stage import (
     accept_dry_run,
     audio_seconds,
-    check_source,
     read_corpus,
     record_run,
     refuse_tracked,
@@ -29,15 +24,16 @@ from featbank.stage import (
     stage,
 )
 from featbank.store import StoreHeader
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
 
-@stage("tokenize")
-def main(config: DictConfig) -> None:
-    out = Path(config.paths.tokens)
+@stage(TokenizeConfig)
+def main(config: TokenizeConfig) -> None:
+    out = config.paths.tokens
     refuse_tracked(config, out)
-    from_audio = check_source(config) == "audio"
+    from_audio = config.source == "audio"
     if config.preflight:
         _preflight(config, out, from_audio=from_audio)
         return
@@ -51,19 +47,19 @@ def main(config: DictConfig) -> None:
         out,
         sum(header.num_utterances for header in headers if header.name == "units"),
         sum(header.num_frames for header in headers if header.name == "units"),
-        told_choice(config),
+        config.feature.told_choice,
         times_real_time(watch.real_time_factor(audio_s)),
     )
 
 
-def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
+def _from_features(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.tokenization import tokenize
     from featbank.tokenizers.codebook import load_codebook
 
     return tokenize(
-        manifests=Path(config.paths.manifests),
-        features=Path(config.paths.features, feature_of_tokens(config)),
+        manifests=config.paths.manifests,
+        features=Path(config.paths.features, feature_of_tokens(config.feature.names)),
         codebook=load_codebook(config.paths.codebook),
         out=out,
         merge_repeats=config.tokenizer.merge_repeats,
@@ -73,7 +69,7 @@ def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[
     )
 
 
-def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
+def _from_audio(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here: tokens from features need neither an encoder nor a decoder of audio
     from featbank.computing_stage import computing_settings, drop_damaged
     from featbank.direct_tokenization import tokenize_audio
@@ -82,11 +78,11 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
 
     name = _run_name(config, out)
     damaged: list[Path] = []
-    with previous_output(out, Path(config.runtime.work)) as previous:
+    with previous_output(out, config.runtime.work) as previous:
         headers, tally = tokenize_audio(
-            manifests=Path(config.paths.manifests),
+            manifests=config.paths.manifests,
             out=out,
-            feature=feature_of_tokens(config),
+            feature=feature_of_tokens(config.feature.names),
             codebook=load_codebook(config.paths.codebook),
             merge_repeats=config.tokenizer.merge_repeats,
             shard_bytes=config.tokenizer.shard_bytes,
@@ -101,7 +97,7 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
     return headers
 
 
-def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
+def _preflight(config: TokenizeConfig, out: Path, *, from_audio: bool) -> None:
     if not from_audio:
         raise ConfigError(
             "preflight of tokenize", expected="source=audio", got="source=features, which is quick"
@@ -113,7 +109,7 @@ def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
 
     make_job = functools.partial(
         token_job,
-        feature=feature_of_tokens(config),
+        feature=feature_of_tokens(config.feature.names),
         stores=TokenStores(
             codebook=load_codebook(config.paths.codebook),
             merge_repeats=config.tokenizer.merge_repeats,
@@ -123,7 +119,7 @@ def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
     foretell(config, out, _run_name(config, out), make_job, strict=True)
 
 
-def _run_name(config: DictConfig, out: Path) -> str:
+def _run_name(config: TokenizeConfig, out: Path) -> str:
     return f"tokenize-{config.corpus.name}-{out.name}"
 
 

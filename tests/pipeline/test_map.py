@@ -18,8 +18,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from featbank.definitions import NAMED_GROUPS, REQUIRED_KEYS
+from featbank.composed import NAMED_GROUPS
 from featbank.feature_io import read_storage
+from featbank.pipeline.described import adapter
+from featbank.pipeline.parts import CorpusDefinition, FeatureDefinition, TokenizerDefinition
 from featbank.stage import chosen_stores  # and with it the params resolver
 from tests.conftest import ROOT
 
@@ -50,7 +52,6 @@ PRESENTATION = {
     "featbank/composing.py",
     "featbank/computing_stage.py",
     "featbank/conf_files.py",
-    "featbank/definitions.py",
     "featbank/preflight.py",
     "featbank/preflight_stage.py",
     "featbank/disk.py",
@@ -59,7 +60,15 @@ PRESENTATION = {
     "featbank/locking/owner.py",
     "featbank/dvc_outputs.py",
     "featbank/progress.py",
-    "featbank/scalars.py",
+    "featbank/pipeline/__init__.py",
+    "featbank/pipeline/configs.py",
+    "featbank/pipeline/described.py",
+    "featbank/pipeline/faults.py",
+    "featbank/pipeline/help.py",
+    "featbank/pipeline/parts.py",
+    "featbank/pipeline/plain.py",
+    "featbank/pipeline/schema.py",
+    "featbank/pipeline/surroundings.py",
     "featbank/stage.py",
     "featbank/visible.py",
     "featbank/streams.py",
@@ -248,7 +257,12 @@ def test_dvc_tracks_by_name_only_what_every_definition_has() -> None:
                 group = Path(file).parent.name
                 if group in found:
                     found[group] |= set(keys or ())
-    assert {group: keys - set(REQUIRED_KEYS[group]) for group, keys in found.items()} == {
+    kinds = (CorpusDefinition, FeatureDefinition, TokenizerDefinition)
+    required = {
+        group: set(adapter(kind).json_schema(by_alias=True)["required"])
+        for group, kind in zip(NAMED_GROUPS, kinds, strict=True)
+    }
+    assert {group: keys - required[group] for group, keys in found.items()} == {
         "corpus": {"labels"},
         "feature": set(),
         "tokenizer": set(),
@@ -266,7 +280,7 @@ _SAY = """
 import contextlib, io, json, os, runpy, sys
 from hydra.core.global_hydra import GlobalHydra
 ends = []
-for script in sorted(os.listdir("stages")):
+for script in sorted(name for name in os.listdir("stages") if name[0] != "_"):
     for flags in ("--cfg job --resolve", "--cfg all --resolve", "--info all"):
         sys.argv = [f"stages/{script}", *flags.split()]
         status, said = 0, io.StringIO()
@@ -289,7 +303,7 @@ def test_every_stage_says_all_that_it_would_run_with() -> None:
     assert done.returncode == 0, done.stderr
     ends = json.loads(done.stdout)
     assert [(script, flags) for script, flags, status, _ in ends if status] == [], done.stderr
-    assert {script for script, *_ in ends} == {path.name for path in ROOT.glob("stages/*.py")}
+    assert {script for script, *_ in ends} == {path.name for path in ROOT.glob("stages/[a-z]*.py")}
     for script, flags, _, said in ends:
         assert "trusted_modules" in said, (script, flags)
         assert "--resolve" not in flags or "${" not in said, (script, flags)
