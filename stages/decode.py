@@ -10,7 +10,7 @@ from pathlib import Path
 
 from featbank.feature_io import read_storage
 from featbank.pipeline.configs import DecodeConfig
-from featbank.stage import run_script, stage
+from featbank.pipeline.stage import run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 @stage(DecodeConfig)
 def main(config: DecodeConfig) -> None:
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.decoding import decode_utterance
+    from featbank.engine.decode import decode_utterance
 
     duration_s = decode_utterance(
         features=config.paths.features,

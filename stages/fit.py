@@ -9,7 +9,7 @@ import logging
 from dataclasses import asdict
 
 from featbank.pipeline.configs import FitConfig
-from featbank.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.stage import refuse_tracked, run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 def main(config: FitConfig) -> None:
     refuse_tracked(config, config.paths.codebook)
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.codebook_import import adopt_codebook
-    from featbank.dvc_outputs import drop_damaged
-    from featbank.fitting import fit_codebook
     from featbank.numerics import Computing
+    from featbank.pipeline.dvc_outputs import drop_damaged
+    from featbank.tokenizers.adopt import adopt_codebook
+    from featbank.tokenizers.fit import fit_codebook
 
     computing = Computing(device=config.device, num_threads=config.num_threads, batch_s=0)
     if config.tokenizer.imported is not None:

@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 
 from featbank.pipeline.configs import ImportCodebookConfig
-from featbank.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.stage import refuse_tracked, run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 def main(config: ImportCodebookConfig) -> None:
     refuse_tracked(config, config.out, hint="write it elsewhere")
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.codebook_import import import_codebook
+    from featbank.tokenizers.adopt import import_codebook
 
     codebook = import_codebook(Path(config.file), Path(config.out), overwrite=config.overwrite)
     units = " x ".join(str(number) for number in codebook.centroids.shape[:-1])

@@ -8,13 +8,13 @@ runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 import functools
 from pathlib import Path
 
+from featbank.base.progress import progress_bar
+from featbank.base.trusted import build, check_name
 from featbank.corpora.base import Corpus
 from featbank.corpora.prepare import prepare
 from featbank.pipeline.configs import PrepareConfig
-from featbank.progress import progress_bar
+from featbank.pipeline.stage import refuse_tracked, run_script, stage
 from featbank.runners.base import Runner
-from featbank.stage import refuse_tracked, run_script, stage
-from featbank.trusted import build, check_name
 
 
 @stage(PrepareConfig)
@@ -36,7 +36,7 @@ def main(config: PrepareConfig) -> None:
 
 def _cache_folders() -> list[Path]:
     # imported here: only links that lead out of the corpus need it
-    from featbank.dvc_outputs import cache_folders
+    from featbank.pipeline.dvc_outputs import cache_folders
 
     return cache_folders()
 

@@ -8,10 +8,10 @@ runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 import logging
 from pathlib import Path
 
+from featbank.files.provenance import digest
 from featbank.pipeline.configs import ReportConfig
-from featbank.provenance import digest
+from featbank.pipeline.stage import chosen_stores, read_corpus, refuse_tracked, run_script, stage
 from featbank.report.page import write_report
-from featbank.stage import chosen_stores, read_corpus, refuse_tracked, run_script, stage
 from featbank.validation.result import read_check, require_good
 from featbank.validation.stability import read_stabilities
 

@@ -9,10 +9,16 @@ import functools
 import logging
 from pathlib import Path
 
-from featbank.manifest import read_manifest
+from featbank.base.manifest import read_manifest
 from featbank.pipeline.configs import SampleConfig
-from featbank.sampling import draw_sample, refuse_codes, refuse_layers, write_pins, write_sample
-from featbank.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.stage import refuse_tracked, run_script, stage
+from featbank.tokenizers.sample import (
+    draw_sample,
+    refuse_codes,
+    refuse_layers,
+    write_pins,
+    write_sample,
+)
 from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
@@ -50,9 +56,9 @@ def _from_features(config: SampleConfig) -> int:
 
 def _from_audio(config: SampleConfig) -> int:
     # imported here: a sample of a feature store needs neither an encoder nor a decoder of audio
-    from featbank.computing_stage import computing_settings
-    from featbank.direct_sampling import sample_audio
-    from featbank.extraction import extract
+    from featbank.engine.extract import extract
+    from featbank.engine.sample_audio import sample_audio
+    from featbank.pipeline.computing import computing_settings
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
     settings = computing_settings(config, name, lambda _: None)

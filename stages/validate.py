@@ -12,10 +12,10 @@ import logging
 from itertools import groupby
 from pathlib import Path
 
+from featbank.base.progress import progress_bar
+from featbank.files.provenance import digest
 from featbank.pipeline.configs import ValidateConfig
-from featbank.progress import progress_bar
-from featbank.provenance import digest
-from featbank.stage import (
+from featbank.pipeline.stage import (
     audio_seconds,
     chosen_stores,
     kind_and_option,
@@ -73,7 +73,7 @@ def main(config: ValidateConfig) -> None:
     if config.recompute:
         # imported here, for a check of what is stored needs neither torch nor an encoder
         from featbank.certification.certificate import require_certified
-        from featbank.certifying_stage import certify
+        from featbank.pipeline.certifying import certify
 
         certificates = certify(config, names)
         if config.strict:

@@ -14,8 +14,8 @@ from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from featbank.base.trusted import check_modules, check_name
 from featbank.errors import ConfigError
-from featbank.trusted import check_modules, check_name
 
 Part = TypeVar("Part")
 
@@ -46,7 +46,7 @@ class Open(BaseModel):
 
 
 class Component(Open):
-    """A class to build, as `featbank.trusted.build` takes it: it checks its arguments itself."""
+    """A class to build, as `featbank.base.trusted.build` takes it: it checks its arguments itself."""
 
     target: Annotated[str, Field(alias="_target_", description="module.Class")]
 

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-import featbank.stage  # noqa: F401 - the params resolver
+import featbank.pipeline.stage  # noqa: F401 - the params resolver
 from featbank.errors import InvalidConfigError
 from featbank.pipeline.configs import CONFIGS, ExtractConfig, FitConfig
 from featbank.pipeline.described import Described, adapter

@@ -1,0 +1,78 @@
+"""What `validate` does with `recompute=N`: it computes a sample of choices again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from featbank.base.progress import Advance, progress_bar
+from featbank.certification.certificate import Certificate, write_certificate
+from featbank.certification.certifying import Certifier
+from featbank.certification.findings import Tolerances
+from featbank.certification.recomputing import Sample, draw
+from featbank.pipeline.computing import computing_settings, extract_config, tokenize_config
+from featbank.pipeline.configs import ExtractConfig, TokenizeConfig, ValidateConfig
+from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.tokenized import feature_of_tokens
+
+_log = logging.getLogger(__name__)
+
+_OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate")
+"""Keys of `validate` alone: what else is typed goes for the stage that made the stores, too."""
+
+
+def certify(config: ValidateConfig, names: Sequence[str]) -> list[Certificate]:
+    """Compute a sample of some choices again, and write and tell what that gave.
+
+    Args:
+        config: of `validate`.
+        names: of the choices, such as `features/fbank`.
+
+    Raises:
+        ConfigError: a choice has no definition, or a tolerance is out of its range.
+        FeatbankError: what `Certifier` raises.
+    """
+    sample = draw(config.paths.manifests, config.recompute, config.certificate.seed)
+    audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
+    certificates = []
+    with progress_bar("recompute", audio_s * len(names), show=config.runtime.progress) as advance:
+        for name in names:
+            certificate = _certificate(config, name, sample, advance)
+            path = Path(config.runtime.certificates, config.corpus.name, f"{name}.json")
+            write_certificate(certificate, path)
+            for store in certificate.stores:
+                _log.info("%s/%s", name, store)
+            certificates.append(certificate)
+    return certificates
+
+
+def _certificate(
+    config: ValidateConfig, name: str, sample: Sample, advance: Advance
+) -> Certificate:
+    kind, _, option = name.partition("/")
+    run = f"certify-{config.corpus.name}-{kind}-{option}"
+    made_by: ExtractConfig | TokenizeConfig
+    if kind == "features":
+        made_by = extract_config(option, but=_OF_VALIDATE)
+    else:
+        made_by = tokenize_config(option, but=_OF_VALIDATE)
+    settings = computing_settings(made_by, run, advance)
+    certifier = Certifier(
+        name=name,
+        stores=Path(config.paths.root, kind, config.corpus.name, option),
+        sample=sample,
+        seed=config.certificate.seed,
+        tolerances=Tolerances(
+            difference=config.certificate.max_difference, flips=config.certificate.max_flips
+        ),
+        work=settings["work"],
+        settings=settings,
+    )
+    if isinstance(made_by, ExtractConfig):
+        return certifier.features()
+    return certifier.tokens(
+        load_codebook(made_by.paths.codebook),
+        made_by.paths.features / feature_of_tokens(made_by.feature.names),
+        merge_repeats=made_by.tokenizer.merge_repeats,
+    )
