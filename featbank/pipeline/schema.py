@@ -46,7 +46,7 @@ class Open(BaseModel):
 
 
 class Component(Open):
-    """A class to build, as `featbank.base.trusted.build` takes it: it checks its arguments itself."""
+    """A class to build, as `base.trusted.build` takes it: it checks its arguments itself."""
 
     target: Annotated[str, Field(alias="_target_", description="module.Class")]
 
