@@ -8,7 +8,6 @@ runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 import logging
 from pathlib import Path
 
-from featbank.feature_io import read_storage
 from featbank.pipeline.configs import DecodeConfig
 from featbank.pipeline.stage import run_script, stage
 
@@ -19,14 +18,10 @@ _log = logging.getLogger(__name__)
 def main(config: DecodeConfig) -> None:
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.engine.decode import decode_utterance
+    from featbank.pipeline.computing import feature_definition
 
     duration_s = decode_utterance(
-        features=config.paths.features,
-        utterance_id=config.id,
-        out=Path(config.out),
-        extractor=config.feature.extractor.arguments,
-        storage=read_storage(config.feature.stored),
-        trusted_modules=config.trusted_modules,
+        feature_definition(config), config.paths.features, config.id, Path(config.out)
     )
     _log.info("%s: %.2f s", config.out, duration_s)
 

@@ -20,31 +20,26 @@ def main(config: FitConfig) -> None:
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.numerics import Computing
     from featbank.pipeline.dvc_outputs import drop_damaged
-    from featbank.tokenizers.adopt import adopt_codebook
+    from featbank.tokenizers.adopt import ImportedCodebook, adopt_codebook
+    from featbank.tokenizers.codebook_task import CodebookTask
     from featbank.tokenizers.fit import fit_codebook
+    from featbank.tokenizers.kmeans import KMeans
 
-    computing = Computing(device=config.device, num_threads=config.num_threads, batch_s=0)
+    task = CodebookTask(
+        sample=config.paths.sample,
+        out=config.paths.codebook,
+        seed=config.seed,
+        computing=Computing(device=config.device, num_threads=config.num_threads, batch_s=0),
+        overwrite=config.overwrite,
+    )
     if config.tokenizer.imported is not None:
-        codebook = adopt_codebook(
-            sample=config.paths.sample,
-            out=config.paths.codebook,
-            imported=asdict(config.tokenizer.imported),
-            seed=config.seed,
-            computing=computing,
-            overwrite=config.overwrite,
-        )
+        imported = ImportedCodebook.named(asdict(config.tokenizer.imported))
+        codebook = adopt_codebook(task, imported)
         how = "imported"
     else:
         assert config.tokenizer.kmeans is not None  # or a codebook is imported
-        codebook = fit_codebook(
-            sample=config.paths.sample,
-            out=config.paths.codebook,
-            settings=asdict(config.tokenizer.kmeans),
-            seed=config.seed,
-            work=config.runtime.work,
-            computing=computing,
-            overwrite=config.overwrite,
-        )
+        kmeans = KMeans(**asdict(config.tokenizer.kmeans))
+        codebook = fit_codebook(task, kmeans, config.runtime.work)
         fitted_on = codebook.provenance["fitted_on"]
         how = f"fitted on {fitted_on['num_frames_drawn']} of {fitted_on['num_frames']} frames"
     # DVC would link a damaged object of its cache over the file that is made anew

@@ -5,20 +5,13 @@ import runpy
 
 runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
-import functools
 import logging
 from pathlib import Path
 
 from featbank.base.manifest import read_manifest
 from featbank.pipeline.configs import SampleConfig
 from featbank.pipeline.stage import refuse_tracked, run_script, stage
-from featbank.tokenizers.sample import (
-    draw_sample,
-    refuse_codes,
-    refuse_layers,
-    write_pins,
-    write_sample,
-)
+from featbank.tokenizers.sample import draw_sample, write_pins, write_sample
 from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
@@ -56,35 +49,20 @@ def _from_features(config: SampleConfig) -> int:
 
 def _from_audio(config: SampleConfig) -> int:
     # imported here: a sample of a feature store needs neither an encoder nor a decoder of audio
-    from featbank.engine.extract import extract
+    from featbank.engine.run import Reuse
     from featbank.engine.sample_audio import sample_audio
-    from featbank.pipeline.computing import computing_settings
+    from featbank.pipeline.computing import computing_run
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
-    settings = computing_settings(config, name, lambda _: None)
-    feature, where = feature_of_tokens(config.feature.names), f"feature {config.feature.name}"
-    refuse_codes(settings["storage"][0].dtype, where)  # before its extractor's weights are loaded
-    # overwrite: features that a stopped run has left in the work folder are nobody's
-    keep_work = settings.pop("keep_work")  # of the sample, not of the features it is made from
-    compute = functools.partial(
-        extract,
-        overwrite=True,
-        numerics=config.numerics,
-        check_outputs=lambda outputs: refuse_layers(outputs[feature].shape, where),
-        **settings,
-    )
-    num_utterances, done = sample_audio(
-        manifest=Path(config.paths.manifests, "train.jsonl"),
-        pins=config.pins,
-        feature=feature,
-        compute=lambda manifests, out: compute(manifests=manifests, out=out),
-        out=config.paths.sample,
-        work=settings["work"],
-        keep_work=keep_work,
-        overwrite=config.overwrite,
+    done = sample_audio(
+        computing_run(config, name),
+        config.paths.sample,
+        feature_of_tokens(config.feature.names),
+        config.pins,
+        Reuse(overwrite=config.overwrite, numerics=config.numerics),
     )
     _log.info("%s: straight from audio; %s", config.paths.sample, done.tally)
-    return num_utterances
+    return done.num_utterances
 
 
 if __name__ == "__main__":

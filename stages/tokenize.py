@@ -5,10 +5,10 @@ import runpy
 
 runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
-import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featbank.base.amounts import times_real_time
 from featbank.base.progress import Advance, Stopwatch, progress_bar
@@ -25,6 +25,9 @@ from featbank.pipeline.stage import (
 )
 from featbank.store import StoreHeader
 from featbank.tokenizers.tokenized import feature_of_tokens
+
+if TYPE_CHECKING:
+    from featbank.tokenizers.token_stores import TokenStores
 
 _log = logging.getLogger(__name__)
 
@@ -54,16 +57,13 @@ def main(config: TokenizeConfig) -> None:
 
 def _from_features(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.tokenizers.codebook import load_codebook
     from featbank.tokenizers.tokenize import tokenize
 
     return tokenize(
         manifests=config.paths.manifests,
         features=Path(config.paths.features, feature_of_tokens(config.feature.names)),
-        codebook=load_codebook(config.paths.codebook),
+        stores=_stores(config),
         out=out,
-        merge_repeats=config.tokenizer.merge_repeats,
-        shard_bytes=config.tokenizer.shard_bytes,
         overwrite=config.overwrite,
         advance=advance,
     )
@@ -71,30 +71,25 @@ def _from_features(config: TokenizeConfig, out: Path, advance: Advance) -> Seque
 
 def _from_audio(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here: tokens from features need neither an encoder nor a decoder of audio
-    from featbank.engine.tokenize_audio import tokenize_audio
-    from featbank.pipeline.computing import computing_settings, drop_damaged
+    from featbank.engine.run import Reuse
+    from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
+    from featbank.pipeline.computing import computing_run, drop_damaged
     from featbank.pipeline.dvc_outputs import previous_output
-    from featbank.tokenizers.codebook import load_codebook
 
-    name = _run_name(config, out)
+    tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
     damaged: list[Path] = []
     with previous_output(out, config.runtime.work) as previous:
-        headers, tally = tokenize_audio(
-            manifests=config.paths.manifests,
-            out=out,
-            feature=feature_of_tokens(config.feature.names),
-            codebook=load_codebook(config.paths.codebook),
-            merge_repeats=config.tokenizer.merge_repeats,
-            shard_bytes=config.tokenizer.shard_bytes,
+        reuse = Reuse(
             previous=previous,
             overwrite=config.overwrite,
             anew=config.overwrite,
             on_damage=damaged.append,
-            **computing_settings(config, name, advance),
         )
+        run = computing_run(config, _run_name(config, out), advance)
+        done = tokenize_audio(run, out, tokens, reuse)
         drop_damaged(damaged)
-    _log.info("%s: straight from audio; %s", out, tally)
-    return headers
+    _log.info("%s: straight from audio; %s", out, done.tally)
+    return done.headers
 
 
 def _preflight(config: TokenizeConfig, out: Path, *, from_audio: bool) -> None:
@@ -102,21 +97,27 @@ def _preflight(config: TokenizeConfig, out: Path, *, from_audio: bool) -> None:
         raise ConfigError(
             "preflight of tokenize", expected="source=audio", got="source=features, which is quick"
         )
-    from featbank.engine.tokenize_audio import token_job
+    from featbank.engine.run import STRICT, Reuse
+    from featbank.engine.tokenize_audio import FeatureTokens, token_job
+    from featbank.pipeline.computing import computing_run
     from featbank.pipeline.forecast import foretell
+
+    tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
+    job = token_job(computing_run(config, _run_name(config, out)), out, tokens)
+    reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=STRICT)
+    foretell(job, reuse)
+
+
+def _stores(config: TokenizeConfig) -> "TokenStores":
+    # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.tokenizers.codebook import load_codebook
     from featbank.tokenizers.token_stores import TokenStores
 
-    make_job = functools.partial(
-        token_job,
-        feature=feature_of_tokens(config.feature.names),
-        stores=TokenStores(
-            codebook=load_codebook(config.paths.codebook),
-            merge_repeats=config.tokenizer.merge_repeats,
-        ),
+    return TokenStores(
+        codebook=load_codebook(config.paths.codebook),
+        merge_repeats=config.tokenizer.merge_repeats,
         shard_bytes=config.tokenizer.shard_bytes,
     )
-    foretell(config, out, _run_name(config, out), make_job, strict=True)
 
 
 def _run_name(config: TokenizeConfig, out: Path) -> str:

@@ -6,9 +6,8 @@ WAV, which keeps every value, and computed like any other file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +64,7 @@ DISTURBANCES: Mapping[str, Disturbance] = {
 }
 
 
-def disturb(name: str, waveform: Waveform, sample_rate: int, *, seed: list[Any]) -> Waveform:
+def disturb(name: str, waveform: Waveform, sample_rate: int, *, seed: Sequence[object]) -> Waveform:
     """Disturb a waveform.
 
     Args:

@@ -10,10 +10,11 @@ from featbank.base.progress import Advance, progress_bar
 from featbank.certification.certificate import Certificate, write_certificate
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
-from featbank.certification.recomputing import Sample, draw
-from featbank.pipeline.computing import computing_settings, extract_config, tokenize_config
-from featbank.pipeline.configs import ExtractConfig, TokenizeConfig, ValidateConfig
+from featbank.certification.recomputing import DrawnSample, draw
+from featbank.pipeline.computing import computing_run, config_of
+from featbank.pipeline.configs import ExtractConfig, ValidateConfig
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
@@ -34,9 +35,10 @@ def certify(config: ValidateConfig, names: Sequence[str]) -> list[Certificate]:
         FeatbankError: what `Certifier` raises.
     """
     sample = draw(config.paths.manifests, config.recompute, config.certificate.seed)
-    audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
     certificates = []
-    with progress_bar("recompute", audio_s * len(names), show=config.runtime.progress) as advance:
+    with progress_bar(
+        "recompute", sample.audio_s * len(names), show=config.runtime.progress
+    ) as advance:
         for name in names:
             certificate = _certificate(config, name, sample, advance)
             path = Path(config.runtime.certificates, config.corpus.name, f"{name}.json")
@@ -48,31 +50,26 @@ def certify(config: ValidateConfig, names: Sequence[str]) -> list[Certificate]:
 
 
 def _certificate(
-    config: ValidateConfig, name: str, sample: Sample, advance: Advance
+    config: ValidateConfig, name: str, sample: DrawnSample, advance: Advance
 ) -> Certificate:
     kind, _, option = name.partition("/")
-    run = f"certify-{config.corpus.name}-{kind}-{option}"
-    made_by: ExtractConfig | TokenizeConfig
-    if kind == "features":
-        made_by = extract_config(option, but=_OF_VALIDATE)
-    else:
-        made_by = tokenize_config(option, but=_OF_VALIDATE)
-    settings = computing_settings(made_by, run, advance)
+    made_by = config_of(name, but=_OF_VALIDATE)
+    run_name = f"certify-{config.corpus.name}-{kind}-{option}"
     certifier = Certifier(
         name=name,
         stores=Path(config.paths.root, kind, config.corpus.name, option),
         sample=sample,
-        seed=config.certificate.seed,
         tolerances=Tolerances(
             difference=config.certificate.max_difference, flips=config.certificate.max_flips
         ),
-        work=settings["work"],
-        settings=settings,
+        run=computing_run(made_by, run_name, advance),
     )
     if isinstance(made_by, ExtractConfig):
         return certifier.features()
     return certifier.tokens(
-        load_codebook(made_by.paths.codebook),
+        TokenStores(
+            codebook=load_codebook(made_by.paths.codebook),
+            merge_repeats=made_by.tokenizer.merge_repeats,
+        ),
         made_by.paths.features / feature_of_tokens(made_by.feature.names),
-        merge_repeats=made_by.tokenizer.merge_repeats,
     )

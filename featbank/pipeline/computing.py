@@ -6,24 +6,29 @@ import logging
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from featbank.base.progress import Advance
 from featbank.base.trusted import build
+from featbank.engine.run import Budget, FeatureDefinition, PreparedCorpus, Run
 from featbank.errors import ConfigError
 from featbank.feature_io import read_storage
 from featbank.numerics import Computing
 from featbank.pipeline import dvc_outputs
 from featbank.pipeline.composed import CONF, composed_stage
-from featbank.pipeline.configs import ComputingConfig, ExtractConfig, TokenizeConfig
+from featbank.pipeline.configs import (
+    ComputingConfig,
+    DecodeConfig,
+    ExtractConfig,
+    TokenizeConfig,
+)
 from featbank.pipeline.stage import read_corpus
 from featbank.runners.base import Runner
 
 _log = logging.getLogger(__name__)
 
 
-def computing_settings(config: ComputingConfig, name: str, advance: Advance) -> dict[str, Any]:
-    """Return what `extract`, `tokenize_audio` and the like take from a configuration.
+def computing_run(config: ComputingConfig, name: str, advance: Advance = lambda _: None) -> Run:
+    """Return the run of an extractor that a configuration asks for.
 
     Args:
         config: of the stage.
@@ -34,24 +39,35 @@ def computing_settings(config: ComputingConfig, name: str, advance: Advance) -> 
         ConfigError: the corpus is not prepared, or a value is of another kind.
     """
     corpus = read_corpus(config.paths.manifests)
-    computing = Computing(
-        device=config.device, num_threads=config.num_threads, batch_s=config.batch_s
+    return Run(
+        corpus=PreparedCorpus(
+            name=corpus["name"],
+            license=corpus["license"],
+            manifests=config.paths.manifests,
+            audio_root=Path(config.corpus.root),
+        ),
+        definition=feature_definition(config),
+        computing=Computing(
+            device=config.device, num_threads=config.num_threads, batch_s=config.batch_s
+        ),
+        runner=build(config.runner.arguments, config.trusted_modules, Runner),
+        budget=Budget(
+            max_failures=config.max_failures, path=config.runtime.failures / f"{name}.jsonl"
+        ),
+        work=config.runtime.work / name,
+        keep_work=dvc_outputs.is_run_by_dvc(),
+        advance=advance,
     )
-    runner = build(config.runner.arguments, config.trusted_modules, Runner)
-    return {
-        "audio_root": Path(config.corpus.root),
-        "extractor": config.feature.extractor.arguments,
-        "storage": read_storage(config.feature.stored),
-        "corpus": {"name": corpus["name"], "license": corpus["license"]},
-        "runner": runner,
-        "work": config.runtime.work / name,
-        "keep_work": dvc_outputs.is_run_by_dvc(),
-        "failures_path": config.runtime.failures / f"{name}.jsonl",
-        "max_failures": config.max_failures,
-        "computing": computing,
-        "trusted_modules": config.trusted_modules,
-        "advance": advance,
-    }
+
+
+def feature_definition(config: ComputingConfig | DecodeConfig) -> FeatureDefinition:
+    """Return the extractor that a configuration chooses, and how its features are stored."""
+    return FeatureDefinition(
+        name=config.feature.name,
+        extractor=config.feature.extractor.arguments,
+        storage=read_storage(config.feature.stored),
+        trusted_modules=tuple(config.trusted_modules),
+    )
 
 
 def drop_damaged(paths: Sequence[Path]) -> None:
@@ -62,27 +78,22 @@ def drop_damaged(paths: Sequence[Path]) -> None:
             _log.warning("dvc commit takes in what is in its place now")
 
 
-def extract_config(option: str, *, but: Sequence[str]) -> ExtractConfig:
-    """Compose the stage that makes the features of a choice, as its definition has it.
+def config_of(name: str, *, but: Sequence[str]) -> ExtractConfig | TokenizeConfig:
+    """Compose the stage that makes the stores of a choice, as its definition has it.
 
     Args:
-        option: such as `fbank`.
+        name: of the choice: `features/fbank` or `tokens/mfcc-kmeans100`.
         but: keys that are typed for the stage at hand alone; what else is typed goes for the
             stage that is composed, too.
 
     Raises:
         ConfigError: the choice has no definition, or one that lacks something.
     """
-    return composed_stage(ExtractConfig, _options("features", option), but=but)
-
-
-def tokenize_config(option: str, *, but: Sequence[str]) -> TokenizeConfig:
-    """Compose the stage that makes the tokens of a choice: `mfcc-kmeans100`; see `extract_config`.
-
-    Raises:
-        ConfigError: the choice has no definition, or one that lacks something.
-    """
-    return composed_stage(TokenizeConfig, _options("tokens", option), but=but)
+    kind, _, option = name.partition("/")
+    options = _options(kind, option)
+    if kind == "features":
+        return composed_stage(ExtractConfig, options, but=but)
+    return composed_stage(TokenizeConfig, options, but=but)
 
 
 def _options(kind: str, option: str) -> Mapping[str, str]:

@@ -10,12 +10,12 @@ from pydantic import Field
 
 from featbank.pipeline.parts import (
     AllPaths,
-    CorpusDefinition,
-    FeatureDefinition,
+    CorpusOption,
+    FeatureOption,
     FeaturePaths,
     Knobs,
     Paths,
-    TokenizerDefinition,
+    TokenizerOption,
     TokenPaths,
 )
 from featbank.pipeline.schema import (
@@ -59,7 +59,7 @@ Only = Annotated[Choice | None, knob("the stores of that choice alone; null is a
 class CorpusConfig(Knobs):
     """What every stage of a corpus takes."""
 
-    corpus: CorpusDefinition
+    corpus: CorpusOption
     paths: Paths
 
 
@@ -77,7 +77,7 @@ class PrepareConfig(CorpusConfig):
 class ComputingConfig(CorpusConfig):
     """What every stage takes that computes features of audio."""
 
-    feature: FeatureDefinition
+    feature: FeatureOption
     runner: Runner
     max_failures: Budget
     num_threads: ThreadsOfAnUtterance
@@ -96,7 +96,7 @@ class SampleConfig(ComputingConfig):
     """Feature store, or audio -> the pinned utterances that a codebook is fitted on."""
 
     paths: AllPaths
-    tokenizer: TokenizerDefinition
+    tokenizer: TokenizerOption
     pins: Annotated[Path, value("one id a line, committed")]
     pin: Annotated[bool, value("true draws the ids anew and writes that list")]
     hours: Annotated[Hours, value("of the training split, when drawing", unit="h")]
@@ -109,8 +109,8 @@ class FitConfig(CorpusConfig):
     """Sample -> codebook."""
 
     paths: TokenPaths
-    feature: FeatureDefinition
-    tokenizer: TokenizerDefinition
+    feature: FeatureOption
+    tokenizer: TokenizerOption
     seed: Annotated[Seed, value("of the frames drawn from the sample, and of the first centroids")]
     num_threads: Annotated[Threads, value("another number changes last bits")]
 
@@ -120,7 +120,7 @@ class TokenizeConfig(ComputingConfig):
     """Feature store and codebook, or audio and codebook -> token stores."""
 
     paths: AllPaths
-    tokenizer: TokenizerDefinition
+    tokenizer: TokenizerOption
     source: FromAudio
     preflight: Preflight
 
@@ -180,7 +180,7 @@ class DecodeConfig(CorpusConfig):
     """The stored codes of one utterance -> an audio file."""
 
     paths: FeaturePaths
-    feature: FeatureDefinition
+    feature: FeatureOption
     id: Annotated[Text, value("of the utterance, in any split")]
     out: Annotated[Text, value("the file: *.wav or *.flac")]
 

@@ -107,7 +107,7 @@ class AllPaths(FeaturePaths, TokenPaths):
     """All of those."""
 
 
-class CorpusDefinition(Component):
+class CorpusOption(Component):
     """A corpus: how it is laid out, and what its outputs are named after."""
 
     name: Annotated[Name, Field(description="folder of its outputs")]
@@ -122,7 +122,7 @@ class StorageEntry(Open):
 
 
 @part
-class FeatureDefinition:
+class FeatureOption:
     """An extractor, and how what it gives is stored."""
 
     name: Annotated[Name, value("folder of its stores")]
@@ -156,7 +156,7 @@ class FeatureDefinition:
 
 
 @part
-class KMeansDefinition:
+class KMeansSettings:
     """Settings of k-means."""
 
     num_clusters: Annotated[Count, value("centroids of a codebook")]
@@ -170,7 +170,7 @@ class KMeansDefinition:
 
 
 @part
-class ImportedCodebook:
+class ImportedFile:
     """A codebook that was fitted elsewhere, as stages/import_codebook.py prints it."""
 
     path: Annotated[str, value("of its file")]
@@ -178,15 +178,15 @@ class ImportedCodebook:
 
 
 @part
-class TokenizerDefinition:
+class TokenizerOption:
     """How tokens are made of frames."""
 
     name: Annotated[Name, value("what the tokens are named after, behind the feature")]
     kmeans: Annotated[
-        KMeansDefinition | None, value("settings of k-means; null where a codebook is imported")
+        KMeansSettings | None, value("settings of k-means; null where a codebook is imported")
     ]
     imported: Annotated[
-        ImportedCodebook | None,
+        ImportedFile | None,
         value("in place of fitting: {path: ..., sha256: ...}, as import_codebook.py prints it"),
     ]
     merge_repeats: Annotated[

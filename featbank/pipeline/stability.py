@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
 from featbank.base.progress import Advance
 from featbank.base.units import UNITS
 from featbank.certification.disturbances import DISTURBANCES
-from featbank.certification.disturbing import beginnings, measure_stability
-from featbank.certification.recomputing import Sample, draw
+from featbank.certification.disturbing import TokenChoice, beginnings, measure_stability
+from featbank.certification.recomputing import DrawnSample, draw
 from featbank.engine.extract import extract
-from featbank.engine.tokenize_audio import tokenize_audio
-from featbank.pipeline.computing import computing_settings, extract_config, tokenize_config
-from featbank.pipeline.configs import ExtractConfig, StabilityConfig, TokenizeConfig
+from featbank.engine.run import Run
+from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
+from featbank.pipeline.computing import computing_run, config_of
+from featbank.pipeline.configs import StabilityConfig, TokenizeConfig
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenized import feature_of_tokens
@@ -23,7 +25,7 @@ _OF_STABILITY = ("only", "utterances", "max_s", "seed")
 """Keys of `stability` alone: what else is typed goes for the stage that makes the tokens, too."""
 
 
-def draw_sample(config: StabilityConfig) -> tuple[Sample, float]:
+def draw_sample(config: StabilityConfig) -> tuple[DrawnSample, float]:
     """Draw the utterances to disturb.
 
     Returns:
@@ -31,8 +33,7 @@ def draw_sample(config: StabilityConfig) -> tuple[Sample, float]:
     """
     drawn = draw(config.paths.manifests, config.utterances, config.seed)
     sample = beginnings(drawn, config.max_s)
-    audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
-    return sample, audio_s * (1 + len(DISTURBANCES))
+    return sample, sample.audio_s * (1 + len(DISTURBANCES))
 
 
 def gauge_stability(
@@ -40,7 +41,7 @@ def gauge_stability(
     name: str,
     stores: Sequence[str],
     *,
-    sample: Sample,
+    sample: DrawnSample,
     corpus: str,
     advance: Advance,
 ) -> Stability:
@@ -55,37 +56,37 @@ def gauge_stability(
         advance: told the seconds of audio done.
 
     Raises:
-        ConfigError: the choice has no made_by.
+        ConfigError: the choice has no definition.
         FeatbankError: what `measure_stability` raises.
     """
-    kind, _, option = name.partition("/")
-    made_by: ExtractConfig | TokenizeConfig
-    if kind == "features":
-        made_by = extract_config(option, but=_OF_STABILITY)
-    else:
-        made_by = tokenize_config(option, but=_OF_STABILITY)
-    run = f"stability-{config.corpus.name}-{kind}-{option}"
-    settings = computing_settings(made_by, run, advance)
-    # an utterance a task: the sample is small, and every worker is to have some of it
-    settings["storage"] = [
-        replace(entry, writer_kwargs={**entry.writer_kwargs, "shard_bytes": 1})
-        for entry in settings["storage"]
-    ]
-    fingerprints = None
+    made_by = config_of(name, but=_OF_STABILITY)
+    run_name = f"stability-{config.corpus.name}-{name.replace('/', '-')}"
+    run = computing_run(made_by, run_name, advance)
+    choice = TokenChoice(name=name, stores=stores, compute=extract)
     if isinstance(made_by, TokenizeConfig):
-        codebook = load_codebook(made_by.paths.codebook)
-        settings |= {"feature": feature_of_tokens(made_by.feature.names), "codebook": codebook}
-        # flips are counted frame by frame, whether or not the stored units are merged
-        stored = TokenStores(codebook=codebook, merge_repeats=made_by.tokenizer.merge_repeats)
-        fingerprints = {UNITS: stored.fingerprints[UNITS]}
-    return measure_stability(
-        extract if kind == "features" else tokenize_audio,
-        stores,
-        name=name,
-        sample=sample,
-        seed=config.seed,
-        work=settings["work"],
-        settings=settings,
-        fingerprints=fingerprints,
-        corpus=corpus,
+        choice = _units_of(made_by, choice)
+    return measure_stability(_an_utterance_a_task(run), choice, sample, corpus=corpus)
+
+
+def _units_of(config: TokenizeConfig, choice: TokenChoice) -> TokenChoice:
+    """Return how the tokens of a codebook are computed, frame by frame."""
+    codebook = load_codebook(config.paths.codebook)
+    # flips are counted frame by frame, whether or not the stored units are merged
+    tokens = FeatureTokens(
+        feature=feature_of_tokens(config.feature.names), stores=TokenStores(codebook=codebook)
     )
+    stored = TokenStores(codebook=codebook, merge_repeats=config.tokenizer.merge_repeats)
+    return replace(
+        choice,
+        compute=functools.partial(tokenize_audio, tokens=tokens),
+        fingerprints={UNITS: stored.fingerprints[UNITS]},
+    )
+
+
+def _an_utterance_a_task(run: Run) -> Run:
+    """Cut the work small: the sample is, and every worker is to have some of it."""
+    storage = [
+        replace(entry, writer_kwargs={**entry.writer_kwargs, "shard_bytes": 1})
+        for entry in run.definition.storage
+    ]
+    return replace(run, definition=replace(run.definition, storage=storage))

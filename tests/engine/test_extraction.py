@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from featbank.errors import (
     StoreError,
     WeightsError,
 )
-from featbank.features.base import Output
 from featbank.numerics import Computing, thread_count
 from featbank.runners.inline import InlineRunner
 from featbank.store import open_store
@@ -341,18 +339,6 @@ def test_storage_must_match_what_the_extractor_gives(corpus: Path, tmp_path: Pat
     prepare_corpus(corpus)
     with pytest.raises(ConfigError, match="one entry for each of fbank, got mel"):
         extract_corpus(corpus, tmp_path / "out", storage=[{"name": "mel"}])
-
-
-def test_outputs_can_be_refused_before_any_work(corpus: Path, tmp_path: Path) -> None:
-    prepare_corpus(corpus)
-
-    def refuse(outputs: Mapping[str, Output]) -> None:
-        raise ConfigError("outputs", got=outputs["fbank"].shape)
-
-    before = files(tmp_path)
-    with pytest.raises(ConfigError, match=r"outputs: got \(20,\)"):
-        extract_corpus(corpus, tmp_path / "out", check_outputs=refuse)
-    assert files(tmp_path) == before
 
 
 def test_no_thread_is_refused(corpus: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from featbank.feature_io import read_storage
 from featbank.pipeline.composed import NAMED_GROUPS
 from featbank.pipeline.described import adapter
-from featbank.pipeline.parts import CorpusDefinition, FeatureDefinition, TokenizerDefinition
+from featbank.pipeline.parts import CorpusOption, FeatureOption, TokenizerOption
 from featbank.pipeline.stage import chosen_stores  # and with it the params resolver
 from tests.conftest import ROOT
 
@@ -257,7 +257,7 @@ def test_dvc_tracks_by_name_only_what_every_definition_has() -> None:
                 group = Path(file).parent.name
                 if group in found:
                     found[group] |= set(keys or ())
-    kinds = (CorpusDefinition, FeatureDefinition, TokenizerDefinition)
+    kinds = (CorpusOption, FeatureOption, TokenizerOption)
     required = {
         group: set(adapter(kind).json_schema(by_alias=True)["required"])
         for group, kind in zip(NAMED_GROUPS, kinds, strict=True)

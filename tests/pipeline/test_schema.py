@@ -22,7 +22,7 @@ from featbank.pipeline.configs import CONFIGS, ExtractConfig, FitConfig
 from featbank.pipeline.described import Described, adapter
 from featbank.pipeline.faults import Source, validated
 from featbank.pipeline.help import help_text
-from featbank.pipeline.parts import CorpusDefinition, FeatureDefinition, TokenizerDefinition
+from featbank.pipeline.parts import CorpusOption, FeatureOption, TokenizerOption
 from featbank.pipeline.plain import plain_values
 from featbank.pipeline.surroundings import surroundings_in
 from featbank.tokenizers.tokenized import feature_of_tokens
@@ -100,7 +100,7 @@ def test_a_value_is_of_its_type_and_a_class_gets_its_arguments_as_they_are_typed
     assert config.corpus.arguments == values["corpus"]
     assert config.feature.extractor.arguments == values["feature"]["extractor"]
     assert config.feature.stored == values["feature"]["storage"]
-    assert "labels" not in CorpusDefinition(_target_="a.B", name="b", root="c").arguments
+    assert "labels" not in CorpusOption(_target_="a.B", name="b", root="c").arguments
 
 
 def test_all_that_is_wrong_is_named_at_once() -> None:
@@ -142,9 +142,9 @@ GOOD: dict[str, dict[str, Any]] = {
     },
 }
 KINDS = {
-    "corpus": CorpusDefinition,
-    "feature": FeatureDefinition,
-    "tokenizer": TokenizerDefinition,
+    "corpus": CorpusOption,
+    "feature": FeatureOption,
+    "tokenizer": TokenizerOption,
 }
 
 
@@ -182,16 +182,16 @@ def test_a_definition_of_another_form_is_refused(
 def test_an_imported_codebook_stands_in_for_the_settings_of_kmeans() -> None:
     imported = {"path": "km.safetensors", "sha256": "abc"}
     values = {**GOOD["tokenizer"], "kmeans": None, "imported": imported}
-    assert validated(TokenizerDefinition, values, Source(stage="x")).kmeans is None
+    assert validated(TokenizerOption, values, Source(stage="x")).kmeans is None
 
 
 def test_tokens_are_made_of_the_first_entry_of_storage_which_is_told_where_there_are_others() -> (
     None
 ):
     values = {**GOOD["feature"], "storage": [{"name": "fbank"}]}
-    assert validated(FeatureDefinition, values, Source(stage="x")).told_choice == ""
+    assert validated(FeatureOption, values, Source(stage="x")).told_choice == ""
     values["storage"] = [{"name": "mfcc"}, {"name": "fbank"}]
-    feature = validated(FeatureDefinition, values, Source(stage="x"))
+    feature = validated(FeatureOption, values, Source(stage="x"))
     assert feature_of_tokens(feature.names) == "mfcc"
     assert feature.told_choice == " of mfcc, the first of storage before fbank"
 
