@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from featbank.audio import version_here
+from featbank.audio.versions import version_here
 from featbank.errors import ConfigError
 from featbank.store import Numerics
 

@@ -45,7 +45,7 @@ def main(config: FitConfig) -> None:
     # DVC would link a damaged object of its cache over the file that is made anew
     for removed in drop_damaged([config.paths.codebook]):
         _log.warning("damaged, and removed from DVC's cache: %s", removed)
-    how += config.feature.told_choice
+    how += config.feature.told_choice(codebook.provenance["fitted_on"]["feature"])
     _log.info(
         "%s: %s units, %s, mean squared distance %.4g",
         config.paths.codebook,

@@ -30,12 +30,8 @@ def main(config: SampleConfig) -> None:
     refuse_tracked(config, config.paths.sample)
     from_audio = config.source == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
-    _log.info(
-        "%s: %d pinned utterances%s",
-        config.paths.sample,
-        num_utterances,
-        config.feature.told_choice,
-    )
+    told = config.feature.told_choice(feature_of_tokens(config.feature.names))
+    _log.info("%s: %d pinned utterances%s", config.paths.sample, num_utterances, told)
 
 
 def _from_features(config: SampleConfig) -> int:

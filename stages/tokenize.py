@@ -50,7 +50,7 @@ def main(config: TokenizeConfig) -> None:
         out,
         sum(header.num_utterances for header in headers if header.name == "units"),
         sum(header.num_frames for header in headers if header.name == "units"),
-        config.feature.told_choice,
+        config.feature.told_choice(feature_of_tokens(config.feature.names)),
         times_real_time(watch.real_time_factor(audio_s)),
     )
 

@@ -63,7 +63,10 @@ class DefinitionCheck:
         if store.fingerprint != self.fingerprints[store.name]:
             changes = _changes(
                 {**_values(store.provenance), "dtype": store.header.dtype},
-                {**_values(self._described), "dtype": self._dtypes[store.name]},
+                {
+                    **_values(self._described[store.name].to_json()),
+                    "dtype": self._dtypes[store.name],
+                },
             )
             raise _changed(store, "features", changes)
 
@@ -75,7 +78,8 @@ class DefinitionCheck:
         """
         provenance = store.provenance
         if provenance.get("feature_fingerprint") != self.fingerprints[feature]:
-            changes = _changes(_values(provenance.get("feature", {})), _values(self._described))
+            described = self._described[feature].to_json()
+            changes = _changes(_values(provenance.get("feature", {})), _values(described))
             raise _changed(store, "features", changes)
         if store.fingerprint != tokens.fingerprints[store.name]:
             others = ("merge_repeats", "tokenize_version")
@@ -94,9 +98,11 @@ class DefinitionCheck:
 
 def _values(described: Mapping[str, Any]) -> dict[str, object]:
     """Return what decides the values of features, by a word for each."""
+    identity = described.get("extractor", {})
     return {
-        **described.get("extractor", {}),
-        "extractor_version": described.get("extractor_version"),
+        **identity.get("arguments", {}),
+        "extractor": identity.get("name"),
+        "version": identity.get("version"),
         "decode_version": described.get("decode_version"),
         "weights": described.get("weights", {}).get("digest", "")[:12],
     }

@@ -14,7 +14,7 @@ import soundfile
 
 from featbank.audio import load_audio, scan_audio
 from featbank.base.manifest import SPLITS, Utterance
-from featbank.certification.disturbances import DISTURBANCES, Waveform, disturb
+from featbank.certification.disturbances import Waveform, disturb, disturbances
 from featbank.certification.flips import Tokens, aligned, frames_between, unit_edit_distance
 from featbank.certification.recomputing import DrawnSample, recomputed
 from featbank.engine.run import Run
@@ -139,7 +139,7 @@ def _write_sample(
 def _write_disturbed(row: Utterance, clean: Waveform, root: Path, seed: int) -> Iterator[Utterance]:
     """Write an utterance clean and disturbed, and give the row of each file."""
     disturbed = {
-        kind: disturb(kind, clean, row.sample_rate, seed=[seed, row.id]) for kind in DISTURBANCES
+        kind: disturb(kind, clean, row.sample_rate, seed=[seed, row.id]) for kind in disturbances()
     }
     for kind, waveform in {"clean": clean, **disturbed}.items():
         if not len(waveform):
@@ -168,7 +168,7 @@ def _compare(store: Store, rows: Sequence[Utterance]) -> dict[str, DisturbedToke
             f"store {store.name}", expected="the frame grid, to compare frames by", got="none"
         )
     found = {}
-    for kind, disturbance in DISTURBANCES.items():
+    for kind, disturbance in disturbances().items():
         compared = []
         for row in rows:
             pair = _id("clean", row), _id(kind, row)

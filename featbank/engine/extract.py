@@ -14,7 +14,7 @@ from featbank.engine.job import Job
 from featbank.engine.recipe import define
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.work import WorkFolder, put
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.features.base import Extractor, Output
 from featbank.numerics import as_here
 from featbank.store import StoreBuilder, StoreHeader, publish_together

@@ -15,7 +15,7 @@ from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import AudioError, FeatbankError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.features.base import Extractor, Output
 from featbank.store import Encoded, Numerics, ShardSpec, ShardWriter, as_array, find_encoding
 

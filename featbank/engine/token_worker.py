@@ -15,7 +15,7 @@ from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.store import (
     Encoded,
     Numerics,

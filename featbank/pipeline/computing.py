@@ -11,7 +11,7 @@ from featbank.base.progress import Advance
 from featbank.base.trusted import build
 from featbank.engine.run import Budget, FeatureDefinition, PreparedCorpus, Run
 from featbank.errors import ConfigError
-from featbank.feature_io import read_storage
+from featbank.feature_io.stage_storage import read_storage
 from featbank.numerics import Computing
 from featbank.pipeline import dvc_outputs
 from featbank.pipeline.composed import CONF, composed_stage

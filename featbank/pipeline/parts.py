@@ -148,11 +148,10 @@ class FeatureOption:
         """The entries of storage, as `feature_io.read_storage` takes them."""
         return [entry.arguments for entry in self.storage]
 
-    @property
-    def told_choice(self) -> str:
-        """Which feature tokens are made of, for a log line, where there are others."""
-        first, *others = self.names
-        return f" of {first}, the first of storage before {', '.join(others)}" if others else ""
+    def told_choice(self, chosen: str) -> str:
+        """Name the feature that tokens are made of for a log line, where there are others."""
+        others = ", ".join(name for name in self.names if name != chosen)
+        return f" of {chosen}; storage names {others}, too" if others else ""
 
 
 @part

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from featbank.base.progress import Advance
 from featbank.base.units import UNITS
-from featbank.certification.disturbances import DISTURBANCES
+from featbank.certification.disturbances import disturbances
 from featbank.certification.disturbing import TokenChoice, beginnings, measure_stability
 from featbank.certification.recomputing import DrawnSample, draw
 from featbank.engine.extract import extract
@@ -33,7 +33,7 @@ def draw_sample(config: StabilityConfig) -> tuple[DrawnSample, float]:
     """
     drawn = draw(config.paths.manifests, config.utterances, config.seed)
     sample = beginnings(drawn, config.max_s)
-    return sample, sample.audio_s * (1 + len(DISTURBANCES))
+    return sample, sample.audio_s * (1 + len(disturbances()))
 
 
 def gauge_stability(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from featbank.base.failures import Failure
 from featbank.base.framing import Framing
@@ -38,6 +38,8 @@ class StoreWriter(PublishingWriter):
     the shards, and memory holds only the list of rows. Leaving the `with` block publishes the
     store; an exception, or a kill, leaves what was there before.
     """
+
+    version: ClassVar[int] = 1
 
     def __init__(
         self,

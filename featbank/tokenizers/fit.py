@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from featbank.files.provenance import digest, package_versions
@@ -68,7 +67,7 @@ def _fitted_on(task: CodebookTask, kmeans: KMeans, store: Store) -> Mapping[str,
         "num_utterances": len(store),
         "num_frames": store.num_frames_total,
         "num_frames_drawn": min(kmeans.num_frames, store.num_frames_total),
-        "kmeans": asdict(kmeans),
+        "tokenizer": kmeans.identity().to_json(),
         "seed": task.seed,
     }
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from featbank.base.parts import Part
+from featbank.base.registry import Registry
 from featbank.errors import CodebookError, ConfigError
+from featbank.tokenizers import TOKENIZERS
 from featbank.tokenizers.lloyd import improve, nearest, spread
 from featbank.tokenizers.nearest import BLOCK_FRAMES
 
@@ -42,7 +46,7 @@ class FitState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KMeans:
+class KMeans(Part):
     """K-means by Lloyd's algorithm on a growing share of the frames.
 
     Centroids are spread by k-means++ over a few frames, then improved on a tenth, a third and all
@@ -62,6 +66,11 @@ class KMeans:
     Raises:
         ConfigError: one is out of its range.
     """
+
+    version: ClassVar[int] = 1
+    registry: ClassVar[Registry | None] = TOKENIZERS
+    # beside the number that was drawn
+    changes_nothing: ClassVar[frozenset[str]] = frozenset({"num_frames"})
 
     num_clusters: int = 100
     num_codebooks: int = 1

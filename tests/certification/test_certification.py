@@ -322,7 +322,7 @@ def test_a_value_rounded_to_the_other_side_is_no_difference_between_classes(
     ("changes", "message"),
     [
         ({"extractor": {**FBANK, "num_mel_bins": 23}}, "num_mel_bins 23, got num_mel_bins 20;"),
-        ({"extractor": {**FBANK, "preemphasis": 0.9}}, "preemphasis 0.9, got no preemphasis;"),
+        ({"extractor": {**FBANK, "preemphasis": 0.9}}, "preemphasis 0.9, got preemphasis 0.97;"),
         (
             {"storage": [FeatureStorageConfig("fbank", "float16")]},
             "dtype float16, got dtype float32;",

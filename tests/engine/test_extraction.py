@@ -72,7 +72,9 @@ def test_the_header_says_what_the_store_was_made_from_and_nothing_of_the_run(
     prepare_corpus(corpus)
     [header, *_] = extract_corpus(corpus, tmp_path / "out")
     fields = json.loads((tmp_path / "out" / "fbank" / "train" / "header.json").read_text())
-    assert fields["provenance"]["extractor"] == FBANK
+    made_by = fields["provenance"]["extractor"]
+    assert (made_by["name"], made_by["version"]) == ("fbank", 1)
+    assert made_by["arguments"].items() >= {"num_mel_bins": 20, "high_freq": 8000}.items()
     assert fields["provenance"]["corpus"] == {"name": "demo", "license": "free"}
     assert fields["provenance"]["weights"] == {"source": "none", "digest": "", "license": ""}
     assert fields["provenance"]["versions"]["torch"] == torch.__version__.split("+")[0]

@@ -1,0 +1,26 @@
+"""Sources -> a digest of the code behind each stage, which the stage depends on."""
+
+import os
+import runpy
+
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
+
+import sys
+from pathlib import Path
+
+from featbank.base.visible import visible
+from featbank.errors import FeatbankError
+from featbank.files.streams import guarded
+from featbank.pipeline.code import code_digests, write_code
+
+
+def main() -> None:
+    with guarded():
+        try:
+            write_code(Path("code"), code_digests())
+        except (FeatbankError, OSError) as error:
+            sys.exit(f"{type(error).__name__}: {visible(str(error))}")
+
+
+if __name__ == "__main__":
+    main()
