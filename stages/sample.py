@@ -10,7 +10,8 @@ from pathlib import Path
 
 from featbank.base.manifest import read_manifest
 from featbank.pipeline.configs import SampleConfig
-from featbank.pipeline.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 from featbank.tokenizers.sample import draw_sample, write_pins, write_sample
 from featbank.tokenizers.tokenized import feature_of_tokens
 

@@ -13,18 +13,11 @@ from itertools import groupby
 from pathlib import Path
 
 from featbank.base.progress import progress_bar
-from featbank.files.provenance import digest
+from featbank.pipeline.choices import chosen_stores, kind_and_option, params
 from featbank.pipeline.configs import ValidateConfig
-from featbank.pipeline.stage import (
-    audio_seconds,
-    chosen_stores,
-    kind_and_option,
-    params,
-    read_corpus,
-    refuse_tracked,
-    run_script,
-    stage,
-)
+from featbank.pipeline.corpus_summary import read_corpus
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 from featbank.validation.held_out import HeldOut
 from featbank.validation.result import CheckResult, require_good, write_check
 from featbank.validation.stability import read_stabilities
@@ -40,7 +33,7 @@ def main(config: ValidateConfig) -> None:
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)
-    total_s = audio_seconds(corpus) * len(names)
+    total_s = corpus.audio_s * len(names)
     labels = config.corpus.labels
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
@@ -65,8 +58,8 @@ def main(config: ValidateConfig) -> None:
         # imported here, for a check of one choice draws nothing
         from featbank.report.page import write_report
 
-        stabilities = read_stabilities(config.paths.stability, chosen, digest(corpus))
-        report = write_report(results, corpus, config.paths.report, stabilities)
+        stabilities = read_stabilities(config.paths.stability, chosen, corpus.digest)
+        report = write_report(results, corpus.said, config.paths.report, stabilities)
         _log.info("report: %s", report)
     if config.strict:
         require_good(results)

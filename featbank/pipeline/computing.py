@@ -14,14 +14,14 @@ from featbank.errors import ConfigError
 from featbank.feature_io.stage_storage import read_storage
 from featbank.numerics import Computing
 from featbank.pipeline import dvc_outputs
-from featbank.pipeline.composed import CONF, composed_stage
+from featbank.pipeline.composition.composed import CONF, composed_stage
 from featbank.pipeline.configs import (
     ComputingConfig,
     DecodeConfig,
     ExtractConfig,
     TokenizeConfig,
 )
-from featbank.pipeline.stage import read_corpus
+from featbank.pipeline.corpus_summary import read_corpus
 from featbank.runners.base import Runner
 
 _log = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ def computing_run(config: ComputingConfig, name: str, advance: Advance = lambda 
     corpus = read_corpus(config.paths.manifests)
     return Run(
         corpus=PreparedCorpus(
-            name=corpus["name"],
-            license=corpus["license"],
+            name=corpus.name,
+            license=corpus.license,
             manifests=config.paths.manifests,
             audio_root=Path(config.corpus.root),
         ),

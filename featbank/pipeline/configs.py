@@ -35,8 +35,8 @@ from featbank.pipeline.schema import (
     value,
 )
 
-Runner = Annotated[Component, knob("what spreads the work over processes, jobs or actors")]
-Budget = Annotated[
+RunnerOption = Annotated[Component, knob("what spreads the work over processes, jobs or actors")]
+MaxFailures = Annotated[
     Failures, value("utterances that may fail: a number, or below 1 a share of them")
 ]
 ThreadsOfAnUtterance = Annotated[
@@ -67,7 +67,7 @@ class CorpusConfig(Knobs):
 class PrepareConfig(CorpusConfig):
     """Audio -> manifests."""
 
-    runner: Runner
+    runner: RunnerOption
     max_failures: Annotated[
         Failures, value("files that may fail: a number, or below 1 a share of them")
     ]
@@ -78,8 +78,8 @@ class ComputingConfig(CorpusConfig):
     """What every stage takes that computes features of audio."""
 
     feature: FeatureOption
-    runner: Runner
-    max_failures: Budget
+    runner: RunnerOption
+    max_failures: MaxFailures
     num_threads: ThreadsOfAnUtterance
 
 
@@ -129,7 +129,7 @@ class TokenizeConfig(ComputingConfig):
 class StabilityConfig(CorpusConfig):
     """Audio -> how many tokens flip when it is disturbed."""
 
-    runner: Runner
+    runner: RunnerOption
     only: Only
     utterances: Annotated[Utterances, value("of all splits, to disturb; 0 measures nothing")]
     max_s: Annotated[Seconds, Field(gt=0), value("of each utterance, from its beginning", unit="s")]
@@ -157,7 +157,7 @@ class CertificateConfig:
 class ValidateConfig(CorpusConfig):
     """Manifests and stores -> checks; of every choice, the report too."""
 
-    runner: Runner
+    runner: RunnerOption
     strict: Annotated[
         bool, knob("false records what is wrong and leaves the failing to the report stage")
     ]

@@ -8,15 +8,17 @@ from typing import TypeVar
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from featbank.errors import ConfigError
+from featbank.pipeline.composition.plain import plain_values
+from featbank.pipeline.composition.surroundings import surroundings_in
 from featbank.pipeline.configs import CONFIGS
 from featbank.pipeline.described import Described
-from featbank.pipeline.faults import Fault, Source, validated
+from featbank.pipeline.faults import Fault, Origin, validated
 from featbank.pipeline.parts import Knobs
-from featbank.pipeline.plain import plain_values
-from featbank.pipeline.surroundings import surroundings_in
 
 Config = TypeVar("Config", bound=Knobs)
 
@@ -54,7 +56,7 @@ def composed_stage(
     typed = [
         text for text in HydraConfig.get().overrides.task if key_of(text).split(".")[0] not in but
     ]
-    config = compose(stage, [*typed, *(f"{group}={one}" for group, one in options.items())])
+    config = _composed(stage, [*typed, *(f"{group}={one}" for group, one in options.items())])
     return _checked(kind, config, stage, {**chosen_groups(), **options}, typed)
 
 
@@ -71,7 +73,7 @@ def typed_values(kind: type[Knobs]) -> list[str]:
             at one output.
     """
     hydra, groups, stage = HydraConfig.get(), chosen_groups(), name_of(kind)
-    defined = compose(stage, [f"{group}={option}" for group, option in groups.items()])
+    defined = _composed(stage, [f"{group}={option}" for group, option in groups.items()])
     for group in NAMED_GROUPS:
         if group in groups and defined[group].name != groups[group]:
             raise ConfigError(
@@ -81,7 +83,7 @@ def typed_values(kind: type[Knobs]) -> list[str]:
             )
     [source] = [entry.path for entry in hydra.runtime.config_sources if entry.provider == "main"]
     elsewhere = Path(source).resolve() != CONF.resolve()
-    composed = compose(stage, list(hydra.overrides.task))
+    composed = _composed(stage, list(hydra.overrides.task))
     if not elsewhere and _bytes_part(kind, defined) == _bytes_part(kind, composed):
         return []
     typed = [text for text in hydra.overrides.task if key_of(text) not in groups]
@@ -99,6 +101,13 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").split("=")[0]
 
 
+def _composed(stage: str, overrides: list[str]) -> DictConfig:
+    try:
+        return compose(stage, overrides)
+    except (OmegaConfBaseException, HydraException) as error:
+        raise ConfigError((str(error).splitlines() or [type(error).__name__])[0]) from error
+
+
 def _checked(
     kind: type[Config],
     config: DictConfig,
@@ -113,14 +122,14 @@ def _checked(
             if group not in groups:
                 several = ConfigError(group, expected="one option", got="several")
                 faults.append(Fault(place=group, error=several))
-    source = Source(
+    origin = Origin(
         stage=stage,
         files={group: CONF / group / f"{option}.yaml" for group, option in groups.items()},
         typed={key_of(text): text for text in typed},
         groups=NAMED_GROUPS,
         conf=CONF,
     )
-    return validated(kind, values, source, faults)
+    return validated(kind, values, origin, faults)
 
 
 def _bytes_part(kind: type[Knobs], config: DictConfig) -> dict[str, object]:
