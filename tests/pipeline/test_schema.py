@@ -272,7 +272,7 @@ def test_a_stage_can_be_held_against_its_schema_without_being_run(
     [said_one] = stage_faults(ExtractConfig, {"feature": "nope"})
     assert "Could not find 'feature/nope'" in str(said_one)
     [said_one] = stage_faults(FitConfig, {})
-    assert str(said_one).startswith("params.yaml: tokens.0.feature: expected a choice, got no")
+    assert str(said_one).startswith("params.yaml: tokens.0.tokenizer: expected a choice, got no")
 
 
 OUTSIDE: dict[str, dict[str, Any]] = {
