@@ -50,7 +50,10 @@ Preflight = Annotated[
 ]
 FromAudio = Annotated[
     Source,
-    knob("audio computes the features on the way and stores none of them; the same bytes"),
+    knob(
+        "audio computes the features on the way and stores none of them; the same bytes, in one "
+        "thread of a CPU"
+    ),
 ]
 Only = Annotated[Choice | None, knob("the stores of that choice alone; null is all of params.yaml")]
 
