@@ -357,6 +357,27 @@ def test_a_script_puts_the_root_in_place_of_its_folder_wherever_it_is_run_from(
         assert str(script.parent) not in path
 
 
+@pytest.mark.parametrize("stage", CONFIGS)
+def test_a_script_that_is_typed_away_from_the_root_says_so_in_one_line(
+    stage: str, tmp_path: Path
+) -> None:
+    script = [*(["-P"] if stage == "fit" else []), str(ROOT / "stages" / f"{stage}.py")]
+    done = subprocess.run(
+        [sys.executable, *script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    lines = done.stderr.splitlines()
+    if stage == "import_codebook":  # which needs nothing of a project, but what is not typed here
+        assert [line.partition(":")[2][:30] for line in lines] == [
+            " file: expected text, got null",
+            " out: expected text, got null;",
+        ]
+    else:
+        assert len(lines) == 1
+        assert "run from the root of the project" in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_script_begins_alike() -> None:
     heads = set()
     for path in ROOT.glob("stages/[a-z]*.py"):
