@@ -81,8 +81,8 @@ class GreedyEncoder(TinyEncoder):
     def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:  # noqa: ARG002
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
-        yield from self.compute_features(AudioBatch(ids=["a"], waveforms=[]), stage)
+    def compute_pieces(self, recording: LongWaveform, split: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
+        yield from self.compute_features(AudioBatch(ids=["a"], waveforms=[]), split)
 
 
 @contextmanager
