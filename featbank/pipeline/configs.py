@@ -45,7 +45,7 @@ ThreadsOfAnUtterance = Annotated[
         "that compute an utterance; processes scale better, and another number changes last bits"
     ),
 ]
-Preflight = Annotated[
+ForecastOnly = Annotated[
     bool, knob("true, or --dry-run, prints what a run will take and makes nothing")
 ]
 FromAudio = Annotated[
@@ -91,7 +91,7 @@ class ExtractConfig(ComputingConfig):
     """Manifests -> feature stores."""
 
     paths: FeaturePaths
-    preflight: Preflight
+    forecast: ForecastOnly
 
 
 @part
@@ -125,7 +125,7 @@ class TokenizeConfig(ComputingConfig):
     paths: AllPaths
     tokenizer: TokenizerOption
     source: FromAudio
-    preflight: Preflight
+    forecast: ForecastOnly
 
 
 @part

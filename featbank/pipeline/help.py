@@ -11,7 +11,7 @@ from featbank.pipeline.described import Described
 GROUPS = "$APP_CONFIG_GROUPS"
 """Where Hydra puts the groups of conf/ and their options."""
 
-FLAGS = {"--dry-run": "preflight", "--break-lock": "break_lock"}
+FLAGS = {"--dry-run": "forecast", "--break-lock": "break_lock"}
 """What may be typed for a key that is to be true."""
 
 _WIDTH = 100

@@ -97,8 +97,8 @@ class Levels(FbankAndEnergy):
     def outputs(self) -> Mapping[str, Output]:
         return {"levels": Output((3,), codebook_size=3000)}
 
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
-        rows = self._fbank.compute_features(batch, stage)
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
+        rows = self._fbank.compute_features(batch, split)
         return [
             {"id": row["id"], "levels": (row["fbank"][:, 5:8] * 100).clip(0, 2999).astype(np.int64)}
             for row in rows
