@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from featbank.base.manifest import SPLITS, check_id
-from featbank.errors import FeatbankError
+from featbank.errors import ConfigError, FeatbankError
 from featbank.files.json_files import parse_json
 from featbank.files.opening import open_regular, read_regular
 from featbank.files.provenance import file_sha256
@@ -225,6 +225,26 @@ def _objects_of(repo: Any, cache: Path, paths: Iterable[Path]) -> set[Path]:
 
 def _md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
+
+
+def is_tracked(path: Path) -> bool:
+    """Tell whether a path is an output of a stage, in one, or around one.
+
+    Raises:
+        ConfigError: DVC does not read dvc.yaml.
+    """
+    # imported here: it takes a second, and only values typed by hand need it
+    from dvc.exceptions import DvcException, NotDvcRepoError
+
+    target = path.resolve()
+    try:
+        with dvc_project() as repo:
+            outs = [Path(out.fs_path).resolve() for out in repo.index.outs]
+    except NotDvcRepoError:
+        return False
+    except DvcException as error:
+        raise ConfigError("dvc.yaml", expected="a pipeline that DVC reads", got=error) from error
+    return any(target == out or out in target.parents or target in out.parents for out in outs)
 
 
 class Place(StrEnum):
