@@ -72,10 +72,10 @@ def _preflight(config: ExtractConfig, out: Path, name: str) -> None:
     from featbank.engine.extract import feature_job
     from featbank.engine.run import Reuse
     from featbank.pipeline.computing import computing_run
-    from featbank.pipeline.forecast import foretell
+    from featbank.pipeline.forecast import print_forecast
 
     reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=config.numerics)
-    foretell(feature_job(computing_run(config, name), out), reuse)
+    print_forecast(feature_job(computing_run(config, name), out), reuse)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
 from featbank.report.page import write_report
+from featbank.stability.result import read_stabilities
 from featbank.validation.result import read_check, require_good
-from featbank.validation.stability import read_stabilities
 
 _log = logging.getLogger(__name__)
 

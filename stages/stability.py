@@ -17,9 +17,9 @@ from featbank.pipeline.configs import StabilityConfig
 from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
+from featbank.stability.result import Stability, write_stability
 from featbank.store import HEADER_NAME, read_header
 from featbank.validation.header import is_tokens
-from featbank.validation.stability import Stability, write_stability
 
 _log = logging.getLogger(__name__)
 

@@ -95,12 +95,12 @@ def _preflight(config: TokenizeConfig, out: Path, *, from_audio: bool) -> None:
     from featbank.engine.run import STRICT, Reuse
     from featbank.engine.tokenize_audio import FeatureTokens, token_job
     from featbank.pipeline.computing import computing_run
-    from featbank.pipeline.forecast import foretell
+    from featbank.pipeline.forecast import print_forecast
 
     tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
     job = token_job(computing_run(config, _run_name(config, out)), out, tokens)
     reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=STRICT)
-    foretell(job, reuse)
+    print_forecast(job, reuse)
 
 
 def _stores(config: TokenizeConfig) -> "TokenStores":

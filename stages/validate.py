@@ -18,9 +18,9 @@ from featbank.pipeline.configs import ValidateConfig
 from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
+from featbank.stability.result import read_stabilities
 from featbank.validation.held_out import HeldOut, features_of_tokens
 from featbank.validation.result import CheckResult, require_good, write_check
-from featbank.validation.stability import read_stabilities
 from featbank.validation.stores import validate_stores
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""What the stages share that compute features from audio."""
+"""Make the run of an extractor from the configuration of a stage."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from featbank.base.parts import PartConfig
 from featbank.base.progress import Advance
 from featbank.base.trusted import build
-from featbank.engine.run import Budget, FeatureDefinition, PreparedCorpus, Run
+from featbank.engine.definition import FeatureDefinition
+from featbank.engine.run import Budget, PreparedCorpus, Run
 from featbank.errors import ConfigError
 from featbank.feature_io.stage_storage import read_storage
 from featbank.numerics import Computing
@@ -64,7 +66,7 @@ def feature_definition(config: ComputingConfig | DecodeConfig) -> FeatureDefinit
     """Return the extractor that a configuration chooses, and how its features are stored."""
     return FeatureDefinition(
         name=config.feature.name,
-        extractor=config.feature.extractor.arguments,
+        extractor=PartConfig.of(config.feature.extractor.arguments),
         storage=read_storage(config.feature.stored),
         trusted_modules=tuple(config.trusted_modules),
     )

@@ -143,7 +143,7 @@ def _unknown(
         )
     keys = [*_dotted(values), *(".".join(steps) for steps, _ in schema.walk())]
     names = {key.rpartition(".")[2]: key for key in keys if key != place}
-    near = get_close_matches(place.rpartition(".")[2], names, n=1)
+    near = get_close_matches(place.rpartition(".")[2], names, n=1, cutoff=0.7)
     return ConfigError(
         where,
         expected=f"a value that {origin.stage} takes",

@@ -178,7 +178,7 @@ _ASIDE_OF = {
     "validate": {
         "featbank.certification.certificate",
         "featbank.report.page",
-        "featbank.validation.stability",
+        "featbank.stability.result",
     },
 }
 

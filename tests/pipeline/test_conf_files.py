@@ -190,7 +190,7 @@ TYPED = {
     "-m": "--multirun: expected one run, got several",
     "hydra/help=default": "of Hydra's own keys",
     "--resolve": "ConfigError: The --resolve flag",
-    "--config-name=nope": "Cannot find primary config 'nope'",
+    "--config-name=prepare": "--config-name: expected extract, got prepare",
     "--config-dir=nope": "Additional config directory .* not found",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import featbank.pipeline.choices  # noqa: F401 - the params resolver
 from featbank.errors import InvalidConfigError
+from featbank.pipeline.composition.composed import stage_faults
 from featbank.pipeline.composition.plain import plain_values
 from featbank.pipeline.composition.surroundings import surroundings_in
 from featbank.pipeline.configs import CONFIGS, ExtractConfig, FitConfig
@@ -251,6 +253,26 @@ def test_what_follows_from_a_fault_is_not_told_besides() -> None:
         "corpus",
         "num_threads",
     ]
+
+
+def test_a_stage_can_be_held_against_its_schema_without_being_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [stage_faults(CONFIGS[name], {}) for name in ("extract", "validate")] == [[], []]
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("corpus: demo\nfeatures: [fbank]\n")
+    edited = Path("conf/extract.yaml")
+    edited.write_text(edited.read_text() + "max_utterances: many\n")
+    said = [str(one) for one in stage_faults(ExtractConfig, {"corpus": "folder"})]
+    assert said == [
+        "max_utterances: expected a value that extract takes, got one in conf/extract.yaml that "
+        "nothing reads; --help lists them"
+    ]
+    [said_one] = stage_faults(ExtractConfig, {"feature": "nope"})
+    assert "Could not find 'feature/nope'" in str(said_one)
+    [said_one] = stage_faults(FitConfig, {})
+    assert str(said_one).startswith("params.yaml: tokens.0.tokenizer: expected a choice, got no")
 
 
 OUTSIDE: dict[str, dict[str, Any]] = {

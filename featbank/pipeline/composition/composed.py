@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from hydra import compose
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from featbank.errors import ConfigError
+from featbank.errors import ConfigError, InvalidConfigError
+from featbank.pipeline.composition.conf_files import CheckedFiles
 from featbank.pipeline.composition.plain import plain_values
 from featbank.pipeline.composition.surroundings import surroundings_in
 from featbank.pipeline.configs import CONFIGS
@@ -60,6 +62,34 @@ def composed_stage(
     return _checked(kind, config, stage, {**chosen_groups(), **options}, typed)
 
 
+def stage_faults(kind: type[Knobs], options: Mapping[str, str]) -> Sequence[ConfigError]:
+    """Return all that is wrong with a stage as conf/ and params.yaml have it; no stage is run.
+
+    Args:
+        kind: its schema.
+        options: of conf/, by group.
+    """
+    CheckedFiles.install()
+    GlobalHydra.instance().clear()
+    overrides = [f"{group}={option}" for group, option in options.items()]
+    try:
+        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+            composed = compose(name_of(kind), overrides, return_hydra_config=True)
+            groups = _groups(composed.hydra.runtime.choices)
+            with open_dict(composed):
+                del composed["hydra"]
+            _checked(kind, composed, name_of(kind), groups, ())
+    except InvalidConfigError as error:
+        return error.faults
+    except ConfigError as error:
+        return [error]
+    except SystemExit as error:  # of a choice that is none
+        return [ConfigError(str(error).removeprefix("ConfigError: "))]
+    except (OmegaConfBaseException, HydraException) as error:
+        return [_in_one_line(error)]
+    return []
+
+
 def name_of(kind: type[Knobs]) -> str:
     """Return the name of the stage that a schema is of."""
     return next(name for name, one in CONFIGS.items() if one is kind)
@@ -92,8 +122,7 @@ def typed_values(kind: type[Knobs]) -> list[str]:
 
 def chosen_groups() -> dict[str, str]:
     """Return the options of conf/ that are composed, by group."""
-    choices = HydraConfig.get().runtime.choices
-    return {group: option for group, option in choices.items() if "hydra" not in group}
+    return _groups(HydraConfig.get().runtime.choices)
 
 
 def key_of(override: str) -> str:
@@ -105,7 +134,15 @@ def _composed(stage: str, overrides: list[str]) -> DictConfig:
     try:
         return compose(stage, overrides)
     except (OmegaConfBaseException, HydraException) as error:
-        raise ConfigError((str(error).splitlines() or [type(error).__name__])[0]) from error
+        raise _in_one_line(error) from error
+
+
+def _in_one_line(error: Exception) -> ConfigError:
+    return ConfigError((str(error).splitlines() or [type(error).__name__])[0])
+
+
+def _groups(choices: Mapping[str, str]) -> dict[str, str]:
+    return {group: option for group, option in choices.items() if "hydra" not in group}
 
 
 def _checked(

@@ -82,7 +82,7 @@ def entered_through_hydra(
         os.environ[_RAISE] = "1"
         sys.argv[1:] = [_FLAGS.get(argument, argument) for argument in sys.argv[1:]]
         try:
-            if _check_typed(sys.argv[1:]).help:
+            if _check_typed(sys.argv[1:], config_name).help:
                 _offer_help(function, kind)
                 sys.argv.append(f"hydra/help={_HELP}")
             enter()
@@ -120,7 +120,7 @@ def _offer_help(function: Callable[..., None], kind: type[Knobs]) -> None:
     )
 
 
-def _check_typed(arguments: list[str]) -> argparse.Namespace:
+def _check_typed(arguments: list[str], stage: str) -> argparse.Namespace:
     """Return the flags of Hydra's, but for those that would run code or put files anywhere.
 
     Raises:
@@ -129,6 +129,12 @@ def _check_typed(arguments: list[str]) -> argparse.Namespace:
     typed: argparse.Namespace = get_args_parser().parse_args(arguments)
     if typed.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun", expected="no pickle", got="one")
+    if typed.config_name not in (None, stage):
+        raise ConfigError("--config-name", expected=stage, got=typed.config_name)
+    if typed.shell_completion and "COMP_LINE" not in os.environ and "query" in arguments[-1]:
+        raise ConfigError(
+            "--shell-completion", expected="COMP_LINE, as the shell sets it", got="none"
+        )
     if typed.multirun:
         raise ConfigError(
             "--multirun",
