@@ -16,6 +16,7 @@ import pytest
 from featbank.pipeline.code_definitions import outside_version, targets
 from featbank.pipeline.code_modules import Modules
 from featbank.pipeline.code_table import STAGES
+from featbank.stability import DISTURBANCES
 from featbank.store import open_store
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
@@ -248,7 +249,9 @@ def test_the_functions_of_the_table_are_those_that_the_scripts_call() -> None:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
             if isinstance(node, ast.Name)
         }
-        assert {function.partition(":")[2] for function in behind.functions} <= names, name
+        # parts of a registry are built by what the functions are given
+        called = set(behind.functions) - set(DISTURBANCES.table.values())
+        assert {function.partition(":")[2] for function in called} <= names, name
 
 
 def test_no_stage_depends_on_the_pipeline_package(modules: Modules) -> None:
