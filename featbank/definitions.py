@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
+from featbank.corpora.splits import HELD_OUT, TRAIN, check_role
 from featbank.errors import ConfigError
 from featbank.trusted import check_name, check_type
 
@@ -130,6 +131,22 @@ def feature_of_tokens(config: DictConfig) -> str:
     """
     name: str = config.feature.storage[0].name
     return name
+
+
+def split_roles(config: DictConfig, role: str) -> list[str]:
+    """Return the splits that the corpus's definition trains on, or holds out.
+
+    Args:
+        config: of a stage with a corpus.
+        role: `train` or `held_out`.
+
+    Raises:
+        ConfigError: they are no names.
+    """
+    found = config.corpus.get(role)
+    if found is None:
+        return list({"train": TRAIN, "held_out": HELD_OUT}[role])
+    return check_role(OmegaConf.to_container(found) if OmegaConf.is_config(found) else found, role)
 
 
 def told_choice(config: DictConfig) -> str:

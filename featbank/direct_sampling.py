@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from featbank.engine.work import WorkFolder
 from featbank.errors import CorpusError
 from featbank.extraction import Extraction
-from featbank.manifest import SPLITS, iterate_manifest, write_manifest
+from featbank.manifest import iterate_manifest, write_manifest
 from featbank.sampling import read_pins, write_sample
 from featbank.store import SHARD_BYTES
+
+_SPLIT = "sample"
+"""Under which all is computed, whatever splits the pinned utterances are in."""
 
 
 def sample_audio(
     *,
-    manifest: Path,
+    manifests: Sequence[Path],
     pins: Path,
     feature: str,
     compute: Callable[[Path, Path], Extraction],
@@ -31,7 +34,7 @@ def sample_audio(
     It is the one that `sampling.write_sample` copies from a feature store, byte for byte.
 
     Args:
-        manifest: that the pinned utterances are rows of.
+        manifests: that the pinned utterances are rows of: of the splits to train on.
         pins: list of pinned ids.
         feature: name of the feature.
         compute: calls `extract` with a folder of manifests and the folder of the stores to be,
@@ -46,31 +49,31 @@ def sample_audio(
         The number of utterances, and the extraction.
 
     Raises:
-        CorpusError: a pinned id is not in the manifest.
+        CorpusError: a pinned id is in no manifest.
         StoreError: a sample is there already of features that were made in another way.
     """
     pinned = set(read_pins(pins))
-    rows = [row for row in iterate_manifest(manifest) if row.id in pinned]
+    rows = [row for path in manifests for row in iterate_manifest(path) if row.id in pinned]
     if missing := sorted(pinned - {row.id for row in rows}):
         raise CorpusError(
             f"pinned ids {pins}",
-            expected=f"all of its {len(pinned)} ids in {manifest}",
+            expected=f"all of its {len(pinned)} ids in {' or '.join(map(str, manifests))}",
             got=f"{len(missing)} missing, the first {missing[0]!r}",
             hint="bring them back, or pin anew (which refits the codebook): "
             f"python stages/sample.py pin=true corpus={pins.stem}",
         )
-    manifests, features = work / "manifests", work / "features"
-    for split in SPLITS:
-        write_manifest(manifests / f"{split}.jsonl", rows if split == "train" else [])
+    drawn, features = work / "manifests", work / "features"
+    shutil.rmtree(drawn, ignore_errors=True)  # of a stopped run
+    write_manifest(drawn / f"{_SPLIT}.jsonl", rows)
     with WorkFolder(features) as folder:
-        extraction = compute(manifests, features)
+        extraction = compute(drawn, features)
         num_utterances = write_sample(
-            features=features / feature / "train",
+            features=[features / feature / _SPLIT],
             pins=pins,
             out=out,
             shard_bytes=shard_bytes,
             overwrite=overwrite,
         )
         folder.finish([out], keep=keep_work)
-    shutil.rmtree(manifests)
+    shutil.rmtree(drawn)
     return num_utterances, extraction

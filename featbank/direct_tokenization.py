@@ -20,7 +20,6 @@ from featbank.engine.token_worker import TokenWorker, token_specs
 from featbank.engine.work import WorkFolder
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import FeatureStorageConfig
-from featbank.manifest import SPLITS
 from featbank.numerics import ON_CPU, Computing, with_audio
 from featbank.progress import Advance
 from featbank.runners.base import Runner
@@ -136,9 +135,10 @@ def tokenize_audio(
         for (name, split), writer in writers.items():
             _write_store(writer, outcome, split, name)
         commit_together(writers.values())
-        stores.remove_others(out)
-        folder.finish(job.paths.values(), keep=keep_work)
-    headers = [read_header(out / name / split) for split in SPLITS for name in stores.dtypes]
+        stores.remove_others(out, plan.rows)
+        paths = job.paths(plan.rows).values()
+        folder.finish(paths, keep=keep_work)
+    headers = [read_header(path) for path in paths]
     return headers, outcome.tally
 
 
@@ -201,7 +201,7 @@ def _writers(
 ) -> Iterator[tuple[tuple[str, str], StoreWriter]]:
     """Give a writer for each store, by name and split."""
     framing = job.extractor.framing
-    for (name, split), path in job.paths.items():
+    for (name, split), path in job.paths(plan.rows).items():
         writer = stores.writer(
             path,
             name,

@@ -22,6 +22,7 @@ from featbank.engine.work import WorkFolder, put
 from featbank.errors import ConfigError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor, Output
+from featbank.manifest import split_names
 from featbank.numerics import ON_CPU, Computing, as_here
 from featbank.progress import Advance
 from featbank.runners.base import Runner
@@ -115,7 +116,8 @@ def extract(
     job.refuse_other_content(overwrite=overwrite)
     job.refuse_without_gpu(runner, strict=numerics == STRICT)
     with ExitStack() as stack:
-        builders = {key: stack.enter_context(StoreBuilder(path)) for key, path in job.paths.items()}
+        paths = job.paths(split_names(manifests))
+        builders = {key: stack.enter_context(StoreBuilder(path)) for key, path in paths.items()}
         folder = stack.enter_context(WorkFolder(job.work_folder(work), anew=anew))
         plan = job.plan(
             manifests=manifests,
@@ -129,7 +131,8 @@ def extract(
         run = ShardRun(plan=plan, budget=Budget(max_failures=max_failures, path=failures_path))
         outcome = run(job.make_worker, runner, advance)
         headers = _publish(job, builders, outcome, corpus)
-        folder.finish(job.paths.values(), keep=keep_work)
+        job.remove_other_splits(plan.rows)
+        folder.finish(paths.values(), keep=keep_work)
     _tell_other_classes(job, headers)
     return Extraction(headers=headers, tally=outcome.tally)
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from featbank.errors import StoreError
-from featbank.manifest import SPLITS, Utterance, part_order, read_manifest
+from featbank.manifest import Utterance, part_order, read_manifest, split_names
 from featbank.numerics import joint_audio, numerics_class, thread_count
 from featbank.progress import Advance
 from featbank.store import (
@@ -55,8 +55,9 @@ def tokenize(
             something else.
     """
     stores = TokenStores(codebook=codebook, merge_repeats=merge_repeats)
-    sources = {split: open_verified(features / split) for split in SPLITS}
-    rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in SPLITS}
+    splits = split_names(manifests)
+    sources = {split: open_verified(features / split) for split in splits}
+    rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in splits}
     for source in sources.values():
         stores.check_features(
             source.fingerprint,
@@ -86,8 +87,8 @@ def tokenize(
             _tokenize_rows(rows[split], source, stores, writers, advance)
             every += writers.values()
         commit_together(every)
-    stores.remove_others(out)
-    return [read_header(out / name / split) for split in SPLITS for name in stores.dtypes]
+    stores.remove_others(out, splits)
+    return [read_header(out / name / split) for split in splits for name in stores.dtypes]
 
 
 def _tokenize_rows(

@@ -13,10 +13,19 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.definitions import feature_of_tokens, told_choice
-from featbank.manifest import read_manifest
-from featbank.sampling import draw_sample, refuse_codes, refuse_layers, write_pins, write_sample
+from featbank.definitions import feature_of_tokens, split_roles, told_choice
+from featbank.errors import StoreError
+from featbank.manifest import read_manifest, split_names
+from featbank.sampling import (
+    draw_sample,
+    present_splits,
+    refuse_codes,
+    refuse_layers,
+    write_pins,
+    write_sample,
+)
 from featbank.stage import check_source, refuse_tracked, run_script, stage
+from featbank.store.splits import read_splits, standing_splits
 
 _log = logging.getLogger(__name__)
 
@@ -25,9 +34,11 @@ _log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     pins = Path(config.pins)
     if config.pin:
-        rows = read_manifest(Path(config.paths.manifests, "train.jsonl"))
+        manifests = _training_manifests(config)
+        rows = [row for path in manifests for row in read_manifest(path)]
+        splits = ", ".join(path.stem for path in manifests)
         ids = draw_sample(rows, hours=config.hours, seed=config.seed)
-        how = f"{len(ids)} utterances of train: {config.hours} h or all, by seed {config.seed}"
+        how = f"{len(ids)} utterances of {splits}: {config.hours} h or all, by seed {config.seed}"
         write_pins(pins, ids, how=how)
         _log.info("%s: %s; commit it", pins, how)
         return
@@ -39,9 +50,22 @@ def main(config: DictConfig) -> None:
     )
 
 
+def _training_manifests(config: DictConfig) -> list[Path]:
+    folder = Path(config.paths.manifests)
+    wanted = split_roles(config, "train")
+    splits = present_splits(wanted, split_names(folder), config.corpus.name)
+    return [folder / f"{split}.jsonl" for split in splits]
+
+
 def _from_features(config: DictConfig) -> int:
+    folder = Path(config.paths.features, feature_of_tokens(config))
+    there = read_splits(folder) or standing_splits(folder)
+    if not there:
+        hint = "run python stages/extract.py"
+        raise StoreError(f"stores in {folder}", expected="some", got="none", hint=hint)
+    splits = present_splits(split_roles(config, "train"), there, config.corpus.name)
     return write_sample(
-        features=Path(config.paths.features, feature_of_tokens(config), "train"),
+        features=[folder / split for split in splits],
         pins=Path(config.pins),
         out=Path(config.paths.sample),
         overwrite=config.overwrite,
@@ -68,7 +92,7 @@ def _from_audio(config: DictConfig) -> int:
         **settings,
     )
     num_utterances, done = sample_audio(
-        manifest=Path(config.paths.manifests, "train.jsonl"),
+        manifests=_training_manifests(config),
         pins=Path(config.pins),
         feature=feature,
         compute=lambda manifests, out: compute(manifests=manifests, out=out),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from featbank.definitions import split_roles
 from featbank.errors import ConfigError
 from featbank.progress import progress_bar
 from featbank.provenance import digest
@@ -66,6 +67,12 @@ def main(config: DictConfig) -> None:
             checks = config.paths.checks if name in chosen else by_hand
             write_check(result, Path(checks, f"{name}.json"))
             _log.info("%s", _told(result))
+            if result.inertia is not None:
+                for split, why in result.inertia.lacking.items():
+                    _log.warning("%s: no held-out inertia of %s, for %s", name, split, why)
+                if result.inertia.absent:
+                    told = result.inertia.absent
+                    _log.info("%s: no held-out inertia, for %s", name, told)
             results.append(result)
     if config.only is None:
         # imported here, for a check of one choice draws nothing
@@ -111,6 +118,7 @@ def _held_out(config: DictConfig, option: str) -> HeldOut:
     return HeldOut(
         codebook=Path(root, "codebooks", corpus, f"{option}.safetensors"),
         features=None if feature is None else stored / feature,
+        splits=split_roles(config, "held_out"),
         num_utterances=config.held_out.utterances,
         seed=config.held_out.seed,
     )

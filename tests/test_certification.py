@@ -22,7 +22,7 @@ from featbank.errors import ConfigError, StoreError, ValidationError
 from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
 from featbank.fitting import fit_codebook
-from featbank.manifest import SPLITS, read_manifest, write_manifest
+from featbank.manifest import read_manifest, write_manifest
 from featbank.numerics import Computing
 from featbank.runners.inline import InlineRunner
 from featbank.sampling import write_pins, write_sample
@@ -32,6 +32,7 @@ from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
 from featbank.units import deduplicate, expand
 from featbank.validation.stores import validate_stores
+from tests.conftest import SPLITS
 from tests.extracting import FBANK, prepare_corpus
 from tests.features.tiny_codecs import TINY_DAC
 from tests.flipping import flip_in, fullest_shard
@@ -83,7 +84,7 @@ class Project:
     def tokenize(self, *, merge_repeats: bool) -> None:
         pins, sample = self.folder / "pins.txt", self.folder / "sample"
         write_pins(pins, [row.id for row in read_manifest(self.manifests / "train.jsonl")], how="")
-        write_sample(features=self.features / "fbank" / "train", pins=pins, out=sample)
+        write_sample(features=[self.features / "fbank" / "train"], pins=pins, out=sample)
         settings = {"num_clusters": 8}
         fit_codebook(
             sample=sample,

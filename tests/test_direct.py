@@ -67,7 +67,7 @@ class Project:
         features = self.folder / "features"
         extract(manifests=self.manifests, out=features, **(self.settings | changes))
         sample = self.folder / "sample"
-        write_sample(features=features / "mfcc" / "train", pins=self.pins, out=sample)
+        write_sample(features=[features / "mfcc" / "train"], pins=self.pins, out=sample)
         codebook = self.folder / "codebook.safetensors"
         fit_codebook(
             sample=sample, out=codebook, settings=kmeans, seed=0, work=codebook.parent / "work"
@@ -233,7 +233,7 @@ def test_a_sample_straight_from_audio_is_that_of_a_feature_store(project: Projec
     out = project.folder / "direct-sample"
     sample = functools.partial(
         sample_audio,
-        manifest=project.manifests / "train.jsonl",
+        manifests=[project.manifests / "train.jsonl"],
         feature="mfcc",
         compute=lambda manifests, out: extract(manifests=manifests, out=out, **project.settings),
         out=out,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from featbank.framing import Framing
-from featbank.manifest import SPLITS, Utterance, write_manifest
+from featbank.manifest import Utterance, write_manifest
 from featbank.report.gauges import codebook_gauges, together
 from featbank.report.metrics import metrics, usage_rows
 from featbank.report.page import render_report
@@ -22,6 +22,7 @@ from featbank.validation.result import CheckResult, read_check, write_check
 from featbank.validation.scan import make_example
 from featbank.validation.stores import validate_stores
 from featbank.validation.usage import CodebookUsage
+from tests.conftest import SPLITS
 
 # a codec of 10 frames a second: what a file ends with is padded to a frame
 FRAMING = Framing(sample_rate=8000, window_length=800, hop_length=800, right=799)

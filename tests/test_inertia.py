@@ -15,7 +15,7 @@ from sklearn.metrics import pairwise_distances_argmin_min
 from featbank.codebook_import import adopt_codebook, import_codebook
 from featbank.errors import CodebookError
 from featbank.framing import Framing
-from featbank.manifest import SPLITS, Utterance, write_manifest
+from featbank.manifest import Utterance, write_manifest
 from featbank.provenance import canonical_json
 from featbank.report.metrics import metrics
 from featbank.report.page import render_report
@@ -27,6 +27,7 @@ from featbank.validation.held_out import HeldOut, squared_distances
 from featbank.validation.inertia import HeldOutInertia, SplitInertia
 from featbank.validation.result import CheckResult, read_check, write_check
 from featbank.validation.stores import validate_stores
+from tests.conftest import SPLITS
 from tests.flipping import flip_in, fullest_shard
 
 FRAMING = Framing(sample_rate=8000, window_length=800, hop_length=800)

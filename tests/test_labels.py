@@ -13,7 +13,7 @@ import pytest
 from featbank.errors import CorpusError
 from featbank.framing import Framing
 from featbank.labels import Intervals, LabelFile, frame_centers_s
-from featbank.manifest import SPLITS, Utterance, write_manifest
+from featbank.manifest import Utterance, write_manifest
 from featbank.provenance import digest, readable_json, write_atomic
 from featbank.report.metrics import metrics
 from featbank.report.page import render_report
@@ -24,6 +24,7 @@ from featbank.validation.agreement import Agreement, LabelCheck
 from featbank.validation.joint import JointCounts
 from featbank.validation.result import CheckResult, read_check, write_check
 from featbank.validation.stores import validate_stores
+from tests.conftest import SPLITS
 
 # ten frames a second, the first centred on 0.05 s
 FRAMING = Framing(sample_rate=8000, window_length=800, hop_length=800)

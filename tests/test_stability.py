@@ -23,7 +23,7 @@ from featbank.extraction import extract
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import AudioBatch, Output
 from featbank.framing import Framing
-from featbank.manifest import SPLITS, read_manifest, write_manifest
+from featbank.manifest import read_manifest, write_manifest
 from featbank.numerics import ON_CPU
 from featbank.runners.inline import InlineRunner
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
@@ -35,6 +35,7 @@ from featbank.validation.stability import (
     read_stability,
     write_stability,
 )
+from tests.conftest import SPLITS
 from tests.extracting import FBANK, prepare_corpus
 from tests.two_features import FbankAndEnergy
 

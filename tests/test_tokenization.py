@@ -18,14 +18,14 @@ from featbank.errors import CodebookError, ConfigError, CorpusError, StoreError
 from featbank.failures import Failure, read_failures
 from featbank.fitting import fit_codebook
 from featbank.framing import Framing
-from featbank.manifest import SPLITS, Utterance, read_manifest, write_manifest
+from featbank.manifest import Utterance, read_manifest, write_manifest
 from featbank.numerics import Computing
 from featbank.sampling import draw_sample, read_pins, write_pins, write_sample
 from featbank.store import StoreWriter, open_store
 from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import Codebook, load_codebook
 from featbank.units import expand
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SPLITS
 from tests.flipping import flip_in
 
 FRAMING = Framing(sample_rate=16000, window_length=400, hop_length=160)
@@ -96,7 +96,7 @@ def _rows_of(folder: Path) -> dict[str, list[Utterance]]:
 
 def _sample(folder: Path, **changes: object) -> int:
     return write_sample(
-        features=folder / "features" / "train", pins=folder / "pins.txt", out=folder / "sample",
+        features=[folder / "features" / "train"], pins=folder / "pins.txt", out=folder / "sample",
         **changes,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -256,7 +256,7 @@ def test_no_codebook_is_fitted_on_all_layers_of_an_encoder(tmp_path: Path) -> No
         ConfigError, match=r"expected a vector a frame, got shape \(13, 3\); choose"
     ):
         write_sample(
-            features=tmp_path / "features", pins=tmp_path / "pins.txt", out=tmp_path / "sample"
+            features=[tmp_path / "features"], pins=tmp_path / "pins.txt", out=tmp_path / "sample"
         )
     assert not (tmp_path / "sample").exists()
 

@@ -20,7 +20,7 @@ from featbank.audio import load_audio, resampled_length, scan_audio
 from featbank.errors import ManifestError, StoreError, ValidationError
 from featbank.failures import Failure, write_failures
 from featbank.framing import Framing
-from featbank.manifest import SPLITS, Utterance, write_manifest
+from featbank.manifest import Utterance, write_manifest
 from featbank.provenance import digest, file_sha256, readable_json, write_atomic
 from featbank.report.gauges import entropy_bits
 from featbank.report.metrics import length_rows, metrics, usage_rows
@@ -30,6 +30,7 @@ from featbank.units import deduplicate
 from featbank.validation.result import CheckResult, read_check, require_good, write_check
 from featbank.validation.scan import BLOCK_VALUES, make_example
 from featbank.validation.stores import length_histogram, validate_stores
+from tests.conftest import SPLITS
 
 FRAMING = Framing(sample_rate=8000, window_length=200, hop_length=80)
 NUM_UNITS = 12

@@ -16,7 +16,6 @@ from featbank.certification.recomputing import Sample, recomputed
 from featbank.direct_tokenization import tokenize_audio
 from featbank.errors import ConfigError
 from featbank.extraction import extract
-from featbank.manifest import SPLITS
 from featbank.store import HEADER_NAME, Store, open_verified
 from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.token_stores import TokenStores
@@ -30,7 +29,7 @@ class Certifier:
     Args:
         name: of the choice in the certificate and in sentences, such as `features/fbank`.
         stores: folder of the choice: `<store name>/<split>`.
-        sample: drawn from the manifests.
+        sample: drawn from the manifests, by split.
         seed: that it was drawn by.
         tolerances: between numerics classes.
         work: folder for what is computed, until it is compared.
@@ -53,17 +52,17 @@ class Certifier:
             ValidationError: one was made from another definition; nothing is computed.
         """
         definition = FeatureDefinition(self.settings, self.stores)
-        stored = {name: _open(self.stores / name) for name in definition.fingerprints}
+        stored = {name: self._open(self.stores / name) for name in definition.fingerprints}
         for by_split in stored.values():
             for store in by_split.values():
                 definition.require(store)
         comparisons = []
         with recomputed(extract, self.sample, self.work, self.settings) as out:
             for name, by_split in stored.items():
-                computed = _open(out / name)
+                computed = self._open(out / name)
                 kind = TokenComparison if definition.outputs[name].is_codes else FeatureComparison
                 comparison = kind(name, self.name, self.tolerances)
-                for split in SPLITS:
+                for split in self.sample:
                     comparison.add(
                         split,
                         self.sample[split],
@@ -95,7 +94,7 @@ class Certifier:
                 "feature to tokenize", expected=" or ".join(definition.fingerprints), got=feature
             )
         tokens = TokenStores(codebook=codebook, merge_repeats=merge_repeats)
-        stored = {name: _open(self.stores / name) for name in tokens.dtypes}
+        stored = {name: self._open(self.stores / name) for name in tokens.dtypes}
         for by_split in stored.values():
             for store in by_split.values():
                 definition.require_tokens(store, feature, tokens)
@@ -107,8 +106,8 @@ class Certifier:
         }
         comparison = TokenComparison(UNITS, self.name, self.tolerances)
         with recomputed(tokenize_audio, self.sample, self.work, settings) as out:
-            computed = {name: _open(out / name) for name in tokens.dtypes}
-            for split in SPLITS:
+            computed = {name: self._open(out / name) for name in tokens.dtypes}
+            for split in self.sample:
                 comparison.add(
                     split,
                     self.sample[split],
@@ -118,6 +117,10 @@ class Certifier:
                 )
         return self._certificate([comparison])
 
+    def _open(self, folder: Path) -> dict[str, Store]:
+        """Open the stores of all splits."""
+        return {split: open_verified(folder / split) for split in self.sample}
+
     def _certificate(self, comparisons: Sequence[Comparison]) -> Certificate:
         return Certificate(
             name=self.name,
@@ -126,11 +129,6 @@ class Certifier:
             tolerances=self.tolerances,
             stores=tuple(comparison.result() for comparison in comparisons),
         )
-
-
-def _open(folder: Path) -> dict[str, Store]:
-    """Open the stores of all splits."""
-    return {split: open_verified(folder / split) for split in SPLITS}
 
 
 def _open_source(folder: Path, fingerprint: str) -> Store | None:

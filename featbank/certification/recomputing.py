@@ -10,7 +10,7 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from featbank.manifest import SPLITS, Utterance, iterate_manifest, write_manifest
+from featbank.manifest import Utterance, iterate_manifest, split_names, write_manifest
 from featbank.numerics import ON_CPU, thread_count
 from featbank.provenance import digest
 
@@ -29,6 +29,7 @@ def draw(manifests: Path, number: int, seed: int) -> Sample:
     Raises:
         ManifestError: a manifest is missing or malformed.
     """
+    splits = split_names(manifests)
     ranked = [
         [
             (split, row)
@@ -38,11 +39,11 @@ def draw(manifests: Path, number: int, seed: int) -> Sample:
                 key=lambda row: digest([seed, row.id]),
             )
         ]
-        for split in SPLITS
+        for split in splits
     ]
     in_turn = filter(None, chain.from_iterable(zip_longest(*ranked)))
     drawn = list(islice(in_turn, number))
-    return {split: [row for found, row in drawn if found == split] for split in SPLITS}
+    return {split: [row for found, row in drawn if found == split] for split in splits}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +15,7 @@ from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 from featbank.corpora.summary import Tally
 from featbank.failures import Failure
-from featbank.manifest import SPLITS, UtteranceTuple, manifest_line
+from featbank.manifest import UtteranceTuple, manifest_line
 from featbank.provenance import canonical_json, open_atomic
 
 _WHERE = 3  # among what is said of a row
@@ -25,14 +25,16 @@ class Manifests:
     """The rows of a corpus by id.
 
     Args:
+        splits: of the corpus; one may turn out empty.
         failures: told of rows that share an id, and of those that have failed.
         scratch: for what is sorted.
     """
 
-    def __init__(self, failures: FailureList, scratch: Scratch) -> None:
+    def __init__(self, splits: Sequence[str], failures: FailureList, scratch: Scratch) -> None:
+        self._splits = splits
         self._failures = failures
         self._lines = SortedLines(scratch, "ids")
-        self._tally = Tally(scratch)
+        self._tally = Tally(splits, scratch)
 
     def add(
         self, row: CorpusRow, number: int, split: str, become: UtteranceTuple | Failure
@@ -52,11 +54,11 @@ class Manifests:
         )
 
     def write(self, folder: Path) -> None:
-        """Write `train.jsonl`, `dev.jsonl` and `test.jsonl`, and tell the failures."""
+        """Write `<split>.jsonl` for each split, and tell the failures."""
         with ExitStack() as stack:
             files = {
                 split: stack.enter_context(open_atomic(folder / f"{split}.jsonl"))
-                for split in SPLITS
+                for split in self._splits
             }
             first: list[str] = []  # what is said of the first row of an id
             is_repeated = False

@@ -10,6 +10,7 @@ from pathlib import Path
 from featbank.disk import fsync_folder
 from featbank.errors import CorpusError
 from featbank.locking import Lock, lock
+from featbank.manifest import SUMMARY_NAME
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def check_replaceable(out: Path) -> None:
     """
     if (
         out.exists()
-        and not (out / "corpus.json").is_file()
+        and not (out / SUMMARY_NAME).is_file()
         and (not out.is_dir() or any(out.iterdir()))
     ):
         raise CorpusError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.features.base import Extractor
-from featbank.manifest import SPLITS
+from featbank.manifest import in_order, split_names
 from featbank.numerics import CPU, Computing
 from featbank.runners.base import Runner
 from featbank.store import ShardSpec
 from featbank.store.format import SPLITS_NAME
 from featbank.store.replacing import refuse_other_content
-from featbank.store.splits import read_splits
+from featbank.store.splits import read_splits, remove_other_splits, standing_splits
 
 _log = logging.getLogger(__name__)
 
@@ -59,10 +59,9 @@ class Job:
     shard_bytes: int | None = None
     merged: frozenset[str] = frozenset()
 
-    @property
-    def paths(self) -> dict[tuple[str, str], Path]:
-        """Where the stores are, by name and split."""
-        return {(name, split): self.out / name / split for name in self.specs for split in SPLITS}
+    def paths(self, splits: Iterable[str]) -> dict[tuple[str, str], Path]:
+        """Return where the stores of some splits are to be, by name and split."""
+        return {(name, split): self.out / name / split for name in self.specs for split in splits}
 
     def refuse_other_content(self, *, overwrite: bool) -> None:
         """Refuse to replace stores that hold something else.
@@ -70,8 +69,15 @@ class Job:
         Raises:
             StoreError: one is there, and `overwrite` is false.
         """
-        for (name, _), path in self.paths.items():
-            refuse_other_content(path, self.specs[name].fingerprint, overwrite=overwrite)
+        for name, spec in self.specs.items():
+            for split in standing_splits(self.out / name):
+                path = self.out / name / split
+                refuse_other_content(path, spec.fingerprint, overwrite=overwrite)
+
+    def remove_other_splits(self, splits: Collection[str]) -> None:
+        """Remove stores of splits that the corpus has no longer, once these have been published."""
+        for name in self.specs:
+            remove_other_splits(self.out / name, splits)
 
     def refuse_without_gpu(self, runner: Runner, *, strict: bool) -> None:
         """Refuse to begin where workers need a GPU, and have none or share one unasked.
@@ -136,7 +142,13 @@ class Job:
                 on_damage(splits / SPLITS_NAME)
         earlier = {
             name: EarlierShards(
-                [root / name / split for root in roots for split in SPLITS], spec, on_damage
+                [
+                    root / name / split
+                    for root in roots
+                    for split in in_order(standing_splits(root / name))
+                ],
+                spec,
+                on_damage,
             )
             for name, spec in self.specs.items()
         }
@@ -148,7 +160,10 @@ class Job:
                 if (info := result.shards.get(name))
             )
         return ShardPlan(
-            rows={split: SplitRows(manifests / f"{split}.jsonl", framing) for split in SPLITS},
+            rows={
+                split: SplitRows(manifests / f"{split}.jsonl", framing)
+                for split in split_names(manifests)
+            },
             specs=self.specs,
             value_bytes=lambda row: self.frame_bytes * num_frames(row, framing),
             target_bytes=self.target_bytes,

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from featbank.amounts import percent
-from featbank.manifest import SPLITS
+from featbank.manifest import in_order
 from featbank.provenance import readable_json, write_atomic
 from featbank.report.corpus import check_corpus, corpus_facts, corpus_warnings
 from featbank.report.metrics import length_rows, metrics, usage_rows
@@ -73,7 +73,7 @@ def render_report(
             for name, stores in groupby(result.stores, key=lambda store: store.name)
         ],
         num_stores=sum(len(result.stores) for result in results),
-        splits={split: corpus["splits"][split] for split in SPLITS},
+        splits={split: corpus["splits"][split] for split in in_order(corpus["splits"])},
         problems=problems,
         kinds=kinds,
         num_problems=kinds.total(),

@@ -29,9 +29,10 @@ from featbank.corpora.scanning import estimate_duration_s
 from featbank.corpora.table import TableCorpus
 from featbank.errors import CorpusError, FailureBudgetError
 from featbank.failures import Failure, read_failures
-from featbank.manifest import MIX_CHANNELS, SPLITS, Utterance, read_manifest
+from featbank.manifest import MIX_CHANNELS, Utterance, read_manifest, split_names
 from featbank.progress import Advance
 from featbank.trusted import build
+from tests.conftest import SPLITS
 
 Recorder = Callable[..., Path]
 PROJECT = Path(__file__).parents[2]
@@ -39,9 +40,9 @@ PROJECT = Path(__file__).parents[2]
 
 def table(root: Path, text: str, **arguments: Any) -> TableCorpus:
     (root / "t.tsv").write_text(text)
-    splits = {"by": "hash", "dev": 0.0, "test": 0.0}
+    splits = {"by": "hash", "shares": {}}
     return TableCorpus(
-        name="c", root=root, license="CC0", table="t.tsv", splits=splits, **arguments
+        name="c", root=root, license="CC0", table="t.tsv", split_rule=splits, **arguments
     )
 
 
@@ -52,7 +53,9 @@ def run(corpus: Corpus, root: Path, **options: Any) -> Path:
 
 
 def all_rows(out: Path) -> dict[str, Utterance]:
-    return {row.id: row for split in SPLITS for row in read_manifest(out / f"{split}.jsonl")}
+    return {
+        row.id: row for split in split_names(out) for row in read_manifest(out / f"{split}.jsonl")
+    }
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -179,7 +182,9 @@ def test_splits_that_only_some_rows_name_are_refused(
     record("a.wav"), record("b.wav")
     rows = ['{"path": "a.wav", "speaker": "anna", "split": "test"}', '{"path": "b.wav"}'][::order]
     (root / "t.jsonl").write_text("\n".join(rows))
-    corpus = TableCorpus(name="c", root=root, license="CC0", table="t.jsonl", splits={"by": "hash"})
+    corpus = TableCorpus(
+        name="c", root=root, license="CC0", table="t.jsonl", split_rule={"by": "hash"}
+    )
     named, unnamed = (1, 2) if order == 1 else (2, 1)
     with pytest.raises(
         CorpusError,
@@ -296,22 +301,28 @@ def test_audio_in_no_table_is_counted_and_named(
     assert "y.wav, z.wav" in caplog.text
 
 
-def test_an_empty_split_is_valid_and_said(
+def test_a_split_of_the_rule_that_nobody_is_in_is_there_and_said(
     root: Path, record: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     record("x.wav")
+    rule = {"by": "hash", "shares": {"held-out": 1.0}}
     with caplog.at_level(logging.INFO):
-        out = run(table(root, "path\tsplit\nx.wav\tdev\n"), root)
+        out = run(FolderCorpus(name="c", root=root, license="", split_rule=rule), root)
+    assert split_names(out) == ("train", "held-out")
     assert "c train: empty" in caplog.text
     assert read_manifest(out / "train.jsonl") == []
-    assert len(read_manifest(out / "dev.jsonl")) == 1
+    assert len(read_manifest(out / "held-out.jsonl")) == 1
 
 
 def test_growth_moves_nobody_to_another_split(root: Path, record: Recorder) -> None:
     def splits() -> dict[str, str]:
-        rule = {"by": "hash", "dev": 0.3, "test": 0.3}
-        out = run(FolderCorpus(name="c", root=root, license="", splits=rule), root)
-        return {row.id: split for split in SPLITS for row in read_manifest(out / f"{split}.jsonl")}
+        rule = {"by": "hash", "shares": {"dev": 0.3, "test": 0.3}}
+        out = run(FolderCorpus(name="c", root=root, license="", split_rule=rule), root)
+        return {
+            row.id: split
+            for split in split_names(out)
+            for row in read_manifest(out / f"{split}.jsonl")
+        }
 
     for index in range(20):
         record(f"a/{index}.wav")
@@ -458,5 +469,5 @@ def test_a_corpus_of_real_layouts_prepares_from_its_definition(
     (root / "train-clean-5/1/2/1-2.trans.txt").write_text("1-2-0000 HELLO\n")
     config = OmegaConf.to_container(OmegaConf.load(PROJECT / "conf/corpus/librispeech.yaml"))
     assert isinstance(config, dict)
-    [row] = read_manifest(run(build({**config, "root": str(root)}), root) / "train.jsonl")
+    [row] = read_manifest(run(build({**config, "root": str(root)}), root) / "train-clean-5.jsonl")
     assert (row.id, row.part, row.text) == ("train-clean-5/1/2/1-2-0000", "train-clean-5", "HELLO")

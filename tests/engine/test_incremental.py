@@ -18,9 +18,10 @@ import soundfile
 from featbank.engine.tasks import Tally
 from featbank.errors import ConfigError, FeatbankError
 from featbank.failures import read_failures
-from featbank.manifest import SPLITS, read_manifest, write_manifest
+from featbank.manifest import read_manifest, write_manifest
 from featbank.numerics import Computing, numerics_class
 from featbank.store import open_store
+from tests.conftest import SPLITS
 from tests.extracting import (
     FBANK,
     SMALL_SHARDS,
