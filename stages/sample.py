@@ -13,10 +13,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.definitions import feature_of_tokens, split_roles, told_choice
+from featbank.base.manifest import read_manifest, split_names
 from featbank.errors import StoreError
-from featbank.manifest import read_manifest, split_names
-from featbank.sampling import (
+from featbank.pipeline.definitions import feature_of_tokens, split_roles, told_choice
+from featbank.pipeline.stage import check_source, refuse_tracked, run_script, stage
+from featbank.store.splits import read_splits, standing_splits
+from featbank.tokenizers.sample import (
     draw_sample,
     present_splits,
     refuse_codes,
@@ -24,8 +26,6 @@ from featbank.sampling import (
     write_pins,
     write_sample,
 )
-from featbank.stage import check_source, refuse_tracked, run_script, stage
-from featbank.store.splits import read_splits, standing_splits
 
 _log = logging.getLogger(__name__)
 
@@ -74,9 +74,9 @@ def _from_features(config: DictConfig) -> int:
 
 def _from_audio(config: DictConfig) -> int:
     # imported here: a sample of a feature store needs neither an encoder nor a decoder of audio
-    from featbank.computing_stage import computing_settings
-    from featbank.direct_sampling import sample_audio
-    from featbank.extraction import extract
+    from featbank.engine.extract import extract
+    from featbank.engine.sample_audio import sample_audio
+    from featbank.pipeline.computing import computing_settings
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
     settings = computing_settings(config, name, lambda _: None)

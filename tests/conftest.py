@@ -26,7 +26,7 @@ SPLITS = ("train", "dev", "test")
 """The splits of the demo corpus, which most tests borrow."""
 
 # programs that tests run in processes of their own: pytest would import them to look for doctests
-collect_ignore = ["dataset/ranks.py", "examples/killed.py", "integrations/caching_checks.py"]
+collect_ignore = ["dataset/ranks.py", "examples/killed.py", "recipes/caching_checks.py"]
 
 
 @pytest.fixture(scope="session")

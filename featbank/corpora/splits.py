@@ -8,9 +8,9 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Self
 
+from featbank.base.manifest import check_distinct, check_split
+from featbank.base.trusted import check_type, construct
 from featbank.errors import ConfigError, CorpusError
-from featbank.manifest import check_distinct, check_split
-from featbank.trusted import check_type, construct
 
 TRAIN, HELD_OUT = ("train",), ("dev", "test")
 """What a corpus trains on and holds out, where its definition does not say."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.trusted import check_type, construct
 from featbank.errors import ConfigError
 from featbank.feature_io.config import PACKED_WRITER, FeatureStorageConfig
 from featbank.store.compression import check_compression
-from featbank.trusted import check_type, construct
 
 _FLOATS = ("float32", "float16", "bfloat16", "int8_scaled")
 _CODES = ("uint8", "uint16", "int16", "int32", "int64")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from featbank.base.manifest import read_manifest, split_names, write_manifest
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
 from featbank.errors import ConfigError, CorpusError, ManifestError
-from featbank.manifest import read_manifest, split_names, write_manifest
 
 Recorder = Callable[..., Path]
 
