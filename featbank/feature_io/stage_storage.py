@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from featbank.base.trusted import check_type, construct
 from featbank.errors import ConfigError
 from featbank.feature_io.config import PACKED_WRITER, FeatureStorageConfig
+from featbank.store import dtypes_for
 from featbank.store.compression import check_compression
 
-_FLOATS = ("float32", "float16", "bfloat16", "int8_scaled")
-_CODES = ("uint8", "uint16", "int16", "int32", "int64")
 _STAGE_KWARGS = frozenset(["shard_bytes", "compression"])
 
 
@@ -66,9 +63,7 @@ def _check_dtype(entry: FeatureStorageConfig, codebook_size: int | None) -> None
     Raises:
         ConfigError: the dtype cannot hold the feature.
     """
-    dtypes: Sequence[str] = _FLOATS
-    if codebook_size is not None:
-        dtypes = [name for name in _CODES if np.iinfo(name).max >= codebook_size - 1]
+    dtypes = dtypes_for(codebook_size)
     if entry.dtype not in dtypes:
         raise ConfigError(
             f"storage of {entry.name!r}: dtype", expected=" or ".join(dtypes), got=entry.dtype
