@@ -13,7 +13,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.base.manifest import read_manifest, split_names
+from featbank.base.manifest import read_manifest
+from featbank.base.split_names import split_names
 from featbank.errors import StoreError
 from featbank.pipeline.definitions import feature_of_tokens, split_roles, told_choice
 from featbank.pipeline.stage import check_source, refuse_tracked, run_script, stage

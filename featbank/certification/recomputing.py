@@ -10,7 +10,8 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from featbank.base.manifest import Utterance, iterate_manifest, split_names, write_manifest
+from featbank.base.manifest import Utterance, iterate_manifest, write_manifest
+from featbank.base.split_names import split_names
 from featbank.files.provenance import digest
 from featbank.numerics import ON_CPU, thread_count
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from featbank.audio import AudioScan
 from featbank.base.failures import Failure
-from featbank.base.manifest import UtteranceTuple, check_distinct, check_id, in_order
+from featbank.base.manifest import UtteranceTuple, check_id
+from featbank.base.split_names import check_distinct, in_order
 from featbank.corpora.base import Corpus, CorpusRow, Present, bad_row, row_of
 from featbank.corpora.failing import FailureList
 from featbank.corpora.links import Links

@@ -14,8 +14,8 @@ from typing import Any
 
 from featbank.base.amounts import amount
 from featbank.base.failures import allowed_failures
-from featbank.base.manifest import FAILED_NAME, SUMMARY_NAME
 from featbank.base.progress import Advance
+from featbank.base.split_names import FAILED_NAME, SUMMARY_NAME
 from featbank.corpora.base import Corpus
 from featbank.corpora.failing import FailureList
 from featbank.corpora.joining import Join

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from featbank.base.manifest import SUMMARY_NAME
+from featbank.base.split_names import SUMMARY_NAME
 from featbank.errors import CorpusError
 from featbank.files.disk import fsync_folder
 from featbank.files.locking import Lock, lock

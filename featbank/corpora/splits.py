@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Self
 
-from featbank.base.manifest import check_distinct, check_split
+from featbank.base.split_names import check_distinct, check_split
 from featbank.base.trusted import check_type, construct
 from featbank.errors import ConfigError, CorpusError
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.base.manifest import split_names
 from featbank.base.progress import Advance
+from featbank.base.split_names import split_names
 from featbank.engine.description import feature_provenance
 from featbank.engine.driver import Budget, Outcome, ShardRun
 from featbank.engine.earlier import OnDamage

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.base.manifest import in_order, split_names
+from featbank.base.split_names import in_order, split_names
 from featbank.engine.earlier import EarlierShards, OnDamage
 from featbank.engine.plan import ShardPlan
 from featbank.engine.rows import SplitRows, num_frames

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from featbank.base.amounts import percent
-from featbank.base.manifest import in_order
+from featbank.base.split_names import in_order
 from featbank.base.visible import visible
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.report.corpus import check_corpus, corpus_facts, corpus_warnings

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from featbank.base.manifest import Utterance, in_order
+from featbank.base.manifest import Utterance
+from featbank.base.split_names import in_order
 from featbank.errors import ConfigError, CorpusError, StoreError
 from featbank.files.opening import instead_of_file, read_regular
 from featbank.files.provenance import digest, write_atomic

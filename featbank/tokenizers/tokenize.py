@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from featbank.base.manifest import Utterance, part_order, read_manifest, split_names
+from featbank.base.manifest import Utterance, part_order, read_manifest
 from featbank.base.progress import Advance
+from featbank.base.split_names import split_names
 from featbank.errors import StoreError
 from featbank.numerics import joint_audio, numerics_class, thread_count
 from featbank.store import (

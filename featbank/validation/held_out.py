@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featbank.base.manifest import Utterance, in_order
+from featbank.base.manifest import Utterance
+from featbank.base.split_names import in_order
 from featbank.errors import CodebookError, StoreError
 from featbank.files.provenance import digest
 from featbank.store import Store, open_verified

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.base.manifest import in_order
+from featbank.base.split_names import in_order
 from featbank.errors import ValidationError
 from featbank.files.json_files import read_json
 from featbank.files.provenance import canonical_json, write_atomic

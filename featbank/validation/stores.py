@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from featbank.base.labels import LabelFile
-from featbank.base.manifest import read_manifest, split_names
+from featbank.base.manifest import read_manifest
 from featbank.base.progress import Advance
+from featbank.base.split_names import split_names
 from featbank.validation.header import check_features, check_splits_agree, check_statement
 from featbank.validation.held_out import HeldOut
 from featbank.validation.result import CheckResult, LengthHistogram, ProblemLog, StoreCheck

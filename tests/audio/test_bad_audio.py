@@ -18,7 +18,8 @@ import soundfile
 
 from featbank.audio import audio_digest, scan_audio
 from featbank.base.failures import Failure, read_failures
-from featbank.base.manifest import Utterance, read_manifest, split_names, write_manifest
+from featbank.base.manifest import Utterance, read_manifest, write_manifest
+from featbank.base.split_names import split_names
 from featbank.corpora.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus

@@ -17,7 +17,8 @@ import soundfile
 import soxr
 
 from featbank.base.failures import read_failures
-from featbank.base.manifest import Utterance, manifest_line, read_manifest, split_names
+from featbank.base.manifest import Utterance, manifest_line, read_manifest
+from featbank.base.split_names import split_names
 from featbank.corpora import sorting
 from featbank.corpora.prepare import prepare
 from featbank.corpora.scratch import Scratch

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from featbank.base.manifest import read_manifest, split_names, write_manifest
+from featbank.base.manifest import read_manifest, write_manifest
+from featbank.base.split_names import split_names
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
 from featbank.errors import ConfigError, CorpusError, ManifestError

@@ -165,7 +165,7 @@ def test_a_store_of_a_split_that_is_gone_is_not_removed_where_it_holds_something
     (out / "fbank" / "dev").rename(out / "fbank" / "valid")
     extract_corpus(corpus, tmp_path / "other", extractor={**FBANK, "num_mel_bins": 21})
     (tmp_path / "other" / "fbank" / "dev").rename(out / "fbank" / "mine")
-    with pytest.raises(StoreError, match="store .*/mine was made in another way"):
+    with pytest.raises(StoreError, match=r"store .*/mine was made in another way"):
         extract_corpus(corpus, out)
     extract_corpus(corpus, out, overwrite=True)
     assert not (out / "fbank" / "mine").exists()

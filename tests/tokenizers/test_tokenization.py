@@ -20,10 +20,17 @@ from featbank.base.units import expand
 from featbank.errors import CodebookError, ConfigError, CorpusError, StoreError
 from featbank.numerics import Computing
 from featbank.store import StoreWriter, open_store
+from featbank.store.splits import read_splits
 from featbank.tokenizers.adopt import adopt_codebook, import_codebook
 from featbank.tokenizers.codebook import Codebook, load_codebook
 from featbank.tokenizers.fit import fit_codebook
-from featbank.tokenizers.sample import draw_sample, read_pins, write_pins, write_sample
+from featbank.tokenizers.sample import (
+    draw_sample,
+    present_splits,
+    read_pins,
+    write_pins,
+    write_sample,
+)
 from featbank.tokenizers.tokenize import tokenize
 from tests.conftest import ROOT, SPLITS
 from tests.flipping import flip_in
