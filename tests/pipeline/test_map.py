@@ -20,7 +20,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from featbank.feature_io import read_storage
 from featbank.pipeline.definitions import NAMED_GROUPS, REQUIRED_KEYS
-from featbank.pipeline.stage import chosen_stores  # and with it the params resolver
 from tests.conftest import ROOT
 
 OUT_OF = {
@@ -306,13 +305,3 @@ def test_every_feature_composes_and_names_its_stores(
     assert config.paths.features == f"data/features/demo/{feature}"
     storage = read_storage(OmegaConf.to_container(config.feature.storage))
     assert all(entry.shard_bytes > 0 for entry in storage)
-
-
-def test_the_plot_of_codebooks_has_a_curve_for_each_token_store(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(ROOT)
-    plots = OmegaConf.to_container(OmegaConf.load(ROOT / "dvc.yaml"), resolve=False)["plots"]
-    [usage] = [plot for plot in plots if "codebook_usage" in next(iter(plot))]
-    tokens = [name.removeprefix("tokens/") for name in chosen_stores() if name.startswith("tokens")]
-    assert next(iter(usage.values()))["y"] == tokens
