@@ -163,7 +163,7 @@ class Extractor(ABC):
         Args:
             batch: waveforms of at least `framing.min_samples` samples; of a shape only where it
                 `uses_device`.
-            stage: the split that is being computed (train, dev, test).
+            stage: the split that is being computed, by the name that the corpus gives it.
 
         Returns:
             One dict an utterance, in the batch's order: `id`, and for each name in `outputs` an

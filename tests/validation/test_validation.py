@@ -501,10 +501,10 @@ def test_split_without_manifest_is_named(project: Project) -> None:
 
 
 def test_missing_manifest_is_an_error(project: Project) -> None:
-    stated = {"splits": dict.fromkeys(SPLITS, {})}
+    stated = {"splits": {split: {} for split in SPLITS}}
     (project.manifests / "corpus.json").write_text(json.dumps(stated))
     (project.manifests / "dev.jsonl").unlink()
-    with pytest.raises(ManifestError, match="those of train, dev, test, .*, got train, test; run"):
+    with pytest.raises(ManifestError, match=r"those of train, dev, test, .*, got train, test; run"):
         project.check()
 
 
