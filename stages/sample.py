@@ -7,7 +7,6 @@ import sys
 _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
-import functools
 import logging
 from pathlib import Path
 
@@ -16,17 +15,11 @@ from omegaconf import DictConfig
 from featbank.base.manifest import read_manifest
 from featbank.base.split_names import split_names
 from featbank.errors import StoreError
-from featbank.pipeline.definitions import feature_of_tokens, split_roles, told_choice
+from featbank.pipeline.definitions import split_roles, stored_names, told_choice
 from featbank.pipeline.stage import check_source, refuse_tracked, run_script, stage
 from featbank.store.splits import read_splits, standing_splits
-from featbank.tokenizers.sample import (
-    draw_sample,
-    present_splits,
-    refuse_codes,
-    refuse_layers,
-    write_pins,
-    write_sample,
-)
+from featbank.tokenizers.sample import draw_sample, present_splits, write_pins, write_sample
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -35,31 +28,28 @@ _log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     pins = Path(config.pins)
     if config.pin:
-        manifests = _training_manifests(config)
-        rows = [row for path in manifests for row in read_manifest(path)]
-        splits = ", ".join(path.stem for path in manifests)
+        folder, splits = Path(config.paths.manifests), _training_splits(config)
+        rows = [row for split in splits for row in read_manifest(folder / f"{split}.jsonl")]
         ids = draw_sample(rows, hours=config.hours, seed=config.seed)
-        how = f"{len(ids)} utterances of {splits}: {config.hours} h or all, by seed {config.seed}"
+        told = ", ".join(splits)
+        how = f"{len(ids)} utterances of {told}: {config.hours} h or all, by seed {config.seed}"
         write_pins(pins, ids, how=how)
         _log.info("%s: %s; commit it", pins, how)
         return
     refuse_tracked(config, config.paths.sample)
     from_audio = check_source(config) == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
-    _log.info(
-        "%s: %d pinned utterances%s", config.paths.sample, num_utterances, told_choice(config)
-    )
+    told = told_choice(config, feature_of_tokens(stored_names(config)))
+    _log.info("%s: %d pinned utterances%s", config.paths.sample, num_utterances, told)
 
 
-def _training_manifests(config: DictConfig) -> list[Path]:
-    folder = Path(config.paths.manifests)
-    wanted = split_roles(config, "train")
-    splits = present_splits(wanted, split_names(folder), config.corpus.name)
-    return [folder / f"{split}.jsonl" for split in splits]
+def _training_splits(config: DictConfig) -> list[str]:
+    there = split_names(config.paths.manifests)
+    return present_splits(split_roles(config, "train"), there, config.corpus.name)
 
 
 def _from_features(config: DictConfig) -> int:
-    folder = Path(config.paths.features, feature_of_tokens(config))
+    folder = Path(config.paths.features, feature_of_tokens(stored_names(config)))
     there = read_splits(folder) or standing_splits(folder)
     if not there:
         hint = "run python stages/extract.py"
@@ -75,35 +65,21 @@ def _from_features(config: DictConfig) -> int:
 
 def _from_audio(config: DictConfig) -> int:
     # imported here: a sample of a feature store needs neither an encoder nor a decoder of audio
-    from featbank.engine.extract import extract
+    from featbank.engine.run import Reuse
     from featbank.engine.sample_audio import sample_audio
-    from featbank.pipeline.computing import computing_settings
+    from featbank.pipeline.computing import computing_run
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
-    settings = computing_settings(config, name, lambda _: None)
-    feature, where = feature_of_tokens(config), f"feature {config.feature.name}"
-    refuse_codes(settings["storage"][0].dtype, where)  # before its extractor's weights are loaded
-    # overwrite: features that a stopped run has left in the work folder are nobody's
-    keep_work = settings.pop("keep_work")  # of the sample, not of the features it is made from
-    compute = functools.partial(
-        extract,
-        overwrite=True,
-        numerics=config.numerics,
-        check_outputs=lambda outputs: refuse_layers(outputs[feature].shape, where),
-        **settings,
-    )
-    num_utterances, done = sample_audio(
-        manifests=_training_manifests(config),
-        pins=Path(config.pins),
-        feature=feature,
-        compute=lambda manifests, out: compute(manifests=manifests, out=out),
-        out=Path(config.paths.sample),
-        work=settings["work"],
-        keep_work=keep_work,
-        overwrite=config.overwrite,
+    done = sample_audio(
+        computing_run(config, name),
+        Path(config.paths.sample),
+        feature_of_tokens(stored_names(config)),
+        Path(config.pins),
+        _training_splits(config),
+        Reuse(overwrite=config.overwrite, numerics=config.numerics),
     )
     _log.info("%s: straight from audio; %s", config.paths.sample, done.tally)
-    return num_utterances
+    return done.num_utterances
 
 
 if __name__ == "__main__":

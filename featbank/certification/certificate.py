@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from featbank.base.amounts import percent
 from featbank.certification.findings import Deviation, Difference, Tolerances
 from featbank.errors import ValidationError
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.numerics import give_equal_bits
+from featbank.store import Numerics
 from featbank.store.healing import heal
 from featbank.validation.result import Problem
 
@@ -45,8 +45,8 @@ class StoreCertificate:
     num_frames: int
     differences: tuple[Difference, ...]
     deviation: Deviation | None
-    stored_numerics: tuple[Mapping[str, Any], ...]
-    numerics: tuple[Mapping[str, Any], ...]
+    stored_numerics: tuple[Numerics, ...]
+    numerics: tuple[Numerics, ...]
     stored_versions: Mapping[str, str]
     versions: Mapping[str, str]
     problems: tuple[Problem, ...]
@@ -133,9 +133,7 @@ def require_certified(certificates: Sequence[Certificate]) -> None:
     )
 
 
-def _changes(
-    stored: Sequence[Mapping[str, Any]], computed: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def _changes(stored: Sequence[Numerics], computed: Sequence[Numerics]) -> list[str]:
     """Name what differs between classes that computed the stored values and those just computed."""
     return sorted(
         {
@@ -148,7 +146,7 @@ def _changes(
     )
 
 
-def _changed(stored: Mapping[str, Any], computed: Mapping[str, Any]) -> list[str]:
+def _changed(stored: Mapping[str, object], computed: Mapping[str, object]) -> list[str]:
     """Name the fields that differ.
 
     >>> _changed({"threads": 2, "isa": "AVX2"}, {"threads": 1, "isa": "AVX2"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
@@ -13,7 +12,7 @@ from featbank.certification.findings import Deviation, Difference, Tolerances
 from featbank.certification.measuring import Measure, Place, find, same_bits
 from featbank.files.provenance import canonical_json, digest
 from featbank.numerics import give_equal_bits
-from featbank.store import Store
+from featbank.store import Numerics, Store
 from featbank.store.healing import heal
 from featbank.store.verify import is_sound
 from featbank.validation.result import ProblemLog
@@ -191,16 +190,16 @@ class _Classes:
     """The numerics classes that were met, each once, in an order that is always the same."""
 
     def __init__(self) -> None:
-        self._by_text: dict[str, Mapping[str, Any]] = {}
+        self._by_text: dict[str, Numerics] = {}
 
-    def add(self, places: Iterable[Place]) -> Collection[Mapping[str, Any]]:
+    def add(self, places: Iterable[Place]) -> Collection[Numerics]:
         """Note the classes of some rows and return them."""
         found = {canonical_json(place.numerics): place.numerics for place in places}
         self._by_text |= found
         return found.values()
 
     @property
-    def all(self) -> tuple[Mapping[str, Any], ...]:
+    def all(self) -> tuple[Numerics, ...]:
         """All that were met."""
         return tuple(numerics for _, numerics in sorted(self._by_text.items()))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from featbank.base.units import expand
-from featbank.store import MappedShard, Store
+from featbank.store import MappedShard, Numerics, Store
 from featbank.validation.scan import BLOCK_VALUES, Moments
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -24,7 +24,7 @@ class Place(NamedTuple):
     row: int
 
     @property
-    def numerics(self) -> Mapping[str, Any]:
+    def numerics(self) -> Numerics:
         """The class that computed it."""
         return self.shard.spec.numerics
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,8 +11,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from featbank.engine.recipe import define
+from featbank.engine.run import FeatureDefinition
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import FeatureStorageConfig
 from featbank.files.provenance import write_atomic
 from featbank.numerics import ON_CPU
 from featbank.store import open_verified
@@ -30,23 +29,15 @@ class Decoder(Protocol):
 
 
 def decode_utterance(
-    *,
-    features: Path,
-    utterance_id: str,
-    out: Path,
-    extractor: Mapping[str, Any],
-    storage: Sequence[FeatureStorageConfig],
-    trusted_modules: Sequence[str] = (),
+    definition: FeatureDefinition, features: Path, utterance_id: str, out: Path
 ) -> float:
     """Decode the codes of one utterance into an audio file of 16 bits; louder samples are clipped.
 
     Args:
+        definition: of a codec, with the weights that made the codes.
         features: holds the codec's stores as `<feature name>/<split>`.
         utterance_id: in any of the splits.
         out: the audio file: `.wav` or `.flac`.
-        extractor: `_target_` and its arguments, with the weights that made the codes.
-        storage: one entry for each feature name of the extractor.
-        trusted_modules: packages beside featbank that `_target_` may name.
 
     Returns:
         How long it is, in seconds.
@@ -60,15 +51,15 @@ def decode_utterance(
     if file_format not in _FORMATS:
         raise ConfigError("out", expected=" or ".join(f"*.{one}" for one in _FORMATS), got=out)
     made = define(
-        extractor=extractor,
-        storage=storage,
+        extractor=definition.extractor,
+        storage=definition.storage,
         audio_root="",
         computing=ON_CPU,
-        trusted_modules=trusted_modules,
+        trusted_modules=definition.trusted_modules,
     )
     if not isinstance(made.extractor, Decoder):
         raise ConfigError(
-            f"extractor {extractor['_target_']}",
+            f"extractor {definition.extractor['_target_']}",
             expected="a codec, whose codes can be decoded",
             got="one that only computes features",
         )

@@ -3,62 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 from featbank.audio import DECODE_VERSION
-from featbank.feature_io import FeatureStorageConfig
-from featbank.features.base import Extractor
-from featbank.features.pooled import Pooled
-from featbank.features.several import Several
+from featbank.base.parts import Identity
+from featbank.feature_io.config import FeatureStorageConfig
+from featbank.features.base import Extractor, Weights
 from featbank.files.provenance import digest, package_versions
 
-_NAMES_OF_WEIGHTS = ("weights", "weights_sha256", "license", "model", "revision")
 _PACKAGES = ("h5py", "numpy", "soundfile", "soxr", "torch", "torchaudio")
 
 
-def describe(config: Mapping[str, Any], extractor: Extractor) -> dict[str, Any]:
-    """Return what determines the values of an extractor, as its stores' provenance records it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What determines the values of one feature.
 
     Weights appear as what they are, not as the configuration names them: the same tensors from a
-    download and from a local file make the same features.
+    download and from a local file make the same features. What else is computed in the same pass
+    appears nowhere.
+
+    Args:
+        identity: of what computes it.
+        weights: where those came from that compute it.
+        decode_version: of the way from a file to a waveform.
     """
-    weights = extractor.weights
-    return {
-        "extractor": _without_names(config, extractor),
-        "extractor_version": type(extractor).version,
-        "decode_version": DECODE_VERSION,
-        "weights": {
-            "source": weights.source,
-            "digest": weights.digest,
-            "license": weights.license,
-        },
-    }
 
+    identity: Identity
+    weights: Weights
+    decode_version: int = DECODE_VERSION
 
-def _without_names(config: Mapping[str, Any], extractor: Extractor) -> dict[str, Any]:
-    named_otherwise = _NAMES_OF_WEIGHTS if extractor.weights.digest else ()
-    settings = {key: value for key, value in config.items() if key not in named_otherwise}
-    if isinstance(extractor, Several):
-        each = zip(config["extractors"], extractor.extractors, strict=True)
-        settings["extractors"] = [_without_names(*one) for one in each]
-    if isinstance(extractor, Pooled):
-        settings["extractor"] = _without_names(config["extractor"], extractor.extractor)
-    return settings
+    @classmethod
+    def of(cls, extractor: Extractor, feature: str) -> Self:
+        """Describe a feature of an extractor.
 
+        Raises:
+            ConfigError: its class has no version, or arguments that cannot be told from others.
+        """
+        return cls(identity=extractor.identity(feature), weights=extractor.weights_of(feature))
 
-def feature_fingerprints(
-    described: Mapping[str, Any], storage: Mapping[str, FeatureStorageConfig]
-) -> dict[str, str]:
-    """Return the fingerprint of each store that an extractor fills, by feature name."""
-    values = {**described, "weights": described["weights"]["digest"]}
-    return {
-        name: digest({**values, "name": name, "dtype": entry.dtype})
-        for name, entry in storage.items()
-    }
+    def fingerprint(self, name: str, dtype: str) -> str:
+        """Return the fingerprint of a store.
+
+        Args:
+            name: of the feature.
+            dtype: that its values are stored as.
+        """
+        return digest(
+            {
+                "extractor": self.identity.to_json(),
+                "decode_version": self.decode_version,
+                "name": name,
+                "dtype": dtype,
+            }
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as headers state it."""
+        return {
+            "extractor": self.identity.to_json(),
+            "decode_version": self.decode_version,
+            "weights": asdict(self.weights),
+        }
 
 
 def feature_provenance(
-    described: Mapping[str, Any],
+    described: Mapping[str, Description],
     storage: Mapping[str, FeatureStorageConfig],
     name: str,
     corpus: Mapping[str, Any],
@@ -67,14 +77,14 @@ def feature_provenance(
     """Return the provenance of the store of one feature.
 
     Args:
-        described: what `describe` returned.
+        described: what determines each feature, by name.
         storage: one entry a feature name.
         name: of the feature.
         corpus: name and licence, never counts, which change.
         libraries: `Extractor.libraries`.
     """
     return {
-        **described,
+        **described[name].to_json(),
         "corpus": dict(corpus),
         "storage": {"shard_bytes": storage[name].shard_bytes},
         "stores": sorted(storage),

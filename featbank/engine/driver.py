@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +12,10 @@ from typing import Any
 
 from featbank.base.failures import Failure, allowed_failures, check_budget
 from featbank.base.progress import Advance
-from featbank.engine.plan import Numerics, ShardPlan
+from featbank.engine.job import Job
+from featbank.engine.plan import ShardPlan
+from featbank.engine.run import Budget
+from featbank.engine.space import warn_of_full_disk
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
@@ -20,20 +23,7 @@ from featbank.errors import FeatbankError
 from featbank.files.provenance import canonical_json
 from featbank.numerics import as_here
 from featbank.runners.base import Runner
-from featbank.store import ShardInfo
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """How many utterances may fail, and where their list is left when more do.
-
-    Args:
-        max_failures: a number of utterances, or below 1 a share of them.
-        path: of the list.
-    """
-
-    max_failures: float
-    path: Path
+from featbank.store import Numerics, ShardInfo, StoreHeader
 
 
 @dataclass(slots=True)
@@ -67,6 +57,26 @@ class Outcome:
     def numerics_of(self, split: str) -> tuple[Numerics, ...]:
         """Return the numerics classes of a split's shards, in order."""
         return tuple(self.numerics[split][key] for key in sorted(self.numerics[split]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The stores that a run has published, and what that took.
+
+    Args:
+        headers: of the stores, one a name and split.
+        tally: what was computed, and what was taken over.
+    """
+
+    headers: Sequence[StoreHeader]
+    tally: Tally
+
+
+def compute_shards(job: Job, plan: ShardPlan) -> Outcome:
+    """Have workers make the shards of a plan that are not there yet; see `ShardRun`."""
+    warn_of_full_disk(job, plan)
+    run = job.run
+    return ShardRun(plan=plan, budget=run.budget)(job.make_worker, run.runner, run.advance)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from featbank.engine.run import OnDamage
 from featbank.engine.tasks import Source
 from featbank.errors import FeatbankError, StoreError
 from featbank.store import (
@@ -24,10 +25,6 @@ from featbank.store.format import FAILURES_NAME
 from featbank.store.verify import damaged_rows, file_problem
 
 _log = logging.getLogger(__name__)
-
-
-OnDamage = Callable[[Path], object]
-"""Told each damaged file of an earlier store."""
 
 
 class EarlierShards:

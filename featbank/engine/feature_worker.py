@@ -15,9 +15,9 @@ from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import AudioError, FeatbankError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.features.base import Extractor, Output
-from featbank.store import Encoded, ShardSpec, ShardWriter, as_array, find_encoding
+from featbank.store import Encoded, Numerics, ShardSpec, ShardWriter, as_array, find_encoding
 
 
 class FeatureWorker(ShardWorker[ShardWriter]):
@@ -107,7 +107,7 @@ def shard_specs(
     extractor: Extractor,
     storage: Mapping[str, FeatureStorageConfig],
     fingerprints: Mapping[str, str],
-    numerics: Mapping[str, Any],
+    numerics: Numerics,
 ) -> dict[str, ShardSpec]:
     """Return what the rows of each shard have in common, by feature name."""
     return {

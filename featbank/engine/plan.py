@@ -9,22 +9,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from featbank.base.manifest import Utterance
-from featbank.engine.earlier import EarlierShards, OnDamage, shard_problem
+from featbank.engine.earlier import EarlierShards, shard_problem
 from featbank.engine.rows import SplitRows, cut_into_shards, task_numerics
+from featbank.engine.run import OnDamage
 from featbank.engine.tasks import ShardResult, ShardTask, Source, shard_task
 from featbank.engine.work import shard_path
 from featbank.numerics import as_here
-from featbank.store import ShardInfo, ShardSpec
+from featbank.store import Numerics, ShardInfo, ShardSpec
 
 _log = logging.getLogger(__name__)
 
 _THREADS = 4  # read shards that are there: more than one, for a disk far away answers late
 _AHEAD = 16  # tasks whose shards are being read
-
-Numerics = Mapping[str, Any]
 
 ThereAlready = Mapping[str, tuple[Path, ShardInfo, Numerics]]
 """The shards of a task by feature name: the file, what a header lists of it, its class."""

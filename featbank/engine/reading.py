@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,15 +72,16 @@ class AudioReader:
                 patience.wait(error)
 
     def _read(self, row: Utterance) -> Audio:
-        path = Path(self._root, row.audio)
-        place: dict[str, Any] = {
-            "sample_rate": row.sample_rate,
-            "start_sample": row.start_sample,
-            "num_samples": row.num_samples,
-            "channel": row.channel,
-            "target_rate": self._framing.sample_rate,
-            "digest": row.audio_digest,
-        }
-        if self._max_samples is not None and num_samples(row, self._framing) > self._max_samples:
-            return Recording(path, **place)
-        return load_audio(path, **place)
+        is_long = self._max_samples is not None and (
+            num_samples(row, self._framing) > self._max_samples
+        )
+        read = Recording if is_long else load_audio
+        return read(
+            Path(self._root, row.audio),
+            sample_rate=row.sample_rate,
+            start_sample=row.start_sample,
+            num_samples=row.num_samples,
+            channel=row.channel,
+            target_rate=self._framing.sample_rate,
+            digest=row.audio_digest,
+        )

@@ -1,4 +1,4 @@
-"""What computes features, and what follows from that before any audio is read."""
+"""Define what a run computes: an extractor, how its features are stored, and their fingerprints."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from featbank.base.parts import PartConfig
 from featbank.base.trusted import build
-from featbank.engine.description import describe, feature_fingerprints
-from featbank.feature_io import FeatureStorageConfig, storage_by_name
+from featbank.engine.description import Description
+from featbank.feature_io.config import FeatureStorageConfig
+from featbank.feature_io.stage_storage import storage_by_name
 from featbank.features.base import Extractor
 from featbank.numerics import ON_CPU, Computing
 
@@ -19,13 +21,13 @@ class ExtractorRecipe:
     """What computes the features: picklable, so that any worker can compute any shard.
 
     Args:
-        config: `_target_` and its arguments.
+        config: of the extractor.
         audio_root: folder that the manifests' paths are relative to.
         computing: device, threads, and seconds of audio together.
-        trusted_modules: packages beside featbank that `_target_` may name.
+        trusted_modules: packages beside featbank that its classes may be of.
     """
 
-    config: Mapping[str, Any]
+    config: PartConfig
     audio_root: str
     computing: Computing = ON_CPU
     trusted_modules: Sequence[str] = ()
@@ -49,20 +51,20 @@ class Definition:
         recipe: of the extractor, for workers.
         extractor: built by it.
         entries: how each feature is stored, by feature name.
-        described: what determines the values, as provenance records it.
+        described: what determines the values of each feature, by its name.
         fingerprints: of the stores, by feature name.
     """
 
     recipe: ExtractorRecipe
     extractor: Extractor
     entries: Mapping[str, FeatureStorageConfig]
-    described: Mapping[str, Any]
+    described: Mapping[str, Description]
     fingerprints: Mapping[str, str]
 
 
 def define(
     *,
-    extractor: Mapping[str, Any],
+    extractor: PartConfig | Mapping[str, Any],
     storage: Sequence[FeatureStorageConfig],
     audio_root: str | Path,
     computing: Computing,
@@ -83,7 +85,7 @@ def define(
         WeightsError: the weights cannot be had.
     """
     recipe = ExtractorRecipe(
-        config=extractor,
+        config=extractor if isinstance(extractor, PartConfig) else PartConfig.of(extractor),
         audio_root=str(audio_root),
         computing=computing,
         trusted_modules=tuple(trusted_modules),
@@ -96,11 +98,13 @@ def define(
     entries = storage_by_name(
         storage, {name: output.codebook_size for name, output in built.outputs.items()}
     )
-    described = describe(extractor, built)
+    described = {name: Description.of(built, name) for name in entries}
     return Definition(
         recipe=recipe,
         extractor=built,
         entries=entries,
         described=described,
-        fingerprints=feature_fingerprints(described, entries),
+        fingerprints={
+            name: described[name].fingerprint(name, entry.dtype) for name, entry in entries.items()
+        },
     )

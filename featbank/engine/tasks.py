@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
-from featbank.store import ShardInfo, ShardSpec, shard_name
+from featbank.store import Numerics, ShardInfo, ShardSpec, shard_name
 
 Source = tuple[Path, ShardInfo]
 """A shard of an earlier run: its file, and what its header lists of it."""
@@ -102,26 +101,6 @@ class ShardResult:
 
     split: str
     shards: Mapping[str, ShardInfo]
-    failures: Sequence[Failure]
-    numerics: Mapping[str, Any]
+    failures: tuple[Failure, ...]
+    numerics: Numerics
     tally: Tally
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> ShardResult:
-        """Build a result from what `to_json` returned.
-
-        Raises:
-            KeyError, TypeError: fields are missing, or of another version.
-            StoreError: a field has a value that it cannot have.
-        """
-        return cls(
-            split=fields["split"],
-            shards={name: ShardInfo(**info) for name, info in fields["shards"].items()},
-            failures=[Failure(**one) for one in fields["failures"]],
-            numerics=fields["numerics"],
-            tally=Tally(**fields["tally"]),
-        )

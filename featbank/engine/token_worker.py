@@ -15,9 +15,10 @@ from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.store import (
     Encoded,
+    Numerics,
     ShardInfo,
     ShardRow,
     ShardSpec,
@@ -115,7 +116,7 @@ class _TokenShard:
         self._tokens.clear()
 
 
-def token_specs(stores: TokenStores, numerics: Mapping[str, Any]) -> dict[str, ShardSpec]:
+def token_specs(stores: TokenStores, numerics: Numerics) -> dict[str, ShardSpec]:
     """Return what the rows of each shard have in common, by store name."""
     return {
         name: ShardSpec(

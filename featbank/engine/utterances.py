@@ -20,7 +20,7 @@ from featbank.errors import AudioError, FeatbankError
 from featbank.features.base import AudioBatch
 from featbank.features.shapes import BatchShape, batch_shape
 
-Features = Mapping[str, Any]
+Features = Mapping[str, object]
 """An array (T, ...) for each feature name, of one utterance or of a piece of it."""
 
 

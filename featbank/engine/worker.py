@@ -125,7 +125,7 @@ class ShardWorker(ABC, Generic[Sink]):
         return ShardResult(
             split=task.split,
             shards=shards,
-            failures=failures,
+            failures=tuple(failures),
             numerics=self.numerics,
             tally=Tally(
                 num_computed=len(missing) - len(failures),
@@ -159,7 +159,7 @@ class ShardWorker(ABC, Generic[Sink]):
         return ShardResult(
             split=task.split,
             shards=shards,
-            failures=failures,
+            failures=tuple(failures),
             numerics=self.numerics,
             tally=Tally(num_kept=len(task.rows) - len(failures), num_shards_kept=len(shards)),
         )

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from featbank.base.progress import Advance
 from featbank.errors import ConfigError
@@ -48,6 +48,8 @@ class RayRunner:
     Raises:
         ConfigError: the extra `ray` is not installed, or a number is too small.
     """
+
+    version: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from featbank.base.progress import Advance
 from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
@@ -42,6 +42,8 @@ class SlurmRunner:
     Raises:
         ConfigError: no Slurm here, the extra `slurm` is not installed, or a number is too small.
     """
+
+    version: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 # what the header of a feature store says of its values; a licence or a version of a library may
 # change without them, and must not change the sample, or the codebook would be fitted anew
-_VALUES = ("extractor", "extractor_version", "decode_version")
+_VALUES = ("extractor", "decode_version")
 
 _MAX_BYTES = 256 << 20  # of a list of ids
 

@@ -12,7 +12,6 @@ from featbank.base.split_names import split_names
 from featbank.errors import StoreError
 from featbank.numerics import joint_audio, numerics_class, thread_count
 from featbank.store import (
-    SHARD_BYTES,
     Store,
     StoreHeader,
     StoreWriter,
@@ -20,7 +19,6 @@ from featbank.store import (
     open_verified,
     read_header,
 )
-from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.token_stores import TokenStores
 
 
@@ -28,10 +26,8 @@ def tokenize(
     *,
     manifests: Path,
     features: Path,
-    codebook: Codebook,
+    stores: TokenStores,
     out: Path,
-    merge_repeats: bool = False,
-    shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
     advance: Advance = lambda _: None,
 ) -> list[StoreHeader]:
@@ -40,10 +36,8 @@ def tokenize(
     Args:
         manifests: folder with a manifest a split.
         features: folder with a store a split, of the feature that the codebook was fitted on.
-        codebook: read from its file.
+        stores: of the tokens, with the codebook that assigns them.
         out: stores go to `out/units/<split>`, and `out/durations/<split>` where repeats are merged.
-        merge_repeats: store a run of equal units once, and its length in frames beside it.
-        shard_bytes: size around which shards are cut.
         overwrite: replace stores that hold something else.
         advance: told the seconds of audio done.
 
@@ -55,7 +49,6 @@ def tokenize(
         StoreError: an utterance has no features, or damaged ones, or a store is there that holds
             something else.
     """
-    stores = TokenStores(codebook=codebook, merge_repeats=merge_repeats)
     splits = split_names(manifests)
     sources = {split: open_verified(features / split) for split in splits}
     rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in splits}
@@ -80,7 +73,6 @@ def tokenize(
                         first_frame_center_s=header.first_frame_center_s,
                         feature=source.provenance,
                         numerics=joint_audio(numerics_class(), header.numerics),
-                        shard_bytes=shard_bytes,
                     )
                 )
                 for name in stores.dtypes

@@ -18,6 +18,7 @@ from featbank.cli import main
 from featbank.store import StoreWriter, open_store
 from tests.extracting import files
 from tests.flipping import flip, flip_in, fullest_shard
+from tests.waiting import running
 
 Capture = pytest.CaptureFixture[str]
 
@@ -361,7 +362,7 @@ def test_verify_shows_its_progress_on_a_terminal_alone(store: Path) -> None:
     terminal, end = pty.openpty()
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm"}
     variables.pop("CI", None)
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-m", "featbank", "verify", str(store)],
         stdout=subprocess.PIPE,
         stderr=end,

@@ -11,6 +11,7 @@ import torch
 from featbank.base.trusted import build
 from featbank.engine.decode import decode_utterance
 from featbank.engine.recipe import define
+from featbank.engine.run import FeatureDefinition
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.numerics import ON_CPU
@@ -35,8 +36,11 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def decode(features: Path, out: Path, **changes: Any) -> float:
-    settings: dict[str, Any] = {"extractor": TINY_DAC, "storage": STORAGE, "utterance_id": "a"}
-    return decode_utterance(features=features, out=out, **(settings | changes))
+    utterance_id = changes.pop("utterance_id", "a")
+    definition = FeatureDefinition(
+        **{"name": "dac", "extractor": TINY_DAC, "storage": STORAGE, **changes}
+    )
+    return decode_utterance(definition, features, utterance_id, out)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])

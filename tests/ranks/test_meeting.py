@@ -71,7 +71,7 @@ def several_meetings(rank: int) -> dict[str, Any]:
 def test_ranks_exchange_messages_and_name_who_disagrees_who_raised_and_who_was_killed(
     tmp_path: Path,
 ) -> None:
-    first, killed, last = launch(several_meetings, 3, tmp_path).wait()
+    first, killed, last = launch(several_meetings, 3, tmp_path)
     assert killed is None
     assert (first["gathered"], last["gathered"]) == ([0, 1, 4], None)
     assert first["told"] == last["told"] == 5
@@ -94,7 +94,7 @@ def keeper_is_killed(rank: int) -> str:
 
 
 def test_the_rank_that_keeps_the_store_is_killed_and_the_others_end(tmp_path: Path) -> None:
-    killed, *others = launch(keeper_is_killed, 3, tmp_path, hosted=True).wait()
+    killed, *others = launch(keeper_is_killed, 3, tmp_path, hosted=True)
     assert killed is None
     for found in others:
         assert "RankError: extract: rank 0" in found
@@ -113,7 +113,7 @@ def keeper_fails_and_ends(rank: int) -> str:
 def test_the_rank_that_keeps_the_store_fails_and_stays_until_the_others_know_why(
     tmp_path: Path,
 ) -> None:
-    for found in launch(keeper_fails_and_ends, 3, tmp_path, hosted=True).wait()[1:]:
+    for found in launch(keeper_fails_and_ends, 3, tmp_path, hosted=True)[1:]:
         assert "RankError: extract: rank 0 failed: ValueError: boom" in found
 
 

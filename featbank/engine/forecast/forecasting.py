@@ -12,8 +12,8 @@ from pathlib import Path
 from featbank.engine.forecast.probe import Probe, Sample, SampleTask
 from featbank.engine.forecast.survey import StoreSize, Survey
 from featbank.engine.job import Job
+from featbank.engine.run import WHAT_FITS, Reuse
 from featbank.engine.space import DiskNeed
-from featbank.runners.base import Runner
 from featbank.runners.local import LocalRunner
 
 SAMPLE_S = 20.0
@@ -60,42 +60,21 @@ class Forecast:
         return None if factor is None else self.left_s / factor / busy / 3600
 
 
-def preflight(
-    job: Job,
-    *,
-    manifests: Path,
-    runner: Runner,
-    work: Path,
-    previous: Sequence[Path] = (),
-    strict: bool = False,
-    anew: bool = False,
-    sample_s: float = SAMPLE_S,
-) -> Forecast:
+def preflight(job: Job, reuse: Reuse = WHAT_FITS, *, sample_s: float = SAMPLE_S) -> Forecast:
     """Foretell what a run will take; nothing is left behind, and no lock is taken.
 
     Args:
-        job: what the run is to make.
-        manifests: folder with a manifest a split.
-        runner: of the run, asked for its number of workers alone: the sample is computed by one
-            process of this machine.
-        work: folder of finished shards, as the run is given it.
-        previous: folders like the job's `out`, which hold earlier stores.
-        strict: take nothing over from machines of another numerics class.
-        anew: take nothing over from earlier stores.
+        job: what the run is to make. Its runner is asked for its number of workers alone: the
+            sample is computed by one process of this machine.
+        reuse: what the run takes over.
         sample_s: wall-clock seconds for the sample.
 
     Raises:
         FeatbankError: the run would end with it: a worker dies, a cluster has no room for the
             workers.
     """
-    num_workers = runner.count_workers()
-    plan = job.plan(
-        manifests=manifests,
-        folder=job.work_folder(work),
-        previous=previous,
-        strict=strict,
-        anew=anew,
-    )
+    num_workers = job.run.runner.count_workers()
+    plan = job.plan(reuse)
     with tempfile.TemporaryDirectory(prefix="featbank-") as temporary:
         survey = Survey(job, plan)
         sample = None

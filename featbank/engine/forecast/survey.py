@@ -72,9 +72,7 @@ class Survey:
         self.num_left = self.num_tasks = 0
         self.left_s = 0.0
         self.longest: Row | None = None
-        self._sizes = Counter(
-            dict.fromkeys(job.paths(plan.rows), 0)
-        )  # of the stores, by name and split
+        self._sizes = Counter(dict.fromkeys(job.paths, 0))  # of the stores, by name and split
         self._look()
         if job.shard_bytes is not None:
             self._look_at_rewritten(job.shard_bytes)
@@ -143,9 +141,9 @@ class Survey:
 
     def _look_at_rewritten(self, shard_bytes: int) -> None:
         """Lay out stores whose shards are cut anew, and written beside the finished ones."""
-        self._sizes = Counter(dict.fromkeys(paths := self._job.paths(self._plan.rows), 0))
+        self._sizes = Counter(dict.fromkeys(self._job.paths, 0))
         self._copied.clear()
-        for name, split in paths:
+        for name, split in self._job.paths:
             size = frame_bytes(self._job.specs[name])
             value_bytes = functools.partial(_value_bytes, size, self._job.extractor.framing)
             rows = iter(self._plan.rows[split])

@@ -99,6 +99,13 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
             layers, num_layers=config.num_hidden_layers, dimension=config.hidden_size, where=model
         )
 
+    def deciding(self, output: str | None = None) -> dict[str, Any]:
+        """Return what decides the values: the layers asked for, no context without windows."""
+        found = {**super().deciding(output), "layers": self._layers.chosen(output)}
+        if self._max_samples is None:
+            found.pop("context_s", None)
+        return found
+
     @property
     def framing(self) -> Framing:
         """What two frames of the filterbank see, every 20 ms."""

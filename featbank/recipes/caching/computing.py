@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from featbank.base.routing import route
 from featbank.errors import StoreError
-from featbank.feature_io import FeatureStorageWriter, TracedWriter
+from featbank.feature_io.base import FeatureStorageWriter, TracedWriter
 from featbank.recipes.caching.batch_columns import select
 from featbank.recipes.caching.batches import Batches
 from featbank.recipes.caching.journal import Journal, JournalFile, JournalRow
