@@ -1,12 +1,11 @@
 """Sources -> a digest of the code behind each stage, which the stage depends on."""
 
 import os
+import runpy
+
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
+
 import sys
-
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
-
 from pathlib import Path
 
 from featbank.base.visible import visible

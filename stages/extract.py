@@ -1,20 +1,17 @@
 """Manifests -> feature stores, one a feature name and split."""
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from featbank.base.amounts import times_real_time
 from featbank.base.progress import Stopwatch, progress_bar
+from featbank.pipeline.configs import ExtractConfig
 from featbank.pipeline.dvc_outputs import previous_output
 from featbank.pipeline.stage import (
     accept_dry_run,
@@ -29,9 +26,9 @@ from featbank.pipeline.stage import (
 _log = logging.getLogger(__name__)
 
 
-@stage("extract")
-def main(config: DictConfig) -> None:
-    out = Path(config.paths.features)
+@stage(ExtractConfig)
+def main(config: ExtractConfig) -> None:
+    out = config.paths.features
     refuse_tracked(config, out)
     name = f"extract-{config.corpus.name}-{config.feature.name}"
     if config.preflight:
@@ -46,7 +43,7 @@ def main(config: DictConfig) -> None:
     damaged: list[Path] = []
     watch = Stopwatch()
     with (
-        previous_output(out, Path(config.runtime.work)) as previous,
+        previous_output(out, config.runtime.work) as previous,
         progress_bar(
             f"extract {config.feature.name}", audio_s, show=config.runtime.progress
         ) as advance,
@@ -75,7 +72,7 @@ def main(config: DictConfig) -> None:
     )
 
 
-def _preflight(config: DictConfig, out: Path, name: str) -> None:
+def _preflight(config: ExtractConfig, out: Path, name: str) -> None:
     # imported here: a run needs no forecast
     from featbank.engine.extract import feature_job
     from featbank.engine.run import Reuse

@@ -4,23 +4,17 @@ With `recompute=20` that many utterances are computed again, too, and held again
 """
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
 from itertools import groupby
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from featbank.base.progress import progress_bar
-from featbank.base.trusted import check_type
-from featbank.errors import ConfigError
 from featbank.files.provenance import digest
-from featbank.pipeline.definitions import split_roles
+from featbank.pipeline.configs import ValidateConfig
 from featbank.pipeline.stage import (
     audio_seconds,
     chosen_stores,
@@ -39,16 +33,15 @@ from featbank.validation.stores import validate_stores
 _log = logging.getLogger(__name__)
 
 
-@stage("validate")
-def main(config: DictConfig) -> None:
+@stage(ValidateConfig)
+def main(config: ValidateConfig) -> None:
     refuse_tracked(config, config.paths.checks)
     refuse_tracked(config, config.paths.report)
-    _check(config)
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)
     total_s = audio_seconds(corpus) * len(names)
-    labels = config.corpus.get("labels")
+    labels = config.corpus.labels
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
         for name in names:
@@ -79,7 +72,7 @@ def main(config: DictConfig) -> None:
         from featbank.report.page import write_report
 
         stabilities = read_stabilities(config.paths.stability, chosen, digest(corpus))
-        report = write_report(results, corpus, Path(config.paths.report), stabilities)
+        report = write_report(results, corpus, config.paths.report, stabilities)
         _log.info("report: %s", report)
     if config.strict:
         require_good(results)
@@ -93,14 +86,7 @@ def main(config: DictConfig) -> None:
             require_certified(certificates)
 
 
-def _check(config: DictConfig) -> None:
-    """Refuse values of another type or range, before any work begins."""
-    if config.recompute < 0:
-        raise ConfigError("recompute", expected="0 utterances or more", got=config.recompute)
-    check_type(config.corpus.get("labels"), str | None, "corpus.labels")
-
-
-def _held_out(config: DictConfig, option: str) -> HeldOut:
+def _held_out(config: ValidateConfig, option: str) -> HeldOut:
     """Say where the codebook of a choice lies, and the features that it makes tokens of."""
     root, corpus = config.paths.root, config.corpus.name
     stored = Path(root, "features", corpus)
@@ -118,7 +104,7 @@ def _held_out(config: DictConfig, option: str) -> HeldOut:
     return HeldOut(
         codebook=Path(root, "codebooks", corpus, f"{option}.safetensors"),
         features=None if feature is None else stored / feature,
-        splits=split_roles(config, "held_out"),
+        splits=config.corpus.held_out,
         num_utterances=config.held_out.utterances,
         seed=config.held_out.seed,
     )

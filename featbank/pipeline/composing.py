@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import os
 import re
@@ -10,21 +11,28 @@ from collections.abc import Callable
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from featbank.base.visible import log_visibly, visible
 from featbank.errors import ConfigError, FeatbankError
+from featbank.pipeline.composed import NAMED_GROUPS
 from featbank.pipeline.conf_files import CheckedFiles
-from featbank.pipeline.definitions import NAMED_GROUPS
+from featbank.pipeline.described import Described
+from featbank.pipeline.help import help_text
+from featbank.pipeline.parts import Knobs
 
 _RAISE = "HYDRA_FULL_ERROR"
 """Has Hydra raise errors, instead of printing their tracebacks."""
 
 _OF_HYDRA = frozenset(["hydra.verbose", "hydra/job_logging", "hydra/hydra_logging"])
 """What may be typed of Hydra's own configuration; the rest can run code, or writes files."""
+
+_HELP = "of_stage"
+"""The option of Hydra's group of helps that is a stage's own."""
 
 _GROUPS = (*NAMED_GROUPS, "runner")
 
@@ -40,13 +48,17 @@ _OF_COMPOSING = (
 
 
 def entered_through_hydra(
-    function: Callable[[DictConfig], None], config_name: str, config_path: str = "../conf"
+    function: Callable[[DictConfig], None],
+    config_name: str,
+    kind: type[Knobs],
+    config_path: str = "../conf",
 ) -> Callable[[], None]:
     """Return what composes a stage's configuration from the command line and then calls it.
 
     Args:
         function: the stage.
         config_name: of the file that is its configuration.
+        kind: the schema of that.
         config_path: of the files' folder, seen from the stage's script.
     """
     asked = os.environ.get(_RAISE)
@@ -67,7 +79,9 @@ def entered_through_hydra(
         CheckedFiles.install()
         os.environ[_RAISE] = "1"
         try:
-            _check_typed(sys.argv[1:])
+            if _check_typed(sys.argv[1:]).help:
+                _offer_help(function, config_name, kind)
+                sys.argv.append(f"hydra/help={_HELP}")
             enter()
         except _OF_COMPOSING as error:
             if begun or asked == "1":
@@ -87,15 +101,37 @@ def _set(variable: str, value: str | None) -> None:
         os.environ[variable] = value
 
 
-def _check_typed(arguments: list[str]) -> None:
-    """Refuse what would run code, or put an option of conf/ where its values could.
+def _offer_help(function: Callable[..., None], stage: str, kind: type[Knobs]) -> None:
+    """Have Hydra print the help that the schema of a stage gives."""
+
+    def told(*, _root_: DictConfig) -> str:
+        values = OmegaConf.to_container(_root_, resolve=False)
+        assert isinstance(values, dict)
+        said = getattr(sys.modules[function.__module__], "__doc__", None) or ""
+        return help_text(stage, said, Described.of(kind), {str(k): v for k, v in values.items()})
+
+    OmegaConf.register_new_resolver("help_of_stage", told, replace=True)
+    ConfigStore.instance().store(
+        group="hydra/help", name=_HELP, node={"template": "${help_of_stage:}"}
+    )
+
+
+def _check_typed(arguments: list[str]) -> argparse.Namespace:
+    """Return the flags of Hydra's, but for those that would run code or put files anywhere.
 
     Raises:
-        ConfigError: it is typed.
+        ConfigError: such is typed, or would put an option of conf/ where its values could.
     """
-    typed = get_args_parser().parse_args(arguments)
+    typed: argparse.Namespace = get_args_parser().parse_args(arguments)
     if typed.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun", expected="no pickle", got="one")
+    if typed.multirun:
+        raise ConfigError(
+            "--multirun",
+            expected="one run",
+            got="several",
+            hint="choose several in params.yaml for dvc repro, or write a loop in the shell",
+        )
     if "://" in (typed.config_path or ""):  # a module, whose files nobody checks
         raise ConfigError("--config-path", expected="a folder", got=typed.config_path)
     for one in OverridesParser.create().parse_overrides(typed.overrides):
@@ -111,6 +147,7 @@ def _check_typed(arguments: list[str]) -> None:
             raise ConfigError(text, expected=f"an option of conf/{key}", got=one.value())
         if one.package is not None:
             raise ConfigError(text, expected="an option in its own group", got=f"@{one.package}")
+    return typed
 
 
 def _told(error: Exception) -> str:

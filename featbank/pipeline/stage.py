@@ -9,58 +9,31 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from featbank.base.progress import Stopwatch
 from featbank.base.trusted import check_name
-from featbank.errors import ConfigError, FeatbankError
+from featbank.errors import ConfigError, FeatbankError, InvalidConfigError
 from featbank.files.json_files import read_json
 from featbank.files.locking import breaking_locks
 from featbank.files.opening import instead_of_file
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.files.streams import guarded
-from featbank.pipeline.composed import (
-    CONF,
-    check_config,
-    chosen_groups,
-    composed_again,
-    in_one_line,
-    key_of,
-)
+from featbank.pipeline.composed import name_of, read_config, typed_values
 from featbank.pipeline.composing import entered_through_hydra
 from featbank.pipeline.conf_files import read_yaml
-from featbank.pipeline.definitions import NAMED_GROUPS
+from featbank.pipeline.parts import Knobs
 
 _log = logging.getLogger(__name__)
 
+Config = TypeVar("Config", bound=Knobs)
+
 PARAMS = Path("params.yaml")
 """The choices, read from the folder the stage is run in."""
-
-RUNTIME_KEYS = (
-    "runtime",
-    "runner",
-    "numerics",
-    "device",
-    "batch_s",
-    "break_lock",
-    "overwrite",
-    "source",
-    "trusted_modules",
-    "only",
-    "strict",
-    "recompute",
-    "certificate",
-    "preflight",
-)
-"""Top-level configuration that changes no byte of an output, at most which ones are made.
-
-But for the device and batch_s: they choose the numerics class, as the machine does.
-"""
 
 _MOST_HOURS = 1e9
 
@@ -100,33 +73,40 @@ def params(key: str) -> Any:
     return node
 
 
-def stage(
-    config_name: str,
-) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Make a function a stage, which Hydra configures.
+def stage(kind: type[Config]) -> Callable[[Callable[[Config], None]], Callable[[], None]]:
+    """Make a function a stage, whose configuration Hydra composes and its schema checks.
 
-    It ends with one clear line and exit status 1 on an error of ours or of Hydra's.
+    It ends with one clear line for each fault, and exit status 1, on an error of ours or of
+    Hydra's.
 
     Args:
-        config_name: of the file in conf/ that is its configuration.
+        kind: the schema.
     """
-    return lambda function: entered_through_hydra(_with_clear_errors(function), config_name)
+    return lambda function: entered_through_hydra(
+        _with_clear_errors(kind, function), name_of(kind), kind
+    )
 
 
-def _with_clear_errors(function: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+def _with_clear_errors(
+    kind: type[Config], function: Callable[[Config], None]
+) -> Callable[[DictConfig], None]:
     @functools.wraps(function)
-    def run(config: DictConfig) -> None:
+    def run(composed: DictConfig) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
         try:
-            check_config(config)
+            config = read_config(kind, composed)
             with breaking_locks() if config.break_lock else nullcontext():
-                _drop_what_dvc_has(Path(config.runtime.work))
+                _drop_what_dvc_has(config.runtime.work)
                 function(config)
+        except InvalidConfigError as error:
+            for one in error.faults:
+                _log.error("ConfigError: %s", one)
+            sys.exit(1)
         except (FeatbankError, OSError) as error:
             _log.error("%s: %s", type(error).__name__, error)
             sys.exit(1)
         except (OmegaConfBaseException, HydraException) as error:
-            _log.error("ConfigError: %s", in_one_line(error))
+            _log.error("ConfigError: %s", (str(error).splitlines() or [type(error).__name__])[0])
             sys.exit(1)
         except KeyboardInterrupt:
             _log.error("interrupted; what was there before is as it was")
@@ -174,7 +154,7 @@ _OWN_NAME = (
 )
 
 
-def refuse_tracked(config: DictConfig, out: str | Path, *, hint: str = _OWN_NAME) -> None:
+def refuse_tracked(config: Knobs, out: str | Path, *, hint: str = _OWN_NAME) -> None:
     """Refuse values typed by hand for an output that DVC tracks under the same name.
 
     What DVC tracks holds what the definitions in conf/ say; another content needs another name.
@@ -187,23 +167,8 @@ def refuse_tracked(config: DictConfig, out: str | Path, *, hint: str = _OWN_NAME
     Raises:
         ConfigError: `out` is tracked, and a value differs from its definition.
     """
-    hydra = HydraConfig.get()
-    groups = chosen_groups()
-    typed = [text for text in hydra.overrides.task if key_of(text) not in groups]
-    [source] = [entry.path for entry in hydra.runtime.config_sources if entry.provider == "main"]
-    if Path(source).resolve() != CONF.resolve():
-        typed.append(f"the definitions in {source}")
-    defined = composed_again(groups)
-    for group in NAMED_GROUPS:
-        if group in groups and defined[group].name != groups[group]:
-            # two options of one name would take turns at one output
-            raise ConfigError(
-                f"name in {CONF / group / groups[group]}.yaml",
-                expected=groups[group],
-                got=repr(defined[group].name),
-            )
-    same = _bytes_part(defined) == _bytes_part(config) and Path(source).resolve() == CONF.resolve()
-    if same or not _tracked(Path(out)):
+    typed = typed_values(type(config))
+    if not typed or not _tracked(Path(out)):
         return
     raise ConfigError(
         f"{out} is tracked by DVC",
@@ -211,18 +176,6 @@ def refuse_tracked(config: DictConfig, out: str | Path, *, hint: str = _OWN_NAME
         got=" ".join(typed),
         hint=f"{hint}, or change the definition and run dvc repro",
     )
-
-
-def check_source(config: DictConfig) -> str:
-    """Return `source`: what a stage that works on features begins with.
-
-    Raises:
-        ConfigError: it is neither features nor audio.
-    """
-    source: str = config.source
-    if source not in ("features", "audio"):
-        raise ConfigError("source", expected="features or audio", got=source)
-    return source
 
 
 def chosen_stores() -> list[str]:
@@ -265,9 +218,7 @@ def _chosen_tokens(group: str) -> Iterator[str]:
         yield "-".join(check_name(choice[key], where) for key in ("feature", "tokenizer"))
 
 
-def record_run(
-    config: DictConfig, name: str, watch: Stopwatch, audio_s: float, **counts: float
-) -> None:
+def record_run(config: Knobs, name: str, watch: Stopwatch, audio_s: float, **counts: float) -> None:
     """Keep how long a stage took on this machine for how much audio, and what else it counted."""
     fields = {"audio_s": audio_s, "seconds": watch.seconds, **counts}
     write_atomic(Path(config.runtime.records, f"{name}.json"), readable_json(fields))
@@ -308,12 +259,6 @@ def _is_duration(hours: object) -> bool:
 def audio_seconds(corpus: Mapping[str, Any]) -> float:
     """Return the seconds of audio in all splits of a corpus summary."""
     return 3600 * sum(float(split["hours"]) for split in corpus["splits"].values())
-
-
-def _bytes_part(config: DictConfig) -> dict[Any, Any]:
-    values = OmegaConf.to_container(config)
-    assert isinstance(values, dict)
-    return {key: value for key, value in values.items() if key not in RUNTIME_KEYS}
 
 
 def _tracked(path: Path) -> bool:

@@ -16,7 +16,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from featbank.feature_io import read_storage
-from featbank.pipeline.definitions import NAMED_GROUPS, REQUIRED_KEYS
+from featbank.pipeline.composed import NAMED_GROUPS
+from featbank.pipeline.described import adapter
+from featbank.pipeline.parts import CorpusOption, FeatureOption, TokenizerOption
+from featbank.pipeline.stage import chosen_stores  # and with it the params resolver
 from tests.conftest import ROOT
 
 OUT_OF = {
@@ -127,7 +130,12 @@ def test_dvc_tracks_by_name_only_what_every_definition_has() -> None:
                 group = Path(file).parent.name
                 if group in found:
                     found[group] |= set(keys or ())
-    assert {group: keys - set(REQUIRED_KEYS[group]) for group, keys in found.items()} == {
+    kinds = (CorpusOption, FeatureOption, TokenizerOption)
+    required = {
+        group: set(adapter(kind).json_schema()["required"])
+        for group, kind in zip(NAMED_GROUPS, kinds, strict=True)
+    }
+    assert {group: keys - required[group] for group, keys in found.items()} == {
         "corpus": {"labels"},
         "feature": set(),
         "tokenizer": set(),
@@ -145,7 +153,7 @@ _SAY = """
 import contextlib, io, json, os, runpy, sys
 from hydra.core.global_hydra import GlobalHydra
 ends = []
-for script in sorted(set(os.listdir("stages")) - {"code.py"}):
+for script in sorted(set(os.listdir("stages")) - {"_root.py", "code.py"}):
     for flags in ("--cfg job --resolve", "--cfg all --resolve", "--info all"):
         sys.argv = [f"stages/{script}", *flags.split()]
         status, said = 0, io.StringIO()
@@ -168,7 +176,7 @@ def test_every_stage_says_all_that_it_would_run_with() -> None:
     assert done.returncode == 0, done.stderr
     ends = json.loads(done.stdout)
     assert [(script, flags) for script, flags, status, _ in ends if status] == [], done.stderr
-    scripts = {path.name for path in ROOT.glob("stages/*.py")} - {"code.py"}
+    scripts = {path.name for path in ROOT.glob("stages/[a-z]*.py")} - {"code.py"}
     assert {script for script, *_ in ends} == scripts
     for script, flags, _, said in ends:
         assert "trusted_modules" in said, (script, flags)
@@ -186,3 +194,13 @@ def test_every_feature_composes_and_names_its_stores(
     assert config.paths.features == f"data/features/demo/{feature}"
     storage = read_storage(OmegaConf.to_container(config.feature.storage))
     assert all(entry.shard_bytes > 0 for entry in storage)
+
+
+def test_the_plot_of_codebooks_has_a_curve_for_each_token_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    plots = OmegaConf.to_container(OmegaConf.load(ROOT / "dvc.yaml"), resolve=False)["plots"]
+    [usage] = [plot for plot in plots if "codebook_usage" in next(iter(plot))]
+    tokens = [name.removeprefix("tokens/") for name in chosen_stores() if name.startswith("tokens")]
+    assert next(iter(usage.values()))["y"] == tokens
