@@ -9,8 +9,9 @@ import logging
 from pathlib import Path
 
 from featbank.files.provenance import digest
+from featbank.pipeline.choices import chosen_stores
 from featbank.pipeline.configs import ReportConfig
-from featbank.pipeline.stage import chosen_stores, read_corpus, refuse_tracked, run_script, stage
+from featbank.pipeline.stage import read_corpus, refuse_tracked, run_script, stage
 from featbank.report.page import write_report
 from featbank.validation.result import read_check, require_good
 from featbank.validation.stability import read_stabilities

@@ -6,6 +6,7 @@ import runpy
 runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
+from pathlib import Path
 
 from featbank.base.manifest import read_manifest
 from featbank.base.split_names import split_names
@@ -31,11 +32,15 @@ def main(config: SampleConfig) -> None:
         write_pins(pins, ids, how=how)
         _log.info("%s: %s; commit it", pins, how)
         return
-    refuse_tracked(config, config.paths.sample)
+    refuse_tracked(config, _out(config))
     from_audio = config.source == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
     told = config.feature.told_choice(feature_of_tokens(config.feature.names))
-    _log.info("%s: %d pinned utterances%s", config.paths.sample, num_utterances, told)
+    _log.info("%s: %d pinned utterances%s", _out(config), num_utterances, told)
+
+
+def _out(config: SampleConfig) -> Path:
+    return config.paths.sample / config.corpus.name
 
 
 def _training_splits(config: SampleConfig) -> list[str]:
@@ -53,7 +58,7 @@ def _from_features(config: SampleConfig) -> int:
     return write_sample(
         features=[folder / split for split in splits],
         pins=config.pins,
-        out=config.paths.sample,
+        out=_out(config),
         overwrite=config.overwrite,
     )
 
@@ -64,16 +69,16 @@ def _from_audio(config: SampleConfig) -> int:
     from featbank.engine.sample_audio import sample_audio
     from featbank.pipeline.computing import computing_run
 
-    name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
+    name = f"sample-{config.fit_on}-{config.corpus.name}-{config.feature.name}"
     done = sample_audio(
         computing_run(config, name),
-        config.paths.sample,
+        _out(config),
         feature_of_tokens(config.feature.names),
         config.pins,
         _training_splits(config),
         Reuse(overwrite=config.overwrite, numerics=config.numerics),
     )
-    _log.info("%s: straight from audio; %s", config.paths.sample, done.tally)
+    _log.info("%s: straight from audio; %s", _out(config), done.tally)
     return done.num_utterances
 
 

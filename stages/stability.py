@@ -13,10 +13,9 @@ from featbank.base.progress import progress_bar
 from featbank.base.units import UNITS
 from featbank.errors import StoreError
 from featbank.files.provenance import digest
+from featbank.pipeline.choices import chosen_stores, kind_and_option
 from featbank.pipeline.configs import StabilityConfig
 from featbank.pipeline.stage import (
-    chosen_stores,
-    kind_and_option,
     read_corpus,
     refuse_tracked,
     run_script,

@@ -14,12 +14,10 @@ from pathlib import Path
 
 from featbank.base.progress import progress_bar
 from featbank.files.provenance import digest
+from featbank.pipeline.choices import chosen_stores, kind_and_option, read_choices
 from featbank.pipeline.configs import ValidateConfig
 from featbank.pipeline.stage import (
     audio_seconds,
-    chosen_stores,
-    kind_and_option,
-    params,
     read_corpus,
     refuse_tracked,
     run_script,
@@ -90,19 +88,20 @@ def _held_out(config: ValidateConfig, option: str) -> HeldOut:
     """Say where the codebook of a choice lies, and the features that it makes tokens of."""
     root, corpus = config.paths.root, config.corpus.name
     stored = Path(root, "features", corpus)
-    # of choices of `tokens_from_audio`, features that lie there by chance are not theirs
-    chosen = {
-        group: {f"{one['feature']}-{one['tokenizer']}": one["feature"] for one in found.values()}
-        for group in ("tokens", "tokens_from_audio")
-        if (found := params(group))
-    }
-    feature = chosen.get("tokens", {}).get(option)
-    if feature is None and option not in chosen.get("tokens_from_audio", {}) and stored.is_dir():
+    choices = read_choices()
+    chosen = next((one for one in choices.all_tokens if one.name == option), None)
+    feature = chosen.feature if chosen else None
+    if chosen is None and stored.is_dir():
         # made by hand: the feature with the longest name that the option can be of
         names = sorted((path.name for path in stored.iterdir()), key=len)
         feature = next((name for name in reversed(names) if option.startswith(f"{name}-")), None)
+    elif chosen not in choices.tokens:
+        feature = None  # features that lie there by chance are not those of tokens from audio
+    tokenizer = option[len(feature or "") + 1 :]
+    fit_on = chosen.fit_on if chosen else choices.fitted_on(feature or "", tokenizer, tokenizer)
+    codebook = f"{feature}-{chosen.codebook if chosen else tokenizer}.safetensors"
     return HeldOut(
-        codebook=Path(root, "codebooks", corpus, f"{option}.safetensors"),
+        codebook=Path(root, "codebooks", fit_on, codebook),
         features=None if feature is None else stored / feature,
         splits=config.corpus.held_out,
         num_utterances=config.held_out.utterances,

@@ -94,6 +94,6 @@ def _pinned(manifests: Sequence[Path], pins: Path) -> list[Utterance]:
             expected=f"all of its {len(pinned)} ids in {' or '.join(map(str, manifests))}",
             got=f"{len(missing)} missing, the first {missing[0]!r}",
             hint="bring them back, or pin anew (which refits the codebook): "
-            f"python stages/sample.py pin=true corpus={pins.stem}",
+            f"python stages/sample.py pin=true fit_on={pins.parent.name} corpus={pins.stem}",
         )
     return rows

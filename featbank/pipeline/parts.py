@@ -79,7 +79,7 @@ class Knobs:
 
 @part
 class Paths:
-    """Where the outputs lie. dvc.yaml names the same paths."""
+    """Where the outputs of a corpus lie. dvc.yaml names the same paths."""
 
     root: Annotated[Path, value("of all outputs but the report")]
     manifests: Annotated[Path, value("a manifest a split, of the corpus")]
@@ -96,17 +96,27 @@ class FeaturePaths(Paths):
 
 
 @part
-class TokenPaths(Paths):
-    """Those, and where what is made of a feature and a tokenizer lies."""
+class SamplePaths(FeaturePaths):
+    """Those, and where the sample of a feature lies."""
 
-    sample: Annotated[Path, value("store of the pinned utterances")]
+    sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
+
+
+@part
+class TokenPaths(FeaturePaths):
+    """Those of a feature, and where what is made of it by a tokenizer lies."""
+
     codebook: Annotated[Path, value("the fitted centroids")]
     tokens: Annotated[Path, value("token stores: NAME/SPLIT")]
 
 
 @part
-class AllPaths(FeaturePaths, TokenPaths):
-    """All of those."""
+class CodebookPaths:
+    """Where what codebooks are fitted on lies, and what is fitted."""
+
+    root: Annotated[Path, value("of all outputs but the report")]
+    sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
+    codebook: Annotated[Path, value("the fitted centroids")]
 
 
 class CorpusOption(Component):
@@ -185,8 +195,12 @@ class TokenizerOption:
     """How tokens are made of frames."""
 
     name: Annotated[Name, value("what the tokens are named after, behind the feature")]
+    codebook: Annotated[
+        Name, value("the tokenizer whose centroids it uses: its own name, or that of another")
+    ]
     kmeans: Annotated[
-        KMeansSettings | None, value("settings of k-means; null where a codebook is imported")
+        KMeansSettings | None,
+        value("settings of k-means; null where a codebook is imported, or another tokenizer's"),
     ]
     imported: Annotated[
         ImportedFile | None,
@@ -198,8 +212,15 @@ class TokenizerOption:
     shard_bytes: Annotated[Count, value("around which the shards of tokens are cut", unit="bytes")]
 
     def __post_init__(self) -> None:
-        """Refuse a tokenizer without centroids."""
-        if self.kmeans is None and self.imported is None:
+        """Refuse a tokenizer without centroids, and one with centroids beside those it shares."""
+        if self.codebook != self.name:
+            if self.kmeans is not None or self.imported is not None:
+                raise fault(
+                    "kmeans",
+                    expected=f"null, as imported, for its codebook is that of {self.codebook}",
+                    got="settings of its own",
+                )
+        elif self.kmeans is None and self.imported is None:
             raise fault(
                 "kmeans",
                 expected="settings of k-means, or tokenizer.imported in their place",

@@ -6,71 +6,31 @@ import functools
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from featbank.base.progress import Stopwatch
-from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, FeatbankError, InvalidConfigError
 from featbank.files.json_files import read_json
 from featbank.files.locking import breaking_locks
-from featbank.files.opening import instead_of_file
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.files.streams import guarded
+from featbank.pipeline import choices as _choices  # noqa: F401 - and with it the resolvers of conf/
 from featbank.pipeline.composed import name_of, read_config, typed_values
 from featbank.pipeline.composing import entered_through_hydra
-from featbank.pipeline.conf_files import read_yaml
 from featbank.pipeline.parts import Knobs
 
 _log = logging.getLogger(__name__)
 
 Config = TypeVar("Config", bound=Knobs)
 
-PARAMS = Path("params.yaml")
-"""The choices, read from the folder the stage is run in."""
-
 _MOST_HOURS = 1e9
-
-_TOKEN_CHOICES = ("tokens", "tokens_from_audio")
-
-
-def params(key: str) -> Any:
-    """Resolve `${params:key}`: a choice of params.yaml.
-
-    Steps are separated by dots; a number picks by order, from a list or a mapping.
-
-    Raises:
-        ConfigError: there is no params.yaml here, or no such choice in it.
-    """
-    if (got := instead_of_file(PARAMS)) is not None:
-        raise ConfigError(
-            f"{PARAMS} in {Path.cwd()}",
-            expected="a file",
-            got=got,
-            hint="run from the root of the project",
-        )
-    node = OmegaConf.to_container(read_yaml(PARAMS))
-    for step in key.split("."):
-        try:
-            if isinstance(node, dict):
-                node = list(node.values())[int(step)] if step.isdigit() else node[step]
-            else:
-                node = node[int(step)]  # type: ignore[index]
-        except (KeyError, IndexError, ValueError, TypeError) as error:
-            option = {"features.0": "feature"}.get(key, key.rpartition(".")[2])
-            raise ConfigError(
-                f"{PARAMS}: {key}",
-                expected="a choice",
-                got=f"no {step!r}",
-                hint=f"add it there, or type {option}=..." if "." in key else "add it there",
-            ) from error
-    return node
 
 
 def stage(kind: type[Config]) -> Callable[[Callable[[Config], None]], Callable[[], None]]:
@@ -178,46 +138,6 @@ def refuse_tracked(config: Knobs, out: str | Path, *, hint: str = _OWN_NAME) -> 
     )
 
 
-def chosen_stores() -> list[str]:
-    """Return what params.yaml chooses: `features/<feature>` and `tokens/<feature>-<tokenizer>`.
-
-    Raises:
-        ConfigError: the choices have another form.
-    """
-    features = params("features") or []
-    if not isinstance(features, list):
-        raise ConfigError(f"{PARAMS}: features", expected="a list: [fbank, mfcc]", got=features)
-    return [
-        *(f"features/{check_name(one, f'{PARAMS}: features')}" for one in features),
-        *(f"tokens/{choice}" for group in _TOKEN_CHOICES for choice in _chosen_tokens(group)),
-    ]
-
-
-def kind_and_option(name: str) -> tuple[str, str]:
-    """Split the name of a choice, which may be typed: `features/fbank` or `tokens/mfcc-kmeans100`.
-
-    Raises:
-        ConfigError: it has another form.
-    """
-    kind, _, option = name.partition("/")
-    if kind not in ("features", "tokens"):
-        raise ConfigError("only", expected="features/NAME or tokens/NAME", got=name)
-    return kind, check_name(option, "only")
-
-
-def _chosen_tokens(group: str) -> Iterator[str]:
-    tokens = params(group) or {}
-    if not isinstance(tokens, dict):
-        raise ConfigError(f"{PARAMS}: {group}", expected="entries by stage name", got=tokens)
-    for stage_name, choice in tokens.items():
-        if not isinstance(choice, dict) or set(choice) != {"feature", "tokenizer"}:
-            raise ConfigError(
-                f"{PARAMS}: {group}.{stage_name}", expected="a feature and a tokenizer", got=choice
-            )
-        where = f"{PARAMS}: {group}.{stage_name}"
-        yield "-".join(check_name(choice[key], where) for key in ("feature", "tokenizer"))
-
-
 def record_run(config: Knobs, name: str, watch: Stopwatch, audio_s: float, **counts: float) -> None:
     """Keep how long a stage took on this machine for how much audio, and what else it counted."""
     fields = {"audio_s": audio_s, "seconds": watch.seconds, **counts}
@@ -276,17 +196,3 @@ def _tracked(path: Path) -> bool:
     except DvcException as error:
         raise ConfigError("dvc.yaml", expected="a pipeline that DVC reads", got=error) from error
     return any(target == out or out in target.parents or target in out.parents for out in outs)
-
-
-def _resolve_params(key: str) -> Any:
-    try:
-        found = params(key)
-        if key != "seed" and not isinstance(found, str):  # it chooses an option of conf/
-            raise ConfigError(f"{PARAMS}: {key}", expected="a name", got=repr(found))
-        return found
-    except ConfigError as error:
-        # Hydra composes defaults with every exception hidden behind "error resolving interpolation"
-        raise SystemExit(f"ConfigError: {error}") from error
-
-
-OmegaConf.register_new_resolver("params", _resolve_params, replace=True)

@@ -83,7 +83,8 @@ def read_pins(path: Path) -> list[str]:
     Raises:
         CorpusError: there is no such list, it is empty or no text, or it names an id twice.
     """
-    hint = f"draw one and commit it: python stages/sample.py pin=true corpus={path.stem}"
+    draw = f"python stages/sample.py pin=true fit_on={path.parent.name} corpus={path.stem}"
+    hint = f"draw one and commit it: {draw}"
     if (got := instead_of_file(path)) is not None:
         raise CorpusError(f"pinned ids {path}", expected="a file", got=got, hint=hint)
     try:
@@ -206,7 +207,7 @@ def write_sample(
             expected=f"all of its {len(ids)} ids in {' or '.join(map(str, features))}",
             got=f"{len(missing)} missing, the first {missing[0]!r}",
             hint="bring them back, or pin anew (which refits the codebook): "
-            f"python stages/sample.py pin=true corpus={pins.stem}",
+            f"python stages/sample.py pin=true fit_on={pins.parent.name} corpus={pins.stem}",
         )
     refuse_other_content(out, header.fingerprint, overwrite=overwrite)
     with StoreWriter(
