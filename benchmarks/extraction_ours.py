@@ -57,8 +57,10 @@ class Featbank(Extracting):
 
         runner = NotingRunner(LocalRunner(num_workers=NUM_WORKERS), out / "notes")
         # torch is behind these, which takes seconds
+        from featbank.base.parts import PartConfig
+        from featbank.engine.definition import FeatureDefinition
         from featbank.engine.extract import extract
-        from featbank.engine.run import Budget, FeatureDefinition, PreparedCorpus, Run
+        from featbank.engine.run import Budget, PreparedCorpus, Run
         from featbank.feature_io import read_storage
 
         run = Run(
@@ -66,7 +68,9 @@ class Featbank(Extracting):
                 name="speech", license="", manifests=speech.manifests, audio_root=speech.audio
             ),
             definition=FeatureDefinition(
-                name="fbank", extractor=self.extractor, storage=read_storage(self.storage)
+                name="fbank",
+                extractor=PartConfig.of(self.extractor),
+                storage=read_storage(self.storage),
             ),
             runner=runner,
             budget=Budget(path=out / "failures.jsonl"),

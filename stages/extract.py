@@ -12,16 +12,11 @@ from pathlib import Path
 from featbank.base.amounts import times_real_time
 from featbank.base.progress import Stopwatch, progress_bar
 from featbank.pipeline.configs import ExtractConfig
+from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.dvc_outputs import previous_output
-from featbank.pipeline.stage import (
-    accept_dry_run,
-    audio_seconds,
-    read_corpus,
-    record_run,
-    refuse_tracked,
-    run_script,
-    stage,
-)
+from featbank.pipeline.run_records import record_run
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +34,7 @@ def main(config: ExtractConfig) -> None:
     from featbank.engine.run import Reuse
     from featbank.pipeline.computing import computing_run, drop_damaged
 
-    audio_s = audio_seconds(read_corpus(config.paths.manifests))
+    audio_s = read_corpus(config.paths.manifests).audio_s
     damaged: list[Path] = []
     watch = Stopwatch()
     with (
@@ -77,12 +72,11 @@ def _preflight(config: ExtractConfig, out: Path, name: str) -> None:
     from featbank.engine.extract import feature_job
     from featbank.engine.run import Reuse
     from featbank.pipeline.computing import computing_run
-    from featbank.pipeline.forecast import foretell
+    from featbank.pipeline.forecast import print_forecast
 
     reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=config.numerics)
-    foretell(feature_job(computing_run(config, name), out), reuse)
+    print_forecast(feature_job(computing_run(config, name), out), reuse)
 
 
 if __name__ == "__main__":
-    accept_dry_run()
     run_script(main)

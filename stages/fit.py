@@ -10,7 +10,8 @@ from dataclasses import asdict
 
 from featbank.errors import ConfigError
 from featbank.pipeline.configs import FitConfig
-from featbank.pipeline.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 
 _log = logging.getLogger(__name__)
 

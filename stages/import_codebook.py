@@ -9,7 +9,8 @@ import logging
 from pathlib import Path
 
 from featbank.pipeline.configs import ImportCodebookConfig
-from featbank.pipeline.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from featbank.base.trusted import build, check_name
 from featbank.corpora.base import Corpus
 from featbank.corpora.prepare import prepare
 from featbank.pipeline.configs import PrepareConfig
-from featbank.pipeline.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 from featbank.runners.base import Runner
 
 

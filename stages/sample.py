@@ -12,7 +12,8 @@ from featbank.base.manifest import read_manifest
 from featbank.base.split_names import split_names
 from featbank.errors import StoreError
 from featbank.pipeline.configs import SampleConfig
-from featbank.pipeline.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 from featbank.store.splits import read_splits, standing_splits
 from featbank.tokenizers.sample import draw_sample, present_splits, write_pins, write_sample
 from featbank.tokenizers.tokenized import feature_of_tokens

@@ -12,18 +12,14 @@ from pathlib import Path
 from featbank.base.progress import progress_bar
 from featbank.base.units import UNITS
 from featbank.errors import StoreError
-from featbank.files.provenance import digest
 from featbank.pipeline.choices import chosen_stores, kind_and_option
 from featbank.pipeline.configs import StabilityConfig
-from featbank.pipeline.stage import (
-    read_corpus,
-    refuse_tracked,
-    run_script,
-    stage,
-)
+from featbank.pipeline.corpus_summary import read_corpus
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
+from featbank.stability.result import Stability, write_stability
 from featbank.store import HEADER_NAME, read_header
 from featbank.validation.header import is_tokens
-from featbank.validation.stability import Stability, write_stability
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +62,7 @@ def _results(
     config: StabilityConfig, stores: dict[str, list[str]]
 ) -> Iterator[tuple[str, Stability]]:
     """Give each choice's as soon as it is there."""
-    corpus = digest(read_corpus(config.paths.manifests))
+    corpus = read_corpus(config.paths.manifests).digest
     for name in [name for name, of_choice in stores.items() if not of_choice]:
         told = "no tokens that could flip" if config.utterances else "not measured (utterances: 0)"
         _log.info("%s: %s", name, told)

@@ -14,15 +14,10 @@ from featbank.base.amounts import times_real_time
 from featbank.base.progress import Advance, Stopwatch, progress_bar
 from featbank.errors import ConfigError
 from featbank.pipeline.configs import TokenizeConfig
-from featbank.pipeline.stage import (
-    accept_dry_run,
-    audio_seconds,
-    read_corpus,
-    record_run,
-    refuse_tracked,
-    run_script,
-    stage,
-)
+from featbank.pipeline.corpus_summary import read_corpus
+from featbank.pipeline.run_records import record_run
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 from featbank.store import StoreHeader
 from featbank.tokenizers.tokenized import feature_of_tokens
 
@@ -40,7 +35,7 @@ def main(config: TokenizeConfig) -> None:
     if config.preflight:
         _preflight(config, out, from_audio=from_audio)
         return
-    audio_s = audio_seconds(read_corpus(config.paths.manifests))
+    audio_s = read_corpus(config.paths.manifests).audio_s
     watch = Stopwatch()
     with progress_bar(f"tokenize {out.name}", audio_s, show=config.runtime.progress) as advance:
         headers = (_from_audio if from_audio else _from_features)(config, out, advance)
@@ -100,12 +95,12 @@ def _preflight(config: TokenizeConfig, out: Path, *, from_audio: bool) -> None:
     from featbank.engine.run import STRICT, Reuse
     from featbank.engine.tokenize_audio import FeatureTokens, token_job
     from featbank.pipeline.computing import computing_run
-    from featbank.pipeline.forecast import foretell
+    from featbank.pipeline.forecast import print_forecast
 
     tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
     job = token_job(computing_run(config, _run_name(config, out)), out, tokens)
     reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=STRICT)
-    foretell(job, reuse)
+    print_forecast(job, reuse)
 
 
 def _stores(config: TokenizeConfig) -> "TokenStores":
@@ -125,5 +120,4 @@ def _run_name(config: TokenizeConfig, out: Path) -> str:
 
 
 if __name__ == "__main__":
-    accept_dry_run()
     run_script(main)

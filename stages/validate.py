@@ -13,19 +13,14 @@ from itertools import groupby
 from pathlib import Path
 
 from featbank.base.progress import progress_bar
-from featbank.files.provenance import digest
 from featbank.pipeline.choices import chosen_stores, kind_and_option, read_choices
 from featbank.pipeline.configs import ValidateConfig
-from featbank.pipeline.stage import (
-    audio_seconds,
-    read_corpus,
-    refuse_tracked,
-    run_script,
-    stage,
-)
-from featbank.validation.held_out import HeldOut
+from featbank.pipeline.corpus_summary import read_corpus
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
+from featbank.stability.result import read_stabilities
+from featbank.validation.held_out import HeldOut, features_of_tokens
 from featbank.validation.result import CheckResult, require_good, write_check
-from featbank.validation.stability import read_stabilities
 from featbank.validation.stores import validate_stores
 
 _log = logging.getLogger(__name__)
@@ -38,7 +33,7 @@ def main(config: ValidateConfig) -> None:
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)
-    total_s = audio_seconds(corpus) * len(names)
+    total_s = corpus.audio_s * len(names)
     labels = config.corpus.labels
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
@@ -69,8 +64,8 @@ def main(config: ValidateConfig) -> None:
         # imported here, for a check of one choice draws nothing
         from featbank.report.page import write_report
 
-        stabilities = read_stabilities(config.paths.stability, chosen, digest(corpus))
-        report = write_report(results, corpus, config.paths.report, stabilities)
+        stabilities = read_stabilities(config.paths.stability, chosen, corpus.digest)
+        report = write_report(results, corpus.said, config.paths.report, stabilities)
         _log.info("report: %s", report)
     if config.strict:
         require_good(results)
@@ -90,19 +85,19 @@ def _held_out(config: ValidateConfig, option: str) -> HeldOut:
     stored = Path(root, "features", corpus)
     choices = read_choices()
     chosen = next((one for one in choices.all_tokens if one.name == option), None)
-    feature = chosen.feature if chosen else None
-    if chosen is None and stored.is_dir():
-        # made by hand: the feature with the longest name that the option can be of
-        names = sorted((path.name for path in stored.iterdir()), key=len)
-        feature = next((name for name in reversed(names) if option.startswith(f"{name}-")), None)
-    elif chosen not in choices.tokens:
-        feature = None  # features that lie there by chance are not those of tokens from audio
-    tokenizer = option[len(feature or "") + 1 :]
-    fit_on = chosen.fit_on if chosen else choices.fitted_on(feature or "", tokenizer, tokenizer)
-    codebook = f"{feature}-{chosen.codebook if chosen else tokenizer}.safetensors"
+    features = features_of_tokens(
+        option,
+        stored,
+        tokens={one.name: one.feature for one in choices.tokens},
+        tokens_from_audio={one.name: one.feature for one in choices.tokens_from_audio},
+    )
+    feature = chosen.feature if chosen else features.name if features else ""
+    tokenizer = option.removeprefix(f"{feature}-")
+    fit_on = chosen.fit_on if chosen else choices.fitted_on(feature, tokenizer, tokenizer)
+    name = f"{feature}-{chosen.codebook if chosen else tokenizer}"
     return HeldOut(
-        codebook=Path(root, "codebooks", fit_on, codebook),
-        features=None if feature is None else stored / feature,
+        codebook=Path(root, "codebooks", fit_on, f"{name}.safetensors"),
+        features=features,
         splits=config.corpus.held_out,
         num_utterances=config.held_out.utterances,
         seed=config.held_out.seed,

@@ -13,11 +13,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
+from featbank.base.parts import PartConfig
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
+from featbank.engine.definition import FeatureDefinition
 from featbank.engine.driver import Published
 from featbank.engine.extract import extract
-from featbank.engine.run import Budget, FeatureDefinition, PreparedCorpus, Reuse, Run
+from featbank.engine.run import Budget, PreparedCorpus, Reuse, Run
 from featbank.feature_io import FeatureStorageConfig
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
@@ -64,7 +66,10 @@ def demo_run(
             audio_root=root,
         ),
         definition=FeatureDefinition(
-            name="demo", extractor=extractor, storage=entries, trusted_modules=trusted_modules
+            name="demo",
+            extractor=PartConfig.of(extractor),
+            storage=entries,
+            trusted_modules=trusted_modules,
         ),
         budget=Budget(max_failures=max_failures, path=root.parent / "failures.jsonl"),
         **{"runner": InlineRunner(), "work": root.parent / "work", **changes},

@@ -1,4 +1,4 @@
-"""What computing a sample again gave, as plain values that a program and a person can read."""
+"""Certificates: the result of computing a sample again, as JSON for programs and people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCertificate:
-    """What came of one feature, or of units with their durations, over all splits.
+    """The result for one feature, or for units with their durations, over all splits.
 
     Args:
         name: of the feature, or `units`.
@@ -58,15 +58,15 @@ class StoreCertificate:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        parts = [f"{self.num_equal} utterances with equal bits"]
+        told = [f"{self.num_equal} utterances with equal bits"]
         if self.num_failed:
-            parts.append(f"{self.num_failed} failed again")
+            told.append(f"{self.num_failed} failed again")
         if self.differences:
             found = f"{len(self.differences)} differ in {percent(self.flip_rate, 3)} of all frames"
-            parts.append(f"{found}; {self.deviation}" if self.deviation else found)
+            told.append(f"{found}; {self.deviation}" if self.deviation else found)
         if other := [*_changes(self.stored_numerics, self.numerics), *self.other_versions]:
-            parts.append(f"made elsewhere: {', '.join(other)}")
-        return f"{self.name}: " + "; ".join(parts)
+            told.append(f"made elsewhere: {', '.join(other)}")
+        return f"{self.name}: " + "; ".join(told)
 
     @property
     def other_versions(self) -> list[str]:
@@ -76,7 +76,7 @@ class StoreCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What computing a sample of the stores of one choice again gave.
+    """The result of computing a sample of the stores of one choice again.
 
     It holds no time, host or path, so that the same stores on the same machine give the same one.
 
@@ -96,7 +96,7 @@ class Certificate:
 
     @property
     def problems(self) -> list[Problem]:
-        """Those of all its stores."""
+        """The problems of all its stores."""
         return [problem for store in self.stores for problem in store.problems]
 
 

@@ -1,4 +1,4 @@
-"""Certification of a choice: are its stores what a sample of its utterances gives when computed?"""
+"""Certify the stores of a choice: compute a sample of its utterances again, and compare."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 
 from featbank.base.units import UNITS
 from featbank.certification.certificate import Certificate
-from featbank.certification.comparing import Comparison
+from featbank.certification.comparing import Comparison, FeatureComparison, TokenComparison
 from featbank.certification.definition import DefinitionCheck
 from featbank.certification.findings import Tolerances
-from featbank.certification.kinds import FeatureComparison, TokenComparison
-from featbank.certification.recomputing import DrawnSample, recomputed
 from featbank.engine.extract import extract
+from featbank.engine.recomputing import DrawnSample, recomputed
 from featbank.engine.run import Run
 from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import ConfigError

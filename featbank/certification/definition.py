@@ -1,4 +1,4 @@
-"""Was a store made from the definition at hand? If not, computing again certifies nothing."""
+"""Check that a store was made from its present definition; else nothing can be certified."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from featbank.engine.recipe import define
+from featbank.engine.definition import build_definition
 from featbank.engine.run import Run
 from featbank.errors import ValidationError
 from featbank.features.weights.loading import RANDOM
-from featbank.numerics import ON_CPU
 from featbank.store import HEADER_NAME, Store, open_store
 from featbank.tokenizers.token_stores import TokenStores
 
@@ -35,20 +34,14 @@ class DefinitionCheck:
     """
 
     def __init__(self, run: Run, stores: Path) -> None:
-        weights = run.definition.extractor.get("weights")  # None of several: each names its own
+        weights = run.definition.extractor.arguments.get("weights")
         for folder in sorted(header.parent for header in stores.glob(f"*/*/{HEADER_NAME}")):
             store = open_store(folder)
             provenance = store.provenance
             source = provenance.get("feature", provenance).get("weights", {}).get("source")
             if weights is not None and RANDOM in (source, weights) and source != weights:
                 raise _changed(store, "features", ([f"weights {weights}"], [f"weights {source}"]))
-        made = define(
-            extractor=run.definition.extractor,
-            storage=run.definition.storage,
-            audio_root=run.corpus.audio_root,
-            computing=ON_CPU,  # nothing is computed
-            trusted_modules=run.definition.trusted_modules,
-        )
+        made = build_definition(run.definition, run.corpus.audio_root)  # nothing is computed
         self._described = made.described
         self._dtypes = {name: entry.dtype for name, entry in made.entries.items()}
         self.fingerprints = made.fingerprints

@@ -1,4 +1,4 @@
-"""Decoding: the stored codes of an utterance made audible again, for a listening check."""
+"""Decode the stored codes of an utterance into an audio file, for a listening check."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from featbank.engine.recipe import define
-from featbank.engine.run import FeatureDefinition
+from featbank.engine.definition import FeatureDefinition, build_definition
 from featbank.errors import ConfigError, StoreError
 from featbank.files.provenance import write_atomic
-from featbank.numerics import ON_CPU
 from featbank.store import open_verified
 
 _FORMATS = ("flac", "wav")
@@ -22,7 +20,7 @@ _FORMATS = ("flac", "wav")
 
 @runtime_checkable
 class Decoder(Protocol):
-    """An extractor of one feature that goes both ways: a codec."""
+    """An extractor that can decode the one feature it computes: a codec."""
 
     def decode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """Synthesise (num_samples,) at the extractor's rate from (Q, T)."""
@@ -50,16 +48,10 @@ def decode_utterance(
     file_format = out.suffix.removeprefix(".").lower()
     if file_format not in _FORMATS:
         raise ConfigError("out", expected=" or ".join(f"*.{one}" for one in _FORMATS), got=out)
-    made = define(
-        extractor=definition.extractor,
-        storage=definition.storage,
-        audio_root="",
-        computing=ON_CPU,
-        trusted_modules=definition.trusted_modules,
-    )
+    made = build_definition(definition, Path())
     if not isinstance(made.extractor, Decoder):
         raise ConfigError(
-            f"extractor {definition.extractor['_target_']}",
+            f"extractor {definition.extractor.target}",
             expected="a codec, whose codes can be decoded",
             got="one that only computes features",
         )

@@ -1,4 +1,4 @@
-"""Extraction: manifests and an extractor in, feature stores out."""
+"""Extract features: manifests and an extractor in, feature stores out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from featbank.engine.driver import Outcome, Published, compute_shards
+from featbank.engine.definition import build_definition
+from featbank.engine.driver import MadeShards, Published, compute_shards
 from featbank.engine.feature_worker import FeatureWorker, shard_specs
 from featbank.engine.job import Job
-from featbank.engine.recipe import define
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.work import WorkFolder, put
 from featbank.feature_io.config import FeatureStorageConfig
@@ -43,19 +43,13 @@ def extract(run: Run, out: Path, reuse: Reuse = WHAT_FITS) -> Published:
 
 
 def feature_job(run: Run, out: Path) -> Job:
-    """Return what `extract` is to make.
+    """Return the job that `extract` does.
 
     Raises:
         ConfigError: the extractor or its storage cannot be used.
         WeightsError: the weights cannot be had.
     """
-    made = define(
-        extractor=run.definition.extractor,
-        storage=run.definition.storage,
-        audio_root=run.corpus.audio_root,
-        computing=run.computing,
-        trusted_modules=run.definition.trusted_modules,
-    )
+    made = build_definition(run.definition, run.corpus.audio_root, run.computing)
     numerics = made.recipe.computing.numerics()
     frame_bytes, target_bytes = _largest(made.extractor, made.entries)
     return Job(
@@ -84,7 +78,7 @@ def make_features(job: Job, reuse: Reuse) -> Published:
 
 
 def _publish(
-    job: Job, builders: Mapping[tuple[str, str], StoreBuilder], outcome: Outcome
+    job: Job, builders: Mapping[tuple[str, str], StoreBuilder], outcome: MadeShards
 ) -> list[StoreHeader]:
     """Put the stores in their places, all whole before the first is moved."""
     headers = []
@@ -97,7 +91,7 @@ def _publish(
     return headers
 
 
-def _header(job: Job, name: str, split: str, outcome: Outcome) -> StoreHeader:
+def _header(job: Job, name: str, split: str, outcome: MadeShards) -> StoreHeader:
     """Describe a store to be."""
     spec, output = job.specs[name], job.extractor.outputs[name]
     framing = None if job.extractor.framing.is_whole else job.extractor.framing

@@ -1,4 +1,4 @@
-"""The worker of extraction: what the extractor gives is stored."""
+"""The worker of extraction: it computes features and writes them into shards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance
-from featbank.engine.recipe import ExtractorRecipe
+from featbank.engine.definition import ExtractorRecipe
 from featbank.engine.rows import laid_out, num_frames
 from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features

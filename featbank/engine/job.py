@@ -1,4 +1,4 @@
-"""What a run makes of the audio of a corpus: known before it begins."""
+"""A job: the stores that a run is to make, known before anything is computed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.split_names import in_order, split_names
-from featbank.engine.description import feature_provenance
-from featbank.engine.earlier import EarlierShards
+from featbank.engine.definition import BuiltDefinition
 from featbank.engine.plan import ShardPlan
-from featbank.engine.recipe import Definition
+from featbank.engine.previous import PreviousShards
 from featbank.engine.rows import SplitRows, num_frames
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.upsampling import warn_of_upsampling
@@ -49,7 +48,7 @@ class Job:
 
     run: Run
     out: Path
-    definition: Definition
+    definition: BuiltDefinition
     specs: Mapping[str, ShardSpec]
     frame_bytes: int
     target_bytes: int
@@ -84,19 +83,13 @@ class Job:
         """The folder, in that of the run, that finished shards go to."""
         return self.run.work / work_name(self.out, self.specs)
 
-    def provenance(self, feature: str) -> dict[str, Any]:
+    def provenance(self, feature: str) -> Mapping[str, object]:
         """Return what the store of a feature says of how it was made."""
-        corpus = {"name": self.run.corpus.name, "license": self.run.corpus.license}
-        return feature_provenance(
-            self.definition.described,
-            self.definition.entries,
-            feature,
-            corpus,
-            self.extractor.libraries,
-        )
+        corpus = self.run.corpus
+        return self.definition.provenance(feature, {"name": corpus.name, "license": corpus.license})
 
     def refuse_in_vain(self, reuse: Reuse) -> None:
-        """Refuse to begin what must end in an error.
+        """Refuse a job that would end in an error.
 
         Raises:
             ConfigError: workers need a GPU, and have none or share one unasked; or only shards of
@@ -143,8 +136,8 @@ class Job:
         warn_of_upsampling(manifests, framing.sample_rate)
         roots = () if reuse.anew else (self.out, *reuse.previous)
         self._check_lists_of_splits(roots, reuse)
-        earlier = {
-            name: EarlierShards(
+        previous = {
+            name: PreviousShards(
                 [
                     root / name / split
                     for root in roots
@@ -157,7 +150,7 @@ class Job:
         }
         folder = self.work_folder
         results = finished(folder, anew=reuse.anew)
-        for name, of_name in earlier.items():
+        for name, of_name in previous.items():
             of_name.add_finished(
                 (shard_path(folder, result.numerics, name, info.name), info)
                 for result in results.values()
@@ -170,7 +163,7 @@ class Job:
             target_bytes=self.target_bytes,
             work=folder,
             results=results,
-            earlier=earlier,
+            previous=previous,
             strict=reuse.is_strict,
             on_damage=reuse.on_damage,
         )

@@ -1,4 +1,4 @@
-"""Audio on its way to an extractor: read ahead of the computing, checked against the manifest."""
+"""Read audio ahead of the computing, and check it against the manifest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featbank.audio import Patience, load_audio
+from featbank.audio import ReadPatience, load_audio
 from featbank.audio.recording import Recording
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance
@@ -37,7 +37,7 @@ class AudioReader:
         self._max_samples = max_samples
 
     def read_ahead(self, rows: Iterable[Utterance]) -> Iterator[tuple[Utterance, Future[Audio]]]:
-        """Give each row with its audio, which a thread reads while earlier ones are computed.
+        """Give each row with its audio, which a thread reads while those before it are computed.
 
         The future raises what `read` does.
         """
@@ -64,7 +64,7 @@ class AudioReader:
             FeatbankError: it needs ffmpeg, which is not there or was killed.
             OSError: the machine failed, again and again.
         """
-        patience = Patience(row.audio)
+        patience = ReadPatience(row.audio)
         while True:
             try:
                 return self._read(row)

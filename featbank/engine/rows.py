@@ -1,4 +1,4 @@
-"""The utterances of a split as a run takes them: streamed, in store order, cut into shards."""
+"""Stream the utterances of a split in store order, and cut them into shards."""
 
 from __future__ import annotations
 

@@ -1,15 +1,14 @@
-"""One run of an extractor over a prepared corpus: of what, how, by whom, and where it works."""
+"""A run of an extractor over a prepared corpus, and what it may reuse."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from featbank.base.progress import Advance
+from featbank.engine.definition import FeatureDefinition
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageConfig
 from featbank.numerics import ON_CPU, Computing
 from featbank.runners.base import Runner
 
@@ -22,7 +21,7 @@ OnDamage = Callable[[Path], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedCorpus:
-    """What `prepare` made of a corpus, and where its audio is.
+    """A corpus that has manifests, and where its audio is.
 
     Args:
         name, license: as the headers of stores state them, never counts, which change.
@@ -34,23 +33,6 @@ class PreparedCorpus:
     license: str
     manifests: Path
     audio_root: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureDefinition:
-    """An extractor as configured, and how its features are stored.
-
-    Args:
-        name: of the definition, for errors: `fbank` of conf/feature/fbank.yaml.
-        extractor: `_target_` and its arguments.
-        storage: one entry for each feature name of the extractor.
-        trusted_modules: packages beside featbank that `_target_` may name.
-    """
-
-    name: str
-    extractor: Mapping[str, Any]
-    storage: Sequence[FeatureStorageConfig]
-    trusted_modules: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +91,9 @@ WHAT_FITS = Reuse()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What `extract`, `tokenize_audio`, `sample_audio`, a forecast and a check by computing share.
+    """One run of an extractor over a corpus: what is computed, how, by which runner, and where.
+
+    Extraction, direct tokenization and sampling, forecasts, certificates and stability take one.
 
     Args:
         corpus: whose audio is computed.

@@ -1,4 +1,4 @@
-"""The sample a codebook is fitted on, straight from audio: where no feature store is to be had."""
+"""Compute the sample that a codebook is fitted on from audio, where no feature store exists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPLIT = "sample"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectSample:
-    """What sampling straight from audio gave.
+    """The sample that was written, and how much was computed for it.
 
     Args:
         num_utterances: that the sample holds.

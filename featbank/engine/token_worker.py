@@ -1,4 +1,4 @@
-"""The worker of direct tokenization: what the extractor gives becomes tokens, and is not stored."""
+"""The worker of direct tokenization: it computes features and writes their tokens into shards."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance
+from featbank.engine.definition import ExtractorRecipe
 from featbank.engine.feature_worker import encode, feature_of
-from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path

@@ -1,4 +1,4 @@
-"""Tokenization straight from audio: for corpora whose features are too large to be stored."""
+"""Tokenize audio directly, for corpora whose features are too large to be stored."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from featbank.engine.driver import Outcome, Published, compute_shards
-from featbank.engine.earlier import shard_problem
+from featbank.engine.definition import build_definition
+from featbank.engine.driver import MadeShards, Published, compute_shards
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
-from featbank.engine.recipe import define
+from featbank.engine.previous import shard_problem
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.token_worker import TokenWorker, token_specs
 from featbank.engine.work import WorkFolder
@@ -24,7 +24,7 @@ from featbank.tokenizers.token_stores import TokenStores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureTokens:
-    """The tokens of one feature.
+    """Which feature is tokenized, and how its tokens are stored.
 
     Args:
         feature: the name whose frames are assigned.
@@ -79,20 +79,14 @@ def tokenize_audio(
 
 
 def token_job(run: Run, out: Path, tokens: FeatureTokens) -> Job:
-    """Return what `tokenize_audio` is to make.
+    """Return the job that `tokenize_audio` does.
 
     Raises:
         CodebookError: the codebook was fitted on features made in another way.
         ConfigError: the extractor or its storage cannot be used.
         WeightsError: the weights cannot be had.
     """
-    made = define(
-        extractor=run.definition.extractor,
-        storage=run.definition.storage,
-        audio_root=run.corpus.audio_root,
-        computing=run.computing,
-        trusted_modules=run.definition.trusted_modules,
-    )
+    made = build_definition(run.definition, run.corpus.audio_root, run.computing)
     feature, stores = tokens.feature, tokens.stores
     if feature not in made.entries:
         raise ConfigError("feature to tokenize", expected=" or ".join(made.entries), got=feature)
@@ -132,7 +126,7 @@ def _writers(
         yield (name, split), writer
 
 
-def _write_store(writer: StoreWriter, outcome: Outcome, split: str, name: str) -> None:
+def _write_store(writer: StoreWriter, outcome: MadeShards, split: str, name: str) -> None:
     """Write a store from finished pieces, in its own order.
 
     Raises:

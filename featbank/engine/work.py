@@ -118,9 +118,9 @@ def result_path(task: ShardTask) -> Path:
 
 
 def finished(folder: Path, *, anew: bool = False) -> dict[str, ShardResult]:
-    """Return what became of the tasks of earlier runs in a work folder, by the keys of the tasks.
+    """Return what became of the tasks of previous runs in a work folder, by the keys of the tasks.
 
-    Those of earlier versions of the manifests are among them. What shards hold is not looked at.
+    Those of previous versions of the manifests are among them. What shards hold is not looked at.
 
     Args:
         folder: the work folder.

@@ -1,4 +1,4 @@
-"""What `validate` does with `recompute=N`: it computes a sample of choices again."""
+"""Certify choices for the stage `validate` with `recompute=N`: compute a sample again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from featbank.base.progress import Advance, progress_bar
 from featbank.certification.certificate import Certificate, write_certificate
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
-from featbank.certification.recomputing import DrawnSample, draw
+from featbank.engine.recomputing import DrawnSample, draw
 from featbank.pipeline.computing import computing_run, config_of
 from featbank.pipeline.configs import ExtractConfig, ValidateConfig
 from featbank.tokenizers.codebook import load_codebook

@@ -9,13 +9,12 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-from omegaconf import OmegaConf
 from pydantic import Field, ValidationError
 
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, InvalidConfigError
 from featbank.files.opening import instead_of_file
-from featbank.pipeline.conf_files import read_yaml
+from featbank.pipeline.composition.conf_files import read_yaml, resolve_by
 from featbank.pipeline.described import Described, adapter
 from featbank.pipeline.schema import Name, Seed, part, value
 
@@ -271,7 +270,7 @@ def _read() -> Any:
             got=got,
             hint="run from the root of the project",
         )
-    return OmegaConf.to_container(read_yaml(PARAMS))
+    return read_yaml(PARAMS)
 
 
 def _resolve_params(key: str) -> Any:
@@ -285,10 +284,6 @@ def _resolve_params(key: str) -> Any:
         raise SystemExit(f"ConfigError: {error}") from error
 
 
-OmegaConf.register_new_resolver("params", _resolve_params, replace=True)
-OmegaConf.register_new_resolver(
-    "fitted_on", lambda *names: read_choices().fitted_on(*map(str, names)), replace=True
-)
-OmegaConf.register_new_resolver(
-    "sampled_as", lambda *names: read_choices().sampled_as(*map(str, names)), replace=True
-)
+resolve_by("params", _resolve_params)
+resolve_by("fitted_on", lambda *names: read_choices().fitted_on(*map(str, names)))
+resolve_by("sampled_as", lambda *names: read_choices().sampled_as(*map(str, names)))

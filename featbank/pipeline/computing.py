@@ -1,4 +1,4 @@
-"""What the stages share that compute features from audio."""
+"""Make the run of an extractor from the configuration of a stage."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from featbank.base.parts import PartConfig
 from featbank.base.progress import Advance
 from featbank.base.trusted import build
-from featbank.engine.run import Budget, FeatureDefinition, PreparedCorpus, Run
+from featbank.engine.definition import FeatureDefinition
+from featbank.engine.run import Budget, PreparedCorpus, Run
 from featbank.errors import ConfigError
 from featbank.feature_io.stage_storage import read_storage
 from featbank.numerics import Computing
 from featbank.pipeline import dvc_outputs
-from featbank.pipeline.composed import CONF, composed_stage
+from featbank.pipeline.composition.composed import CONF, composed_stage
 from featbank.pipeline.configs import (
     ComputingConfig,
     DecodeConfig,
     ExtractConfig,
     TokenizeConfig,
 )
-from featbank.pipeline.stage import read_corpus
+from featbank.pipeline.corpus_summary import read_corpus
 from featbank.runners.base import Runner
 
 _log = logging.getLogger(__name__)
@@ -41,8 +43,8 @@ def computing_run(config: ComputingConfig, name: str, advance: Advance = lambda 
     corpus = read_corpus(config.paths.manifests)
     return Run(
         corpus=PreparedCorpus(
-            name=corpus["name"],
-            license=corpus["license"],
+            name=corpus.name,
+            license=corpus.license,
             manifests=config.paths.manifests,
             audio_root=Path(config.corpus.root),
         ),
@@ -64,7 +66,7 @@ def feature_definition(config: ComputingConfig | DecodeConfig) -> FeatureDefinit
     """Return the extractor that a configuration chooses, and how its features are stored."""
     return FeatureDefinition(
         name=config.feature.name,
-        extractor=config.feature.extractor.arguments,
+        extractor=PartConfig.of(config.feature.extractor.arguments),
         storage=read_storage(config.feature.stored),
         trusted_modules=tuple(config.trusted_modules),
     )

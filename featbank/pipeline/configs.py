@@ -37,8 +37,8 @@ from featbank.pipeline.schema import (
     value,
 )
 
-Runner = Annotated[Component, knob("what spreads the work over processes, jobs or actors")]
-Budget = Annotated[
+RunnerOption = Annotated[Component, knob("what spreads the work over processes, jobs or actors")]
+MaxFailures = Annotated[
     Failures, value("utterances that may fail: a number, or below 1 a share of them")
 ]
 ThreadsOfAnUtterance = Annotated[
@@ -52,7 +52,10 @@ Preflight = Annotated[
 ]
 FromAudio = Annotated[
     Source,
-    knob("audio computes the features on the way and stores none of them; the same bytes"),
+    knob(
+        "audio computes the features on the way and stores none of them; the same bytes, in one "
+        "thread of a CPU"
+    ),
 ]
 FitOn = Annotated[
     Name, value("the sample of the codebook: a corpus, or what joins several; by params.yaml")
@@ -72,7 +75,7 @@ class CorpusConfig(Knobs):
 class PrepareConfig(CorpusConfig):
     """Audio -> manifests."""
 
-    runner: Runner
+    runner: RunnerOption
     max_failures: Annotated[
         Failures, value("files that may fail: a number, or below 1 a share of them")
     ]
@@ -83,8 +86,8 @@ class ComputingConfig(CorpusConfig):
     """What every stage takes that computes features of audio."""
 
     feature: FeatureOption
-    runner: Runner
-    max_failures: Budget
+    runner: RunnerOption
+    max_failures: MaxFailures
     num_threads: ThreadsOfAnUtterance
 
 
@@ -137,7 +140,7 @@ class TokenizeConfig(ComputingConfig):
 class StabilityConfig(CorpusConfig):
     """Audio -> how many tokens flip when it is disturbed."""
 
-    runner: Runner
+    runner: RunnerOption
     only: Only
     utterances: Annotated[Utterances, value("of all splits, to disturb; 0 measures nothing")]
     max_s: Annotated[Seconds, Field(gt=0), value("of each utterance, from its beginning", unit="s")]
@@ -165,7 +168,7 @@ class CertificateConfig:
 class ValidateConfig(CorpusConfig):
     """Manifests and stores -> checks; of every choice, the report too."""
 
-    runner: Runner
+    runner: RunnerOption
     strict: Annotated[
         bool, knob("false records what is wrong and leaves the failing to the report stage")
     ]

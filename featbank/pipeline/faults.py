@@ -22,7 +22,7 @@ _LONGEST = 200  # characters of a value that is told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Origin:
     """Where a configuration comes from, for those who have to mend it.
 
     Args:
@@ -45,14 +45,14 @@ class Source:
 
 
 def validated(
-    kind: type[Config], values: Mapping[str, Any], source: Source, known: Iterable[Fault] = ()
+    kind: type[Config], values: Mapping[str, object], origin: Origin, known: Iterable[Fault] = ()
 ) -> Config:
     """Return a configuration as the schema has it.
 
     Args:
         kind: the schema.
         values: as JSON has them.
-        source: of the values.
+        origin: of the values.
         known: faults of the values that were found before; what follows from them is not told.
 
     Raises:
@@ -66,7 +66,7 @@ def validated(
     except ValidationError as error:
         described, places = Described.of(schema), [one.place for one in found]
         for details in error.errors(include_url=False):
-            one = _fault(details, described, values, source)
+            one = _fault(details, described, values, origin)
             if not any(_is_at(one.place, place) for place in places):
                 found.append(one)
     if found:
@@ -96,7 +96,7 @@ class Fault:
 
 
 def _fault(
-    details: ErrorDetails, schema: Described, values: Mapping[str, Any], source: Source
+    details: ErrorDetails, schema: Described, values: Mapping[str, object], origin: Origin
 ) -> Fault:
     steps = details["loc"]
     place = ".".join(str(step) for step in steps)
@@ -105,11 +105,11 @@ def _fault(
         error = ConfigError(
             place,
             expected=told.told if told else "a value",
-            got=f"none in {source.file(place)}",
+            got=f"none in {origin.file(place)}",
         )
         return Fault(place=place, error=error, lacks=True)
     if details["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return Fault(place=place, error=_unknown(place, schema, values, source))
+        return Fault(place=place, error=_unknown(place, schema, values, origin))
     if details["type"] == "parts":
         about = details["ctx"]
         place = ".".join(filter(None, (place, about[KEY])))
@@ -123,45 +123,45 @@ def _fault(
             place,
             expected=told.told if told else details["msg"],
             got=_shown(details["input"]),
-            hint=_hint(place, details, source),
+            hint=_hint(place, details, origin),
         ),
     )
 
 
 def _unknown(
-    place: str, schema: Described, values: Mapping[str, Any], source: Source
+    place: str, schema: Described, values: Mapping[str, object], origin: Origin
 ) -> ConfigError:
     """Say what else could be meant by a key that the stage does not read."""
-    where = next((text for key, text in source.typed.items() if _is_at(key, place)), place)
+    where = next((text for key, text in origin.typed.items() if _is_at(key, place)), place)
     first, _, rest = place.partition(".")
-    if first in source.groups and not rest:
+    if first in origin.groups and not rest:
         return ConfigError(
             where,
-            expected=f"nothing of {first}, for {source.stage} goes by the definitions in "
-            f"{source.conf / first}",
+            expected=f"nothing of {first}, for {origin.stage} goes by the definitions in "
+            f"{origin.conf / first}",
             hint="write the value into one of its own there",
         )
     keys = [*_dotted(values), *(".".join(steps) for steps, _ in schema.walk())]
     names = {key.rpartition(".")[2]: key for key in keys if key != place}
-    near = get_close_matches(place.rpartition(".")[2], names, n=1)
+    near = get_close_matches(place.rpartition(".")[2], names, n=1, cutoff=0.7)
     return ConfigError(
         where,
-        expected=f"a value that {source.stage} takes",
+        expected=f"a value that {origin.stage} takes",
         got="an option that there is not"
         if where != place
-        else f"one in {source.file(place)} that nothing reads",
+        else f"one in {origin.file(place)} that nothing reads",
         hint=f"did you mean {names[near[0]]}?" if near else "--help lists them",
     )
 
 
-def _hint(place: str, details: ErrorDetails, source: Source) -> str:
+def _hint(place: str, details: ErrorDetails, origin: Origin) -> str:
     found = details["input"]
     if found is None and "." not in place:
         return f"add {place}=..."
     if (
         details["type"] == "string_type"
         and isinstance(found, int | float)
-        and place in source.typed
+        and place in origin.typed
     ):
         return f"quote it twice: \"{place}='...'\""  # 103_1240 is a number to YAML
     if details["type"] == "literal_error" and isinstance(found, str):

@@ -1,4 +1,4 @@
-"""What the stages share that foretell a run instead of running: `preflight=true`, `--dry-run`."""
+"""Print what a run of a stage will take, instead of running it: `--dry-run`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from featbank.base.amounts import amount, times_real_time
 from featbank.base.printing import print_facts, size_text
-from featbank.engine.forecast.forecasting import Forecast, preflight
-from featbank.engine.forecast.probe import Sample
+from featbank.engine.forecast.forecasting import Forecast, forecast_run
+from featbank.engine.forecast.timing import TimedSample
 from featbank.engine.job import Job
 from featbank.engine.run import Reuse
 from featbank.engine.space import UNTOLD
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _NAMED_FAILURES = 10
 
 
-def foretell(job: Job, reuse: Reuse) -> None:
+def print_forecast(job: Job, reuse: Reuse) -> None:
     """Print what a run of a stage will take; nothing is computed but a sample, nothing is kept.
 
     Args:
@@ -39,7 +39,7 @@ def foretell(job: Job, reuse: Reuse) -> None:
         tempfile.TemporaryDirectory(prefix="featbank-") as links,
         previous_output(job.out, Path(links)) as previous,
     ):
-        forecast = preflight(job, replace(reuse, previous=previous))
+        forecast = forecast_run(job, replace(reuse, previous=previous))
     print_facts(facts(forecast), title=f"{job.out}: what a run will take")
     for disk in forecast.disks:
         disk.check()
@@ -69,7 +69,7 @@ def facts(forecast: Forecast) -> Iterator[tuple[str, str]]:
         )
 
 
-def _measured(forecast: Forecast, sample: Sample) -> Iterator[tuple[str, str]]:
+def _measured(forecast: Forecast, sample: TimedSample) -> Iterator[tuple[str, str]]:
     cut = f", {sample.num_cut:,} of them cut short" if sample.num_cut else ""
     yield (
         "sample",

@@ -1,4 +1,4 @@
-"""What `stability` does: choices of tokens, computed from clean and from disturbed audio."""
+"""Measure the stability of the tokens of a choice, for the stage `stability`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import replace
 
 from featbank.base.progress import Advance
 from featbank.base.units import UNITS
-from featbank.certification.disturbances import disturbances
-from featbank.certification.disturbing import TokenChoice, beginnings, measure_stability
-from featbank.certification.recomputing import DrawnSample, draw
 from featbank.engine.extract import extract
+from featbank.engine.recomputing import DrawnSample, draw
 from featbank.engine.run import Run
 from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.pipeline.computing import computing_run, config_of
 from featbank.pipeline.configs import StabilityConfig, TokenizeConfig
+from featbank.stability.disturbances import disturbances
+from featbank.stability.measuring import TokenChoice, beginnings, measure_stability
+from featbank.stability.result import Stability
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenized import feature_of_tokens
-from featbank.validation.stability import Stability
 
 _OF_STABILITY = ("only", "utterances", "max_s", "seed")
 """Keys of `stability` alone: what else is typed goes for the stage that makes the tokens, too."""

@@ -1,4 +1,4 @@
-"""Codebooks that were fitted elsewhere: converted once, then taken over for a feature."""
+"""Import codebooks that were fitted elsewhere: convert them once, then adopt them for a feature."""
 
 from __future__ import annotations
 

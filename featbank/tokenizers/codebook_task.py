@@ -1,4 +1,4 @@
-"""A codebook to be made for the frames of a sample, and whether it may take another's place."""
+"""The task of making a codebook, and whether it may replace the one that is there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from featbank.tokenizers.fit_sample import Sample, open_sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodebookTask:
-    """What fitting a codebook and taking one over share.
+    """A codebook to be made for the frames of a sample, by fitting one or adopting one.
 
     Args:
         sample: the sample store, or a folder with one for each corpus.

@@ -1,4 +1,4 @@
-"""Fitting: a sample store in, a codebook out."""
+"""Fit a codebook: a sample store in, a codebook out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample a codebook is fitted on: pinned by id, so that growth leaves it as it is."""
+"""Write the sample that a codebook is fitted on: utterances pinned by id, whatever is added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokenization: feature stores and a codebook in, token stores out."""
+"""Tokenize features: feature stores and a codebook in, token stores out."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from featbank.base.units import deduplicate, expand
 from featbank.certification.certificate import Certificate, require_certified, write_certificate
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
-from featbank.certification.recomputing import draw
 from featbank.engine.extract import extract
+from featbank.engine.recomputing import draw
 from featbank.errors import ConfigError, StoreError, ValidationError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.numerics import Computing

@@ -352,7 +352,7 @@ def test_verify_removes_a_damaged_statement_of_splits(capsys: Capture, splits: P
 
 def test_verify_removes_no_header_of_another_version(splits: Path) -> None:
     header = splits / "dev" / "header.json"
-    header.write_text(header.read_text().replace('"format_version": 3', '"format_version": 4'))
+    header.write_text(header.read_text().replace('"format_version": 4', '"format_version": 5'))
     assert run("verify", "--remove", splits) == 1
     assert header.exists()
 

@@ -20,7 +20,7 @@ from featbank.audio.versions import warn_of_ffmpeg
 from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
-from featbank.certification.recomputing import DrawnSample
+from featbank.engine.recomputing import DrawnSample
 from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import FeatbankError
 from featbank.numerics import give_equal_bits

@@ -11,7 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-import featbank.pipeline.stage  # noqa: F401 - the params resolver
+import featbank.pipeline.choices  # noqa: F401 - the params resolver
 from featbank.files.streams import guarded
 from featbank.pipeline.configs import CONFIGS
 from tests.conftest import ROOT

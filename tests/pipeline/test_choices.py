@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from featbank.errors import ConfigError
-from featbank.pipeline.stage import chosen_stores
+from featbank.pipeline.choices import chosen_stores
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from featbank.feature_io import read_storage
-from featbank.pipeline.composed import NAMED_GROUPS
+from featbank.pipeline.choices import chosen_stores  # and with it the params resolver
+from featbank.pipeline.composition.composed import NAMED_GROUPS
 from featbank.pipeline.described import adapter
 from featbank.pipeline.parts import CorpusOption, FeatureOption, TokenizerOption
-from featbank.pipeline.stage import chosen_stores  # and with it the params resolver
 from tests.conftest import ROOT
 
 OUT_OF = {

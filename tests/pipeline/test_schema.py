@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,15 +18,16 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-import featbank.pipeline.stage  # noqa: F401 - the params resolver
+import featbank.pipeline.choices  # noqa: F401 - the params resolver
 from featbank.errors import InvalidConfigError
+from featbank.pipeline.composition.composed import stage_faults
+from featbank.pipeline.composition.plain import plain_values
+from featbank.pipeline.composition.surroundings import surroundings_in
 from featbank.pipeline.configs import CONFIGS, ExtractConfig, FitConfig
 from featbank.pipeline.described import Described, adapter
-from featbank.pipeline.faults import Source, validated
+from featbank.pipeline.faults import Origin, validated
 from featbank.pipeline.help import help_text
 from featbank.pipeline.parts import CorpusOption, FeatureOption, TokenizerOption
-from featbank.pipeline.plain import plain_values
-from featbank.pipeline.surroundings import surroundings_in
 from featbank.tokenizers.tokenized import feature_of_tokens
 from tests.conftest import ROOT
 
@@ -46,7 +49,7 @@ def composed(stage: str, *overrides: str) -> DictConfig:
 
 def faults(stage: str, values: dict[str, Any]) -> list[str]:
     with pytest.raises(InvalidConfigError) as caught:
-        validated(CONFIGS[stage], values, Source(stage=stage))
+        validated(CONFIGS[stage], values, Origin(stage=stage))
     assert not any("\n" in str(one) for one in caught.value.faults)
     return [str(one) for one in caught.value.faults]
 
@@ -58,6 +61,20 @@ def keys_of(node: Any, schema: Described, before: str = "") -> Iterator[str]:
         yield f"{before}{key}"
         if isinstance(value, dict) and inner is not None and inner.keys and not inner.is_open:
             yield from keys_of(value, inner, f"{before}{key}.")
+
+
+def test_objects_of_hydra_stay_in_one_room() -> None:
+    """What reads a configuration elsewhere has the frozen classes of its schema."""
+    using = {
+        path.relative_to(ROOT).parent.as_posix()
+        for folder in ("featbank", "stages")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (getattr(node, "module", None) or "", *(one.name for one in node.names))
+        if name.partition(".")[0] in ("hydra", "omegaconf")
+    }
+    assert using == {"featbank/pipeline/composition"}
 
 
 def test_every_stage_has_a_script_a_file_of_conf_and_a_schema() -> None:
@@ -83,7 +100,7 @@ def test_the_keys_in_conf_are_those_of_the_schema(stage: str) -> None:
 def test_what_conf_says_is_valid_and_every_key_is_explained(stage: str) -> None:
     typed = {"decode": ["id=a", "out=b"], "import_codebook": ["file=a", "out=b"]}
     values, _ = plain_values(composed(stage, *typed.get(stage, [])))
-    config = validated(CONFIGS[stage], values, Source(stage=stage))
+    config = validated(CONFIGS[stage], values, Origin(stage=stage))
     assert (config.device, config.batch_s) == ("cpu", None)
     with pytest.raises(FrozenInstanceError):
         config.device = "cuda"  # type: ignore[misc]
@@ -93,7 +110,7 @@ def test_what_conf_says_is_valid_and_every_key_is_explained(stage: str) -> None:
 
 def test_a_value_is_of_its_type_and_a_class_gets_its_arguments_as_they_are_typed() -> None:
     values, _ = plain_values(composed("extract", "corpus.labels=l.jsonl", "max_failures=0.5"))
-    config = validated(ExtractConfig, values, Source(stage="extract"))
+    config = validated(ExtractConfig, values, Origin(stage="extract"))
     assert config.paths.features == Path("data/features/demo/fbank")
     assert config.max_failures == 0.5
     assert config.corpus.labels == "l.jsonl"
@@ -174,7 +191,7 @@ def test_a_definition_of_another_form_is_refused(
 ) -> None:
     assert adapter(KINDS[group]).validate_json(json.dumps(GOOD[group]))
     with pytest.raises(InvalidConfigError) as caught:
-        validated(KINDS[group], {**GOOD[group], **changes}, Source(stage="x"))
+        validated(KINDS[group], {**GOOD[group], **changes}, Origin(stage="x"))
     [one] = caught.value.faults
     assert str(one).startswith(said)
 
@@ -182,16 +199,16 @@ def test_a_definition_of_another_form_is_refused(
 def test_an_imported_codebook_stands_in_for_the_settings_of_kmeans() -> None:
     imported = {"path": "km.safetensors", "sha256": "abc"}
     values = {**GOOD["tokenizer"], "kmeans": None, "imported": imported}
-    assert validated(TokenizerOption, values, Source(stage="x")).kmeans is None
+    assert validated(TokenizerOption, values, Origin(stage="x")).kmeans is None
 
 
 def test_tokens_are_made_of_the_first_entry_of_storage_which_is_told_where_there_are_others() -> (
     None
 ):
     values = {**GOOD["feature"], "storage": [{"name": "fbank"}]}
-    assert validated(FeatureOption, values, Source(stage="x")).told_choice("fbank") == ""
+    assert validated(FeatureOption, values, Origin(stage="x")).told_choice("fbank") == ""
     values["storage"] = [{"name": "mfcc"}, {"name": "fbank"}]
-    feature = validated(FeatureOption, values, Source(stage="x"))
+    feature = validated(FeatureOption, values, Origin(stage="x"))
     assert feature_of_tokens(feature.names) == "mfcc"
     assert feature.told_choice("mfcc") == " of mfcc; storage names fbank, too"
 
@@ -230,12 +247,32 @@ def test_what_follows_from_a_fault_is_not_told_besides() -> None:
     config.batch_s = float("inf")
     values, wrong = plain_values(config)
     with pytest.raises(InvalidConfigError) as caught:
-        validated(ExtractConfig, values, Source(stage="extract"), wrong)
+        validated(ExtractConfig, values, Origin(stage="extract"), wrong)
     assert [str(one).partition(":")[0] for one in caught.value.faults] == [
         "batch_s",
         "corpus",
         "num_threads",
     ]
+
+
+def test_a_stage_can_be_held_against_its_schema_without_being_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [stage_faults(CONFIGS[name], {}) for name in ("extract", "validate")] == [[], []]
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("corpus: demo\nfeatures: [fbank]\n")
+    edited = Path("conf/extract.yaml")
+    edited.write_text(edited.read_text() + "max_utterances: many\n")
+    said = [str(one) for one in stage_faults(ExtractConfig, {"corpus": "folder"})]
+    assert said == [
+        "max_utterances: expected a value that extract takes, got one in conf/extract.yaml that "
+        "nothing reads; --help lists them"
+    ]
+    [said_one] = stage_faults(ExtractConfig, {"feature": "nope"})
+    assert "Could not find 'feature/nope'" in str(said_one)
+    [said_one] = stage_faults(FitConfig, {})
+    assert str(said_one).startswith("params.yaml: tokens.0.tokenizer: expected a choice, got no")
 
 
 OUTSIDE: dict[str, dict[str, Any]] = {

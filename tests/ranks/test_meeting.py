@@ -14,7 +14,7 @@ from torch.distributed import HashStore
 from featbank.errors import ConfigError, RankError
 from featbank.files.locking.owner import Owner
 from featbank.ranks import Meeting, Patience, Standing, alone, standing
-from featbank.ranks.watching import Watch
+from featbank.ranks.watching import RankWatch
 from tests.launching import launch
 from tests.waiting import wait_until
 
@@ -121,14 +121,14 @@ def test_a_rank_of_another_machine_that_is_silent_or_absent_is_gone_after_so_man
     store = HashStore()
     owner = replace(Owner.this_process(), host="another")
     patience = Patience(beat_s=0.005, silent_beats=400, absent_beats=40)
-    watch = Watch(0, 2, store, patience)
+    watch = RankWatch(0, 2, store, patience)
     wait_until(lambda: watch.news, "an absent rank is waited for")
     watch.end()
     assert watch.news is not None
     assert "has not begun" in watch.news.text
     store.delete_key("failed")
     store.set("owner/1", owner.to_bytes())
-    watch = Watch(0, 2, store, patience)
+    watch = RankWatch(0, 2, store, patience)
     for _ in range(100):  # it lives as long as it beats
         store.add("beat/1", 1)
         looks = store.add("beat/0", 0)

@@ -375,8 +375,9 @@ def test_a_fit_that_was_killed_goes_on_and_ends_in_the_same_bytes(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _sample(folder)
+    made = "KMeans(num_clusters=20, num_codebooks=2, tol=0.0, max_passes=4)"
     kmeans = KMeans(num_clusters=20, num_codebooks=2, tol=0.0, max_passes=4)
-    code = _KILLED.replace("KMEANS", repr(kmeans))
+    code = _KILLED.replace("KMEANS", made)
     killed = subprocess.run([sys.executable, "-c", code, folder], check=False, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL
     assert not (folder / "c.safetensors").exists()
@@ -391,7 +392,7 @@ def test_a_fit_that_was_killed_goes_on_and_ends_in_the_same_bytes(
 
 def test_a_fit_takes_the_frames_it_is_told_to_and_says_so(folder: Path) -> None:
     _sample(folder)
-    codebook = _fit(folder, kmeans=replace(KMEANS, num_frames=60))
+    codebook = _fit(folder, kmeans=KMeans(num_clusters=4, num_frames=60))
     fitted_on = codebook.provenance["fitted_on"]
     assert (fitted_on["num_frames"], fitted_on["num_frames_drawn"]) == (41 + 42 + 45, 60)
     assert codebook.provenance["numerics"]["threads"] == 1
@@ -483,7 +484,7 @@ def test_codes_of_residual_codebooks_have_a_row_each(
     folder: Path, rows: dict[str, list[Utterance]]
 ) -> None:
     _sample(folder)
-    codebook = _fit(folder, kmeans=replace(KMEANS, num_codebooks=2))
+    codebook = _fit(folder, kmeans=KMeans(num_clusters=4, num_codebooks=2))
     out = _tokenize(folder)
     store = open_store(out / "units" / "train")
     row = rows["train"][0]

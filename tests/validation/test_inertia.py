@@ -237,9 +237,9 @@ def test_codebook_of_another_format_is_not_measured(project: Project) -> None:
     path = project.folder / "codebook.safetensors"
     with safe_open(path, framework="numpy") as file:
         sealed = json.loads(file.metadata()["featbank-codebook"])
-    sealed["format_version"] = 4
+    sealed["format_version"] = 5
     save_file({"centroids": project.centroids}, path, {"featbank-codebook": canonical_json(sealed)})
-    with pytest.raises(CodebookError, match="expected format version 3, got 4"):
+    with pytest.raises(CodebookError, match="expected format version 4, got 5"):
         load_codebook(path)
     assert project.measure() == HeldOutInertia(absent="the codebook cannot be read")
 

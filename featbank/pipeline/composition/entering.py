@@ -19,10 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from featbank.base.visible import log_visibly, visible
 from featbank.errors import ConfigError, FeatbankError
-from featbank.pipeline.composed import NAMED_GROUPS
-from featbank.pipeline.conf_files import CheckedFiles
+from featbank.pipeline.composition.composed import NAMED_GROUPS, Config, name_of, read_config
+from featbank.pipeline.composition.conf_files import CheckedFiles
 from featbank.pipeline.described import Described
-from featbank.pipeline.help import help_text
+from featbank.pipeline.help import FLAGS, help_text
 from featbank.pipeline.parts import Knobs
 
 _RAISE = "HYDRA_FULL_ERROR"
@@ -30,6 +30,9 @@ _RAISE = "HYDRA_FULL_ERROR"
 
 _OF_HYDRA = frozenset(["hydra.verbose", "hydra/job_logging", "hydra/hydra_logging"])
 """What may be typed of Hydra's own configuration; the rest can run code, or writes files."""
+
+_FLAGS = {flag: f"{key}=true" for flag, key in FLAGS.items()}
+"""What stands for a value on the command line, whose flags Hydra fixes."""
 
 _HELP = "of_stage"
 """The option of Hydra's group of helps that is a stage's own."""
@@ -48,19 +51,18 @@ _OF_COMPOSING = (
 
 
 def entered_through_hydra(
-    function: Callable[[DictConfig], None],
-    config_name: str,
-    kind: type[Knobs],
+    function: Callable[[Callable[[], Config]], None],
+    kind: type[Config],
     config_path: str = "../conf",
 ) -> Callable[[], None]:
     """Return what composes a stage's configuration from the command line and then calls it.
 
     Args:
-        function: the stage.
-        config_name: of the file that is its configuration.
+        function: the stage. It is given what reads its configuration, and raises what is wrong.
         kind: the schema of that.
         config_path: of the files' folder, seen from the stage's script.
     """
+    config_name = name_of(kind)
     asked = os.environ.get(_RAISE)
     begun = False
 
@@ -70,7 +72,7 @@ def entered_through_hydra(
         begun = True
         _set(_RAISE, asked)
         log_visibly()
-        function(config)
+        function(lambda: read_config(kind, config))
 
     enter = hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(begin)
 
@@ -78,9 +80,10 @@ def entered_through_hydra(
     def main() -> None:
         CheckedFiles.install()
         os.environ[_RAISE] = "1"
+        sys.argv[1:] = [_FLAGS.get(argument, argument) for argument in sys.argv[1:]]
         try:
-            if _check_typed(sys.argv[1:]).help:
-                _offer_help(function, config_name, kind)
+            if _check_typed(sys.argv[1:], config_name).help:
+                _offer_help(function, kind)
                 sys.argv.append(f"hydra/help={_HELP}")
             enter()
         except _OF_COMPOSING as error:
@@ -101,14 +104,15 @@ def _set(variable: str, value: str | None) -> None:
         os.environ[variable] = value
 
 
-def _offer_help(function: Callable[..., None], stage: str, kind: type[Knobs]) -> None:
+def _offer_help(function: Callable[..., None], kind: type[Knobs]) -> None:
     """Have Hydra print the help that the schema of a stage gives."""
 
     def told(*, _root_: DictConfig) -> str:
-        values = OmegaConf.to_container(_root_, resolve=False)
-        assert isinstance(values, dict)
+        found = OmegaConf.to_container(_root_, resolve=False)
+        assert isinstance(found, dict)
+        values = {str(key): value for key, value in found.items()}
         said = getattr(sys.modules[function.__module__], "__doc__", None) or ""
-        return help_text(stage, said, Described.of(kind), {str(k): v for k, v in values.items()})
+        return help_text(name_of(kind), said, Described.of(kind), values)
 
     OmegaConf.register_new_resolver("help_of_stage", told, replace=True)
     ConfigStore.instance().store(
@@ -116,7 +120,7 @@ def _offer_help(function: Callable[..., None], stage: str, kind: type[Knobs]) ->
     )
 
 
-def _check_typed(arguments: list[str]) -> argparse.Namespace:
+def _check_typed(arguments: list[str], stage: str) -> argparse.Namespace:
     """Return the flags of Hydra's, but for those that would run code or put files anywhere.
 
     Raises:
@@ -125,6 +129,12 @@ def _check_typed(arguments: list[str]) -> argparse.Namespace:
     typed: argparse.Namespace = get_args_parser().parse_args(arguments)
     if typed.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun", expected="no pickle", got="one")
+    if typed.config_name not in (None, stage):
+        raise ConfigError("--config-name", expected=stage, got=typed.config_name)
+    if typed.shell_completion and "COMP_LINE" not in os.environ and "query" in arguments[-1]:
+        raise ConfigError(
+            "--shell-completion", expected="COMP_LINE, as the shell sets it", got="none"
+        )
     if typed.multirun:
         raise ConfigError(
             "--multirun",

@@ -6,17 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from hydra import compose
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from featbank.errors import ConfigError
+from featbank.errors import ConfigError, InvalidConfigError
+from featbank.pipeline.composition.conf_files import CheckedFiles
+from featbank.pipeline.composition.plain import plain_values
+from featbank.pipeline.composition.surroundings import surroundings_in
 from featbank.pipeline.configs import CONFIGS
 from featbank.pipeline.described import Described
-from featbank.pipeline.faults import Fault, Source, validated
+from featbank.pipeline.faults import Fault, Origin, validated
 from featbank.pipeline.parts import Knobs
-from featbank.pipeline.plain import plain_values
-from featbank.pipeline.surroundings import surroundings_in
 
 Config = TypeVar("Config", bound=Knobs)
 
@@ -58,8 +62,36 @@ def composed_stage(
     typed = [
         text for text in HydraConfig.get().overrides.task if key_of(text).split(".")[0] not in but
     ]
-    config = compose(stage, [*typed, *(f"{group}={one}" for group, one in options.items())])
+    config = _composed(stage, [*typed, *(f"{group}={one}" for group, one in options.items())])
     return _checked(kind, config, stage, {**chosen_groups(), **options}, typed)
+
+
+def stage_faults(kind: type[Knobs], options: Mapping[str, str]) -> Sequence[ConfigError]:
+    """Return all that is wrong with a stage as conf/ and params.yaml have it; no stage is run.
+
+    Args:
+        kind: its schema.
+        options: of conf/, by group.
+    """
+    CheckedFiles.install()
+    GlobalHydra.instance().clear()
+    overrides = [f"{group}={option}" for group, option in options.items()]
+    try:
+        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+            composed = compose(name_of(kind), overrides, return_hydra_config=True)
+            groups = _groups(composed.hydra.runtime.choices)
+            with open_dict(composed):
+                del composed["hydra"]
+            _checked(kind, composed, name_of(kind), groups, ())
+    except InvalidConfigError as error:
+        return error.faults
+    except ConfigError as error:
+        return [error]
+    except SystemExit as error:  # of a choice that is none
+        return [ConfigError(str(error).removeprefix("ConfigError: "))]
+    except (OmegaConfBaseException, HydraException) as error:
+        return [_in_one_line(error)]
+    return []
 
 
 def name_of(kind: type[Knobs]) -> str:
@@ -76,7 +108,9 @@ def typed_values(kind: type[Knobs]) -> list[str]:
     """
     hydra, groups, stage = HydraConfig.get(), chosen_groups(), name_of(kind)
     naming = [text for text in hydra.overrides.task if key_of(text) in _NAMING.get(stage, ())]
-    defined = compose(stage, [*(f"{group}={option}" for group, option in groups.items()), *naming])
+    defined = _composed(
+        stage, [*(f"{group}={option}" for group, option in groups.items()), *naming]
+    )
     for group in NAMED_GROUPS:
         if group in groups and defined[group].name != groups[group]:
             raise ConfigError(
@@ -86,7 +120,7 @@ def typed_values(kind: type[Knobs]) -> list[str]:
             )
     [source] = [entry.path for entry in hydra.runtime.config_sources if entry.provider == "main"]
     elsewhere = Path(source).resolve() != CONF.resolve()
-    composed = compose(stage, list(hydra.overrides.task))
+    composed = _composed(stage, list(hydra.overrides.task))
     if not elsewhere and _bytes_part(kind, defined) == _bytes_part(kind, composed):
         return []
     typed = [text for text in hydra.overrides.task if key_of(text) not in groups]
@@ -95,13 +129,27 @@ def typed_values(kind: type[Knobs]) -> list[str]:
 
 def chosen_groups() -> dict[str, str]:
     """Return the options of conf/ that are composed, by group."""
-    choices = HydraConfig.get().runtime.choices
-    return {group: option for group, option in choices.items() if "hydra" not in group}
+    return _groups(HydraConfig.get().runtime.choices)
 
 
 def key_of(override: str) -> str:
     """Return the key of what is typed: corpus.name of +corpus.name=demo."""
     return override.lstrip("+~").split("=")[0]
+
+
+def _composed(stage: str, overrides: list[str]) -> DictConfig:
+    try:
+        return compose(stage, overrides)
+    except (OmegaConfBaseException, HydraException) as error:
+        raise _in_one_line(error) from error
+
+
+def _in_one_line(error: Exception) -> ConfigError:
+    return ConfigError((str(error).splitlines() or [type(error).__name__])[0])
+
+
+def _groups(choices: Mapping[str, str]) -> dict[str, str]:
+    return {group: option for group, option in choices.items() if "hydra" not in group}
 
 
 def _checked(
@@ -118,14 +166,14 @@ def _checked(
             if group not in groups:
                 several = ConfigError(group, expected="one option", got="several")
                 faults.append(Fault(place=group, error=several))
-    source = Source(
+    origin = Origin(
         stage=stage,
         files={group: CONF / group / f"{option}.yaml" for group, option in groups.items()},
         typed={key_of(text): text for text in typed},
         groups=NAMED_GROUPS,
         conf=CONF,
     )
-    return validated(kind, values, source, faults)
+    return validated(kind, values, origin, faults)
 
 
 def _bytes_part(kind: type[Knobs], config: DictConfig) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a listener does not hear and tokens should not show: noise of one step, a shift, a gain.
+"""Disturbances of audio that should not change its tokens: noise of one step, a shift, a gain.
 
 An utterance is disturbed at the rate of its file. The disturbed waveform is written as 32-bit float
 WAV, which keeps every value, and computed like any other file.
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.base.parts import Part
-from featbank.certification import DISTURBANCES
 from featbank.files.provenance import digest
+from featbank.stability import DISTURBANCES
 
 SHIFT_S = 0.01
 GAIN_DB = -6.0

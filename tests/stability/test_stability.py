@@ -15,23 +15,23 @@ import pytest
 
 from featbank.base.framing import Framing
 from featbank.base.manifest import read_manifest, write_manifest
-from featbank.certification.disturbances import disturb
-from featbank.certification.disturbing import TokenChoice, beginnings, measure_stability
-from featbank.certification.flips import aligned, frames_between, unit_edit_distance
-from featbank.certification.recomputing import DrawnSample, draw
 from featbank.engine.extract import extract, feature_job
+from featbank.engine.recomputing import DrawnSample, draw
 from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import FeatbankError, ValidationError
 from featbank.features.base import AudioBatch, Output
-from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
-from featbank.tokenizers.token_stores import TokenStores
-from featbank.validation.stability import (
+from featbank.stability.disturbances import disturb
+from featbank.stability.flips import aligned, frames_between, unit_edit_distance
+from featbank.stability.measuring import TokenChoice, beginnings, measure_stability
+from featbank.stability.result import (
     FORMAT_VERSION,
     Stability,
     read_stabilities,
     read_stability,
     write_stability,
 )
+from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
+from featbank.tokenizers.token_stores import TokenStores
 from tests.conftest import SPLITS
 from tests.extracting import demo_run, prepare_corpus
 from tests.two_features import FbankAndEnergy
@@ -188,7 +188,7 @@ def test_codes_of_an_extractor_are_gauged_codebook_by_codebook(project: Project)
     run = demo_run(
         project.root,
         work=project.folder / "work",
-        extractor={"_target_": "tests.certification.test_stability.Levels"},
+        extractor={"_target_": "tests.stability.test_stability.Levels"},
         storage=[{"name": "levels", "dtype": "uint16"}],
         trusted_modules=["tests"],
     )

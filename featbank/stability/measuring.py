@@ -1,4 +1,4 @@
-"""Computes a sample clean and disturbed, and compares the tokens."""
+"""Measure stability: compute a sample from clean and disturbed audio, and compare the tokens."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import soundfile
 
 from featbank.audio import load_audio, scan_audio
 from featbank.base.manifest import Utterance
-from featbank.certification.disturbances import Waveform, disturb, disturbances
-from featbank.certification.flips import Tokens, aligned, frames_between, unit_edit_distance
-from featbank.certification.recomputing import DrawnSample, recomputed
+from featbank.engine.recomputing import DrawnSample, recomputed
 from featbank.engine.run import Run
 from featbank.errors import AudioError, FeatbankError, StoreError
 from featbank.files.provenance import digest
+from featbank.stability.disturbances import Waveform, disturb, disturbances
+from featbank.stability.flips import Tokens, aligned, frames_between, unit_edit_distance
+from featbank.stability.result import DisturbedTokens, Flips, Stability
 from featbank.store import Store, open_store
-from featbank.validation.stability import DisturbedTokens, Flips, Stability
 
 _log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ import pytest
 
 from featbank.base.manifest import read_manifest, write_manifest
 from featbank.engine.extract import feature_job
-from featbank.engine.forecast.forecasting import Forecast, preflight
-from featbank.engine.forecast.probe import Probe, SampleTask
-from featbank.engine.forecast.survey import Survey
+from featbank.engine.forecast.forecasting import Forecast, forecast_run
+from featbank.engine.forecast.remaining import Remaining
+from featbank.engine.forecast.timing import SampleTimer, TimingTask
 from featbank.engine.job import Job
 from featbank.engine.run import Reuse
 from featbank.engine.tokenize_audio import FeatureTokens, token_job, tokenize_audio
@@ -49,16 +49,16 @@ def _job(root: Path, out: Path, **changes: Any) -> Job:
     return feature_job(demo_run(root, **changes), out)
 
 
-def _survey(job: Job) -> Survey:
-    return Survey(job, job.plan())
+def _remaining(job: Job) -> Remaining:
+    return Remaining(job, job.plan())
 
 
 def _forecast(job: Job, sample_s: float = 1.0) -> Forecast:
-    return preflight(job, sample_s=sample_s)
+    return forecast_run(job, sample_s=sample_s)
 
 
-def _sizes(survey: Survey) -> dict[tuple[str, str], int]:
-    return {(store.name, store.split): store.num_bytes for store in survey.stores}
+def _sizes(remaining: Remaining) -> dict[tuple[str, str], int]:
+    return {(store.name, store.split): store.num_bytes for store in remaining.stores}
 
 
 def _written(out: Path, sizes: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
@@ -73,14 +73,14 @@ def test_the_disk_foretold_is_what_is_written_to_the_byte(
     dtype: str, corpus: Path, tmp_path: Path
 ) -> None:
     storage = [{"name": "fbank", "dtype": dtype, "writer_kwargs": {"shard_bytes": 20_000}}]
-    survey = _survey(_job(corpus, tmp_path / "out", storage=storage))
-    [disk] = survey.disks(1)
+    remaining = _remaining(_job(corpus, tmp_path / "out", storage=storage))
+    [disk] = remaining.disks(1)
     run_extraction(corpus, tmp_path / "out", num_workers=None, storage=storage)
-    sizes = _sizes(survey)
+    sizes = _sizes(remaining)
     assert len(open_store(tmp_path / "out" / "fbank" / "train").shards) > 1
     assert sizes == _written(tmp_path / "out", sizes)
     assert disk.num_bytes == disk.least_bytes == sum(sizes.values())
-    assert not any(store.at_most for store in survey.stores)
+    assert not any(store.at_most for store in remaining.stores)
 
 
 @pytest.mark.parametrize("compression", ["zstd", "blosc"])
@@ -88,13 +88,13 @@ def test_the_size_of_a_compressed_store_is_a_bound(
     compression: str, corpus: Path, tmp_path: Path
 ) -> None:
     storage = [{"name": "fbank", "writer_kwargs": {"compression": compression}}]
-    survey = _survey(_job(corpus, tmp_path / "out", storage=storage))
+    remaining = _remaining(_job(corpus, tmp_path / "out", storage=storage))
     run_extraction(corpus, tmp_path / "out", num_workers=None, storage=storage)
-    sizes = _sizes(survey)
+    sizes = _sizes(remaining)
     written = _written(tmp_path / "out", sizes)
     assert all(0 < written[key] < sizes[key] for key in sizes)
-    assert all(store.at_most for store in survey.stores)
-    [disk] = survey.disks(1)
+    assert all(store.at_most for store in remaining.stores)
+    [disk] = remaining.disks(1)
     assert disk.least_bytes == 0  # nobody knows
 
 
@@ -121,7 +121,7 @@ def test_two_stores_of_one_pass_are_both_foretold(corpus: Path, tmp_path: Path) 
         "storage": [{"name": "fbank"}, {"name": "energy", "dtype": "float16"}],
         "trusted_modules": ["tests"],
     }
-    sizes = _sizes(_survey(_job(corpus, tmp_path / "out", **changes)))
+    sizes = _sizes(_remaining(_job(corpus, tmp_path / "out", **changes)))
     run_extraction(corpus, tmp_path / "out", num_workers=None, **changes)
     assert {name for name, _ in sizes} == {"fbank", "energy"}
     assert sizes == _written(tmp_path / "out", sizes)
@@ -136,17 +136,17 @@ def test_the_disk_of_tokens_straight_from_audio_is_foretold(
     out = tmp_path / "direct"
     stores = project.stores(merge_repeats=merge_repeats, shard_bytes=1000)
     tokens = FeatureTokens(feature="mfcc", stores=stores)
-    survey = _survey(token_job(project.run(), out, tokens))
+    remaining = _remaining(token_job(project.run(), out, tokens))
     tally = tokenize_audio(project.run(), out, tokens).tally
-    assert survey.num_left == tally.num_computed == 38
-    sizes = _sizes(survey)
+    assert remaining.num_left == tally.num_computed == 38
+    sizes = _sizes(remaining)
     written = _written(out, sizes)
     if merge_repeats:
         assert all(0 < written[key] <= sizes[key] for key in sizes)
     else:
         assert sizes == written
-    assert all(store.at_most == merge_repeats for store in survey.stores)
-    [disk] = survey.disks(1)
+    assert all(store.at_most == merge_repeats for store in remaining.stores)
+    [disk] = remaining.disks(1)
     # the pieces that workers finish lie beside the stores until the end
     assert disk.num_bytes > sum(sizes.values())
 
@@ -190,14 +190,14 @@ def test_slower_than_real_time_is_told_in_two_digits(corpus: Path, tmp_path: Pat
 
 def test_what_a_stopped_run_has_finished_is_not_left(corpus: Path, tmp_path: Path) -> None:
     job = _job(corpus, tmp_path / "out", storage=SMALL_SHARDS)
-    whole = _survey(job)
+    whole = _remaining(job)
     assert whole.num_left == 38
     audio = corpus / "june_fr" / "vm-toreply.flac"
     audio.rename(corpus / "away")
     with pytest.raises(FailureBudgetError):
         extract_corpus(corpus, tmp_path / "out", num_workers=1, storage=SMALL_SHARDS)
     (corpus / "away").rename(audio)
-    rest = _survey(job)
+    rest = _remaining(job)
     assert 0 < rest.num_left < 38
     assert rest.left_s < whole.left_s
     [before], [after] = whole.disks(1), rest.disks(1)
@@ -219,13 +219,13 @@ def test_of_a_corpus_that_grew_only_the_new_audio_is_left(corpus: Path, tmp_path
     write_manifest(manifest, rows[:-2])
     run_extraction(corpus, tmp_path / "out", num_workers=None)
     write_manifest(manifest, rows)
-    survey = _survey(_job(corpus, tmp_path / "out"))
-    assert survey.num_left == 2
-    assert survey.left_s == pytest.approx(sum(row.duration_s for row in rows[-2:]))
+    remaining = _remaining(_job(corpus, tmp_path / "out"))
+    assert remaining.num_left == 2
+    assert remaining.left_s == pytest.approx(sum(row.duration_s for row in rows[-2:]))
     # the shard that they go to is written anew as a whole, beside the one that is there
-    [disk] = survey.disks(1)
-    assert disk.num_bytes == _sizes(survey)["fbank", "train"]
-    assert {row.id for _, row in survey.drawn} == {row.id for row in rows[-2:]}
+    [disk] = remaining.disks(1)
+    assert disk.num_bytes == _sizes(remaining)["fbank", "train"]
+    assert {row.id for _, row in remaining.drawn} == {row.id for row in rows[-2:]}
 
 
 def test_a_forecast_asks_for_no_lock_of_a_run_at_work(corpus: Path, tmp_path: Path) -> None:
@@ -295,16 +295,16 @@ def test_what_is_too_short_is_known_before(corpus: Path, tmp_path: Path) -> None
 def test_the_sample_ends_in_time_and_cuts_what_takes_too_long(corpus: Path, tmp_path: Path) -> None:
     slow = {"_target_": "tests.two_features.SlowFbank", "seconds": 0.25}
     job = _job(corpus, tmp_path / "out", extractor=slow, trusted_modules=["tests"])
-    survey = _survey(job)
-    assert survey.longest is not None
+    remaining = _remaining(job)
+    assert remaining.longest is not None
     (tmp_path / "sample").mkdir()
-    task = SampleTask(
-        rows=survey.drawn, longest=survey.longest, work=tmp_path / "sample", limit_s=0.6
+    task = TimingTask(
+        rows=remaining.drawn, longest=remaining.longest, work=tmp_path / "sample", limit_s=0.6
     )
-    sample = Probe(job.make_worker)(task, lambda _: None)
+    sample = SampleTimer(job.make_worker)(task, lambda _: None)
     assert 0 < sample.num_utterances < 38
     assert sample.num_cut > 0
-    assert sample.longest_s < survey.longest[1].duration_s
+    assert sample.longest_s < remaining.longest[1].duration_s
     assert not sample.is_longest
     assert not list((tmp_path / "sample").rglob("*.h5"))
 
@@ -317,14 +317,14 @@ def test_the_longest_utterance_is_computed_up_to_what_goes_in_at_once(
         "layers": {"one": 1}, "weights": "random", "max_window_s": 2.0, "context_s": 0.5,
     }  # fmt: skip
     job = _job(corpus, tmp_path / "out", extractor=encoder, storage=[{"name": "one"}])
-    survey = _survey(job)
-    assert survey.longest is not None
+    remaining = _remaining(job)
+    assert remaining.longest is not None
     (tmp_path / "sample").mkdir()
-    task = SampleTask(
-        rows=survey.drawn[:2], longest=survey.longest, work=tmp_path / "sample", limit_s=60
+    task = TimingTask(
+        rows=remaining.drawn[:2], longest=remaining.longest, work=tmp_path / "sample", limit_s=60
     )
-    sample = Probe(job.make_worker)(task, lambda _: None)
-    assert survey.longest[1].duration_s > 2
+    sample = SampleTimer(job.make_worker)(task, lambda _: None)
+    assert remaining.longest[1].duration_s > 2
     assert sample.longest_s == pytest.approx(2.0, abs=0.001)
     assert sample.is_longest
     assert sample.num_cut == 0

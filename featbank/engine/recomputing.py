@@ -1,4 +1,4 @@
-"""A sample of a corpus, drawn and computed again as the stages do it."""
+"""Draw a sample of a corpus, and compute it again as the stages do."""
 
 from __future__ import annotations
 
