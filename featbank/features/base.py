@@ -182,7 +182,7 @@ class Extractor(Part, ABC):
         Args:
             batch: waveforms of at least `framing.min_samples` samples; of a shape only where it
                 `uses_device`.
-            split: the name of the split that is being computed, such as `train`.
+            split: the split that is being computed, by the name that the corpus gives it.
 
         Returns:
             One dict an utterance, in the batch's order: `id`, and for each name in `outputs` an
