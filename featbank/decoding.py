@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from featbank.engine.recipe import define
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.numerics import ON_CPU
 from featbank.provenance import write_atomic
 from featbank.store import open_verified
@@ -35,7 +35,7 @@ def decode_utterance(
     utterance_id: str,
     out: Path,
     extractor: Mapping[str, Any],
-    storage: Sequence[FeatureStorageConfig],
+    storage: Sequence[PackedStorage],
     trusted_modules: Sequence[str] = (),
 ) -> float:
     """Decode the codes of one utterance into an audio file of 16 bits; louder samples are clipped.

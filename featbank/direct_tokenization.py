@@ -19,7 +19,7 @@ from featbank.engine.tasks import Tally
 from featbank.engine.token_worker import TokenWorker, token_specs
 from featbank.engine.work import WorkFolder
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.manifest import SPLITS
 from featbank.numerics import ON_CPU, Computing, with_audio
 from featbank.progress import Advance
@@ -42,7 +42,7 @@ def tokenize_audio(
     audio_root: Path,
     out: Path,
     extractor: Mapping[str, Any],
-    storage: Sequence[FeatureStorageConfig],
+    storage: Sequence[PackedStorage],
     feature: str,
     codebook: Codebook,
     corpus: Mapping[str, Any],
@@ -147,7 +147,7 @@ def token_job(
     out: Path,
     audio_root: Path,
     extractor: Mapping[str, Any],
-    storage: Sequence[FeatureStorageConfig],
+    storage: Sequence[PackedStorage],
     feature: str,
     stores: TokenStores,
     shard_bytes: int = SHARD_BYTES,

@@ -20,7 +20,7 @@ from featbank.engine.space import warn_of_full_disk
 from featbank.engine.tasks import Tally
 from featbank.engine.work import WorkFolder, put
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.features.base import Extractor, Output
 from featbank.numerics import ON_CPU, Computing, as_here
 from featbank.progress import Advance
@@ -52,7 +52,7 @@ def extract(
     audio_root: Path,
     out: Path,
     extractor: Mapping[str, Any],
-    storage: Sequence[FeatureStorageConfig],
+    storage: Sequence[PackedStorage],
     corpus: Mapping[str, Any],
     runner: Runner,
     work: Path,
@@ -192,7 +192,7 @@ def feature_job(
     out: Path,
     audio_root: Path,
     extractor: Mapping[str, Any],
-    storage: Sequence[FeatureStorageConfig],
+    storage: Sequence[PackedStorage],
     computing: Computing = ON_CPU,
     trusted_modules: Sequence[str] = (),
 ) -> Job:
@@ -235,7 +235,7 @@ def check_numerics(numerics: str) -> None:
         raise ConfigError("numerics", expected=f"{STRICT} or {ANY}", got=numerics)
 
 
-def _largest(extractor: Extractor, storage: Mapping[str, FeatureStorageConfig]) -> tuple[int, int]:
+def _largest(extractor: Extractor, storage: Mapping[str, PackedStorage]) -> tuple[int, int]:
     """Return bytes a frame and a shard of the feature that is largest next to its target size."""
     sizes = [
         (extractor.outputs[name].num_values * entry.itemsize, entry.shard_bytes)

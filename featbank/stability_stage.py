@@ -65,10 +65,7 @@ def gauge_stability(
     run = f"stability-{config.corpus.name}-{kind}-{option}"
     settings = computing_settings(definition, run, advance)
     # an utterance a task: the sample is small, and every worker is to have some of it
-    settings["storage"] = [
-        replace(entry, writer_kwargs={**entry.writer_kwargs, "shard_bytes": 1})
-        for entry in settings["storage"]
-    ]
+    settings["storage"] = [replace(entry, shard_bytes=1) for entry in settings["storage"]]
     fingerprints = None
     if kind == "tokens":
         codebook = load_codebook(definition.paths.codebook)

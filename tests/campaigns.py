@@ -31,7 +31,7 @@ from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
 from featbank.direct_tokenization import tokenize_audio
 from featbank.errors import FailureBudgetError, FeatbankError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.fitting import fit_codebook
 from featbank.numerics import thread_count
 from featbank.runners.inline import InlineRunner
@@ -45,10 +45,10 @@ from tests.extracting import FBANK, files, run_extraction
 HANG_S = 600
 FINE = ("right", "refused by name", "seen by verify alone")
 STORAGES: Mapping[str, Sequence[dict[str, object]]] = {
-    "plain": [{"name": "fbank", "writer_kwargs": {"shard_bytes": 30_000}}],
-    "scaled": [{"name": "fbank", "dtype": "int8_scaled", "writer_kwargs": {"shard_bytes": 10_000}}],
+    "plain": [{"name": "fbank", "shard_bytes": 30_000}],
+    "scaled": [{"name": "fbank", "dtype": "int8_scaled", "shard_bytes": 10_000}],
     "packed": [
-        {"name": "fbank", "writer_kwargs": {"shard_bytes": 30_000, "compression": "zstd"}},
+        {"name": "fbank", "shard_bytes": 30_000, "compression": "zstd"},
     ],
 }  # fmt: skip
 
@@ -107,7 +107,7 @@ def do_tokenize_audio(folder: Path) -> None:
             audio_root=folder / "corpus",
             out=folder / "tokens",
             extractor=FBANK,
-            storage=[FeatureStorageConfig(**entry) for entry in STORAGES["plain"]],  # type: ignore[arg-type]
+            storage=[PackedStorage(**entry) for entry in STORAGES["plain"]],  # type: ignore[arg-type]
             feature="fbank",
             codebook=load_codebook(folder / "codebook.safetensors"),
             corpus={"name": "demo", "license": "free"},

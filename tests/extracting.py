@@ -15,7 +15,7 @@ from typing import Any, Self
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
 from featbank.extraction import Extraction, extract
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.store import StoreHeader
@@ -24,7 +24,7 @@ from tests.waiting import HANG_S
 
 FBANK = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 20}
 # about 20 shards of the demo corpus, so that workers really share them
-SMALL_SHARDS = [{"name": "fbank", "writer_kwargs": {"shard_bytes": 50_000}}]
+SMALL_SHARDS = [{"name": "fbank", "shard_bytes": 50_000}]
 
 
 def prepare_corpus(root: Path) -> Path:
@@ -53,7 +53,7 @@ def run_extraction(
         "work": root.parent / "work",
         "failures_path": root.parent / "failures.jsonl",
     }
-    entries = [FeatureStorageConfig(**entry) for entry in storage]
+    entries = [PackedStorage(**entry) for entry in storage]
     return extract(**(settings | changes), storage=entries)
 
 

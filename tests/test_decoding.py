@@ -11,14 +11,14 @@ import torch
 from featbank.decoding import decode_utterance
 from featbank.engine.recipe import define
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.numerics import ON_CPU
 from featbank.sampling import write_pins, write_sample
 from featbank.store import StoreWriter
 from featbank.trusted import build
 from tests.features.tiny_codecs import TINY_DAC
 
-STORAGE = [FeatureStorageConfig("dac", "uint8")]
+STORAGE = [PackedStorage("dac", "uint8")]
 CODES = np.random.default_rng(0).integers(16, size=(3, 20)).astype(np.uint8)
 
 
@@ -66,9 +66,7 @@ def test_what_cannot_be_decoded_is_refused(features: Path, tmp_path: Path) -> No
         decode(features, tmp_path / "a.mp3")
     fbank = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 20}
     with pytest.raises(ConfigError, match=r"kaldi.Fbank: expected a codec, whose codes"):
-        decode(
-            features, tmp_path / "a.wav", extractor=fbank, storage=[FeatureStorageConfig("fbank")]
-        )
+        decode(features, tmp_path / "a.wav", extractor=fbank, storage=[PackedStorage("fbank")])
 
 
 def test_no_codebook_is_fitted_on_codes(features: Path, tmp_path: Path) -> None:

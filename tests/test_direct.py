@@ -22,7 +22,7 @@ from featbank.errors import (
     FailureBudgetError,
 )
 from featbank.extraction import extract
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.fitting import fit_codebook
 from featbank.manifest import read_manifest
 from featbank.runners.inline import InlineRunner
@@ -50,7 +50,7 @@ class Project:
         self.pins = self.folder / "pins.txt"
         rows = read_manifest(self.manifests / "train.jsonl")
         write_pins(self.pins, [row.id for row in rows[::2]], how="every other one")
-        entry = FeatureStorageConfig("mfcc", dtype, writer_kwargs={"shard_bytes": 60_000})
+        entry = PackedStorage("mfcc", dtype, shard_bytes=60_000)
         self.settings: dict[str, Any] = {
             "audio_root": root,
             "extractor": MFCC,

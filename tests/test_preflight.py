@@ -20,7 +20,7 @@ from featbank.engine.survey import Survey
 from featbank.engine.work import WorkFolder
 from featbank.errors import FailureBudgetError, StoreError
 from featbank.extraction import feature_job
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.manifest import read_manifest, write_manifest
 from featbank.preflight import Forecast, preflight
 from featbank.preflight_stage import facts
@@ -49,7 +49,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def _job(root: Path, out: Path, **changes: Any) -> Job:
     """The job of `run_extraction` with the same changes."""
     storage = changes.pop("storage", [{"name": "fbank"}])
-    entries = [FeatureStorageConfig(**entry) for entry in storage]
+    entries = [PackedStorage(**entry) for entry in storage]
     settings = {"audio_root": root, "extractor": FBANK, **changes}
     return feature_job(out=out, storage=entries, **settings)
 
@@ -84,7 +84,7 @@ def _written(out: Path, sizes: Mapping[tuple[str, str], int]) -> dict[tuple[str,
 def test_the_disk_foretold_is_what_is_written_to_the_byte(
     dtype: str, corpus: Path, tmp_path: Path
 ) -> None:
-    storage = [{"name": "fbank", "dtype": dtype, "writer_kwargs": {"shard_bytes": 20_000}}]
+    storage = [{"name": "fbank", "dtype": dtype, "shard_bytes": 20_000}]
     survey = _survey(_job(corpus, tmp_path / "out", storage=storage), tmp_path)
     [disk] = survey.disks(1)
     run_extraction(corpus, tmp_path / "out", num_workers=None, storage=storage)
@@ -99,7 +99,7 @@ def test_the_disk_foretold_is_what_is_written_to_the_byte(
 def test_the_size_of_a_compressed_store_is_a_bound(
     compression: str, corpus: Path, tmp_path: Path
 ) -> None:
-    storage = [{"name": "fbank", "writer_kwargs": {"compression": compression}}]
+    storage = [{"name": "fbank", "compression": compression}]
     survey = _survey(_job(corpus, tmp_path / "out", storage=storage), tmp_path)
     run_extraction(corpus, tmp_path / "out", num_workers=None, storage=storage)
     sizes = _sizes(survey)

@@ -20,7 +20,7 @@ from featbank.direct_tokenization import tokenize_audio
 from featbank.engine.recipe import define
 from featbank.errors import FeatbankError, ValidationError
 from featbank.extraction import extract
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.features.base import AudioBatch, Output
 from featbank.framing import Framing
 from featbank.manifest import SPLITS, read_manifest, write_manifest
@@ -118,7 +118,7 @@ class Project:
         for split in SPLITS:
             path = self.manifests / f"{split}.jsonl"
             write_manifest(path, sorted(read_manifest(path), key=lambda row: row.num_samples)[:1])
-        storage = [FeatureStorageConfig("fbank")]
+        storage = [PackedStorage("fbank")]
         fingerprint = define(
             extractor=FBANK, storage=storage, audio_root=self.root, computing=ON_CPU
         ).fingerprints["fbank"]
@@ -209,7 +209,7 @@ def test_codes_of_an_extractor_are_gauged_codebook_by_codebook(project: Project)
         settings={
             **settings,
             "extractor": {"_target_": "tests.test_stability.Levels"},
-            "storage": [FeatureStorageConfig("levels", "uint16")],
+            "storage": [PackedStorage("levels", "uint16")],
             "trusted_modules": ["tests"],
         },
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from featbank.audio import DECODE_VERSION
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.features.base import Extractor
 from featbank.features.pooled import Pooled
 from featbank.features.several import Several
@@ -47,7 +47,7 @@ def _without_names(config: Mapping[str, Any], extractor: Extractor) -> dict[str,
 
 
 def feature_fingerprints(
-    described: Mapping[str, Any], storage: Mapping[str, FeatureStorageConfig]
+    described: Mapping[str, Any], storage: Mapping[str, PackedStorage]
 ) -> dict[str, str]:
     """Return the fingerprint of each store that an extractor fills, by feature name."""
     values = {**described, "weights": described["weights"]["digest"]}
@@ -59,7 +59,7 @@ def feature_fingerprints(
 
 def feature_provenance(
     described: Mapping[str, Any],
-    storage: Mapping[str, FeatureStorageConfig],
+    storage: Mapping[str, PackedStorage],
     name: str,
     corpus: Mapping[str, Any],
     libraries: Sequence[str],

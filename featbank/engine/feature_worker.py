@@ -14,7 +14,7 @@ from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import AudioError, FeatbankError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.features.base import Extractor, Output
 from featbank.manifest import Utterance
 from featbank.store import Encoded, ShardSpec, ShardWriter, as_array, find_encoding
@@ -32,7 +32,7 @@ class FeatureWorker(ShardWorker[ShardWriter]):
     def __init__(
         self,
         recipe: ExtractorRecipe,
-        storage: Mapping[str, FeatureStorageConfig],
+        storage: Mapping[str, PackedStorage],
         fingerprints: Mapping[str, str],
     ) -> None:
         super().__init__(recipe)
@@ -105,7 +105,7 @@ def feature_of(name: str, row: Utterance) -> str:
 
 def shard_specs(
     extractor: Extractor,
-    storage: Mapping[str, FeatureStorageConfig],
+    storage: Mapping[str, PackedStorage],
     fingerprints: Mapping[str, str],
     numerics: Mapping[str, Any],
 ) -> dict[str, ShardSpec]:

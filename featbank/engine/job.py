@@ -15,7 +15,7 @@ from featbank.engine.upsampling import warn_of_upsampling
 from featbank.engine.work import finished, shard_path, work_name
 from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.features.base import Extractor
 from featbank.manifest import SPLITS
 from featbank.numerics import CPU, Computing
@@ -49,7 +49,7 @@ class Job:
 
     out: Path
     extractor: Extractor
-    entries: Mapping[str, FeatureStorageConfig]
+    entries: Mapping[str, PackedStorage]
     described: Mapping[str, Any]
     specs: Mapping[str, ShardSpec]
     frame_bytes: int

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.engine.description import describe, feature_fingerprints
-from featbank.feature_io import FeatureStorageConfig, storage_by_name
+from featbank.feature_io import PackedStorage, storage_by_name
 from featbank.features.base import Extractor
 from featbank.numerics import ON_CPU, Computing
 from featbank.trusted import build
@@ -55,7 +55,7 @@ class Definition:
 
     recipe: ExtractorRecipe
     extractor: Extractor
-    entries: Mapping[str, FeatureStorageConfig]
+    entries: Mapping[str, PackedStorage]
     described: Mapping[str, Any]
     fingerprints: Mapping[str, str]
 
@@ -63,7 +63,7 @@ class Definition:
 def define(
     *,
     extractor: Mapping[str, Any],
-    storage: Sequence[FeatureStorageConfig],
+    storage: Sequence[PackedStorage],
     audio_root: str | Path,
     computing: Computing,
     trusted_modules: Sequence[str] = (),

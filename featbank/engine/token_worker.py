@@ -14,7 +14,7 @@ from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.manifest import Utterance
 from featbank.store import (
     Encoded,
@@ -42,9 +42,7 @@ class TokenWorker(ShardWorker["_TokenShard"]):
         stores: of the tokens.
     """
 
-    def __init__(
-        self, recipe: ExtractorRecipe, entry: FeatureStorageConfig, stores: TokenStores
-    ) -> None:
+    def __init__(self, recipe: ExtractorRecipe, entry: PackedStorage, stores: TokenStores) -> None:
         super().__init__(recipe)
         self._entry = entry
         self._stores = stores

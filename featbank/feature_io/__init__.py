@@ -27,7 +27,7 @@ from featbank.feature_io.making import (
     stated_origin,
 )
 from featbank.feature_io.packed import PackedHdf5Reader, PackedHdf5Writer
-from featbank.feature_io.stage_storage import read_storage, storage_by_name
+from featbank.feature_io.stage_storage import PackedStorage, read_storage, storage_by_name
 
 __all__ = [
     "ChunkedLilcomHdf5Reader",
@@ -44,6 +44,7 @@ __all__ = [
     "NumpyHdf5Writer",
     "PackedHdf5Reader",
     "PackedHdf5Writer",
+    "PackedStorage",
     "TracedRows",
     "TracedWriter",
     "create_feature_storage_readers",

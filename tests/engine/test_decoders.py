@@ -21,7 +21,7 @@ from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
 from featbank.direct_tokenization import tokenize_audio
 from featbank.errors import FeatbankError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.fitting import fit_codebook
 from featbank.manifest import Utterance, read_manifest, write_manifest
 from featbank.numerics import give_equal_bits
@@ -193,7 +193,7 @@ def test_tokens_straight_from_audio_state_what_those_of_two_steps_do(
     tokenize(features=tmp_path / "features/fbank", out=tmp_path / "two", **shared)
     direct: dict[str, Any] = {
         "audio_root": root, "feature": "fbank", "extractor": FBANK,
-        "storage": [FeatureStorageConfig("fbank")], "corpus": {"name": "demo", "license": "free"},
+        "storage": [PackedStorage("fbank")], "corpus": {"name": "demo", "license": "free"},
         "runner": InlineRunner(), "work": tmp_path / "work",
         "failures_path": tmp_path / "failures.jsonl",
     }  # fmt: skip
@@ -218,7 +218,7 @@ def test_a_certificate_tells_another_ffmpeg_from_a_mate_that_needs_one(
     path.write_text(path.read_text().replace('"part":"e.m4a"', '"part":"a.flac"'))  # one shard
     extract_corpus(root, tmp_path / "features", num_workers=None)
     settings = {
-        "audio_root": root, "extractor": FBANK, "storage": [FeatureStorageConfig("fbank")],
+        "audio_root": root, "extractor": FBANK, "storage": [PackedStorage("fbank")],
         "corpus": {"name": "demo", "license": "free"}, "runner": InlineRunner(),
     }  # fmt: skip
 
