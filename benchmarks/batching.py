@@ -13,8 +13,8 @@ from benchmarks.extraction import DEMO
 from benchmarks.scale import Scale
 from benchmarks.shelf import Shelf
 from benchmarks.speech import SAMPLE_RATE, read_source
+from featbank.base.framing import Framing
 from featbank.dataset import BucketBatchSampler
-from featbank.framing import Framing
 
 LIMITS = (12_000, 24_000)
 NUM_BUCKETS = 30  # of the peers: with more of them, their batches are emptier

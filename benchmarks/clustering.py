@@ -21,12 +21,12 @@ from benchmarks.shelf import Shelf
 from benchmarks.speech import SAMPLE_RATE, read_source
 from benchmarks.timing import Turn, interleave, median_ratio
 from featbank.audio import load_audio
+from featbank.base.trusted import build
 from featbank.features.base import AudioBatch, Extractor
-from featbank.features.kaldi import Mfcc
-from featbank.provenance import file_sha256
+from featbank.features.signal.kaldi import Mfcc
+from featbank.files.provenance import file_sha256
 from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.kmeans import KMeans
-from featbank.trusted import build
 
 Floats = NDArray[np.float32]
 Fit = Callable[[Floats, int], Floats]

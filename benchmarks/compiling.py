@@ -21,8 +21,8 @@ import torch
 import yaml
 
 from featbank.audio import load_audio
+from featbank.base.trusted import build
 from featbank.features.base import UtteranceExtractor
-from featbank.trusted import build
 
 NUM_UTTERANCES, SHORTEST_S, LONGEST_S = 4, 2.0, 6.0
 ROUNDS = 3

@@ -34,7 +34,7 @@ def cut(manifest: Path) -> tuple[float, float, int, float]:
         The peak of memory before and after, in MB, the shards, and the seconds it took.
     """
     from featbank.engine.rows import SplitRows, cut_into_shards, num_frames
-    from featbank.features.kaldi import Fbank
+    from featbank.features.signal.kaldi import Fbank
 
     framing = Fbank().framing
     before, begin = memory_mb("VmHWM"), time.perf_counter()

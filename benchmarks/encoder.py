@@ -29,7 +29,7 @@ class FeatbankEncoder(Featbank):
 
     name = f"featbank, {NUM_WORKERS} workers x 1 thread, stored"
     extractor: ClassVar[Mapping[str, Any]] = {
-        "_target_": "featbank.features.ssl.SslEncoder",
+        "_target_": "featbank.features.encoders.ssl.SslEncoder",
         "bundle": "WAVLM_BASE",
         "layers": {"wavlm": NUM_LAYERS},
         "weights": "random",
@@ -84,7 +84,7 @@ def _forward(
     import torch
     from torchaudio.pipelines import WAVLM_BASE
 
-    from featbank.features.bundles import architecture
+    from featbank.features.encoders.bundles import architecture
 
     torch.set_num_threads(1)
     model = architecture(WAVLM_BASE).build().eval()

@@ -56,7 +56,7 @@ class Featbank(Extracting):
         from featbank.runners.local import LocalRunner
 
         runner = NotingRunner(LocalRunner(num_workers=NUM_WORKERS), out / "notes")
-        from featbank.extraction import extract  # with torch, which takes seconds
+        from featbank.engine.extract import extract  # with torch, which takes seconds
         from featbank.feature_io import read_storage
 
         done = extract(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fresh import memory_mb
-from featbank.progress import Advance
+from featbank.base.progress import Advance
 from featbank.runners.base import Runner, Worker
 
 

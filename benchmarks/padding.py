@@ -14,9 +14,9 @@ from pathlib import Path
 
 import soundfile
 
+from featbank.base.manifest import Utterance
 from featbank.engine.batching import batches
 from featbank.features.shapes import batch_shape
-from featbank.manifest import Utterance
 
 SHARDS_S = (900, 3500)
 BATCHES_S = (30, 60, 120)

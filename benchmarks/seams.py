@@ -19,9 +19,9 @@ import soundfile
 import torch
 import yaml
 
+from featbank.audio.recording import Recording
+from featbank.base.trusted import build
 from featbank.features.base import AudioBatch, Extractor
-from featbank.recording import Recording
-from featbank.trusted import build
 
 DISTANCES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 

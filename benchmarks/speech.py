@@ -12,7 +12,7 @@ from typing import Self
 import soundfile
 
 from featbank.audio import audio_digest
-from featbank.manifest import SPLITS, Utterance, read_manifest, write_manifest
+from featbank.base.manifest import SPLITS, Utterance, read_manifest, write_manifest
 
 SAMPLE_RATE = 16_000
 SUFFIXES = (".flac", ".wav")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.composed import plain
 from featbank.errors import ConfigError
 from featbank.feature_io import read_storage
-from featbank.stage import run_script, stage
+from featbank.pipeline.composed import plain
+from featbank.pipeline.stage import run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def main(config: DictConfig) -> None:
                 key, expected="text", got=config[key], hint=f"quote it twice: \"{key}='...'\""
             )
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.decoding import decode_utterance
+    from featbank.engine.decode import decode_utterance
 
     duration_s = decode_utterance(
         features=Path(config.paths.features),

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.amounts import times_real_time
-from featbank.dvc_outputs import previous_output
-from featbank.progress import Stopwatch, progress_bar
-from featbank.stage import (
+from featbank.base.amounts import times_real_time
+from featbank.base.progress import Stopwatch, progress_bar
+from featbank.pipeline.dvc_outputs import previous_output
+from featbank.pipeline.stage import (
     accept_dry_run,
     audio_seconds,
     read_corpus,
@@ -38,8 +38,8 @@ def main(config: DictConfig) -> None:
         _preflight(config, out, name)
         return
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.computing_stage import computing_settings, drop_damaged
-    from featbank.extraction import extract
+    from featbank.engine.extract import extract
+    from featbank.pipeline.computing import computing_settings, drop_damaged
 
     audio_s = audio_seconds(read_corpus(config.paths.manifests))
     damaged: list[Path] = []
@@ -78,8 +78,8 @@ def main(config: DictConfig) -> None:
 
 def _preflight(config: DictConfig, out: Path, name: str) -> None:
     # imported here: a run needs no forecast
-    from featbank.extraction import STRICT, check_numerics, feature_job
-    from featbank.preflight_stage import foretell
+    from featbank.engine.extract import STRICT, check_numerics, feature_job
+    from featbank.pipeline.forecast import foretell
 
     check_numerics(config.numerics)
     foretell(config, out, name, feature_job, strict=config.numerics == STRICT)

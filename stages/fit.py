@@ -12,9 +12,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.composed import plain
-from featbank.definitions import told_choice
-from featbank.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.composed import plain
+from featbank.pipeline.definitions import told_choice
+from featbank.pipeline.stage import refuse_tracked, run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.codebook)
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.codebook_import import adopt_codebook
-    from featbank.dvc_outputs import drop_damaged
-    from featbank.fitting import fit_codebook
     from featbank.numerics import Computing
+    from featbank.pipeline.dvc_outputs import drop_damaged
+    from featbank.tokenizers.adopt import adopt_codebook
+    from featbank.tokenizers.fit import fit_codebook
 
     settings = {
         "sample": Path(config.paths.sample),

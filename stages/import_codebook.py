@@ -12,9 +12,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from featbank.base.trusted import check_type
 from featbank.errors import ConfigError
-from featbank.stage import refuse_tracked, run_script, stage
-from featbank.trusted import check_type
+from featbank.pipeline.stage import refuse_tracked, run_script, stage
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def main(config: DictConfig) -> None:
         check_type(config[key], str, key)
     refuse_tracked(config, config.out, hint="write it elsewhere")
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.codebook_import import import_codebook
+    from featbank.tokenizers.adopt import import_codebook
 
     codebook = import_codebook(Path(config.file), Path(config.out), overwrite=config.overwrite)
     units = " x ".join(str(number) for number in codebook.centroids.shape[:-1])

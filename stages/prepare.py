@@ -12,13 +12,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.composed import plain
+from featbank.base.progress import progress_bar
+from featbank.base.trusted import build, check_name
 from featbank.corpora.base import Corpus
 from featbank.corpora.prepare import prepare
-from featbank.progress import progress_bar
+from featbank.pipeline.composed import plain
+from featbank.pipeline.stage import refuse_tracked, run_script, stage
 from featbank.runners.base import Runner
-from featbank.stage import refuse_tracked, run_script, stage
-from featbank.trusted import build, check_name
 
 
 @stage("prepare")
@@ -40,7 +40,7 @@ def main(config: DictConfig) -> None:
 
 def _cache_folders() -> list[Path]:
     # imported here: only links that lead out of the corpus need it
-    from featbank.dvc_outputs import cache_folders
+    from featbank.pipeline.dvc_outputs import cache_folders
 
     return cache_folders()
 

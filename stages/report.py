@@ -12,9 +12,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.provenance import digest
+from featbank.files.provenance import digest
+from featbank.pipeline.stage import chosen_stores, read_corpus, refuse_tracked, run_script, stage
 from featbank.report.page import write_report
-from featbank.stage import chosen_stores, read_corpus, refuse_tracked, run_script, stage
 from featbank.validation.result import read_check, require_good
 from featbank.validation.stability import read_stabilities
 

@@ -13,10 +13,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.definitions import feature_of_tokens, told_choice
-from featbank.manifest import read_manifest
-from featbank.sampling import draw_sample, refuse_codes, refuse_layers, write_pins, write_sample
-from featbank.stage import check_source, refuse_tracked, run_script, stage
+from featbank.base.manifest import read_manifest
+from featbank.pipeline.definitions import feature_of_tokens, told_choice
+from featbank.pipeline.stage import check_source, refuse_tracked, run_script, stage
+from featbank.tokenizers.sample import (
+    draw_sample,
+    refuse_codes,
+    refuse_layers,
+    write_pins,
+    write_sample,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -50,9 +56,9 @@ def _from_features(config: DictConfig) -> int:
 
 def _from_audio(config: DictConfig) -> int:
     # imported here: a sample of a feature store needs neither an encoder nor a decoder of audio
-    from featbank.computing_stage import computing_settings
-    from featbank.direct_sampling import sample_audio
-    from featbank.extraction import extract
+    from featbank.engine.extract import extract
+    from featbank.engine.sample_audio import sample_audio
+    from featbank.pipeline.computing import computing_settings
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
     settings = computing_settings(config, name, lambda _: None)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from featbank.base.progress import progress_bar
+from featbank.base.units import UNITS
 from featbank.errors import ConfigError, StoreError
-from featbank.progress import progress_bar
-from featbank.provenance import digest
-from featbank.stage import (
+from featbank.files.provenance import digest
+from featbank.pipeline.stage import (
     chosen_stores,
     kind_and_option,
     read_corpus,
@@ -26,7 +27,6 @@ from featbank.stage import (
     stage,
 )
 from featbank.store import HEADER_NAME, read_header
-from featbank.units import UNITS
 from featbank.validation.header import is_tokens
 from featbank.validation.stability import Stability, write_stability
 
@@ -81,7 +81,7 @@ def _results(config: DictConfig, stores: dict[str, list[str]]) -> Iterator[tuple
     if not (with_tokens := {name: some for name, some in stores.items() if some}):
         return
     # imported here, for the stage of a feature without codes needs neither torch nor an encoder
-    from featbank.stability_stage import draw_sample, gauge_stability
+    from featbank.pipeline.stability import draw_sample, gauge_stability
 
     sample, audio_s = draw_sample(config)
     total_s = audio_s * len(with_tokens)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from featbank.amounts import times_real_time
-from featbank.definitions import feature_of_tokens, told_choice
+from featbank.base.amounts import times_real_time
+from featbank.base.progress import Advance, Stopwatch, progress_bar
 from featbank.errors import ConfigError
-from featbank.progress import Advance, Stopwatch, progress_bar
-from featbank.stage import (
+from featbank.pipeline.definitions import feature_of_tokens, told_choice
+from featbank.pipeline.stage import (
     accept_dry_run,
     audio_seconds,
     check_source,
@@ -58,8 +58,8 @@ def main(config: DictConfig) -> None:
 
 def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.tokenization import tokenize
     from featbank.tokenizers.codebook import load_codebook
+    from featbank.tokenizers.tokenize import tokenize
 
     return tokenize(
         manifests=Path(config.paths.manifests),
@@ -75,9 +75,9 @@ def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[
 
 def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here: tokens from features need neither an encoder nor a decoder of audio
-    from featbank.computing_stage import computing_settings, drop_damaged
-    from featbank.direct_tokenization import tokenize_audio
-    from featbank.dvc_outputs import previous_output
+    from featbank.engine.tokenize_audio import tokenize_audio
+    from featbank.pipeline.computing import computing_settings, drop_damaged
+    from featbank.pipeline.dvc_outputs import previous_output
     from featbank.tokenizers.codebook import load_codebook
 
     name = _run_name(config, out)
@@ -106,8 +106,8 @@ def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
         raise ConfigError(
             "preflight of tokenize", expected="source=audio", got="source=features, which is quick"
         )
-    from featbank.direct_tokenization import token_job
-    from featbank.preflight_stage import foretell
+    from featbank.engine.tokenize_audio import token_job
+    from featbank.pipeline.forecast import foretell
     from featbank.tokenizers.codebook import load_codebook
     from featbank.tokenizers.token_stores import TokenStores
 

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from featbank.base.progress import progress_bar
+from featbank.base.trusted import check_type
 from featbank.errors import ConfigError
-from featbank.progress import progress_bar
-from featbank.provenance import digest
-from featbank.stage import (
+from featbank.files.provenance import digest
+from featbank.pipeline.stage import (
     audio_seconds,
     chosen_stores,
     kind_and_option,
@@ -29,7 +30,6 @@ from featbank.stage import (
     run_script,
     stage,
 )
-from featbank.trusted import check_type
 from featbank.validation.held_out import HeldOut
 from featbank.validation.result import CheckResult, require_good, write_check
 from featbank.validation.stability import read_stabilities
@@ -79,7 +79,7 @@ def main(config: DictConfig) -> None:
     if config.recompute:
         # imported here, for a check of what is stored needs neither torch nor an encoder
         from featbank.certification.certificate import require_certified
-        from featbank.certifying_stage import certify
+        from featbank.pipeline.certifying import certify
 
         certificates = certify(config, names)
         if config.strict:

@@ -29,16 +29,16 @@ import numpy as np
 
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
-from featbank.direct_tokenization import tokenize_audio
+from featbank.engine.tokenize_audio import tokenize_audio
 from featbank.errors import FailureBudgetError, FeatbankError
 from featbank.feature_io import PackedStorage
-from featbank.fitting import fit_codebook
 from featbank.numerics import thread_count
 from featbank.runners.inline import InlineRunner
-from featbank.sampling import write_pins, write_sample
 from featbank.store import open_store
-from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.fit import fit_codebook
+from featbank.tokenizers.sample import write_pins, write_sample
+from featbank.tokenizers.tokenize import tokenize
 from tests.conftest import ROOT
 from tests.extracting import FBANK, files, run_extraction
 

@@ -23,7 +23,7 @@ settings.load_profile("anywhere")
 ROOT = Path(__file__).resolve().parents[1]
 
 # programs that tests run in processes of their own: pytest would import them to look for doctests
-collect_ignore = ["dataset/ranks.py", "examples/killed.py", "integrations/caching_checks.py"]
+collect_ignore = ["dataset/ranks.py", "examples/killed.py", "recipes/caching_checks.py"]
 
 
 @pytest.fixture(scope="session")

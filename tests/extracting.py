@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
-from featbank.extraction import Extraction, extract
+from featbank.engine.extract import Extraction, extract
 from featbank.feature_io import PackedStorage
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
@@ -22,7 +22,7 @@ from featbank.store import StoreHeader
 from tests.conftest import ROOT
 from tests.waiting import HANG_S
 
-FBANK = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 20}
+FBANK = {"_target_": "featbank.features.signal.kaldi.Fbank", "num_mel_bins": 20}
 # about 20 shards of the demo corpus, so that workers really share them
 SMALL_SHARDS = [{"name": "fbank", "shard_bytes": 50_000}]
 

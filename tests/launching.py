@@ -20,7 +20,7 @@ from tests.waiting import HANG_S
 
 # forked from a server that has imported what takes seconds, and computed nothing
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["torch.distributed", "featbank.brain", "tests.launching"])
+_CONTEXT.set_forkserver_preload(["torch.distributed", "featbank.recipes.brain", "tests.launching"])
 
 
 @dataclass

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from benchmarks.padding import padding
+from featbank.base.manifest import Utterance
 from featbank.features.shapes import batch_shape
-from featbank.manifest import Utterance
 from tests.waiting import HANG_S
 
 

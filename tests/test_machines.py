@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from featbank.containers import read_through
+from featbank.audio.containers import read_through
 from featbank.engine.space import UNTOLD, free_bytes
 from featbank.engine.work import put
 from featbank.errors import StoreError
-from featbank.opening import open_regular, read_regular
+from featbank.files.opening import open_regular, read_regular
 from featbank.runners.local import usable_processors
 from featbank.store import mapping
+from tests.files.test_disk import at_most
 from tests.store.trust import make_rows, run, write
-from tests.test_disk import at_most
 
 LISTENS = """
 import multiprocessing, os, tempfile

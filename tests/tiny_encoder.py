@@ -13,7 +13,7 @@ from torchaudio.pipelines import Wav2Vec2Bundle
 
 from featbank.errors import AudioError
 from featbank.features.base import AudioBatch, LongWaveform
-from featbank.features.ssl import SslEncoder
+from featbank.features.encoders.ssl import SslEncoder
 
 KINDS: dict[str, dict[str, Any]] = {
     "wav2vec2 base": {"extractor_mode": "group_norm"},

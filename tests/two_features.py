@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from featbank.base.framing import Framing
 from featbank.errors import WeightsError
 from featbank.features.base import AudioBatch, Extractor, Output
-from featbank.features.kaldi import Fbank
-from featbank.framing import Framing
+from featbank.features.signal.kaldi import Fbank
 from tests.waiting import wait_until
 
 

@@ -18,7 +18,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 
 from featbank.dataset import BucketBatchSampler
-from featbank.integrations.speechbrain import FeatureCachingMixin, stored_features
+from featbank.recipes.speechbrain import FeatureCachingMixin, stored_features
 
 SPLITS = {"train": sb.Stage.TRAIN, "dev": sb.Stage.VALID, "test": sb.Stage.TEST}
 

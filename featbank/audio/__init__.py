@@ -1,5 +1,6 @@
 """Audio files in, waveforms out: what a file really holds, and one utterance of it."""
 
+from featbank.audio.containers import TOLERANCES
 from featbank.audio.decoding import AudioFile, go_to, open_audio, read_blocks
 from featbank.audio.digests import audio_digest
 from featbank.audio.passes import close_passes
@@ -9,7 +10,6 @@ from featbank.audio.resampling import resample, resampled_length
 from featbank.audio.scanning import AudioScan, scan_audio
 from featbank.audio.sndfile import UNKNOWN_LENGTH
 from featbank.audio.versions import decided_by, version_here
-from featbank.containers import TOLERANCES
 
 __all__ = [
     "DECODE_VERSION",

@@ -11,11 +11,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from featbank.audio.containers import TOLERANCES, Container, open_container
 from featbank.audio.digests import check_digest
 from featbank.audio.ffmpeg import open_ffmpeg
 from featbank.audio.sndfile import open_sndfile
 from featbank.audio.versions import warn_of_ffmpeg
-from featbank.containers import TOLERANCES, Container, open_container
 
 BLOCK = 1 << 16
 """Samples read at a time, where nothing asks for more."""

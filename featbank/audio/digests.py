@@ -7,7 +7,7 @@ import os
 from io import BufferedReader
 from pathlib import Path
 
-from featbank.containers import open_container, skip_tags
+from featbank.audio.containers import open_container, skip_tags
 from featbank.errors import AudioError
 
 _FLAC_HEADER = 42  # "fLaC", a block header, and STREAMINFO, which ends with the MD5 of the samples

@@ -25,8 +25,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from featbank.audio.containers import Container, read_through
 from featbank.audio.sndfile import UNKNOWN_LENGTH
-from featbank.containers import Container, read_through
 from featbank.errors import AudioError, FeatbankError
 
 _PIPE_BYTES = 1 << 20  # ffmpeg decodes ahead while we are at something else

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from featbank.audio.containers import open_container
 from featbank.audio.decoding import AudioFile, go_to
 from featbank.audio.digests import check_digest
 from featbank.audio.flac_md5 import FlacMd5
 from featbank.audio.passes import open_segment
 from featbank.audio.resampling import resample
-from featbank.containers import open_container
+from featbank.base.manifest import MIX_CHANNELS
 from featbank.errors import AudioError
-from featbank.manifest import MIX_CHANNELS
 
 DECODE_VERSION = 2
 """Bumped by whoever changes the values that `load_audio` gives."""

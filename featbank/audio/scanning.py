@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from featbank.audio.bandwidth import Bandwidth
+from featbank.audio.containers import Container, check_container, check_flac_end, open_file
 from featbank.audio.decoding import BLOCK, AudioFile, decode, read_blocks
 from featbank.audio.digests import digest_of
 from featbank.audio.flac_md5 import FlacMd5
 from featbank.audio.holding import hold
 from featbank.audio.reading import check_finite
 from featbank.audio.sndfile import UNKNOWN_LENGTH, SndFile
-from featbank.containers import Container, check_container, check_flac_end, open_file
 from featbank.errors import AudioError
 
 

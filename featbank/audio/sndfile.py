@@ -18,8 +18,8 @@ from typing import Any
 import soundfile
 from numpy.typing import NDArray
 
+from featbank.audio.containers import Container, read_through
 from featbank.audio.window import Window
-from featbank.containers import Container, read_through
 from featbank.errors import AudioError
 
 UNKNOWN_LENGTH = 2**63 - 1

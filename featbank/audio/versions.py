@@ -15,7 +15,7 @@ import subprocess
 import soundfile
 import soxr
 
-from featbank.manifest import Utterance
+from featbank.base.manifest import Utterance
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from featbank.disk import named, path_of
+from featbank.files.disk import named, path_of
 
 
 class Window:

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.amounts import percent
+from featbank.base.amounts import percent
 from featbank.certification.findings import Deviation, Difference, Tolerances
 from featbank.errors import ValidationError
+from featbank.files.provenance import readable_json, write_atomic
 from featbank.numerics import give_equal_bits
-from featbank.provenance import readable_json, write_atomic
 from featbank.store.healing import heal
 from featbank.validation.result import Problem
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.base.manifest import SPLITS
+from featbank.base.units import UNITS
 from featbank.certification.certificate import Certificate
 from featbank.certification.comparing import Comparison
 from featbank.certification.definition import FeatureDefinition
 from featbank.certification.findings import Tolerances
 from featbank.certification.kinds import FeatureComparison, TokenComparison
 from featbank.certification.recomputing import Sample, recomputed
-from featbank.direct_tokenization import tokenize_audio
+from featbank.engine.extract import extract
+from featbank.engine.tokenize_audio import tokenize_audio
 from featbank.errors import ConfigError
-from featbank.extraction import extract
-from featbank.manifest import SPLITS
 from featbank.store import HEADER_NAME, Store, open_verified
 from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.token_stores import TokenStores
-from featbank.units import UNITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from featbank.base.failures import Failure
+from featbank.base.manifest import Utterance
 from featbank.certification.certificate import StoreCertificate
 from featbank.certification.findings import Deviation, Difference, Tolerances
 from featbank.certification.measuring import Measure, Place, find, same_bits
-from featbank.failures import Failure
-from featbank.manifest import Utterance
+from featbank.files.provenance import canonical_json, digest
 from featbank.numerics import give_equal_bits
-from featbank.provenance import canonical_json, digest
 from featbank.store import Store
 from featbank.store.healing import heal
 from featbank.store.verify import is_sound

@@ -8,7 +8,7 @@ from typing import Any
 
 from featbank.engine.recipe import define
 from featbank.errors import ValidationError
-from featbank.features.weights import RANDOM
+from featbank.features.weights.loading import RANDOM
 from featbank.numerics import ON_CPU
 from featbank.store import HEADER_NAME, Store, open_store
 from featbank.tokenizers.token_stores import TokenStores

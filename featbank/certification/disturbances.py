@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 SHIFT_S = 0.01
 GAIN_DB = -6.0

@@ -13,12 +13,12 @@ import numpy as np
 import soundfile
 
 from featbank.audio import load_audio, scan_audio
+from featbank.base.manifest import SPLITS, Utterance
 from featbank.certification.disturbances import DISTURBANCES, Waveform, disturb
 from featbank.certification.flips import Tokens, aligned, frames_between, unit_edit_distance
 from featbank.certification.recomputing import Sample, recomputed
 from featbank.errors import AudioError, FeatbankError, StoreError
-from featbank.manifest import SPLITS, Utterance
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 from featbank.store import Store, open_store
 from featbank.validation.stability import DisturbedTokens, Flips, Stability
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 
-from featbank.framing import Framing
-from featbank.units import deduplicate
+from featbank.base.framing import Framing
+from featbank.base.units import deduplicate
 
 Tokens = npt.NDArray[Any]
 

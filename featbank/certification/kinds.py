@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from featbank.amounts import percent
+from featbank.base.amounts import percent
 from featbank.certification.comparing import Comparison
 from featbank.certification.findings import Difference
 from featbank.certification.measuring import Measure, Place, measure_features, measure_tokens

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from featbank.base.units import expand
 from featbank.store import MappedShard, Store
-from featbank.units import expand
 from featbank.validation.scan import BLOCK_VALUES, Moments
 
 Array = np.ndarray[Any, np.dtype[Any]]

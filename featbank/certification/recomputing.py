@@ -10,9 +10,9 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from featbank.manifest import SPLITS, Utterance, iterate_manifest, write_manifest
+from featbank.base.manifest import SPLITS, Utterance, iterate_manifest, write_manifest
+from featbank.files.provenance import digest
 from featbank.numerics import ON_CPU, thread_count
-from featbank.provenance import digest
 
 Sample = Mapping[str, Sequence[Utterance]]
 """Utterances by split."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from featbank import __version__
+from featbank.base.printing import printable
 from featbank.cli import head, info, ls, summary, verify
-from featbank.cli.output import printable
 from featbank.errors import FeatbankError
-from featbank.streams import guarded
+from featbank.files.streams import guarded
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""

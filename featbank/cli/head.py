@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from featbank.cli.output import at_least, print_json, print_line, print_table
+from featbank.base.printing import at_least, print_json, print_line, print_table
 from featbank.cli.stores import add_command
 from featbank.store import Store, open_store
 from featbank.store.encoding import Array

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from featbank.amounts import amount
-from featbank.cli.output import flattened, print_facts, print_json, print_table, size_text
+from featbank.base.amounts import amount
+from featbank.base.printing import flattened, print_facts, print_json, print_table, size_text
 from featbank.cli.stores import add_command, duration_s, read_splits
 from featbank.store import StoreHeader, find_encoding
 

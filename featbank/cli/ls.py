@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from featbank.amounts import amount
-from featbank.cli.output import at_least, print_json_rows, print_line, print_table, size_text
+from featbank.base.amounts import amount
+from featbank.base.printing import at_least, print_json_rows, print_line, print_table, size_text
 from featbank.cli.stores import add_command, duration_s, read_splits
 from featbank.store import ShardInfo, Store, open_store
 

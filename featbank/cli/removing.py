@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from featbank.cli.output import print_line
-from featbank.dvc_outputs import drop_damaged
+from featbank.base.printing import print_line
 from featbank.errors import StoreError
-from featbank.json_files import MAX_BYTES
-from featbank.opening import read_regular
+from featbank.files.json_files import MAX_BYTES
+from featbank.files.opening import read_regular
+from featbank.pipeline.dvc_outputs import drop_damaged
 from featbank.store import FORMAT_VERSION, HEADER_NAME, Store, read_header
 from featbank.store.format import SPLITS_NAME, SPLITS_VERSION
 from featbank.store.joining import is_store, survey

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.amounts import amount
-from featbank.cli.output import print_json, print_line, print_table
+from featbank.base.amounts import amount
+from featbank.base.printing import print_json, print_line, print_table
 from featbank.cli.stores import duration_s
 from featbank.cli.validated import REPORTS, Checked, validated_stores
-from featbank.dvc_outputs import Place, find_outputs
 from featbank.errors import FeatbankError, StoreError
-from featbank.json_files import read_json
+from featbank.files.json_files import read_json
+from featbank.pipeline.dvc_outputs import Place, find_outputs
 from featbank.store import HEADER_NAME, StoreHeader, read_header
 
 RECORDS = Path(".featbank", "runs")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.errors import FeatbankError
-from featbank.json_files import read_json
+from featbank.files.json_files import read_json
 from featbank.store import StoreHeader
 from featbank.validation.result import CheckResult, StoreCheck, read_check
 

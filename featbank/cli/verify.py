@@ -16,9 +16,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from featbank.cli.output import print_json, print_line, size_text
+from featbank.base.printing import print_json, print_line, size_text
+from featbank.base.progress import wanted
 from featbank.cli.stores import add_command
-from featbank.progress import wanted
 from featbank.store.healing import heal
 from featbank.store.verify import Verified, verify
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from featbank.audio import TOLERANCES
+from featbank.base.failures import Failure, brief
+from featbank.base.manifest import MIX_CHANNELS, SPLITS
 from featbank.corpora.links import Links
 from featbank.corpora.splits import SplitRule
 from featbank.errors import ConfigError, CorpusError, FeatbankError
-from featbank.failures import Failure, brief
-from featbank.manifest import MIX_CHANNELS, SPLITS
 
 _CHANNEL_DIGITS = 4
 

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from featbank.base.failures import Failure, brief
 from featbank.corpora.base import bad_row
 from featbank.errors import ConfigError, CorpusError
-from featbank.failures import Failure, brief
-from featbank.json_files import parse_json
-from featbank.opening import (
+from featbank.files.json_files import parse_json
+from featbank.files.opening import (
     MAX_LINE,
     NotAFileError,
     TooLargeError,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from featbank.base.failures import Failure, allowed_failures, over_budget
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 from featbank.errors import AudioFault, BadRowsError, FeatbankError
-from featbank.failures import Failure, allowed_failures, over_budget
-from featbank.json_files import parse_json
-from featbank.provenance import canonical_json, write_atomic_lines
+from featbank.files.json_files import parse_json
+from featbank.files.provenance import canonical_json, write_atomic_lines
 
 _OF_ROWS: frozenset[AudioFault] = frozenset(["bad_row", "repeated_id"])
 

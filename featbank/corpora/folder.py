@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from featbank.base.failures import Failure
 from featbank.corpora.base import Corpus, CorpusRow, Found, Listing, bad_row, check_split
 from featbank.corpora.links import Links
 from featbank.corpora.paths import READABLE_SUFFIXES, check_name, stem, walk_audio
 from featbank.errors import AudioError, ConfigError, CorpusError
-from featbank.failures import Failure
 
 _MEANINGS = frozenset(["speaker", "language", "split", "part", "_"])
 

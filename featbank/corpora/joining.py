@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from featbank.audio import AudioScan
+from featbank.base.failures import Failure
+from featbank.base.manifest import UtteranceTuple, check_id
 from featbank.corpora.base import Corpus, CorpusRow, Present, bad_row, row_of
 from featbank.corpora.failing import FailureList
 from featbank.corpora.links import Links
@@ -18,8 +20,6 @@ from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 from featbank.corpora.summary import Examples
 from featbank.errors import AudioError, CorpusError
-from featbank.failures import Failure
-from featbank.manifest import UtteranceTuple, check_id
 
 _MAX_ID = 4096  # characters: that is a name of something
 _MAX_UNLISTED = 10_000  # that are named

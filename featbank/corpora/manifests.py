@@ -9,14 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from featbank.base.failures import Failure
+from featbank.base.manifest import SPLITS, UtteranceTuple, manifest_line
 from featbank.corpora.base import CorpusRow
 from featbank.corpora.failing import FailureList
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 from featbank.corpora.summary import Tally
-from featbank.failures import Failure
-from featbank.manifest import SPLITS, UtteranceTuple, manifest_line
-from featbank.provenance import canonical_json, open_atomic
+from featbank.files.provenance import canonical_json, open_atomic
 
 _WHERE = 3  # among what is said of a row
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from featbank.base.failures import brief
+from featbank.base.manifest import check_id
 from featbank.corpora.base import Present
 from featbank.corpora.links import Links
 from featbank.errors import AudioError, CorpusError
-from featbank.failures import brief
-from featbank.manifest import check_id
 
 READABLE_SUFFIXES = frozenset([
     ".flac", ".wav", ".wave", ".bwf", ".rf64", ".w64", ".ogg", ".oga", ".opus", ".mp3", ".aif",

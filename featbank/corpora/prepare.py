@@ -12,7 +12,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from featbank.amounts import amount
+from featbank.base.amounts import amount
+from featbank.base.failures import allowed_failures
+from featbank.base.progress import Advance
 from featbank.corpora.base import Corpus
 from featbank.corpora.failing import FailureList
 from featbank.corpora.joining import Join
@@ -23,9 +25,7 @@ from featbank.corpora.scanning import Survey
 from featbank.corpora.scans import ScanMemory
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.summary import told_warnings
-from featbank.failures import allowed_failures
-from featbank.progress import Advance
-from featbank.provenance import readable_json, write_atomic
+from featbank.files.provenance import readable_json, write_atomic
 from featbank.runners.base import Runner
 from featbank.runners.threads import ThreadRunner
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from featbank.disk import fsync_folder
 from featbank.errors import CorpusError
-from featbank.locking import Lock, lock
+from featbank.files.disk import fsync_folder
+from featbank.files.locking import Lock, lock
 
 
 @contextmanager
 def publish(out: Path) -> Iterator[Path]:
     """Give an empty folder to fill, which then takes the place of `out`: half of it is never seen.
 
-    One process at a time does so; another waits. See `featbank.locking`.
+    One process at a time does so; another waits. See `featbank.files.locking`.
 
     Raises:
         CorpusError: another one is at work of which nobody can tell whether it lives, or was told

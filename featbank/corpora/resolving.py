@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from featbank.audio import AudioScan
+from featbank.base.manifest import MIX_CHANNELS, UtteranceTuple, tuple_of
 from featbank.corpora.base import CorpusRow
 from featbank.errors import AudioError
-from featbank.manifest import MIX_CHANNELS, UtteranceTuple, tuple_of
 
 # how far a table's claim of a file's length may be off, whichever is more: tables round, and lossy
 # encoders pad; what is further off is another recording, or half of it

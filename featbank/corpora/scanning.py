@@ -21,13 +21,13 @@ from featbank.audio import (
     scan_audio,
     version_here,
 )
+from featbank.base.progress import Advance
 from featbank.corpora.scans import FileScan, ScanMemory, Stamp
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import AudioError, AudioFault
-from featbank.opening import open_regular
-from featbank.progress import Advance
-from featbank.provenance import digest
+from featbank.files.opening import open_regular
+from featbank.files.provenance import digest
 from featbank.runners.base import Runner
 
 SCAN_VERSION = 1

@@ -20,9 +20,9 @@ from featbank.audio import AudioScan
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import AUDIO_FAULTS, AudioError, FeatbankError
-from featbank.json_files import parse_json
-from featbank.opening import bounded_lines, open_regular
-from featbank.provenance import canonical_json
+from featbank.files.json_files import parse_json
+from featbank.files.opening import bounded_lines, open_regular
+from featbank.files.provenance import canonical_json
 
 _log = logging.getLogger(__name__)
 

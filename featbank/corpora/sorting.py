@@ -12,8 +12,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from featbank.corpora.scratch import Scratch
-from featbank.disk import naming
-from featbank.opening import open_regular
+from featbank.files.disk import naming
+from featbank.files.opening import open_regular
 
 _RUN_BYTES = 16 << 20
 _POINTER_BYTES = 8  # of a line in a list

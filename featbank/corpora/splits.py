@@ -8,8 +8,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Self
 
+from featbank.base.trusted import construct
 from featbank.errors import ConfigError, CorpusError
-from featbank.trusted import construct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

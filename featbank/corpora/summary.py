@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from featbank.base.failures import brief
+from featbank.base.manifest import SPLITS
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
-from featbank.failures import brief
-from featbank.manifest import SPLITS
 
 _NAMED = 10
 _RUN_BYTES = 8 << 20

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from featbank.base.failures import Failure, brief
+from featbank.base.manifest import MIX_CHANNELS
 from featbank.corpora.base import (
     Corpus,
     CorpusRow,
@@ -21,8 +23,6 @@ from featbank.corpora.cells import Table
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
-from featbank.failures import Failure, brief
-from featbank.manifest import MIX_CHANNELS
 
 _LONGEST_S = 1e9  # thirty years: what is more is no time in a recording
 _NUMBER_CHARACTERS = 64

@@ -14,7 +14,7 @@ from featbank.dataset.measured import Measured, Utterances
 from featbank.dataset.permutation import shuffled
 from featbank.dataset.resumable import ResumableSampler
 from featbank.errors import ConfigError
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 
 class BucketBatchSampler(ResumableSampler[list[int]]):

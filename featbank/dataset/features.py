@@ -20,7 +20,7 @@ from featbank.dataset.manifest_texts import ManifestTexts
 from featbank.dataset.padding import Padded, item_dtype, pad, padding_values, stack
 from featbank.dataset.splits import open_stated
 from featbank.errors import ConfigError, StoreError
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 from featbank.store import Store
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from featbank.base.manifest import iterate_manifest
 from featbank.errors import ConfigError, ManifestError
-from featbank.manifest import iterate_manifest
 from featbank.store import Store
 
 FIELDS = ("text", "speaker", "language", "part", "audio")

@@ -16,7 +16,7 @@ from featbank.dataset.epochs import EpochCount, whole_number
 from featbank.dataset.readers import Readers, SharesItself, is_read_ahead, readers_of
 from featbank.dataset.sharing import WHOLE, Share, share_among_ranks
 from featbank.errors import ConfigError
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 _log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from featbank.base.units import DURATIONS, UNITS
 from featbank.errors import ConfigError, StoreError
 from featbank.store import Store, open_store
-from featbank.units import DURATIONS, UNITS
 
 
 def open_tokens(store: Store | str | Path, split: str | Sequence[str] | None) -> Store:

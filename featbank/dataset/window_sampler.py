@@ -11,7 +11,7 @@ import numpy as np
 from featbank.dataset.permutation import Permutation, shuffled
 from featbank.dataset.resumable import ResumableSampler
 from featbank.errors import ConfigError
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 _ORDER = "permuted in groups of shards"
 """Stands for the way an order is drawn: a state of another way is another order's."""

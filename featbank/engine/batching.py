@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from featbank.base.manifest import Utterance
 from featbank.features.shapes import BatchShape
-from featbank.manifest import Utterance
 
 
 def batches(

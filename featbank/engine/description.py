@@ -10,7 +10,7 @@ from featbank.feature_io import PackedStorage
 from featbank.features.base import Extractor
 from featbank.features.pooled import Pooled
 from featbank.features.several import Several
-from featbank.provenance import digest, package_versions
+from featbank.files.provenance import digest, package_versions
 
 _NAMES_OF_WEIGHTS = ("weights", "weights_sha256", "license", "model", "revision")
 _PACKAGES = ("h5py", "numpy", "soundfile", "soxr", "torch", "torchaudio")

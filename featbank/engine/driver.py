@@ -10,15 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from featbank.base.failures import Failure, allowed_failures, check_budget
+from featbank.base.progress import Advance
 from featbank.engine.plan import Numerics, ShardPlan
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import FeatbankError
-from featbank.failures import Failure, allowed_failures, check_budget
+from featbank.files.provenance import canonical_json
 from featbank.numerics import as_here
-from featbank.progress import Advance
-from featbank.provenance import canonical_json
 from featbank.runners.base import Runner
 from featbank.store import ShardInfo
 

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from featbank.base.manifest import Utterance
 from featbank.engine.earlier import same_way, shard_problem
 from featbank.engine.tasks import ShardTask, Source
 from featbank.errors import FeatbankError, StoreError
-from featbank.manifest import Utterance
 from featbank.numerics import as_here
 from featbank.store import Encoded, MappedShard, ShardInfo, ShardSpec
 from featbank.store.verify import file_problem, is_sound

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.manifest import Utterance
 from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.rows import laid_out, num_frames
 from featbank.engine.tasks import ShardTask
@@ -16,7 +17,6 @@ from featbank.engine.worker import ShardWorker
 from featbank.errors import AudioError, FeatbankError, StoreError
 from featbank.feature_io import PackedStorage
 from featbank.features.base import Extractor, Output
-from featbank.manifest import Utterance
 from featbank.store import Encoded, ShardSpec, ShardWriter, as_array, find_encoding
 
 

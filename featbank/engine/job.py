@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.base.manifest import SPLITS
 from featbank.engine.earlier import EarlierShards, OnDamage
 from featbank.engine.plan import ShardPlan
 from featbank.engine.rows import SplitRows, num_frames
@@ -17,7 +18,6 @@ from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import PackedStorage
 from featbank.features.base import Extractor
-from featbank.manifest import SPLITS
 from featbank.numerics import CPU, Computing
 from featbank.runners.base import Runner
 from featbank.store import ShardSpec

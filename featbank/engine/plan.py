@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from featbank.base.manifest import Utterance
 from featbank.engine.earlier import EarlierShards, OnDamage, shard_problem
 from featbank.engine.rows import SplitRows, cut_into_shards, task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Source, shard_task
 from featbank.engine.work import shard_path
-from featbank.manifest import Utterance
 from featbank.numerics import as_here
 from featbank.store import ShardInfo, ShardSpec
 

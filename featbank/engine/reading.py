@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featbank.audio import Patience, load_audio
+from featbank.audio.recording import Recording
+from featbank.base.framing import Framing
+from featbank.base.manifest import Utterance
 from featbank.engine.rows import num_samples
-from featbank.framing import Framing
-from featbank.manifest import Utterance
-from featbank.recording import Recording
 
 Audio = NDArray[np.float32] | Recording
 """The waveform of an utterance, (num_samples,), or its recording where that is long."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from featbank.base.trusted import build
 from featbank.engine.description import describe, feature_fingerprints
 from featbank.feature_io import PackedStorage, storage_by_name
 from featbank.features.base import Extractor
 from featbank.numerics import ON_CPU, Computing
-from featbank.trusted import build
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

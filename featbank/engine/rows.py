@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from featbank.audio import decided_by, resampled_length
+from featbank.base.failures import Failure
+from featbank.base.framing import Framing
+from featbank.base.manifest import Utterance, iterate_with_offsets, read_rows_at
 from featbank.errors import ManifestError
-from featbank.failures import Failure
-from featbank.framing import Framing
-from featbank.manifest import Utterance, iterate_with_offsets, read_rows_at
+from featbank.files.provenance import file_sha256
 from featbank.numerics import with_audio
-from featbank.provenance import file_sha256
 from featbank.store import ShardCutter, ShardRow, row_bytes
 from featbank.store.stamps import Stamp
 

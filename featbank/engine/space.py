@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from featbank.disk import NOT_OFFERED
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.errors import StoreError
+from featbank.files.disk import NOT_OFFERED
 from featbank.store import ShardSpec, find_encoding
 
 _log = logging.getLogger(__name__)

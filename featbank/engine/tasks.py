@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from featbank.failures import Failure
-from featbank.manifest import Utterance
+from featbank.base.failures import Failure
+from featbank.base.manifest import Utterance
 from featbank.store import ShardInfo, ShardSpec, shard_name
 
 Source = tuple[Path, ShardInfo]

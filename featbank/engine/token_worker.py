@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.manifest import Utterance
 from featbank.engine.feature_worker import encode, feature_of
 from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.tasks import ShardTask
@@ -15,7 +16,6 @@ from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.feature_io import PackedStorage
-from featbank.manifest import Utterance
 from featbank.store import (
     Encoded,
     ShardInfo,

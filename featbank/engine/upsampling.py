@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from featbank.errors import ConfigError
-from featbank.json_files import read_json
+from featbank.files.json_files import read_json
 
 _log = logging.getLogger(__name__)
 

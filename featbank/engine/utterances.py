@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+from featbank.audio.recording import Recording
+from featbank.base.manifest import Utterance
+from featbank.base.routing import route
 from featbank.engine.batching import batches
 from featbank.engine.reading import Audio, AudioReader
 from featbank.engine.recipe import ExtractorRecipe
@@ -16,9 +19,6 @@ from featbank.engine.rows import num_samples
 from featbank.errors import AudioError, FeatbankError
 from featbank.features.base import AudioBatch
 from featbank.features.shapes import BatchShape, batch_shape
-from featbank.manifest import Utterance
-from featbank.recording import Recording
-from featbank.routing import route
 
 Features = Mapping[str, Any]
 """An array (T, ...) for each feature name, of one utterance or of a piece of it."""

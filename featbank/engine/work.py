@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from featbank.disk import fsync_file, naming
 from featbank.engine.tasks import ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
-from featbank.json_files import read_json
-from featbank.locking import lock
-from featbank.provenance import (
+from featbank.files.disk import fsync_file, naming
+from featbank.files.json_files import read_json
+from featbank.files.locking import lock
+from featbank.files.provenance import (
     canonical_json,
     digest,
     file_sha256,

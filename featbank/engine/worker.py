@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from featbank.audio import close_passes
+from featbank.base.failures import Failure
+from featbank.base.manifest import Utterance
+from featbank.base.progress import Advance
 from featbank.engine.earlier_rows import EarlierRows
 from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.rows import task_numerics
@@ -17,9 +20,6 @@ from featbank.engine.tasks import ShardResult, ShardTask, Tally
 from featbank.engine.utterances import Features, UtteranceComputer
 from featbank.engine.work import put, shard_path, write_result
 from featbank.errors import AudioError, FeatbankError
-from featbank.failures import Failure
-from featbank.manifest import Utterance
-from featbank.progress import Advance
 from featbank.store import Encoded, ShardInfo, ShardSpec, shard_name
 
 

@@ -15,13 +15,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from featbank.base.manifest import check_id
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
 from featbank.feature_io.file_reader import FileReader, absent
 from featbank.feature_io.frames import NUMBERS, Frames, Whole, no_numbers
 from featbank.feature_io.hdf5_files import import_lilcom
-from featbank.manifest import check_id
-from featbank.opening import NotAFileError, open_regular
+from featbank.files.opening import NotAFileError, open_regular
 
 
 class _FilesReader(FileReader):

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from featbank.base.trusted import check_name, construct
 from featbank.errors import ConfigError
 from featbank.store import ENCODINGS
 from featbank.store.dtypes import DTypeLike, dtype_name
-from featbank.trusted import check_name, construct
 
 PACKED_WRITER = "featbank.feature_io.PackedHdf5Writer"
 PACKED_READER = "featbank.feature_io.PackedHdf5Reader"

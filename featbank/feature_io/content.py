@@ -21,7 +21,7 @@ from featbank.feature_io.hdf5_readers import (
 )
 from featbank.feature_io.lilcom_chunky import LilcomChunkyReader
 from featbank.feature_io.packed import PackedHdf5Reader
-from featbank.opening import open_regular
+from featbank.files.opening import open_regular
 from featbank.store.joining import is_store
 
 _BY_KIND = {

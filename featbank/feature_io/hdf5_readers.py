@@ -24,7 +24,7 @@ from featbank.feature_io.hdf5_files import (
     sound,
     told,
 )
-from featbank.opening import open_regular
+from featbank.files.opening import open_regular
 from featbank.store.joining import is_store
 
 _BY_CONTENT = "featbank.feature_io.open_features picks the reader by what a file holds"

@@ -11,8 +11,8 @@ import numpy as np
 
 from featbank.errors import StoreError
 from featbank.feature_io.hdf5_readers import open_hdf5
-from featbank.json_files import parse_json
-from featbank.provenance import canonical_json
+from featbank.files.json_files import parse_json
+from featbank.files.provenance import canonical_json
 from featbank.store import Encoded
 from featbank.store.encoding import Array, checksum
 

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 import h5py
 import numpy as np
 
-from featbank.disk import fsync_folder
+from featbank.base.manifest import check_id
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
 from featbank.feature_io.hdf5_files import hdf5_path, import_lilcom
 from featbank.feature_io.hdf5_rows import Hdf5Rows, state_input, state_origin
 from featbank.feature_io.own_writes import OwnWrites
-from featbank.locking import lock
-from featbank.manifest import check_id
+from featbank.files.disk import fsync_folder
+from featbank.files.locking import lock
 from featbank.store.dtypes import DTypeLike, dtype_name
 from featbank.store.encoding import Encoded, Encoding, as_array, find_encoding
 from featbank.store.narrowing import refuse_nonfinite
@@ -30,7 +30,7 @@ class _Hdf5Writer(PublishingWriter):
     """Writes `<storage_path>.h5` under a hidden name, which `commit` exchanges for its own.
 
     A lock refuses a second writer while this one lives, so that what a killed one left is simply
-    overwritten; see `featbank.locking`.
+    overwritten; see `featbank.files.locking`.
     """
 
     dtypes: ClassVar[frozenset[str]]

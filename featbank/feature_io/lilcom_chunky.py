@@ -20,7 +20,7 @@ from featbank.feature_io.base import Array
 from featbank.feature_io.file_reader import FileReader, absent
 from featbank.feature_io.frames import Chunked, Frames
 from featbank.feature_io.hdf5_files import import_lilcom
-from featbank.opening import open_regular
+from featbank.files.opening import open_regular
 
 CHUNK_FRAMES = 500
 """Of every chunk but the last, in any file."""

@@ -9,6 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from featbank.base.trusted import construct, locate_class
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io.base import FeatureStorageReader, FeatureStorageWriter, TracedRows
 from featbank.feature_io.config import (
@@ -24,7 +25,6 @@ from featbank.feature_io.hdf5_rows import Hdf5Rows
 from featbank.feature_io.hdf5_writers import LilcomHdf5Writer, NumpyHdf5Writer
 from featbank.feature_io.packed import PackedHdf5Reader, PackedHdf5Writer
 from featbank.store import open_verified
-from featbank.trusted import construct, locate_class
 
 _READER_OF = {
     PackedHdf5Writer: PackedHdf5Reader,

@@ -6,7 +6,7 @@ import os
 import weakref
 from pathlib import Path
 
-from featbank.disk import fsync_file, named, read_at
+from featbank.files.disk import fsync_file, named, read_at
 from featbank.store.own_process import OwnProcess
 from featbank.store.raw_file import write_at
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.trusted import check_name, check_type, construct
 from featbank.errors import ConfigError
 from featbank.store import ENCODINGS, SHARD_BYTES, find_encoding
 from featbank.store.compression import check_compression
-from featbank.trusted import check_name, check_type, construct
 
 _FLOATS = ("float32", "float16", "bfloat16", "int8_scaled")
 _CODES = ("uint8", "uint16", "int16", "int32", "int64")

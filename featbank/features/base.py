@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from featbank.base.framing import Framing
 from featbank.errors import AudioError, ConfigError, FeatbankError
 from featbank.features.precision import BFLOAT16, FLOAT32
 from featbank.features.shapes import BatchShape
-from featbank.framing import Framing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

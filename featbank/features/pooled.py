@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from featbank.base.framing import Framing
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, LongWaveform, Output, Weights
-from featbank.framing import Framing
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 Features = dict[str, Any]
 

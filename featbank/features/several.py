@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import torch
 
+from featbank.base.framing import Framing
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, LongWaveform, Output, Weights
-from featbank.framing import Framing
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 Features = dict[str, Any]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from featbank.base.framing import Framing
 from featbank.errors import ConfigError, FeatbankError
 from featbank.features.base import LongWaveform
-from featbank.framing import Framing
 
 _BLOCK = 1 << 16
 

@@ -12,7 +12,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from featbank.errors import RankError
-from featbank.locking.owner import Owner
+from featbank.files.locking.owner import Owner
 from featbank.ranks.standing import Standing
 from featbank.ranks.watching import News, Patience, Watch, unreachable
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from featbank.locking.owner import Owner
+from featbank.files.locking.owner import Owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

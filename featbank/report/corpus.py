@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from featbank.base.manifest import SPLITS
 from featbank.errors import ConfigError
-from featbank.manifest import SPLITS
 from featbank.report.words import format_duration
 
 _COUNTED = {

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from itertools import groupby, zip_longest
 from typing import Any
 
+from featbank.base.units import UNITS
 from featbank.report.gauges import store_gauges, together
-from featbank.units import UNITS
 from featbank.validation.agreement import Agreement
 from featbank.validation.inertia import HeldOutInertia
 from featbank.validation.result import CheckResult, LengthHistogram, StoreCheck

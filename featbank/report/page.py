@@ -11,9 +11,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from featbank.amounts import percent
-from featbank.manifest import SPLITS
-from featbank.provenance import readable_json, write_atomic
+from featbank.base.amounts import percent
+from featbank.base.manifest import SPLITS
+from featbank.base.visible import visible
+from featbank.files.provenance import readable_json, write_atomic
 from featbank.report.corpus import check_corpus, corpus_facts, corpus_warnings
 from featbank.report.metrics import length_rows, metrics, usage_rows
 from featbank.report.pictures import lengths_picture, pictures_of
@@ -27,7 +28,6 @@ from featbank.report.tables import (
 from featbank.report.words import counted, format_duration, format_number, format_size
 from featbank.validation.result import CheckResult, StoreCheck
 from featbank.validation.stability import Stability
-from featbank.visible import visible
 
 _ORIGIN_FIELDS = ("fingerprint", "framing", "numerics", "provenance")
 

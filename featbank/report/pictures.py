@@ -9,7 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from featbank.amounts import percent
+from featbank.base.amounts import percent
+from featbank.base.units import DURATIONS, UNITS
 from featbank.report.figures import (
     draw_codebooks,
     draw_features,
@@ -21,7 +22,6 @@ from featbank.report.figures import (
 from featbank.report.gauges import entropy_bits
 from featbank.report.metrics import pooled_usage
 from featbank.report.words import counted
-from featbank.units import DURATIONS, UNITS
 from featbank.validation.result import CheckResult, Example, StoreCheck
 from featbank.validation.usage import CodebookUsage
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import Protocol, TypeVar, runtime_checkable
 
+from featbank.base.progress import Advance
 from featbank.errors import ConfigError
-from featbank.progress import Advance
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

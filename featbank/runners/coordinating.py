@@ -8,8 +8,8 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
+from featbank.base.progress import Advance
 from featbank.errors import FeatbankError
-from featbank.progress import Advance
 from featbank.runners.base import Task
 from featbank.runners.performing import Outcome
 

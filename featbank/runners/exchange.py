@@ -18,10 +18,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from featbank.disk import naming
 from featbank.errors import FeatbankError
-from featbank.json_files import parse_json
-from featbank.opening import read_regular
+from featbank.files.disk import naming
+from featbank.files.json_files import parse_json
+from featbank.files.opening import read_regular
 
 _COORDINATOR = "coordinator"
 _MAX_BEAT = 1 << 16  # bytes

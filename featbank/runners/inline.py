@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 
-from featbank.progress import Advance
+from featbank.base.progress import Advance
 from featbank.runners.base import Result, Task, Worker
 
 

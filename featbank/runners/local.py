@@ -6,8 +6,8 @@ import os
 import pickle
 from collections.abc import Callable, Generator, Iterable
 
+from featbank.base.progress import Advance
 from featbank.errors import ConfigError
-from featbank.progress import Advance
 from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
 from featbank.runners.coordinating import coordinate
 from featbank.runners.processes import ProcessCrew

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from featbank.base.progress import Advance
 from featbank.errors import ConfigError
-from featbank.progress import Advance
 from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
 from featbank.runners.coordinating import coordinate
 from featbank.runners.ray_crew import RayCrew, Share

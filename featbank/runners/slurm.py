@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
-from featbank.progress import Advance
+from featbank.base.progress import Advance
 from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
 from featbank.runners.coordinating import coordinate
 from featbank.runners.exchange import Exchange

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from featbank.progress import Advance
+from featbank.base.progress import Advance
 from featbank.runners.base import Result, Task, Worker, check_at_least
 from featbank.runners.local import usable_processors
 

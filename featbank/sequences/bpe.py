@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from featbank.base.tensors import as_array, takes_tensors
+from featbank.base.units import Units, check_integers
 from featbank.errors import ConfigError, FeatbankError
-from featbank.opening import read_regular
-from featbank.provenance import write_atomic
+from featbank.files.opening import read_regular
+from featbank.files.provenance import write_atomic
 from featbank.sequences.checks import check_range
-from featbank.tensors import as_array, takes_tensors
-from featbank.units import Units, check_integers
 
 try:
     import tokenizers

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.units import Units
 from featbank.errors import ConfigError, FeatbankError
-from featbank.units import Units
 
 
 def check_range(what: str, values: Units, size: int, first: int = 0) -> None:

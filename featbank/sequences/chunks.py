@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from featbank.base.tensors import takes_tensors
+from featbank.base.units import Units, check_integers
 from featbank.errors import FeatbankError
 from featbank.sequences.checks import check_pad
-from featbank.tensors import takes_tensors
-from featbank.units import Units, check_integers
 
 Tail = Literal["keep", "drop", "pad"]
 

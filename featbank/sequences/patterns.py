@@ -15,10 +15,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from featbank.base.tensors import takes_tensors
+from featbank.base.units import Units, check_integers
 from featbank.errors import FeatbankError
 from featbank.sequences.checks import check_pad, check_range
-from featbank.tensors import takes_tensors
-from featbank.units import Units, check_integers
 
 
 @takes_tensors

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.tensors import as_array, takes_tensors
+from featbank.base.units import Units, check_integers
 from featbank.errors import FeatbankError
 from featbank.sequences.checks import check_range
-from featbank.tensors import as_array, takes_tensors
-from featbank.units import Units, check_integers
 
 TEXT, SPECIAL, AUDIO = "text", "special", "audio"
 NOTHING: Mapping[int, int | str] = MappingProxyType({})

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from featbank.disk import fsync_folder
+from featbank.base.failures import Failure, write_failures
 from featbank.errors import StoreError
-from featbank.failures import Failure, write_failures
-from featbank.locking import lock
-from featbank.provenance import write_atomic
+from featbank.files.disk import fsync_folder
+from featbank.files.locking import lock
+from featbank.files.provenance import write_atomic
 from featbank.store.exchange import exchange
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
@@ -28,7 +28,7 @@ class StoreBuilder:
     folders, it is gone for a moment.
 
     A lock refuses a second builder while this one lives, so that what a killed builder left is
-    simply cleared; see `featbank.locking`. As a context manager it aborts unless published.
+    simply cleared; see `featbank.files.locking`. As a context manager it aborts unless published.
 
     Attributes:
         path: of the store to be, behind any link.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from featbank.base.failures import Failure, read_failures
 from featbank.errors import FeatbankError, StoreError
-from featbank.failures import Failure, read_failures
-from featbank.opening import open_regular
+from featbank.files.opening import open_regular
 from featbank.store.format import FAILURES_NAME
 from featbank.store.healing import heal
 from featbank.store.layout import StoreHeader

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from featbank.errors import StoreError
-from featbank.provenance import canonical_json
+from featbank.files.provenance import canonical_json
 from featbank.store.format import FAILURES_NAME, HEADER_NAME, SPLITS_NAME
 from featbank.store.layout import SHARD_NAME, StoreHeader, read_header
 from featbank.store.splits import split_problems

@@ -12,11 +12,11 @@ from pathlib import Path
 from sys import float_info
 from typing import Any, Protocol
 
+from featbank.base.framing import Framing
 from featbank.errors import StoreError
-from featbank.framing import Framing
-from featbank.json_files import parse_json
-from featbank.opening import read_regular
-from featbank.provenance import canonical_json, digest, readable_json
+from featbank.files.json_files import parse_json
+from featbank.files.opening import read_regular
+from featbank.files.provenance import canonical_json, digest, readable_json
 from featbank.store.encoding import find_encoding
 from featbank.store.format import (
     COMPRESSIONS,

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
-from featbank.json_files import parse_json
-from featbank.opening import NotAFileError, open_regular
+from featbank.files.json_files import parse_json
+from featbank.files.opening import NotAFileError, open_regular
 from featbank.store.compression import CompressedValues
 from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, checksum, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_format

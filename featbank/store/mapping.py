@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featbank.disk import NOT_OFFERED, named, path_of
+from featbank.files.disk import NOT_OFFERED, named, path_of
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p

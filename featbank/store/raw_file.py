@@ -12,8 +12,8 @@ import tempfile
 import weakref
 from pathlib import Path
 
-from featbank.disk import named, path_of
 from featbank.errors import StoreError
+from featbank.files.disk import named, path_of
 
 _BUFFER_BYTES = 1 << 20
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featbank.base.failures import Failure
 from featbank.errors import StoreError
-from featbank.failures import Failure
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 from featbank.store.encoding import Array, find_encoding
 from featbank.store.failure_list import read_listed_failures
 from featbank.store.ids import StoreIds

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.manifest import check_id
 from featbank.errors import StoreError
-from featbank.manifest import check_id
 from featbank.store.encoding import SCALES_DTYPE, Array, Encoded, as_array, find_encoding
 from featbank.store.format import DIGEST_BYTES
 from featbank.store.layout import ShardInfo

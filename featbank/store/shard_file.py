@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from featbank.disk import fsync_file, fsync_folder, naming
 from featbank.errors import StoreError
+from featbank.files.disk import fsync_file, fsync_folder, naming
 from featbank.store.encoding import SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST
 from featbank.store.id_index import MAX_ROWS, build_slots

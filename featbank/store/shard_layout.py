@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from featbank.provenance import canonical_json
+from featbank.files.provenance import canonical_json
 from featbank.store.compression import chunked, transfer
 from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import ALIGNMENT, FORMAT_VERSION, SHARD_FORMAT

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
-from featbank.provenance import canonical_json
+from featbank.files.provenance import canonical_json
 from featbank.store.encoding import find_encoding
 from featbank.store.id_index import build_slots
 from featbank.store.layout import ShardInfo, StoreHeader, frame_bytes

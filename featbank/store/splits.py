@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from featbank.disk import fsync_file, fsync_folder
 from featbank.errors import StoreError
-from featbank.json_files import parse_json
-from featbank.locking import lock
-from featbank.opening import read_regular
-from featbank.provenance import digest, readable_json
+from featbank.files.disk import fsync_file, fsync_folder
+from featbank.files.json_files import parse_json
+from featbank.files.locking import lock
+from featbank.files.opening import read_regular
+from featbank.files.provenance import digest, readable_json
 from featbank.store.builder import StoreBuilder
 from featbank.store.format import (
     HEADER_NAME,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import StoreError
-from featbank.opening import open_regular
+from featbank.files.opening import open_regular
 from featbank.store.encoding import checksum
 from featbank.store.failure_list import read_listed_failures
 from featbank.store.format import FAILURES_NAME, SPLITS_NAME

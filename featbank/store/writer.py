@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from featbank.base.failures import Failure
+from featbank.base.framing import Framing
+from featbank.base.manifest import check_id
 from featbank.errors import StoreError
-from featbank.failures import Failure
-from featbank.framing import Framing
-from featbank.manifest import check_id
 from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
 from featbank.store.dtypes import DTypeLike

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from featbank.errors import CodebookError
-from featbank.provenance import canonical_json, file_sha256
+from featbank.files.provenance import canonical_json, file_sha256
 from featbank.store import token_dtype
 from featbank.tokenizers.codebook_file import Floats, check_centroids, read_codebook, write_codebook
 from featbank.tokenizers.nearest import BLOCK_FRAMES, NearestCentroid

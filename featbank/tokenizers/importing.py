@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import LIBRARY_ERRORS, CodebookError, ConfigError
-from featbank.opening import instead_of_file, open_regular
+from featbank.files.opening import instead_of_file, open_regular
 
 _FAISS_L2 = (b"IxF2", b"IxFl")  # what files of faiss.IndexFlatL2 begin with
 _FAISS_OTHERS = (b"Ix", b"Iv", b"Iw", b"IH", b"Im")

@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from featbank.errors import CodebookError
-from featbank.json_files import parse_json
-from featbank.opening import instead_of_file
-from featbank.provenance import canonical_json, write_atomic
+from featbank.files.json_files import parse_json
+from featbank.files.opening import instead_of_file
+from featbank.files.provenance import canonical_json, write_atomic
 
 FORMAT_VERSION = 3
 """3: a digest over tensors and header. Files of older versions have none, and are refused."""

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.framing import Framing
+from featbank.base.manifest import SPLITS
+from featbank.base.units import DURATIONS, UNITS, deduplicate
 from featbank.errors import CodebookError, ConfigError
-from featbank.framing import Framing
-from featbank.manifest import SPLITS
-from featbank.provenance import digest, package_versions
+from featbank.files.provenance import digest, package_versions
 from featbank.store import StoreWriter
 from featbank.store.replacing import refuse_other_content
 from featbank.tokenizers.codebook import Codebook
-from featbank.units import DURATIONS, UNITS, deduplicate
 
 TOKENIZE_VERSION = 4
 """Bumped when the same features and codebook give other tokens."""

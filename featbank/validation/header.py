@@ -7,14 +7,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from featbank.base.failures import read_failures
+from featbank.base.units import DURATIONS, UNITS
 from featbank.errors import FeatbankError, StoreError
-from featbank.failures import read_failures
 from featbank.store import MappedShard, ShardInfo, StoreHeader, read_header
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.soundness import differences
 from featbank.store.splits import split_problems
-from featbank.units import DURATIONS, UNITS
 from featbank.validation.result import ProblemLog, StoreCheck
 from featbank.validation.scan import ValueRules
 

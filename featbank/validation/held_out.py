@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featbank.base.manifest import Utterance
 from featbank.errors import CodebookError, StoreError
-from featbank.manifest import Utterance
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 from featbank.store import Store, open_verified
 from featbank.tokenizers.codebook_file import read_codebook
 from featbank.validation.inertia import HeldOutInertia, SplitInertia

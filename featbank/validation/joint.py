@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featbank.base.labels import Intervals
 from featbank.errors import CorpusError
-from featbank.labels import Intervals
 from featbank.validation.agreement import Agreement, Counts, LabelCheck
 
 MAX_PAIRS = 1 << 24

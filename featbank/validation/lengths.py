@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from featbank.audio import resampled_length
+from featbank.base.framing import Framing
+from featbank.base.manifest import Utterance
+from featbank.base.units import DURATIONS, UNITS, expand
 from featbank.errors import StoreError
-from featbank.framing import Framing
-from featbank.manifest import Utterance
 from featbank.store import Store, StoreHeader
-from featbank.units import DURATIONS, UNITS, expand
 from featbank.validation.header import is_merged
 from featbank.validation.result import ProblemLog
 

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.base.manifest import SPLITS
 from featbank.errors import ValidationError
-from featbank.json_files import read_json
-from featbank.manifest import SPLITS
-from featbank.provenance import canonical_json, write_atomic
-from featbank.records import record
+from featbank.files.json_files import read_json
+from featbank.files.provenance import canonical_json, write_atomic
+from featbank.files.records import record
 from featbank.store.healing import heal
 from featbank.validation.agreement import LabelCheck
 from featbank.validation.inertia import HeldOutInertia

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from featbank.amounts import percent
+from featbank.base.amounts import percent
 from featbank.errors import ValidationError
-from featbank.json_files import read_json
-from featbank.provenance import readable_json, write_atomic
-from featbank.records import record
+from featbank.files.json_files import read_json
+from featbank.files.provenance import readable_json, write_atomic
+from featbank.files.records import record
 
 FORMAT = "featbank-stability"
 FORMAT_VERSION = 1

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.labels import LabelFile, frame_centers_s
+from featbank.base.manifest import Utterance
+from featbank.base.progress import Advance
 from featbank.errors import StoreError
-from featbank.labels import LabelFile, frame_centers_s
-from featbank.manifest import Utterance
-from featbank.progress import Advance
 from featbank.store import MappedShard, Store, StoreHeader, read_header, verify_shard
 from featbank.store.format import FAILURES_NAME
 from featbank.store.verify import file_problem

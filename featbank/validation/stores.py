@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from featbank.labels import LabelFile
-from featbank.manifest import SPLITS, read_manifest
-from featbank.progress import Advance
+from featbank.base.labels import LabelFile
+from featbank.base.manifest import SPLITS, read_manifest
+from featbank.base.progress import Advance
 from featbank.validation.header import check_features, check_splits_agree, check_statement
 from featbank.validation.held_out import HeldOut
 from featbank.validation.result import CheckResult, LengthHistogram, ProblemLog, StoreCheck

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from featbank.base.failures import read_failures
+from featbank.base.manifest import read_manifest
 from featbank.corpora.base import Corpus
 from featbank.corpora.folder import FolderCorpus
 from featbank.corpora.librispeech import LibriSpeechCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
 from featbank.errors import CorpusError
-from featbank.failures import read_failures
-from featbank.manifest import read_manifest
 
 Recorder = Callable[..., Path]
 HASH = {"by": "hash", "dev": 0.0, "test": 0.0}

@@ -22,16 +22,16 @@ import soundfile
 from omegaconf import OmegaConf
 
 from featbank.audio import load_audio
+from featbank.base.failures import Failure, read_failures
+from featbank.base.manifest import MIX_CHANNELS, SPLITS, Utterance, read_manifest
+from featbank.base.progress import Advance
+from featbank.base.trusted import build
 from featbank.corpora.base import Corpus
 from featbank.corpora.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora.scanning import estimate_duration_s
 from featbank.corpora.table import TableCorpus
 from featbank.errors import CorpusError, FailureBudgetError
-from featbank.failures import Failure, read_failures
-from featbank.manifest import MIX_CHANNELS, SPLITS, Utterance, read_manifest
-from featbank.progress import Advance
-from featbank.trusted import build
 
 Recorder = Callable[..., Path]
 PROJECT = Path(__file__).parents[2]

@@ -16,17 +16,17 @@ import pytest
 import soundfile
 import soxr
 
+from featbank.base.failures import read_failures
+from featbank.base.manifest import SPLITS, Utterance, manifest_line, read_manifest
 from featbank.corpora import sorting
 from featbank.corpora.prepare import prepare
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.corpora.table import TableCorpus
 from featbank.errors import BadRowsError, ConfigError, CorpusError, FailureBudgetError
-from featbank.failures import read_failures
-from featbank.manifest import SPLITS, Utterance, manifest_line, read_manifest
-from featbank.provenance import canonical_json
+from featbank.files.provenance import canonical_json
+from tests.audio.test_several_in_one import without_end
 from tests.conftest import ROOT
-from tests.test_several_in_one import without_end
 
 Recorder = Callable[..., Path]
 ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}

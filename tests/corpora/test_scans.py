@@ -17,12 +17,12 @@ import pytest
 import soundfile
 
 import featbank.corpora.scanning as scanning
+from featbank.base.failures import read_failures
+from featbank.base.manifest import read_manifest
 from featbank.corpora.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
 from featbank.errors import FailureBudgetError
-from featbank.failures import read_failures
-from featbank.manifest import read_manifest
 from featbank.runners.base import Runner
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner

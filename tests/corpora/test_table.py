@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from featbank.base.manifest import MIX_CHANNELS
 from featbank.corpora.base import CorpusRow
 from featbank.corpora.table import TableCorpus
 from featbank.errors import ConfigError, CorpusError
-from featbank.manifest import MIX_CHANNELS
 
 Recorder = Callable[..., Path]
 

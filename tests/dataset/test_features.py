@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from featbank.base.failures import Failure
+from featbank.base.manifest import Utterance, write_manifest
 from featbank.dataset import FeatureDataset
 from featbank.errors import ConfigError, ManifestError, StoreError
-from featbank.failures import Failure
-from featbank.manifest import Utterance, write_manifest
 from featbank.store import StoreWriter, open_store
 
 IDS = [f"speaker-{number % 3}/ü-{number:02d}" for number in range(20)]

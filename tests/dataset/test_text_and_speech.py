@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from featbank.base.framing import Framing
+from featbank.base.manifest import Utterance, write_manifest
+from featbank.base.units import deduplicate
 from featbank.dataset import FeatureDataset
 from featbank.dataset.tokens.speech_tasks import Interleaved, SpeechTask, SpeechToText, TextToSpeech
 from featbank.dataset.tokens.text_and_speech import TextAndSpeech
 from featbank.errors import ConfigError, FeatbankError, StoreError
-from featbank.framing import Framing
-from featbank.manifest import Utterance, write_manifest
 from featbank.sequences.vocabulary import Vocabulary
 from featbank.store import StoreWriter
-from featbank.units import deduplicate
 
 FRAMING = Framing(sample_rate=16000, window_length=320, hop_length=320)  # middles at 0.01, 0.03 ...
 TEXTS = {"a-0": "one two three four", "a-1": "five six", "b-0": "seven"}

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from featbank.base.units import deduplicate
 from featbank.dataset import (
     Delayed,
     EncodedTokens,
@@ -29,7 +30,6 @@ from featbank.sequences.bpe import UnitBpe
 from featbank.sequences.patterns import undelay, unflatten
 from featbank.sequences.vocabulary import Vocabulary
 from featbank.store import Store, StoreWriter
-from featbank.units import deduplicate
 from tests.dataset.token_stores import LENGTHS, NUM_UNITS, cut, stream_of, write_codes, write_units
 
 PATTERNS: dict[str, Any] = {

@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from featbank.brain import FeatureBrain
+from featbank.base.routing import route
 from featbank.cli import main
 from featbank.dataset import BucketBatchSampler, FeatureDataset, TokenWindows
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.feature_io import FeatureStorageConfig
-from featbank.provenance import digest
-from featbank.routing import route
+from featbank.files.provenance import digest
+from featbank.recipes.brain import FeatureBrain
 from featbank.store import StoreWriter, open_store
 from featbank.store.verify import verify
 from tests.waiting import HANG_S
@@ -224,7 +224,7 @@ RECIPE = """
 import sys
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from featbank.integrations.speechbrain import stored_features
+from featbank.recipes.speechbrain import stored_features
 from featbank.store import open_store
 
 dataset = DynamicItemDataset({"u2": {}, "u5": {}})

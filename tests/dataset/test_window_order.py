@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from featbank.dataset import TokenWindows, WindowSampler
 from featbank.dataset.window_sampler import ShuffledWindows
 from featbank.errors import ConfigError
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 from tests.dataset.token_stores import write_units
 
 

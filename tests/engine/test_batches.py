@@ -10,10 +10,10 @@ import pytest
 import soundfile
 import torch
 
+from featbank.base.manifest import read_manifest
 from featbank.engine.batching import batches
 from featbank.errors import ConfigError, FeatbankError
 from featbank.features.shapes import batch_shape
-from featbank.manifest import read_manifest
 from featbank.numerics import Computing
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner

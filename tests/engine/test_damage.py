@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from featbank.engine.extract import Extraction
 from featbank.errors import FailureBudgetError, StoreError
-from featbank.extraction import Extraction
 from featbank.numerics import thread_count
 from featbank.store import open_store
 from tests.extracting import SMALL_SHARDS, files, prepare_corpus, run_extraction

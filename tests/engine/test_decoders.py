@@ -17,19 +17,19 @@ import soxr
 
 from featbank.audio import scan_audio
 from featbank.audio.versions import warn_of_ffmpeg
+from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
-from featbank.direct_tokenization import tokenize_audio
+from featbank.engine.tokenize_audio import tokenize_audio
 from featbank.errors import FeatbankError
 from featbank.feature_io import PackedStorage
-from featbank.fitting import fit_codebook
-from featbank.manifest import Utterance, read_manifest, write_manifest
 from featbank.numerics import give_equal_bits
 from featbank.runners.inline import InlineRunner
-from featbank.sampling import write_pins, write_sample
 from featbank.store import open_store
-from featbank.tokenization import tokenize
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.fit import fit_codebook
+from featbank.tokenizers.sample import write_pins, write_sample
+from featbank.tokenizers.tokenize import tokenize
 from tests.extracting import FBANK, extract_corpus, files, run_extraction
 from tests.ffmpeg_files import FFMPEG, SPEECH, ffmpeg, needs_ffmpeg
 

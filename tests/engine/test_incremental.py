@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from featbank.base.failures import read_failures
+from featbank.base.manifest import SPLITS, read_manifest, write_manifest
 from featbank.engine.tasks import Tally
 from featbank.errors import ConfigError, FeatbankError
-from featbank.failures import read_failures
-from featbank.manifest import SPLITS, read_manifest, write_manifest
 from featbank.numerics import Computing, numerics_class
 from featbank.store import open_store
 from tests.extracting import (
@@ -178,7 +178,7 @@ def test_another_version_of_the_extractor_computes_everything(
 ) -> None:
     out = tmp_path / "out"
     extract_corpus(corpus, out, storage=SMALL_SHARDS)
-    monkeypatch.setattr("featbank.features.kaldi.Fbank.version", 99)
+    monkeypatch.setattr("featbank.features.signal.kaldi.Fbank.version", 99)
     done = run_extraction(corpus, out, storage=SMALL_SHARDS, overwrite=True)
     assert done.tally.num_computed == 38
     assert len({header.fingerprint for header in done.headers}) == 1

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from featbank.base.manifest import read_manifest, write_manifest
 from featbank.errors import FailureBudgetError, StoreError
-from featbank.manifest import read_manifest, write_manifest
 from featbank.numerics import Computing, thread_count
 from featbank.store import MappedShard, open_store
 from tests.conftest import ROOT

@@ -168,7 +168,7 @@ def test_a_writer_may_be_committed_inside_its_block(tmp_path: Path, kind: Any) -
 
 
 @pytest.mark.parametrize(
-    "named", ["featbank.framing.Framing", "featbank.runners.exchange.Exchange"]
+    "named", ["featbank.base.framing.Framing", "featbank.runners.exchange.Exchange"]
 )
 def test_a_class_that_is_no_writer_or_reader_is_not_made(named: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a class of FeatureStorageWriter, got"):

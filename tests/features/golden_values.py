@@ -17,14 +17,14 @@ import soundfile
 import torch
 
 from featbank.features.base import Extractor
-from featbank.features.kaldi import INT16_SCALE, Fbank, Mfcc
-from featbank.features.log_mel import VocoderMel, WhisperLogMel
-from featbank.features.pitch import F0
-from featbank.features.ssl import SslEncoder
-from featbank.features.stft import Energy, Spectrogram
-from featbank.features.transformers_ssl import TransformersEncoder
-from featbank.features.w2v_bert import Wav2Vec2BertEncoder
-from featbank.features.whisper import WhisperEncoder
+from featbank.features.encoders.ssl import SslEncoder
+from featbank.features.encoders.transformers_ssl import TransformersEncoder
+from featbank.features.encoders.w2v_bert import Wav2Vec2BertEncoder
+from featbank.features.encoders.whisper import WhisperEncoder
+from featbank.features.signal.kaldi import INT16_SCALE, Fbank, Mfcc
+from featbank.features.signal.log_mel import VocoderMel, WhisperLogMel
+from featbank.features.signal.pitch import F0
+from featbank.features.signal.stft import Energy, Spectrogram
 from tests.features.checks import compute
 from tests.features.tiny_codecs import KINDS, make_codec
 

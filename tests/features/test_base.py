@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 import pytest
 import torch
 
+from featbank.base.framing import Framing
 from featbank.errors import ConfigError, FeatbankError
 from featbank.features.base import LongWaveform, Output, UtteranceExtractor
-from featbank.framing import Framing
 from tests.features.checks import Held, compute, compute_pieces
 
 

@@ -16,9 +16,9 @@ from transformers import DacFeatureExtractor, DacModel, EncodecModel, MimiModel,
 
 from featbank.errors import ConfigError, FeatbankError, WeightsError
 from featbank.features.base import AudioBatch, Output
-from featbank.features.codecs import Dac, Encodec, Mimi
+from featbank.features.codecs.codecs import Dac, Encodec, Mimi
 from featbank.features.shapes import BatchShape
-from featbank.provenance import file_sha256
+from featbank.files.provenance import file_sha256
 from tests.features.checks import assert_batch_mates_change_no_bit, compute, compute_pieces, joined
 from tests.features.golden_values import AUDIO
 from tests.features.tiny_codecs import DAC, ENCODEC, KINDS, MIMI, save_codec
@@ -194,7 +194,7 @@ def test_windows_of_a_causal_codec_are_stitched_without_a_frame_too_many(
 def test_seams_are_measured_by_the_share_of_other_codes(saved: dict[str, dict[str, Any]]) -> None:
     settings = {
         **saved["encodec"],
-        "_target_": "featbank.features.codecs.Encodec",
+        "_target_": "featbank.features.codecs.codecs.Encodec",
         "max_window_s": 2.0,
         "context_s": 0.0,
     }
@@ -294,7 +294,7 @@ def test_models_of_another_kind_are_refused(saved: dict[str, dict[str, Any]]) ->
 
 
 def test_a_causal_convolution_of_transformers_still_miscounts_beyond_the_longest_window() -> None:
-    from featbank.features.codec_base import _MAX_SAMPLES
+    from featbank.features.codecs.base import _MAX_SAMPLES
 
     model = KINDS["encodec"][0]()
     first = model.encoder.layers[0]

@@ -9,10 +9,10 @@ import pytest
 import torch
 import yaml
 
+from featbank.base.trusted import build
 from featbank.features.base import Extractor, Output
-from featbank.features.licenses import HUB_LICENSES, LICENSES
-from featbank.features.ssl import SslEncoder
-from featbank.trusted import build
+from featbank.features.encoders.ssl import SslEncoder
+from featbank.features.weights.licenses import HUB_LICENSES, LICENSES
 from tests.features.checks import compute
 
 CONF = Path(__file__).parents[2] / "conf" / "feature"
@@ -48,22 +48,22 @@ WITHOUT_VALUES = [
 GRIDS |= dict.fromkeys([*WHISPER, *WITHOUT_VALUES, "w2v_bert_2", "data2vec"], (16000, 50.0))
 # to one layer or few channels, and Whisper to windows of a second
 CUT_DOWN: dict[str, dict[str, Any]] = {
-    "featbank.features.whisper.WhisperEncoder": {
+    "featbank.features.encoders.whisper.WhisperEncoder": {
         "architecture": {"encoder_layers": 1, "max_source_positions": 50},
         "context_s": 0.0,
     },
-    "featbank.features.w2v_bert.Wav2Vec2BertEncoder": {
+    "featbank.features.encoders.w2v_bert.Wav2Vec2BertEncoder": {
         "architecture": {"num_hidden_layers": 1},
         "layers": {"w2v_bert_2": 1},
     },
-    "featbank.features.transformers_ssl.TransformersEncoder": {
+    "featbank.features.encoders.transformers_ssl.TransformersEncoder": {
         "architecture": {"num_hidden_layers": 1},
         "layers": {"data2vec": 1},
     },
-    "featbank.features.codecs.Dac": {
+    "featbank.features.codecs.codecs.Dac": {
         "architecture": {"encoder_hidden_size": 8, "decoder_hidden_size": 64},
     },
-    "featbank.features.codecs.Mimi": {
+    "featbank.features.codecs.codecs.Mimi": {
         "architecture": {"num_filters": 8, "num_hidden_layers": 1},
     },
 }

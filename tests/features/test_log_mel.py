@@ -11,9 +11,9 @@ import torch
 from transformers import WhisperFeatureExtractor
 
 from featbank.errors import ConfigError
-from featbank.features import framewise
-from featbank.features.dsp import slaney_mel_matrix
-from featbank.features.log_mel import VocoderMel, WhisperLogMel
+from featbank.features.signal import framewise
+from featbank.features.signal.dsp import slaney_mel_matrix
+from featbank.features.signal.log_mel import VocoderMel, WhisperLogMel
 from tests.features.checks import compute, compute_pieces, joined
 
 

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from transformers import WavLMModel
 
 from featbank.errors import ConfigError, WeightsError
-from featbank.features.model_folder import weight_files
-from featbank.features.pretrained import load_pretrained, weights_of
-from featbank.provenance import file_sha256
+from featbank.features.weights.model_folder import weight_files
+from featbank.features.weights.pretrained import load_pretrained, weights_of
+from featbank.files.provenance import file_sha256
 from tests.features.test_pretrained import TINY
 
 EVIL = "open('pwned', 'w')\n"

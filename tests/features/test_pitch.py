@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from featbank.errors import ConfigError
-from featbank.features.pitch import F0
+from featbank.features.signal.pitch import F0
 from tests.features.checks import (
     assert_batch_mates_change_no_bit,
     boundary_lengths,

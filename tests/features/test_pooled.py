@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from featbank.base.framing import Framing
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch
-from featbank.features.kaldi import Fbank, Mfcc
 from featbank.features.pooled import Pooled
-from featbank.framing import Framing
-from featbank.sampling import write_sample
+from featbank.features.signal.kaldi import Fbank, Mfcc
 from featbank.store import open_store
+from featbank.tokenizers.sample import write_sample
 from featbank.validation.stores import validate_stores
 from tests.extracting import files, run_extraction
 from tests.features.checks import compute
 from tests.features.test_several import Waveform, _noise
 
-MFCC = {"_target_": "featbank.features.kaldi.Mfcc"}
+MFCC = {"_target_": "featbank.features.signal.kaldi.Mfcc"}
 STATS = {"_target_": "featbank.features.pooled.Pooled", "extractor": MFCC}
 
 

@@ -16,8 +16,8 @@ from transformers import (
 )
 
 from featbank.errors import ConfigError, WeightsError
-from featbank.features.pretrained import load_pretrained, preprocessor_of, weights_of
-from featbank.provenance import file_sha256
+from featbank.features.weights.pretrained import load_pretrained, preprocessor_of, weights_of
+from featbank.files.provenance import file_sha256
 
 TINY = {
     "hidden_size": 16,

@@ -12,20 +12,20 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
+from featbank.base.trusted import build
 from featbank.engine.description import describe
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, Output, Weights
-from featbank.features.kaldi import Fbank, Mfcc
+from featbank.features.encoders.ssl import SslEncoder
 from featbank.features.several import Several
 from featbank.features.shapes import BatchShape
-from featbank.features.ssl import SslEncoder
-from featbank.trusted import build
+from featbank.features.signal.kaldi import Fbank, Mfcc
 from tests.conftest import ROOT
 from tests.features.tiny_codecs import save_codec
 from tests.tiny_encoder import TinyEncoder
 
-FBANK: dict[str, Any] = {"_target_": "featbank.features.kaldi.Fbank", "num_mel_bins": 40}
-MFCC: dict[str, Any] = {"_target_": "featbank.features.kaldi.Mfcc", "deltas": 2}
+FBANK: dict[str, Any] = {"_target_": "featbank.features.signal.kaldi.Fbank", "num_mel_bins": 40}
+MFCC: dict[str, Any] = {"_target_": "featbank.features.signal.kaldi.Mfcc", "deltas": 2}
 SEVERAL = "featbank.features.several.Several"
 
 
@@ -120,7 +120,7 @@ def test_those_that_use_a_device_are_given_batches_of_a_shape() -> None:
         ([], "expected one or more, on one frame grid, got none"),
         ([FBANK, FBANK], "each name once, got .'fbank'."),
         ([FBANK, {**MFCC, "frame_shift_ms": 20.0}], "on one frame grid, got .*hop_length=160.*320"),
-        ([{"_target_": "featbank.framing.Framing", "sample_rate": 1, "window_length": 1,
+        ([{"_target_": "featbank.base.framing.Framing", "sample_rate": 1, "window_length": 1,
            "hop_length": 1}], "expected a class of Extractor, got Framing"),
         ([{"num_mel_bins": 40}], "given by its _target_, got .'num_mel_bins': 40"),
         ([{"_target_": "subprocess.Popen", "args": "ls"}], "expected a class under featbank"),
@@ -155,7 +155,10 @@ def test_versions_and_weights_of_all_are_in_the_digest(monkeypatch: pytest.Monke
 def test_the_same_weights_in_another_folder_make_the_same_features(tmp_path: Path) -> None:
     described = []
     for name in ("here", "there"):
-        config = {"_target_": "featbank.features.codecs.Dac", **save_codec("dac", tmp_path / name)}
+        config = {
+            "_target_": "featbank.features.codecs.codecs.Dac",
+            **save_codec("dac", tmp_path / name),
+        }
         both = {"_target_": SEVERAL, "extractors": [config]}
         described.append(describe(both, build(both)))
     assert described[0] == described[1]

@@ -17,13 +17,13 @@ from torchaudio.pipelines import Wav2Vec2ASRBundle, Wav2Vec2Bundle
 
 from featbank.errors import AudioError, ConfigError, WeightsError
 from featbank.features.base import AudioBatch, Output
-from featbank.features.bundles import architecture, find_bundle
-from featbank.features.licenses import LICENSES
+from featbank.features.encoders.bundles import architecture, find_bundle
+from featbank.features.encoders.ssl import SslEncoder
 from featbank.features.precision import computing_in
 from featbank.features.shapes import BatchShape
-from featbank.features.ssl import SslEncoder
-from featbank.features.weights import tensors_digest
-from featbank.provenance import file_sha256
+from featbank.features.weights.licenses import LICENSES
+from featbank.features.weights.loading import tensors_digest
+from featbank.files.provenance import file_sha256
 from tests.features.checks import (
     Payload,
     assert_batch_mates_change_no_bit,
@@ -429,7 +429,7 @@ def test_weights_null_says_the_three_ways() -> None:
 def test_download_without_a_network_says_the_three_ways(tmp_path: Path) -> None:
     program = (
         "from featbank.errors import WeightsError\n"
-        "from featbank.features.ssl import SslEncoder\n"
+        "from featbank.features.encoders.ssl import SslEncoder\n"
         "try:\n"
         "    SslEncoder(bundle='WAVLM_BASE', layers={'wavlm': 9}, weights='download')\n"
         "except WeightsError as error:\n"

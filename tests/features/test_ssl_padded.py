@@ -10,8 +10,8 @@ import torch
 
 from featbank.errors import FeatbankError
 from featbank.features.base import AudioBatch
+from featbank.features.encoders.ssl import SslEncoder
 from featbank.features.shapes import BatchShape, batch_shape
-from featbank.features.ssl import SslEncoder
 from tests.features.checks import compute
 from tests.tiny_encoder import KINDS, TinyEncoder
 

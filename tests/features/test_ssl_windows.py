@@ -15,9 +15,9 @@ import torchaudio.pipelines
 from torchaudio.pipelines import Wav2Vec2Bundle
 
 from featbank.errors import ConfigError
-from featbank.features.moments import frame_moments
-from featbank.features.ssl import SslEncoder
-from featbank.features.ssl_front_end import RecordingFrontEnd
+from featbank.features.encoders.ssl import SslEncoder
+from featbank.features.encoders.ssl_front_end import RecordingFrontEnd
+from featbank.features.signal.moments import frame_moments
 from featbank.features.windows import plan_windows, read_windows
 from tests.features.checks import Held, compute, compute_pieces, joined
 

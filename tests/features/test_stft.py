@@ -10,13 +10,13 @@ import torch
 import torchaudio
 from torch.nn.functional import one_hot
 
+from featbank.base.framing import Framing
 from featbank.errors import AudioError, ConfigError
-from featbank.features import framewise
-from featbank.features.dsp import mirror_edges
-from featbank.features.log_mel import VocoderMel, WhisperLogMel
-from featbank.features.stft import Energy, Spectrogram
-from featbank.features.stft_front_end import StftExtractor
-from featbank.framing import Framing
+from featbank.features.signal import framewise
+from featbank.features.signal.dsp import mirror_edges
+from featbank.features.signal.log_mel import VocoderMel, WhisperLogMel
+from featbank.features.signal.stft import Energy, Spectrogram
+from featbank.features.signal.stft_front_end import StftExtractor
 from tests.features.checks import (
     assert_batch_mates_change_no_bit,
     boundary_lengths,

@@ -17,15 +17,15 @@ from torchaudio.models.wav2vec2.utils import import_huggingface
 from torchaudio.pipelines import Wav2Vec2Bundle
 from transformers import Wav2Vec2FeatureExtractor
 
+from featbank.base.trusted import build
 from featbank.errors import AudioError, ConfigError, WeightsError
 from featbank.features.base import AudioBatch, Output
+from featbank.features.encoders.ssl import SslEncoder
+from featbank.features.encoders.ssl_front_end import RecordingFrontEnd
+from featbank.features.encoders.transformers_ssl import KINDS, TransformersEncoder
 from featbank.features.shapes import BatchShape
-from featbank.features.ssl import SslEncoder
-from featbank.features.ssl_front_end import RecordingFrontEnd
-from featbank.features.transformers_ssl import KINDS, TransformersEncoder
 from featbank.features.windows import plan_windows
-from featbank.provenance import file_sha256
-from featbank.trusted import build
+from featbank.files.provenance import file_sha256
 from tests.features.checks import (
     Held,
     assert_batch_mates_change_no_bit,
@@ -87,7 +87,7 @@ def config(folder: Path, **settings: Any) -> dict[str, Any]:
     stated = json.loads((folder / "config.json").read_text())
     processor = json.loads((folder / "preprocessor_config.json").read_text())
     return {
-        "_target_": "featbank.features.transformers_ssl.TransformersEncoder",
+        "_target_": "featbank.features.encoders.transformers_ssl.TransformersEncoder",
         "kind": stated["model_type"],
         "model": "tiny/encoder",
         "layers": LAYERS,

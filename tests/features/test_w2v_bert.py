@@ -13,9 +13,9 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Ve
 
 from featbank.errors import AudioError, ConfigError
 from featbank.features.base import AudioBatch
+from featbank.features.encoders.w2v_bert import Wav2Vec2BertEncoder
 from featbank.features.shapes import batch_shape
-from featbank.features.w2v_bert import Wav2Vec2BertEncoder
-from featbank.provenance import file_sha256
+from featbank.files.provenance import file_sha256
 from tests.features.checks import (
     assert_batch_mates_change_no_bit,
     assert_bfloat16_is_near_and_float16_needs_a_gpu,

@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 
 from featbank.errors import ConfigError, WeightsError
-from featbank.features.weights import load_model, read_tensors, tensors_digest
-from featbank.provenance import file_sha256
+from featbank.features.weights.loading import load_model, read_tensors, tensors_digest
+from featbank.files.provenance import file_sha256
 from tests.features.checks import Payload
 
 

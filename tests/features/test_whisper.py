@@ -20,11 +20,11 @@ from transformers.audio_utils import mel_filter_bank
 
 from featbank.errors import AudioError, ConfigError
 from featbank.features.base import AudioBatch
-from featbank.features.pretrained import weights_of
+from featbank.features.encoders.whisper import WhisperEncoder
 from featbank.features.shapes import batch_shape
-from featbank.features.whisper import WhisperEncoder
-from featbank.features.whisper_mel import greatest_log10_mel, log_mel, mel_filters
-from featbank.provenance import file_sha256
+from featbank.features.signal.whisper_mel import greatest_log10_mel, log_mel, mel_filters
+from featbank.features.weights.pretrained import weights_of
+from featbank.files.provenance import file_sha256
 from tests.features.checks import (
     Held,
     assert_batch_mates_change_no_bit,

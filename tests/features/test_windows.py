@@ -11,9 +11,9 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from featbank.base.framing import Framing
 from featbank.errors import FeatbankError
 from featbank.features.windows import Window, plan_windows, read_windows
-from featbank.framing import Framing
 from tests.features.checks import Held
 
 FRAMINGS = st.builds(

@@ -18,8 +18,8 @@ from transformers import (
     XcodecModel,
 )
 
-from featbank.features.codecs import Codec, Dac, Encodec, Mimi, Xcodec
-from featbank.provenance import file_sha256
+from featbank.features.codecs.codecs import Codec, Dac, Encodec, Mimi, Xcodec
+from featbank.files.provenance import file_sha256
 
 ENCODEC = {
     "num_filters": 2,
@@ -36,7 +36,7 @@ DAC = {
     "codebook_size": 16,
 }
 TINY_DAC = {  # as an option has it
-    "_target_": "featbank.features.codecs.Dac",
+    "_target_": "featbank.features.codecs.codecs.Dac",
     "name": "dac",
     "model": "a/b",
     "weights": "random",

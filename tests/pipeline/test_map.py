@@ -18,9 +18,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from featbank.definitions import NAMED_GROUPS, REQUIRED_KEYS
 from featbank.feature_io import read_storage
-from featbank.stage import chosen_stores  # and with it the params resolver
+from featbank.pipeline.definitions import NAMED_GROUPS, REQUIRED_KEYS
+from featbank.pipeline.stage import chosen_stores  # and with it the params resolver
 from tests.conftest import ROOT
 
 OUT_OF = {
@@ -43,30 +43,30 @@ UNTRACKED = {"conf/runtime.yaml", "conf/runner/local.yaml"}
 # modules that decide how a run looks, what it refuses, when it may go on and how it ends, not what
 # it writes
 PRESENTATION = {
-    "featbank/amounts.py",
+    "featbank/base/amounts.py",
     "featbank/cli/__init__.py",
-    "featbank/cli/output.py",
-    "featbank/composed.py",
-    "featbank/composing.py",
-    "featbank/computing_stage.py",
-    "featbank/conf_files.py",
-    "featbank/definitions.py",
-    "featbank/preflight.py",
-    "featbank/preflight_stage.py",
-    "featbank/disk.py",
-    "featbank/locking/__init__.py",
-    "featbank/locking/locks.py",
-    "featbank/locking/owner.py",
-    "featbank/dvc_outputs.py",
-    "featbank/progress.py",
-    "featbank/scalars.py",
-    "featbank/stage.py",
-    "featbank/visible.py",
-    "featbank/streams.py",
+    "featbank/base/printing.py",
+    "featbank/pipeline/composed.py",
+    "featbank/pipeline/composing.py",
+    "featbank/pipeline/computing.py",
+    "featbank/pipeline/conf_files.py",
+    "featbank/pipeline/definitions.py",
+    "featbank/engine/forecast/forecasting.py",
+    "featbank/pipeline/forecast.py",
+    "featbank/files/disk.py",
+    "featbank/files/locking/__init__.py",
+    "featbank/files/locking/locks.py",
+    "featbank/files/locking/owner.py",
+    "featbank/pipeline/dvc_outputs.py",
+    "featbank/base/progress.py",
+    "featbank/pipeline/scalars.py",
+    "featbank/pipeline/stage.py",
+    "featbank/base/visible.py",
+    "featbank/files/streams.py",
     "featbank/errors.py",
-    "featbank/json_files.py",
-    "featbank/opening.py",
-    "featbank/records.py",
+    "featbank/files/json_files.py",
+    "featbank/files/opening.py",
+    "featbank/files/records.py",
     "featbank/store/healing.py",
     "featbank/__init__.py",
 }
@@ -195,7 +195,7 @@ def test_a_stage_from_audio_lists_the_modules_behind_it(script: str, name: str) 
 
 def _not_taken(script: str) -> set[str]:
     """The modules that a stage imports at its top for the way over feature stores alone."""
-    return {"featbank/tokenization.py"} if script == "tokenize" else set()
+    return {"featbank/tokenizers/tokenize.py"} if script == "tokenize" else set()
 
 
 def _targets(node: Any) -> Iterator[Path]:

@@ -16,7 +16,7 @@ import soundfile
 import torch
 import yaml
 
-from featbank.provenance import file_sha256
+from featbank.files.provenance import file_sha256
 from featbank.store import open_store
 from tests.pipeline.conftest import Project
 

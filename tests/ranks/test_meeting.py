@@ -12,7 +12,7 @@ import pytest
 from torch.distributed import HashStore
 
 from featbank.errors import ConfigError, RankError
-from featbank.locking.owner import Owner
+from featbank.files.locking.owner import Owner
 from featbank.ranks import Meeting, Patience, Standing, alone, standing
 from featbank.ranks.watching import Watch
 from tests.launching import launch

@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-import featbank.stage  # noqa: F401 - registers the resolver of the choices
-from featbank.trusted import build
+import featbank.pipeline.stage  # noqa: F401 - registers the resolver of the choices
+from featbank.base.trusted import build
 from tests.conftest import ROOT
 
 OPTIONS = sorted(path.stem for path in (ROOT / "conf" / "runner").glob("*.yaml"))

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from featbank.base.progress import Advance
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
-from featbank.progress import Advance
 from featbank.runners.local import LocalRunner
 from tests.conftest import ROOT
 from tests.extracting import SMALL_SHARDS, files, run_extraction

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.base.progress import Advance
 from featbank.errors import ConfigError
-from featbank.progress import Advance
 from featbank.runners import performing
 from tests.waiting import FOR_EVER_S, wait_until
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from featbank.base.failures import Failure, read_failures
 from featbank.errors import StoreError
-from featbank.failures import Failure, read_failures
 from featbank.store import StoreBuilder, StoreHeader, StoreWriter, builder, open_store
 from featbank.store.exchange import exchange
 from tests.store.trust import kill, run, start

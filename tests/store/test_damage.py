@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 import pytest
 
+from featbank.base.failures import Failure
 from featbank.errors import StoreError
-from featbank.failures import Failure
 from featbank.store import (
     MappedShard,
     Store,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from featbank.brain import FeatureBrain
 from featbank.errors import StoreError
 from featbank.feature_io import LilcomHdf5Writer, NumpyHdf5Reader, NumpyHdf5Writer
+from featbank.recipes.brain import FeatureBrain
 from featbank.store import (
     ENCODINGS,
     MappedShard,

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from featbank.base.manifest import check_id
 from featbank.errors import StoreError
-from featbank.manifest import check_id
 from featbank.store import Store, StoreWriter, open_store
 from tests.store.trust import Rows, files, make_rows, write
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from featbank.errors import StoreError
-from featbank.provenance import digest, readable_json
+from featbank.files.provenance import digest, readable_json
 from featbank.store import StoreWriter, open_store, read_header
 from featbank.store.shard_file import digest_around
 from featbank.store.verify import verify

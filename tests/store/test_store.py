@@ -14,9 +14,9 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
+from featbank.base.framing import Framing
+from featbank.base.manifest import check_id
 from featbank.errors import ManifestError, StoreError
-from featbank.framing import Framing
-from featbank.manifest import check_id
 from featbank.store import (
     ShardRow,
     ShardSpec,

@@ -11,7 +11,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from featbank.errors import ConfigError
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 
 class Mixture(Dataset[Any]):

@@ -16,7 +16,7 @@ from featbank.dataset.mixtures.turns import Turns
 from featbank.dataset.permutation import Permutation
 from featbank.dataset.resumable import ResumableSampler
 from featbank.errors import ConfigError
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 Pick = TypeVar("Pick")
 

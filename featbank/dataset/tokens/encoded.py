@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from featbank.base.units import Units, check_integers, deduplicate
 from featbank.dataset.splits import open_tokens
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.sequences.checks import check_range
 from featbank.store import MappedShard, Store
 from featbank.store.encoding import checksum
-from featbank.units import Units, check_integers, deduplicate
 
 
 class UnitEncoder(Protocol):

@@ -7,10 +7,10 @@ from itertools import count
 
 import numpy as np
 
+from featbank.base.units import Units
 from featbank.errors import ConfigError
 from featbank.sequences.checks import refuse_unit
 from featbank.sequences.vocabulary import Vocabulary
-from featbank.units import Units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

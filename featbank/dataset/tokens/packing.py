@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from featbank.dataset.tokens.numbers import stands_beside
 from featbank.dataset.tokens.packed_windows import PackedWindow
 from featbank.errors import ConfigError
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 
 Ints = npt.NDArray[np.int64]
 

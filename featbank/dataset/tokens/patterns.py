@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from featbank.base.units import Units
 from featbank.errors import ConfigError
 from featbank.sequences.patterns import delay, flatten
-from featbank.units import Units
 
 
 class UtteranceCodes(NamedTuple):

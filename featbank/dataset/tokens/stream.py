@@ -11,11 +11,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from featbank.base.units import Units
 from featbank.dataset.tokens.numbers import TokenNumbers
 from featbank.dataset.tokens.patterns import CodePattern, UtteranceCodes
 from featbank.errors import StoreError
 from featbank.store import Store
-from featbank.units import Units
 
 
 class ShardSize(Protocol):

@@ -15,18 +15,18 @@ import torch
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
+from featbank.base.labels import LabelFile, frame_centers_s
+from featbank.base.units import Units, deduplicate
 from featbank.dataset.features import FeatureDataset
 from featbank.dataset.tokens.encoded import UnitEncoder
 from featbank.dataset.tokens.packed_windows import IGNORED
 from featbank.dataset.tokens.speech_tasks import Piece, Segment, SpeechTask
 from featbank.errors import ConfigError, StoreError
-from featbank.labels import LabelFile, frame_centers_s
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 from featbank.sequences.alignment import word_frames
 from featbank.sequences.checks import check_range
 from featbank.sequences.vocabulary import Vocabulary
 from featbank.store import StoreHeader
-from featbank.units import Units, deduplicate
 
 SILENCES = ("", "sil", "SIL", "sp", "spn", "<eps>", "<sil>")
 """Labels that are no words, as aligners write them."""
@@ -107,7 +107,7 @@ class TextAndSpeech(Dataset[TokenSequence]):
             tokenize: gives the ids of a text, below `vocabulary.text_size`; of a tokenizer of
                 transformers `lambda text: tokenizer(text, add_special_tokens=False).input_ids`.
             units: the name of the store; of the only one by default.
-            labels: JSON lines of aligned words, as `featbank.labels` reads them, for what is
+            labels: JSON lines of aligned words, as `featbank.base.labels` reads them, for what is
                 interleaved at words. The words are then the labels, with a space between them.
             silences: labels that are no words; they go with the word before them.
             deduplicated: merge runs of equal units of a piece.

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from featbank.base.units import Units
 from featbank.dataset.splits import open_tokens
 from featbank.dataset.tokens.encoded import EncodedTokens
 from featbank.dataset.tokens.numbers import (
@@ -24,10 +25,9 @@ from featbank.dataset.tokens.numbers import (
 from featbank.dataset.tokens.patterns import CodePattern, Delayed, Flattened, find_pattern
 from featbank.dataset.tokens.stream import Part, TokenStream
 from featbank.errors import ConfigError, StoreError
-from featbank.provenance import digest
+from featbank.files.provenance import digest
 from featbank.sequences.vocabulary import Vocabulary
 from featbank.store import Store
-from featbank.units import Units
 
 
 class TokenWindows(Dataset[torch.Tensor]):

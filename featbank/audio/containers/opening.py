@@ -1,0 +1,86 @@
+"""Opening an audio file: faults of the file or its name, told from those of the machine."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection
+from io import BufferedReader
+from pathlib import Path
+
+from featbank.audio.containers.container import Container
+from featbank.audio.containers.kinds import check_container
+from featbank.errors import AudioError, AudioFault
+from featbank.files.disk import read_at
+from featbank.files.opening import NotAFileError, open_regular
+
+# faults of the file or its name; any other, such as EIO or EMFILE, is the machine's
+_FILE_FAULTS: dict[int, AudioFault] = {
+    errno.ENOENT: "missing",
+    errno.ENOTDIR: "missing",
+    errno.EACCES: "unreadable",
+    errno.EPERM: "unreadable",
+    errno.ELOOP: "unreadable",
+    errno.ENAMETOOLONG: "bad_name",
+    errno.EINVAL: "bad_name",  # a null character, or half a surrogate pair
+}
+_MORE_THAN_A_DECODER_TAKES = 16 << 20  # bytes; FLAC's largest frame takes 4 MB
+
+
+def open_container(
+    path: str | Path, tolerate: Collection[str] = ()
+) -> tuple[BufferedReader, Container]:
+    """Open a file that is audio of a kind that is read, and holds what its container says.
+
+    Args:
+        path: of the file.
+        tolerate: what is taken that is refused by default.
+
+    Returns:
+        The open file, which the caller closes, and what it is.
+
+    Raises:
+        AudioError: with what was expected and got.
+        OSError: the machine failed, not the file.
+    """
+    file = open_file(path)
+    try:
+        return file, check_container(path, file, tolerate)
+    except BaseException:
+        file.close()
+        raise
+
+
+def read_through(descriptor: int) -> None:
+    """Read all bytes of an open file, wherever it stands, before it is blamed for anything.
+
+    Raises:
+        OSError: a read failed.
+        MemoryError: there is less memory than a decoder takes, which may have failed for that.
+    """
+    at = 0
+    while piece := read_at(descriptor, _MORE_THAN_A_DECODER_TAKES, at):
+        at += len(piece)
+
+
+def open_file(path: str | Path) -> BufferedReader:
+    """Open a file that may be audio.
+
+    Raises:
+        AudioError: it is missing, no file, or may not be read.
+        OSError: the machine failed, not the file.
+    """
+    try:
+        return open_regular(path)
+    except NotAFileError as error:
+        raise AudioError(
+            f"audio {path}", kind="not_a_file", expected="a file", got=error.strerror
+        ) from error
+    except OSError as error:
+        if error.errno not in _FILE_FAULTS:
+            raise
+        raise AudioError(
+            f"audio {path}",
+            kind=_FILE_FAULTS[error.errno],
+            expected="a readable file",
+            got=error.strerror,
+        ) from error

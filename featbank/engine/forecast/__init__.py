@@ -1,0 +1,1 @@
+"""Forecast of a run: hours, disk and memory, from the manifests and a timed sample."""

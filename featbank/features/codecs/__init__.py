@@ -1,0 +1,1 @@
+"""Codes of neural codecs."""

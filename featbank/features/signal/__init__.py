@@ -1,0 +1,1 @@
+"""Features computed from the signal alone."""

@@ -1,0 +1,1 @@
+"""Published weights: where they come from, what they are, what may be done with them."""

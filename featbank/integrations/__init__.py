@@ -1,1 +1,0 @@
-"""Other toolkits: what their recipes need to write and read stores."""

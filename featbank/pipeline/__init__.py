@@ -1,0 +1,1 @@
+"""The stages under Hydra and DVC: configurations, choices and what DVC holds."""

@@ -1,0 +1,122 @@
+"""Entering a stage through Hydra: errors in one line, and nothing run before the stage begins."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from featbank.base.visible import log_visibly, visible
+from featbank.errors import ConfigError, FeatbankError
+from featbank.pipeline.conf_files import CheckedFiles
+from featbank.pipeline.definitions import NAMED_GROUPS
+
+_RAISE = "HYDRA_FULL_ERROR"
+"""Has Hydra raise errors, instead of printing their tracebacks."""
+
+_OF_HYDRA = frozenset(["hydra.verbose", "hydra/job_logging", "hydra/hydra_logging"])
+"""What may be typed of Hydra's own configuration; the rest can run code, or writes files."""
+
+_GROUPS = (*NAMED_GROUPS, "runner")
+
+_OF_COMPOSING = (
+    FeatbankError,
+    HydraException,
+    OmegaConfBaseException,
+    OSError,
+    RecursionError,
+    ValueError,
+)
+"""What Hydra raises about files and values, before a stage begins."""
+
+
+def entered_through_hydra(
+    function: Callable[[DictConfig], None], config_name: str, config_path: str = "../conf"
+) -> Callable[[], None]:
+    """Return what composes a stage's configuration from the command line and then calls it.
+
+    Args:
+        function: the stage.
+        config_name: of the file that is its configuration.
+        config_path: of the files' folder, seen from the stage's script.
+    """
+    asked = os.environ.get(_RAISE)
+    begun = False
+
+    @functools.wraps(function)
+    def begin(config: DictConfig) -> None:
+        nonlocal begun
+        begun = True
+        _set(_RAISE, asked)
+        log_visibly()
+        function(config)
+
+    enter = hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(begin)
+
+    @functools.wraps(function)
+    def main() -> None:
+        CheckedFiles.install()
+        os.environ[_RAISE] = "1"
+        try:
+            _check_typed(sys.argv[1:])
+            enter()
+        except _OF_COMPOSING as error:
+            if begun or asked == "1":
+                raise
+            name = type(error if isinstance(error, FeatbankError) else ConfigError("")).__name__
+            raise SystemExit(f"{name}: {visible(_told(error))}") from error
+        finally:
+            _set(_RAISE, asked)
+
+    return main
+
+
+def _set(variable: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = value
+
+
+def _check_typed(arguments: list[str]) -> None:
+    """Refuse what would run code, or put an option of conf/ where its values could.
+
+    Raises:
+        ConfigError: it is typed.
+    """
+    typed = get_args_parser().parse_args(arguments)
+    if typed.experimental_rerun is not None:
+        raise ConfigError("--experimental-rerun", expected="no pickle", got="one")
+    if "://" in (typed.config_path or ""):  # a module, whose files nobody checks
+        raise ConfigError("--config-path", expected="a folder", got=typed.config_path)
+    for one in OverridesParser.create().parse_overrides(typed.overrides):
+        key, text = one.key_or_group, str(one.input_line)
+        if key not in _OF_HYDRA and re.split("[./]", key)[0] == "hydra":
+            allowed = ", ".join(sorted(_OF_HYDRA))
+            raise ConfigError(text, expected=f"of Hydra's own keys {allowed} alone", got=key)
+        if (
+            not one.is_delete()
+            and key in _GROUPS
+            and (one.value() is None or isinstance(one.value(), bool | int | float | dict))
+        ):
+            raise ConfigError(text, expected=f"an option of conf/{key}", got=one.value())
+        if one.package is not None:
+            raise ConfigError(text, expected="an option in its own group", got=f"@{one.package}")
+
+
+def _told(error: Exception) -> str:
+    """Say in one line what Hydra says in several, without where it looked."""
+    said = [str(error).split("onfig search path:")[0].removesuffix("C")]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        said += str(error.__cause__).splitlines()[:1]
+    text = "\n".join(said).replace(":\n\t", ": ").replace("\n\t", ", ")
+    return "; ".join(line.strip().rstrip(".") for line in text.splitlines() if line.strip())

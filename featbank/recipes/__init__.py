@@ -1,0 +1,1 @@
+"""Extraction from a training recipe, under the same laws as the pipeline's."""

@@ -1,0 +1,20 @@
+"""Features of a recipe, computed once: what its brains share."""
+
+from featbank.recipes.caching.cache import FeatureCache
+from featbank.recipes.caching.front import CachesFeatures, RecipeSettings
+from featbank.recipes.caching.journal import Journal, JournalFile, JournalRow, Place
+from featbank.recipes.caching.readers import StaleFeaturesError
+from featbank.recipes.caching.utterance_digest import UtteranceKey, digest_of_item
+
+__all__ = [
+    "CachesFeatures",
+    "FeatureCache",
+    "Journal",
+    "JournalFile",
+    "JournalRow",
+    "Place",
+    "RecipeSettings",
+    "StaleFeaturesError",
+    "UtteranceKey",
+    "digest_of_item",
+]

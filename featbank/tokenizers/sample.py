@@ -1,0 +1,186 @@
+"""The sample a codebook is fitted on: pinned by id, so that growth leaves it as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from featbank.base.manifest import Utterance
+from featbank.errors import ConfigError, CorpusError
+from featbank.files.opening import instead_of_file, read_regular
+from featbank.files.provenance import digest, write_atomic
+from featbank.store import SHARD_BYTES, StoreWriter, find_encoding, open_verified
+from featbank.store.replacing import refuse_other_content
+
+# what the header of a feature store says of its values; a licence or a version of a library may
+# change without them, and must not change the sample, or the codebook would be fitted anew
+_VALUES = ("extractor", "extractor_version", "decode_version")
+
+_MAX_BYTES = 256 << 20  # of a list of ids
+
+
+def draw_sample(utterances: Sequence[Utterance], *, hours: float, seed: int) -> list[str]:
+    """Draw ids until they hold `hours` of audio: by the order of a seeded hash, all if too few.
+
+    Returns:
+        The ids, sorted.
+
+    Raises:
+        ConfigError: `hours` is not over 0.
+        CorpusError: there is nothing to draw from.
+    """
+    if not hours > 0:
+        raise ConfigError("hours", expected="over 0", got=hours)
+    if not utterances:
+        raise CorpusError("utterances to draw a sample from", expected="one or more", got="none")
+    drawn, seconds = [], 0.0
+    for row in sorted(utterances, key=lambda row: digest([seed, row.id])):
+        if seconds >= hours * 3600:
+            break
+        drawn.append(row.id)
+        seconds += row.duration_s
+    return sorted(drawn)
+
+
+def write_pins(path: Path, ids: Sequence[str], *, how: str) -> None:
+    """Write the ids that a codebook is fitted on, one a line, under a comment on the drawing."""
+    write_atomic(path, f"# {how}\n" + "".join(f"{name}\n" for name in ids))
+
+
+def read_pins(path: Path) -> list[str]:
+    """Read the ids that a codebook is fitted on, below one line that says how they were drawn.
+
+    Raises:
+        CorpusError: there is no such list, it is empty or no text, or it names an id twice.
+    """
+    hint = f"draw one and commit it: python stages/sample.py pin=true corpus={path.stem}"
+    if (got := instead_of_file(path)) is not None:
+        raise CorpusError(f"pinned ids {path}", expected="a file", got=got, hint=hint)
+    try:
+        first, *lines = read_regular(path, _MAX_BYTES).decode().split("\n")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"pinned ids {path}", expected="UTF-8 text", got=error) from error
+    # only the first line may be a comment: an id may begin with # too
+    ids = [line for line in ([] if first.startswith("# ") else [first]) + lines if line]
+    if not ids:
+        raise CorpusError(f"pinned ids {path}", expected="an id or more", got="none", hint=hint)
+    if len(set(ids)) != len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise CorpusError(f"pinned ids {path}", expected="each id once", got=f"{twice!r} twice")
+    return ids
+
+
+def refuse_codes(dtype: str, where: str) -> None:
+    """Refuse to fit a codebook on codes, whose values are names.
+
+    Args:
+        dtype: that they are stored as.
+        where: what holds them.
+
+    Raises:
+        ConfigError: they are integers, as codes alone are.
+    """
+    if find_encoding(dtype).read.kind != "f":
+        raise ConfigError(
+            f"what a codebook is fitted on, {where}",
+            expected="features, whose values are floats",
+            got=f"{dtype} codes",
+            hint="codes are tokens already: train on them as they are",
+        )
+
+
+def refuse_whole(where: str, *, is_whole: bool) -> None:
+    """Refuse to fit a codebook on one value an utterance, whose tokens would have no frames.
+
+    Args:
+        where: what holds them.
+        is_whole: whether that is so.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if is_whole:
+        raise ConfigError(
+            f"what a codebook is fitted on, {where}",
+            expected="features frame by frame",
+            got="one value an utterance",
+        )
+
+
+def refuse_layers(shape: Sequence[int], where: str) -> None:
+    """Refuse to fit a codebook on frames that are no vectors, such as all layers of an encoder.
+
+    Args:
+        shape: of a frame.
+        where: what holds them.
+
+    Raises:
+        ConfigError: a frame is another array than (D,).
+    """
+    if len(shape) != 1:
+        raise ConfigError(
+            f"what a codebook is fitted on, {where}",
+            expected="a vector a frame",
+            got=f"shape {tuple(shape)}",
+            hint="choose one layer, or a mix of them: feature.extractor.layers",
+        )
+
+
+def write_sample(
+    *,
+    features: Path,
+    pins: Path,
+    out: Path,
+    shard_bytes: int = SHARD_BYTES,
+    overwrite: bool = False,
+) -> int:
+    """Copy the pinned utterances of a feature store into a store of their own.
+
+    Its bytes follow from those utterances alone, so that it stays as it is when the corpus grows.
+
+    Args:
+        features: a store.
+        pins: list of pinned ids.
+        out: the sample store.
+        shard_bytes: size around which its shards are cut.
+        overwrite: replace a sample of features that were made in another way.
+
+    Returns:
+        The number of utterances.
+
+    Raises:
+        ConfigError: they are codes, or a frame is no vector.
+        CorpusError: a pinned id is no longer in the features.
+        StoreError: the features are damaged, or a sample is there already of features that were
+            made in another way.
+    """
+    ids = read_pins(pins)
+    source = open_verified(features)
+    refuse_codes(source.header.dtype, f"store {features}")
+    refuse_layers(source.header.shape, f"store {features}")
+    refuse_whole(f"store {features}", is_whole=source.header.time_axis is None)
+    if missing := [name for name in ids if name not in source]:
+        raise CorpusError(
+            f"pinned ids {pins}",
+            expected=f"all of its {len(ids)} ids in {features}",
+            got=f"{len(missing)} missing, the first {missing[0]!r}",
+            hint="bring them back, or pin anew (which refits the codebook): "
+            f"python stages/sample.py pin=true corpus={pins.stem}",
+        )
+    header = source.header
+    refuse_other_content(out, header.fingerprint, overwrite=overwrite)
+    with StoreWriter(
+        out,
+        name=header.name,
+        dtype=header.dtype,
+        shape=header.shape,
+        frame_rate=header.frame_rate,
+        first_frame_center_s=header.first_frame_center_s,
+        framing=header.framing,
+        fingerprint=header.fingerprint,
+        provenance={key: header.provenance[key] for key in _VALUES if key in header.provenance},
+        shard_bytes=shard_bytes,
+    ) as writer:
+        for name in ids:
+            writer.write(name, source[name], input_digest=source.input_digest(name))
+    return len(ids)

@@ -1,0 +1,289 @@
+"""Tokens of disturbed audio against those of the clean one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featbank.base.framing import Framing
+from featbank.base.manifest import SPLITS, read_manifest, write_manifest
+from featbank.certification.disturbances import disturb
+from featbank.certification.disturbing import beginnings, measure_stability
+from featbank.certification.flips import aligned, frames_between, unit_edit_distance
+from featbank.certification.recomputing import draw
+from featbank.engine.extract import extract
+from featbank.engine.recipe import define
+from featbank.engine.tokenize_audio import tokenize_audio
+from featbank.errors import FeatbankError, ValidationError
+from featbank.feature_io import PackedStorage
+from featbank.features.base import AudioBatch, Output
+from featbank.numerics import ON_CPU
+from featbank.runners.inline import InlineRunner
+from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
+from featbank.tokenizers.token_stores import TokenStores
+from featbank.validation.stability import (
+    FORMAT_VERSION,
+    Stability,
+    read_stabilities,
+    read_stability,
+    write_stability,
+)
+from tests.extracting import FBANK, prepare_corpus
+from tests.two_features import FbankAndEnergy
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_noise_is_of_one_step_and_evenly_drawn() -> None:
+    clean = np.zeros(30_000, np.float32)
+    steps = disturb("noise", clean, 16000, seed=[0, "a"]) * 32768
+    assert set(steps.tolist()) == {-1, 0, 1}
+    assert np.bincount(steps.astype(int) + 1) == pytest.approx([10_000] * 3, abs=400)
+    assert (disturb("noise", clean, 16000, seed=[0, "a"]) * 32768 == steps).all()
+    assert (disturb("noise", clean, 16000, seed=[1, "a"]) * 32768 != steps).any()
+
+
+def test_shift_is_of_ten_milliseconds_and_gain_of_minus_six_decibels() -> None:
+    clean = np.arange(1000, dtype=np.float32) / 1000
+    assert (disturb("shift", clean, 16000, seed=[]) == clean[160:]).all()
+    ratio = disturb("gain", clean, 16000, seed=[])[1:] / clean[1:]
+    assert 20 * np.log10(ratio) == pytest.approx(np.full(999, -6.0), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("hop", "sample_rate", "frames"),
+    [
+        (160, 16000, 1),  # a hop of 10 ms: the next frame, exactly
+        (320, 16000, 0),  # half a hop: the frame before and the one after are as near
+        (200, 44100, 1),  # 441 samples at 44.1 kHz are 160 at 16: 0.8 hops
+        (400, 16000, 0),  # 0.4 hops
+        (64, 16000, 2),  # 2.5 hops: the earlier of two
+    ],
+)
+def test_shifted_frames_are_compared_with_the_nearest_in_time(
+    hop: int, sample_rate: int, frames: int
+) -> None:
+    framing = Framing(sample_rate=16000, window_length=400, hop_length=hop)
+    assert frames_between(framing, round(0.01 * sample_rate), sample_rate) == frames
+
+
+def test_tokens_are_compared_where_both_have_frames() -> None:
+    clean = np.array([1, 2, 3, 4, 5])
+    for disturbed, later, kept in (
+        ([1, 2, 9, 4, 9], 0, ([1, 2, 3, 4, 5], [1, 2, 9, 4, 9])),
+        ([2, 3, 4], 1, ([2, 3, 4], [2, 3, 4])),
+        ([2, 3, 4, 5, 6], 1, ([2, 3, 4, 5], [2, 3, 4, 5])),
+        ([1], 5, ([], [])),
+    ):
+        found = aligned(clean, np.array(disturbed), later)
+        assert tuple(one.tolist() for one in found) == kept
+
+
+def test_unit_edit_distance_forgives_units_that_begin_elsewhere() -> None:
+    clean = np.array([7, 7, 7, 3, 3, 3, 5, 5])
+    assert unit_edit_distance(clean, np.array([7, 3, 3, 3, 3, 5, 5, 5])) == 0
+    # 7 3 5 and 7 4 5 2: one substitution, one insertion, in 8 frames
+    assert unit_edit_distance(clean, np.array([7, 7, 4, 4, 4, 5, 5, 2])) == 0.25
+
+
+class Levels(FbankAndEnergy):
+    """Three codes a frame, of 3000 levels each: the energies of three filters."""
+
+    @property
+    def outputs(self) -> Mapping[str, Output]:
+        return {"levels": Output((3,), codebook_size=3000)}
+
+    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
+        rows = self._fbank.compute_features(batch, stage)
+        return [
+            {"id": row["id"], "levels": (row["fbank"][:, 5:8] * 100).clip(0, 2999).astype(np.int64)}
+            for row in rows
+        ]
+
+
+class Project:
+    """Three utterances of real speech, and a codebook of some of their own frames."""
+
+    def __init__(self, folder: Path, demo_corpus: Path) -> None:
+        self.folder, self.root = folder, folder / "corpus"
+        shutil.copytree(demo_corpus, self.root)
+        self.manifests = prepare_corpus(self.root)
+        for split in SPLITS:
+            path = self.manifests / f"{split}.jsonl"
+            write_manifest(path, sorted(read_manifest(path), key=lambda row: row.num_samples)[:1])
+        storage = [PackedStorage("fbank")]
+        fingerprint = define(
+            extractor=FBANK, storage=storage, audio_root=self.root, computing=ON_CPU
+        ).fingerprints["fbank"]
+        rng = np.random.default_rng(0)
+        origin = {"fitted_on": {"feature": "fbank", "feature_fingerprint": fingerprint}}
+        centroids = rng.normal(15, 4, (500, 20)).astype(np.float32)
+        path = folder / "codebook.safetensors"
+        save_codebook(path, Codebook(centroids=centroids, provenance=origin))
+        self.tokens = TokenStores(codebook=load_codebook(path), merge_repeats=False)
+        self.settings: dict[str, Any] = {
+            "audio_root": self.root,
+            "extractor": FBANK,
+            "storage": storage,
+            "feature": "fbank",
+            "codebook": self.tokens.codebook,
+            "corpus": {"name": "demo", "license": "free"},
+            "runner": InlineRunner(),
+        }
+
+    def measure(self, fingerprints: Mapping[str, str] | None = None) -> Stability:
+        return measure_stability(
+            tokenize_audio,
+            ["units"],
+            name="tokens/fbank-random",
+            sample=draw(self.manifests, 3, seed=0),
+            seed=0,
+            work=self.folder / "work",
+            settings=self.settings,
+            corpus="",
+            fingerprints=fingerprints,
+        )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, demo_corpus: Path) -> Project:
+    return Project(tmp_path_factory.mktemp("stability"), demo_corpus)
+
+
+def test_units_of_real_speech_are_gauged(project: Project, tmp_path: Path) -> None:
+    stability = project.measure()
+    units = stability.stores["units"]
+    assert list(units) == ["noise", "shift", "gain"]
+    assert {one.num_utterances for one in units.values()} == {3}
+    # a hop of 10 ms: the shifted frames see the very samples that the next ones see
+    assert (units["shift"].flip_rate, units["shift"].unit_edit_distance) == (0, 0)
+    assert units["shift"].num_frames == units["noise"].num_frames - 3
+    assert 0 < units["noise"].flip_rate < units["gain"].flip_rate < 1
+    assert 0 < units["gain"].unit_edit_distance < 1
+    assert sum(map(len, stability.sample.values())) == 3
+    assert list((project.folder / "work").iterdir()) == []
+    assert stability.fingerprints == {"units": project.tokens.fingerprints["units"]}
+    write_stability(stability, tmp_path / "a.json")
+    assert read_stability(tmp_path / "a.json") == stability
+    write_stability(project.measure(), tmp_path / "b.json")
+    text = (tmp_path / "a.json").read_text()
+    assert text == (tmp_path / "b.json").read_text()
+    assert str(project.folder) not in text
+    assert json.loads(text)["stores"]["units"]["gain"]["told"] == "-6 dB of gain"
+
+
+def test_utterance_that_the_shift_leaves_too_short_is_left_out(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = draw(project.manifests, 3, seed=0)
+    [row] = sample["dev"]
+    # a window of 25 ms: cut by 10 ms it has no frame
+    short = {**sample, "dev": [replace(row, num_samples=row.sample_rate * 30 // 1000)]}
+    monkeypatch.setattr("tests.certification.test_stability.draw", lambda *_, **__: short)
+    units = project.measure().stores["units"]
+    assert {kind: one.num_utterances for kind, one in units.items()} == {
+        "noise": 3,
+        "shift": 2,
+        "gain": 3,
+    }
+
+
+def test_codes_of_an_extractor_are_gauged_codebook_by_codebook(project: Project) -> None:
+    left_out = ("feature", "codebook")
+    settings = {key: value for key, value in project.settings.items() if key not in left_out}
+    stability = measure_stability(
+        extract,
+        ["levels"],
+        name="features/levels",
+        sample=draw(project.manifests, 3, seed=0),
+        seed=0,
+        work=project.folder / "work",
+        corpus="",
+        settings={
+            **settings,
+            "extractor": {"_target_": "tests.certification.test_stability.Levels"},
+            "storage": [PackedStorage("levels", "uint16")],
+            "trusted_modules": ["tests"],
+        },
+    )
+    levels = stability.stores["levels"]
+    assert 1 > levels["gain"].flip_rate > levels["noise"].flip_rate > 0
+    assert len(levels["gain"].codebooks) == 3
+    assert len({one.flip_rate for one in levels["noise"].codebooks}) > 1
+    mean = np.mean([one.flip_rate for one in levels["noise"].codebooks])
+    assert levels["noise"].flip_rate == pytest.approx(mean)
+    assert levels["shift"].flip_rate == 0
+
+
+def test_stability_of_other_tokens_is_not_taken_for_theirs(project: Project) -> None:
+    merged = replace(project.tokens, merge_repeats=True).fingerprints
+    stability = project.measure({"units": merged["units"]})
+    assert stability.of_store("units", project.tokens.fingerprints["units"]) is None
+    assert stability.of_store("durations", merged["durations"]) is None
+    assert stability.of_store("units", merged["units"]) == stability.stores["units"]
+
+
+def test_only_the_beginning_of_a_long_utterance_is_disturbed(project: Project) -> None:
+    sample = draw(project.manifests, 3, seed=0)
+    rows = [row for split in SPLITS for row in beginnings(sample, 1.0)[split]]
+    assert {row.duration_s for row in rows} == {1.0}
+    assert beginnings(sample, 1000) == sample
+
+
+def test_a_choice_without_tokens_has_nothing_to_flip(tmp_path: Path) -> None:
+    nothing = Stability.of_nothing("features/fbank", 0, "d1")
+    write_stability(nothing, tmp_path / "features" / "fbank.json")
+    names = ["features/fbank", "features/mfcc"]
+    assert read_stabilities(tmp_path, names, "d1") == {"features/fbank": nothing}
+    assert read_stabilities(tmp_path, names, "of a corpus that has grown") == {}
+
+
+def test_utterances_that_cannot_be_read_are_told(
+    project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sample = draw(project.manifests, 3, seed=0)
+    away = project.root / sample["dev"][0].audio
+    away.rename(tmp_path / "away")
+    try:
+        units = project.measure().stores["units"]
+    finally:
+        (tmp_path / "away").rename(away)
+    assert units["noise"].num_utterances == 2
+    assert "1 of the 3 utterances drawn cannot be read and are left out; the first: " in caplog.text
+    assert away.name in caplog.text
+
+
+def test_a_sample_of_which_nothing_can_be_read_is_an_error(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(project.settings, "audio_root", tmp_path)
+    with pytest.raises(FeatbankError, match="expected 3 utterances, got none that can be read"):
+        project.measure()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"featbank-stability"', '"featbank-check"', "featbank-stability version 1"),
+        (f'"format_version": {FORMAT_VERSION}', '"format_version": 99', "99"),
+        ("{", "", "expected a JSON object"),
+        ('"stores": {}', '"stores": {"units": {"noise": {}}}', "codebooks"),
+        ('"seed": 0', '"sead": 0', "sead"),
+        ('"sample": {}', '"sample": []', "items"),
+    ],
+)
+def test_a_damaged_result_is_refused_by_name(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "a.json"
+    write_stability(Stability.of_nothing("features/fbank", 0, ""), path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ValidationError, match=f"a.json: .*{said}.*run python stages/stability.py"):
+        read_stability(path)

@@ -1,0 +1,274 @@
+"""Samples and tokens straight from audio: the same bytes as on the way over feature stores."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featbank.base.manifest import read_manifest
+from featbank.engine.extract import extract
+from featbank.engine.sample_audio import sample_audio
+from featbank.engine.tasks import Tally
+from featbank.engine.tokenize_audio import tokenize_audio
+from featbank.errors import (
+    CodebookError,
+    ConfigError,
+    CorpusError,
+    FailureBudgetError,
+)
+from featbank.feature_io import PackedStorage
+from featbank.runners.inline import InlineRunner
+from featbank.runners.local import LocalRunner
+from featbank.store import open_store
+from featbank.tokenizers.codebook import Codebook, load_codebook
+from featbank.tokenizers.fit import fit_codebook
+from featbank.tokenizers.sample import write_pins, write_sample
+from featbank.tokenizers.tokenize import tokenize
+from tests.conftest import ROOT
+from tests.extracting import files, prepare_corpus
+from tests.flipping import flip_in, fullest_shard
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MFCC = {"_target_": "featbank.features.signal.kaldi.Mfcc", "deltas": 1}
+KMEANS = {"num_clusters": 20}
+
+
+class Project:
+    """A corpus with its manifests and pinned ids, and both ways from it to tokens."""
+
+    def __init__(self, root: Path, dtype: str) -> None:
+        self.root, self.folder = root, root.parent
+        self.manifests = prepare_corpus(root)
+        self.pins = self.folder / "pins.txt"
+        rows = read_manifest(self.manifests / "train.jsonl")
+        write_pins(self.pins, [row.id for row in rows[::2]], how="every other one")
+        entry = PackedStorage("mfcc", dtype, shard_bytes=60_000)
+        self.settings: dict[str, Any] = {
+            "audio_root": root,
+            "extractor": MFCC,
+            "storage": [entry],
+            "corpus": {"name": "demo", "license": "free"},
+            "runner": InlineRunner(),
+            "work": self.folder / "work",
+            "failures_path": self.folder / "failures.jsonl",
+        }
+
+    def two_steps(
+        self, merge_repeats: bool = False, kmeans: dict[str, int] = KMEANS, **changes: Any
+    ) -> Path:
+        features = self.folder / "features"
+        extract(manifests=self.manifests, out=features, **(self.settings | changes))
+        sample = self.folder / "sample"
+        write_sample(features=features / "mfcc" / "train", pins=self.pins, out=sample)
+        codebook = self.folder / "codebook.safetensors"
+        fit_codebook(
+            sample=sample, out=codebook, settings=kmeans, seed=0, work=codebook.parent / "work"
+        )
+        out = self.folder / "tokens"
+        tokenize(
+            manifests=self.manifests, features=features / "mfcc", out=out,
+            codebook=load_codebook(codebook), merge_repeats=merge_repeats,
+        )  # fmt: skip
+        return out
+
+    def direct(self, merge_repeats: bool = False, **changes: Any) -> tuple[Path, Tally]:
+        out = self.folder / "direct"
+        codebook = load_codebook(self.folder / "codebook.safetensors")
+        arguments = {"feature": "mfcc", "codebook": codebook, **self.settings, **changes}
+        _, tally = tokenize_audio(
+            manifests=self.manifests, out=out, merge_repeats=merge_repeats, **arguments
+        )
+        return out, tally
+
+
+@pytest.fixture
+def project(demo_corpus: Path, tmp_path: Path) -> Project:
+    return Project(Path(shutil.copytree(demo_corpus, tmp_path / "corpus")), "float16")
+
+
+@pytest.mark.parametrize("merge_repeats", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8_scaled"])
+def test_tokens_straight_from_audio_are_those_of_two_steps(
+    dtype: str, merge_repeats: bool, demo_corpus: Path, tmp_path: Path
+) -> None:
+    project = Project(Path(shutil.copytree(demo_corpus, tmp_path / "corpus")), dtype)
+    expected = project.two_steps(merge_repeats)
+    out, tally = project.direct(merge_repeats)
+    assert files(out) == files(expected)
+    assert tally.num_computed == 38
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_codes_of_residual_codebooks_are_those_of_two_steps(project: Project) -> None:
+    expected = project.two_steps(kmeans={"num_clusters": 10, "num_codebooks": 3})
+    out, _ = project.direct()
+    assert files(out) == files(expected)
+    store = open_store(out / "units" / "train")
+    assert (store.shape, store.header.time_axis, store.header.codebook_size) == ((3,), -1, 10)
+    assert store[store.ids[0]].shape == (3, store.num_frames(store.ids[0]))
+
+
+def test_many_workers_write_the_same_tokens(project: Project) -> None:
+    expected = project.two_steps()
+    out, _ = project.direct(runner=LocalRunner(num_workers=2))
+    assert files(out) == files(expected)
+
+
+def test_no_features_are_ever_on_disk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.two_steps()
+    shutil.rmtree(project.folder / "features")
+    largest = 0
+    assign = Codebook.assign_pieces
+
+    def watch(self: Codebook, pieces: Any) -> Any:
+        nonlocal largest
+        written = (project.folder / "work").rglob("*.h5*"), project.folder.rglob("direct/**/*.h5*")
+        largest = max([largest, *(path.stat().st_size for some in written for path in some)])
+        return assign(self, pieces)
+
+    monkeypatch.setattr(Codebook, "assign_pieces", watch)
+    project.direct()
+    # 145 s of 26 values of 2 bytes, 100 a second, are 754 kB; their units are 14.5 kB
+    assert 0 < largest < 20_000
+
+
+def test_failures_are_those_of_two_steps(project: Project) -> None:
+    (project.root / "june_fr" / "vm-toreply.flac").unlink()
+    expected = project.two_steps(max_failures=1)
+    with pytest.raises(FailureBudgetError, match="1 of 38 utterances failed"):
+        project.direct()
+    out, _ = project.direct(max_failures=1)
+    assert files(out) == files(expected)
+    assert len(list(out.rglob("failures.jsonl"))) == 1
+
+
+def test_a_grown_corpus_computes_only_what_is_new(project: Project) -> None:
+    table = project.root / "transcripts.tsv"
+    text = table.read_text()
+    kept = [line for line in text.splitlines(keepends=True) if "vm-toreply" not in line]
+    table.write_text("".join(kept))
+    prepare_corpus(project.root)
+    project.two_steps()
+    project.direct()
+    table.write_text(text)
+    prepare_corpus(project.root)
+    expected = project.two_steps()
+    out, tally = project.direct()
+    assert (tally.num_computed, tally.num_computed + tally.num_copied + tally.num_kept) == (1, 38)
+    assert files(out) == files(expected)
+
+
+def _stop_at(number: int, patch: pytest.MonkeyPatch) -> None:
+    """Let the run be interrupted at some utterance."""
+    assign, calls = Codebook.assign_pieces, 0
+
+    def stop(self: Codebook, pieces: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            raise KeyboardInterrupt
+        return assign(self, pieces)
+
+    patch.setattr(Codebook, "assign_pieces", stop)
+
+
+def test_a_stopped_run_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = project.two_steps()
+    with monkeypatch.context() as patch:
+        _stop_at(20, patch)
+        with pytest.raises(KeyboardInterrupt):
+            project.direct()
+    out, tally = project.direct()
+    assert tally.num_kept > 0
+    assert tally.num_computed == 38 - tally.num_kept
+    assert files(out) == files(expected)
+
+
+def test_damaged_units_of_a_stopped_run_are_computed_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = project.two_steps()
+    with monkeypatch.context() as patch:
+        _stop_at(20, patch)
+        with pytest.raises(KeyboardInterrupt):
+            project.direct()
+    for path in (project.folder / "work").rglob("*.h5"):
+        flip_in(path, "values")
+    out, tally = project.direct()
+    assert tally.num_kept == 0
+    assert files(out) == files(expected)
+
+
+@pytest.mark.parametrize("dataset", ["values", "id_bytes"])
+def test_damaged_units_of_an_earlier_store_are_computed_again(
+    dataset: str, project: Project
+) -> None:
+    expected = project.two_steps()
+    out, _ = project.direct()
+    shard, _ = fullest_shard(out / "units" / "train")
+    flip_in(shard, dataset)
+    _, tally = project.direct()
+    assert tally.num_computed > 0
+    assert files(out) == files(expected)
+
+
+def test_a_codebook_of_other_features_is_refused(project: Project) -> None:
+    project.two_steps()
+    with pytest.raises(CodebookError, match="fitted on features made in another way"):
+        project.direct(extractor={**MFCC, "num_ceps": 12})
+    with pytest.raises(ConfigError, match="feature to tokenize: expected mfcc, got fbank"):
+        project.direct(feature="fbank")
+
+
+def test_a_sample_straight_from_audio_is_that_of_a_feature_store(project: Project) -> None:
+    project.two_steps()
+    out = project.folder / "direct-sample"
+    sample = functools.partial(
+        sample_audio,
+        manifest=project.manifests / "train.jsonl",
+        feature="mfcc",
+        compute=lambda manifests, out: extract(manifests=manifests, out=out, **project.settings),
+        out=out,
+        work=project.folder / "sampling",
+    )
+    num_utterances, done = sample(pins=project.pins)
+    assert num_utterances == done.tally.num_computed == len(open_store(out))
+    assert files(out) == files(project.folder / "sample")
+    assert not list((project.folder / "sampling").iterdir())
+    write_pins(project.folder / "gone.txt", ["nobody"], how="by hand")
+    with pytest.raises(CorpusError, match="1 missing, the first 'nobody'"):
+        sample(pins=project.folder / "gone.txt")
+
+
+def test_features_that_a_stopped_sample_left_do_not_stop_the_next_one(project: Project) -> None:
+    work = project.folder / "stages"
+    left = work / "sample-demo-mfcc-kmeans100" / "features"
+    extract(manifests=project.manifests, out=left, **project.settings)  # of another definition
+    paths = {"root": project.folder / "data", "manifests": project.manifests}
+    command = [
+        sys.executable, ROOT / "stages" / "sample.py", "source=audio", "feature=mfcc",
+        "runner=inline", f"corpus.root={project.root}", f"pins={project.pins}",
+        f"runtime.work={work}", *(f"paths.{name}={path}" for name, path in paths.items()),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list(left.parent.iterdir())
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [16384], [16383, 16385], [100, 200, 40000]])
+def test_units_do_not_depend_on_where_an_utterance_is_cut(cuts: list[int]) -> None:
+    rng = np.random.default_rng(0)
+    codebook = Codebook(centroids=rng.normal(size=(50, 8)).astype(np.float32))
+    features = rng.normal(size=(50_000, 8)).astype(np.float32)
+    pieces = np.split(features, cuts)
+    assert codebook.assign_pieces(pieces).tobytes() == codebook.assign(features).tobytes()
+    distances = ((features[:500, None] - codebook.centroids) ** 2).sum(2)
+    np.testing.assert_array_equal(codebook.assign(features)[:500], distances.argmin(1))
