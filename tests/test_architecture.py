@@ -4,6 +4,9 @@ import re
 import tomllib
 from pathlib import Path
 
+import grimp
+import pytest
+
 
 def test_the_layers_of_the_map_are_those_the_linter_enforces(root: Path) -> None:
     linter = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]
@@ -27,3 +30,34 @@ def test_every_module_has_a_layer(root: Path) -> None:
         if (path.suffix == ".py" or (path / "__init__.py").is_file()) and path.stem != "__init__"
     }
     assert top == set(layers)
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    """What imports what, imports that only types need left out."""
+    return grimp.build_graph("featbank", exclude_type_checking_imports=True, cache_dir=None)
+
+
+def test_no_modules_import_each_other_in_a_circle(graph: grimp.ImportGraph) -> None:
+    left = {
+        module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules
+    }
+    while free := {module for module, needs in left.items() if not needs & left.keys()}:
+        left = {module: needs for module, needs in left.items() if module not in free}
+    assert not left
+
+
+def test_every_module_and_function_that_the_map_names_exists(root: Path) -> None:
+    text = (root / "ARCHITECTURE.md").read_text()
+    paths = re.findall(r"`([a-z_]+(?:/[a-z_]+)*(?:/|/[a-z_]+\.py))`", text)
+    ours = [path for path in paths if (root / "featbank" / path.split("/")[0]).is_dir()]
+    missing = [path for path in ours if not (root / "featbank" / path).exists()]
+    for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", text):
+        *packages, function = name.split(".")
+        module = root.joinpath("featbank", *packages).with_suffix(".py")
+        if (root / "featbank" / packages[0]).is_dir() and (
+            not module.exists() or f"def {function}(" not in module.read_text()
+        ):
+            missing.append(name)
+    assert len(ours) > 5
+    assert not missing

@@ -18,7 +18,7 @@ from featbank.engine.work import put
 from featbank.errors import StoreError
 from featbank.files.opening import open_regular, read_regular
 from featbank.runners.local import usable_processors
-from featbank.store import mapping
+from featbank.store import platform
 from tests.files.test_disk import at_most
 from tests.store.trust import make_rows, run, write
 
@@ -69,15 +69,15 @@ class _Libc:
 
     def __init__(self, refused: list[int], number: int) -> None:
         self._refused, self._number = refused, number
-        self.munmap = mapping._libc.munmap
-        self.madvise = mapping._libc.madvise
-        self._mmap = mapping._libc.mmap
+        self.munmap = platform._libc.munmap
+        self.madvise = platform._libc.madvise
+        self._mmap = platform._libc.mmap
 
     def mmap(self, *arguments: Any) -> Any:
         if arguments[3] not in self._refused:
             return self._mmap(*arguments)
         ctypes.set_errno(self._number)
-        return mapping._FAILED
+        return platform._FAILED
 
 
 def test_a_file_system_without_shared_maps_is_read(
@@ -85,7 +85,7 @@ def test_a_file_system_without_shared_maps_is_read(
 ) -> None:
     rows = make_rows(20)
     store = write(tmp_path / "s", rows)
-    monkeypatch.setattr(mapping, "_libc", _Libc([mmap.MAP_SHARED], errno.ENODEV))
+    monkeypatch.setattr(platform, "_libc", _Libc([mmap.MAP_SHARED], errno.ENODEV))
     for name, values in rows.items():
         np.testing.assert_array_equal(store[name], values)
 
@@ -96,12 +96,12 @@ def test_a_map_that_is_refused_names_the_file(
 ) -> None:
     (tmp_path / "x").write_bytes(b"values")
     flags = [mmap.MAP_SHARED, mmap.MAP_PRIVATE]
-    monkeypatch.setattr(mapping, "_libc", _Libc(flags, number))
+    monkeypatch.setattr(platform, "_libc", _Libc(flags, number))
     with (
         open(tmp_path / "x", "rb") as file,
         pytest.raises(OSError, match="while mapping") as caught,
     ):
-        mapping.map_file(file.fileno(), 6)
+        platform.map_file(file.fileno(), 6)
     assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / "x"))
 
 

@@ -20,7 +20,7 @@ from featbank.feature_io.own_writes import OwnWrites
 from featbank.files.disk import fsync_folder
 from featbank.files.locking import lock
 from featbank.store.dtypes import DTypeLike, dtype_name
-from featbank.store.encoding import Encoded, Encoding, as_array, find_encoding
+from featbank.store.encoding import ENCODINGS, Encoded, Encoding, as_array, find_encoding
 from featbank.store.narrowing import refuse_nonfinite
 from featbank.store.publishing import PublishingWriter
 from featbank.store.shard_file import disk_fault
@@ -241,10 +241,7 @@ def _create(writes: OwnWrites) -> h5py.File:
 class NumpyHdf5Writer(_Hdf5Writer):
     """Writes one uncompressed dataset an utterance, as lhotse's `NumpyHdf5Writer` does."""
 
-    dtypes = frozenset(
-        ["float16", "float32", "float64"]
-        + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-    )
+    dtypes = frozenset(name for name, encoding in ENCODINGS.items() if encoding.is_plain)
 
     def _packed(self, stored: Array, where: str) -> Array:  # noqa: ARG002
         return stored

@@ -6,15 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from featbank.base.trusted import check_name, check_type, construct
 from featbank.errors import ConfigError
-from featbank.store import ENCODINGS, SHARD_BYTES, find_encoding
+from featbank.store import ENCODINGS, SHARD_BYTES, dtypes_for, find_encoding
 from featbank.store.compression import check_compression
 
-_FLOATS = ("float32", "float16", "bfloat16", "int8_scaled")
-_CODES = ("uint8", "uint16", "int16", "int32", "int64")
 _OLD_KEYS = ("writer_class", "writer_kwargs")
 
 
@@ -95,9 +91,7 @@ def _check_dtype(entry: PackedStorage, codebook_size: int | None) -> None:
     Raises:
         ConfigError: the dtype cannot hold the feature.
     """
-    dtypes: Sequence[str] = _FLOATS
-    if codebook_size is not None:
-        dtypes = [name for name in _CODES if np.iinfo(name).max >= codebook_size - 1]
+    dtypes = dtypes_for(codebook_size)
     if entry.dtype not in dtypes:
         raise ConfigError(
             f"storage of {entry.name!r}: dtype", expected=" or ".join(dtypes), got=entry.dtype

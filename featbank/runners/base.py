@@ -1,4 +1,4 @@
-"""What a runner promises, and what it is given to run."""
+"""The contract of a runner, which spreads tasks over workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ MAX_RETRIES = 2
 
 @runtime_checkable
 class Runner(Protocol):
-    """Spreads tasks over workers; which one runs a task, and when, must not change its result."""
+    """Spreads tasks over workers; which one runs a task, and when, must not change its result.
+
+    How many workers there are is asked for by `count_workers` and read from nothing else: an option
+    such as `num_workers: null` says it to nobody but its runner.
+    """
 
     @property
     def gives_gpu(self) -> bool:
@@ -28,6 +32,8 @@ class Runner(Protocol):
 
     def count_workers(self) -> int:
         """Return how many workers a run would have at a time, if it had tasks for them.
+
+        A method and no attribute: a cluster may have to be asked.
 
         Raises:
             FeatbankError: the run would end with it: it has no room for its workers.

@@ -41,18 +41,18 @@ class LocalRunner:
         check_at_least("num_workers", num_workers, 1)
         check_at_least("num_gpus", num_gpus, 1)
         check_at_least("max_retries", max_retries, 0)
-        self.num_workers = num_workers or num_gpus or usable_processors()
-        self.max_retries = max_retries
+        self._num_workers = num_workers or num_gpus or usable_processors()
+        self._max_retries = max_retries
         self._gpus = _first_gpus(num_gpus or 0)
 
     @property
     def gives_gpu(self) -> bool:
         """True with `num_gpus`, and for a single worker, which sees what this process does."""
-        return bool(self._gpus) or self.num_workers == 1
+        return bool(self._gpus) or self._num_workers == 1
 
     def count_workers(self) -> int:
         """Return the number of processes."""
-        return self.num_workers
+        return self._num_workers
 
     def run(
         self,
@@ -63,12 +63,12 @@ class LocalRunner:
         """Run the tasks; see `Runner.run`."""
         gpus = self._gpus
         environments = [
-            {_GPUS: gpus[number % len(gpus)]} if gpus else {} for number in range(self.num_workers)
+            {_GPUS: gpus[number % len(gpus)]} if gpus else {} for number in range(self._num_workers)
         ]
         return coordinate(
             ProcessCrew(pickle.dumps(make_worker), environments),
             tasks,
-            max_retries=self.max_retries,
+            max_retries=self._max_retries,
             advance=advance,
             hint="out of memory? lower runner.num_workers, or look at the system's log; run again",
         )

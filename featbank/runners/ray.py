@@ -63,8 +63,8 @@ class RayRunner:
         check_at_least("num_gpus", num_gpus, 0)
         check_at_least("max_retries", max_retries, 0)
         _import_ray()
-        self.num_workers = num_workers
-        self.max_retries = max_retries
+        self._num_workers = num_workers
+        self._max_retries = max_retries
         self._address = address
         self._share = Share(num_cpus=num_cpus, num_gpus=num_gpus)
 
@@ -103,7 +103,7 @@ class RayRunner:
             yield from coordinate(
                 RayCrew(pickle.dumps(make_here), num_workers, self._share),
                 chain(first, tasks),
-                max_retries=self.max_retries,
+                max_retries=self._max_retries,
                 advance=advance,
                 hint="out of memory? lower runner.num_workers, or look at Ray's logs; run again",
             )
@@ -111,14 +111,14 @@ class RayRunner:
     def _fitting(self, ray: ModuleType) -> int:
         """Return the number of actors, of which the cluster has room for each."""
         room = self._share.fits(ray.nodes())
-        if room < (self.num_workers or 1):
+        if room < (self._num_workers or 1):
             raise ConfigError(
                 "runner.num_workers",
                 expected=f"at most {room}, which the Ray cluster has room for",
-                got=self.num_workers,
+                got=self._num_workers,
                 hint=f"each takes {self._share}: see runner.num_cpus and runner.num_gpus",
             )
-        return self.num_workers or room
+        return self._num_workers or room
 
 
 def _import_ray() -> ModuleType:

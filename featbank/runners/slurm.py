@@ -64,8 +64,8 @@ class SlurmRunner:
         check_at_least("max_retries", max_retries, 0)
         check_at_least("heartbeat_s", heartbeat_s, 0.1)
         check_at_least("stale_s", stale_s, 3 * heartbeat_s)
-        self.num_workers = num_workers
-        self.max_retries = max_retries
+        self._num_workers = num_workers
+        self._max_retries = max_retries
         self._at_a_time = min(num_workers, array_parallelism or num_workers)
         self._folder = folder
         self._patience = Patience(
@@ -112,11 +112,11 @@ class SlurmRunner:
         exchange = Exchange.create(self._folder, pickle.dumps(make_worker))
         loop = WorkerLoop(str(exchange.folder), self._patience.beat_s, self._patience.stale_s)
         jobs = SlurmJobs(self._parameters, loop, exchange.logs)
-        crew = SlurmCrew(exchange, jobs, num_workers=self.num_workers, patience=self._patience)
+        crew = SlurmCrew(exchange, jobs, num_workers=self._num_workers, patience=self._patience)
         yield from coordinate(
             crew,
             tasks,
-            max_retries=self.max_retries,
+            max_retries=self._max_retries,
             advance=advance,
             hint=f"out of memory? raise runner.mem_gb, or look at {exchange.logs}; run again",
         )

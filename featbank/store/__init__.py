@@ -1,7 +1,14 @@
 """Stores: one feature of one split, in packed HDF5 shards that a reader memory-maps."""
 
 from featbank.store.builder import StoreBuilder
-from featbank.store.encoding import ENCODINGS, Encoded, as_array, find_encoding, token_dtype
+from featbank.store.encoding import (
+    ENCODINGS,
+    Encoded,
+    as_array,
+    dtypes_for,
+    find_encoding,
+    token_dtype,
+)
 from featbank.store.format import FORMAT_VERSION, HEADER_NAME
 from featbank.store.layout import ShardInfo, StoreHeader, read_header
 from featbank.store.mapped import MappedShard
@@ -33,6 +40,7 @@ __all__ = [
     "StoreWriter",
     "as_array",
     "commit_together",
+    "dtypes_for",
     "find_encoding",
     "open_store",
     "open_verified",

@@ -14,11 +14,11 @@ from featbank.errors import StoreError
 from featbank.files.disk import fsync_folder
 from featbank.files.locking import lock
 from featbank.files.provenance import write_atomic
-from featbank.store.exchange import exchange
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
 from featbank.store.layout import SHARD_NAME, StoreHeader, header_text
 from featbank.store.own_process import OwnProcess
+from featbank.store.platform import exchange
 
 
 class StoreBuilder:

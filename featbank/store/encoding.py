@@ -1,4 +1,7 @@
-"""How values are stored: every dtype a store holds, what it costs, and the way back."""
+"""Every dtype a store holds: how values are stored as it, what that costs, and the way back.
+
+`ENCODINGS`, at the end, is the one list of them: what else asks for a dtype asks there.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,22 @@ import sys
 from typing import Any, NamedTuple
 
 import h5py
+import ml_dtypes
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
 from featbank.store.narrowing import (
+    RoundingErrors,
     narrow_integers,
     other_kind,
     refuse_nonfinite,
     refuse_overflow,
 )
-from featbank.store.rounding import RoundingErrors
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 SCALES_DTYPE = np.dtype("<f4")
 ERRORS_DTYPE = np.dtype("<f8")
@@ -64,6 +70,11 @@ class Encoding:
     def rounds(self) -> bool:
         """Whether values may differ from those written: floats do, integers never."""
         return self.read.kind == "f"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what is stored is what is read, so that plain HDF5 tells it."""
+        return self.read == self.stored and not self.has_scale
 
     @property
     def hdf5_type(self) -> Any:
@@ -124,6 +135,7 @@ class Encoding:
 class Bfloat16(Encoding):
     """The upper half of a float32, rounded to nearest, ties to even; read as float32.
 
+    It is stored as 16-bit integers, for a file and a checksum take no dtype that NumPy has not.
     In HDF5 it is a two-byte float: sign bit 15, exponent bits 7 to 14 with bias 127, mantissa bits
     0 to 6. Plain h5py reads it as float32.
     """
@@ -152,12 +164,9 @@ class Bfloat16(Encoding):
         """Round float values to bfloat16; see `Encoding.narrow`."""
         if array.dtype.kind != "f":
             raise other_kind(array, self.name, where)
-        with np.errstate(over="ignore", invalid="ignore"):
-            single = np.ascontiguousarray(array, dtype="<f4")
-        bits = single.view("<u4")
-        rounded = (bits + (((bits >> 16) & 1) + 0x7FFF)) >> 16
-        # a NaN stays one, whatever the rounding would carry into its exponent
-        stored = np.where(np.isnan(single), (bits >> 16) | 0x40, rounded).astype(self.stored)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            # float64 by way of float32, which is what torch does
+            stored = np.ascontiguousarray(array, dtype=self.read).astype(BFLOAT16).view(self.stored)
         back = self.decode(stored)
         refuse_overflow(array, back, self.name, where)
         errors.add(array, back)
@@ -165,7 +174,8 @@ class Bfloat16(Encoding):
 
     def decode(self, stored: Array, scale: Array | None = None) -> Array:  # noqa: ARG002
         """Widen to float32, exactly."""
-        return (stored.astype("<u4") << 16).view("<f4")
+        wide: Array = stored.view(BFLOAT16).astype(self.read)
+        return wide
 
 
 class ScaledInt8(Encoding):
@@ -232,27 +242,24 @@ class ScaledInt8(Encoding):
 
 
 ENCODINGS: dict[str, Encoding] = {
-    **{
-        name: Encoding(name)
-        for name in (
-            [
-                "float16",
-                "float32",
-                "float64",
-                "int8",
-                "int16",
-                "int32",
-                "int64",
-                "uint8",
-                "uint16",
-                "uint32",
-                "uint64",
-            ]
-        )
-    },
-    "bfloat16": Bfloat16(),
-    "int8_scaled": ScaledInt8(),
+    encoding.name: encoding
+    for encoding in (
+        Encoding("float32"),
+        Encoding("float16"),
+        Bfloat16(),
+        ScaledInt8(),
+        Encoding("float64"),
+        Encoding("uint8"),
+        Encoding("int8"),
+        Encoding("uint16"),
+        Encoding("int16"),
+        Encoding("int32"),
+        Encoding("int64"),
+        Encoding("uint32"),  # torch computes little with these two
+        Encoding("uint64"),
+    )
 }
+"""The dtypes of stores by their names, what is chosen most often first."""
 
 
 def find_encoding(name: str) -> Encoding:
@@ -266,6 +273,22 @@ def find_encoding(name: str) -> Encoding:
             "dtype of a store", expected=f"one of {', '.join(sorted(ENCODINGS))}", got=repr(name)
         )
     return ENCODINGS[name]
+
+
+def dtypes_for(codebook_size: int | None) -> list[str]:
+    """Return the dtypes that a computed feature may be stored as.
+
+    Args:
+        codebook_size: of codes; None for floats, which are float32 as they are computed.
+
+    >>> dtypes_for(None), dtypes_for(1024)[:2]
+    (['float32', 'float16', 'bfloat16', 'int8_scaled'], ['uint16', 'int16'])
+    """
+    if codebook_size is None:
+        floats = [one for one in ENCODINGS.values() if one.rounds]
+        return [one.name for one in floats if one.read.itemsize <= np.float32().itemsize]
+    integers = [one for one in ENCODINGS.values() if not one.rounds]
+    return [one.name for one in integers if np.iinfo(one.read).max >= codebook_size - 1]
 
 
 def token_dtype(codebook_size: int) -> str:
@@ -282,7 +305,8 @@ def token_dtype(codebook_size: int) -> str:
 def as_array(values: Any, where: str, *, has_time: bool = True) -> Array:
     """Return values as a NumPy array, with a frame axis.
 
-    A torch tensor is detached and brought to the CPU; one of bfloat16 becomes float32.
+    A torch tensor is detached and brought to the CPU. bfloat16, of torch or of ml_dtypes (which
+    JAX has), becomes float32, exactly.
 
     Raises:
         StoreError: they are no array, or a scalar where there must be frames.
@@ -301,7 +325,7 @@ def as_array(values: Any, where: str, *, has_time: bool = True) -> Array:
     if has_time and values.ndim == 0:
         raise StoreError(where, expected="an array (T, ...)", got="a scalar")
     array: Array = values
-    return array
+    return array.astype(np.float32) if array.dtype == BFLOAT16 else array
 
 
 def _is_tensor(values: Any) -> bool:

@@ -21,7 +21,7 @@ from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, checksum,
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_format
 from featbank.store.healing import heal
 from featbank.store.id_index import LOW_BITS, home_slot, num_home_slots
-from featbank.store.mapping import map_file, populate
+from featbank.store.platform import map_file, populate
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.slicing import out_of_range
 from featbank.store.stamps import Stamp, open_same

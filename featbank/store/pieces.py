@@ -12,8 +12,8 @@ from xxhash import xxh3_64
 
 from featbank.errors import StoreError
 from featbank.store.encoding import SCALES_DTYPE, Array, Encoding, ScaledInt8
+from featbank.store.narrowing import RoundingErrors
 from featbank.store.raw_file import ScratchFile
-from featbank.store.rounding import RoundingErrors
 from featbank.store.shard_file import ShardFile
 
 _BLOCK_BYTES = 1 << 22

@@ -52,8 +52,7 @@ class RowEncoder:
         self.shape = None if shape is None else tuple(shape)
         self._time_axis = time_axis
         self._codebook_size = codebook_size
-        self._is_plain = time_axis == 0 and codebook_size is None and not self.encoding.has_scale
-        self._is_plain &= self.encoding.read == self.encoding.stored
+        self._is_plain = time_axis == 0 and codebook_size is None and self.encoding.is_plain
         self._checks_finite = self.encoding.rounds and not allow_nonfinite
         self.in_store = in_store
 

@@ -20,9 +20,9 @@ from featbank.store.format import DIGEST_BYTES, NO_DIGEST
 from featbank.store.id_index import MAX_ROWS, build_slots
 from featbank.store.layout import ShardInfo
 from featbank.store.own_process import OwnProcess
+from featbank.store.platform import start_writeback
 from featbank.store.raw_file import read_into, write_at
 from featbank.store.shard_layout import ShardSpec, compressed_image, compressed_step, lay_out
-from featbank.store.writeback import start_writeback
 
 _BLOCK_BYTES = 1 << 24
 

@@ -19,7 +19,7 @@ from featbank.store.format import FAILURES_NAME, SPLITS_NAME
 from featbank.store.joining import is_store, join, refuse_misplaced, survey
 from featbank.store.layout import ShardInfo, StoreHeader, frame_bytes, read_header
 from featbank.store.mapped import MappedShard
-from featbank.store.mapping import populate
+from featbank.store.platform import populate
 from featbank.store.shard_file import digest_around
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.soundness import check_index, refuse_differences

@@ -13,10 +13,8 @@ import torch
 
 from featbank.base.units import deduplicate, expand
 from featbank.errors import ConfigError, FeatbankError
-from featbank.sequences.bpe import UnitBpe
+from featbank.sequences import UnitBpe, chunk, delay, flatten, unchunk, undelay, unflatten
 from featbank.sequences.checks import refuse_unit
-from featbank.sequences.chunks import chunk, unchunk
-from featbank.sequences.patterns import delay, flatten, undelay, unflatten
 
 UNITS = np.array([7, 7, 3, 3, 3, 7])
 CODES = np.array([[1, 2, 3], [4, 5, 6]])

@@ -16,7 +16,7 @@ from featbank.runners.local import LocalRunner
 def test_a_target_of_ours_is_built_with_its_arguments() -> None:
     runner = build({"_target_": "featbank.runners.local.LocalRunner", "num_workers": 3})
     assert isinstance(runner, LocalRunner)
-    assert runner.num_workers == 3
+    assert runner.count_workers() == 3
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from featbank.dataset import FeatureDataset
 from featbank.dataset.tokens.speech_tasks import Interleaved, SpeechTask, SpeechToText, TextToSpeech
 from featbank.dataset.tokens.text_and_speech import TextAndSpeech
 from featbank.errors import ConfigError, FeatbankError, StoreError
-from featbank.sequences.vocabulary import Vocabulary
+from featbank.sequences import Vocabulary
 from featbank.store import StoreWriter
 
 FRAMING = Framing(sample_rate=16000, window_length=320, hop_length=320)  # middles at 0.01, 0.03 ...

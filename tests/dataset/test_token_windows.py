@@ -26,9 +26,7 @@ from featbank.dataset import (
     WindowSampler,
 )
 from featbank.errors import ConfigError, StoreError
-from featbank.sequences.bpe import UnitBpe
-from featbank.sequences.patterns import undelay, unflatten
-from featbank.sequences.vocabulary import Vocabulary
+from featbank.sequences import UnitBpe, Vocabulary, undelay, unflatten
 from featbank.store import Store, StoreWriter
 from tests.dataset.token_stores import LENGTHS, NUM_UNITS, cut, stream_of, write_codes, write_units
 

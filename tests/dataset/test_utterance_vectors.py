@@ -19,7 +19,7 @@ from featbank.dataset import BucketBatchSampler, FeatureDataset, TokenWindows
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.files.provenance import digest
-from featbank.recipes.brain import FeatureBrain
+from featbank.recipes import FeatureBrain
 from featbank.store import StoreWriter, open_store
 from featbank.store.verify import verify
 from tests.waiting import HANG_S

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from featbank.sequences.patterns import delay, flatten
+from featbank.sequences import delay, flatten
 from featbank.store import Store, StoreWriter, open_store
 
 NUM_UNITS = 50

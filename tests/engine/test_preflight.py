@@ -40,6 +40,7 @@ from featbank.tokenizers.token_stores import TokenStores
 from tests.conftest import ROOT
 from tests.engine.test_direct import MFCC, Project
 from tests.extracting import FBANK, SMALL_SHARDS, extract_corpus, run_extraction
+from tests.runners.workers import InThisProcess
 from tests.store.test_crash import ALONE, may_mount
 from tests.waiting import HANG_S
 
@@ -173,13 +174,14 @@ def test_the_disk_of_tokens_straight_from_audio_is_foretold(
 def test_a_forecast_says_what_was_measured_and_keeps_nothing(corpus: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     job = _job(corpus, tmp_path / "out", storage=SMALL_SHARDS)
-    forecast = _forecast(job, tmp_path, runner=LocalRunner(num_workers=7))
+    forecast = _forecast(job, tmp_path, runner=InThisProcess(7))
     assert sorted(tmp_path.rglob("*")) == before
     sample = forecast.sample
     assert sample is not None
     assert forecast.num_utterances == forecast.num_left == 38
     assert forecast.left_s == pytest.approx(forecast.audio_s)
     assert 0 < sample.num_utterances <= 38
+    assert forecast.num_workers == 7
     assert sample.failures == []
     assert sample.real_time_factor == pytest.approx(sample.audio_s / sample.seconds)
     assert forecast.hours == pytest.approx(forecast.left_s / sample.real_time_factor / 7 / 3600)

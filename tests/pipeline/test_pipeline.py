@@ -308,7 +308,8 @@ def test_a_validation_of_another_tree_does_not_touch_the_tracked_report(
         ("extract.py trusted_modules=mine", "trusted_modules: expected a list: [yourpackage], got"),
         (
             "extract.py feature.name=x runner._target_=featbank.features.signal.kaldi.Fbank",
-            "_target_ 'featbank.features.signal.kaldi.Fbank': expected a class of Runner, got Fbank",
+            "_target_ 'featbank.features.signal.kaldi.Fbank': expected a class of Runner, got"
+            " Fbank",
         ),
         (
             "prepare.py corpus.name=x runner=local runner.num_workers=two",

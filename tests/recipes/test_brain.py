@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from featbank.base.routing import route
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.feature_io import FeatureStorageConfig
-from featbank.recipes.brain import FeatureBrain
+from featbank.recipes import FeatureBrain
 from featbank.store import StoreWriter, open_store
 
 CONFIGS = [FeatureStorageConfig("twice", "float16"), FeatureStorageConfig("units", "uint16")]
@@ -171,7 +171,7 @@ def test_one_feature_that_fails_at_the_end_keeps_all_from_being_published(
 
 KILLED = """
 import os, signal, sys, torch
-from featbank.recipes.brain import FeatureBrain
+from featbank.recipes import FeatureBrain
 class Killed(FeatureBrain):
     def compute_features(self, batch, stage):
         if batch == 300:

@@ -27,9 +27,9 @@ def _devices(runner: LocalRunner) -> set[str | None]:
 
 
 def test_there_is_a_worker_a_processor_or_a_gpu_unless_their_number_is_given() -> None:
-    assert LocalRunner().num_workers == len(os.sched_getaffinity(0))
-    assert LocalRunner(num_gpus=5).num_workers == 5
-    assert LocalRunner(num_gpus=2, num_workers=4).num_workers == 4
+    assert LocalRunner().count_workers() == len(os.sched_getaffinity(0))
+    assert LocalRunner(num_gpus=5).count_workers() == 5
+    assert LocalRunner(num_gpus=2, num_workers=4).count_workers() == 4
 
 
 def test_each_worker_sees_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

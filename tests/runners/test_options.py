@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 
 import featbank.pipeline.stage  # noqa: F401 - registers the resolver of the choices
 from featbank.base.trusted import build
+from featbank.errors import ConfigError
+from featbank.runners.base import Runner
 from tests.conftest import ROOT
 
 OPTIONS = sorted(path.stem for path in (ROOT / "conf" / "runner").glob("*.yaml"))
@@ -42,6 +44,13 @@ def test_every_runner_is_built_from_its_definition(
         pytest.importorskip("ray")
     runner = build(_runner(f"runner={option}"))
     assert type(runner).__name__.lower() == f"{option}runner"
+
+
+def test_a_runner_that_says_nothing_of_its_workers_is_refused_before_it_is_made() -> None:
+    target = {"_target_": "tests.runners.workers.InThisProcess", "says": 3}
+    assert build(target, ["tests"], Runner).count_workers() == 3
+    with pytest.raises(ConfigError, match="expected a class of Runner, got Uncounted"):
+        build({"_target_": "tests.runners.workers.Uncounted"}, ["tests"], Runner)
 
 
 def test_the_environment_chooses_and_the_command_line_has_the_last_word(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,36 @@ class Refuses:
         if task == "value":
             raise ValueError("no such thing")
         return lambda: task  # which cannot be pickled
+
+
+@dataclass(frozen=True)
+class InThisProcess:
+    """A runner of another package, which has of the contract everything and nothing besides.
+
+    Args:
+        says: how many workers there are.
+    """
+
+    says: int
+    gives_gpu = True
+
+    def count_workers(self) -> int:
+        return self.says
+
+    def run(
+        self, make_worker: Callable[[], Any], tasks: Iterable[Any], advance: Advance
+    ) -> Generator[Any, None, None]:
+        worker = make_worker()
+        for task in tasks:
+            yield worker(task, advance)
+
+
+class Uncounted:
+    """Has what `InThisProcess` has, but for the number of its workers."""
+
+    num_workers = 1
+    gives_gpu = True
+    run = InThisProcess.run
 
 
 def refuse_to_be_made() -> Callable[[Any, Advance], Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from featbank.errors import FeatbankError
-from featbank.sequences.bpe import UnitBpe
+from featbank.sequences import UnitBpe
 
 NUM_UNITS = 300
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featbank.errors import FeatbankError
-from featbank.sequences.chunks import chunk, unchunk
+from featbank.sequences import chunk, unchunk
 
 strides = st.integers(1, 6).flatmap(lambda size: st.tuples(st.just(size), st.integers(1, size)))
 

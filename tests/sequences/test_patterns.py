@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from featbank.errors import FeatbankError
-from featbank.sequences.patterns import delay, flatten, undelay, unflatten
+from featbank.sequences import delay, flatten, undelay, unflatten
 
 SIZE = 9
 codes_of_any_shape = arrays.arrays(

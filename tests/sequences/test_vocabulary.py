@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from featbank.errors import FeatbankError
-from featbank.sequences.vocabulary import Vocabulary
+from featbank.sequences import Vocabulary
 
 SPEECH = Vocabulary(
     text_size=100, special=["<audio>", "</audio>", "<pad>"], codebook_sizes=[8, 4], multiple=64

@@ -17,7 +17,7 @@ import pytest
 from featbank.base.failures import Failure, read_failures
 from featbank.errors import StoreError
 from featbank.store import StoreBuilder, StoreHeader, StoreWriter, builder, open_store
-from featbank.store.exchange import exchange
+from featbank.store.platform import exchange
 from tests.store.trust import kill, run, start
 
 WRITER = """

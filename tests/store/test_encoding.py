@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -16,8 +17,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from featbank.errors import StoreError
-from featbank.store import Encoded, StoreWriter, as_array, find_encoding, open_store, token_dtype
-from featbank.store.rounding import RoundingErrors
+from featbank.store import (
+    ENCODINGS,
+    Encoded,
+    StoreWriter,
+    as_array,
+    find_encoding,
+    open_store,
+    token_dtype,
+)
+from featbank.store.dtypes import dtype_name
+from featbank.store.narrowing import RoundingErrors
+from tests.conftest import ROOT
 
 FLOATS = arrays(
     np.float32,
@@ -84,17 +95,56 @@ def test_a_transposed_tensor_is_stored_in_its_own_order() -> None:
     assert stored.tolist() == tensor.tolist()
 
 
-@given(st.lists(st.floats(width=32), max_size=20))
-def test_bfloat16_is_what_torch_makes_of_it(values: list[float]) -> None:
-    array = np.array(values, np.float32)
-    ours = find_encoding("bfloat16")
-    expected = torch.from_numpy(array).bfloat16().float().numpy()
-    if (np.isfinite(array) & ~np.isfinite(expected)).any():
+def _around_every_bfloat16() -> np.ndarray:
+    """Every bfloat16 as a float32, what lies just beside it, and halfway to the next one."""
+    lower = np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
+    upper = np.arange(1 << 16, dtype=np.uint32) << 16
+    return (upper[:, None] | lower).reshape(-1).view(np.float32)
+
+
+def _bits_of_torch(values: np.ndarray) -> np.ndarray:
+    bits: np.ndarray = torch.from_numpy(values).bfloat16().view(torch.int16).numpy()
+    return bits.view(np.uint16)
+
+
+@pytest.mark.parametrize("given", [np.float32, np.float64])
+def test_bfloat16_is_bit_for_bit_what_torch_makes_of_it(given: type[np.floating[Any]]) -> None:
+    values = _around_every_bfloat16()
+    expected = _bits_of_torch(values)
+    is_nan = np.isnan(values)
+    fits = ~is_nan & (np.isinf(values) | (expected & 0x7FFF < 0x7F80))
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        values = values.astype(given)
+    encoding = find_encoding("bfloat16")
+    np.testing.assert_array_equal(encoding.encode(values[fits], "here").stored, expected[fits])
+    nans = encoding.encode(values[is_nan], "here").stored
+    assert np.isnan(encoding.decode(nans)).all()
+    for value in values[~fits & ~is_nan]:
         with pytest.raises(StoreError, match="range of bfloat16"):
-            ours.encode(array, "here")
-    else:
-        encoded = ours.encode(array, "here")
-        np.testing.assert_array_equal(ours.decode(encoded.stored), expected)
+            encoding.encode(np.array([value]), "here")
+
+
+def test_float64_becomes_bfloat16_as_it_does_in_torch() -> None:
+    # above the middle between two, and the middle itself once it is a float32: ties go to even
+    values = np.array([1 + 2**-8 + 2**-40, 1 + 3 * 2**-8 - 2**-40, 1e-42, -5e-324])
+    np.testing.assert_array_equal(encode(values, "bfloat16").stored, _bits_of_torch(values))
+
+
+def test_every_bfloat16_is_read_as_the_float32_that_torch_makes_of_it() -> None:
+    stored = np.arange(1 << 16, dtype=np.uint16)
+    read = find_encoding("bfloat16").decode(stored)
+    expected = torch.from_numpy(stored.view(np.int16)).view(torch.bfloat16).float().numpy()
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read.view(np.uint32), expected.view(np.uint32))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float16", "int8_scaled"])
+def test_an_array_of_ml_dtypes_is_stored_as_a_tensor_of_torch_is(dtype: str) -> None:
+    tensor = torch.randn(9, 4).bfloat16()
+    array = tensor.float().numpy().astype(ml_dtypes.bfloat16)
+    ours, torchs = encode(array, dtype), encode(tensor, dtype)
+    assert ours.checksum == torchs.checksum
+    assert dtype_name(array.dtype) == dtype_name(ml_dtypes.bfloat16) == dtype_name(tensor.dtype)
 
 
 def test_a_bfloat16_tensor_is_stored_without_loss() -> None:
@@ -174,3 +224,8 @@ def test_tokens_take_the_smallest_integer_that_holds_the_codebook(
     store = open_store(tmp_path / "s")
     assert (store.dtype.name, store.header.codebook_size) == (dtype, size)
     assert list(store.ids) == ["a"]
+
+
+@pytest.mark.parametrize("dtype", ENCODINGS)
+def test_the_documentation_names_every_dtype(dtype: str) -> None:
+    assert f"`{dtype}`" in Path(ROOT, "docs", "stores.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import torch
 
 from featbank.errors import StoreError
 from featbank.feature_io import LilcomHdf5Writer, NumpyHdf5Reader, NumpyHdf5Writer
-from featbank.recipes.brain import FeatureBrain
+from featbank.recipes import FeatureBrain
 from featbank.store import (
     ENCODINGS,
     MappedShard,

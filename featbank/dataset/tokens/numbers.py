@@ -9,8 +9,8 @@ import numpy as np
 
 from featbank.base.units import Units
 from featbank.errors import ConfigError
+from featbank.sequences import Vocabulary
 from featbank.sequences.checks import refuse_unit
-from featbank.sequences.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

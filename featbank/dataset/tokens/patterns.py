@@ -16,7 +16,7 @@ import numpy as np
 
 from featbank.base.units import Units
 from featbank.errors import ConfigError
-from featbank.sequences.patterns import delay, flatten
+from featbank.sequences import delay, flatten
 
 
 class UtteranceCodes(NamedTuple):

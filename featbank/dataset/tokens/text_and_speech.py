@@ -23,9 +23,9 @@ from featbank.dataset.tokens.packed_windows import IGNORED
 from featbank.dataset.tokens.speech_tasks import Piece, Segment, SpeechTask
 from featbank.errors import ConfigError, StoreError
 from featbank.files.provenance import digest
+from featbank.sequences import Vocabulary
 from featbank.sequences.alignment import word_frames
 from featbank.sequences.checks import check_range
-from featbank.sequences.vocabulary import Vocabulary
 from featbank.store import StoreHeader
 
 SILENCES = ("", "sil", "SIL", "sp", "spn", "<eps>", "<sil>")

@@ -26,7 +26,7 @@ from featbank.dataset.tokens.patterns import CodePattern, Delayed, Flattened, fi
 from featbank.dataset.tokens.stream import Part, TokenStream
 from featbank.errors import ConfigError, StoreError
 from featbank.files.provenance import digest
-from featbank.sequences.vocabulary import Vocabulary
+from featbank.sequences import Vocabulary
 from featbank.store import Store
 
 

@@ -75,10 +75,11 @@ class CachesFeatures(ABC):
         """Compute what is new of the features of a split, and publish their stores.
 
         An utterance is known by its id and a digest of all that the batch holds of it, padding left
-        out; see `featbank.recipes.caching.utterance_digest`. Where the dataset has a method `digests`, that
-        gives a pair of an id and a plain value for each index, it is known by these, and then not
-        even loaded. What is known under the fingerprint of the recipe is not computed again, after
-        another call or a kill. Of input with random augmentation nothing is ever known.
+        out; see `featbank.recipes.caching.utterance_digest`. Where the dataset has a method
+        `digests`, that gives a pair of an id and a plain value for each index, it is known by
+        these, and then not even loaded. What is known under the fingerprint of the recipe is not
+        computed again, after another call or a kill. Of input with random augmentation nothing is
+        ever known.
 
         Every module is in evaluation mode, and torch in inference mode. An exception or a kill
         publishes nothing; a store that was there stays until the new one is whole, and what was
@@ -86,9 +87,9 @@ class CachesFeatures(ABC):
         there, then once more in the new store, beside the store that was there.
 
         The ranks of a launched run call it together: each computes its share, and the first one
-        publishes; see `featbank.recipes.caching.sharing`. Nothing waits for a rank that failed or is gone,
-        and nothing ends what takes long. Within `featbank.ranks.alone`, and in speechbrain's
-        `run_on_main`, one rank acts by itself.
+        publishes; see `featbank.recipes.caching.sharing`. Nothing waits for a rank that failed or
+        is gone, and nothing ends what takes long. Within `featbank.ranks.alone`, and in
+        speechbrain's `run_on_main`, one rank acts by itself.
 
         `cache_features(writers, dataset, loader_kwargs)` writes with writers of the caller's.
 

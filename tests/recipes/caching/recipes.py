@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from featbank.recipes.brain import FeatureBrain
+from featbank.recipes import FeatureBrain
 
 CONFIGS = [
     {"name": "mean", "dtype": "float16", "writer_kwargs": {"shard_bytes": 2000}},

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 from featbank.errors import FeatbankError
 from featbank.feature_io import FeatureStorageConfig
 from featbank.ranks import alone
-from featbank.recipes.brain import FeatureBrain
+from featbank.recipes import FeatureBrain
 from featbank.store import open_store
 from tests.launching import launch
 from tests.waiting import wait_until

@@ -97,7 +97,7 @@ import numpy as np
 import torch
 import helper
 from helper import energies as frame_energies
-from featbank.recipes.brain import FeatureBrain
+from featbank.recipes import FeatureBrain
 
 OFFSET = [1, 2, {"a": 3}]
 

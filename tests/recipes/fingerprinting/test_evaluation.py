@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from featbank.errors import ConfigError
-from featbank.recipes.brain import FeatureBrain
+from featbank.recipes import FeatureBrain
 from featbank.recipes.fingerprinting import evaluating
 
 
