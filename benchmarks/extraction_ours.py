@@ -56,20 +56,27 @@ class Featbank(Extracting):
         from featbank.runners.local import LocalRunner
 
         runner = NotingRunner(LocalRunner(num_workers=NUM_WORKERS), out / "notes")
-        from featbank.engine.extract import extract  # with torch, which takes seconds
+        # torch is behind these, which takes seconds
+        from featbank.base.parts import PartConfig
+        from featbank.engine.definition import FeatureDefinition
+        from featbank.engine.extract import extract
+        from featbank.engine.run import Budget, PreparedCorpus, Run
         from featbank.feature_io import read_storage
 
-        done = extract(
-            manifests=speech.manifests,
-            audio_root=speech.audio,
-            out=out / "features",
-            extractor=self.extractor,
-            storage=read_storage(self.storage),
-            corpus={"name": "speech", "license": ""},
+        run = Run(
+            corpus=PreparedCorpus(
+                name="speech", license="", manifests=speech.manifests, audio_root=speech.audio
+            ),
+            definition=FeatureDefinition(
+                name="fbank",
+                extractor=PartConfig.of(self.extractor),
+                storage=read_storage(self.storage),
+            ),
             runner=runner,
+            budget=Budget(path=out / "failures.jsonl"),
             work=out / "work",
-            failures_path=out / "failures.jsonl",
         )
+        done = extract(run, out / "features")
         ended = time.monotonic()
         notes = runner.notes()
         if done.tally.num_computed != len(speech.rows):

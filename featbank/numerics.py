@@ -8,12 +8,12 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from featbank.audio import version_here
+from featbank.audio.versions import version_here
 from featbank.errors import ConfigError
+from featbank.store import Numerics
 
 CPU, CUDA = "cpu", "cuda"
 
@@ -98,7 +98,7 @@ class Computing:
         """Return how what uses no device computes."""
         return Computing(num_threads=self.num_threads, batch_s=0)
 
-    def numerics(self) -> dict[str, Any]:
+    def numerics(self) -> Numerics:
         """Return the numerics class that this process is of once it has begun."""
         with thread_count(self.num_threads):
             found = numerics_class()
@@ -115,7 +115,7 @@ ON_CPU = Computing()
 """In one thread, each utterance alone."""
 
 
-def numerics_class() -> dict[str, Any]:
+def numerics_class() -> dict[str, object]:
     """Return the numerics class of this process, as far as it computes on its CPU.
 
     Two machines of one class give equal bits; another instruction set, version of torch or number
@@ -132,7 +132,7 @@ def numerics_class() -> dict[str, Any]:
     }
 
 
-def with_audio(numerics: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def with_audio(numerics: Numerics, names: Iterable[str]) -> Numerics:
     """Return a numerics class with what decides samples on this machine, beside their files.
 
     Args:
@@ -145,14 +145,12 @@ def with_audio(numerics: Mapping[str, Any], names: Iterable[str]) -> dict[str, A
     return {**found, _AUDIO: versions} if versions else found
 
 
-def as_here(found: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Any]:
+def as_here(found: Numerics, here: Numerics) -> Numerics:
     """Return the class that this machine would have given what is of class `found`."""
     return with_audio(here, _audio(found))
 
 
-def joint_audio(
-    numerics: Mapping[str, Any], sources: Iterable[Mapping[str, Any]]
-) -> dict[str, Any]:
+def joint_audio(numerics: Numerics, sources: Iterable[Numerics]) -> Numerics:
     """Return a class with what decided the samples that several classes of features come from."""
     versions: dict[str, set[str]] = defaultdict(set)
     for source in sources:
@@ -162,7 +160,7 @@ def joint_audio(
     return {**numerics, _AUDIO: joint} if joint else dict(numerics)
 
 
-def give_equal_bits(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def give_equal_bits(one: Numerics, other: Numerics) -> bool:
     """Tell whether two classes give the same bits of an utterance that is in shards of both.
 
     A decoder that only one of them names has no part in it: other rows of the shard need that.
@@ -174,7 +172,7 @@ def give_equal_bits(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     )
 
 
-def _audio(numerics: Mapping[str, Any]) -> Mapping[str, str]:
+def _audio(numerics: Numerics) -> Mapping[str, str]:
     """Return what decided samples, by name; of what no run wrote, nothing."""
     found = numerics.get(_AUDIO)
     return {name: str(one) for name, one in found.items()} if isinstance(found, dict) else {}
@@ -187,7 +185,7 @@ def _bfloat16_instructions() -> str:
     )
 
 
-def _gpu() -> dict[str, Any]:
+def _gpu() -> dict[str, object]:
     """Return what kind of GPU computes, as far as this process sees one."""
     if not torch.cuda.is_available():
         return {"gpu": "none seen"}

@@ -13,8 +13,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
-from featbank.feature_io import read_storage
-from featbank.pipeline.composed import plain
 from featbank.pipeline.stage import run_script, stage
 
 _log = logging.getLogger(__name__)
@@ -31,14 +29,10 @@ def main(config: DictConfig) -> None:
             )
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.engine.decode import decode_utterance
+    from featbank.pipeline.computing import feature_definition
 
     duration_s = decode_utterance(
-        features=Path(config.paths.features),
-        utterance_id=config.id,
-        out=Path(config.out),
-        extractor=plain(config.feature.extractor),
-        storage=read_storage(plain(config.feature.storage)),
-        trusted_modules=config.trusted_modules,
+        feature_definition(config), Path(config.paths.features), config.id, Path(config.out)
     )
     _log.info("%s: %.2f s", config.out, duration_s)
 

@@ -39,7 +39,8 @@ def main(config: DictConfig) -> None:
         return
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.engine.extract import extract
-    from featbank.pipeline.computing import computing_settings, drop_damaged
+    from featbank.engine.run import Reuse
+    from featbank.pipeline.computing import computing_run, drop_damaged
 
     audio_s = audio_seconds(read_corpus(config.paths.manifests))
     damaged: list[Path] = []
@@ -50,16 +51,14 @@ def main(config: DictConfig) -> None:
             f"extract {config.feature.name}", audio_s, show=config.runtime.progress
         ) as advance,
     ):
-        done = extract(
-            manifests=Path(config.paths.manifests),
-            out=out,
+        reuse = Reuse(
             previous=previous,
             overwrite=config.overwrite,
             anew=config.overwrite,
             numerics=config.numerics,
             on_damage=damaged.append,
-            **computing_settings(config, name, advance),
         )
+        done = extract(computing_run(config, name, advance), out, reuse)
         drop_damaged(damaged)
     tally = done.tally
     store = f"features/{config.corpus.name}/{config.feature.name}"
@@ -78,11 +77,13 @@ def main(config: DictConfig) -> None:
 
 def _preflight(config: DictConfig, out: Path, name: str) -> None:
     # imported here: a run needs no forecast
-    from featbank.engine.extract import STRICT, check_numerics, feature_job
-    from featbank.pipeline.forecast import foretell
+    from featbank.engine.extract import feature_job
+    from featbank.engine.run import Reuse
+    from featbank.pipeline.computing import computing_run
+    from featbank.pipeline.forecast import print_forecast
 
-    check_numerics(config.numerics)
-    foretell(config, out, name, feature_job, strict=config.numerics == STRICT)
+    reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=config.numerics)
+    print_forecast(feature_job(computing_run(config, name), out), reuse)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 from featbank.files.provenance import digest
 from featbank.pipeline.stage import chosen_stores, read_corpus, refuse_tracked, run_script, stage
 from featbank.report.page import write_report
+from featbank.stability.result import read_stabilities
 from featbank.validation.result import read_check, require_good
-from featbank.validation.stability import read_stabilities
 
 _log = logging.getLogger(__name__)
 

@@ -7,22 +7,16 @@ import sys
 _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
-import functools
 import logging
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from featbank.base.manifest import read_manifest
-from featbank.pipeline.definitions import feature_of_tokens, told_choice
+from featbank.pipeline.definitions import stored_names, told_choice
 from featbank.pipeline.stage import check_source, refuse_tracked, run_script, stage
-from featbank.tokenizers.sample import (
-    draw_sample,
-    refuse_codes,
-    refuse_layers,
-    write_pins,
-    write_sample,
-)
+from featbank.tokenizers.sample import draw_sample, write_pins, write_sample
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +34,13 @@ def main(config: DictConfig) -> None:
     refuse_tracked(config, config.paths.sample)
     from_audio = check_source(config) == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
-    _log.info(
-        "%s: %d pinned utterances%s", config.paths.sample, num_utterances, told_choice(config)
-    )
+    told = told_choice(config, feature_of_tokens(stored_names(config)))
+    _log.info("%s: %d pinned utterances%s", config.paths.sample, num_utterances, told)
 
 
 def _from_features(config: DictConfig) -> int:
     return write_sample(
-        features=Path(config.paths.features, feature_of_tokens(config), "train"),
+        features=Path(config.paths.features, feature_of_tokens(stored_names(config)), "train"),
         pins=Path(config.pins),
         out=Path(config.paths.sample),
         overwrite=config.overwrite,
@@ -56,35 +49,20 @@ def _from_features(config: DictConfig) -> int:
 
 def _from_audio(config: DictConfig) -> int:
     # imported here: a sample of a feature store needs neither an encoder nor a decoder of audio
-    from featbank.engine.extract import extract
+    from featbank.engine.run import Reuse
     from featbank.engine.sample_audio import sample_audio
-    from featbank.pipeline.computing import computing_settings
+    from featbank.pipeline.computing import computing_run
 
     name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
-    settings = computing_settings(config, name, lambda _: None)
-    feature, where = feature_of_tokens(config), f"feature {config.feature.name}"
-    refuse_codes(settings["storage"][0].dtype, where)  # before its extractor's weights are loaded
-    # overwrite: features that a stopped run has left in the work folder are nobody's
-    keep_work = settings.pop("keep_work")  # of the sample, not of the features it is made from
-    compute = functools.partial(
-        extract,
-        overwrite=True,
-        numerics=config.numerics,
-        check_outputs=lambda outputs: refuse_layers(outputs[feature].shape, where),
-        **settings,
-    )
-    num_utterances, done = sample_audio(
-        manifest=Path(config.paths.manifests, "train.jsonl"),
-        pins=Path(config.pins),
-        feature=feature,
-        compute=lambda manifests, out: compute(manifests=manifests, out=out),
-        out=Path(config.paths.sample),
-        work=settings["work"],
-        keep_work=keep_work,
-        overwrite=config.overwrite,
+    done = sample_audio(
+        computing_run(config, name),
+        Path(config.paths.sample),
+        feature_of_tokens(stored_names(config)),
+        Path(config.pins),
+        Reuse(overwrite=config.overwrite, numerics=config.numerics),
     )
     _log.info("%s: straight from audio; %s", config.paths.sample, done.tally)
-    return num_utterances
+    return done.num_utterances
 
 
 if __name__ == "__main__":

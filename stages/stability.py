@@ -26,9 +26,9 @@ from featbank.pipeline.stage import (
     run_script,
     stage,
 )
+from featbank.stability.result import Stability, write_stability
 from featbank.store import HEADER_NAME, read_header
 from featbank.validation.header import is_tokens
-from featbank.validation.stability import Stability, write_stability
 
 _log = logging.getLogger(__name__)
 

@@ -7,17 +7,17 @@ import sys
 _HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
 
-import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from featbank.base.amounts import times_real_time
 from featbank.base.progress import Advance, Stopwatch, progress_bar
 from featbank.errors import ConfigError
-from featbank.pipeline.definitions import feature_of_tokens, told_choice
+from featbank.pipeline.definitions import stored_names, told_choice
 from featbank.pipeline.stage import (
     accept_dry_run,
     audio_seconds,
@@ -29,6 +29,10 @@ from featbank.pipeline.stage import (
     stage,
 )
 from featbank.store import StoreHeader
+from featbank.tokenizers.tokenized import feature_of_tokens
+
+if TYPE_CHECKING:
+    from featbank.tokenizers.token_stores import TokenStores
 
 _log = logging.getLogger(__name__)
 
@@ -51,23 +55,20 @@ def main(config: DictConfig) -> None:
         out,
         sum(header.num_utterances for header in headers if header.name == "units"),
         sum(header.num_frames for header in headers if header.name == "units"),
-        told_choice(config),
+        told_choice(config, feature_of_tokens(stored_names(config))),
         times_real_time(watch.real_time_factor(audio_s)),
     )
 
 
 def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.tokenizers.codebook import load_codebook
     from featbank.tokenizers.tokenize import tokenize
 
     return tokenize(
         manifests=Path(config.paths.manifests),
-        features=Path(config.paths.features, feature_of_tokens(config)),
-        codebook=load_codebook(config.paths.codebook),
+        features=Path(config.paths.features, feature_of_tokens(stored_names(config))),
+        stores=_stores(config),
         out=out,
-        merge_repeats=config.tokenizer.merge_repeats,
-        shard_bytes=config.tokenizer.shard_bytes,
         overwrite=config.overwrite,
         advance=advance,
     )
@@ -75,30 +76,25 @@ def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[
 
 def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here: tokens from features need neither an encoder nor a decoder of audio
-    from featbank.engine.tokenize_audio import tokenize_audio
-    from featbank.pipeline.computing import computing_settings, drop_damaged
+    from featbank.engine.run import Reuse
+    from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
+    from featbank.pipeline.computing import computing_run, drop_damaged
     from featbank.pipeline.dvc_outputs import previous_output
-    from featbank.tokenizers.codebook import load_codebook
 
-    name = _run_name(config, out)
+    tokens = FeatureTokens(feature=feature_of_tokens(stored_names(config)), stores=_stores(config))
     damaged: list[Path] = []
     with previous_output(out, Path(config.runtime.work)) as previous:
-        headers, tally = tokenize_audio(
-            manifests=Path(config.paths.manifests),
-            out=out,
-            feature=feature_of_tokens(config),
-            codebook=load_codebook(config.paths.codebook),
-            merge_repeats=config.tokenizer.merge_repeats,
-            shard_bytes=config.tokenizer.shard_bytes,
+        reuse = Reuse(
             previous=previous,
             overwrite=config.overwrite,
             anew=config.overwrite,
             on_damage=damaged.append,
-            **computing_settings(config, name, advance),
         )
+        run = computing_run(config, _run_name(config, out), advance)
+        done = tokenize_audio(run, out, tokens, reuse)
         drop_damaged(damaged)
-    _log.info("%s: straight from audio; %s", out, tally)
-    return headers
+    _log.info("%s: straight from audio; %s", out, done.tally)
+    return done.headers
 
 
 def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
@@ -106,21 +102,27 @@ def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
         raise ConfigError(
             "preflight of tokenize", expected="source=audio", got="source=features, which is quick"
         )
-    from featbank.engine.tokenize_audio import token_job
-    from featbank.pipeline.forecast import foretell
+    from featbank.engine.run import STRICT, Reuse
+    from featbank.engine.tokenize_audio import FeatureTokens, token_job
+    from featbank.pipeline.computing import computing_run
+    from featbank.pipeline.forecast import print_forecast
+
+    tokens = FeatureTokens(feature=feature_of_tokens(stored_names(config)), stores=_stores(config))
+    job = token_job(computing_run(config, _run_name(config, out)), out, tokens)
+    reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=STRICT)
+    print_forecast(job, reuse)
+
+
+def _stores(config: DictConfig) -> "TokenStores":
+    # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.tokenizers.codebook import load_codebook
     from featbank.tokenizers.token_stores import TokenStores
 
-    make_job = functools.partial(
-        token_job,
-        feature=feature_of_tokens(config),
-        stores=TokenStores(
-            codebook=load_codebook(config.paths.codebook),
-            merge_repeats=config.tokenizer.merge_repeats,
-        ),
+    return TokenStores(
+        codebook=load_codebook(config.paths.codebook),
+        merge_repeats=config.tokenizer.merge_repeats,
         shard_bytes=config.tokenizer.shard_bytes,
     )
-    foretell(config, out, _run_name(config, out), make_job, strict=True)
 
 
 def _run_name(config: DictConfig, out: Path) -> str:

@@ -30,9 +30,9 @@ from featbank.pipeline.stage import (
     run_script,
     stage,
 )
-from featbank.validation.held_out import HeldOut
+from featbank.stability.result import read_stabilities
+from featbank.validation.held_out import HeldOut, features_of_tokens
 from featbank.validation.result import CheckResult, require_good, write_check
-from featbank.validation.stability import read_stabilities
 from featbank.validation.stores import validate_stores
 
 _log = logging.getLogger(__name__)
@@ -97,20 +97,19 @@ def _held_out(config: DictConfig, option: str) -> HeldOut:
     """Say where the codebook of a choice lies, and the features that it makes tokens of."""
     root, corpus = config.paths.root, config.corpus.name
     stored = Path(root, "features", corpus)
-    # of choices of `tokens_from_audio`, features that lie there by chance are not theirs
     chosen = {
         group: {f"{one['feature']}-{one['tokenizer']}": one["feature"] for one in found.values()}
         for group in ("tokens", "tokens_from_audio")
         if (found := params(group))
     }
-    feature = chosen.get("tokens", {}).get(option)
-    if feature is None and option not in chosen.get("tokens_from_audio", {}) and stored.is_dir():
-        # made by hand: the feature with the longest name that the option can be of
-        names = sorted((path.name for path in stored.iterdir()), key=len)
-        feature = next((name for name in reversed(names) if option.startswith(f"{name}-")), None)
     return HeldOut(
         codebook=Path(root, "codebooks", corpus, f"{option}.safetensors"),
-        features=None if feature is None else stored / feature,
+        features=features_of_tokens(
+            option,
+            stored,
+            tokens=chosen.get("tokens", {}),
+            tokens_from_audio=chosen.get("tokens_from_audio", {}),
+        ),
         num_utterances=config.held_out.utterances,
         seed=config.held_out.seed,
     )

@@ -29,18 +29,19 @@ import numpy as np
 
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
-from featbank.engine.tokenize_audio import tokenize_audio
+from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import FailureBudgetError, FeatbankError
-from featbank.feature_io import PackedStorage
 from featbank.numerics import thread_count
-from featbank.runners.inline import InlineRunner
 from featbank.store import open_store
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
 from featbank.tokenizers.fit import fit_codebook
+from featbank.tokenizers.kmeans import KMeans
 from featbank.tokenizers.sample import write_pins, write_sample
+from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenize import tokenize
 from tests.conftest import ROOT
-from tests.extracting import FBANK, files, run_extraction
+from tests.extracting import demo_run, files, run_extraction
 
 HANG_S = 600
 FINE = ("right", "refused by name", "seen by verify alone")
@@ -80,21 +81,15 @@ def do_sample(folder: Path) -> None:
 
 
 def do_fit(folder: Path) -> None:
-    settings = {"num_clusters": 8, "num_frames": 3000}
-    fit_codebook(
-        sample=folder / "sample",
-        out=folder / "codebook.safetensors",
-        settings=settings,
-        seed=0,
-        work=folder / "fit",
-    )
+    task = CodebookTask(sample=folder / "sample", out=folder / "codebook.safetensors", seed=0)
+    fit_codebook(task, KMeans(num_clusters=8, num_frames=3000), folder / "fit")
 
 
 def do_tokenize(folder: Path) -> None:
     tokenize(
         manifests=folder / "manifests",
         features=folder / "plain" / "fbank",
-        codebook=load_codebook(folder / "codebook.safetensors"),
+        stores=_token_stores(folder),
         out=folder / "tokens",
     )
 
@@ -103,18 +98,14 @@ def do_tokenize_audio(folder: Path) -> None:
     """Make the tokens straight from audio, which are those of the way over features."""
     with thread_count(1):
         tokenize_audio(
-            manifests=folder / "manifests",
-            audio_root=folder / "corpus",
-            out=folder / "tokens",
-            extractor=FBANK,
-            storage=[PackedStorage(**entry) for entry in STORAGES["plain"]],  # type: ignore[arg-type]
-            feature="fbank",
-            codebook=load_codebook(folder / "codebook.safetensors"),
-            corpus={"name": "demo", "license": "free"},
-            runner=InlineRunner(),
-            work=folder / "work",
-            failures_path=folder / "failures.jsonl",
+            demo_run(folder / "corpus", storage=STORAGES["plain"]),
+            folder / "tokens",
+            FeatureTokens(feature="fbank", stores=_token_stores(folder)),
         )
+
+
+def _token_stores(folder: Path) -> TokenStores:
+    return TokenStores(codebook=load_codebook(folder / "codebook.safetensors"))
 
 
 def do_everything(folder: Path) -> None:

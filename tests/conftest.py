@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, settings
 
 # hub libraries wait on the network unless told not to; the suite never needs one
 os.environ["HF_HUB_OFFLINE"] = "1"
+# where no name server answers, torch's stores ask it for each rank that connects, 10 s each
+os.environ["RES_OPTIONS"] = "timeout:1 attempts:1"
 # started in the background, the suite is deaf to Ctrl-C, and so would be what it starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -24,6 +27,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # programs that tests run in processes of their own: pytest would import them to look for doctests
 collect_ignore = ["dataset/ranks.py", "examples/killed.py", "recipes/caching_checks.py"]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let nothing that a test forks hold the line on which xdist hears that a worker has ended.
+
+    Else a worker that is ended because its test hangs is waited for as long as the fork lives.
+    """
+    for plugin in session.config.pluginmanager.get_plugins():
+        if channel := getattr(plugin, "channel", None):  # it is a worker's
+            line = channel.gateway._io.outfile.fileno()
+            os.register_at_fork(after_in_child=partial(os.dup2, 1, line))
 
 
 @pytest.fixture(scope="session")

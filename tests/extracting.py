@@ -9,12 +9,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
+from featbank.base.parts import PartConfig
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
-from featbank.engine.extract import Extraction, extract
+from featbank.engine.definition import FeatureDefinition
+from featbank.engine.driver import Published
+from featbank.engine.extract import extract
+from featbank.engine.run import Budget, PreparedCorpus, Reuse, Run
 from featbank.feature_io import PackedStorage
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
@@ -35,26 +40,47 @@ def prepare_corpus(root: Path) -> Path:
     return manifests
 
 
+def demo_run(
+    root: Path,
+    *,
+    manifests: Path | None = None,
+    extractor: Mapping[str, Any] = FBANK,
+    storage: Sequence[Mapping[str, Any] | PackedStorage] = ({"name": "fbank"},),
+    trusted_modules: Sequence[str] = (),
+    max_failures: float = 0,
+    **changes: Any,
+) -> Run:
+    """A run over a corpus, of 20 mel bins in this process unless other things are asked for.
+
+    Manifests, work and failures lie beside the corpus.
+    """
+    entries = [one if isinstance(one, PackedStorage) else PackedStorage(**one) for one in storage]
+    return Run(
+        corpus=PreparedCorpus(
+            name="demo",
+            license="free",
+            manifests=manifests or root.parent / "manifests",
+            audio_root=root,
+        ),
+        definition=FeatureDefinition(
+            name="demo",
+            extractor=PartConfig.of(extractor),
+            storage=entries,
+            trusted_modules=trusted_modules,
+        ),
+        budget=Budget(max_failures=max_failures, path=root.parent / "failures.jsonl"),
+        **{"runner": InlineRunner(), "work": root.parent / "work", **changes},
+    )
+
+
 def run_extraction(
     root: Path, out: Path, *, num_workers: int | None = 2, **changes: Any
-) -> Extraction:
-    """Extract 20 mel bins, or what `changes` say; work and failures lie beside the corpus.
-
-    In this process where `num_workers` is None.
-    """
-    storage = changes.pop("storage", [{"name": "fbank"}])
-    settings: dict[str, Any] = {
-        "manifests": root.parent / "manifests",
-        "audio_root": root,
-        "out": out,
-        "extractor": FBANK,
-        "corpus": {"name": "demo", "license": "free"},
-        "runner": LocalRunner(num_workers=num_workers) if num_workers else InlineRunner(),
-        "work": root.parent / "work",
-        "failures_path": root.parent / "failures.jsonl",
-    }
-    entries = [PackedStorage(**entry) for entry in storage]
-    return extract(**(settings | changes), storage=entries)
+) -> Published:
+    """Extract as `demo_run` and `Reuse` say; in this process where `num_workers` is None."""
+    reuse = {one.name: changes.pop(one.name) for one in fields(Reuse) if one.name in changes}
+    if num_workers:
+        changes.setdefault("runner", LocalRunner(num_workers=num_workers))
+    return extract(demo_run(root, **changes), out, Reuse(**reuse))
 
 
 def extract_corpus(root: Path, out: Path, **changes: Any) -> Sequence[StoreHeader]:

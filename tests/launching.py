@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -23,33 +24,10 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["torch.distributed", "featbank.recipes.brain", "tests.launching"])
 
 
-@dataclass
-class Launched:
-    """Ranks at work.
-
-    Args:
-        processes: in the order of their ranks.
-        folder: where each leaves what it found.
-        store: in which they meet, as torchrun's agent keeps one.
-    """
-
-    processes: list[BaseProcess]
-    folder: Path
-    store: Any = field(repr=False)
-
-    def wait(self) -> list[Any]:
-        """Wait for all ranks; return what each found, None of one that was killed."""
-        for process in self.processes:
-            process.join(HANG_S)
-            assert process.exitcode is not None, f"{process} hangs"
-        files = [self.folder / str(rank) for rank in range(len(self.processes))]
-        return [json.loads(file.read_text()) if file.exists() else None for file in files]
-
-
 def launch(
     act: Callable[..., Any], size: int, folder: Path, *arguments: Any, hosted: bool = False
-) -> Launched:
-    """Start ranks that call a function with their rank and these arguments.
+) -> list[Any]:
+    """Have ranks call a function with their rank and these arguments.
 
     Args:
         act: of a module; what it returns is kept as JSON.
@@ -57,27 +35,68 @@ def launch(
         folder: for what they find.
         arguments: of it.
         hosted: have rank 0 keep the store, as it does where nobody launched the ranks.
+
+    Returns:
+        What each rank found, None of one that was killed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for rank in range(size):
-        (folder / str(rank)).unlink(missing_ok=True)
-    store = torch.distributed.TCPStore(
-        "127.0.0.1", 0, is_master=True, wait_for_workers=False, use_libuv=True
-    )
-    processes = [
-        _CONTEXT.Process(
-            target=_rank, args=(act, rank, size, folder, store.port, hosted, arguments)
-        )
-        for rank in range(size)
-    ]
+    files = [folder / str(rank) for rank in range(size)]
+    for file in files:
+        file.unlink(missing_ok=True)
     # as runners start it, which may fork from the same server
     resource_tracker.ensure_running()
     choose_socket_folder()
     with _deaf_to_ctrl_c():
         forkserver.ensure_running()
-    for process in processes:
-        process.start()
-    return Launched(processes, folder, store)
+    with _kept_store() as port:
+        ranks = [
+            _CONTEXT.Process(target=_rank, args=(act, rank, size, folder, port, hosted, arguments))
+            for rank in range(size)
+        ]
+        with _ended(ranks):
+            for rank in ranks:
+                rank.join(HANG_S)
+                assert rank.exitcode is not None, f"{rank} hangs"
+    return [json.loads(file.read_text()) if file.exists() else None for file in files]
+
+
+@contextmanager
+def _ended(processes: list[BaseProcess]) -> Iterator[None]:
+    """Start processes, of which none outlives the block."""
+    try:
+        for process in processes:
+            process.start()
+        yield
+    finally:
+        for process in processes:
+            if process.pid is not None:
+                process.kill()
+                process.join()
+
+
+@contextmanager
+def _kept_store() -> Iterator[int]:
+    """Give the port of a store in which ranks meet, as torchrun's agent keeps one.
+
+    Its process does nothing else and can be killed. In this one nothing would end it: its threads
+    ask the name server for each who connects, and who drops it waits for them, in C and with the
+    interpreter locked.
+    """
+    here, there = _CONTEXT.Pipe(duplex=False)
+    with closing(here), _ended([_CONTEXT.Process(target=_keep_store, args=(there,))]):
+        there.close()
+        assert here.poll(HANG_S), "nobody keeps a store"
+        yield here.recv()
+
+
+def _keep_store(told: Connection[Any, Any]) -> None:
+    store = torch.distributed.TCPStore(
+        "127.0.0.1", 0, is_master=True, wait_for_workers=False, use_libuv=True
+    )
+    told.send(store.port)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
 
 
 def _rank(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import grimp
@@ -45,6 +47,16 @@ def test_no_modules_import_each_other_in_a_circle(graph: grimp.ImportGraph) -> N
     while free := {module for module, needs in left.items() if not needs & left.keys()}:
         left = {module: needs for module, needs in left.items() if module not in free}
     assert not left
+
+
+def test_no_two_classes_share_a_name(root: Path) -> None:
+    """Nor do private ones: whoever searches for a word finds one thing."""
+    where: dict[str, list[str]] = defaultdict(list)
+    for path in sorted((root / "featbank").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                where[node.name].append(path.relative_to(root).as_posix())
+    assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}
 
 
 def test_every_module_and_function_that_the_map_names_exists(root: Path) -> None:

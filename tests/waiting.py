@@ -6,11 +6,14 @@ times as long. `HANG_S` only ends what would never end.
 
 from __future__ import annotations
 
+import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-HANG_S = 600.0
+HANG_S = 400.0
 """Seconds after which something hangs; pytest ends a test later still, and says where it was."""
 
 FOR_EVER_S = 10 * HANG_S
@@ -28,6 +31,19 @@ def wait_until(true: Callable[[], object], why: str | Callable[[], str]) -> None
     while not true():
         assert time.monotonic() < deadline, why if isinstance(why, str) else why()
         time.sleep(0.02)
+
+
+@contextmanager
+def running(command: list[Any], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Run a program in a block, which it does not outlive.
+
+    `subprocess.Popen` alone would wait for it, however the block ends.
+    """
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def is_alive(pid: int) -> bool:

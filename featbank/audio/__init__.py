@@ -4,7 +4,7 @@ from featbank.audio.containers import TOLERANCES
 from featbank.audio.decoding import AudioFile, go_to, open_audio, read_blocks
 from featbank.audio.digests import audio_digest
 from featbank.audio.passes import close_passes
-from featbank.audio.patience import Patience
+from featbank.audio.patience import ReadPatience
 from featbank.audio.reading import DECODE_VERSION, load_audio, read_segment
 from featbank.audio.resampling import resample, resampled_length
 from featbank.audio.scanning import AudioScan, scan_audio
@@ -17,7 +17,7 @@ __all__ = [
     "UNKNOWN_LENGTH",
     "AudioFile",
     "AudioScan",
-    "Patience",
+    "ReadPatience",
     "audio_digest",
     "close_passes",
     "decided_by",

@@ -189,7 +189,7 @@ class Pass:
             left, at = left[written:], at + written
 
 
-class _Waiting:
+class _WaitingPasses:
     """Passes that nobody reads from, the one last used last. Each is read from by one at a time."""
 
     def __init__(self) -> None:
@@ -240,7 +240,7 @@ class _Waiting:
 
 
 _INHERITED: list[tuple[Key, Pass]] = []  # never closed here: their decoders are another's children
-_WAITING = _Waiting()
+_WAITING = _WaitingPasses()
 os.register_at_fork(after_in_child=_WAITING.forget)
 atexit.register(_WAITING.close)
 

@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 _WAITS_S = (1.0, 5.0, 25.0)  # before a read is tried again
 
 
-class Patience:
+class ReadPatience:
     """What one read is given before the run ends: half a minute, in three waits.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from featbank.audio import Patience, read_segment, resampled_length
+from featbank.audio import ReadPatience, read_segment, resampled_length
 from featbank.errors import FeatbankError
 
 Waveform = NDArray[np.float32]
@@ -77,7 +77,7 @@ class Recording:
 
     def _of_the_file(self) -> Iterator[Waveform]:
         """Read the samples at the file's own rate, patiently."""
-        patience = Patience(self._path)
+        patience = ReadPatience(self._path)
         num_given = 0
         while True:
             # from the start: in a lossy file a decoder set down elsewhere gives other last bits

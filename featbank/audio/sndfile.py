@@ -19,7 +19,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from featbank.audio.containers import Container, read_through
-from featbank.audio.window import Window
+from featbank.audio.window import FileWindow
 from featbank.errors import AudioError
 
 UNKNOWN_LENGTH = 2**63 - 1
@@ -56,7 +56,7 @@ class SndFile(soundfile.SoundFile):  # type: ignore[misc]
 
     def check_end(self) -> None:
         """Raise the OSError or MemoryError that libsndfile may have taken for the end."""
-        if isinstance(self.name, Window):
+        if isinstance(self.name, FileWindow):
             if self.name.error:
                 raise self.name.error
             read_through(self.name.descriptor)
@@ -98,16 +98,16 @@ def _decode(descriptor: int, container: Container) -> SndFile:
     samples = container.samples
     if samples is None or samples.is_stated:
         os.lseek(descriptor, 0, os.SEEK_SET)
-        given: int | Window = descriptor
+        given: int | FileWindow = descriptor
         if container.mended or container.stop:
             stop = container.stop or os.fstat(descriptor).st_size
-            given = Window(descriptor, 0, stop, container.mended)
+            given = FileWindow(descriptor, 0, stop, container.mended)
         opened = SndFile(given, closefd=False)
         if samples is None or opened.frames == samples.num_samples:
             return opened
         opened.close()  # it has its own idea of the header
     return SndFile(
-        Window(descriptor, samples.start, samples.start + samples.length),
+        FileWindow(descriptor, samples.start, samples.start + samples.length),
         format="RAW",
         subtype=samples.subtype,
         endian="FILE" if samples.width == 1 else samples.endian,

@@ -7,7 +7,7 @@ import os
 from featbank.files.disk import named, path_of
 
 
-class Window:
+class FileWindow:
     """What soundfile reads as a file: bytes `start` to `stop` of an open one.
 
     Args:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from inspect import Parameter, signature
+from importlib.util import find_spec
+from inspect import Parameter
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin
 
+import numpy as np
+
+from featbank.base.parameters import annotated_parameters, bind
+from featbank.base.parts import MADE_WITH, Part, PartConfig
+from featbank.base.registry import registered_class
 from featbank.errors import ConfigError
 
 Built = TypeVar("Built")
@@ -57,7 +64,8 @@ def locate_class(
     """Import the class that a dotted path names.
 
     The path and the module that really defines the class must both lie under `featbank` or one of
-    `trusted_modules`: a path such as `featbank.audio.os.system` only looks like one of ours.
+    `trusted_modules`: a path such as `featbank.audio.os.system` only looks like one of ours. Or the
+    class is one that an installed package registers: then it alone of the package is trusted.
 
     Args:
         target: the path.
@@ -69,23 +77,16 @@ def locate_class(
     """
     check_modules([*trusted_modules])
     trusted = ("featbank", *trusted_modules)
-    module_name, _, name = target.rpartition(".")
-    if not _under(module_name, trusted):
+    if _under(target.rpartition(".")[0], trusted):
+        found = _import_class(target, trusted)
+    elif (registered := registered_class(target)) is not None:
+        found = registered
+    else:
         raise ConfigError(
             f"_target_ {target!r}",
             expected=f"a class under {', '.join(trusted)}",
             got="another module",
             hint="name its package in trusted_modules if you trust its code",
-        )
-    try:
-        found = getattr(import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:  # ValueError: half a surrogate pair
-        raise ConfigError(f"_target_ {target!r}", expected="a class", got=str(error)) from error
-    if not isinstance(found, type) or not _under(found.__module__, trusted):
-        raise ConfigError(
-            f"_target_ {target!r}",
-            expected=f"a class defined under {', '.join(trusted)}",
-            got=f"{getattr(found, '__module__', 'a value')}.{name}",
         )
     if not any(_is_of_kind(found, kind) for kind in kinds):
         raise ConfigError(
@@ -96,16 +97,59 @@ def locate_class(
     return found
 
 
+def _import_class(target: str, trusted: Sequence[str]) -> type:
+    """Import a class by a path under a trusted package, if one defines it.
+
+    Raises:
+        ConfigError: there is none, or it is defined elsewhere and not registered.
+    """
+    module_name, _, name = target.rpartition(".")
+    try:
+        found = _moved(module_name, name) or getattr(import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:  # ValueError: half a surrogate pair
+        raise ConfigError(f"_target_ {target!r}", expected="a class", got=str(error)) from error
+    if not isinstance(found, type) or not _under(found.__module__, trusted):
+        raise ConfigError(
+            f"_target_ {target!r}",
+            expected=f"a class defined under {', '.join(trusted)}",
+            got=f"{getattr(found, '__module__', 'a value')}.{name}",
+        )
+    return found
+
+
+def _moved(module_name: str, name: str) -> Any:
+    """Return a class of ours that its package offers, where the module that held it is no more.
+
+    `featbank.features.kaldi.Fbank` is one: a module may move, and a definition goes on.
+    """
+    package, _, rest = module_name.partition(".")
+    if package != "featbank" or _is_there(module_name):
+        return None
+    while rest := rest.rpartition(".")[0]:
+        if _is_there(f"featbank.{rest}"):
+            return getattr(import_module(f"featbank.{rest}"), name, None)
+    return None
+
+
+def _is_there(module_name: str) -> bool:
+    try:
+        return find_spec(module_name) is not None
+    except (ImportError, ValueError):  # of a package that is none; half a surrogate pair
+        return False
+
+
 def build(
-    config: Mapping[str, Any], trusted_modules: Sequence[str] = (), kind: type[Any] = object
+    config: PartConfig | Mapping[str, Any],
+    trusted_modules: Sequence[str] = (),
+    kind: type[Any] = object,
 ) -> Any:
-    """Build the object that `config` describes: `_target_` is its class, the rest its arguments.
+    """Build the object that `config` describes: a part, or `_target_` and its arguments.
 
     An argument whose annotation is a class may have a `_target_` of its own, and so may each of a
     list. All are checked before the first is built, for building one may already write.
 
     Args:
-        config: `_target_` and its arguments.
+        config: of the object.
         trusted_modules: packages beside featbank that a `_target_` may name.
         kind: what the object must be: a base class, or a protocol that `isinstance` can check.
 
@@ -113,41 +157,54 @@ def build(
         ConfigError: no `_target_`, an untrusted one, one of another kind, or arguments that the
             class does not take.
     """
-    return _plan(config, trusted_modules, (kind,))()
+    part = config if isinstance(config, PartConfig) else PartConfig.of(config)
+    return _plan(part, trusted_modules, (kind,))()
 
 
 def _plan(
-    config: Mapping[str, Any], trusted_modules: Sequence[str], kinds: Sequence[type]
+    part: PartConfig, trusted_modules: Sequence[str], kinds: Sequence[type]
 ) -> Callable[[], Any]:
-    """Check a configuration with a `_target_`, and return what builds its object."""
-    target = config.get("_target_")
-    if not isinstance(target, str):
-        raise ConfigError("_target_", expected="the name of a class", got=repr(target))
-    found = locate_class(target, trusted_modules, kinds)
-    given = {name: value for name, value in config.items() if name != "_target_"}
-    parameters = check_names(found, given, target)
+    """Check what a configuration chooses, and return what builds it."""
+    found = locate_class(part.target, trusted_modules, kinds)
+    given = {name: _plain(value) for name, value in part.arguments.items()}
+    parameters = check_names(found, given, part.target)
     inner = {
         name: _plan_argument(
-            value, _classes(parameters[name].annotation), trusted_modules, f"{target}: {name}"
+            value, _classes(parameters[name].annotation), trusted_modules, f"{part.target}: {name}"
         )
         for name, value in given.items()
     }
 
     def make() -> Any:
-        made: Any = construct(found, {name: one() for name, one in inner.items()}, target)
+        arguments = {name: one() for name, one in inner.items()}
+        made: Any = construct(found, arguments, part.target)
         if not isinstance(made, tuple(kinds)):
             names = " or ".join(kind.__name__ for kind in kinds)
-            raise ConfigError(f"_target_ {target!r}", expected=names, got=found.__name__)
+            raise ConfigError(f"_target_ {part.target!r}", expected=names, got=found.__name__)
+        if not isinstance(made, Part):
+            with suppress(AttributeError, TypeError):  # a class of slots has room for nothing else
+                object.__setattr__(made, MADE_WITH, bind(found, (), arguments))
         return made
 
     return make
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with the numbers of Python in the place of NumPy's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return value
 
 
 def _plan_argument(
     value: Any, kinds: Sequence[type], trusted_modules: Sequence[str], where: str
 ) -> Callable[[], Any]:
     if kinds and isinstance(value, Mapping) and "_target_" in value:
-        return _plan(value, trusted_modules, kinds)
+        return _plan(PartConfig.of(value), trusted_modules, kinds)
     if kinds and isinstance(value, list):
         each = [_plan_argument(one, kinds, trusted_modules, where) for one in value]
         return lambda: [one() for one in each]
@@ -188,7 +245,7 @@ def check_names(found: type, arguments: Collection[str], where: str) -> Mapping[
     Raises:
         ConfigError: one is not, or one that has no default is not given.
     """
-    parameters = _parameters(found)
+    parameters = annotated_parameters(found)
     for name in arguments:
         if name not in parameters:
             near = get_close_matches(str(name), parameters, n=1)
@@ -235,24 +292,6 @@ def construct(found: type[Built], arguments: Mapping[str, Any], where: str) -> B
         raise ConfigError(
             where, expected="numbers of which arrays can be made", got=str(error).splitlines()[0]
         ) from error
-
-
-def _parameters(found: type) -> dict[str, Parameter]:
-    """Return the arguments of a class by name, with those it hands on to its bases."""
-    collected: dict[str, Parameter] = {}
-    for base in found.__mro__:
-        if "__init__" not in vars(base) or base is object:
-            continue
-        method = vars(base)["__init__"]
-        hints = get_type_hints(method)
-        _self, *own = signature(method).parameters.values()
-        for one in own:
-            if one.kind is not Parameter.VAR_KEYWORD:
-                hinted = one.replace(annotation=hints.get(one.name, Any))
-                collected.setdefault(one.name, hinted)
-        if not any(one.kind is Parameter.VAR_KEYWORD for one in own):
-            break
-    return collected
 
 
 def check_type(value: object, annotation: Any, where: str) -> None:

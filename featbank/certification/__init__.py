@@ -1,1 +1,1 @@
-"""A sample computed again: to the stored bits, and from disturbed audio to the same tokens?"""
+"""Certification: a sample of the stored utterances computed again, and held against the stores."""

@@ -1,17 +1,17 @@
-"""What computing a sample again gave, as plain values that a program and a person can read."""
+"""Certificates: the result of computing a sample again, as JSON for programs and people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from featbank.base.amounts import percent
 from featbank.certification.findings import Deviation, Difference, Tolerances
 from featbank.errors import ValidationError
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.numerics import give_equal_bits
+from featbank.store import Numerics
 from featbank.store.healing import heal
 from featbank.validation.result import Problem
 
@@ -21,7 +21,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCertificate:
-    """What came of one feature, or of units with their durations, over all splits.
+    """The result for one feature, or for units with their durations, over all splits.
 
     Args:
         name: of the feature, or `units`.
@@ -45,8 +45,8 @@ class StoreCertificate:
     num_frames: int
     differences: tuple[Difference, ...]
     deviation: Deviation | None
-    stored_numerics: tuple[Mapping[str, Any], ...]
-    numerics: tuple[Mapping[str, Any], ...]
+    stored_numerics: tuple[Numerics, ...]
+    numerics: tuple[Numerics, ...]
     stored_versions: Mapping[str, str]
     versions: Mapping[str, str]
     problems: tuple[Problem, ...]
@@ -58,15 +58,15 @@ class StoreCertificate:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        parts = [f"{self.num_equal} utterances with equal bits"]
+        told = [f"{self.num_equal} utterances with equal bits"]
         if self.num_failed:
-            parts.append(f"{self.num_failed} failed again")
+            told.append(f"{self.num_failed} failed again")
         if self.differences:
             found = f"{len(self.differences)} differ in {percent(self.flip_rate, 3)} of all frames"
-            parts.append(f"{found}; {self.deviation}" if self.deviation else found)
+            told.append(f"{found}; {self.deviation}" if self.deviation else found)
         if other := [*_changes(self.stored_numerics, self.numerics), *self.other_versions]:
-            parts.append(f"made elsewhere: {', '.join(other)}")
-        return f"{self.name}: " + "; ".join(parts)
+            told.append(f"made elsewhere: {', '.join(other)}")
+        return f"{self.name}: " + "; ".join(told)
 
     @property
     def other_versions(self) -> list[str]:
@@ -76,7 +76,7 @@ class StoreCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What computing a sample of the stores of one choice again gave.
+    """The result of computing a sample of the stores of one choice again.
 
     It holds no time, host or path, so that the same stores on the same machine give the same one.
 
@@ -96,7 +96,7 @@ class Certificate:
 
     @property
     def problems(self) -> list[Problem]:
-        """Those of all its stores."""
+        """The problems of all its stores."""
         return [problem for store in self.stores for problem in store.problems]
 
 
@@ -133,9 +133,7 @@ def require_certified(certificates: Sequence[Certificate]) -> None:
     )
 
 
-def _changes(
-    stored: Sequence[Mapping[str, Any]], computed: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def _changes(stored: Sequence[Numerics], computed: Sequence[Numerics]) -> list[str]:
     """Name what differs between classes that computed the stored values and those just computed."""
     return sorted(
         {
@@ -148,7 +146,7 @@ def _changes(
     )
 
 
-def _changed(stored: Mapping[str, Any], computed: Mapping[str, Any]) -> list[str]:
+def _changed(stored: Mapping[str, object], computed: Mapping[str, object]) -> list[str]:
     """Name the fields that differ.
 
     >>> _changed({"threads": 2, "isa": "AVX2"}, {"threads": 1, "isa": "AVX2"})

@@ -1,25 +1,24 @@
-"""Certification of a choice: are its stores what a sample of its utterances gives when computed?"""
+"""Certify the stores of a choice: compute a sample of its utterances again, and compare."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from featbank.base.manifest import SPLITS
 from featbank.base.units import UNITS
 from featbank.certification.certificate import Certificate
-from featbank.certification.comparing import Comparison
-from featbank.certification.definition import FeatureDefinition
+from featbank.certification.comparing import Comparison, FeatureComparison, TokenComparison
+from featbank.certification.definition import DefinitionCheck
 from featbank.certification.findings import Tolerances
-from featbank.certification.kinds import FeatureComparison, TokenComparison
-from featbank.certification.recomputing import Sample, recomputed
 from featbank.engine.extract import extract
-from featbank.engine.tokenize_audio import tokenize_audio
+from featbank.engine.recomputing import DrawnSample, recomputed
+from featbank.engine.run import Run
+from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import ConfigError
 from featbank.store import HEADER_NAME, Store, open_verified
-from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.token_stores import TokenStores
 
 
@@ -31,19 +30,16 @@ class Certifier:
         name: of the choice in the certificate and in sentences, such as `features/fbank`.
         stores: folder of the choice: `<store name>/<split>`.
         sample: drawn from the manifests.
-        seed: that it was drawn by.
         tolerances: between numerics classes.
-        work: folder for what is computed, until it is compared.
-        settings: of `extract` or `tokenize_audio`, but for the manifests and the output.
+        run: that would make the stores; its work folder takes what is computed, until it is
+            compared.
     """
 
     name: str
     stores: Path
-    sample: Sample
-    seed: int
+    sample: DrawnSample
     tolerances: Tolerances
-    work: Path
-    settings: Mapping[str, Any]
+    run: Run
 
     def features(self) -> Certificate:
         """Certify the stores of an extractor's features.
@@ -52,13 +48,13 @@ class Certifier:
             StoreError: a store is missing or damaged.
             ValidationError: one was made from another definition; nothing is computed.
         """
-        definition = FeatureDefinition(self.settings, self.stores)
+        definition = DefinitionCheck(self.run, self.stores)
         stored = {name: _open(self.stores / name) for name in definition.fingerprints}
         for by_split in stored.values():
             for store in by_split.values():
                 definition.require(store)
         comparisons = []
-        with recomputed(extract, self.sample, self.work, self.settings) as out:
+        with recomputed(extract, self.run, self.sample.rows) as out:
             for name, by_split in stored.items():
                 computed = _open(out / name)
                 kind = TokenComparison if definition.outputs[name].is_codes else FeatureComparison
@@ -66,52 +62,47 @@ class Certifier:
                 for split in SPLITS:
                     comparison.add(
                         split,
-                        self.sample[split],
+                        self.sample.rows[split],
                         {name: by_split[split]},
                         {name: computed[split]},
                     )
                 comparisons.append(comparison)
         return self._certificate(comparisons)
 
-    def tokens(self, codebook: Codebook, features: Path, *, merge_repeats: bool) -> Certificate:
+    def tokens(self, stores: TokenStores, features: Path) -> Certificate:
         """Certify token stores, straight from audio.
 
         Args:
-            codebook: read from its file.
+            stores: as the definition has them.
             features: folder of the feature that is tokenized: `<split>` below the feature's name.
                 Where it holds what the tokens were made from, the numerics classes of those
                 features count as well as those of the tokens.
-            merge_repeats: whether runs of equal units are stored once, with durations beside them.
 
         Raises:
             ConfigError: the definition has no such feature.
             StoreError: a store is missing or damaged.
             ValidationError: one was made from another definition; nothing is computed.
         """
-        definition = FeatureDefinition(self.settings, self.stores)
+        definition = DefinitionCheck(self.run, self.stores)
         feature = features.name
         if feature not in definition.fingerprints:
             raise ConfigError(
                 "feature to tokenize", expected=" or ".join(definition.fingerprints), got=feature
             )
-        tokens = TokenStores(codebook=codebook, merge_repeats=merge_repeats)
-        stored = {name: _open(self.stores / name) for name in tokens.dtypes}
+        stored = {name: _open(self.stores / name) for name in stores.dtypes}
         for by_split in stored.values():
             for store in by_split.values():
-                definition.require_tokens(store, feature, tokens)
-        settings = {
-            **self.settings,
-            "feature": feature,
-            "codebook": codebook,
-            "merge_repeats": merge_repeats,
-        }
+                definition.require_tokens(store, feature, stores)
+        compute = functools.partial(
+            tokenize_audio, tokens=FeatureTokens(feature=feature, stores=stores)
+        )
         comparison = TokenComparison(UNITS, self.name, self.tolerances)
-        with recomputed(tokenize_audio, self.sample, self.work, settings) as out:
-            computed = {name: _open(out / name) for name in tokens.dtypes}
+        with recomputed(compute, self.run, self.sample.rows) as out:
+            computed = {name: _open(out / name) for name in stores.dtypes}
             for split in SPLITS:
                 comparison.add(
                     split,
-                    self.sample[split],
+                    self.sample.rows[split],
                     {name: by_split[split] for name, by_split in stored.items()},
                     {name: by_split[split] for name, by_split in computed.items()},
                     _open_source(features / split, definition.fingerprints[feature]),
@@ -121,8 +112,8 @@ class Certifier:
     def _certificate(self, comparisons: Sequence[Comparison]) -> Certificate:
         return Certificate(
             name=self.name,
-            seed=self.seed,
-            sample={split: tuple(row.id for row in rows) for split, rows in self.sample.items()},
+            seed=self.sample.seed,
+            sample=self.sample.ids,
             tolerances=self.tolerances,
             stores=tuple(comparison.result() for comparison in comparisons),
         )

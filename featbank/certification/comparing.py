@@ -1,23 +1,30 @@
-"""Stores against stores of a sample of their utterances, just computed: row by row, then judged."""
+"""Compare stores, row by row, with a sample of their utterances that was computed again."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
+from featbank.base.amounts import percent
 from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
 from featbank.certification.certificate import StoreCertificate
 from featbank.certification.findings import Deviation, Difference, Tolerances
-from featbank.certification.measuring import Measure, Place, find, same_bits
+from featbank.certification.measuring import (
+    Measure,
+    StoredRow,
+    find,
+    measure_features,
+    measure_tokens,
+    same_bits,
+)
 from featbank.files.provenance import canonical_json, digest
 from featbank.numerics import give_equal_bits
-from featbank.store import Store
+from featbank.store import Numerics, Store
 from featbank.store.healing import heal
 from featbank.store.verify import is_sound
 from featbank.validation.result import ProblemLog
-from featbank.validation.scan import Moments
+from featbank.validation.scan import ValueMoments
 
 Stores = Mapping[str, Store]
 """The stores of one split by name: of one feature, or of units and their durations."""
@@ -41,11 +48,13 @@ class Comparison(ABC):
         self._numerics = _Classes(), _Classes()
         self._num_equal = self._num_failed = self._num_frames = 0
         self._max_abs = self._sum_abs = 0.0
-        self._moments = Moments()
+        self._moments = ValueMoments()
         self._differences: list[Difference] = []
 
     @abstractmethod
-    def _measure(self, stored: Sequence[Place], computed: Sequence[Place]) -> Measure | None:
+    def _measure(
+        self, stored: Sequence[StoredRow], computed: Sequence[StoredRow]
+    ) -> Measure | None:
         """Compare the values of an utterance; None where they cannot be compared."""
 
     @abstractmethod
@@ -79,35 +88,42 @@ class Comparison(ABC):
         for row in rows:
             theirs = [place for store in stored.values() if (place := find(store, row.id))]
             ours = [place for store in computed.values() if (place := find(store, row.id))]
-            where = f"{split}, utterance {row.id!r}"
             if not theirs and not ours and row.id in failed:
                 self._num_failed += 1
             elif len(theirs) < len(stored) or not ours:
                 before = "a failure" if row.id in failed else "no row"
                 self._log.add(
                     "not computed as before",
-                    where,
+                    f"{split}, utterance {row.id!r}",
                     expected="values" if len(theirs) == len(stored) else before,
                     got=_told(failures[row.id]) if row.id in failures else "values",
                 )
-            elif wrong := [one for one in theirs if one.input_digest != row.input_digest]:
+            elif self._is_comparable(row, split, theirs):
+                source = find(features, row.id) if features else None
+                self._compare(row.id, split, theirs, ours, [source] if source else [])
+
+    def _is_comparable(self, row: Utterance, split: str, stored: Sequence[StoredRow]) -> bool:
+        """Note where stored rows are of other audio, or damaged."""
+        where = f"{split}, utterance {row.id!r}"
+        for one in stored:
+            if one.input_digest != row.input_digest:
                 self._log.add(
                     "other audio",
                     where,
                     expected=f"input digest {row.input_digest.hex()}",
-                    got=wrong[0].input_digest.hex(),
+                    got=one.input_digest.hex(),
                 )
-            elif damaged := [one.shard for one in theirs if not is_sound(one.shard, one.row)]:
-                path = damaged[0].path
+                return False
+        for one in stored:
+            if not is_sound(one.shard, one.row):
                 self._log.add(
                     "damaged row",
                     where,
                     expected="the values that were written",
-                    got=f"others in {path}; {heal(path.parent)}",
+                    got=f"others in {one.shard.path}; {heal(one.shard.path.parent)}",
                 )
-            else:
-                source = find(features, row.id) if features else None
-                self._compare(row.id, split, theirs, ours, [source] if source else [])
+                return False
+        return True
 
     def result(self) -> StoreCertificate:
         """Judge what was found."""
@@ -148,9 +164,9 @@ class Comparison(ABC):
         self,
         utterance_id: str,
         split: str,
-        stored: Sequence[Place],
-        computed: Sequence[Place],
-        sources: Sequence[Place],
+        stored: Sequence[StoredRow],
+        computed: Sequence[StoredRow],
+        sources: Sequence[StoredRow],
     ) -> None:
         theirs = self._numerics[0].add([*stored, *sources])
         ours = self._numerics[1].add(computed)
@@ -187,20 +203,52 @@ class Comparison(ABC):
         self._log.add("beyond tolerance", where, expected=expected, got=got)
 
 
+class FeatureComparison(Comparison):
+    """Compares the values of a feature, with a tolerance for each value."""
+
+    def _measure(
+        self, stored: Sequence[StoredRow], computed: Sequence[StoredRow]
+    ) -> Measure | None:
+        [theirs], [ours] = stored, computed
+        return measure_features(theirs, ours)
+
+    def _judge(self, differences: Sequence[Difference]) -> None:
+        for one in differences:
+            allowed = self._tolerances.difference * self._moments.std + one.rounding
+            if one.max_abs > allowed:
+                self._beyond(one, f"values within {allowed:.3g} of those computed now", one)
+
+
+class TokenComparison(Comparison):
+    """Compares units or codes frame by frame, with a tolerance for the share of those that flip."""
+
+    def _measure(
+        self, stored: Sequence[StoredRow], computed: Sequence[StoredRow]
+    ) -> Measure | None:
+        return measure_tokens(stored, computed)
+
+    def _judge(self, differences: Sequence[Difference]) -> None:
+        rate = sum(one.num_other_frames for one in differences) / max(1, self._num_frames)
+        if rate > self._tolerances.flips:
+            for one in differences:
+                expected = f"at most {percent(self._tolerances.flips, 3)} of all frames to flip"
+                self._beyond(one, expected, f"{percent(rate, 3)}; of these, {one}")
+
+
 class _Classes:
     """The numerics classes that were met, each once, in an order that is always the same."""
 
     def __init__(self) -> None:
-        self._by_text: dict[str, Mapping[str, Any]] = {}
+        self._by_text: dict[str, Numerics] = {}
 
-    def add(self, places: Iterable[Place]) -> Collection[Mapping[str, Any]]:
+    def add(self, places: Iterable[StoredRow]) -> Collection[Numerics]:
         """Note the classes of some rows and return them."""
         found = {canonical_json(place.numerics): place.numerics for place in places}
         self._by_text |= found
         return found.values()
 
     @property
-    def all(self) -> tuple[Mapping[str, Any], ...]:
+    def all(self) -> tuple[Numerics, ...]:
         """All that were met."""
         return tuple(numerics for _, numerics in sorted(self._by_text.items()))
 

@@ -1,4 +1,4 @@
-"""Was a store made from the definition at hand? If not, computing again certifies nothing."""
+"""Check that a store was made from its present definition; else nothing can be certified."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from featbank.engine.recipe import define
+from featbank.engine.definition import build_definition
+from featbank.engine.run import Run
 from featbank.errors import ValidationError
 from featbank.features.weights.loading import RANDOM
-from featbank.numerics import ON_CPU
 from featbank.store import HEADER_NAME, Store, open_store
 from featbank.tokenizers.token_stores import TokenStores
 
@@ -17,11 +17,11 @@ Changes = tuple[list[str], list[str]]
 """What differs: as it is now, and as it was before."""
 
 
-class FeatureDefinition:
-    """What the features of a definition are computed from.
+class DefinitionCheck:
+    """Holds the stores of a choice against what its definition would make.
 
     Args:
-        settings: of `extract`.
+        run: that would make them.
         stores: folder of the choice that is certified, `<store name>/<split>`.
 
     Raises:
@@ -33,21 +33,15 @@ class FeatureDefinition:
         outputs: what a frame is, by feature name.
     """
 
-    def __init__(self, settings: Mapping[str, Any], stores: Path) -> None:
-        weights = settings["extractor"].get("weights")  # None of several: each names its own
+    def __init__(self, run: Run, stores: Path) -> None:
+        weights = run.definition.extractor.arguments.get("weights")
         for folder in sorted(header.parent for header in stores.glob(f"*/*/{HEADER_NAME}")):
             store = open_store(folder)
             provenance = store.provenance
             source = provenance.get("feature", provenance).get("weights", {}).get("source")
             if weights is not None and RANDOM in (source, weights) and source != weights:
                 raise _changed(store, "features", ([f"weights {weights}"], [f"weights {source}"]))
-        made = define(
-            extractor=settings["extractor"],
-            storage=settings["storage"],
-            audio_root=settings["audio_root"],
-            computing=ON_CPU,  # nothing is computed
-            trusted_modules=settings.get("trusted_modules", ()),
-        )
+        made = build_definition(run.definition, run.corpus.audio_root)  # nothing is computed
         self._described = made.described
         self._dtypes = {name: entry.dtype for name, entry in made.entries.items()}
         self.fingerprints = made.fingerprints
@@ -62,7 +56,10 @@ class FeatureDefinition:
         if store.fingerprint != self.fingerprints[store.name]:
             changes = _changes(
                 {**_values(store.provenance), "dtype": store.header.dtype},
-                {**_values(self._described), "dtype": self._dtypes[store.name]},
+                {
+                    **_values(self._described[store.name].to_json()),
+                    "dtype": self._dtypes[store.name],
+                },
             )
             raise _changed(store, "features", changes)
 
@@ -74,7 +71,8 @@ class FeatureDefinition:
         """
         provenance = store.provenance
         if provenance.get("feature_fingerprint") != self.fingerprints[feature]:
-            changes = _changes(_values(provenance.get("feature", {})), _values(self._described))
+            described = self._described[feature].to_json()
+            changes = _changes(_values(provenance.get("feature", {})), _values(described))
             raise _changed(store, "features", changes)
         if store.fingerprint != tokens.fingerprints[store.name]:
             others = ("merge_repeats", "tokenize_version")
@@ -93,9 +91,11 @@ class FeatureDefinition:
 
 def _values(described: Mapping[str, Any]) -> dict[str, object]:
     """Return what decides the values of features, by a word for each."""
+    identity = described.get("extractor", {})
     return {
-        **described.get("extractor", {}),
-        "extractor_version": described.get("extractor_version"),
+        **identity.get("arguments", {}),
+        "extractor": identity.get("name"),
+        "version": identity.get("version"),
         "decode_version": described.get("decode_version"),
         "weights": described.get("weights", {}).get("digest", "")[:12],
     }

@@ -1,4 +1,4 @@
-"""What may differ, and what did: of one utterance, and of the values of all that were compared."""
+"""Tolerances between machines, and the differences that were found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from featbank.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerances:
-    """What may differ between machines of two numerics classes; within one class nothing may.
+    """How much may differ between machines of two numerics classes; within one class nothing may.
 
     Args:
         difference: of a value of a feature, as a share of the feature's standard deviation. What

@@ -1,9 +1,9 @@
-"""One utterance as it is stored and as it was just computed: what differs, and by how much."""
+"""Measure how an utterance as stored differs from the same one computed again."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
@@ -11,39 +11,39 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from featbank.base.units import expand
-from featbank.store import MappedShard, Store
-from featbank.validation.scan import BLOCK_VALUES, Moments
+from featbank.store import MappedShard, Numerics, Store
+from featbank.validation.scan import BLOCK_VALUES, ValueMoments
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class Place(NamedTuple):
+class StoredRow(NamedTuple):
     """A row of a store."""
 
     shard: MappedShard
     row: int
 
     @property
-    def numerics(self) -> Mapping[str, Any]:
+    def numerics(self) -> Numerics:
         """The class that computed it."""
         return self.shard.spec.numerics
 
     @property
     def input_digest(self) -> bytes:
-        """Of what it was computed from."""
+        """Digest of the audio that it was computed from."""
         return self.shard.input_digest(self.row)
 
 
-def find(store: Store, utterance_id: str) -> Place | None:
+def find(store: Store, utterance_id: str) -> StoredRow | None:
     """Return where a store holds an utterance."""
     if utterance_id not in store:
         return None
     number = store.row_number(utterance_id)
     shard = bisect_right(store.rows_before, number) - 1
-    return Place(store.open_shard(shard), number - store.rows_before[shard])
+    return StoredRow(store.open_shard(shard), number - store.rows_before[shard])
 
 
-def same_bits(stored: Place, computed: Place) -> bool:
+def same_bits(stored: StoredRow, computed: StoredRow) -> bool:
     """Tell whether two rows are the same bytes, scales included."""
     one, other = stored.shard.stored(stored.row), computed.shard.stored(computed.row)
     scales = stored.shard.scale(stored.row), computed.shard.scale(computed.row)
@@ -71,10 +71,10 @@ class Measure:
     max_abs: float = 0.0
     sum_abs: float = 0.0
     rounding: float = 0.0
-    moments: Moments = field(default_factory=Moments)
+    moments: ValueMoments = field(default_factory=ValueMoments)
 
 
-def measure_features(stored: Place, computed: Place) -> Measure | None:
+def measure_features(stored: StoredRow, computed: StoredRow) -> Measure | None:
     """Compare two rows of a feature, block by block, for a recording may be hours long.
 
     Returns:
@@ -83,7 +83,7 @@ def measure_features(stored: Place, computed: Place) -> Measure | None:
     frames = computed.shard.stored(computed.row)
     if stored.shard.stored(stored.row).shape != frames.shape:
         return None
-    num_other, max_abs, sum_abs, moments = 0, 0.0, 0.0, Moments()
+    num_other, max_abs, sum_abs, moments = 0, 0.0, 0.0, ValueMoments()
     for block in _blocks(frames):
         theirs = stored.shard.read(stored.row, block.start, block.stop).astype(np.float64)
         if not np.isfinite(theirs).all():
@@ -93,7 +93,7 @@ def measure_features(stored: Place, computed: Place) -> Measure | None:
         num_other += int((difference != 0).reshape(len(ours), -1).any(axis=1).sum())
         max_abs = max(max_abs, float(difference.max(initial=0)))
         sum_abs += float(difference.sum())
-        moments += Moments.of(ours)
+        moments += ValueMoments.of(ours)
     return Measure(
         num_frames=len(frames),
         num_other_frames=num_other,
@@ -106,7 +106,7 @@ def measure_features(stored: Place, computed: Place) -> Measure | None:
     )
 
 
-def measure_tokens(stored: Sequence[Place], computed: Sequence[Place]) -> Measure | None:
+def measure_tokens(stored: Sequence[StoredRow], computed: Sequence[StoredRow]) -> Measure | None:
     """Compare the tokens of an utterance frame by frame, merged units by their durations.
 
     Args:
@@ -123,7 +123,7 @@ def measure_tokens(stored: Sequence[Place], computed: Sequence[Place]) -> Measur
     return Measure(num_frames=len(ours), num_other_frames=int(other.sum()))
 
 
-def _units(places: Sequence[Place]) -> Array | None:
+def _units(places: Sequence[StoredRow]) -> Array | None:
     """Return the unit of each frame (T,), or its codes (T, Q).
 
     None where units and durations are not as many.

@@ -15,7 +15,7 @@ from featbank.cli.stores import duration_s
 from featbank.cli.validated import REPORTS, Checked, validated_stores
 from featbank.errors import FeatbankError, StoreError
 from featbank.files.json_files import read_json
-from featbank.pipeline.dvc_outputs import Place, find_outputs
+from featbank.pipeline.dvc_outputs import DvcPlace, find_outputs
 from featbank.store import HEADER_NAME, StoreHeader, read_header
 
 RECORDS = Path(".featbank", "runs")
@@ -34,16 +34,16 @@ _COLUMNS = {
     "where": False,
 }
 _WORDS = {
-    Place.CACHE: "in DVC's cache",
-    Place.REMOTE: "in the remote",
-    Place.UNASKED: "remote not asked",
-    Place.NOWHERE: "nowhere",
+    DvcPlace.CACHE: "in DVC's cache",
+    DvcPlace.REMOTE: "in the remote",
+    DvcPlace.UNASKED: "remote not asked",
+    DvcPlace.NOWHERE: "nowhere",
 }
 _ADVICE = {
-    Place.CACHE: "in DVC's cache: dvc checkout brings it here",
-    Place.REMOTE: "in the remote: dvc pull brings it here",
-    Place.UNASKED: "remote not asked: dvc pull brings what was pushed to it",
-    Place.NOWHERE: "nowhere: dvc repro makes it, or its stage with the values that were typed",
+    DvcPlace.CACHE: "in DVC's cache: dvc checkout brings it here",
+    DvcPlace.REMOTE: "in the remote: dvc pull brings it here",
+    DvcPlace.UNASKED: "remote not asked: dvc pull brings what was pushed to it",
+    DvcPlace.NOWHERE: "nowhere: dvc repro makes it, or its stage with the values that were typed",
 }
 
 
@@ -57,7 +57,7 @@ class StoreRow:
             validated; no hours where neither tells.
         real_time_factor: of the run on this machine that computed it, if one did.
         validated: `good`, how many problems, `another version` of it, or `no`.
-        where: `here`, `damaged`, or the `Place` of what is not here.
+        where: `here`, `damaged`, or the `DvcPlace` of what is not here.
         here, absent: splits that are on this disk, and that were validated and are not.
     """
 
@@ -156,7 +156,7 @@ def _headers(folder: Path) -> dict[str, StoreHeader] | None:
     return found
 
 
-def _places(absent: Sequence[Path]) -> dict[Path, Place]:
+def _places(absent: Sequence[Path]) -> dict[Path, DvcPlace]:
     return dict(zip(absent, find_outputs(absent), strict=True)) if absent else {}
 
 
@@ -165,7 +165,7 @@ def _row(
     headers: Mapping[str, StoreHeader] | None,
     checked: Mapping[str, Checked],
     absent: Sequence[str],
-    place: Place | None,
+    place: DvcPlace | None,
 ) -> StoreRow:
     kind, corpus, option, _ = folder.parts[-4:]
     is_same = headers is not None and all(
@@ -240,7 +240,7 @@ def _speed(record: Path) -> float | None:
 
 
 def _cells(row: StoreRow) -> list[str]:
-    where = _WORDS[Place(row.where)] if row.where in list(Place) else row.where
+    where = _WORDS[DvcPlace(row.where)] if row.where in list(DvcPlace) else row.where
     return [
         row.store,
         f"{row.utterances:,}",

@@ -1,1 +1,23 @@
-"""Corpora: where utterances come from, and the manifests made of them."""
+"""Corpora: the layouts that utterances are read from, by their public names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from featbank.base.registry import Registry
+
+CORPORA = Registry(
+    kind="corpus layout",
+    group="featbank.corpora",
+    contract="featbank.corpora.base:Corpus",
+    table={
+        "table": "featbank.corpora.table:TableCorpus",
+        "folder": "featbank.corpora.folder:FolderCorpus",
+        "librispeech": "featbank.corpora.librispeech:LibriSpeechCorpus",
+        "ljspeech": "featbank.corpora.ljspeech:LJSpeechCorpus",
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    return CORPORA.offer(name)

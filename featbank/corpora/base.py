@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from featbank.audio import TOLERANCES
 from featbank.base.failures import Failure, brief
 from featbank.base.manifest import MIX_CHANNELS, SPLITS
+from featbank.base.parts import Part
+from featbank.corpora import CORPORA
 from featbank.corpora.links import Links
 from featbank.corpora.splits import SplitRule
 from featbank.errors import ConfigError, CorpusError, FeatbankError
@@ -89,8 +91,10 @@ class Listing:
     num_hidden: int = 0
 
 
-class Corpus(ABC):
+class Corpus(Part, ABC):
     """A folder of audio and the rules to read it."""
+
+    registry = CORPORA
 
     def __init__(
         self,

@@ -30,6 +30,8 @@ class FolderCorpus(Corpus):
         arguments: as of `Corpus`.
     """
 
+    version = 1
+
     def __init__(
         self,
         *,

@@ -26,6 +26,8 @@ class LibriSpeechCorpus(Corpus):
         ConfigError: `subsets` is an empty list.
     """
 
+    version = 1
+
     def __init__(self, *, subsets: Sequence[str] | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
         if subsets is not None and not subsets:

@@ -22,6 +22,8 @@ class LJSpeechCorpus(Corpus):
         arguments: as of `Corpus`.
     """
 
+    version = 1
+
     def __init__(self, *, speaker: str = "LJ", **arguments: Any) -> None:
         super().__init__(**arguments)
         self.speaker = speaker

@@ -15,7 +15,7 @@ from featbank.corpora.base import CorpusRow
 from featbank.corpora.failing import FailureList
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
-from featbank.corpora.summary import Tally
+from featbank.corpora.summary import SummaryTally
 from featbank.files.provenance import canonical_json, open_atomic
 
 _WHERE = 3  # among what is said of a row
@@ -32,7 +32,7 @@ class Manifests:
     def __init__(self, failures: FailureList, scratch: Scratch) -> None:
         self._failures = failures
         self._lines = SortedLines(scratch, "ids")
-        self._tally = Tally(scratch)
+        self._tally = SummaryTally(scratch)
 
     def add(
         self, row: CorpusRow, number: int, split: str, become: UtteranceTuple | Failure

@@ -22,7 +22,7 @@ from featbank.audio import (
     version_here,
 )
 from featbank.base.progress import Advance
-from featbank.corpora.scans import FileScan, ScanMemory, Stamp
+from featbank.corpora.scans import FileScan, ScanMemory, ScanStamp
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import AudioError, AudioFault
@@ -182,7 +182,7 @@ class ScanWorker:
             return replace(before, stamp=stamp, is_sure=is_sure)
         return self._scan(pending.audio, now, stamp)
 
-    def _scan(self, audio: str, now: int, stamp: Stamp | None) -> FileScan:
+    def _scan(self, audio: str, now: int, stamp: ScanStamp | None) -> FileScan:
         path = self._root / audio
         found: AudioScan | AudioError
         sha256 = ""
@@ -245,14 +245,14 @@ def estimate_duration_s(root: Path, files: Iterable[str], num_bytes: int | None 
     return seconds * (1 if num_bytes is None else num_bytes / seen_bytes)
 
 
-def _stamp(path: Path) -> Stamp | None:
+def _stamp(path: Path) -> ScanStamp | None:
     try:
-        return Stamp.of(path.stat())
+        return ScanStamp.of(path.stat())
     except (OSError, ValueError):
         return None  # the scan says what is wrong
 
 
-def _is_sure(stamp: Stamp, now: int) -> bool:
+def _is_sure(stamp: ScanStamp, now: int) -> bool:
     return max(stamp.mtime_ns, stamp.ctime_ns) < now - _DOUBT_NS
 
 

@@ -30,7 +30,7 @@ _CHECK_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class ScanStamp:
     """What a file system says of a file: what rewrites its bytes changes this, on a second look.
 
     Args:
@@ -46,7 +46,7 @@ class Stamp:
     inode: int
 
     @classmethod
-    def of(cls, found: os.stat_result) -> Stamp:
+    def of(cls, found: os.stat_result) -> ScanStamp:
         """Take it from what `os.stat` gives."""
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
@@ -67,7 +67,7 @@ class FileScan:
 
     audio: str
     found: AudioScan | AudioError
-    stamp: Stamp | None = None
+    stamp: ScanStamp | None = None
     is_sure: bool = False
     sha256: str = ""
     by: str = ""
@@ -106,7 +106,10 @@ class FileScan:
             else:
                 found = AudioScan(**fields.pop("scan"))
             return cls(
-                audio=audio, found=found, stamp=None if stamp is None else Stamp(**stamp), **fields
+                audio=audio,
+                found=found,
+                stamp=None if stamp is None else ScanStamp(**stamp),
+                **fields,
             )
         except (FeatbankError, KeyError, TypeError, ValueError):
             return None

@@ -29,7 +29,7 @@ _WORDS = {
 }
 
 
-class Tally:
+class SummaryTally:
     """Counts the utterances of a corpus as they go by, in bounded memory.
 
     Args:

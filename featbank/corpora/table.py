@@ -53,6 +53,8 @@ class TableCorpus(Corpus):
         arguments: as of `Corpus`.
     """
 
+    version = 1
+
     def __init__(
         self,
         *,

@@ -1,1 +1,1 @@
-"""The engine: shards planned from manifests, computed by workers, taken over where they exist."""
+"""The engine: it plans the shards of a run, has workers compute them, and reuses what exists."""

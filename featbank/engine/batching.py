@@ -1,4 +1,4 @@
-"""Utterances put together that are computed in one shape."""
+"""Group utterances into batches that are computed in one shape."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Decoding: the stored codes of an utterance made audible again, for a listening check."""
+"""Decode the stored codes of an utterance into an audio file, for a listening check."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,11 +10,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from featbank.engine.recipe import define
+from featbank.engine.definition import FeatureDefinition, build_definition
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import PackedStorage
 from featbank.files.provenance import write_atomic
-from featbank.numerics import ON_CPU
 from featbank.store import open_verified
 
 _FORMATS = ("flac", "wav")
@@ -23,30 +20,22 @@ _FORMATS = ("flac", "wav")
 
 @runtime_checkable
 class Decoder(Protocol):
-    """An extractor of one feature that goes both ways: a codec."""
+    """An extractor that can decode the one feature it computes: a codec."""
 
     def decode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """Synthesise (num_samples,) at the extractor's rate from (Q, T)."""
 
 
 def decode_utterance(
-    *,
-    features: Path,
-    utterance_id: str,
-    out: Path,
-    extractor: Mapping[str, Any],
-    storage: Sequence[PackedStorage],
-    trusted_modules: Sequence[str] = (),
+    definition: FeatureDefinition, features: Path, utterance_id: str, out: Path
 ) -> float:
     """Decode the codes of one utterance into an audio file of 16 bits; louder samples are clipped.
 
     Args:
+        definition: of a codec, with the weights that made the codes.
         features: holds the codec's stores as `<feature name>/<split>`.
         utterance_id: in any of the splits.
         out: the audio file: `.wav` or `.flac`.
-        extractor: `_target_` and its arguments, with the weights that made the codes.
-        storage: one entry for each feature name of the extractor.
-        trusted_modules: packages beside featbank that `_target_` may name.
 
     Returns:
         How long it is, in seconds.
@@ -59,16 +48,10 @@ def decode_utterance(
     file_format = out.suffix.removeprefix(".").lower()
     if file_format not in _FORMATS:
         raise ConfigError("out", expected=" or ".join(f"*.{one}" for one in _FORMATS), got=out)
-    made = define(
-        extractor=extractor,
-        storage=storage,
-        audio_root="",
-        computing=ON_CPU,
-        trusted_modules=trusted_modules,
-    )
+    made = build_definition(definition, Path())
     if not isinstance(made.extractor, Decoder):
         raise ConfigError(
-            f"extractor {extractor['_target_']}",
+            f"extractor {definition.extractor.target}",
             expected="a codec, whose codes can be decoded",
             got="one that only computes features",
         )

@@ -1,9 +1,9 @@
-"""One run: every shard is taken over, found finished, or handed to a worker."""
+"""Drive a run: each shard is reused, found finished, or computed by a worker."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +12,10 @@ from typing import Any
 
 from featbank.base.failures import Failure, allowed_failures, check_budget
 from featbank.base.progress import Advance
-from featbank.engine.plan import Numerics, ShardPlan
+from featbank.engine.job import Job
+from featbank.engine.plan import ShardPlan
+from featbank.engine.run import Budget
+from featbank.engine.space import warn_of_full_disk
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
@@ -20,25 +23,12 @@ from featbank.errors import FeatbankError
 from featbank.files.provenance import canonical_json
 from featbank.numerics import as_here
 from featbank.runners.base import Runner
-from featbank.store import ShardInfo
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """How many utterances may fail, and where their list is left when more do.
-
-    Args:
-        max_failures: a number of utterances, or below 1 a share of them.
-        path: of the list.
-    """
-
-    max_failures: float
-    path: Path
+from featbank.store import Numerics, ShardInfo, StoreHeader
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a run has so far.
+class MadeShards:
+    """The shards and failures that a run has collected so far.
 
     Attributes:
         shards: by feature name and split, each with the file that holds it.
@@ -69,6 +59,26 @@ class Outcome:
         return tuple(self.numerics[split][key] for key in sorted(self.numerics[split]))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The stores that a run has published, and how much was computed for them.
+
+    Args:
+        headers: of the stores, one a name and split.
+        tally: what was computed, and what was taken over.
+    """
+
+    headers: Sequence[StoreHeader]
+    tally: Tally
+
+
+def compute_shards(job: Job, plan: ShardPlan) -> MadeShards:
+    """Have workers make the shards of a plan that are not there yet; see `ShardRun`."""
+    warn_of_full_disk(job, plan)
+    run = job.run
+    return ShardRun(plan=plan, budget=run.budget)(job.make_worker, run.runner, run.advance)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShardRun:
     """The shards of a plan, made by workers where they are not there yet.
@@ -83,7 +93,7 @@ class ShardRun:
 
     def __call__(
         self, make_worker: Callable[[], ShardWorker[Any]], runner: Runner, advance: Advance
-    ) -> Outcome:
+    ) -> MadeShards:
         """Make what is missing.
 
         Raises:
@@ -92,7 +102,7 @@ class ShardRun:
                 runner lost a shard.
             ManifestError: a manifest has changed meanwhile.
         """
-        outcome = Outcome()
+        outcome = MadeShards()
         for split, rows in self.plan.rows.items():
             outcome.failures[split] += rows.too_short
         self._check_budget(outcome)  # before days of computing, and after each shard
@@ -104,7 +114,7 @@ class ShardRun:
         self._check_whole(outcome)
         return outcome
 
-    def _left(self, outcome: Outcome, advance: Advance) -> Iterator[ShardTask]:
+    def _left(self, outcome: MadeShards, advance: Advance) -> Iterator[ShardTask]:
         """Give the tasks that are left for workers; take in what is there already."""
         for task, there in self.plan.verified():
             if there is None:
@@ -115,7 +125,7 @@ class ShardRun:
             outcome.tally += Tally(num_kept=len(task.rows), num_shards_kept=len(there))
             advance(sum(row.duration_s for row in task.rows))
 
-    def _add(self, outcome: Outcome, result: ShardResult) -> None:
+    def _add(self, outcome: MadeShards, result: ShardResult) -> None:
         outcome.failures[result.split] += result.failures
         outcome.tally += result.tally
         for name, info in result.shards.items():
@@ -131,7 +141,7 @@ class ShardRun:
                 hint="numerics=strict, and tokens straight from audio, need machines of one kind",
             )
 
-    def _check_whole(self, outcome: Outcome) -> None:
+    def _check_whole(self, outcome: MadeShards) -> None:
         """Refuse an outcome that lacks a row: each is in every store of its split, or failed."""
         for split, rows in self.plan.rows.items():
             rows.check()
@@ -145,7 +155,7 @@ class ShardRun:
                         hint="the runner lost some: what is finished is kept, run again",
                     )
 
-    def _check_budget(self, outcome: Outcome) -> None:
+    def _check_budget(self, outcome: MadeShards) -> None:
         if sum(map(len, outcome.failures.values())) > self._num_allowed:
             check_budget(
                 [failure for failures in outcome.failures.values() for failure in failures],

@@ -1,4 +1,4 @@
-"""The worker of extraction: what the extractor gives is stored."""
+"""The worker of extraction: it computes features and writes them into shards."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance
-from featbank.engine.recipe import ExtractorRecipe
+from featbank.engine.definition import ExtractorRecipe
 from featbank.engine.rows import laid_out, num_frames
 from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import AudioError, FeatbankError, StoreError
-from featbank.feature_io import PackedStorage
+from featbank.feature_io.stage_storage import PackedStorage
 from featbank.features.base import Extractor, Output
-from featbank.store import Encoded, ShardSpec, ShardWriter, as_array, find_encoding
+from featbank.store import Encoded, Numerics, ShardSpec, ShardWriter, as_array, find_encoding
 
 
 class FeatureWorker(ShardWorker[ShardWriter]):
@@ -107,7 +107,7 @@ def shard_specs(
     extractor: Extractor,
     storage: Mapping[str, PackedStorage],
     fingerprints: Mapping[str, str],
-    numerics: Mapping[str, Any],
+    numerics: Numerics,
 ) -> dict[str, ShardSpec]:
     """Return what the rows of each shard have in common, by feature name."""
     return {

@@ -1,4 +1,4 @@
-"""What a run makes of the audio of a corpus: known before it begins."""
+"""A job: the stores that a run is to make, known before anything is computed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.manifest import SPLITS
-from featbank.engine.earlier import EarlierShards, OnDamage
+from featbank.engine.definition import BuiltDefinition
 from featbank.engine.plan import ShardPlan
+from featbank.engine.previous import PreviousShards
 from featbank.engine.rows import SplitRows, num_frames
+from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.upsampling import warn_of_upsampling
 from featbank.engine.work import finished, shard_path, work_name
 from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import PackedStorage
 from featbank.features.base import Extractor
 from featbank.numerics import CPU, Computing
-from featbank.runners.base import Runner
 from featbank.store import ShardSpec
 from featbank.store.format import SPLITS_NAME
 from featbank.store.replacing import refuse_other_content
@@ -33,55 +33,68 @@ class Job:
     """The stores that a run is to make, and how.
 
     Args:
+        run: that makes them.
         out: the stores are at `out/<name>/<split>`.
-        extractor: computes the features; workers build their own.
-        entries: how each feature is stored, or would be, by feature name.
-        described: what determines the values of the extractor.
+        definition: of the features, with an extractor of this process; workers build their own.
         specs: of the shards, by name of the stores, with the numerics class of this process.
         frame_bytes: of the feature that shards are cut by.
         target_bytes: size around which they are cut.
-        computing: device, threads, and seconds of audio together.
         make_worker: picklable; makes the worker of a process.
         shard_bytes: size around which the stores are cut, where they are written anew from the
             finished shards; None where these are the shards of the stores.
         merged: names of stores whose rows may be shorter than the features' frames.
     """
 
+    run: Run
     out: Path
-    extractor: Extractor
-    entries: Mapping[str, PackedStorage]
-    described: Mapping[str, Any]
+    definition: BuiltDefinition
     specs: Mapping[str, ShardSpec]
     frame_bytes: int
     target_bytes: int
-    computing: Computing
     make_worker: Callable[[], ShardWorker[Any]]
     shard_bytes: int | None = None
     merged: frozenset[str] = frozenset()
+
+    @property
+    def extractor(self) -> Extractor:
+        """What computes the features, in this process."""
+        return self.definition.extractor
+
+    @property
+    def computing(self) -> Computing:
+        """How workers compute: as the run says, but on the CPU what uses no device."""
+        return self.definition.recipe.computing
 
     @property
     def paths(self) -> dict[tuple[str, str], Path]:
         """Where the stores are, by name and split."""
         return {(name, split): self.out / name / split for name in self.specs for split in SPLITS}
 
-    def refuse_other_content(self, *, overwrite: bool) -> None:
-        """Refuse to replace stores that hold something else.
+    @property
+    def work_folder(self) -> Path:
+        """The folder, in that of the run, that finished shards go to."""
+        return self.run.work / work_name(self.out, self.specs)
+
+    def provenance(self, feature: str) -> Mapping[str, object]:
+        """Return what the store of a feature says of how it was made."""
+        corpus = self.run.corpus
+        return self.definition.provenance(feature, {"name": corpus.name, "license": corpus.license})
+
+    def refuse_in_vain(self, reuse: Reuse) -> None:
+        """Refuse a job that would end in an error.
 
         Raises:
-            StoreError: one is there, and `overwrite` is false.
+            ConfigError: workers need a GPU, and have none or share one unasked; or only shards of
+                one numerics class are wanted, and this process cannot tell that class.
+            StoreError: a store is there that holds something else, and must not be replaced.
         """
         for (name, _), path in self.paths.items():
-            refuse_other_content(path, self.specs[name].fingerprint, overwrite=overwrite)
+            refuse_other_content(path, self.specs[name].fingerprint, overwrite=reuse.overwrite)
+        if self.computing.device != CPU:
+            self._refuse_without_gpu(reuse)
 
-    def refuse_without_gpu(self, runner: Runner, *, strict: bool) -> None:
-        """Refuse to begin where workers need a GPU, and have none or share one unasked.
-
-        Raises:
-            ConfigError: the runner gives workers none; or only shards of one numerics class are
-                wanted, and this process cannot tell that class.
-        """
-        if self.computing.device == CPU:
-            return
+    def _refuse_without_gpu(self, reuse: Reuse) -> None:
+        runner = self.run.runner
         if not runner.gives_gpu:
             raise ConfigError(
                 "runner",
@@ -89,7 +102,7 @@ class Job:
                 got=f"{type(runner).__name__} with none to give",
                 hint="set runner.num_gpus, or for Slurm runner.gpus_per_node",
             )
-        if strict and not self.computing.sees_device:
+        if reuse.is_strict and not self.computing.sees_device:
             raise ConfigError(
                 "device of the process that starts the run",
                 expected="a GPU such as the workers have",
@@ -98,50 +111,25 @@ class Job:
                 "this in a job with such a GPU",
             )
 
-    def work_folder(self, work: Path) -> Path:
-        """Return the folder, in that of a stage, that finished shards go to."""
-        return work / work_name(self.out, self.specs)
-
-    def plan(
-        self,
-        *,
-        manifests: Path,
-        folder: Path,
-        previous: Sequence[Path],
-        strict: bool,
-        anew: bool = False,
-        on_damage: OnDamage = lambda _: None,
-    ) -> ShardPlan:
+    def plan(self, reuse: Reuse = WHAT_FITS) -> ShardPlan:
         """Look at all rows, and at what is there already.
-
-        Args:
-            manifests: folder with a manifest a split.
-            folder: of what is finished: a work folder.
-            previous: folders like `out`, which hold earlier stores.
-            strict: have nothing of another numerics class.
-            anew: have nothing of earlier stores.
-            on_damage: told each damaged file of what is there already.
 
         Raises:
             ManifestError: a manifest is missing, or a line is no row, or not in order.
         """
-        framing = self.extractor.framing
+        framing, manifests = self.extractor.framing, self.run.corpus.manifests
         warn_of_upsampling(manifests, framing.sample_rate)
-        roots = () if anew else (self.out, *previous)
-        for splits in (root / name for root in roots for name in self.specs):
-            try:
-                read_splits(splits)
-            except StoreError as error:  # it is written anew, but DVC may have it damaged
-                _log.warning("%s", error)
-                on_damage(splits / SPLITS_NAME)
-        earlier = {
-            name: EarlierShards(
-                [root / name / split for root in roots for split in SPLITS], spec, on_damage
+        roots = () if reuse.anew else (self.out, *reuse.previous)
+        self._check_lists_of_splits(roots, reuse)
+        previous = {
+            name: PreviousShards(
+                [root / name / split for root in roots for split in SPLITS], spec, reuse.on_damage
             )
             for name, spec in self.specs.items()
         }
-        results = finished(folder, anew=anew)
-        for name, of_name in earlier.items():
+        folder = self.work_folder
+        results = finished(folder, anew=reuse.anew)
+        for name, of_name in previous.items():
             of_name.add_finished(
                 (shard_path(folder, result.numerics, name, info.name), info)
                 for result in results.values()
@@ -154,7 +142,16 @@ class Job:
             target_bytes=self.target_bytes,
             work=folder,
             results=results,
-            earlier=earlier,
-            strict=strict,
-            on_damage=on_damage,
+            previous=previous,
+            strict=reuse.is_strict,
+            on_damage=reuse.on_damage,
         )
+
+    def _check_lists_of_splits(self, roots: Sequence[Path], reuse: Reuse) -> None:
+        """Say so where what lists the splits of a previous store is damaged: it is made anew."""
+        for splits in (root / name for root in roots for name in self.specs):
+            try:
+                read_splits(splits)
+            except StoreError as error:  # DVC may have it damaged in its cache
+                _log.warning("%s", error)
+                reuse.on_damage(splits / SPLITS_NAME)

@@ -1,4 +1,4 @@
-"""What there is to make of a corpus, shard by shard, and which shards are there already."""
+"""Plan the shards of a job: which of them exist already, and which a worker has to make."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from featbank.base.manifest import Utterance
-from featbank.engine.earlier import EarlierShards, OnDamage, shard_problem
+from featbank.engine.previous import PreviousShards, shard_problem
 from featbank.engine.rows import SplitRows, cut_into_shards, task_numerics
+from featbank.engine.run import OnDamage
 from featbank.engine.tasks import ShardResult, ShardTask, Source, shard_task
 from featbank.engine.work import shard_path
 from featbank.numerics import as_here
-from featbank.store import ShardInfo, ShardSpec
+from featbank.store import Numerics, ShardInfo, ShardSpec
 
 _log = logging.getLogger(__name__)
 
 _THREADS = 4  # read shards that are there: more than one, for a disk far away answers late
 _AHEAD = 16  # tasks whose shards are being read
-
-Numerics = Mapping[str, Any]
 
 ThereAlready = Mapping[str, tuple[Path, ShardInfo, Numerics]]
 """The shards of a task by feature name: the file, what a header lists of it, its class."""
@@ -40,8 +38,8 @@ class ShardPlan:
         value_bytes: what the values of a row weigh in the feature that shards are cut by.
         target_bytes: size around which shards are cut.
         work: folder of what is finished.
-        results: of earlier runs in there, by the keys of their tasks.
-        earlier: shards that may be taken over, by feature name.
+        results: of previous runs in there, by the keys of their tasks.
+        previous: shards that may be taken over, by feature name.
         strict: take over nothing of another numerics class.
         on_damage: told each shard that should be there and is damaged.
     """
@@ -52,7 +50,7 @@ class ShardPlan:
     target_bytes: int
     work: Path
     results: Mapping[str, ShardResult]
-    earlier: Mapping[str, EarlierShards]
+    previous: Mapping[str, PreviousShards]
     strict: bool
     on_damage: OnDamage = lambda _: None
 
@@ -80,8 +78,8 @@ class ShardPlan:
     def __iter__(self) -> Iterator[tuple[ShardTask, ThereAlready | None]]:
         """Give each task, with its shards where these seem to be there; none is read."""
         for split, rows in self.rows.items():
-            for part in cut_into_shards(iter(rows), self.value_bytes, self.target_bytes):
-                task = shard_task(self.specs, split, part, self.work)
+            for of_shard in cut_into_shards(iter(rows), self.value_bytes, self.target_bytes):
+                task = shard_task(self.specs, split, of_shard, self.work)
                 before = self.results.get(task.key)
                 there = self._finished(task, before) or self._taken_over(task)
                 yield (task, there) if there else (self._with_sources(task, before), None)
@@ -120,7 +118,7 @@ class ShardPlan:
         return self._with_sources(task, self.results.get(task.key)), None
 
     def _finished(self, task: ShardTask, before: ShardResult | None) -> ThereAlready | None:
-        """Return the shards of an earlier run; None where a row failed, for it is tried again."""
+        """Return the shards of a previous run; None where a row failed, for it is tried again."""
         if not before or before.failures or not self._is_class_of(task, before.numerics):
             return None
         part = task.rows[0].part  # which may have changed since: no name of a shard tells it
@@ -134,11 +132,11 @@ class ShardPlan:
         }
 
     def _taken_over(self, task: ShardTask) -> ThereAlready | None:
-        """Return shards of earlier stores that are made from exactly these rows, if all exist."""
+        """Return shards of previous stores that are made from exactly these rows, if all exist."""
         found: dict[str, tuple[Path, ShardInfo, Numerics]] = {}
         for name, shard in task.names.items():
-            source = self.earlier[name].named(shard)
-            mapped = self.earlier[name].open_whole(source) if source else None
+            source = self.previous[name].named(shard)
+            mapped = self.previous[name].open_whole(source) if source else None
             if source is None or mapped is None:
                 return None
             if not self._is_class_of(task, mapped.spec.numerics):
@@ -151,8 +149,8 @@ class ShardPlan:
         """Name what rows of a task may be copied from."""
         first, last, part = task.rows[0].id, task.rows[-1].id, task.rows[0].part
         sources: dict[str, list[Source]] = {
-            name: list(earlier.overlapping(part, first, last))
-            for name, earlier in self.earlier.items()
+            name: list(previous.overlapping(part, first, last))
+            for name, previous in self.previous.items()
         }
         failed = {row.id for row in task.rows} & self._failed_before
         if before:
@@ -165,4 +163,4 @@ class ShardPlan:
 
     @cached_property
     def _failed_before(self) -> frozenset[str]:
-        return frozenset().union(*(earlier.failed for earlier in self.earlier.values()))
+        return frozenset().union(*(previous.failed for previous in self.previous.values()))

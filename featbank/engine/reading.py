@@ -1,4 +1,4 @@
-"""Audio on its way to an extractor: read ahead of the computing, checked against the manifest."""
+"""Read audio ahead of the computing, and check it against the manifest."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featbank.audio import Patience, load_audio
+from featbank.audio import ReadPatience, load_audio
 from featbank.audio.recording import Recording
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance
@@ -38,7 +37,7 @@ class AudioReader:
         self._max_samples = max_samples
 
     def read_ahead(self, rows: Iterable[Utterance]) -> Iterator[tuple[Utterance, Future[Audio]]]:
-        """Give each row with its audio, which a thread reads while earlier ones are computed.
+        """Give each row with its audio, which a thread reads while those before it are computed.
 
         The future raises what `read` does.
         """
@@ -65,7 +64,7 @@ class AudioReader:
             FeatbankError: it needs ffmpeg, which is not there or was killed.
             OSError: the machine failed, again and again.
         """
-        patience = Patience(row.audio)
+        patience = ReadPatience(row.audio)
         while True:
             try:
                 return self._read(row)
@@ -73,15 +72,16 @@ class AudioReader:
                 patience.wait(error)
 
     def _read(self, row: Utterance) -> Audio:
-        path = Path(self._root, row.audio)
-        place: dict[str, Any] = {
-            "sample_rate": row.sample_rate,
-            "start_sample": row.start_sample,
-            "num_samples": row.num_samples,
-            "channel": row.channel,
-            "target_rate": self._framing.sample_rate,
-            "digest": row.audio_digest,
-        }
-        if self._max_samples is not None and num_samples(row, self._framing) > self._max_samples:
-            return Recording(path, **place)
-        return load_audio(path, **place)
+        is_long = self._max_samples is not None and (
+            num_samples(row, self._framing) > self._max_samples
+        )
+        read = Recording if is_long else load_audio
+        return read(
+            Path(self._root, row.audio),
+            sample_rate=row.sample_rate,
+            start_sample=row.start_sample,
+            num_samples=row.num_samples,
+            channel=row.channel,
+            target_rate=self._framing.sample_rate,
+            digest=row.audio_digest,
+        )

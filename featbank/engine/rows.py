@@ -1,12 +1,11 @@
-"""The utterances of a split as a run takes them: streamed, in store order, cut into shards."""
+"""Stream the utterances of a split in store order, and cut them into shards."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from featbank.audio import decided_by, resampled_length
 from featbank.base.failures import Failure
@@ -15,7 +14,7 @@ from featbank.base.manifest import Utterance, iterate_with_offsets, read_rows_at
 from featbank.errors import ManifestError
 from featbank.files.provenance import file_sha256
 from featbank.numerics import with_audio
-from featbank.store import ShardCutter, ShardRow, row_bytes
+from featbank.store import Numerics, ShardCutter, ShardRow, row_bytes
 from featbank.store.stamps import Stamp
 
 
@@ -29,9 +28,7 @@ def num_frames(row: Utterance, framing: Framing) -> int:
     return framing.num_frames(num_samples(row, framing))
 
 
-def task_numerics(
-    numerics: Mapping[str, Any], rows: Iterable[Utterance], framing: Framing
-) -> dict[str, Any]:
+def task_numerics(numerics: Numerics, rows: Iterable[Utterance], framing: Framing) -> Numerics:
     """Return the class of a shard of some rows, made by a process of class `numerics`."""
     names = frozenset().union(*(decided_by(row, framing.sample_rate) for row in rows))
     return with_audio(numerics, names)

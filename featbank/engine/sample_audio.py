@@ -1,53 +1,82 @@
-"""The sample a codebook is fitted on, straight from audio: where no feature store is to be had."""
+"""Compute the sample that a codebook is fitted on from audio, where no feature store exists."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from featbank.base.manifest import SPLITS, iterate_manifest, write_manifest
-from featbank.engine.extract import Extraction
+from featbank.base.manifest import SPLITS, Utterance, iterate_manifest, write_manifest
+from featbank.engine.extract import feature_job, make_features
+from featbank.engine.run import WHAT_FITS, Reuse, Run
+from featbank.engine.tasks import Tally
 from featbank.engine.work import WorkFolder
 from featbank.errors import CorpusError
-from featbank.store import SHARD_BYTES
-from featbank.tokenizers.sample import read_pins, write_sample
+from featbank.tokenizers.sample import read_pins, refuse_codes, refuse_layers, write_sample
+
+_SPLIT = "train"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectSample:
+    """The sample that was written, and how much was computed for it.
+
+    Args:
+        num_utterances: that the sample holds.
+        tally: what was computed, and what was taken over.
+    """
+
+    num_utterances: int
+    tally: Tally
 
 
 def sample_audio(
-    *,
-    manifest: Path,
-    pins: Path,
-    feature: str,
-    compute: Callable[[Path, Path], Extraction],
-    out: Path,
-    work: Path,
-    keep_work: bool = False,
-    shard_bytes: int = SHARD_BYTES,
-    overwrite: bool = False,
-) -> tuple[int, Extraction]:
-    """Compute the features of the pinned utterances alone and write the sample store.
+    run: Run, out: Path, feature: str, pins: Path, reuse: Reuse = WHAT_FITS
+) -> DirectSample:
+    """Compute a feature of the pinned utterances alone and write the sample store.
 
     It is the one that `sampling.write_sample` copies from a feature store, byte for byte.
 
     Args:
-        manifest: that the pinned utterances are rows of.
-        pins: list of pinned ids.
-        feature: name of the feature.
-        compute: calls `extract` with a folder of manifests and the folder of the stores to be,
-            where a stopped run may have left others that it replaces.
+        run: what to compute, and how. Its work folder takes the features until the sample is
+            written; those of another definition that a stopped run has left there are replaced.
         out: the sample store.
-        work: takes the features of the sample until it is written.
-        keep_work: leave them there, as `extract` leaves its work folder.
-        shard_bytes: size around which the sample's shards are cut.
-        overwrite: replace a sample of features that were made in another way.
-
-    Returns:
-        The number of utterances, and the extraction.
+        feature: name of the feature.
+        pins: list of pinned ids, of the training split.
+        reuse: of which numerics classes what a stopped run left may be, and whether a sample of
+            features that were made in another way is replaced.
 
     Raises:
+        ConfigError: the feature has no frames that are vectors of floats.
         CorpusError: a pinned id is not in the manifest.
         StoreError: a sample is there already of features that were made in another way.
+        FeatbankError: what `extract` raises.
+    """
+    where = f"feature {run.definition.name}"
+    for entry in run.definition.storage:
+        if entry.name == feature:  # before weights are loaded
+            refuse_codes(entry.dtype, where)
+    rows = _pinned(run.corpus.manifests / f"{_SPLIT}.jsonl", pins)
+    manifests, features = run.work / "manifests", run.work / "features"
+    for split in SPLITS:
+        write_manifest(manifests / f"{split}.jsonl", rows if split == _SPLIT else [])
+    with WorkFolder(features) as folder:
+        job = feature_job(run.of_sample(manifests, run.work), features)
+        refuse_layers(job.extractor.outputs[feature].shape, where)
+        tally = make_features(job, Reuse(overwrite=True, numerics=reuse.numerics)).tally
+        num_utterances = write_sample(
+            features=features / feature / _SPLIT, pins=pins, out=out, overwrite=reuse.overwrite
+        )
+        folder.finish([out], keep=run.keep_work)
+    shutil.rmtree(manifests)
+    return DirectSample(num_utterances=num_utterances, tally=tally)
+
+
+def _pinned(manifest: Path, pins: Path) -> list[Utterance]:
+    """Return the rows of the pinned utterances.
+
+    Raises:
+        CorpusError: one is not there.
     """
     pinned = set(read_pins(pins))
     rows = [row for row in iterate_manifest(manifest) if row.id in pinned]
@@ -59,18 +88,4 @@ def sample_audio(
             hint="bring them back, or pin anew (which refits the codebook): "
             f"python stages/sample.py pin=true corpus={pins.stem}",
         )
-    manifests, features = work / "manifests", work / "features"
-    for split in SPLITS:
-        write_manifest(manifests / f"{split}.jsonl", rows if split == "train" else [])
-    with WorkFolder(features) as folder:
-        extraction = compute(manifests, features)
-        num_utterances = write_sample(
-            features=features / feature / "train",
-            pins=pins,
-            out=out,
-            shard_bytes=shard_bytes,
-            overwrite=overwrite,
-        )
-        folder.finish([out], keep=keep_work)
-    shutil.rmtree(manifests)
-    return num_utterances, extraction
+    return rows

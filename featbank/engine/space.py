@@ -1,4 +1,4 @@
-"""The room that a run takes on its disks, and the room that there is."""
+"""Compare the disk space that a run needs with what is free."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNTOLD = sys.maxsize
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskNeed:
-    """What a run adds to one disk.
+    """The bytes that a run adds to one disk.
 
     Args:
         folder: a place on the disk.
@@ -63,7 +63,7 @@ class DiskNeed:
 def warn_of_full_disk(job: Job, plan: ShardPlan) -> None:
     """Warn where even what can be told at a glance does not fit: values alone, uncompressed.
 
-    All that earlier stores and runs hold is taken for usable, so that no warning is false; whether
+    All that previous stores and runs hold is taken for usable, so that no warning is false; whether
     a disk that is too small will still be so in a week, nobody knows, and the run goes on.
     """
     values = {
@@ -71,7 +71,7 @@ def warn_of_full_disk(job: Job, plan: ShardPlan) -> None:
         for name, spec in job.specs.items()
         if not is_bound(job, name)
     }
-    reused = sum(plan.earlier[name].num_bytes for name in values)
+    reused = sum(plan.previous[name].num_bytes for name in values)
     finished = sum(file.stat().st_size for file in plan.work.rglob("*.h5"))
     needs = {plan.work: sum(values.values()) - reused - finished}
     if not on_one_disk(plan.work, job.out):

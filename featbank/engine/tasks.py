@@ -1,18 +1,17 @@
-"""What crosses the border between the run and its workers: a task, and what became of it."""
+"""The messages between a run and its workers: a task, and its result."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
-from featbank.store import ShardInfo, ShardSpec, shard_name
+from featbank.store import Numerics, ShardInfo, ShardSpec, shard_name
 
 Source = tuple[Path, ShardInfo]
-"""A shard of an earlier run: its file, and what its header lists of it."""
+"""A shard of a previous run: its file, and what its header lists of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +23,8 @@ class ShardTask:
         rows: in store order, all of one part.
         names: of the shards if no row fails, by feature name.
         work: folder that takes the shards, in a folder for each feature, and the result.
-        sources: shards of earlier runs that may hold some of the rows, by feature name.
-        failed_before: ids of rows that an earlier run could not use.
+        sources: shards of previous runs that may hold some of the rows, by feature name.
+        failed_before: ids of rows that a previous run could not use.
     """
 
     split: str
@@ -56,11 +55,11 @@ def shard_task(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What a run did, in numbers.
+    """How many utterances and shards a run computed, copied and kept.
 
     Args:
         num_computed: utterances that were decoded and computed.
-        num_copied: utterances whose values were copied from an earlier shard into a new one.
+        num_copied: utterances whose values were copied from a previous shard into a new one.
         num_kept: utterances in shards that were taken over as they are.
         num_shards_written: new shards.
         num_shards_kept: shards taken over as they are.
@@ -90,7 +89,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardResult:
-    """What became of a task: no shards where all of its rows failed.
+    """The result of a task; it has no shards where all of its rows failed.
 
     Args:
         split: that the rows belong to.
@@ -102,26 +101,6 @@ class ShardResult:
 
     split: str
     shards: Mapping[str, ShardInfo]
-    failures: Sequence[Failure]
-    numerics: Mapping[str, Any]
+    failures: tuple[Failure, ...]
+    numerics: Numerics
     tally: Tally
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> ShardResult:
-        """Build a result from what `to_json` returned.
-
-        Raises:
-            KeyError, TypeError: fields are missing, or of another version.
-            StoreError: a field has a value that it cannot have.
-        """
-        return cls(
-            split=fields["split"],
-            shards={name: ShardInfo(**info) for name, info in fields["shards"].items()},
-            failures=[Failure(**one) for one in fields["failures"]],
-            numerics=fields["numerics"],
-            tally=Tally(**fields["tally"]),
-        )

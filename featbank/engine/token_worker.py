@@ -1,4 +1,4 @@
-"""The worker of direct tokenization: what the extractor gives becomes tokens, and is not stored."""
+"""The worker of direct tokenization: it computes features and writes their tokens into shards."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance
+from featbank.engine.definition import ExtractorRecipe
 from featbank.engine.feature_worker import encode, feature_of
-from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
-from featbank.feature_io import PackedStorage
+from featbank.feature_io.stage_storage import PackedStorage
 from featbank.store import (
     Encoded,
+    Numerics,
     ShardInfo,
     ShardRow,
     ShardSpec,
@@ -113,7 +114,7 @@ class _TokenShard:
         self._tokens.clear()
 
 
-def token_specs(stores: TokenStores, numerics: Mapping[str, Any]) -> dict[str, ShardSpec]:
+def token_specs(stores: TokenStores, numerics: Numerics) -> dict[str, ShardSpec]:
     """Return what the rows of each shard have in common, by store name."""
     return {
         name: ShardSpec(

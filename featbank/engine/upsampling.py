@@ -1,4 +1,4 @@
-"""Say that audio will be upsampled: its features hold nothing above half of its own rate."""
+"""Warn of audio that is upsampled: its features hold nothing above half of its own rate."""
 
 from __future__ import annotations
 

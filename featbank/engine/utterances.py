@@ -1,4 +1,4 @@
-"""Utterances decoded and computed in one process, alone or in batches."""
+"""Decode utterances and compute their features in one process, alone or in batches."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from featbank.audio.recording import Recording
 from featbank.base.manifest import Utterance
 from featbank.base.routing import route
 from featbank.engine.batching import batches
+from featbank.engine.definition import ExtractorRecipe
 from featbank.engine.reading import Audio, AudioReader
-from featbank.engine.recipe import ExtractorRecipe
 from featbank.engine.rows import num_samples
 from featbank.errors import AudioError, FeatbankError
 from featbank.features.base import AudioBatch
 from featbank.features.shapes import BatchShape, batch_shape
 
-Features = Mapping[str, Any]
+Features = Mapping[str, object]
 """An array (T, ...) for each feature name, of one utterance or of a piece of it."""
 
 

@@ -8,8 +8,9 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from featbank.engine.tasks import ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
@@ -23,7 +24,8 @@ from featbank.files.provenance import (
     readable_json,
     write_atomic,
 )
-from featbank.store import FORMAT_VERSION, HEADER_NAME, ShardSpec
+from featbank.files.records import record
+from featbank.store import FORMAT_VERSION, HEADER_NAME, Numerics, ShardSpec
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +103,7 @@ def work_name(out: Path, specs: Mapping[str, ShardSpec]) -> str:
     return digest([FORMAT_VERSION, str(out), made])[:16]
 
 
-def shard_path(work: str | Path, numerics: Mapping[str, Any], feature: str, shard: str) -> Path:
+def shard_path(work: str | Path, numerics: Numerics, feature: str, shard: str) -> Path:
     """Return where a finished shard lies.
 
     Each numerics class has a folder, for its shards have bytes of their own: what is at a path is
@@ -116,9 +118,9 @@ def result_path(task: ShardTask) -> Path:
 
 
 def finished(folder: Path, *, anew: bool = False) -> dict[str, ShardResult]:
-    """Return what became of the tasks of earlier runs in a work folder, by the keys of the tasks.
+    """Return what became of the tasks of previous runs in a work folder, by the keys of the tasks.
 
-    Those of earlier versions of the manifests are among them. What shards hold is not looked at.
+    Those of previous versions of the manifests are among them. What shards hold is not looked at.
 
     Args:
         folder: the work folder.
@@ -136,7 +138,7 @@ def _read_result(path: Path) -> ShardResult | None:
         fields, stated = found["result"], found["digest"]
         if digest(fields) != stated:
             raise StoreError(str(path), expected=f"digest {stated}", got="other bytes")
-        result = ShardResult.from_json(fields)
+        result = record(ShardResult, fields)
         for name, info in result.shards.items():
             shard = shard_path(path.parent.parent, result.numerics, name, info.name)
             size = shard.stat().st_size
@@ -152,7 +154,7 @@ def _read_result(path: Path) -> ShardResult | None:
 
 def write_result(task: ShardTask, result: ShardResult) -> None:
     """Note that a task is done: the last thing a worker writes."""
-    fields = result.to_json()
+    fields = asdict(result)
     write_atomic(result_path(task), canonical_json({"digest": digest(fields), "result": fields}))
 
 

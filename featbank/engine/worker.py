@@ -1,4 +1,4 @@
-"""One shard: rows copied from earlier shards, the others decoded and computed, files written."""
+"""Make a shard: copy rows from previous shards, compute the others, and write the file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from featbank.audio import close_passes
 from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
 from featbank.base.progress import Advance
-from featbank.engine.earlier_rows import EarlierRows
-from featbank.engine.recipe import ExtractorRecipe
+from featbank.engine.definition import ExtractorRecipe
+from featbank.engine.previous import PreviousRows
 from featbank.engine.rows import task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
 from featbank.engine.utterances import Features, UtteranceComputer
@@ -66,9 +66,9 @@ class ShardWorker(ABC, Generic[Sink]):
     def __call__(self, task: ShardTask, advance: Advance) -> ShardResult:
         """Make the shards of one task, and note in the work folder that they are made."""
         self._begin(task)
-        earlier = EarlierRows(task, self.specs)
+        previous = PreviousRows(task, self.specs)
         try:
-            result = self._as_before(task, earlier, advance) or self._made(task, earlier, advance)
+            result = self._as_before(task, previous, advance) or self._made(task, previous, advance)
         finally:
             close_passes()
         write_result(task, result)
@@ -93,7 +93,7 @@ class ShardWorker(ABC, Generic[Sink]):
             AudioError: a value cannot be stored.
         """
 
-    def _made(self, task: ShardTask, earlier: EarlierRows, advance: Advance) -> ShardResult:
+    def _made(self, task: ShardTask, previous: PreviousRows, advance: Advance) -> ShardResult:
         failures: list[Failure] = []
         with ExitStack() as stack:
             sinks: dict[str, Sink] = {}
@@ -102,7 +102,7 @@ class ShardWorker(ABC, Generic[Sink]):
                 stack.callback(sinks[name].abort)
             missing = []
             for row in task.rows:
-                if found := earlier.find(row):
+                if found := previous.find(row):
                     for name, sink in sinks.items():
                         sink.write(row.id, found[name])
                     advance(row.duration_s)
@@ -125,7 +125,7 @@ class ShardWorker(ABC, Generic[Sink]):
         return ShardResult(
             split=task.split,
             shards=shards,
-            failures=failures,
+            failures=tuple(failures),
             numerics=self.numerics,
             tally=Tally(
                 num_computed=len(missing) - len(failures),
@@ -136,15 +136,15 @@ class ShardWorker(ABC, Generic[Sink]):
         )
 
     def _as_before(
-        self, task: ShardTask, earlier: EarlierRows, advance: Advance
+        self, task: ShardTask, previous: PreviousRows, advance: Advance
     ) -> ShardResult | None:
-        """Take over an earlier shard when all it lacks is what failed then, and fails again."""
-        missing = [row for row in task.rows if row.id not in earlier]
+        """Take over a previous shard when all it lacks is what failed then, and fails again."""
+        missing = [row for row in task.rows if row.id not in previous]
         if not missing or not all(row.id in task.failed_before for row in missing):
             return None
         failures = [failure for _, failure in self._computed(missing, task, {}) if failure]
         names = _names(task, self.specs, failures)
-        infos = {name: earlier.whole(name, names[name]) for name in names}
+        infos = {name: previous.whole(name, names[name]) for name in names}
         if len(failures) < len(missing) or not all(infos.values()):
             return None
         shards = {}
@@ -159,7 +159,7 @@ class ShardWorker(ABC, Generic[Sink]):
         return ShardResult(
             split=task.split,
             shards=shards,
-            failures=failures,
+            failures=tuple(failures),
             numerics=self.numerics,
             tally=Tally(num_kept=len(task.rows) - len(failures), num_shards_kept=len(shards)),
         )

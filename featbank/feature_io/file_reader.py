@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from operator import index
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from featbank.errors import StoreError
 from featbank.feature_io.base import Array
@@ -24,6 +24,8 @@ class FileReader(ABC):
     has computed, or computed anew, what they read; what is there by then is looked at at once, too.
     Open handles survive neither a fork nor a pickle, so that each process opens its own.
     """
+
+    version: ClassVar[int] = 1
 
     suffix = ""
 

@@ -33,6 +33,8 @@ class _Hdf5Writer(PublishingWriter):
     overwritten; see `featbank.files.locking`.
     """
 
+    version: ClassVar[int] = 1
+
     dtypes: ClassVar[frozenset[str]]
     _is_blob: ClassVar[bool] = False
 

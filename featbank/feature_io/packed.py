@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from featbank.errors import StoreError
 from featbank.feature_io.file_reader import absent, is_file
@@ -24,6 +24,8 @@ class PackedHdf5Reader(Store):
     `read` gives an array of its own unless it is told
     `copy=False`, so that `torch.from_numpy` takes it as it takes what other readers give.
     """
+
+    version: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, ClassVar, Protocol
 
@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from featbank.base.framing import Framing
+from featbank.base.parts import Identity, Part
 from featbank.errors import AudioError, ConfigError, FeatbankError
+from featbank.features import EXTRACTORS
 from featbank.features.precision import BFLOAT16, FLOAT32
 from featbank.features.shapes import BatchShape
 
@@ -62,6 +64,11 @@ class Weights:
     digest: str = ""
     license: str = ""
 
+    @property
+    def is_random(self) -> bool:
+        """Whether they are drawn, for a dry run."""
+        return self.source == "random"
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -99,15 +106,21 @@ def check_feature_names(names: Iterable[str]) -> None:
         )
 
 
-class Extractor(ABC):
+class Extractor(Part, ABC):
     """Computes features, one dict an utterance.
 
     The features of an utterance are a function of its own waveform alone: never of its batch mates,
     their order or their number. `version` is bumped by whoever changes the values an extractor
-    gives; a golden test holds the two together.
+    gives; a golden test holds the two together. A store is named by `identity` of its feature.
     """
 
-    version: ClassVar[int]
+    registry = EXTRACTORS
+
+    names_weights: ClassVar[frozenset[str]] = frozenset()
+    """Names of the arguments that say which weights: the digest of these stands for them."""
+
+    makes_weights: ClassVar[frozenset[str]] = frozenset()
+    """Names of those that random weights are made by, and that others have to agree with."""
 
     @property
     @abstractmethod
@@ -126,6 +139,21 @@ class Extractor(ABC):
     def weights(self) -> Weights:
         """Where the weights came from."""
         return Weights()
+
+    def weights_of(self, feature: str) -> Weights:  # noqa: ARG002
+        """Return where the weights came from that compute one feature."""
+        return self.weights
+
+    def deciding(self, output: str | None = None) -> dict[str, Any]:
+        """Return the arguments that decide the values of a feature, or of all: see `Part`."""
+        weights, left = self.weights, frozenset[str]()
+        if weights.digest:
+            left = self.names_weights | (frozenset() if weights.is_random else self.makes_weights)
+        return {name: value for name, value in super().deciding(output).items() if name not in left}
+
+    def identity(self, output: str | None = None) -> Identity:
+        """Return what decides the values of a feature, or of all: see `Part`."""
+        return replace(super().identity(output), weights=self.weights.digest)
 
     @property
     def libraries(self) -> Sequence[str]:

@@ -59,6 +59,10 @@ class Layers:
         one, every = Output((self._dimension,)), Output((self._num_states, self._dimension))
         return {name: every if choice == ALL else one for name, choice in self._choices.items()}
 
+    def chosen(self, feature: str | None = None) -> Any:
+        """Return the choice of a feature, or of all by name, in the one form that each has."""
+        return dict(self._choices) if feature is None else self._choices[feature]
+
     @property
     def deepest(self) -> int:
         """How many layers must be run."""
@@ -101,6 +105,8 @@ class Layers:
 
     def _checked(self, choice: Any, where: str) -> Any:
         last = self._num_states - 1
+        if isinstance(choice, float) and choice.is_integer():
+            choice = int(choice)
         if choice in (ALL, FINAL) or (type(choice) is int and 0 <= choice <= last):
             return choice
         if choice == UNIFORM:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from featbank.base.framing import Framing
+from featbank.base.parts import Identity
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, LongWaveform, Output, Weights
-from featbank.files.provenance import digest
 
 Features = dict[str, Any]
+
+_SUFFIX = "_stats"
 
 
 class Pooled(Extractor):
@@ -52,7 +55,7 @@ class Pooled(Extractor):
     def outputs(self) -> Mapping[str, Output]:
         """`<name>_stats` for each feature, with twice as many dimensions."""
         return {
-            f"{name}_stats": Output((*output.shape[:-1], 2 * output.shape[-1]))
+            f"{name}{_SUFFIX}": Output((*output.shape[:-1], 2 * output.shape[-1]))
             for name, output in self.extractor.outputs.items()
         }
 
@@ -63,13 +66,17 @@ class Pooled(Extractor):
 
     @property
     def weights(self) -> Weights:
-        """Those of the extractor; the digest also stands for its version."""
-        inner = self.extractor.weights
-        return Weights(
-            source=inner.source,
-            digest=digest([type(self.extractor).version, inner.digest]),
-            license=inner.license,
-        )
+        """Those of the extractor."""
+        return self.extractor.weights
+
+    def weights_of(self, feature: str) -> Weights:
+        """Those of the extractor that computes the frames."""
+        return self.extractor.weights_of(feature.removesuffix(_SUFFIX))
+
+    def identity(self, output: str | None = None) -> Identity:
+        """Return its own, around that of the extractor which computes the frames of a feature."""
+        inner = self.extractor.identity(output and output.removesuffix(_SUFFIX))
+        return replace(super().identity(), arguments={"extractor": inner.to_json()}, weights="")
 
     @property
     def max_samples(self) -> int | None:
@@ -107,7 +114,7 @@ class Pooled(Extractor):
         for piece in pieces:
             for name in names:
                 statistics[name].add(np.asarray(piece[name]))
-        return {f"{name}_stats": statistics[name].values() for name in names}
+        return {f"{name}{_SUFFIX}": statistics[name].values() for name in names}
 
 
 class _Statistics:

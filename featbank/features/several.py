@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from featbank.base.framing import Framing
+from featbank.base.parts import Identity
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, LongWaveform, Output, Weights
 from featbank.files.provenance import digest
@@ -53,7 +54,6 @@ class Several(Extractor):
             )
         if twice := [name for name, count in names.items() if count > 1]:
             raise ConfigError("features of one pass", expected="each name once", got=twice)
-        self.versions = [type(extractor).version for extractor in extractors]
 
     @property
     def framing(self) -> Framing:
@@ -76,16 +76,27 @@ class Several(Extractor):
 
     @property
     def weights(self) -> Weights:
-        """Those of all extractors: their sources and licences listed, their digests digested.
-
-        The digest also stands for the versions of the extractors.
-        """
+        """Those of all extractors: their sources and licences listed, their digests digested."""
         every = [extractor.weights for extractor in self.extractors]
+        digests = [one.digest for one in every]
         return Weights(
             source=", ".join(sorted({one.source for one in every})),
-            digest=digest([self.versions, [one.digest for one in every]]),
+            digest=digest(digests) if any(digests) else "",
             license=", ".join(sorted({one.license for one in every if one.license})),
         )
+
+    def weights_of(self, feature: str) -> Weights:
+        """Those of the extractor that computes it."""
+        return self._computing(feature).weights_of(feature)
+
+    def identity(self, output: str | None = None) -> Identity:
+        """Return that of the extractor which computes a feature: its siblings change nothing."""
+        if output is None:
+            return super().identity()
+        return self._computing(output).identity(output)
+
+    def _computing(self, feature: str) -> Extractor:
+        return next(one for one in self.extractors if feature in one.outputs)
 
     @property
     def max_samples(self) -> int | None:

@@ -57,7 +57,7 @@ def _required(kind: Any) -> tuple[str, ...]:
 
 def _value(hint: Any, value: Any, where: str) -> Any:
     origin, inner = get_origin(hint), get_args(hint)
-    if hint is Any:
+    if hint in (Any, object):
         return value
     if origin is UnionType:
         options = [one for one in inner if one is not type(None)]

@@ -1,4 +1,4 @@
-"""What `validate` does with `recompute=N`: it computes a sample of choices again."""
+"""Certify choices for the stage `validate` with `recompute=N`: compute a sample again."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from featbank.base.trusted import check_type
 from featbank.certification.certificate import Certificate, write_certificate
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
-from featbank.certification.recomputing import Sample, draw
-from featbank.pipeline.computing import computing_settings, definition_of
-from featbank.pipeline.definitions import feature_of_tokens
+from featbank.engine.recomputing import DrawnSample, draw
+from featbank.pipeline.computing import computing_run, definition_of
+from featbank.pipeline.definitions import stored_names
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -37,9 +39,10 @@ def certify(config: DictConfig, names: Sequence[str]) -> list[Certificate]:
     """
     check_type(config.certificate.seed, int, "certificate.seed")
     sample = draw(Path(config.paths.manifests), config.recompute, config.certificate.seed)
-    audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
     certificates = []
-    with progress_bar("recompute", audio_s * len(names), show=config.runtime.progress) as advance:
+    with progress_bar(
+        "recompute", sample.audio_s * len(names), show=config.runtime.progress
+    ) as advance:
         for name in names:
             certificate = _certificate(config, name, sample, advance)
             path = Path(config.runtime.certificates, config.corpus.name, f"{name}.json")
@@ -50,27 +53,27 @@ def certify(config: DictConfig, names: Sequence[str]) -> list[Certificate]:
     return certificates
 
 
-def _certificate(config: DictConfig, name: str, sample: Sample, advance: Advance) -> Certificate:
+def _certificate(
+    config: DictConfig, name: str, sample: DrawnSample, advance: Advance
+) -> Certificate:
     kind, _, option = name.partition("/")
     definition = definition_of(kind, option, but=_OF_VALIDATE)
-    settings = computing_settings(
-        definition, f"certify-{config.corpus.name}-{kind}-{option}", advance
-    )
+    run_name = f"certify-{config.corpus.name}-{kind}-{option}"
     certifier = Certifier(
         name=name,
         stores=Path(config.paths.root, kind, config.corpus.name, option),
         sample=sample,
-        seed=config.certificate.seed,
         tolerances=_tolerances(config),
-        work=settings["work"],
-        settings=settings,
+        run=computing_run(definition, run_name, advance),
     )
     if kind == "features":
         return certifier.features()
     return certifier.tokens(
-        load_codebook(definition.paths.codebook),
-        Path(definition.paths.features, feature_of_tokens(definition)),
-        merge_repeats=definition.tokenizer.merge_repeats,
+        TokenStores(
+            codebook=load_codebook(definition.paths.codebook),
+            merge_repeats=definition.tokenizer.merge_repeats,
+        ),
+        Path(definition.paths.features, feature_of_tokens(stored_names(definition))),
     )
 
 

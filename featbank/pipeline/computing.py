@@ -1,4 +1,4 @@
-"""What the stages share that compute features from audio."""
+"""Make the run of an extractor from the configuration of a stage."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from featbank.base.parts import PartConfig
 from featbank.base.progress import Advance
 from featbank.base.trusted import build
+from featbank.engine.definition import FeatureDefinition
+from featbank.engine.run import Budget, PreparedCorpus, Run
 from featbank.errors import ConfigError
-from featbank.feature_io import read_storage
+from featbank.feature_io.stage_storage import read_storage
 from featbank.numerics import Computing
 from featbank.pipeline import dvc_outputs
 from featbank.pipeline.composed import CONF, plain
@@ -26,8 +28,8 @@ from featbank.runners.base import Runner
 _log = logging.getLogger(__name__)
 
 
-def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[str, Any]:
-    """Return what `extract`, `tokenize_audio` and the like take from a configuration.
+def computing_run(config: DictConfig, name: str, advance: Advance = lambda _: None) -> Run:
+    """Return the run of an extractor that a configuration asks for.
 
     Args:
         config: of the stage.
@@ -37,25 +39,37 @@ def computing_settings(config: DictConfig, name: str, advance: Advance) -> dict[
     Raises:
         ConfigError: the corpus is not prepared, or a value is of another kind.
     """
-    corpus = read_corpus(config.paths.manifests)
-    computing = Computing(
-        device=config.device, num_threads=config.num_threads, batch_s=config.batch_s
+    manifests = Path(config.paths.manifests)
+    corpus = read_corpus(manifests)
+    return Run(
+        corpus=PreparedCorpus(
+            name=corpus["name"],
+            license=corpus["license"],
+            manifests=manifests,
+            audio_root=Path(config.corpus.root),
+        ),
+        definition=feature_definition(config),
+        computing=Computing(
+            device=config.device, num_threads=config.num_threads, batch_s=config.batch_s
+        ),
+        runner=build(plain(config.runner), config.trusted_modules, Runner),
+        budget=Budget(
+            max_failures=config.max_failures, path=Path(config.runtime.failures, f"{name}.jsonl")
+        ),
+        work=Path(config.runtime.work, name),
+        keep_work=dvc_outputs.is_run_by_dvc(),
+        advance=advance,
     )
-    runner = build(plain(config.runner), config.trusted_modules, Runner)
-    return {
-        "audio_root": Path(config.corpus.root),
-        "extractor": plain(config.feature.extractor),
-        "storage": read_storage(plain(config.feature.storage)),
-        "corpus": {"name": corpus["name"], "license": corpus["license"]},
-        "runner": runner,
-        "work": Path(config.runtime.work, name),
-        "keep_work": dvc_outputs.is_run_by_dvc(),
-        "failures_path": Path(config.runtime.failures, f"{name}.jsonl"),
-        "max_failures": config.max_failures,
-        "computing": computing,
-        "trusted_modules": config.trusted_modules,
-        "advance": advance,
-    }
+
+
+def feature_definition(config: DictConfig) -> FeatureDefinition:
+    """Return the extractor that a configuration chooses, and how its features are stored."""
+    return FeatureDefinition(
+        name=config.feature.name,
+        extractor=PartConfig.of(plain(config.feature.extractor)),
+        storage=read_storage(plain(config.feature.storage)),
+        trusted_modules=tuple(config.trusted_modules),
+    )
 
 
 def drop_damaged(paths: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""What a definition in conf/ must have, and which of its features tokens are made of."""
+"""What a definition in conf/ must have."""
 
 from __future__ import annotations
 
@@ -123,16 +123,12 @@ def _check_feature(feature: DictConfig) -> None:
         check_name(entry.name, "feature.storage: name")
 
 
-def feature_of_tokens(config: DictConfig) -> str:
-    """Return the feature that a codebook is fitted on and tokens are made of.
-
-    It is the first entry of `feature.storage`, also where an extractor gives several.
-    """
-    name: str = config.feature.storage[0].name
-    return name
+def stored_names(config: DictConfig) -> list[str]:
+    """Return the names of the features that the chosen extractor gives, as `storage` lists them."""
+    return [str(entry.name) for entry in config.feature.storage]
 
 
-def told_choice(config: DictConfig) -> str:
-    """Name that feature for a log line, where there are others."""
-    first, *others = (str(entry.name) for entry in config.feature.storage)
-    return f" of {first}, the first of storage before {', '.join(others)}" if others else ""
+def told_choice(config: DictConfig, chosen: str) -> str:
+    """Name the feature that tokens are made of for a log line, where there are others."""
+    others = ", ".join(name for name in stored_names(config) if name != chosen)
+    return f" of {chosen}; storage names {others}, too" if others else ""

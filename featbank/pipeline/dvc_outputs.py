@@ -227,7 +227,7 @@ def _md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
 
 
-class Place(StrEnum):
+class DvcPlace(StrEnum):
     """Where DVC has an output that is not on this disk."""
 
     CACHE = "cache"
@@ -237,7 +237,7 @@ class Place(StrEnum):
     NOWHERE = "nowhere"
 
 
-def find_outputs(paths: Sequence[Path]) -> list[Place]:
+def find_outputs(paths: Sequence[Path]) -> list[DvcPlace]:
     """Tell where DVC has outputs that are not on this disk, as `dvc.lock` names them.
 
     Args:
@@ -255,30 +255,30 @@ def find_outputs(paths: Sequence[Path]) -> list[Place]:
     return [places[digest] for digest in digests]
 
 
-def _place(digest: str) -> Place:
+def _place(digest: str) -> DvcPlace:
     """Tell where an object is, all of it; "" is that of no output."""
     # imported here: it takes a second
     from dvc.exceptions import DvcException
 
     if not digest:
-        return Place.NOWHERE
+        return DvcPlace.NOWHERE
     if digest.endswith(".dir") and _listed(digest, whole=True):
-        return Place.CACHE
+        return DvcPlace.CACHE
     try:
         with dvc_project() as repo:
             if _object(Path(repo.cache.local.path), digest).is_file() and digest[-4:] != ".dir":
-                return Place.CACHE
+                return DvcPlace.CACHE
             name = repo.config["core"].get("remote")
             if not name:
-                return Place.NOWHERE
+                return DvcPlace.NOWHERE
             if "://" in repo.config["remote"][name]["url"]:
-                return Place.UNASKED
+                return DvcPlace.UNASKED
             # the object of a folder is pushed behind all that it lists
             is_there = repo.cloud.get_remote_odb(name).exists(digest)
-            return Place.REMOTE if is_there else Place.NOWHERE
+            return DvcPlace.REMOTE if is_there else DvcPlace.NOWHERE
     except (DvcException, FeatbankError, OSError, KeyError) as error:
         _log.warning("DVC's remote is of no use to find %s: %s", digest, error)
-        return Place.UNASKED
+        return DvcPlace.UNASKED
 
 
 def _is_whole(out: Path) -> bool:

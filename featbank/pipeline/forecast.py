@@ -1,64 +1,46 @@
-"""What the stages share that foretell a run instead of running: `preflight=true`, `--dry-run`."""
+"""Print what a run of a stage will take, instead of running it: `--dry-run`."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-
-from omegaconf import DictConfig
 
 from featbank.base.amounts import amount, times_real_time
 from featbank.base.printing import print_facts, size_text
-from featbank.engine.forecast.forecasting import Forecast, preflight
-from featbank.engine.forecast.probe import Sample
+from featbank.engine.forecast.forecasting import Forecast, forecast_run
+from featbank.engine.forecast.timing import TimedSample
 from featbank.engine.job import Job
+from featbank.engine.run import Reuse
 from featbank.engine.space import UNTOLD
-from featbank.pipeline.computing import computing_settings
 from featbank.pipeline.dvc_outputs import previous_output
 
 _log = logging.getLogger(__name__)
 
-_JOB_SETTINGS = ("audio_root", "extractor", "computing", "storage", "trusted_modules")
 _NAMED_FAILURES = 10
 
 
-def foretell(
-    config: DictConfig, out: Path, name: str, make_job: Callable[..., Job], *, strict: bool
-) -> None:
+def print_forecast(job: Job, reuse: Reuse) -> None:
     """Print what a run of a stage will take; nothing is computed but a sample, nothing is kept.
 
     Args:
-        config: of the stage.
-        out: of the stores to be.
-        name: of the run.
-        make_job: takes `out` and the settings of the extractor.
-        strict: take nothing over from machines of another numerics class.
+        job: what the run is to make.
+        reuse: what it takes over, but for the previous output of DVC.
 
     Raises:
         StoreError: a disk lacks room, or a store is there already that holds something else.
         FeatbankError: the run would end with it.
     """
-    settings = computing_settings(config, name, lambda _: None)
-    job = make_job(out=out, **{key: settings[key] for key in _JOB_SETTINGS})
-    job.refuse_other_content(overwrite=config.overwrite)
-    job.refuse_without_gpu(settings["runner"], strict=strict)
+    job.refuse_in_vain(reuse)
     # a run may be at work: its links to the previous output are not touched
     with (
         tempfile.TemporaryDirectory(prefix="featbank-") as links,
-        previous_output(out, Path(links)) as previous,
+        previous_output(job.out, Path(links)) as previous,
     ):
-        forecast = preflight(
-            job,
-            manifests=Path(config.paths.manifests),
-            runner=settings["runner"],
-            work=settings["work"],
-            previous=previous,
-            strict=strict,
-            anew=config.overwrite,
-        )
-    print_facts(facts(forecast), title=f"{out}: what a run will take")
+        forecast = forecast_run(job, replace(reuse, previous=previous))
+    print_facts(facts(forecast), title=f"{job.out}: what a run will take")
     for disk in forecast.disks:
         disk.check()
 
@@ -87,7 +69,7 @@ def facts(forecast: Forecast) -> Iterator[tuple[str, str]]:
         )
 
 
-def _measured(forecast: Forecast, sample: Sample) -> Iterator[tuple[str, str]]:
+def _measured(forecast: Forecast, sample: TimedSample) -> Iterator[tuple[str, str]]:
     cut = f", {sample.num_cut:,} of them cut short" if sample.num_cut else ""
     yield (
         "sample",

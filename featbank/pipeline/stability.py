@@ -1,7 +1,8 @@
-"""What `stability` does: choices of tokens, computed from clean and from disturbed audio."""
+"""Measure the stability of the tokens of a choice, for the stage `stability`."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,22 +11,24 @@ from omegaconf import DictConfig
 
 from featbank.base.progress import Advance
 from featbank.base.units import UNITS
-from featbank.certification.disturbances import DISTURBANCES
-from featbank.certification.disturbing import beginnings, measure_stability
-from featbank.certification.recomputing import Sample, draw
 from featbank.engine.extract import extract
-from featbank.engine.tokenize_audio import tokenize_audio
-from featbank.pipeline.computing import computing_settings, definition_of
-from featbank.pipeline.definitions import feature_of_tokens
+from featbank.engine.recomputing import DrawnSample, draw
+from featbank.engine.run import Run
+from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
+from featbank.pipeline.computing import computing_run, definition_of
+from featbank.pipeline.definitions import stored_names
+from featbank.stability.disturbances import disturbances
+from featbank.stability.measuring import TokenChoice, beginnings, measure_stability
+from featbank.stability.result import Stability
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
-from featbank.validation.stability import Stability
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 _OF_STABILITY = ("only", "utterances", "max_s", "seed")
 """Keys of `stability` alone: what else is typed goes for the stage that makes the tokens, too."""
 
 
-def draw_sample(config: DictConfig) -> tuple[Sample, float]:
+def draw_sample(config: DictConfig) -> tuple[DrawnSample, float]:
     """Draw the utterances to disturb.
 
     Returns:
@@ -33,8 +36,7 @@ def draw_sample(config: DictConfig) -> tuple[Sample, float]:
     """
     drawn = draw(Path(config.paths.manifests), config.utterances, config.seed)
     sample = beginnings(drawn, config.max_s)
-    audio_s = sum(row.duration_s for rows in sample.values() for row in rows)
-    return sample, audio_s * (1 + len(DISTURBANCES))
+    return sample, sample.audio_s * (1 + len(disturbances()))
 
 
 def gauge_stability(
@@ -42,7 +44,7 @@ def gauge_stability(
     name: str,
     stores: Sequence[str],
     *,
-    sample: Sample,
+    sample: DrawnSample,
     corpus: str,
     advance: Advance,
 ) -> Stability:
@@ -62,25 +64,29 @@ def gauge_stability(
     """
     kind, _, option = name.partition("/")
     definition = definition_of(kind, option, but=_OF_STABILITY)
-    run = f"stability-{config.corpus.name}-{kind}-{option}"
-    settings = computing_settings(definition, run, advance)
-    # an utterance a task: the sample is small, and every worker is to have some of it
-    settings["storage"] = [replace(entry, shard_bytes=1) for entry in settings["storage"]]
-    fingerprints = None
+    run = computing_run(definition, f"stability-{config.corpus.name}-{kind}-{option}", advance)
+    choice = TokenChoice(name=name, stores=stores, compute=extract)
     if kind == "tokens":
-        codebook = load_codebook(definition.paths.codebook)
-        settings |= {"feature": feature_of_tokens(definition), "codebook": codebook}
-        # flips are counted frame by frame, whether or not the stored units are merged
-        stored = TokenStores(codebook=codebook, merge_repeats=definition.tokenizer.merge_repeats)
-        fingerprints = {UNITS: stored.fingerprints[UNITS]}
-    return measure_stability(
-        extract if kind == "features" else tokenize_audio,
-        stores,
-        name=name,
-        sample=sample,
-        seed=config.seed,
-        work=settings["work"],
-        settings=settings,
-        fingerprints=fingerprints,
-        corpus=corpus,
+        choice = _units_of(definition, choice)
+    return measure_stability(_an_utterance_a_task(run), choice, sample, corpus=corpus)
+
+
+def _units_of(definition: DictConfig, choice: TokenChoice) -> TokenChoice:
+    """Return how the tokens of a codebook are computed, frame by frame."""
+    codebook = load_codebook(definition.paths.codebook)
+    # flips are counted frame by frame, whether or not the stored units are merged
+    tokens = FeatureTokens(
+        feature=feature_of_tokens(stored_names(definition)), stores=TokenStores(codebook=codebook)
     )
+    stored = TokenStores(codebook=codebook, merge_repeats=definition.tokenizer.merge_repeats)
+    return replace(
+        choice,
+        compute=functools.partial(tokenize_audio, tokens=tokens),
+        fingerprints={UNITS: stored.fingerprints[UNITS]},
+    )
+
+
+def _an_utterance_a_task(run: Run) -> Run:
+    """Cut the work small: the sample is, and every worker is to have some of it."""
+    storage = [replace(entry, shard_bytes=1) for entry in run.definition.storage]
+    return replace(run, definition=replace(run.definition, storage=storage))

@@ -14,7 +14,7 @@ from typing import Any, Self
 from featbank.errors import RankError
 from featbank.files.locking.owner import Owner
 from featbank.ranks.standing import Standing
-from featbank.ranks.watching import News, Patience, Watch, unreachable
+from featbank.ranks.watching import News, Patience, RankWatch, unreachable
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Meeting:
         self._store = standing.store
         self._patience = patience or Patience()
         self._keys: Any = None
-        self._watch: Watch | None = None
+        self._watch: RankWatch | None = None
 
     @property
     def is_first(self) -> bool:
@@ -69,7 +69,7 @@ class Meeting:
             self._keys = PrefixStore(f"featbank/{next(_numbers)}", self._store)
             self._reach(lambda: self._keys.set(f"owner/{self.rank}", this_process))
             self._watch = self._reach(
-                lambda: Watch(self.rank, self.size, self._keys, self._patience)
+                lambda: RankWatch(self.rank, self.size, self._keys, self._patience)
             )
             try:
                 self.agree("call", {"this call": self._what})
@@ -201,13 +201,13 @@ class Meeting:
             hint="nothing was published; what was computed is kept for the next run",
         )
 
-    def _leave(self, watch: Watch) -> None:
+    def _leave(self, watch: RankWatch) -> None:
         self._keys.set(f"left/{self.rank}", b"1")
         keys = [f"left/{one}" for one in range(1, self.size)]
         if self.is_first and not watch.wait_for(lambda: bool(self._keys.check(keys)), _POLL_S):
             _log.warning("%s: is done, but %s", self._what, watch.news)
 
-    def _fail(self, error: BaseException, watch: Watch) -> None:
+    def _fail(self, error: BaseException, watch: RankWatch) -> None:
         does = "reports" if isinstance(error, RankError) else f"failed: {type(error).__name__}"
         news = News(self.rank, f"{does}: {error}")
         # of two that fail, the first is what all hear of

@@ -58,7 +58,7 @@ def unreachable(error: RuntimeError) -> News:
     return News(0, f"is gone, or whoever keeps the ranks' store: {reason}")
 
 
-class Watch(threading.Thread):
+class RankWatch(threading.Thread):
     """Advances this rank's counter, and looks whether the others' advance and whether one failed.
 
     The first rank watches all others, each of these the first: what one of them hears, all do.

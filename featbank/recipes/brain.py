@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from featbank.feature_io import FeatureStorageConfig, storage_configs
+from featbank.feature_io.config import FeatureStorageConfig, storage_configs
 from featbank.recipes.caching import CachesFeatures, RecipeSettings
 
 

@@ -20,7 +20,7 @@ from speechbrain.utils.data_pipeline import (
 )
 
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.recipes.caching.item_rows import ItemRows
 from featbank.recipes.caching.utterance_digest import digest_of_item
 from featbank.recipes.fingerprinting import RecipeFingerprint, evaluating, fingerprint_recipe

@@ -16,7 +16,7 @@ from speechbrain.utils.data_pipeline import DynamicItem
 from torch.utils.data import DataLoader, Dataset
 
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageReader
+from featbank.feature_io.base import FeatureStorageReader
 from featbank.recipes.caching import CachesFeatures, RecipeSettings, UtteranceKey, digest_of_item
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from featbank.base.units import UNITS
 from featbank.report.gauges import store_gauges, together
+from featbank.stability.result import DisturbedTokens, Stability
 from featbank.validation.agreement import Agreement
 from featbank.validation.inertia import HeldOutInertia
 from featbank.validation.result import CheckResult, LengthHistogram, StoreCheck
 from featbank.validation.rounding import six_digits
-from featbank.validation.stability import DisturbedTokens, Stability
 from featbank.validation.usage import CodebookUsage, pool
 
 

@@ -26,8 +26,8 @@ from featbank.report.tables import (
     stability_tables,
 )
 from featbank.report.words import counted, format_duration, format_number, format_size
+from featbank.stability.result import Stability
 from featbank.validation.result import CheckResult, StoreCheck
-from featbank.validation.stability import Stability
 
 _ORIGIN_FIELDS = ("fingerprint", "framing", "numerics", "provenance")
 

@@ -8,9 +8,9 @@ from itertools import groupby
 from featbank.report.gauges import Gauges, store_gauges, together
 from featbank.report.metrics import pooled_usage, token_fingerprints
 from featbank.report.words import counted
+from featbank.stability.result import DisturbedTokens, Stability
 from featbank.validation.agreement import Agreement, LabelCheck
 from featbank.validation.result import CheckResult
-from featbank.validation.stability import DisturbedTokens, Stability
 
 Table = tuple[str, list[tuple[str, Gauges]]]
 """A title, and rows of a label and gauges."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from typing import ClassVar
 
 from featbank.base.progress import Advance
 from featbank.runners.base import Result, Task, Worker
@@ -10,6 +11,8 @@ from featbank.runners.base import Result, Task, Worker
 
 class InlineRunner:
     """Runs tasks in the process that asks for them, where a debugger or a profiler can see them."""
+
+    version: ClassVar[int] = 1
 
     gives_gpu = True
     """Those that this process sees."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Generator, Iterable
+from typing import ClassVar
 
 from featbank.base.progress import Advance
 from featbank.errors import ConfigError
@@ -30,6 +31,8 @@ class LocalRunner:
     Raises:
         ConfigError: a number is too small, or this process sees fewer GPUs.
     """
+
+    version: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from featbank.base.progress import Advance
 from featbank.errors import ConfigError
 from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
 from featbank.runners.coordinating import coordinate
-from featbank.runners.ray_crew import RayCrew, Share
+from featbank.runners.ray_crew import NodeShare, RayCrew
 
 # of the machine itself: Ray turns 127.0.0.1 into the address that others see
 _LOOPBACK = "127.0.0.2" if sys.platform == "linux" else None
@@ -49,6 +49,8 @@ class RayRunner:
         ConfigError: the extra `ray` is not installed, or a number is too small.
     """
 
+    version: ClassVar[int] = 1
+
     def __init__(
         self,
         *,
@@ -66,7 +68,7 @@ class RayRunner:
         self._num_workers = num_workers
         self._max_retries = max_retries
         self._address = address
-        self._share = Share(num_cpus=num_cpus, num_gpus=num_gpus)
+        self._share = NodeShare(num_cpus=num_cpus, num_gpus=num_gpus)
 
     @property
     def gives_gpu(self) -> bool:

@@ -22,12 +22,14 @@ _DEATH_CHARACTERS = 160  # of Ray's account of a death
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class NodeShare:
     """What an actor takes of a node.
 
     >>> node = {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}
-    >>> Share(num_cpus=1, num_gpus=0).fits([node]), Share(num_cpus=1, num_gpus=0.5).fits([node])
-    (4, 2)
+    >>> NodeShare(num_cpus=1, num_gpus=0).fits([node])
+    4
+    >>> NodeShare(num_cpus=1, num_gpus=0.5).fits([node])
+    2
     """
 
     num_cpus: float
@@ -62,7 +64,7 @@ class RayCrew:
         share: that each takes of the cluster.
     """
 
-    def __init__(self, make_worker: bytes, num_workers: int, share: Share) -> None:
+    def __init__(self, make_worker: bytes, num_workers: int, share: NodeShare) -> None:
         import ray
 
         self._ray = ray

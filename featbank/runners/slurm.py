@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from featbank.base.progress import Advance
 from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
 from featbank.runners.coordinating import coordinate
 from featbank.runners.exchange import Exchange
-from featbank.runners.slurm_crew import Patience, SlurmCrew
+from featbank.runners.slurm_crew import JobPatience, SlurmCrew
 from featbank.runners.slurm_jobs import SlurmJobs, check_slurm
 from featbank.runners.slurm_worker import WorkerLoop
 
@@ -43,6 +43,8 @@ class SlurmRunner:
         ConfigError: no Slurm here, the extra `slurm` is not installed, or a number is too small.
     """
 
+    version: ClassVar[int] = 1
+
     def __init__(
         self,
         *,
@@ -68,7 +70,7 @@ class SlurmRunner:
         self._max_retries = max_retries
         self._at_a_time = min(num_workers, array_parallelism or num_workers)
         self._folder = folder
-        self._patience = Patience(
+        self._patience = JobPatience(
             beat_s=heartbeat_s, stale_s=stale_s, idle_deaths=num_workers + max_retries
         )
         self._gives_gpu = bool(gpus_per_node) or any(

@@ -24,7 +24,7 @@ _END_S = 10.0  # in which cancelled jobs may end before their folder is removed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class JobPatience:
     """How long to wait before what is taken for dead.
 
     Args:
@@ -49,7 +49,7 @@ class SlurmCrew:
     """
 
     def __init__(
-        self, exchange: Exchange, jobs: SlurmJobs, *, num_workers: int, patience: Patience
+        self, exchange: Exchange, jobs: SlurmJobs, *, num_workers: int, patience: JobPatience
     ) -> None:
         self._exchange = exchange
         self._jobs = jobs

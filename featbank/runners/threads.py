@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import ClassVar
 
 from featbank.base.progress import Advance
 from featbank.runners.base import Result, Task, Worker, check_at_least
@@ -19,6 +20,8 @@ class ThreadRunner:
     Raises:
         ConfigError: the number is too small.
     """
+
+    version: ClassVar[int] = 1
 
     gives_gpu = True
     """Those that this process sees."""

@@ -10,7 +10,7 @@ from featbank.store.encoding import (
     token_dtype,
 )
 from featbank.store.format import FORMAT_VERSION, HEADER_NAME
-from featbank.store.layout import ShardInfo, StoreHeader, read_header
+from featbank.store.layout import Numerics, ShardInfo, StoreHeader, read_header
 from featbank.store.mapped import MappedShard
 from featbank.store.reader import Store, open_store
 from featbank.store.shard import ShardRow, ShardWriter, planned_bytes
@@ -29,6 +29,7 @@ __all__ = [
     "Damage",
     "Encoded",
     "MappedShard",
+    "Numerics",
     "ShardCutter",
     "ShardInfo",
     "ShardRow",

@@ -47,6 +47,10 @@ _SHARD_FIELDS: dict[tuple[type, ...], tuple[str, ...]] = {
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+Numerics = Mapping[str, object]
+"""A numerics class: what decides the last bits of a value, by name, as JSON values."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardInfo:
     """One shard, as the header lists it.
@@ -139,7 +143,7 @@ class StoreHeader:
     first_frame_center_s: float | None = None
     framing: Framing | None = None
     fingerprint: str = ""
-    numerics: tuple[Mapping[str, Any], ...] = ()
+    numerics: tuple[Numerics, ...] = ()
     provenance: Mapping[str, Any]
     num_failures: int = 0
     failures_digest: str = ""

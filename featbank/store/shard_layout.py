@@ -20,7 +20,7 @@ from featbank.files.provenance import canonical_json
 from featbank.store.compression import chunked, transfer
 from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import ALIGNMENT, FORMAT_VERSION, SHARD_FORMAT
-from featbank.store.layout import frame_bytes
+from featbank.store.layout import Numerics, frame_bytes
 
 _BLOCK_BYTES = 1 << 24
 _STAND_IN_BYTES = 1 << 16
@@ -44,7 +44,7 @@ class ShardSpec:
     dtype: str
     shape: tuple[int, ...]
     fingerprint: str
-    numerics: Mapping[str, Any]
+    numerics: Numerics
     compression: str | None = None
 
     @property

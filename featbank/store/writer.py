@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from featbank.base.failures import Failure
 from featbank.base.framing import Framing
@@ -15,7 +15,7 @@ from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
 from featbank.store.dtypes import DTypeLike
 from featbank.store.encoding import Encoded
-from featbank.store.layout import StoreHeader, frame_bytes, header_text
+from featbank.store.layout import Numerics, StoreHeader, frame_bytes, header_text
 from featbank.store.publishing import PublishingWriter
 from featbank.store.reader import Store
 from featbank.store.row_encoder import RowEncoder
@@ -39,6 +39,8 @@ class StoreWriter(PublishingWriter):
     store; an exception, or a kill, leaves what was there before.
     """
 
+    version: ClassVar[int] = 1
+
     def __init__(
         self,
         storage_path: str | Path,
@@ -55,7 +57,7 @@ class StoreWriter(PublishingWriter):
         provenance: Mapping[str, Any] | None = None,
         fingerprint: str = "",
         shard_bytes: int = SHARD_BYTES,
-        numerics: Mapping[str, Any] | None = None,
+        numerics: Numerics | None = None,
         break_lock: bool = False,
         allow_nonfinite: bool = False,
         mode: str = "w",

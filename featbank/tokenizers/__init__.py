@@ -1,1 +1,20 @@
-"""Tokenizers: from features to discrete units."""
+"""Tokenizers: what fits codebooks, from features to discrete units, by their public names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from featbank.base.registry import Registry
+
+TOKENIZERS = Registry(
+    kind="tokenizer",
+    group="featbank.tokenizers",
+    contract="featbank.tokenizers.kmeans:KMeans",
+    table={
+        "kmeans": "featbank.tokenizers.kmeans:KMeans",
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    return TOKENIZERS.offer(name)

@@ -66,6 +66,6 @@ def _draw(store: Store, num_frames: int, seed: int) -> npt.NDArray[np.void]:
     return _lowest([kept, *waiting], num_frames)
 
 
-def _lowest(parts: list[npt.NDArray[np.void]], number: int) -> npt.NDArray[np.void]:
-    every = np.concatenate(parts)
+def _lowest(some: list[npt.NDArray[np.void]], number: int) -> npt.NDArray[np.void]:
+    every = np.concatenate(some)
     return every[np.argsort(every["key"], kind="stable")[:number]]

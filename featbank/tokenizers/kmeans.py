@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from featbank.base.parts import Part
+from featbank.base.registry import Registry
 from featbank.errors import CodebookError, ConfigError
+from featbank.tokenizers import TOKENIZERS
 from featbank.tokenizers.lloyd import improve, nearest, spread
 from featbank.tokenizers.nearest import BLOCK_FRAMES
 
@@ -41,7 +45,8 @@ class FitState:
     distance: float = np.inf
 
 
-class KMeans:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KMeans(Part):
     """K-means by Lloyd's algorithm on a growing share of the frames.
 
     Centroids are spread by k-means++ over a few frames, then improved on a tenth, a third and all
@@ -62,37 +67,29 @@ class KMeans:
         ConfigError: one is out of its range.
     """
 
-    def __init__(
-        self,
-        *,
-        num_clusters: int = 100,
-        num_codebooks: int = 1,
-        num_frames: int = 500_000,
-        max_passes: int = 10,
-        tol: float = 0.004,
-    ) -> None:
-        counts = {
-            "num_clusters": num_clusters,
-            "num_codebooks": num_codebooks,
-            "num_frames": num_frames,
-            "max_passes": max_passes,
-        }
-        for name, value in counts.items():
-            if value < 1:
+    version: ClassVar[int] = 1
+    registry: ClassVar[Registry | None] = TOKENIZERS
+    # beside the number that was drawn
+    changes_nothing: ClassVar[frozenset[str]] = frozenset({"num_frames"})
+
+    num_clusters: int = 100
+    num_codebooks: int = 1
+    num_frames: int = 500_000
+    max_passes: int = 10
+    tol: float = 0.004
+
+    def __post_init__(self) -> None:
+        for name in ("num_clusters", "num_codebooks", "num_frames", "max_passes"):
+            if (value := getattr(self, name)) < 1:
                 raise ConfigError(f"tokenizer.kmeans.{name}", expected="1 or more", got=value)
-        if num_frames < num_clusters:
+        if self.num_frames < self.num_clusters:
             raise ConfigError(
                 "tokenizer.kmeans.num_frames",
-                expected=f"at least num_clusters={num_clusters}",
-                got=num_frames,
+                expected=f"at least num_clusters={self.num_clusters}",
+                got=self.num_frames,
             )
-        if not 0 <= tol < 1:
-            raise ConfigError("tokenizer.kmeans.tol", expected="from 0 to below 1", got=tol)
-        self.num_clusters = num_clusters
-        self.num_codebooks = num_codebooks
-        self.num_frames = num_frames
-        self._max_passes = max_passes
-        self._tol = tol
+        if not 0 <= self.tol < 1:
+            raise ConfigError("tokenizer.kmeans.tol", expected="from 0 to below 1", got=self.tol)
 
     def fit(
         self,
@@ -158,8 +155,8 @@ class KMeans:
             centroids, distance = improve(left[: shares[state.share]], centroids)
             num_passes = state.num_passes + 1
             done = (
-                num_passes == self._max_passes
-                or state.distance - distance < self._tol * state.distance
+                num_passes == self.max_passes
+                or state.distance - distance < self.tol * state.distance
             )
             state = replace(
                 state,

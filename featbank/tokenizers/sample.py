@@ -1,4 +1,4 @@
-"""The sample a codebook is fitted on: pinned by id, so that growth leaves it as it is."""
+"""Write the sample that a codebook is fitted on: utterances pinned by id, whatever is added."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from featbank.store.replacing import refuse_other_content
 
 # what the header of a feature store says of its values; a licence or a version of a library may
 # change without them, and must not change the sample, or the codebook would be fitted anew
-_VALUES = ("extractor", "extractor_version", "decode_version")
+_VALUES = ("extractor", "decode_version")
 
 _MAX_BYTES = 256 << 20  # of a list of ids
 

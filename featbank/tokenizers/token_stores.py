@@ -16,7 +16,7 @@ from featbank.base.manifest import SPLITS
 from featbank.base.units import DURATIONS, UNITS, deduplicate
 from featbank.errors import CodebookError, ConfigError
 from featbank.files.provenance import digest, package_versions
-from featbank.store import StoreWriter
+from featbank.store import SHARD_BYTES, Numerics, StoreWriter
 from featbank.store.replacing import refuse_other_content
 from featbank.tokenizers.codebook import Codebook
 
@@ -33,10 +33,12 @@ class TokenStores:
     Args:
         codebook: assigns the units.
         merge_repeats: store a run of equal units once, and its length in frames beside it.
+        shard_bytes: size around which their shards are cut.
     """
 
     codebook: Codebook
-    merge_repeats: bool
+    merge_repeats: bool = False
+    shard_bytes: int = SHARD_BYTES
 
     def __post_init__(self) -> None:
         """Check that repeats can be merged.
@@ -132,8 +134,7 @@ class TokenStores:
         frame_rate: float | None,
         first_frame_center_s: float | None,
         feature: Mapping[str, Any],
-        numerics: Mapping[str, Any],
-        shard_bytes: int,
+        numerics: Numerics,
     ) -> StoreWriter:
         """Begin one of the stores.
 
@@ -146,7 +147,6 @@ class TokenStores:
                 time of its own, and its store states none.
             feature: provenance of the features.
             numerics: the class of machine that assigns the units.
-            shard_bytes: size around which shards are cut.
         """
         return StoreWriter(
             path,
@@ -168,7 +168,7 @@ class TokenStores:
                 "versions": package_versions(("numpy", "torch")),
             },
             numerics=numerics,
-            shard_bytes=shard_bytes,
+            shard_bytes=self.shard_bytes,
             framing=framing,
             frame_rate=None if self.merge_repeats else frame_rate,
             first_frame_center_s=None if self.merge_repeats else first_frame_center_s,

@@ -1,4 +1,4 @@
-"""Tokenization: feature stores and a codebook in, token stores out."""
+"""Tokenize features: feature stores and a codebook in, token stores out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from featbank.base.progress import Advance
 from featbank.errors import StoreError
 from featbank.numerics import joint_audio, numerics_class, thread_count
 from featbank.store import (
-    SHARD_BYTES,
     Store,
     StoreHeader,
     StoreWriter,
@@ -19,7 +18,6 @@ from featbank.store import (
     open_verified,
     read_header,
 )
-from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.token_stores import TokenStores
 
 
@@ -27,10 +25,8 @@ def tokenize(
     *,
     manifests: Path,
     features: Path,
-    codebook: Codebook,
+    stores: TokenStores,
     out: Path,
-    merge_repeats: bool = False,
-    shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
     advance: Advance = lambda _: None,
 ) -> list[StoreHeader]:
@@ -39,10 +35,8 @@ def tokenize(
     Args:
         manifests: folder with a manifest a split.
         features: folder with a store a split, of the feature that the codebook was fitted on.
-        codebook: read from its file.
+        stores: of the tokens, with the codebook that assigns them.
         out: stores go to `out/units/<split>`, and `out/durations/<split>` where repeats are merged.
-        merge_repeats: store a run of equal units once, and its length in frames beside it.
-        shard_bytes: size around which shards are cut.
         overwrite: replace stores that hold something else.
         advance: told the seconds of audio done.
 
@@ -54,7 +48,6 @@ def tokenize(
         StoreError: an utterance has no features, or damaged ones, or a store is there that holds
             something else.
     """
-    stores = TokenStores(codebook=codebook, merge_repeats=merge_repeats)
     sources = {split: open_verified(features / split) for split in SPLITS}
     rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in SPLITS}
     for source in sources.values():
@@ -78,7 +71,6 @@ def tokenize(
                         first_frame_center_s=header.first_frame_center_s,
                         feature=source.provenance,
                         numerics=joint_audio(numerics_class(), header.numerics),
-                        shard_bytes=shard_bytes,
                     )
                 )
                 for name in stores.dtypes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
@@ -90,6 +90,31 @@ class HeldOut:
             num_frames=num_frames,
             mean_squared_distance=six_digits(total / max(1, num_frames)),
         )
+
+
+def features_of_tokens(
+    option: str,
+    stored: Path,
+    *,
+    tokens: Mapping[str, str],
+    tokens_from_audio: Collection[str],
+) -> Path | None:
+    """Return the folder of the features that a choice of tokens is made of, if they are stored.
+
+    Args:
+        option: of the tokens: `<feature>-<tokenizer>`.
+        stored: folder of the features of the corpus.
+        tokens: the feature of each choice of tokens that are made of stored features.
+        tokens_from_audio: choices of tokens whose features are not stored; what lies there under
+            their name lies there by chance.
+    """
+    if option in tokens:
+        return stored / tokens[option]
+    if option in tokens_from_audio or not stored.is_dir():
+        return None
+    # made by hand: the feature with the longest name that the option can be of
+    names = sorted((path.name for path in stored.iterdir()), key=len)
+    return next((stored / one for one in reversed(names) if option.startswith(f"{one}-")), None)
 
 
 def squared_distances(frames: Floats, codebooks: Floats) -> Floats:

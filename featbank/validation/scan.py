@@ -24,7 +24,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
+class ValueMoments:
     """Count, mean, sum of squared deviations from it, and extremes of some values."""
 
     count: int = 0
@@ -34,7 +34,7 @@ class Moments:
     maximum: float = float("-inf")
 
     @classmethod
-    def of(cls, values: Array) -> Moments:
+    def of(cls, values: Array) -> ValueMoments:
         """Measure finite values of any shape."""
         if not values.size:
             return cls()
@@ -49,13 +49,13 @@ class Moments:
             maximum=float(values.max()),
         )
 
-    def __add__(self, other: Moments) -> Moments:
+    def __add__(self, other: ValueMoments) -> ValueMoments:
         """Join two sets of values, stably (Chan, Golub and LeVeque, 1979)."""
         if not self.count or not other.count:
             return self if self.count else other
         count = self.count + other.count
         shift = other.mean - self.mean
-        return Moments(
+        return ValueMoments(
             count=count,
             mean=self.mean + shift * other.count / count,
             squared_deviations=self.squared_deviations
@@ -110,7 +110,7 @@ class ShardScan:
         faults: by kind, how many frames of which row.
     """
 
-    moments: Moments
+    moments: ValueMoments
     counts: TokenCounts
     faults: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
@@ -122,7 +122,7 @@ def scan_shard(shard: MappedShard, rules: ValueRules) -> ShardScan:
         StoreError: its rows lie outside its values.
     """
     starts = np.array([shard.frames(row).start for row in range(len(shard))], np.int64)
-    moments = Moments()
+    moments = ValueMoments()
     counts = rules.no_counts()
     counted = rules.counts(shard.spec)
     before: Array | None = None
@@ -130,7 +130,7 @@ def scan_shard(shard: MappedShard, rules: ValueRules) -> ShardScan:
     for frames in _blocks(shard):
         values = shard.values(frames)
         finite = np.isfinite(values)
-        moments += Moments.of(values if finite.all() else values[finite])
+        moments += ValueMoments.of(values if finite.all() else values[finite])
         if counted:
             first, last = np.searchsorted(starts, [frames.start, frames.stop])
             begins = np.zeros(len(values), bool)

@@ -32,7 +32,7 @@ from featbank.validation.joint import JointCounts
 from featbank.validation.lengths import LengthCheck
 from featbank.validation.result import Example, ProblemLog, StoreCheck
 from featbank.validation.rounding import six_digits
-from featbank.validation.scan import Moments, make_example, scan_shard
+from featbank.validation.scan import ValueMoments, make_example, scan_shard
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -107,7 +107,7 @@ class _Tally:
         self._rules = value_rules(header, log)
         self._lengths = LengthCheck(folder, header, log)
         self._shard_of: dict[str, str] = {}
-        self._moments = Moments()
+        self._moments = ValueMoments()
         self._counts = self._rules.no_counts()
         self._labels = labels if self._rules.num_units is not None else None
         self._joint = JointCounts(*self._counts.frames.shape)

@@ -19,20 +19,22 @@ from featbank.base.units import deduplicate, expand
 from featbank.certification.certificate import Certificate, require_certified, write_certificate
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
-from featbank.certification.recomputing import draw
 from featbank.engine.extract import extract
+from featbank.engine.recomputing import draw
 from featbank.errors import ConfigError, StoreError, ValidationError
 from featbank.feature_io import PackedStorage
 from featbank.numerics import Computing
-from featbank.runners.inline import InlineRunner
 from featbank.store import StoreWriter, open_store
 from featbank.store.format import SPLITS_NAME
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
 from featbank.tokenizers.fit import fit_codebook
+from featbank.tokenizers.kmeans import KMeans
 from featbank.tokenizers.sample import write_pins, write_sample
+from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenize import tokenize
 from featbank.validation.stores import validate_stores
-from tests.extracting import FBANK, prepare_corpus
+from tests.extracting import FBANK, demo_run, prepare_corpus
 from tests.features.tiny_codecs import TINY_DAC
 from tests.flipping import flip_in, fullest_shard
 
@@ -51,18 +53,12 @@ class Project:
         self.manifests = prepare_corpus(root)
         self.features = self.folder / "features"
         self.settings: dict[str, Any] = {
-            "audio_root": root,
-            "extractor": FBANK,
             "storage": [PackedStorage("fbank", dtype)],
-            "corpus": {"name": "demo", "license": "free"},
-            "runner": InlineRunner(),
-            "work": self.folder / "work",
-            "failures_path": self.folder / "failures.jsonl",
             **changes,
         }
 
     def extract(self, **changes: Any) -> None:
-        extract(manifests=self.manifests, out=self.features, **(self.settings | changes))
+        extract(demo_run(self.root, **(self.settings | changes)), self.features)
 
     def certifier(
         self, stores: Path, tolerances: Tolerances = STRICT, number: int = NUMBER, **changes: Any
@@ -71,10 +67,10 @@ class Project:
             name=stores.name,
             stores=stores,
             sample=draw(self.manifests, number, seed=0),
-            seed=0,
             tolerances=tolerances,
-            work=self.folder / "certify",
-            settings=self.settings | changes,
+            run=demo_run(
+                self.root, **{"work": self.folder / "certify", **self.settings, **changes}
+            ),
         )
 
     def certify(self, tolerances: Tolerances = STRICT, **changes: Any) -> Certificate:
@@ -84,18 +80,19 @@ class Project:
         pins, sample = self.folder / "pins.txt", self.folder / "sample"
         write_pins(pins, [row.id for row in read_manifest(self.manifests / "train.jsonl")], how="")
         write_sample(features=self.features / "fbank" / "train", pins=pins, out=sample)
-        settings = {"num_clusters": 8}
-        fit_codebook(
-            sample=sample,
-            out=self.codebook,
-            settings=settings,
-            seed=0,
-            work=self.codebook.parent / "work",
-        )
+        self.fit(seed=0)
         tokenize(
             manifests=self.manifests, features=self.features / "fbank", out=self.tokens,
-            codebook=load_codebook(self.codebook), merge_repeats=merge_repeats,
+            stores=self.token_stores(merge_repeats),
         )  # fmt: skip
+
+    def fit(self, *, seed: int, overwrite: bool = False) -> None:
+        sample = self.folder / "sample"
+        task = CodebookTask(sample=sample, out=self.codebook, seed=seed, overwrite=overwrite)
+        fit_codebook(task, KMeans(num_clusters=8), self.folder / "work")
+
+    def token_stores(self, merge_repeats: bool) -> TokenStores:
+        return TokenStores(codebook=load_codebook(self.codebook), merge_repeats=merge_repeats)
 
     @property
     def codebook(self) -> Path:
@@ -109,11 +106,11 @@ class Project:
         self, tolerances: Tolerances = STRICT, *, merge_repeats: bool = False, **changes: Any
     ) -> Certificate:
         return self.certifier(self.tokens, tolerances, **changes).tokens(
-            load_codebook(self.codebook), self.features / "fbank", merge_repeats=merge_repeats
+            self.token_stores(merge_repeats), self.features / "fbank"
         )
 
     def sampled(self, split: str) -> list[str]:
-        return [row.id for row in draw(self.manifests, NUMBER, seed=0)[split]]
+        return [row.id for row in draw(self.manifests, NUMBER, seed=0).rows[split]]
 
 
 def rewrite(
@@ -163,23 +160,23 @@ def project(corpus: Path) -> Project:
 def test_a_sample_is_drawn_from_all_splits_in_turn(corpus: Path) -> None:
     manifests = prepare_corpus(corpus)
     rows = {split: read_manifest(manifests / f"{split}.jsonl") for split in SPLITS}
-    sample = draw(manifests, NUMBER, seed=0)
+    sample = draw(manifests, NUMBER, seed=0).rows
     assert {split: len(found) for split, found in sample.items()} == dict.fromkeys(SPLITS, 4)
     assert all(row in rows[split] for split in SPLITS for row in sample[split])
-    assert draw(manifests, NUMBER, seed=0) == sample != draw(manifests, NUMBER, seed=1)
-    everything = draw(manifests, 1000, seed=0)
+    assert draw(manifests, NUMBER, seed=0).rows == sample != draw(manifests, NUMBER, seed=1).rows
+    everything = draw(manifests, 1000, seed=0).rows
     assert {split: sorted(row.id for row in found) for split, found in everything.items()} == {
         split: [row.id for row in found] for split, found in rows.items()
     }
     removed = sample["dev"][0]
     write_manifest(manifests / "dev.jsonl", [row for row in rows["dev"] if row != removed])
-    assert draw(manifests, NUMBER, seed=0)["dev"][:3] == sample["dev"][1:]
+    assert draw(manifests, NUMBER, seed=0).rows["dev"][:3] == sample["dev"][1:]
 
 
 def test_an_empty_split_leaves_its_share_to_the_others(corpus: Path) -> None:
     manifests = prepare_corpus(corpus)
     write_manifest(manifests / "dev.jsonl", [])
-    sample = draw(manifests, NUMBER, seed=0)
+    sample = draw(manifests, NUMBER, seed=0).rows
     assert (len(sample["train"]), len(sample["dev"]), len(sample["test"])) == (6, 0, 6)
 
 
@@ -325,7 +322,7 @@ def test_a_value_rounded_to_the_other_side_is_no_difference_between_classes(
     ("changes", "message"),
     [
         ({"extractor": {**FBANK, "num_mel_bins": 23}}, "num_mel_bins 23, got num_mel_bins 20;"),
-        ({"extractor": {**FBANK, "preemphasis": 0.9}}, "preemphasis 0.9, got no preemphasis;"),
+        ({"extractor": {**FBANK, "preemphasis": 0.9}}, "preemphasis 0.9, got preemphasis 0.97;"),
         (
             {"storage": [PackedStorage("fbank", "float16")]},
             "dtype float16, got dtype float32;",
@@ -553,23 +550,12 @@ def test_tokens_of_another_definition_certify_nothing(project: Project) -> None:
     project.tokenize(merge_repeats=False)
     with pytest.raises(ValidationError, match=r"features of store .* expected num_mel_bins 23"):
         project.certify_tokens(extractor={**FBANK, "num_mel_bins": 23}, runner=None)
-    settings = {"num_clusters": 8}
-    sample = project.folder / "sample"
-    fit_codebook(
-        sample=sample,
-        out=project.codebook,
-        settings=settings,
-        seed=1,
-        overwrite=True,
-        work=project.codebook.parent / "work",
-    )
+    project.fit(seed=1, overwrite=True)
     with pytest.raises(ValidationError, match=r"tokens of store .* expected codebook [0-9a-f]{12}"):
         project.certify_tokens(runner=None)
     certifier = project.certifier(project.tokens)
     with pytest.raises(ConfigError, match="feature to tokenize: expected fbank, got mfcc"):
-        certifier.tokens(
-            load_codebook(project.codebook), project.features / "mfcc", merge_repeats=False
-        )
+        certifier.tokens(project.token_stores(merge_repeats=False), project.features / "mfcc")
 
 
 def test_other_versions_are_named_with_what_differs(project: Project) -> None:

@@ -25,6 +25,7 @@ from featbank.validation.result import (
     StoreCheck,
     write_check,
 )
+from tests.waiting import running
 
 COMMANDS = ["info", "ls", "verify", "head"]
 
@@ -117,7 +118,7 @@ def test_json_is_one_document_and_nothing_else(
 
 def test_a_reader_that_has_seen_enough_ends_a_command_quietly(tmp_path: Path) -> None:
     arguments = ["ls", str(write(tmp_path / "s", 5000)), "--limit", "0", "--json"]
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-m", "featbank", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -18,6 +18,7 @@ from featbank.cli import main
 from featbank.store import StoreWriter, open_store
 from tests.extracting import files
 from tests.flipping import flip, flip_in, fullest_shard
+from tests.waiting import running
 
 Capture = pytest.CaptureFixture[str]
 
@@ -351,7 +352,7 @@ def test_verify_removes_a_damaged_statement_of_splits(capsys: Capture, splits: P
 
 def test_verify_removes_no_header_of_another_version(splits: Path) -> None:
     header = splits / "dev" / "header.json"
-    header.write_text(header.read_text().replace('"format_version": 3', '"format_version": 4'))
+    header.write_text(header.read_text().replace('"format_version": 4', '"format_version": 5'))
     assert run("verify", "--remove", splits) == 1
     assert header.exists()
 
@@ -361,7 +362,7 @@ def test_verify_shows_its_progress_on_a_terminal_alone(store: Path) -> None:
     terminal, end = pty.openpty()
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm"}
     variables.pop("CI", None)
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-m", "featbank", "verify", str(store)],
         stdout=subprocess.PIPE,
         stderr=end,

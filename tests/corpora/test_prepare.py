@@ -32,6 +32,7 @@ from featbank.corpora.prepare import prepare
 from featbank.corpora.scanning import estimate_duration_s
 from featbank.corpora.table import TableCorpus
 from featbank.errors import CorpusError, FailureBudgetError
+from tests.waiting import running
 
 Recorder = Callable[..., Path]
 PROJECT = Path(__file__).parents[2]
@@ -426,7 +427,7 @@ def test_a_killed_run_leaves_the_old_folder_whole_or_none(demo: Corpus, root: Pa
     for delay in (0.0, 0.05, 0.1, 0.13, 0.16, 0.2):
         failures = root.parent / "failures.jsonl"
         command = [sys.executable, "-c", code, str(demo.root), str(out), str(failures)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        with running(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
             time.sleep(delay)

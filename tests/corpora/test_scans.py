@@ -27,7 +27,7 @@ from featbank.runners.base import Runner
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.runners.threads import ThreadRunner
-from tests.waiting import wait_until
+from tests.waiting import running, wait_until
 
 Recorder = Callable[..., Path]
 ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}
@@ -337,7 +337,7 @@ def test_a_run_that_is_killed_keeps_what_it_has_scanned(
         root.parent / "manifests",
         root.parent / "f.jsonl",
     ]
-    with subprocess.Popen(command) as process:
+    with running(command) as process:
         log = scans / "log"
         wait_until(
             lambda: (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from featbank.dataset import BucketBatchSampler, TokenWindows, WindowSampler
 from featbank.dataset.permutation import shuffled
 from featbank.errors import ConfigError
 from featbank.store import StoreWriter, open_store
-from tests.waiting import HANG_S
+from tests.waiting import HANG_S, running
 
 LENGTHS = np.random.default_rng(0).integers(0, 200, 500)
 
@@ -287,8 +288,9 @@ torch.distributed.barrier()
 @pytest.mark.slow
 def test_a_torch_distributed_run_is_shared_out(tmp_path: Path) -> None:
     commands = [[sys.executable, "-c", RANK, str(tmp_path / "x"), str(rank)] for rank in (0, 1)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]
-    ranks = [json.loads(process.communicate(timeout=HANG_S)[0]) for process in processes]
+    with ExitStack() as stack:
+        processes = [stack.enter_context(running(one, stdout=subprocess.PIPE)) for one in commands]
+        ranks = [json.loads(process.communicate(timeout=HANG_S)[0]) for process in processes]
     alone = list(BucketBatchSampler(range(1, 40), max_frames=100))
     assert [pick for step in zip(*ranks, strict=True) for pick in step][: len(alone)] == alone
 

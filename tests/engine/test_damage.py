@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from featbank.engine.extract import Extraction
+from featbank.engine.driver import Published
 from featbank.errors import FailureBudgetError, StoreError
 from featbank.numerics import thread_count
 from featbank.store import open_store
@@ -38,7 +38,7 @@ class Extracted:
     def store(self, name: str) -> Path:
         return self.root.parent / name
 
-    def again(self, out: Path, work: Path, name: str = "plain", **changes: Any) -> Extraction:
+    def again(self, out: Path, work: Path, name: str = "plain", **changes: Any) -> Published:
         settings = {"storage": STORAGES[name], "work": work, "num_workers": None, **changes}
         return run_extraction(self.root, out, **settings)
 

@@ -20,17 +20,20 @@ from featbank.audio.versions import warn_of_ffmpeg
 from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.certification.certifying import Certifier
 from featbank.certification.findings import Tolerances
-from featbank.engine.tokenize_audio import tokenize_audio
+from featbank.engine.recomputing import DrawnSample
+from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import FeatbankError
-from featbank.feature_io import PackedStorage
 from featbank.numerics import give_equal_bits
 from featbank.runners.inline import InlineRunner
 from featbank.store import open_store
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
 from featbank.tokenizers.fit import fit_codebook
+from featbank.tokenizers.kmeans import KMeans
 from featbank.tokenizers.sample import write_pins, write_sample
+from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenize import tokenize
-from tests.extracting import FBANK, extract_corpus, files, run_extraction
+from tests.extracting import demo_run, extract_corpus, files, run_extraction
 from tests.ffmpeg_files import FFMPEG, SPEECH, ffmpeg, needs_ffmpeg
 
 SOXR = f"{soxr.__libsoxr_version__}, soxr {soxr.__version__}"
@@ -184,27 +187,23 @@ def test_tokens_straight_from_audio_state_what_those_of_two_steps_do(
     pins, codebook = tmp_path / "pins.txt", tmp_path / "codebook.safetensors"
     write_pins(pins, ["a"], how="the first")
     write_sample(features=tmp_path / "features/fbank/train", pins=pins, out=tmp_path / "sample")
-    fit_codebook(
-        sample=tmp_path / "sample", out=codebook, settings={"num_clusters": 4}, seed=0,
-        work=tmp_path / "work",
-    )  # fmt: skip
+    task = CodebookTask(sample=tmp_path / "sample", out=codebook, seed=0)
+    fit_codebook(task, KMeans(num_clusters=4), tmp_path / "work")
     manifests = tmp_path / "manifests"
-    shared: dict[str, Any] = {"manifests": manifests, "codebook": load_codebook(codebook)}
-    tokenize(features=tmp_path / "features/fbank", out=tmp_path / "two", **shared)
-    direct: dict[str, Any] = {
-        "audio_root": root, "feature": "fbank", "extractor": FBANK,
-        "storage": [PackedStorage("fbank")], "corpus": {"name": "demo", "license": "free"},
-        "runner": InlineRunner(), "work": tmp_path / "work",
-        "failures_path": tmp_path / "failures.jsonl",
-    }  # fmt: skip
-    tokenize_audio(out=tmp_path / "direct", **direct, **shared)
+    stores = TokenStores(codebook=load_codebook(codebook))
+    tokenize(
+        manifests=manifests, features=tmp_path / "features/fbank", stores=stores,
+        out=tmp_path / "two",
+    )  # fmt: skip
+    tokens = FeatureTokens(feature="fbank", stores=stores)
+    tokenize_audio(demo_run(root), tmp_path / "direct", tokens)
     assert files(tmp_path / "direct") == files(tmp_path / "two")
     [numerics] = open_store(tmp_path / "direct/units/train").header.numerics
     assert numerics["audio"] == {"ffmpeg": ffmpeg_here(), "libsndfile": LIBSNDFILE, "soxr": SOXR}
 
     # nothing is left of what needed a decoder, and nothing says so any more
     manifest(root, "a.flac", "b.wav")
-    _, tally = tokenize_audio(out=tmp_path / "direct", **direct, **shared)
+    tally = tokenize_audio(demo_run(root), tmp_path / "direct", tokens).tally
     assert tally.num_computed == 0
     [numerics] = open_store(tmp_path / "direct/units/train").header.numerics
     assert "audio" not in numerics
@@ -217,16 +216,13 @@ def test_a_certificate_tells_another_ffmpeg_from_a_mate_that_needs_one(
     path = root.parent / "manifests" / "train.jsonl"
     path.write_text(path.read_text().replace('"part":"e.m4a"', '"part":"a.flac"'))  # one shard
     extract_corpus(root, tmp_path / "features", num_workers=None)
-    settings = {
-        "audio_root": root, "extractor": FBANK, "storage": [PackedStorage("fbank")],
-        "corpus": {"name": "demo", "license": "free"}, "runner": InlineRunner(),
-    }  # fmt: skip
 
     def certify(*names: str) -> str:
         drawn = [row for row in read_manifest(path) if row.audio in names]
         certificate = Certifier(
-            name="features", stores=tmp_path / "features", seed=0, settings=settings,
-            sample={"train": drawn, "dev": [], "test": []}, work=tmp_path / "certify",
+            name="features", stores=tmp_path / "features",
+            run=demo_run(root, work=tmp_path / "certify"),
+            sample=DrawnSample(rows={"train": drawn, "dev": [], "test": []}, seed=0),
             tolerances=Tolerances(difference=0.05, flips=0.0),
         ).features()  # fmt: skip
         assert not certificate.problems

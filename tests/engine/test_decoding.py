@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,12 @@ import pytest
 import soundfile
 import torch
 
+from featbank.base.parts import PartConfig
 from featbank.base.trusted import build
 from featbank.engine.decode import decode_utterance
-from featbank.engine.recipe import define
+from featbank.engine.definition import FeatureDefinition, build_definition
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import PackedStorage
-from featbank.numerics import ON_CPU
 from featbank.store import StoreWriter
 from featbank.tokenizers.sample import write_pins, write_sample
 from tests.features.tiny_codecs import TINY_DAC
@@ -25,7 +26,7 @@ CODES = np.random.default_rng(0).integers(16, size=(3, 20)).astype(np.uint8)
 @pytest.fixture(scope="module")
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("features")
-    made = define(extractor=TINY_DAC, storage=STORAGE, audio_root="", computing=ON_CPU)
+    made = build_definition(_definition(), Path())
     with StoreWriter(
         folder / "dac" / "dev", name="dac", dtype="uint8", shape=(3,), time_axis=-1,
         codebook_size=16, frame_rate=50.0, fingerprint=made.fingerprints["dac"],
@@ -35,8 +36,14 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def decode(features: Path, out: Path, **changes: Any) -> float:
-    settings: dict[str, Any] = {"extractor": TINY_DAC, "storage": STORAGE, "utterance_id": "a"}
-    return decode_utterance(features=features, out=out, **(settings | changes))
+    utterance_id = changes.pop("utterance_id", "a")
+    return decode_utterance(_definition(**changes), features, utterance_id, out)
+
+
+def _definition(
+    extractor: Mapping[str, Any] = TINY_DAC, storage: Sequence[PackedStorage] = STORAGE
+) -> FeatureDefinition:
+    return FeatureDefinition(name="dac", extractor=PartConfig.of(extractor), storage=storage)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import pytest
 
 from featbank.base.manifest import read_manifest
 from featbank.engine.extract import extract
+from featbank.engine.run import Run
 from featbank.engine.sample_audio import sample_audio
 from featbank.engine.tasks import Tally
-from featbank.engine.tokenize_audio import tokenize_audio
+from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import (
     CodebookError,
     ConfigError,
@@ -24,21 +25,25 @@ from featbank.errors import (
     FailureBudgetError,
 )
 from featbank.feature_io import PackedStorage
-from featbank.runners.inline import InlineRunner
+from featbank.features.base import Output
 from featbank.runners.local import LocalRunner
 from featbank.store import open_store
 from featbank.tokenizers.codebook import Codebook, load_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
 from featbank.tokenizers.fit import fit_codebook
+from featbank.tokenizers.kmeans import KMeans
 from featbank.tokenizers.sample import write_pins, write_sample
+from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenize import tokenize
 from tests.conftest import ROOT
-from tests.extracting import files, prepare_corpus
+from tests.extracting import demo_run, files, prepare_corpus
 from tests.flipping import flip_in, fullest_shard
+from tests.two_features import FbankAndEnergy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 MFCC = {"_target_": "featbank.features.signal.kaldi.Mfcc", "deltas": 1}
-KMEANS = {"num_clusters": 20}
+KMEANS = KMeans(num_clusters=20)
 
 
 class Project:
@@ -50,43 +55,38 @@ class Project:
         self.pins = self.folder / "pins.txt"
         rows = read_manifest(self.manifests / "train.jsonl")
         write_pins(self.pins, [row.id for row in rows[::2]], how="every other one")
-        entry = PackedStorage("mfcc", dtype, shard_bytes=60_000)
-        self.settings: dict[str, Any] = {
-            "audio_root": root,
-            "extractor": MFCC,
-            "storage": [entry],
-            "corpus": {"name": "demo", "license": "free"},
-            "runner": InlineRunner(),
-            "work": self.folder / "work",
-            "failures_path": self.folder / "failures.jsonl",
-        }
+        self.storage = [PackedStorage("mfcc", dtype, shard_bytes=60_000)]
+
+    def run(self, **changes: Any) -> Run:
+        return demo_run(self.root, **{"extractor": MFCC, "storage": self.storage, **changes})
+
+    def stores(self, **changes: Any) -> TokenStores:
+        codebook = load_codebook(self.folder / "codebook.safetensors")
+        return TokenStores(codebook=codebook, **changes)
 
     def two_steps(
-        self, merge_repeats: bool = False, kmeans: dict[str, int] = KMEANS, **changes: Any
+        self, merge_repeats: bool = False, kmeans: KMeans = KMEANS, **changes: Any
     ) -> Path:
         features = self.folder / "features"
-        extract(manifests=self.manifests, out=features, **(self.settings | changes))
+        extract(self.run(**changes), features)
         sample = self.folder / "sample"
         write_sample(features=features / "mfcc" / "train", pins=self.pins, out=sample)
         codebook = self.folder / "codebook.safetensors"
-        fit_codebook(
-            sample=sample, out=codebook, settings=kmeans, seed=0, work=codebook.parent / "work"
-        )
+        task = CodebookTask(sample=sample, out=codebook, seed=0)
+        fit_codebook(task, kmeans, self.folder / "work")
         out = self.folder / "tokens"
         tokenize(
             manifests=self.manifests, features=features / "mfcc", out=out,
-            codebook=load_codebook(codebook), merge_repeats=merge_repeats,
+            stores=self.stores(merge_repeats=merge_repeats),
         )  # fmt: skip
         return out
 
-    def direct(self, merge_repeats: bool = False, **changes: Any) -> tuple[Path, Tally]:
+    def direct(
+        self, merge_repeats: bool = False, feature: str = "mfcc", **changes: Any
+    ) -> tuple[Path, Tally]:
         out = self.folder / "direct"
-        codebook = load_codebook(self.folder / "codebook.safetensors")
-        arguments = {"feature": "mfcc", "codebook": codebook, **self.settings, **changes}
-        _, tally = tokenize_audio(
-            manifests=self.manifests, out=out, merge_repeats=merge_repeats, **arguments
-        )
-        return out, tally
+        tokens = FeatureTokens(feature=feature, stores=self.stores(merge_repeats=merge_repeats))
+        return out, tokenize_audio(self.run(**changes), out, tokens).tally
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_tokens_straight_from_audio_are_those_of_two_steps(
 
 
 def test_codes_of_residual_codebooks_are_those_of_two_steps(project: Project) -> None:
-    expected = project.two_steps(kmeans={"num_clusters": 10, "num_codebooks": 3})
+    expected = project.two_steps(kmeans=KMeans(num_clusters=10, num_codebooks=3))
     out, _ = project.direct()
     assert files(out) == files(expected)
     store = open_store(out / "units" / "train")
@@ -228,30 +228,53 @@ def test_a_codebook_of_other_features_is_refused(project: Project) -> None:
         project.direct(feature="fbank")
 
 
+class Pairs(FbankAndEnergy):
+    """A matrix a frame."""
+
+    @property
+    def outputs(self) -> Mapping[str, Output]:
+        return {"pairs": Output((2, 10))}
+
+
 def test_a_sample_straight_from_audio_is_that_of_a_feature_store(project: Project) -> None:
     project.two_steps()
     out = project.folder / "direct-sample"
-    sample = functools.partial(
-        sample_audio,
-        manifest=project.manifests / "train.jsonl",
-        feature="mfcc",
-        compute=lambda manifests, out: extract(manifests=manifests, out=out, **project.settings),
-        out=out,
-        work=project.folder / "sampling",
-    )
-    num_utterances, done = sample(pins=project.pins)
-    assert num_utterances == done.tally.num_computed == len(open_store(out))
+    run = project.run(work=project.folder / "sampling")
+    done = sample_audio(run, out, "mfcc", project.pins)
+    assert done.num_utterances == done.tally.num_computed == len(open_store(out))
     assert files(out) == files(project.folder / "sample")
     assert not list((project.folder / "sampling").iterdir())
     write_pins(project.folder / "gone.txt", ["nobody"], how="by hand")
     with pytest.raises(CorpusError, match="1 missing, the first 'nobody'"):
-        sample(pins=project.folder / "gone.txt")
+        sample_audio(run, out, "mfcc", project.folder / "gone.txt")
+
+
+@pytest.mark.parametrize(
+    ("storage", "refused"),
+    [
+        ([{"name": "pairs", "dtype": "uint8"}], "expected features, whose values are floats"),
+        ([{"name": "pairs"}], r"expected a vector a frame, got shape \(2, 10\)"),
+    ],
+)
+def test_what_no_codebook_is_fitted_on_is_refused_before_it_is_computed(
+    storage: list[dict[str, str]], refused: str, project: Project
+) -> None:
+    before = files(project.folder / "manifests")
+    run = project.run(
+        extractor={"_target_": "tests.engine.test_direct.Pairs"},
+        storage=storage,
+        trusted_modules=["tests"],
+    )
+    with pytest.raises(ConfigError, match=refused):
+        sample_audio(run, project.folder / "sample", "pairs", project.pins)
+    assert not list(run.work.rglob("*.h5"))
+    assert files(project.folder / "manifests") == before
 
 
 def test_features_that_a_stopped_sample_left_do_not_stop_the_next_one(project: Project) -> None:
     work = project.folder / "stages"
     left = work / "sample-demo-mfcc-kmeans100" / "features"
-    extract(manifests=project.manifests, out=left, **project.settings)  # of another definition
+    extract(project.run(), left)  # of another definition
     paths = {"root": project.folder / "data", "manifests": project.manifests}
     command = [
         sys.executable, ROOT / "stages" / "sample.py", "source=audio", "feature=mfcc",

@@ -27,6 +27,7 @@ from featbank.feature_io import (
     NumpyHdf5Reader,
     NumpyHdf5Writer,
 )
+from tests.waiting import running
 
 ROWS = {
     f"speaker/ü-{number}": np.random.default_rng(number).standard_normal((number + 1, 4), "f4")
@@ -175,7 +176,7 @@ with NumpyHdf5Writer(sys.argv[1], name="n") as writer:
 
 
 def test_a_killed_writer_publishes_nothing_and_the_next_succeeds(tmp_path: Path) -> None:
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-c", WRITE_FOR_EVER, str(tmp_path / "x")], stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None

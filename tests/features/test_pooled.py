@@ -13,6 +13,7 @@ from featbank.base.framing import Framing
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch
 from featbank.features.pooled import Pooled
+from featbank.features.several import Several
 from featbank.features.signal.kaldi import Fbank, Mfcc
 from featbank.store import open_store
 from featbank.tokenizers.sample import write_sample
@@ -49,9 +50,12 @@ def test_what_has_no_frames_is_not_pooled() -> None:
 
 
 def test_the_version_of_the_frames_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Pooled(extractor=Mfcc()).weights
+    pooled = Pooled(extractor=Several(extractors=[Fbank(), Mfcc()]))
+    before = {name: pooled.identity(name) for name in pooled.outputs}
     monkeypatch.setattr(Mfcc, "version", Mfcc.version + 1)
-    assert Pooled(extractor=Mfcc()).weights != before
+    assert pooled.identity("mfcc_stats") != before["mfcc_stats"]
+    assert pooled.identity("fbank_stats") == before["fbank_stats"]
+    assert before["fbank_stats"] == Pooled(extractor=Fbank()).identity("fbank_stats")
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from featbank.base.trusted import build
-from featbank.engine.description import describe
 from featbank.errors import ConfigError
-from featbank.features.base import AudioBatch, Extractor, Output, Weights
+from featbank.features.base import AudioBatch, Extractor, Output
 from featbank.features.encoders.ssl import SslEncoder
 from featbank.features.several import Several
 from featbank.features.shapes import BatchShape
@@ -138,33 +137,31 @@ def test_each_class_may_be_of_any_package_that_is_trusted() -> None:
         build(config)
 
 
-def test_versions_and_weights_of_all_are_in_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    def both(seed: int = 0) -> Weights:
-        encoder = SslEncoder(bundle="WAVLM_BASE", layers={"a": 1}, weights="random", seed=seed)
-        fbank = Fbank(num_mel_bins=40, frame_shift_ms=20)
-        return Several(extractors=[fbank, encoder]).weights
-
-    before = both()
-    assert (before.source, before.license) == ("none, random", "")
-    assert both(seed=1).digest != before.digest
-    assert both().digest == before.digest
-    monkeypatch.setattr(Fbank, "version", 99)
-    assert both().digest != before.digest
+def test_the_identity_of_a_feature_is_that_of_what_computes_it() -> None:
+    encoder = SslEncoder(bundle="WAVLM_BASE", layers={"a": 1}, weights="random")
+    fbank = Fbank(num_mel_bins=40, frame_shift_ms=20)
+    both = Several(extractors=[fbank, encoder])
+    assert (both.weights.source, both.weights.license) == ("none, random", "")
+    for one, name in ((fbank, "fbank"), (encoder, "a")):
+        assert both.identity(name) == one.identity(name)
+        assert both.weights_of(name) == one.weights
 
 
 def test_the_same_weights_in_another_folder_make_the_same_features(tmp_path: Path) -> None:
-    described = []
-    for name in ("here", "there"):
-        config = {
-            "_target_": "featbank.features.codecs.codecs.Dac",
-            **save_codec("dac", tmp_path / name),
-        }
-        both = {"_target_": SEVERAL, "extractors": [config]}
-        described.append(describe(both, build(both)))
-    assert described[0] == described[1]
-    [inner] = described[0]["extractor"]["extractors"]
-    assert inner["num_codebooks"] == 3
-    assert "weights" not in inner
+    codecs = [
+        build(
+            {
+                "_target_": "featbank.features.codecs.codecs.Dac",
+                **save_codec("dac", tmp_path / name),
+            }
+        )
+        for name in ("here", "there")
+    ]
+    [name] = codecs[0].outputs
+    first, second = (Several(extractors=[codec]).identity(name) for codec in codecs)
+    assert first == second
+    assert first.arguments["num_codebooks"] == 3
+    assert "weights" not in first.arguments
 
 
 def test_the_ready_option_is_fbank_and_mfcc_as_their_own_options_have_them() -> None:

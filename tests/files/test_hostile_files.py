@@ -15,9 +15,9 @@ from featbank.base.manifest import read_manifest
 from featbank.engine.work import finished
 from featbank.errors import FeatbankError
 from featbank.pipeline.stage import read_corpus
+from featbank.stability.result import read_stability
 from featbank.tokenizers.codebook_file import read_codebook
 from featbank.validation.result import read_check
-from featbank.validation.stability import read_stability
 
 READERS: dict[str, Callable[[Path], object]] = {
     "corpus.json": lambda path: read_corpus(path.parent),

@@ -10,8 +10,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from featbank.errors import ConfigError
-from featbank.pipeline.definitions import check_definition, feature_of_tokens, told_choice
+from featbank.pipeline.definitions import check_definition, stored_names, told_choice
 from featbank.pipeline.stage import chosen_stores
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 GOOD: dict[str, dict[str, Any]] = {
     "corpus": {"_target_": "a.Corpus", "name": "demo", "root": "corpora/demo"},
@@ -88,15 +89,17 @@ def test_an_imported_codebook_stands_in_for_the_settings_of_kmeans() -> None:
 
 def test_tokens_are_made_of_the_first_entry_of_storage() -> None:
     one, two = ({"name": name} for name in ("fbank", "mfcc"))
-    assert feature_of_tokens(_config("feature", storage=[one, two])) == "fbank"
-    assert feature_of_tokens(_config("feature", storage=[two, one])) == "mfcc"
+    names = stored_names(_config("feature", storage=[one, two]))
+    assert feature_of_tokens(names) == "fbank"
+    names = stored_names(_config("feature", storage=[two, one]))
+    assert feature_of_tokens(names) == "mfcc"
 
 
 def test_which_feature_tokens_are_made_of_is_told_where_there_are_several() -> None:
     one, two = ({"name": name} for name in ("fbank", "mfcc"))
-    assert told_choice(_config("feature", storage=[one])) == ""
-    told = " of fbank, the first of storage before mfcc"
-    assert told_choice(_config("feature", storage=[one, two])) == told
+    assert told_choice(_config("feature", storage=[one]), "fbank") == ""
+    told = " of fbank; storage names mfcc, too"
+    assert told_choice(_config("feature", storage=[one, two]), "fbank") == told
 
 
 OUTSIDE: dict[str, dict[str, Any]] = {

@@ -22,7 +22,7 @@ from featbank.engine.work import WorkFolder, drop_published
 from featbank.errors import FeatbankError
 from featbank.pipeline import dvc_outputs
 from featbank.pipeline.dvc_outputs import (
-    Place,
+    DvcPlace,
     cache_folders,
     drop_damaged,
     dvc_project,
@@ -73,15 +73,15 @@ def test_an_output_that_is_gone_is_given() -> None:
 
 def test_an_output_is_in_the_cache_or_a_remote_or_nowhere(tmp_path: Path) -> None:
     store, unknown = OUT / "fbank", Path("data/features/demo/mfcc")
-    assert find_outputs([store, unknown]) == [Place.CACHE, Place.NOWHERE]
+    assert find_outputs([store, unknown]) == [DvcPlace.CACHE, DvcPlace.NOWHERE]
     shutil.move(".dvc/cache/files", tmp_path / "pushed" / "files")
-    assert find_outputs([OUT]) == [Place.NOWHERE]
+    assert find_outputs([OUT]) == [DvcPlace.NOWHERE]
     _set_remote(str(tmp_path / "pushed"))
-    assert find_outputs([store, unknown]) == [Place.REMOTE, Place.NOWHERE]
+    assert find_outputs([store, unknown]) == [DvcPlace.REMOTE, DvcPlace.NOWHERE]
     _set_remote(str(tmp_path / "empty"))
-    assert find_outputs([store]) == [Place.NOWHERE]
+    assert find_outputs([store]) == [DvcPlace.NOWHERE]
     _set_remote("s3://nobody/asks")  # nor is what would ask installed
-    assert find_outputs([store, unknown]) == [Place.UNASKED, Place.NOWHERE]
+    assert find_outputs([store, unknown]) == [DvcPlace.UNASKED, DvcPlace.NOWHERE]
 
 
 def _set_remote(url: str) -> None:
@@ -352,7 +352,7 @@ def test_what_dvc_could_not_read_to_its_end_is_not_given_to_it(
     with pytest.raises(FeatbankError, match=f"{name}: expected .*{placed}"), dvc_project():
         pass
     assert cache_folders() == []
-    assert find_outputs([OUT]) in ([Place.NOWHERE], [Place.UNASKED])
+    assert find_outputs([OUT]) in ([DvcPlace.NOWHERE], [DvcPlace.UNASKED])
     assert _given() is None
     assert drop_damaged([OUT]) == []
     assert placed in caplog.text

@@ -54,7 +54,7 @@ def test_stages_say_which_of_several_features_tokens_are_made_of(own_prepared: P
         "tokenize.py source=audio feature=fbank_mfcc",
     ):
         said = own_prepared.run(f"python stages/{command}")
-        assert " of fbank, the first of storage before mfcc" in said
+        assert " of fbank; storage names mfcc, too" in said
     store = open_store(own_prepared.path / "data/tokens/demo/fbank_mfcc-kmeans100/units/dev")
     assert store.provenance["codebook"]["fitted_on"]["feature"] == "fbank"
 

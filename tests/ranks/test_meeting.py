@@ -14,7 +14,7 @@ from torch.distributed import HashStore
 from featbank.errors import ConfigError, RankError
 from featbank.files.locking.owner import Owner
 from featbank.ranks import Meeting, Patience, Standing, alone, standing
-from featbank.ranks.watching import Watch
+from featbank.ranks.watching import RankWatch
 from tests.launching import launch
 from tests.waiting import wait_until
 
@@ -71,7 +71,7 @@ def several_meetings(rank: int) -> dict[str, Any]:
 def test_ranks_exchange_messages_and_name_who_disagrees_who_raised_and_who_was_killed(
     tmp_path: Path,
 ) -> None:
-    first, killed, last = launch(several_meetings, 3, tmp_path).wait()
+    first, killed, last = launch(several_meetings, 3, tmp_path)
     assert killed is None
     assert (first["gathered"], last["gathered"]) == ([0, 1, 4], None)
     assert first["told"] == last["told"] == 5
@@ -94,7 +94,7 @@ def keeper_is_killed(rank: int) -> str:
 
 
 def test_the_rank_that_keeps_the_store_is_killed_and_the_others_end(tmp_path: Path) -> None:
-    killed, *others = launch(keeper_is_killed, 3, tmp_path, hosted=True).wait()
+    killed, *others = launch(keeper_is_killed, 3, tmp_path, hosted=True)
     assert killed is None
     for found in others:
         assert "RankError: extract: rank 0" in found
@@ -113,7 +113,7 @@ def keeper_fails_and_ends(rank: int) -> str:
 def test_the_rank_that_keeps_the_store_fails_and_stays_until_the_others_know_why(
     tmp_path: Path,
 ) -> None:
-    for found in launch(keeper_fails_and_ends, 3, tmp_path, hosted=True).wait()[1:]:
+    for found in launch(keeper_fails_and_ends, 3, tmp_path, hosted=True)[1:]:
         assert "RankError: extract: rank 0 failed: ValueError: boom" in found
 
 
@@ -121,14 +121,14 @@ def test_a_rank_of_another_machine_that_is_silent_or_absent_is_gone_after_so_man
     store = HashStore()
     owner = replace(Owner.this_process(), host="another")
     patience = Patience(beat_s=0.005, silent_beats=400, absent_beats=40)
-    watch = Watch(0, 2, store, patience)
+    watch = RankWatch(0, 2, store, patience)
     wait_until(lambda: watch.news, "an absent rank is waited for")
     watch.end()
     assert watch.news is not None
     assert "has not begun" in watch.news.text
     store.delete_key("failed")
     store.set("owner/1", owner.to_bytes())
-    watch = Watch(0, 2, store, patience)
+    watch = RankWatch(0, 2, store, patience)
     for _ in range(100):  # it lives as long as it beats
         store.add("beat/1", 1)
         looks = store.add("beat/0", 0)

@@ -22,6 +22,7 @@ from featbank.errors import ConfigError
 from featbank.report.figures import draw_features, draw_units, draw_usage
 from featbank.report.metrics import metrics, pooled_usage
 from featbank.report.page import render_report, write_report
+from featbank.stability.result import DisturbedTokens, Flips, Stability
 from featbank.validation.result import (
     CheckResult,
     Example,
@@ -32,7 +33,6 @@ from featbank.validation.result import (
     write_check,
 )
 from featbank.validation.scan import make_example
-from featbank.validation.stability import DisturbedTokens, Flips, Stability
 from featbank.validation.usage import CodebookUsage
 from tests.waiting import HANG_S
 

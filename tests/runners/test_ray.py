@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests.runners.conftest import MakeRunner
 from tests.runners.workers import Whereabouts, noted
-from tests.waiting import HANG_S, descendants, wait_until, wait_until_gone
+from tests.waiting import HANG_S, descendants, running, wait_until, wait_until_gone
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -39,11 +40,13 @@ def _ignore(_: float) -> None:
     pass
 
 
-def _start(tmp_path: Path, root: Path, *arguments: Path) -> subprocess.Popen[str]:
+def _started(
+    tmp_path: Path, root: Path, *arguments: Path
+) -> AbstractContextManager[subprocess.Popen[str]]:
     script = tmp_path / "run.py"
     script.write_text(_RUN)
     variables = {**os.environ, "PYTHONPATH": str(root)}
-    return subprocess.Popen(
+    return running(
         [sys.executable, script, *arguments], env=variables, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
@@ -53,7 +56,7 @@ def _start(tmp_path: Path, root: Path, *arguments: Path) -> subprocess.Popen[str
 def test_a_run_starts_a_cluster_of_its_own_says_nothing_of_it_and_keeps_the_signals(
     tmp_path: Path, root: Path
 ) -> None:
-    with _start(tmp_path, root) as run:
+    with _started(tmp_path, root) as run:
         said, _ = run.communicate(timeout=HANG_S)
     assert said.splitlines() == ["285", "True"]
 
@@ -65,7 +68,7 @@ def test_the_workers_end_with_a_run_that_is_killed_or_stopped(
 ) -> None:
     begun = tmp_path / "begun"
     begun.mkdir()
-    with _start(tmp_path, root, begun) as run:
+    with _started(tmp_path, root, begun) as run:
         wait_until(lambda: len(noted(begun)) == 2 or run.poll() is not None, "no task is begun")
         assert run.poll() is None
         workers = noted(begun)

@@ -10,7 +10,7 @@ import pytest
 
 from featbank.runners.coordinating import Attempt
 from featbank.runners.exchange import Exchange
-from featbank.runners.slurm_crew import Patience, SlurmCrew
+from featbank.runners.slurm_crew import JobPatience, SlurmCrew
 from featbank.runners.slurm_jobs import SlurmJobs
 
 
@@ -41,7 +41,7 @@ def test_a_requeued_job_is_told_of_although_its_claim_is_seen_before_its_sign_of
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     exchange = Exchange.create(tmp_path, pickle.dumps(None))
-    patience = Patience(beat_s=0.1, stale_s=60, idle_deaths=0)
+    patience = JobPatience(beat_s=0.1, stale_s=60, idle_deaths=0)
     crew = SlurmCrew(
         exchange, _Listed(lambda: exchange.claim("7.1")), num_workers=1, patience=patience
     )

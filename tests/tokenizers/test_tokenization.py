@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +21,19 @@ from featbank.base.units import expand
 from featbank.errors import CodebookError, ConfigError, CorpusError, StoreError
 from featbank.numerics import Computing
 from featbank.store import StoreWriter, open_store
-from featbank.tokenizers.adopt import adopt_codebook, import_codebook
+from featbank.tokenizers.adopt import ImportedCodebook, adopt_codebook, import_codebook
 from featbank.tokenizers.codebook import Codebook, load_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
 from featbank.tokenizers.fit import fit_codebook
+from featbank.tokenizers.kmeans import KMeans
 from featbank.tokenizers.sample import draw_sample, read_pins, write_pins, write_sample
+from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenize import tokenize
 from tests.conftest import ROOT
 from tests.flipping import flip_in
 
 FRAMING = Framing(sample_rate=16000, window_length=400, hop_length=160)
-KMEANS = {"num_clusters": 4}
+KMEANS = KMeans(num_clusters=4)
 
 
 def _utterance(name: str, num_frames: int, part: str = "") -> Utterance:
@@ -101,18 +105,20 @@ def _sample(folder: Path, **changes: object) -> int:
     )  # fmt: skip
 
 
-def _fit(folder: Path, seed: int = 0, **changes: object) -> Codebook:
-    return fit_codebook(
-        sample=folder / "sample", out=folder / "c.safetensors", seed=seed,
-        **{"settings": KMEANS, "work": folder / "work", **changes},  # type: ignore[arg-type]
-    )  # fmt: skip
+def _fit(folder: Path, seed: int = 0, kmeans: KMeans = KMEANS, **changes: object) -> Codebook:
+    sample, out = folder / "sample", folder / "c.safetensors"
+    task = CodebookTask(sample=sample, out=out, seed=seed, **changes)  # type: ignore[arg-type]
+    return fit_codebook(task, kmeans, folder / "work")
 
 
-def _tokenize(folder: Path, out: str = "tokens", **changes: object) -> Path:
+def _tokenize(
+    folder: Path, out: str = "tokens", overwrite: bool = False, merge_repeats: bool = False
+) -> Path:
+    codebook = load_codebook(folder / "c.safetensors")
     tokenize(
-        manifests=folder / "manifests", features=folder / "features",
-        codebook=load_codebook(folder / "c.safetensors"), out=folder / out,
-        **changes,  # type: ignore[arg-type]
+        manifests=folder / "manifests", features=folder / "features", out=folder / out,
+        stores=TokenStores(codebook=codebook, merge_repeats=merge_repeats),
+        overwrite=overwrite,
     )  # fmt: skip
     return folder / out
 
@@ -296,8 +302,11 @@ def test_a_codebook_is_refitted_only_when_asked(folder: Path) -> None:
 
 _KILLED = """
 import os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 from featbank.tokenizers import fit as fitting
+from featbank.tokenizers.codebook_task import CodebookTask
+from featbank.tokenizers.kmeans import KMeans
 
 keep, kept = fitting.save_state, []
 
@@ -309,10 +318,8 @@ def keep_and_die(path, state):
 
 fitting.save_state = keep_and_die
 folder = Path(sys.argv[1])
-fitting.fit_codebook(
-    sample=folder / "sample", out=folder / "c.safetensors", seed=0, settings=SETTINGS,
-    work=folder / "work",
-)
+task = CodebookTask(sample=folder / "sample", out=folder / "c.safetensors", seed=0)
+fitting.fit_codebook(task, KMEANS, folder / "work")
 """
 
 
@@ -320,23 +327,24 @@ def test_a_fit_that_was_killed_goes_on_and_ends_in_the_same_bytes(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _sample(folder)
-    settings = {"num_clusters": 20, "num_codebooks": 2, "tol": 0.0, "max_passes": 4}
-    code = _KILLED.replace("SETTINGS", repr(settings))
+    made = "KMeans(num_clusters=20, num_codebooks=2, tol=0.0, max_passes=4)"
+    kmeans = KMeans(num_clusters=20, num_codebooks=2, tol=0.0, max_passes=4)
+    code = _KILLED.replace("KMEANS", made)
     killed = subprocess.run([sys.executable, "-c", code, folder], check=False, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL
     assert not (folder / "c.safetensors").exists()
     [found] = (folder / "work").iterdir()
     with caplog.at_level(logging.INFO):
-        went_on = _fit(folder, settings=settings)
+        went_on = _fit(folder, kmeans=kmeans)
     assert "a fit that was stopped goes on: 0 codebooks are finished, the next has 3" in caplog.text
     assert not found.exists()
     (folder / "c.safetensors").unlink()
-    assert _fit(folder, settings=settings).digest == went_on.digest
+    assert _fit(folder, kmeans=kmeans).digest == went_on.digest
 
 
 def test_a_fit_takes_the_frames_it_is_told_to_and_says_so(folder: Path) -> None:
     _sample(folder)
-    codebook = _fit(folder, settings={**KMEANS, "num_frames": 60})
+    codebook = _fit(folder, kmeans=KMeans(num_clusters=4, num_frames=60))
     fitted_on = codebook.provenance["fitted_on"]
     assert (fitted_on["num_frames"], fitted_on["num_frames_drawn"]) == (41 + 42 + 45, 60)
     assert codebook.provenance["numerics"]["threads"] == 1
@@ -349,12 +357,12 @@ def test_an_imported_codebook_is_taken_in_place_of_a_fitted_one(folder: Path) ->
     fitted = _fit(folder)
     np.save(folder / "km.npy", fitted.centroids)
     imported = import_codebook(folder / "km.npy", folder / "imported.safetensors")
-    named = {"path": folder / "imported.safetensors", "sha256": imported.digest}
-    sample, out = folder / "sample", folder / "c.safetensors"
+    named = ImportedCodebook(path=folder / "imported.safetensors", sha256=imported.digest)
+    task = CodebookTask(sample=folder / "sample", out=folder / "c.safetensors", seed=0)
     with pytest.raises(CodebookError, match="fitted in another way: imported"):
-        adopt_codebook(sample=sample, out=out, imported=named, seed=0)
+        adopt_codebook(task, named)
     expected = _files(_tokenize(folder))
-    adopted = adopt_codebook(sample=sample, out=out, imported=named, seed=0, overwrite=True)
+    adopted = adopt_codebook(replace(task, overwrite=True), named)
     assert adopted.provenance["imported"]["imported_from"]["kind"] == "numpy"
     np.testing.assert_allclose(
         adopted.provenance["mean_squared_distances"],
@@ -380,12 +388,12 @@ def test_an_imported_codebook_has_to_go_through_fit(folder: Path) -> None:
     np.save(folder / "same.npy", fitted.centroids)
     with pytest.raises(CodebookError, match="got one that says what it was fitted on"):
         import_codebook(folder / "same.npy", folder / "c.safetensors")
-    named = {"path": folder / "c.safetensors", "sha256": fitted.digest}
+    named = ImportedCodebook(path=folder / "c.safetensors", sha256=fitted.digest)
     shutil.rmtree(folder / "features")
     _write_features(folder, _rows_of(folder), fingerprint="g")
     _sample(folder, overwrite=True)
     with pytest.raises(CodebookError, match="fitted on features made in another way"):
-        adopt_codebook(sample=folder / "sample", out=folder / "d", imported=named, seed=0)
+        adopt_codebook(CodebookTask(sample=folder / "sample", out=folder / "d", seed=0), named)
 
 
 def test_a_codebook_of_another_kind_of_machine_is_kept(
@@ -405,18 +413,18 @@ def test_an_imported_codebook_that_is_not_the_one_named_is_refused(folder: Path)
     _sample(folder)
     np.save(folder / "km.npy", np.zeros((5, 4), np.float32))
     imported = import_codebook(folder / "km.npy", folder / "i")
-    named = {"path": folder / "i", "sha256": imported.digest}
-    adopt = {"sample": folder / "sample", "out": folder / "c", "seed": 0}
+    named = ImportedCodebook(path=folder / "i", sha256=imported.digest)
+    task = CodebookTask(sample=folder / "sample", out=folder / "c", seed=0)
     with pytest.raises(CodebookError, match=r"centroids of shape \(3,\).*got \(4,\)"):
-        adopt_codebook(imported=named, **adopt)  # type: ignore[arg-type]
+        adopt_codebook(task, named)
     with pytest.raises(CodebookError, match="expected sha256 abc"):
-        adopt_codebook(imported={**named, "sha256": "abc"}, **adopt)  # type: ignore[arg-type]
+        adopt_codebook(task, replace(named, sha256="abc"))
     for wrong in (folder / "i", True, {"path": folder / "i"}, {"path": 3, "sha256": "abc"}):
         with pytest.raises(ConfigError, match=r"expected {path: ..., sha256: ...}, .*, got .+"):
-            adopt_codebook(imported=wrong, **adopt)  # type: ignore[arg-type]
-    nowhere = {"path": folder / "nowhere", "sha256": "abc"}
+            ImportedCodebook.named(wrong)
+    nowhere = ImportedCodebook.named({"path": str(folder / "nowhere"), "sha256": "abc"})
     with pytest.raises(CodebookError, match=r"nothing there; .*import_codebook.py file=") as info:
-        adopt_codebook(imported=nowhere, **adopt)  # type: ignore[arg-type]
+        adopt_codebook(task, nowhere)
     assert "stages/fit.py" not in str(info.value)
     np.save(folder / "other.npy", np.ones((5, 4), np.float32))
     with pytest.raises(CodebookError, match="got other ones"):
@@ -428,7 +436,7 @@ def test_codes_of_residual_codebooks_have_a_row_each(
     folder: Path, rows: dict[str, list[Utterance]]
 ) -> None:
     _sample(folder)
-    codebook = _fit(folder, settings={"num_clusters": 4, "num_codebooks": 2})
+    codebook = _fit(folder, kmeans=KMeans(num_clusters=4, num_codebooks=2))
     out = _tokenize(folder)
     store = open_store(out / "units" / "train")
     row = rows["train"][0]

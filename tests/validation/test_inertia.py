@@ -19,9 +19,10 @@ from featbank.files.provenance import canonical_json
 from featbank.report.metrics import metrics
 from featbank.report.page import render_report
 from featbank.store import StoreWriter
-from featbank.tokenizers.adopt import adopt_codebook, import_codebook
+from featbank.tokenizers.adopt import ImportedCodebook, adopt_codebook, import_codebook
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.codebook_file import write_codebook
+from featbank.tokenizers.codebook_task import CodebookTask
 from featbank.validation import held_out as measuring
 from featbank.validation.held_out import HeldOut, squared_distances
 from featbank.validation.inertia import HeldOutInertia, SplitInertia
@@ -147,10 +148,9 @@ def test_imported_codebook_is_held_against_no_fit(project: Project) -> None:
     features, out = project.folder / "features", project.folder / "codebook.safetensors"
     np.save(project.folder / "km.npy", project.centroids)
     imported = import_codebook(project.folder / "km.npy", project.folder / "km.safetensors")
-    named = {"path": project.folder / "km.safetensors", "sha256": imported.digest}
-    adopt_codebook(
-        sample=features / "cepstrum" / "train", out=out, imported=named, seed=0, overwrite=True
-    )
+    named = ImportedCodebook(path=project.folder / "km.safetensors", sha256=imported.digest)
+    sample = features / "cepstrum" / "train"
+    adopt_codebook(CodebookTask(sample=sample, out=out, seed=0, overwrite=True), named)
     result = project.check(features)
     assert result.inertia is not None
     assert (result.inertia.absent, result.inertia.fitted) == ("", None)
@@ -203,9 +203,9 @@ def test_codebook_of_another_format_is_not_measured(project: Project) -> None:
     path = project.folder / "codebook.safetensors"
     with safe_open(path, framework="numpy") as file:
         sealed = json.loads(file.metadata()["featbank-codebook"])
-    sealed["format_version"] = 4
+    sealed["format_version"] = 5
     save_file({"centroids": project.centroids}, path, {"featbank-codebook": canonical_json(sealed)})
-    with pytest.raises(CodebookError, match="expected format version 3, got 4"):
+    with pytest.raises(CodebookError, match="expected format version 4, got 5"):
         load_codebook(path)
     assert project.measure() == HeldOutInertia(absent="the codebook cannot be read")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from featbank.audio.containers.container import Container, cut_short, damaged
 from featbank.audio.containers.looking import once
-from featbank.audio.containers.mpeg import Frames, frames_of
+from featbank.audio.containers.mpeg import MpegFrames, frames_of
 from featbank.errors import AudioError
 
 _DRIFT = Fraction(2, 60_000)  # by which a count may differ from its frames: 2 ms a minute
@@ -55,14 +55,14 @@ def mp3(path: str | Path, file: BufferedReader, _size: int) -> Container:
     )
 
 
-def _counts_itself(frames: Frames) -> bool:
+def _counts_itself(frames: MpegFrames) -> bool:
     """Tell whether a count includes the frame that it stands in, which libsndfile then misses."""
     there = sum(stop - start for start, stop in frames.parts)
     is_cut = frames.lacking or there < (frames.counted_bytes or 0)
     return frames.number == frames.counted and not is_cut
 
 
-def _refuse_what_is_no_row(path: str | Path, frames: Frames) -> None:
+def _refuse_what_is_no_row(path: str | Path, frames: MpegFrames) -> None:
     """Refuse what no decoder tells from sound: another stream, or bytes of no frame between two."""
     if frames.garbage < 0:
         return

@@ -58,7 +58,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frames:
+class MpegFrames:
     """The frames of an MP3 file.
 
     Args:
@@ -86,7 +86,7 @@ class Frames:
     behind: str = ""
 
 
-def frames_of(file: BufferedReader, size: int) -> Frames:
+def frames_of(file: BufferedReader, size: int) -> MpegFrames:
     """Go through the frames of an MP3 file of `size` bytes, over the tags that stand between."""
     at = _behind_zeros(file, skip_tags(file), size)
     file.seek(at)
@@ -94,7 +94,7 @@ def frames_of(file: BufferedReader, size: int) -> Frames:
     form = _form(head)
     if form is None or not _length(head, form):
         layer = 4 - (head[1] >> 1 & 3) if _is_frame(head) else 0
-        return Frames(layer=layer, form=form)
+        return MpegFrames(layer=layer, form=form)
     counter, counted, counted_bytes = _count(head, form)
     lengths = _lengths(form)
     number, parts = 0, []
@@ -113,7 +113,7 @@ def frames_of(file: BufferedReader, size: int) -> Frames:
             garbage, behind = at, _sound_behind(file, at, size, form)
             break
         at = max(at, next_at)
-    return Frames(
+    return MpegFrames(
         form=form,
         layer=3,
         counted=counted,

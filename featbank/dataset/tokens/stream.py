@@ -61,7 +61,7 @@ class Tokens(Protocol):
         """Return a shard."""
 
 
-class Part(NamedTuple):
+class UtteranceSpan(NamedTuple):
     """The steps that a window has of one utterance."""
 
     shard: OpenedShard
@@ -143,11 +143,11 @@ class TokenStream:
         start = self.before[number] + self._per_frame * frames.start + self._more * row
         return start, start + self.num_steps_of(frames)
 
-    def parts(self, start: int, stop: int) -> Iterator[Part]:
+    def parts(self, start: int, stop: int) -> Iterator[UtteranceSpan]:
         """Give the utterances of some steps of the stream, and which of their steps these are."""
-        return map(Part._make, self._parts(start, stop))
+        return map(UtteranceSpan._make, self._parts(start, stop))
 
-    def body(self, part: Part) -> range:
+    def body(self, part: UtteranceSpan) -> range:
         """Return where in a window the codes of a part stand: neither its begin nor separator."""
         start = max(part.first, self._begins)
         stop = min(part.first + part.length, self.num_steps_of(part.frames) - 1)

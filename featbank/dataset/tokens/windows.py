@@ -23,7 +23,7 @@ from featbank.dataset.tokens.numbers import (
     vocabulary_numbers,
 )
 from featbank.dataset.tokens.patterns import CodePattern, Delayed, Flattened, find_pattern
-from featbank.dataset.tokens.stream import Part, TokenStream
+from featbank.dataset.tokens.stream import TokenStream, UtteranceSpan
 from featbank.errors import ConfigError, StoreError
 from featbank.files.provenance import digest
 from featbank.sequences import Vocabulary
@@ -166,7 +166,7 @@ class TokenWindows(Dataset[torch.Tensor]):
         first = max(0, -(-(start + 1 - self.window_length) // self._step))
         return range(first, min(-(-stop // self._step), len(self)))
 
-    def parts(self, number: int) -> Iterator[Part]:
+    def parts(self, number: int) -> Iterator[UtteranceSpan]:
         """Give what a window has of each utterance."""
         start = number * self._step
         return self.stream.parts(start, start + self.window_length)

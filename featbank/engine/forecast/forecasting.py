@@ -1,4 +1,4 @@
-"""What a run will take, from its manifests and a small timed sample: hours, disk and memory."""
+"""Forecast a run: hours, disk and memory, from its manifests and a small timed sample."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from featbank.engine.forecast.probe import Probe, Sample, SampleTask
-from featbank.engine.forecast.survey import StoreSize, Survey
+from featbank.engine.forecast.remaining import Remaining, StoreSize
+from featbank.engine.forecast.timing import SampleTimer, TimedSample, TimingTask
 from featbank.engine.job import Job
+from featbank.engine.run import WHAT_FITS, Reuse
 from featbank.engine.space import DiskNeed
-from featbank.runners.base import Runner
 from featbank.runners.local import LocalRunner
 
 SAMPLE_S = 20.0
@@ -22,13 +22,13 @@ SAMPLE_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What a run will take.
+    """The hours, disk and memory that a run is expected to take.
 
     Args:
         num_utterances: of the corpus.
         audio_s: of all of them, in seconds.
         num_too_short: of them, which fail.
-        num_left: utterances to compute: neither finished before, nor in an earlier store.
+        num_left: utterances to compute: neither finished before, nor in a previous store.
         left_s: of these, in seconds.
         longest_s: the longest of these, in seconds.
         num_tasks: shards that workers have to make, one at a time each.
@@ -46,7 +46,7 @@ class Forecast:
     longest_s: float
     num_tasks: int
     num_workers: int
-    sample: Sample | None
+    sample: TimedSample | None
     stores: Sequence[StoreSize]
     disks: Sequence[DiskNeed]
 
@@ -60,64 +60,46 @@ class Forecast:
         return None if factor is None else self.left_s / factor / busy / 3600
 
 
-def preflight(
-    job: Job,
-    *,
-    manifests: Path,
-    runner: Runner,
-    work: Path,
-    previous: Sequence[Path] = (),
-    strict: bool = False,
-    anew: bool = False,
-    sample_s: float = SAMPLE_S,
-) -> Forecast:
-    """Foretell what a run will take; nothing is left behind, and no lock is taken.
+def forecast_run(job: Job, reuse: Reuse = WHAT_FITS, *, sample_s: float = SAMPLE_S) -> Forecast:
+    """Forecast what a run will take; nothing is left behind, and no lock is taken.
 
     Args:
-        job: what the run is to make.
-        manifests: folder with a manifest a split.
-        runner: of the run, asked for its number of workers alone: the sample is computed by one
-            process of this machine.
-        work: folder of finished shards, as the run is given it.
-        previous: folders like the job's `out`, which hold earlier stores.
-        strict: take nothing over from machines of another numerics class.
-        anew: take nothing over from earlier stores.
+        job: what the run is to make. Its runner is asked for its number of workers alone: the
+            sample is computed by one process of this machine.
+        reuse: what the run takes over.
         sample_s: wall-clock seconds for the sample.
 
     Raises:
         FeatbankError: the run would end with it: a worker dies, a cluster has no room for the
             workers.
     """
-    num_workers = runner.count_workers()
-    plan = job.plan(
-        manifests=manifests,
-        folder=job.work_folder(work),
-        previous=previous,
-        strict=strict,
-        anew=anew,
-    )
+    num_workers = job.run.runner.count_workers()
+    plan = job.plan(reuse)
     with tempfile.TemporaryDirectory(prefix="featbank-") as temporary:
-        survey = Survey(job, plan)
+        remaining = Remaining(job, plan)
         sample = None
-        if survey.longest is not None:
-            task = SampleTask(
-                rows=survey.drawn, longest=survey.longest, work=Path(temporary), limit_s=sample_s
+        if remaining.longest is not None:
+            task = TimingTask(
+                rows=remaining.drawn,
+                longest=remaining.longest,
+                work=Path(temporary),
+                limit_s=sample_s,
             )
-            make_probe = functools.partial(Probe, job.make_worker)
+            make_timer = functools.partial(SampleTimer, job.make_worker)
             one = LocalRunner(num_workers=1, max_retries=0)
-            with closing(one.run(make_probe, [task], lambda _: None)) as samples:
+            with closing(one.run(make_timer, [task], lambda _: None)) as samples:
                 [sample] = samples
     splits = plan.rows.values()
     return Forecast(
         num_utterances=sum(rows.num_utterances for rows in splits),
         audio_s=sum(rows.duration_s for rows in splits),
         num_too_short=sum(len(rows.too_short) for rows in splits),
-        num_left=survey.num_left,
-        left_s=survey.left_s,
-        longest_s=survey.longest[1].duration_s if survey.longest else 0.0,
-        num_tasks=survey.num_tasks,
+        num_left=remaining.num_left,
+        left_s=remaining.left_s,
+        longest_s=remaining.longest[1].duration_s if remaining.longest else 0.0,
+        num_tasks=remaining.num_tasks,
         num_workers=num_workers,
         sample=sample,
-        stores=survey.stores,
-        disks=survey.disks(num_workers),
+        stores=remaining.stores,
+        disks=remaining.disks(num_workers),
     )

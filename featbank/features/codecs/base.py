@@ -56,6 +56,7 @@ class Codec(PretrainedExtractor):
 
     version: ClassVar[int] = 1
     model_class: ClassVar[Any]
+    changes_nothing = frozenset({"name"})  # which the stores of the feature have anyway
 
     def __init__(
         self,
@@ -96,6 +97,11 @@ class Codec(PretrainedExtractor):
                 expected=f"{self._reach_frames / self.framing.frame_rate:g} seconds or more",
                 got=context_s,
             )
+
+    def deciding(self, output: str | None = None) -> dict[str, Any]:
+        """Return what decides the codes; the longest that the model can count, by its length."""
+        longest = self._window_samples / self.framing.sample_rate
+        return {**super().deciding(output), "max_window_s": longest}
 
     @property
     @abstractmethod

@@ -40,6 +40,8 @@ class SslEncoder(WaveformEncoder):
     """
 
     version: ClassVar[int] = 1
+    names_weights = frozenset({"weights", "weights_sha256", "license"})
+    makes_weights = frozenset({"seed"})
 
     def __init__(
         self,

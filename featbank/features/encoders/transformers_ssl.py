@@ -63,6 +63,8 @@ class TransformersEncoder(WaveformEncoder):
     """
 
     version: ClassVar[int] = 1
+    names_weights = frozenset({"weights", "weights_sha256", "license", "model", "revision"})
+    makes_weights = frozenset({"seed", "architecture"})
     libraries = ("transformers",)
 
     def __init__(

@@ -99,6 +99,13 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
             layers, num_layers=config.num_hidden_layers, dimension=config.hidden_size, where=model
         )
 
+    def deciding(self, output: str | None = None) -> dict[str, Any]:
+        """Return what decides the values: the layers asked for, no context without windows."""
+        found = {**super().deciding(output), "layers": self._layers.chosen(output)}
+        if self._max_samples is None:
+            found.pop("context_s", None)
+        return found
+
     @property
     def framing(self) -> Framing:
         """What two frames of the filterbank see, every 20 ms."""
@@ -188,14 +195,14 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
         return {name: values.float() for name, values in features.items()}
 
 
-class _Scaling(NamedTuple):
+class _MelScaling(NamedTuple):
     """A normalised value is (value - mean) x factor; each (num_mel_bins,) float64."""
 
     mean: NDArray[np.float64]
     factor: NDArray[np.float64]
 
 
-def _scaling(pieces: Iterable[NDArray[np.float32]]) -> _Scaling:
+def _scaling(pieces: Iterable[NDArray[np.float32]]) -> _MelScaling:
     """Gather mean and variance, over the count less one, of all frames (T, num_mel_bins)."""
     count, total, squares = 0, np.float64(0), np.float64(0)
     for piece in pieces:
@@ -205,10 +212,10 @@ def _scaling(pieces: Iterable[NDArray[np.float32]]) -> _Scaling:
         squares = squares + np.square(values).sum(axis=0)
     mean = np.asarray(total / count)
     variance = np.maximum(squares - count * np.square(mean), 0) / (count - 1)
-    return _Scaling(mean, (variance + _LEAST_VARIANCE) ** -0.5)
+    return _MelScaling(mean, (variance + _LEAST_VARIANCE) ** -0.5)
 
 
-def _stacked(log_mel: NDArray[np.float32], scaling: _Scaling) -> torch.Tensor:
+def _stacked(log_mel: NDArray[np.float32], scaling: _MelScaling) -> torch.Tensor:
     """Normalise (T, D) and return pairs of frames, (T // 2, 2 D)."""
     paired = log_mel[: len(log_mel) // _STACKED * _STACKED].astype(np.float64)
     normal = torch.from_numpy((paired - scaling.mean) * scaling.factor)

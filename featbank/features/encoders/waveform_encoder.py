@@ -76,6 +76,13 @@ class WaveformEncoder(UtteranceExtractor):
         self._epsilon = epsilon
         self._device = torch.device("cpu")
 
+    def deciding(self, output: str | None = None) -> dict[str, Any]:
+        """Return what decides the values: the layers asked for, no context without windows."""
+        found = {**super().deciding(output), "layers": self._layers.chosen(output)}
+        if self._max_samples is None:
+            found.pop("context_s", None)
+        return found
+
     @cached_property
     def _parts(self) -> EncoderParts:
         """The parts of `_model`."""

@@ -138,6 +138,10 @@ class WhisperEncoder(PretrainedExtractor):
         )
         self._context_frames = check_context(context_s, _FRAMING, config.max_source_positions)
 
+    def deciding(self, output: str | None = None) -> dict[str, Any]:
+        """Return what decides the values: the layers asked for, not others."""
+        return {**super().deciding(output), "layers": self._layers.chosen(output)}
+
     @property
     def framing(self) -> Framing:
         """What five log-mel frames see, every 20 ms."""

@@ -77,6 +77,7 @@ class KaldiExtractor(FramewiseExtractor):
             ("waveform_scale", self.waveform_scale > 0, "over 0"),
         ):
             self._require(option, right, expected)
+        object.__setattr__(self, "high_freq", high_freq)  # by whichever of its names
         require_filled(
             f"{type(self).__name__} num_mel_bins {self.num_mel_bins}",
             self._mel,

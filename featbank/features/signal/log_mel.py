@@ -134,6 +134,11 @@ class VocoderMel(_LogMelExtractor, PaddedStftExtractor):
     high_freq: float | None = None
     padding: str = "same"
 
+    def __post_init__(self) -> None:
+        if self.high_freq is None:
+            object.__setattr__(self, "high_freq", self.sample_rate / 2)
+        super().__post_init__()
+
     @property
     def outputs(self) -> Mapping[str, Output]:
         """`mel`, (num_mel_bins,)."""
@@ -141,7 +146,8 @@ class VocoderMel(_LogMelExtractor, PaddedStftExtractor):
 
     @property
     def _band(self) -> tuple[float, float]:
-        return self.low_freq, self.sample_rate / 2 if self.high_freq is None else self.high_freq
+        assert self.high_freq is not None  # once constructed
+        return self.low_freq, self.high_freq
 
     def _features(self, rows: torch.Tensor) -> Mapping[str, torch.Tensor]:
         return {"mel": rows}

@@ -52,8 +52,9 @@ class StftExtractor(FramewiseExtractor):
         self._require("sample_rate", self.sample_rate > 0, "over 0 Hz")
         self._require("n_fft", self.n_fft >= 2, "at least 2 samples")
         self._require("hop_length", 1 <= self.hop_length <= self.n_fft, "from 1 to n_fft")
-        if self.win_length is not None:
-            self._require("win_length", 1 <= self.win_length <= self.n_fft, "from 1 to n_fft")
+        if self.win_length is None:
+            object.__setattr__(self, "win_length", self.n_fft)
+        self._require("win_length", 1 <= self._window_length <= self.n_fft, "from 1 to n_fft")
 
     @cached_property
     def framing(self) -> Framing:
@@ -80,9 +81,14 @@ class StftExtractor(FramewiseExtractor):
         spectrum = torch.fft.rfft(frames * self._window)
         return self._values(spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag))
 
+    @property
+    def _window_length(self) -> int:
+        assert self.win_length is not None  # once constructed
+        return self.win_length
+
     @cached_property
     def _window(self) -> torch.Tensor:
-        length = self.win_length or self.n_fft
+        length = self._window_length
         before = (self.n_fft - length) // 2
         return pad(torch.hann_window(length), (before, self.n_fft - length - before))
 

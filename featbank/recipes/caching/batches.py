@@ -91,7 +91,7 @@ def batches_of(
             options.pop(name, None)
         if loader.batch_sampler is None:
             return make_loader(
-                dataset, batch_size=None, sampler=_Taken(loader.sampler, take), **options
+                dataset, batch_size=None, sampler=_TakenIndices(loader.sampler, take), **options
             )
         return make_loader(
             dataset, batch_sampler=_TakenBatches(loader.batch_sampler, take), **options
@@ -152,7 +152,7 @@ def _samplers(loader: DataLoader[Any]) -> list[Any]:
 _UNSHARDED = ("torch.utils.data.sampler", "speechbrain.dataio.sampler")
 
 
-class _Taken(Sampler[int]):
+class _TakenIndices(Sampler[int]):
     """The indices of another sampler that are taken."""
 
     def __init__(self, sampler: Iterable[int], take: Take) -> None:
@@ -172,7 +172,7 @@ class _TakenBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         if type(self._batches) is BatchSampler and not self._batches.drop_last:
-            taken = _Taken(self._batches.sampler, self._take)
+            taken = _TakenIndices(self._batches.sampler, self._take)
             yield from BatchSampler(taken, self._batches.batch_size, drop_last=False)
             return
         for batch in self._batches:

@@ -14,11 +14,9 @@ from typing import Any
 
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, FeatbankError, StoreError
-from featbank.feature_io import (
-    FeatureStorageWriter,
-    create_feature_storage_writers,
-    storage_configs,
-)
+from featbank.feature_io.base import FeatureStorageWriter
+from featbank.feature_io.config import storage_configs
+from featbank.feature_io.making import create_feature_storage_writers
 from featbank.ranks import Meeting, Standing
 from featbank.recipes.caching.batches import Batches
 from featbank.recipes.caching.computing import Computed, compute_rows

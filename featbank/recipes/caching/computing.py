@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from featbank.base.routing import route
 from featbank.errors import StoreError
-from featbank.feature_io import FeatureStorageWriter, TracedWriter
+from featbank.feature_io.base import FeatureStorageWriter, TracedWriter
 from featbank.recipes.caching.batch_columns import select
 from featbank.recipes.caching.batches import Batches
 from featbank.recipes.caching.journal import Journal, JournalFile, JournalRow
 from featbank.recipes.caching.known import Known, Source, find_known
-from featbank.recipes.caching.sharing import ALL, Share
+from featbank.recipes.caching.sharing import ALL, RankShare
 from featbank.recipes.caching.utterance_digest import UtteranceKey, identify
 from featbank.store import Encoded, as_array
 
@@ -111,7 +111,7 @@ def compute_rows(
     known: Sequence[Known],
     journal: Journal,
     advance: Callable[[int], object] = lambda _: None,
-    share: Share = ALL,
+    share: RankShare = ALL,
 ) -> Computed:
     """Compute the features of the utterances that are not known.
 
@@ -156,7 +156,7 @@ class _Named:
         known: Sequence[Known],
         computed: Computed,
         advance: Callable[[int], object],
-        share: Share,
+        share: RankShare,
     ) -> None:
         self._keys = keys
         self._share = share
@@ -202,7 +202,7 @@ class _Left(NamedTuple):
 
 
 def _left(
-    batch: Any, named: _Named, known: Sequence[Known], computed: Computed, share: Share
+    batch: Any, named: _Named, known: Sequence[Known], computed: Computed, share: RankShare
 ) -> _Left:
     """Add the rows of a batch that are known, and return the rest of it."""
     if (found := identify(batch)) is None:
@@ -237,7 +237,7 @@ def _rows(
     writers: Mapping[str, FeatureStorageWriter],
     left: _Left,
     named: Mapping[str, bytes],
-    share: Share,
+    share: RankShare,
 ) -> list[JournalRow]:
     """Return what was computed of a batch, as it will be stored."""
     time_axes = {name: getattr(one, "time_axis", 0) for name, one in writers.items()}

@@ -13,7 +13,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from featbank.base.progress import count_bar
-from featbank.feature_io import FeatureStorageReader, FeatureStorageWriter, storage_configs
+from featbank.feature_io.base import FeatureStorageReader, FeatureStorageWriter
+from featbank.feature_io.config import storage_configs
 from featbank.ranks import Meeting, standing
 from featbank.recipes.caching.batches import batches_of
 from featbank.recipes.caching.cache import Extraction, FeatureCache

@@ -11,7 +11,7 @@ from typing import Any
 
 from featbank.base.manifest import check_id
 from featbank.errors import ConfigError, FeatbankError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.files.provenance import write_atomic
 from featbank.ranks import Meeting, standing
 from featbank.recipes.caching.journal import Journal, JournalRow

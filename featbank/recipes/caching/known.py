@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from featbank.errors import StoreError
-from featbank.feature_io import FeatureStorageWriter, TracedRows, TracedWriter, open_published
+from featbank.feature_io.base import FeatureStorageWriter, TracedRows, TracedWriter
+from featbank.feature_io.making import open_published
 from featbank.recipes.caching.journal import JournalRow, Place
 from featbank.recipes.caching.journals import Journals
 from featbank.recipes.caching.utterance_digest import UtteranceKey

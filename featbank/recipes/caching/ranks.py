@@ -19,7 +19,7 @@ from featbank.recipes.caching.batches import Batches, Sharing
 from featbank.recipes.caching.computing import Computed
 from featbank.recipes.caching.journal import JournalFile, Place
 from featbank.recipes.caching.known import Known, Source, find_known
-from featbank.recipes.caching.sharing import ALL, Share, deal, dealt
+from featbank.recipes.caching.sharing import ALL, RankShare, deal, dealt
 from featbank.recipes.caching.utterance_digest import UtteranceKey
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 _PLACE = ("start", "num_bytes", "checksum")
 
 
-def lead(ranks: Meeting, batches: Batches, folder: Path, known: Sequence[Known]) -> Share:
+def lead(ranks: Meeting, batches: Batches, folder: Path, known: Sequence[Known]) -> RankShare:
     """Tell the other ranks that the work folder is ready, and return the share of the first one.
 
     Args:
@@ -48,7 +48,7 @@ def lead(ranks: Meeting, batches: Batches, folder: Path, known: Sequence[Known])
     return _share(ranks, batches.sharing, text)
 
 
-def follow(ranks: Meeting, folder: Path) -> Share:
+def follow(ranks: Meeting, folder: Path) -> RankShare:
     """Wait until the first rank has the work folder ready; return the share of this one.
 
     Raises:
@@ -65,9 +65,9 @@ def follow(ranks: Meeting, folder: Path) -> Share:
     return _share(ranks, sharing, text)
 
 
-def _share(ranks: Meeting, sharing: Sharing, text: str | None) -> Share:
+def _share(ranks: Meeting, sharing: Sharing, text: str | None) -> RankShare:
     own = None if text is None else dealt(text, ranks.rank, ranks.size)
-    return Share(rank=ranks.rank, size=ranks.size, by=sharing, own=own)
+    return RankShare(rank=ranks.rank, size=ranks.size, by=sharing, own=own)
 
 
 def deliver_rows(ranks: Meeting, computed: Computed, folder: Path) -> None:

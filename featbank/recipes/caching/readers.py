@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from featbank.errors import FeatbankError, StoreError
-from featbank.feature_io import (
-    FeatureStorageConfig,
-    FeatureStorageReader,
-    create_feature_storage_readers,
-    stated_origin,
-)
+from featbank.feature_io.base import FeatureStorageReader
+from featbank.feature_io.config import FeatureStorageConfig
+from featbank.feature_io.making import create_feature_storage_readers, stated_origin
 from featbank.recipes.fingerprinting import RecipeFingerprint, difference
 from featbank.store.format import SPLITS_NAME
 

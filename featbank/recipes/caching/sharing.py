@@ -28,7 +28,7 @@ from featbank.recipes.caching.batches import Batches, Sharing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class RankShare:
     """The utterances of a split that a rank computes.
 
     Args:
@@ -64,7 +64,7 @@ class Share:
         return xxh3_64_intdigest(utterance_id.encode()) % self.size == self.rank
 
 
-ALL = Share()
+ALL = RankShare()
 """Of a process that computes by itself."""
 
 

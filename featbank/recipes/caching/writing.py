@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from featbank.errors import ConfigError
-from featbank.feature_io import FeatureStorageWriter, TracedWriter
+from featbank.feature_io.base import FeatureStorageWriter, TracedWriter
 from featbank.files.provenance import digest
 from featbank.recipes.caching.computing import Computed
 from featbank.recipes.caching.readers import PROVENANCE

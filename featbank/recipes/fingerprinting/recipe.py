@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io.config import FeatureStorageConfig
 from featbank.files.provenance import digest
 from featbank.recipes.fingerprinting.code import Code, bound
 from featbank.recipes.fingerprinting.installed import package_of

@@ -150,7 +150,7 @@ def ids(size: int) -> list[str]:
 def test_ranks_write_the_store_of_one_process_and_compute_each_utterance_once(
     tmp_path: Path, size: int
 ) -> None:
-    ranks = launch(well, size, tmp_path / "found", size, tmp_path).wait()
+    ranks = launch(well, size, tmp_path / "found", size, tmp_path)
 
     def computed(name: str) -> list[str]:
         return sorted(one for found in ranks for one in found[name])
@@ -203,7 +203,7 @@ def badly(rank: int, size: int, path: Path) -> dict[str, Any]:
 
 
 def test_a_rank_that_raises_differs_or_loses_utterances_is_named_on_all(tmp_path: Path) -> None:
-    first, second = launch(badly, 2, tmp_path / "found", 2, tmp_path).wait()
+    first, second = launch(badly, 2, tmp_path / "found", 2, tmp_path)
     for found in (first, second):
         assert "modules.linear of rank 1: expected" in found["weights"]
         assert not found["published"]
@@ -245,7 +245,7 @@ def test_a_rank_is_killed_and_the_others_end_at_once_then_the_next_run_goes_on(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "killed"
-    first, second, third = launch(killed, 3, tmp_path / "found", path).wait()
+    first, second, third = launch(killed, 3, tmp_path / "found", path)
     assert second is None
     for found in (first, third):
         assert "rank 1 is gone: process" in found
@@ -253,10 +253,10 @@ def test_a_rank_is_killed_and_the_others_end_at_once_then_the_next_run_goes_on(
     assert [one for one in path.rglob("*") if one.suffix in (".h5", ".json")] == []
     work = path / ".featbank-work"
     wait_until(lambda: list(work.rglob("*.journal")), "nothing was kept")
-    both = launch(again, 2, tmp_path / "found", path).wait()
+    both = launch(again, 2, tmp_path / "found", path)
     computed = [one for found in both for one in found]
     # the second rank had six utterances behind it when it was killed
     assert len(computed) == len(set(computed)) <= 30 - 6
-    launch(reference, 1, tmp_path / "found", tmp_path / "clean").wait()
+    launch(reference, 1, tmp_path / "found", tmp_path / "clean")
     assert everything(path, "train") == everything(tmp_path / "clean", "train")
     assert not work.exists()

@@ -15,16 +15,15 @@ import pytest
 
 from featbank.base.manifest import read_manifest, write_manifest
 from featbank.engine.extract import feature_job
-from featbank.engine.forecast.forecasting import Forecast, preflight
-from featbank.engine.forecast.probe import Probe, SampleTask
-from featbank.engine.forecast.survey import Survey
+from featbank.engine.forecast.forecasting import Forecast, forecast_run
+from featbank.engine.forecast.remaining import Remaining
+from featbank.engine.forecast.timing import SampleTimer, TimingTask
 from featbank.engine.job import Job
-from featbank.engine.tokenize_audio import token_job
+from featbank.engine.run import Reuse
+from featbank.engine.tokenize_audio import FeatureTokens, token_job, tokenize_audio
 from featbank.engine.work import WorkFolder
 from featbank.errors import FailureBudgetError, StoreError
-from featbank.feature_io import PackedStorage
 from featbank.pipeline.forecast import facts
-from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.store import (
     ShardRow,
@@ -35,11 +34,9 @@ from featbank.store import (
     open_store,
     planned_bytes,
 )
-from featbank.tokenizers.codebook import load_codebook
-from featbank.tokenizers.token_stores import TokenStores
 from tests.conftest import ROOT
-from tests.engine.test_direct import MFCC, Project
-from tests.extracting import FBANK, SMALL_SHARDS, extract_corpus, run_extraction
+from tests.engine.test_direct import Project
+from tests.extracting import SMALL_SHARDS, demo_run, extract_corpus, run_extraction
 from tests.runners.workers import InThisProcess
 from tests.store.test_crash import ALONE, may_mount
 from tests.waiting import HANG_S
@@ -49,29 +46,19 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def _job(root: Path, out: Path, **changes: Any) -> Job:
     """The job of `run_extraction` with the same changes."""
-    storage = changes.pop("storage", [{"name": "fbank"}])
-    entries = [PackedStorage(**entry) for entry in storage]
-    settings = {"audio_root": root, "extractor": FBANK, **changes}
-    return feature_job(out=out, storage=entries, **settings)
+    return feature_job(demo_run(root, **changes), out)
 
 
-def _survey(job: Job, folder: Path) -> Survey:
-    plan = job.plan(
-        manifests=folder / "manifests",
-        folder=job.work_folder(folder / "work"),
-        previous=(),
-        strict=False,
-    )
-    return Survey(job, plan)
+def _remaining(job: Job) -> Remaining:
+    return Remaining(job, job.plan())
 
 
-def _forecast(job: Job, folder: Path, **changes: Any) -> Forecast:
-    arguments: dict[str, Any] = {"runner": InlineRunner(), "sample_s": 1.0, **changes}
-    return preflight(job, manifests=folder / "manifests", work=folder / "work", **arguments)
+def _forecast(job: Job, sample_s: float = 1.0) -> Forecast:
+    return forecast_run(job, sample_s=sample_s)
 
 
-def _sizes(survey: Survey) -> dict[tuple[str, str], int]:
-    return {(store.name, store.split): store.num_bytes for store in survey.stores}
+def _sizes(remaining: Remaining) -> dict[tuple[str, str], int]:
+    return {(store.name, store.split): store.num_bytes for store in remaining.stores}
 
 
 def _written(out: Path, sizes: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
@@ -86,14 +73,14 @@ def test_the_disk_foretold_is_what_is_written_to_the_byte(
     dtype: str, corpus: Path, tmp_path: Path
 ) -> None:
     storage = [{"name": "fbank", "dtype": dtype, "shard_bytes": 20_000}]
-    survey = _survey(_job(corpus, tmp_path / "out", storage=storage), tmp_path)
-    [disk] = survey.disks(1)
+    remaining = _remaining(_job(corpus, tmp_path / "out", storage=storage))
+    [disk] = remaining.disks(1)
     run_extraction(corpus, tmp_path / "out", num_workers=None, storage=storage)
-    sizes = _sizes(survey)
+    sizes = _sizes(remaining)
     assert len(open_store(tmp_path / "out" / "fbank" / "train").shards) > 1
     assert sizes == _written(tmp_path / "out", sizes)
     assert disk.num_bytes == disk.least_bytes == sum(sizes.values())
-    assert not any(store.at_most for store in survey.stores)
+    assert not any(store.at_most for store in remaining.stores)
 
 
 @pytest.mark.parametrize("compression", ["zstd", "blosc"])
@@ -101,13 +88,13 @@ def test_the_size_of_a_compressed_store_is_a_bound(
     compression: str, corpus: Path, tmp_path: Path
 ) -> None:
     storage = [{"name": "fbank", "compression": compression}]
-    survey = _survey(_job(corpus, tmp_path / "out", storage=storage), tmp_path)
+    remaining = _remaining(_job(corpus, tmp_path / "out", storage=storage))
     run_extraction(corpus, tmp_path / "out", num_workers=None, storage=storage)
-    sizes = _sizes(survey)
+    sizes = _sizes(remaining)
     written = _written(tmp_path / "out", sizes)
     assert all(0 < written[key] < sizes[key] for key in sizes)
-    assert all(store.at_most for store in survey.stores)
-    [disk] = survey.disks(1)
+    assert all(store.at_most for store in remaining.stores)
+    [disk] = remaining.disks(1)
     assert disk.least_bytes == 0  # nobody knows
 
 
@@ -134,7 +121,7 @@ def test_two_stores_of_one_pass_are_both_foretold(corpus: Path, tmp_path: Path) 
         "storage": [{"name": "fbank"}, {"name": "energy", "dtype": "float16"}],
         "trusted_modules": ["tests"],
     }
-    sizes = _sizes(_survey(_job(corpus, tmp_path / "out", **changes), tmp_path))
+    sizes = _sizes(_remaining(_job(corpus, tmp_path / "out", **changes)))
     run_extraction(corpus, tmp_path / "out", num_workers=None, **changes)
     assert {name for name, _ in sizes} == {"fbank", "energy"}
     assert sizes == _written(tmp_path / "out", sizes)
@@ -146,35 +133,28 @@ def test_the_disk_of_tokens_straight_from_audio_is_foretold(
 ) -> None:
     project = Project(Path(shutil.copytree(demo_corpus, tmp_path / "corpus")), "float16")
     project.two_steps()
-    codebook = load_codebook(tmp_path / "codebook.safetensors")
-    job = token_job(
-        out=tmp_path / "direct",
-        audio_root=project.root,
-        extractor=MFCC,
-        storage=project.settings["storage"],
-        feature="mfcc",
-        stores=TokenStores(codebook=codebook, merge_repeats=merge_repeats),
-        shard_bytes=1000,
-    )
-    survey = _survey(job, tmp_path)
-    out, tally = project.direct(merge_repeats, shard_bytes=1000)
-    assert survey.num_left == tally.num_computed == 38
-    sizes = _sizes(survey)
+    out = tmp_path / "direct"
+    stores = project.stores(merge_repeats=merge_repeats, shard_bytes=1000)
+    tokens = FeatureTokens(feature="mfcc", stores=stores)
+    remaining = _remaining(token_job(project.run(), out, tokens))
+    tally = tokenize_audio(project.run(), out, tokens).tally
+    assert remaining.num_left == tally.num_computed == 38
+    sizes = _sizes(remaining)
     written = _written(out, sizes)
     if merge_repeats:
         assert all(0 < written[key] <= sizes[key] for key in sizes)
     else:
         assert sizes == written
-    assert all(store.at_most == merge_repeats for store in survey.stores)
-    [disk] = survey.disks(1)
+    assert all(store.at_most == merge_repeats for store in remaining.stores)
+    [disk] = remaining.disks(1)
     # the pieces that workers finish lie beside the stores until the end
     assert disk.num_bytes > sum(sizes.values())
 
 
 def test_a_forecast_says_what_was_measured_and_keeps_nothing(corpus: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    job = _job(corpus, tmp_path / "out", storage=SMALL_SHARDS)
-    forecast = _forecast(job, tmp_path, runner=InThisProcess(7))
+    job = _job(corpus, tmp_path / "out", storage=SMALL_SHARDS, runner=InThisProcess(7))
+    forecast = _forecast(job)
     assert sorted(tmp_path.rglob("*")) == before
     sample = forecast.sample
     assert sample is not None
@@ -192,9 +172,7 @@ def test_a_forecast_says_what_was_measured_and_keeps_nothing(corpus: Path, tmp_p
 
 
 def test_more_workers_than_shards_save_no_time(corpus: Path, tmp_path: Path) -> None:
-    forecast = _forecast(
-        _job(corpus, tmp_path / "out"), tmp_path, runner=LocalRunner(num_workers=50)
-    )
+    forecast = _forecast(_job(corpus, tmp_path / "out", runner=LocalRunner(num_workers=50)))
     assert forecast.num_tasks == 3  # a split each
     assert forecast.sample is not None
     assert forecast.sample.real_time_factor is not None
@@ -204,7 +182,7 @@ def test_more_workers_than_shards_save_no_time(corpus: Path, tmp_path: Path) -> 
 
 
 def test_slower_than_real_time_is_told_in_two_digits(corpus: Path, tmp_path: Path) -> None:
-    forecast = _forecast(_job(corpus, tmp_path / "out"), tmp_path)
+    forecast = _forecast(_job(corpus, tmp_path / "out"))
     assert forecast.sample is not None
     slow = replace(forecast, sample=replace(forecast.sample, audio_s=1.0, seconds=26.0))
     assert dict(facts(slow))["a worker"] == "0.038 x real time"
@@ -212,14 +190,14 @@ def test_slower_than_real_time_is_told_in_two_digits(corpus: Path, tmp_path: Pat
 
 def test_what_a_stopped_run_has_finished_is_not_left(corpus: Path, tmp_path: Path) -> None:
     job = _job(corpus, tmp_path / "out", storage=SMALL_SHARDS)
-    whole = _survey(job, tmp_path)
+    whole = _remaining(job)
     assert whole.num_left == 38
     audio = corpus / "june_fr" / "vm-toreply.flac"
     audio.rename(corpus / "away")
     with pytest.raises(FailureBudgetError):
         extract_corpus(corpus, tmp_path / "out", num_workers=1, storage=SMALL_SHARDS)
     (corpus / "away").rename(audio)
-    rest = _survey(job, tmp_path)
+    rest = _remaining(job)
     assert 0 < rest.num_left < 38
     assert rest.left_s < whole.left_s
     [before], [after] = whole.disks(1), rest.disks(1)
@@ -229,7 +207,7 @@ def test_what_a_stopped_run_has_finished_is_not_left(corpus: Path, tmp_path: Pat
     assert done.tally.num_computed == rest.num_left
     assert done.tally.computed_s == pytest.approx(rest.left_s)
     assert done.tally.num_shards_written == rest.num_tasks
-    finished = _forecast(job, tmp_path)
+    finished = _forecast(job)
     assert (finished.num_left, finished.num_tasks, finished.sample) == (0, 0, None)
     assert finished.hours == 0
     assert [disk.num_bytes for disk in finished.disks] == [0]
@@ -241,32 +219,32 @@ def test_of_a_corpus_that_grew_only_the_new_audio_is_left(corpus: Path, tmp_path
     write_manifest(manifest, rows[:-2])
     run_extraction(corpus, tmp_path / "out", num_workers=None)
     write_manifest(manifest, rows)
-    survey = _survey(_job(corpus, tmp_path / "out"), tmp_path)
-    assert survey.num_left == 2
-    assert survey.left_s == pytest.approx(sum(row.duration_s for row in rows[-2:]))
+    remaining = _remaining(_job(corpus, tmp_path / "out"))
+    assert remaining.num_left == 2
+    assert remaining.left_s == pytest.approx(sum(row.duration_s for row in rows[-2:]))
     # the shard that they go to is written anew as a whole, beside the one that is there
-    [disk] = survey.disks(1)
-    assert disk.num_bytes == _sizes(survey)["fbank", "train"]
-    assert {row.id for _, row in survey.drawn} == {row.id for row in rows[-2:]}
+    [disk] = remaining.disks(1)
+    assert disk.num_bytes == _sizes(remaining)["fbank", "train"]
+    assert {row.id for _, row in remaining.drawn} == {row.id for row in rows[-2:]}
 
 
 def test_a_forecast_asks_for_no_lock_of_a_run_at_work(corpus: Path, tmp_path: Path) -> None:
     job = _job(corpus, tmp_path / "out")
     with (
         StoreBuilder(tmp_path / "out" / "fbank" / "train"),
-        WorkFolder(job.work_folder(tmp_path / "work")) as folder,
+        WorkFolder(job.work_folder) as folder,
     ):
         unfinished = folder.path / "fbank" / ".0123456789abcdef.h5.partial"
         unfinished.parent.mkdir()
         unfinished.write_bytes(b"half a shard")
-        assert _forecast(job, tmp_path).num_left == 38
+        assert _forecast(job).num_left == 38
         assert unfinished.read_bytes() == b"half a shard"
         unfinished.unlink()
 
 
 def test_utterances_that_fail_in_the_sample_are_named(corpus: Path, tmp_path: Path) -> None:
     (corpus / "june_fr" / "vm-toreply.flac").unlink()
-    forecast = _forecast(_job(corpus, tmp_path / "out"), tmp_path, sample_s=30.0)
+    forecast = _forecast(_job(corpus, tmp_path / "out"), sample_s=30.0)
     assert forecast.sample is not None
     assert forecast.sample.num_utterances == 38
     [failure] = forecast.sample.failures
@@ -277,7 +255,7 @@ def test_utterances_that_fail_in_the_sample_are_named(corpus: Path, tmp_path: Pa
 def test_a_corpus_whose_every_file_is_gone_has_no_hours(corpus: Path, tmp_path: Path) -> None:
     for path in corpus.rglob("*.flac"):
         path.unlink()
-    forecast = _forecast(_job(corpus, tmp_path / "out"), tmp_path, sample_s=30.0)
+    forecast = _forecast(_job(corpus, tmp_path / "out"), sample_s=30.0)
     assert forecast.sample is not None
     assert len(forecast.sample.failures) == 38
     assert forecast.hours is None
@@ -290,7 +268,7 @@ def test_audio_that_changed_is_among_the_failures_of_the_sample(
     audio = corpus / "june_fr" / "vm-toreply.flac"
     other = next(path for path in sorted(corpus.rglob("*.flac")) if path != audio)
     shutil.copy(other, audio)
-    forecast = _forecast(_job(corpus, tmp_path / "out"), tmp_path, sample_s=30.0)
+    forecast = _forecast(_job(corpus, tmp_path / "out"), sample_s=30.0)
     assert forecast.sample is not None
     [failure] = {(one.id, one.kind) for one in forecast.sample.failures}
     assert failure == ("june_fr/vm-toreply", "changed")
@@ -299,7 +277,7 @@ def test_audio_that_changed_is_among_the_failures_of_the_sample(
 def test_an_empty_corpus_takes_nothing(corpus: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "manifests").glob("*.jsonl"):
         write_manifest(path, [])
-    forecast = _forecast(_job(corpus, tmp_path / "out"), tmp_path)
+    forecast = _forecast(_job(corpus, tmp_path / "out"))
     assert (forecast.num_utterances, forecast.sample, forecast.hours) == (0, None, 0)
     assert all(store.num_bytes == 0 for store in forecast.stores)
 
@@ -308,7 +286,7 @@ def test_what_is_too_short_is_known_before(corpus: Path, tmp_path: Path) -> None
     manifest = tmp_path / "manifests" / "dev.jsonl"
     short = [replace(row, num_samples=100) for row in read_manifest(manifest)]
     write_manifest(manifest, short)
-    forecast = _forecast(_job(corpus, tmp_path / "out"), tmp_path)
+    forecast = _forecast(_job(corpus, tmp_path / "out"))
     assert forecast.num_too_short == len(short)
     assert forecast.num_left == 38 - len(short)
     assert dict(facts(forecast))["too short for a frame"] == f"{len(short)}, which fail"
@@ -317,16 +295,16 @@ def test_what_is_too_short_is_known_before(corpus: Path, tmp_path: Path) -> None
 def test_the_sample_ends_in_time_and_cuts_what_takes_too_long(corpus: Path, tmp_path: Path) -> None:
     slow = {"_target_": "tests.two_features.SlowFbank", "seconds": 0.25}
     job = _job(corpus, tmp_path / "out", extractor=slow, trusted_modules=["tests"])
-    survey = _survey(job, tmp_path)
-    assert survey.longest is not None
+    remaining = _remaining(job)
+    assert remaining.longest is not None
     (tmp_path / "sample").mkdir()
-    task = SampleTask(
-        rows=survey.drawn, longest=survey.longest, work=tmp_path / "sample", limit_s=0.6
+    task = TimingTask(
+        rows=remaining.drawn, longest=remaining.longest, work=tmp_path / "sample", limit_s=0.6
     )
-    sample = Probe(job.make_worker)(task, lambda _: None)
+    sample = SampleTimer(job.make_worker)(task, lambda _: None)
     assert 0 < sample.num_utterances < 38
     assert sample.num_cut > 0
-    assert sample.longest_s < survey.longest[1].duration_s
+    assert sample.longest_s < remaining.longest[1].duration_s
     assert not sample.is_longest
     assert not list((tmp_path / "sample").rglob("*.h5"))
 
@@ -339,14 +317,14 @@ def test_the_longest_utterance_is_computed_up_to_what_goes_in_at_once(
         "layers": {"one": 1}, "weights": "random", "max_window_s": 2.0, "context_s": 0.5,
     }  # fmt: skip
     job = _job(corpus, tmp_path / "out", extractor=encoder, storage=[{"name": "one"}])
-    survey = _survey(job, tmp_path)
-    assert survey.longest is not None
+    remaining = _remaining(job)
+    assert remaining.longest is not None
     (tmp_path / "sample").mkdir()
-    task = SampleTask(
-        rows=survey.drawn[:2], longest=survey.longest, work=tmp_path / "sample", limit_s=60
+    task = TimingTask(
+        rows=remaining.drawn[:2], longest=remaining.longest, work=tmp_path / "sample", limit_s=60
     )
-    sample = Probe(job.make_worker)(task, lambda _: None)
-    assert survey.longest[1].duration_s > 2
+    sample = SampleTimer(job.make_worker)(task, lambda _: None)
+    assert remaining.longest[1].duration_s > 2
     assert sample.longest_s == pytest.approx(2.0, abs=0.001)
     assert sample.is_longest
     assert sample.num_cut == 0
@@ -427,5 +405,5 @@ def test_a_store_that_holds_something_else_is_refused_at_once(corpus: Path, tmp_
         builder.publish()
     job = _job(corpus, tmp_path / "out")
     with pytest.raises(StoreError, match="was made in another way"):
-        job.refuse_other_content(overwrite=False)
-    job.refuse_other_content(overwrite=True)
+        job.refuse_in_vain(Reuse())
+    job.refuse_in_vain(Reuse(overwrite=True))

@@ -1,4 +1,4 @@
-"""What of a plan is left to compute, what it weighs, and a sample of it."""
+"""Count what a plan leaves to compute, and its size; draw a sample of it to be timed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from xxhash import xxh3_64_intdigest
 
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance
-from featbank.engine.earlier_rows import EarlierRows
-from featbank.engine.forecast.probe import Row
+from featbank.engine.forecast.timing import Row
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
+from featbank.engine.previous import PreviousRows
 from featbank.engine.rows import cut_into_shards, laid_out, num_frames
 from featbank.engine.space import (
     DiskNeed,
@@ -31,7 +31,7 @@ _SAMPLE_ROWS = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSize:
-    """The shards of one store to be.
+    """The size of one store that is to be made.
 
     Args:
         name: of the feature.
@@ -46,8 +46,8 @@ class StoreSize:
     at_most: bool
 
 
-class Survey:
-    """Goes through the shards of a plan once, and counts.
+class Remaining:
+    """What a plan leaves to compute, counted in one pass over its shards.
 
     Attributes:
         num_left: utterances to compute.
@@ -107,9 +107,9 @@ class Survey:
                 self._copied[name] += 0 if linked else size
                 if self._job.specs[name].compression:
                     self._largest = max(self._largest, size)
-            earlier = EarlierRows(task, self._plan.specs)
+            previous = PreviousRows(task, self._plan.specs)
             for row in task.rows:
-                if row.id not in earlier:
+                if row.id not in previous:
                     self._add(task.split, row)
 
     def disks(self, num_workers: int) -> list[DiskNeed]:
@@ -147,8 +147,8 @@ class Survey:
             size = frame_bytes(self._job.specs[name])
             value_bytes = functools.partial(_value_bytes, size, self._job.extractor.framing)
             rows = iter(self._plan.rows[split])
-            for part in cut_into_shards(rows, value_bytes, shard_bytes):
-                num_bytes = self._planned(name, part)
+            for of_shard in cut_into_shards(rows, value_bytes, shard_bytes):
+                num_bytes = self._planned(name, of_shard)
                 self._sizes[name, split] += num_bytes
                 self._copied[name] += num_bytes
 

@@ -1,4 +1,4 @@
-"""A small timed sample: what computing takes in the conditions of a real worker."""
+"""Time a small sample of utterances, computed as a real worker computes them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _ENOUGH_S = 3600.0  # of audio: more of it makes no estimate better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SampleTask:
-    """What to measure.
+class TimingTask:
+    """The utterances to time, and for how long.
 
     Args:
         rows: to time, drawn by chance; at least one.
@@ -43,8 +43,8 @@ class SampleTask:
 
 
 @dataclass(slots=True, kw_only=True)
-class Sample:
-    """What was measured.
+class TimedSample:
+    """The time and memory that a sample of utterances took.
 
     Attributes:
         num_utterances: that were timed.
@@ -74,7 +74,7 @@ class Sample:
         return self.audio_s / self.seconds if self.audio_s else None
 
 
-class Probe:
+class SampleTimer:
     """Has a worker make shards of a sample, which are dropped, and measures that.
 
     Args:
@@ -84,10 +84,10 @@ class Probe:
     def __init__(self, make_worker: Callable[[], ShardWorker[Any]]) -> None:
         self._worker = make_worker()
 
-    def __call__(self, task: SampleTask, _: Advance) -> Sample:
+    def __call__(self, task: TimingTask, _: Advance) -> TimedSample:
         """Time the rows in rising numbers while there is time, then compute the longest one."""
         rate = self._warm_up(task)
-        found = Sample()
+        found = TimedSample()
         rows = list(task.rows)
         size = 1  # small shards cost more a row, so most of the sample is in a large one
         while rows and found.seconds < task.limit_s and found.audio_s < _ENOUGH_S:
@@ -115,7 +115,7 @@ class Probe:
         found.peak_bytes = _peak_bytes()
         return found
 
-    def _warm_up(self, task: SampleTask) -> float:
+    def _warm_up(self, task: TimingTask) -> float:
         """Compute one utterance, the shortest that does not fail; return its real time factor."""
         rate = 1.0
         for row in sorted(task.rows, key=lambda row: row[1].duration_s):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Mapping
@@ -14,28 +15,24 @@ import pytest
 
 from featbank.base.framing import Framing
 from featbank.base.manifest import SPLITS, read_manifest, write_manifest
-from featbank.certification.disturbances import disturb
-from featbank.certification.disturbing import beginnings, measure_stability
-from featbank.certification.flips import aligned, frames_between, unit_edit_distance
-from featbank.certification.recomputing import draw
-from featbank.engine.extract import extract
-from featbank.engine.recipe import define
-from featbank.engine.tokenize_audio import tokenize_audio
+from featbank.engine.extract import extract, feature_job
+from featbank.engine.recomputing import DrawnSample, draw
+from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import FeatbankError, ValidationError
-from featbank.feature_io import PackedStorage
 from featbank.features.base import AudioBatch, Output
-from featbank.numerics import ON_CPU
-from featbank.runners.inline import InlineRunner
-from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
-from featbank.tokenizers.token_stores import TokenStores
-from featbank.validation.stability import (
+from featbank.stability.disturbances import disturb
+from featbank.stability.flips import aligned, frames_between, unit_edit_distance
+from featbank.stability.measuring import TokenChoice, beginnings, measure_stability
+from featbank.stability.result import (
     FORMAT_VERSION,
     Stability,
     read_stabilities,
     read_stability,
     write_stability,
 )
-from tests.extracting import FBANK, prepare_corpus
+from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
+from featbank.tokenizers.token_stores import TokenStores
+from tests.extracting import demo_run, prepare_corpus
 from tests.two_features import FbankAndEnergy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -118,38 +115,32 @@ class Project:
         for split in SPLITS:
             path = self.manifests / f"{split}.jsonl"
             write_manifest(path, sorted(read_manifest(path), key=lambda row: row.num_samples)[:1])
-        storage = [PackedStorage("fbank")]
-        fingerprint = define(
-            extractor=FBANK, storage=storage, audio_root=self.root, computing=ON_CPU
-        ).fingerprints["fbank"]
+        fingerprint = feature_job(demo_run(self.root), folder).specs["fbank"].fingerprint
         rng = np.random.default_rng(0)
         origin = {"fitted_on": {"feature": "fbank", "feature_fingerprint": fingerprint}}
         centroids = rng.normal(15, 4, (500, 20)).astype(np.float32)
         path = folder / "codebook.safetensors"
         save_codebook(path, Codebook(centroids=centroids, provenance=origin))
         self.tokens = TokenStores(codebook=load_codebook(path), merge_repeats=False)
-        self.settings: dict[str, Any] = {
-            "audio_root": self.root,
-            "extractor": FBANK,
-            "storage": storage,
-            "feature": "fbank",
-            "codebook": self.tokens.codebook,
-            "corpus": {"name": "demo", "license": "free"},
-            "runner": InlineRunner(),
-        }
 
-    def measure(self, fingerprints: Mapping[str, str] | None = None) -> Stability:
-        return measure_stability(
-            tokenize_audio,
-            ["units"],
+    def measure(
+        self,
+        fingerprints: Mapping[str, str] | None = None,
+        sample: DrawnSample | None = None,
+        root: Path | None = None,
+    ) -> Stability:
+        tokens = FeatureTokens(feature="fbank", stores=self.tokens)
+        choice = TokenChoice(
             name="tokens/fbank-random",
-            sample=draw(self.manifests, 3, seed=0),
-            seed=0,
-            work=self.folder / "work",
-            settings=self.settings,
-            corpus="",
+            stores=["units"],
+            compute=functools.partial(tokenize_audio, tokens=tokens),
             fingerprints=fingerprints,
         )
+        run = demo_run(root or self.root, manifests=self.manifests, work=self.folder / "work")
+        return measure_stability(run, choice, sample or self.draw(), corpus="")
+
+    def draw(self) -> DrawnSample:
+        return draw(self.manifests, 3, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -179,15 +170,12 @@ def test_units_of_real_speech_are_gauged(project: Project, tmp_path: Path) -> No
     assert json.loads(text)["stores"]["units"]["gain"]["told"] == "-6 dB of gain"
 
 
-def test_utterance_that_the_shift_leaves_too_short_is_left_out(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sample = draw(project.manifests, 3, seed=0)
-    [row] = sample["dev"]
+def test_utterance_that_the_shift_leaves_too_short_is_left_out(project: Project) -> None:
+    sample = project.draw()
+    [row] = sample.rows["dev"]
     # a window of 25 ms: cut by 10 ms it has no frame
-    short = {**sample, "dev": [replace(row, num_samples=row.sample_rate * 30 // 1000)]}
-    monkeypatch.setattr("tests.certification.test_stability.draw", lambda *_, **__: short)
-    units = project.measure().stores["units"]
+    short = {**sample.rows, "dev": [replace(row, num_samples=row.sample_rate * 30 // 1000)]}
+    units = project.measure(sample=replace(sample, rows=short)).stores["units"]
     assert {kind: one.num_utterances for kind, one in units.items()} == {
         "noise": 3,
         "shift": 2,
@@ -196,23 +184,15 @@ def test_utterance_that_the_shift_leaves_too_short_is_left_out(
 
 
 def test_codes_of_an_extractor_are_gauged_codebook_by_codebook(project: Project) -> None:
-    left_out = ("feature", "codebook")
-    settings = {key: value for key, value in project.settings.items() if key not in left_out}
-    stability = measure_stability(
-        extract,
-        ["levels"],
-        name="features/levels",
-        sample=draw(project.manifests, 3, seed=0),
-        seed=0,
+    run = demo_run(
+        project.root,
         work=project.folder / "work",
-        corpus="",
-        settings={
-            **settings,
-            "extractor": {"_target_": "tests.certification.test_stability.Levels"},
-            "storage": [PackedStorage("levels", "uint16")],
-            "trusted_modules": ["tests"],
-        },
+        extractor={"_target_": "tests.stability.test_stability.Levels"},
+        storage=[{"name": "levels", "dtype": "uint16"}],
+        trusted_modules=["tests"],
     )
+    choice = TokenChoice(name="features/levels", stores=["levels"], compute=extract)
+    stability = measure_stability(run, choice, project.draw(), corpus="")
     levels = stability.stores["levels"]
     assert 1 > levels["gain"].flip_rate > levels["noise"].flip_rate > 0
     assert len(levels["gain"].codebooks) == 3
@@ -231,8 +211,8 @@ def test_stability_of_other_tokens_is_not_taken_for_theirs(project: Project) -> 
 
 
 def test_only_the_beginning_of_a_long_utterance_is_disturbed(project: Project) -> None:
-    sample = draw(project.manifests, 3, seed=0)
-    rows = [row for split in SPLITS for row in beginnings(sample, 1.0)[split]]
+    sample = project.draw()
+    rows = [row for split in SPLITS for row in beginnings(sample, 1.0).rows[split]]
     assert {row.duration_s for row in rows} == {1.0}
     assert beginnings(sample, 1000) == sample
 
@@ -248,8 +228,7 @@ def test_a_choice_without_tokens_has_nothing_to_flip(tmp_path: Path) -> None:
 def test_utterances_that_cannot_be_read_are_told(
     project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sample = draw(project.manifests, 3, seed=0)
-    away = project.root / sample["dev"][0].audio
+    away = project.root / project.draw().rows["dev"][0].audio
     away.rename(tmp_path / "away")
     try:
         units = project.measure().stores["units"]
@@ -261,11 +240,10 @@ def test_utterances_that_cannot_be_read_are_told(
 
 
 def test_a_sample_of_which_nothing_can_be_read_is_an_error(
-    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: Project, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(project.settings, "audio_root", tmp_path)
     with pytest.raises(FeatbankError, match="expected 3 utterances, got none that can be read"):
-        project.measure()
+        project.measure(root=tmp_path)
 
 
 @pytest.mark.parametrize(

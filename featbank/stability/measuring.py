@@ -1,26 +1,27 @@
-"""Computes a sample clean and disturbed, and compares the tokens."""
+"""Measure stability: compute a sample from clean and disturbed audio, and compare the tokens."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 
 from featbank.audio import load_audio, scan_audio
 from featbank.base.manifest import SPLITS, Utterance
-from featbank.certification.disturbances import DISTURBANCES, Waveform, disturb
-from featbank.certification.flips import Tokens, aligned, frames_between, unit_edit_distance
-from featbank.certification.recomputing import Sample, recomputed
+from featbank.engine.recomputing import DrawnSample, recomputed
+from featbank.engine.run import Run
 from featbank.errors import AudioError, FeatbankError, StoreError
 from featbank.files.provenance import digest
+from featbank.stability.disturbances import Waveform, disturb, disturbances
+from featbank.stability.flips import Tokens, aligned, frames_between, unit_edit_distance
+from featbank.stability.result import DisturbedTokens, Flips, Stability
 from featbank.store import Store, open_store
-from featbank.validation.stability import DisturbedTokens, Flips, Stability
 
 _log = logging.getLogger(__name__)
 
@@ -28,64 +29,69 @@ _SPLIT = "test"
 """Under which all is computed: an extractor may treat training otherwise."""
 
 
-def beginnings(sample: Sample, max_s: float) -> Sample:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChoice:
+    """Tokens whose stability is measured.
+
+    Args:
+        name: of the choice, such as `tokens/mfcc-kmeans100`.
+        stores: names of those that hold tokens.
+        compute: `extract` for codes, or `tokenize_audio`, without merging repeats.
+        fingerprints: of the stores that hold such tokens; None: of stores as `compute` makes them.
+    """
+
+    name: str
+    stores: Sequence[str]
+    compute: Callable[[Run, Path], object]
+    fingerprints: Mapping[str, str] | None = None
+
+
+def beginnings(sample: DrawnSample, max_s: float) -> DrawnSample:
     """Cut the utterances of a sample off behind their first `max_s` seconds."""
-    return {
+    rows = {
         split: [
             replace(row, num_samples=min(row.num_samples, round(max_s * row.sample_rate)))
             for row in rows
         ]
-        for split, rows in sample.items()
+        for split, rows in sample.rows.items()
     }
+    return replace(sample, rows=rows)
 
 
 def measure_stability(
-    compute: Callable[..., object],
-    names: Sequence[str],
-    *,
-    name: str,
-    sample: Sample,
-    seed: int,
-    work: Path,
-    settings: Mapping[str, Any],
-    corpus: str,
-    fingerprints: Mapping[str, str] | None = None,
+    run: Run, choice: TokenChoice, sample: DrawnSample, *, corpus: str
 ) -> Stability:
     """Compute a sample clean and disturbed, in one pass, and compare the tokens.
 
     Utterances that fail, clean or disturbed, are left out: a disturbance may leave one too short.
 
     Args:
-        compute: `extract` for codes, or `tokenize_audio`, without merging repeats.
-        names: of the stores of tokens that it makes.
-        name: of the choice.
+        run: that makes the tokens of the choice; its work folder takes the disturbed audio and the
+            stores until they are compared.
+        choice: of tokens.
         sample: drawn from the manifests.
-        seed: that it was drawn by.
-        work: folder that takes the disturbed audio and the stores until they are compared.
-        settings: of `compute`, but for the manifests and the output.
         corpus: digest of the summary of the corpus that the sample was drawn from.
-        fingerprints: of the stores that hold such tokens; None: of stores as `compute` makes them.
 
     Raises:
-        FeatbankError: nothing of the sample can be read, or what `compute` raises.
+        FeatbankError: nothing of the sample can be read, or what computing raises.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    drawn = [row for split in SPLITS for row in sample[split]]
-    with tempfile.TemporaryDirectory(dir=work) as folder:
+    run.work.mkdir(parents=True, exist_ok=True)
+    drawn = [row for split in SPLITS for row in sample.rows[split]]
+    with tempfile.TemporaryDirectory(dir=run.work) as folder:
         root = Path(folder)
-        rows = _write_sample(drawn, settings["audio_root"], root, seed)
-        here = {**settings, "audio_root": root}
+        rows = _write_sample(drawn, run.corpus.audio_root, root, sample.seed)
+        here = replace(run, corpus=replace(run.corpus, audio_root=root))
         all_rows = {split: rows if split == _SPLIT else [] for split in SPLITS}
-        with recomputed(compute, all_rows, work, here) as out:
-            made = {one: open_store(out / one / _SPLIT) for one in names}
+        with recomputed(choice.compute, here, all_rows) as out:
+            made = {one: open_store(out / one / _SPLIT) for one in choice.stores}
             stores = {one: _compare(store, drawn) for one, store in made.items()}
-            fingerprints = fingerprints or {one: made[one].fingerprint for one in names}
+            fingerprints = {one: store.fingerprint for one, store in made.items()}
     return Stability(
-        name=name,
-        seed=seed,
+        name=choice.name,
+        seed=sample.seed,
         corpus=corpus,
-        sample={split: tuple(row.id for row in rows) for split, rows in sample.items()},
-        fingerprints=fingerprints,
+        sample=sample.ids,
+        fingerprints=choice.fingerprints or fingerprints,
         stores=stores,
     )
 
@@ -133,7 +139,7 @@ def _write_sample(
 def _write_disturbed(row: Utterance, clean: Waveform, root: Path, seed: int) -> Iterator[Utterance]:
     """Write an utterance clean and disturbed, and give the row of each file."""
     disturbed = {
-        kind: disturb(kind, clean, row.sample_rate, seed=[seed, row.id]) for kind in DISTURBANCES
+        kind: disturb(kind, clean, row.sample_rate, seed=[seed, row.id]) for kind in disturbances()
     }
     for kind, waveform in {"clean": clean, **disturbed}.items():
         if not len(waveform):
@@ -162,7 +168,7 @@ def _compare(store: Store, rows: Sequence[Utterance]) -> dict[str, DisturbedToke
             f"store {store.name}", expected="the frame grid, to compare frames by", got="none"
         )
     found = {}
-    for kind, disturbance in DISTURBANCES.items():
+    for kind, disturbance in disturbances().items():
         compared = []
         for row in rows:
             pair = _id("clean", row), _id(kind, row)

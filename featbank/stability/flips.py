@@ -1,4 +1,4 @@
-"""Two token sequences of one utterance: how many frames flip, and how far apart the units are."""
+"""Compare two token sequences of one utterance: flipped frames, and unit edit distance."""
 
 from __future__ import annotations
 

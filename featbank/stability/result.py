@@ -1,4 +1,4 @@
-"""How stable tokens are when the audio is disturbed, as plain values that a person can read."""
+"""The stability of tokens, as JSON for programs and people."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ class Stability:
 
 
 def write_stability(stability: Stability, path: str | Path) -> None:
-    """Write it as JSON, for people too."""
+    """Write a stability as JSON, for people too."""
     described = {"format": FORMAT, "format_version": FORMAT_VERSION}
     write_atomic(path, readable_json({**described, **asdict(stability)}))
 
 
 def read_stability(path: str | Path) -> Stability:
-    """Read what `write_stability` wrote.
+    """Read a stability that `write_stability` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -124,7 +124,7 @@ def read_stability(path: str | Path) -> Stability:
 
 
 def read_stabilities(folder: str | Path, names: Iterable[str], corpus: str) -> dict[str, Stability]:
-    """Read those of some choices that are there and of this corpus, by the names of the choices.
+    """Read the stabilities of some choices, where they exist and are of this corpus.
 
     Args:
         folder: of the results.

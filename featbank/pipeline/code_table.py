@@ -1,0 +1,78 @@
+"""The functions that each stage calls: with all they import, the code that decides its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from featbank.base.registry import Registry
+from featbank.corpora import CORPORA
+from featbank.features import EXTRACTORS
+from featbank.stability import DISTURBANCES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """What stands behind a stage.
+
+    Args:
+        functions: each `module:function`. What a stage script and `pipeline` do besides calling
+            them changes no byte of an output; `tests/pipeline/test_code.py` holds that.
+        group: of conf/ whose option names further classes; the stage has a digest for each option.
+    """
+
+    functions: tuple[str, ...]
+    group: Literal["corpus", "feature"] | None = None
+
+
+_EXTRACT = "featbank.engine.extract:extract"
+_FEATURE = "featbank.tokenizers.tokenized:feature_of_tokens"
+_GAUGED = (
+    *DISTURBANCES.table.values(),
+    "featbank.stability.measuring:measure_stability",
+    "featbank.stability.result:write_stability",
+)
+
+STAGES: Mapping[str, Behind] = {
+    "prepare": Behind(functions=("featbank.corpora.prepare:prepare",), group="corpus"),
+    "extract": Behind(functions=(_EXTRACT,), group="feature"),
+    "sample": Behind(functions=("featbank.tokenizers.sample:write_sample", _FEATURE)),
+    "sample_from_audio": Behind(
+        functions=("featbank.engine.sample_audio:sample_audio", _EXTRACT, _FEATURE), group="feature"
+    ),
+    "fit": Behind(
+        functions=(
+            "featbank.tokenizers.fit:fit_codebook",
+            "featbank.tokenizers.adopt:adopt_codebook",
+        )
+    ),
+    "tokenize": Behind(functions=("featbank.tokenizers.tokenize:tokenize", _FEATURE)),
+    "tokenize_from_audio": Behind(
+        functions=("featbank.engine.tokenize_audio:tokenize_audio", _FEATURE), group="feature"
+    ),
+    "validate": Behind(
+        functions=(
+            "featbank.validation.stores:validate_stores",
+            "featbank.validation.result:write_check",
+        )
+    ),
+    "stability_features": Behind(
+        functions=(*_GAUGED, "featbank.validation.header:is_tokens", _EXTRACT), group="feature"
+    ),
+    "stability_tokens": Behind(
+        functions=(*_GAUGED, "featbank.engine.tokenize_audio:tokenize_audio", _FEATURE),
+        group="feature",
+    ),
+    "report": Behind(
+        functions=(
+            "featbank.report.page:write_report",
+            "featbank.validation.result:read_check",
+            "featbank.stability.result:read_stabilities",
+        )
+    ),
+}
+"""By the name of its digest: `code/<stage>`, or `code/<stage>/<option>` for each option."""
+
+REGISTRIES: Mapping[str, Registry] = {"corpus": CORPORA, "feature": EXTRACTORS}
+"""By group of conf/. Of the table of each, what a definition chooses counts, and no other line."""
