@@ -54,7 +54,9 @@ class Weights:
 
     Args:
         source: `none`, `random`, `download` or `file`.
-        digest: SHA-256 over the tensors (name, dtype, shape, bytes, in name order); empty for none.
+        digest: SHA-256 that names them, the same whichever version of a library reads them: of
+            published ones over their tensors (name, dtype, shape, bytes) and what of their
+            configuration decides values, of random ones over what draws them; empty for none.
         license: as their publisher states it; of a local file, as the configuration does.
     """
 
