@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from featbank.engine.definition import Description
 
 from featbank.base.parameters import parameters_of
 from featbank.base.parts import Identity
 from featbank.base.trusted import build
+from featbank.engine.definition import Description
 from featbank.errors import ConfigError, WeightsError
 from featbank.features import EXTRACTORS
 from featbank.features.base import Extractor
