@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-import featbank.pipeline.stage  # noqa: F401 - registers the resolver of the choices
+import featbank.pipeline.choices  # noqa: F401 - registers the resolver of the choices
 from featbank.base.trusted import build
 from featbank.errors import ConfigError
 from featbank.runners.base import Runner
