@@ -11,13 +11,13 @@ from featbank.pipeline.described import Described
 GROUPS = "$APP_CONFIG_GROUPS"
 """Where Hydra puts the groups of conf/ and their options."""
 
-FLAGS = {"--dry-run": "preflight", "--break-lock": "break_lock"}
+FLAGS = {"--dry-run": "forecast", "--break-lock": "break_lock"}
 """What may be typed for a key that is to be true."""
 
 _WIDTH = 100
 
 
-def help_text(stage: str, said: str, schema: Described, values: Mapping[str, Any]) -> str:
+def help_text(stage: str, said: str, schema: Described, values: Mapping[str, object]) -> str:
     """Return the help of a stage.
 
     Args:
@@ -50,7 +50,7 @@ def help_text(stage: str, said: str, schema: Described, values: Mapping[str, Any
     return "\n".join(lines)
 
 
-def _keys(schema: Described, values: Mapping[str, Any], before: str) -> Iterator[str]:
+def _keys(schema: Described, values: Mapping[str, object], before: str) -> Iterator[str]:
     for key in schema.keys:
         inner = schema.at([key])
         if inner is not None and key in values:
