@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.errors import ConfigError, FeatbankError
+from featbank.pipeline.choices import any_choices
 from featbank.pipeline.chosen_options import choice_faults, options_of
 from featbank.pipeline.code_table import STAGES
 from featbank.pipeline.composition.composed import option_faults, stage_faults
@@ -25,7 +26,8 @@ def all_faults() -> Sequence[FeatbankError]:
     found: list[FeatbankError] = [*choice_faults()]
     # DVC fills choices into dvc.yaml, and does not say which of them are of no form that it knows
     in_pipeline = [] if found else list(_pipeline_faults())
-    found += [*_definition_faults(), *in_pipeline]
+    with any_choices():
+        found += [*_definition_faults(), *in_pipeline]
     return list({str(one): one for one in found}.values())
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
@@ -230,8 +231,21 @@ def read_choices() -> Choices:
     """Read params.yaml.
 
     Raises:
-        ConfigError: there is no params.yaml here.
+        ConfigError: there is no params.yaml here, or it is no YAML.
         InvalidConfigError: all that is wrong with it.
+    """
+    choices = formed_choices()
+    if faults := list(choices.faults()):
+        raise InvalidConfigError(faults)
+    return choices
+
+
+def formed_choices() -> Choices:
+    """Read params.yaml as what has the form of choices, whatever they point at.
+
+    Raises:
+        ConfigError: there is no params.yaml here, or it is no YAML.
+        InvalidConfigError: all that is of another form.
     """
     try:
         # what is of no JSON is text, which no choice is like
@@ -239,9 +253,18 @@ def read_choices() -> Choices:
         choices: Choices = adapter(Choices).validate_json(said)
     except ValidationError as error:
         raise InvalidConfigError(list(map(_misfit, error.errors(include_url=False)))) from error
-    if faults := list(choices.faults()):
-        raise InvalidConfigError(faults)
     return choices
+
+
+@contextmanager
+def any_choices() -> Iterator[None]:
+    """Have conf/ compose whatever params.yaml says, to find what else is wrong."""
+    for name in _RESOLVERS:
+        resolve_by(name, lambda *keys: 0 if keys == ("seed",) else "any")
+    try:
+        yield
+    finally:
+        _resolve_choices()
 
 
 def params(key: str) -> Any:
@@ -313,6 +336,16 @@ def _resolve_params(key: str) -> Any:
         raise SystemExit(f"ConfigError: {error}") from error
 
 
-resolve_by("params", _resolve_params)
-resolve_by("fitted_on", lambda *names: read_choices().fitted_on(*map(str, names)))
-resolve_by("sampled_as", lambda *names: read_choices().sampled_as(*map(str, names)))
+_RESOLVERS: Mapping[str, Callable[..., Any]] = {
+    "params": _resolve_params,
+    "fitted_on": lambda *names: read_choices().fitted_on(*map(str, names)),
+    "sampled_as": lambda *names: read_choices().sampled_as(*map(str, names)),
+}
+
+
+def _resolve_choices() -> None:
+    for name, resolver in _RESOLVERS.items():
+        resolve_by(name, resolver)
+
+
+_resolve_choices()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from featbank.errors import ConfigError, InvalidConfigError
-from featbank.pipeline.choices import PARAMS, read_choices
+from featbank.pipeline.choices import PARAMS, formed_choices
 from featbank.pipeline.composition.composed import CONF
 
 
@@ -23,17 +23,18 @@ def check_choices() -> None:
 def choice_faults() -> Sequence[ConfigError]:
     """Return all that is wrong with params.yaml."""
     try:
-        chosen = read_choices().options
+        choices = formed_choices()
     except InvalidConfigError as error:
         return error.faults
     except ConfigError as error:
         return [error]
-    return [
+    missing = [
         _no_option(group, name)
-        for group, names in chosen.items()
+        for group, names in choices.options.items()
         for name in dict.fromkeys(names)
         if name not in options_of(group)
     ]
+    return [*choices.faults(), *missing]
 
 
 def _no_option(group: str, name: str) -> ConfigError:
