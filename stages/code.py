@@ -11,12 +11,14 @@ from pathlib import Path
 from featbank.base.visible import visible
 from featbank.errors import FeatbankError
 from featbank.files.streams import guarded
+from featbank.pipeline.choices import read_choices
 from featbank.pipeline.code import code_digests, write_code
 
 
 def main() -> None:
     with guarded():
         try:
+            read_choices()
             write_code(Path("code"), code_digests())
         except (FeatbankError, OSError) as error:
             sys.exit(f"{type(error).__name__}: {visible(str(error))}")

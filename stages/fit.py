@@ -1,4 +1,4 @@
-"""Sample -> codebook."""
+"""Samples of one corpus or several -> codebook."""
 
 import os
 import runpy
@@ -8,6 +8,7 @@ runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 import logging
 from dataclasses import asdict
 
+from featbank.errors import ConfigError
 from featbank.pipeline.configs import FitConfig
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
@@ -18,6 +19,12 @@ _log = logging.getLogger(__name__)
 @stage(FitConfig)
 def main(config: FitConfig) -> None:
     refuse_tracked(config, config.paths.codebook)
+    if config.tokenizer.codebook != config.tokenizer.name:
+        raise ConfigError(
+            f"codebook of tokenizer {config.tokenizer.name}",
+            expected=f"a fit of tokenizer={config.tokenizer.codebook}, whose centroids it shares",
+            got=f"tokenizer={config.tokenizer.name}",
+        )
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.numerics import Computing
     from featbank.pipeline.dvc_outputs import drop_damaged
@@ -30,6 +37,7 @@ def main(config: FitConfig) -> None:
         sample=config.paths.sample,
         out=config.paths.codebook,
         seed=config.seed,
+        corpora=sorted(path.stem for path in config.pins.glob("*.txt")),
         computing=Computing(device=config.device, num_threads=config.num_threads, batch_s=0),
         overwrite=config.overwrite,
     )

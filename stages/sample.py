@@ -9,10 +9,13 @@ import logging
 from pathlib import Path
 
 from featbank.base.manifest import read_manifest
+from featbank.base.split_names import split_names
+from featbank.errors import StoreError
 from featbank.pipeline.configs import SampleConfig
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
-from featbank.tokenizers.sample import draw_sample, write_pins, write_sample
+from featbank.store.splits import read_splits, standing_splits
+from featbank.tokenizers.sample import draw_sample, present_splits, write_pins, write_sample
 from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
@@ -22,24 +25,41 @@ _log = logging.getLogger(__name__)
 def main(config: SampleConfig) -> None:
     pins = config.pins
     if config.pin:
-        rows = read_manifest(Path(config.paths.manifests, "train.jsonl"))
+        folder, splits = config.paths.manifests, _training_splits(config)
+        rows = [row for split in splits for row in read_manifest(folder / f"{split}.jsonl")]
         ids = draw_sample(rows, hours=config.hours, seed=config.seed)
-        how = f"{len(ids)} utterances of train: {config.hours:g} h or all, by seed {config.seed}"
+        told = ", ".join(splits)
+        how = f"{len(ids)} utterances of {told}: {config.hours:g} h or all, by seed {config.seed}"
         write_pins(pins, ids, how=how)
         _log.info("%s: %s; commit it", pins, how)
         return
-    refuse_tracked(config, config.paths.sample)
+    refuse_tracked(config, _out(config))
     from_audio = config.source == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
     told = config.feature.told_choice(feature_of_tokens(config.feature.names))
-    _log.info("%s: %d pinned utterances%s", config.paths.sample, num_utterances, told)
+    _log.info("%s: %d pinned utterances%s", _out(config), num_utterances, told)
+
+
+def _out(config: SampleConfig) -> Path:
+    return config.paths.sample / config.corpus.name
+
+
+def _training_splits(config: SampleConfig) -> list[str]:
+    there = split_names(config.paths.manifests)
+    return present_splits(config.corpus.train, there, config.corpus.name)
 
 
 def _from_features(config: SampleConfig) -> int:
+    folder = config.paths.features / feature_of_tokens(config.feature.names)
+    there = read_splits(folder) or standing_splits(folder)
+    if not there:
+        hint = "run python stages/extract.py"
+        raise StoreError(f"stores in {folder}", expected="some", got="none", hint=hint)
+    splits = present_splits(config.corpus.train, there, config.corpus.name)
     return write_sample(
-        features=Path(config.paths.features, feature_of_tokens(config.feature.names), "train"),
+        features=[folder / split for split in splits],
         pins=config.pins,
-        out=config.paths.sample,
+        out=_out(config),
         overwrite=config.overwrite,
     )
 
@@ -50,15 +70,16 @@ def _from_audio(config: SampleConfig) -> int:
     from featbank.engine.sample_audio import sample_audio
     from featbank.pipeline.computing import computing_run
 
-    name = f"sample-{config.corpus.name}-{config.feature.name}-{config.tokenizer.name}"
+    name = f"sample-{config.fit_on}-{config.corpus.name}-{config.feature.name}"
     done = sample_audio(
         computing_run(config, name),
-        config.paths.sample,
+        _out(config),
         feature_of_tokens(config.feature.names),
         config.pins,
+        _training_splits(config),
         Reuse(overwrite=config.overwrite, numerics=config.numerics),
     )
-    _log.info("%s: straight from audio; %s", config.paths.sample, done.tally)
+    _log.info("%s: straight from audio; %s", _out(config), done.tally)
     return done.num_utterances
 
 

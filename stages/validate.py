@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from featbank.base.progress import progress_bar
-from featbank.pipeline.choices import chosen_stores, kind_and_option, params
+from featbank.pipeline.choices import chosen_stores, kind_and_option, read_choices
 from featbank.pipeline.configs import ValidateConfig
 from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.stage import run_script, stage
@@ -53,6 +53,12 @@ def main(config: ValidateConfig) -> None:
             checks = config.paths.checks if name in chosen else by_hand
             write_check(result, Path(checks, f"{name}.json"))
             _log.info("%s", _told(result))
+            if result.inertia is not None:
+                for split, why in result.inertia.lacking.items():
+                    _log.warning("%s: no held-out inertia of %s, for %s", name, split, why)
+                if result.inertia.absent:
+                    told = result.inertia.absent
+                    _log.info("%s: no held-out inertia, for %s", name, told)
             results.append(result)
     if config.only is None:
         # imported here, for a check of one choice draws nothing
@@ -77,19 +83,22 @@ def _held_out(config: ValidateConfig, option: str) -> HeldOut:
     """Say where the codebook of a choice lies, and the features that it makes tokens of."""
     root, corpus = config.paths.root, config.corpus.name
     stored = Path(root, "features", corpus)
-    chosen = {
-        group: {f"{one['feature']}-{one['tokenizer']}": one["feature"] for one in found.values()}
-        for group in ("tokens", "tokens_from_audio")
-        if (found := params(group))
-    }
+    choices = read_choices()
+    chosen = next((one for one in choices.all_tokens if one.name == option), None)
+    features = features_of_tokens(
+        option,
+        stored,
+        tokens={one.name: one.feature for one in choices.tokens},
+        tokens_from_audio={one.name: one.feature for one in choices.tokens_from_audio},
+    )
+    feature = chosen.feature if chosen else features.name if features else ""
+    tokenizer = option.removeprefix(f"{feature}-")
+    fit_on = chosen.fit_on if chosen else choices.fitted_on(feature, tokenizer, tokenizer)
+    name = f"{feature}-{chosen.codebook if chosen else tokenizer}"
     return HeldOut(
-        codebook=Path(root, "codebooks", corpus, f"{option}.safetensors"),
-        features=features_of_tokens(
-            option,
-            stored,
-            tokens=chosen.get("tokens", {}),
-            tokens_from_audio=chosen.get("tokens_from_audio", {}),
-        ),
+        codebook=Path(root, "codebooks", fit_on, f"{name}.safetensors"),
+        features=features,
+        splits=config.corpus.held_out,
         num_utterances=config.held_out.utterances,
         seed=config.held_out.seed,
     )

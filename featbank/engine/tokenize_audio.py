@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from featbank.base.manifest import SPLITS
 from featbank.engine.definition import build_definition
 from featbank.engine.driver import MadeShards, Published, compute_shards
 from featbank.engine.job import Job
@@ -73,9 +72,9 @@ def tokenize_audio(
         for (name, split), writer in writers.items():
             _write_store(writer, outcome, split, name)
         commit_together(writers.values())
-        stores.remove_others(out)
+        stores.remove_others(out, job.splits)
         folder.finish(job.paths.values(), keep=run.keep_work)
-    headers = [read_header(out / name / split) for split in SPLITS for name in stores.dtypes]
+    headers = [read_header(out / name / split) for split in job.splits for name in stores.dtypes]
     return Published(headers=headers, tally=outcome.tally)
 
 

@@ -54,18 +54,15 @@ class Weights:
 
     Args:
         source: `none`, `random`, `download` or `file`.
-        digest: SHA-256 over the tensors (name, dtype, shape, bytes, in name order); empty for none.
+        digest: SHA-256 that names them, the same whichever version of a library reads them: of
+            published ones over their tensors (name, dtype, shape, bytes) and what of their
+            configuration decides values, of random ones over what draws them; empty for none.
         license: as their publisher states it; of a local file, as the configuration does.
     """
 
     source: str = "none"
     digest: str = ""
     license: str = ""
-
-    @property
-    def is_random(self) -> bool:
-        """Whether they are drawn, for a dry run."""
-        return self.source == "random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +112,8 @@ class Extractor(Part, ABC):
     registry = EXTRACTORS
 
     names_weights: ClassVar[frozenset[str]] = frozenset()
-    """Names of the arguments that say which weights: the digest of these stands for them."""
-
-    makes_weights: ClassVar[frozenset[str]] = frozenset()
-    """Names of those that random weights are made by, and that others have to agree with."""
+    """Names of the arguments that say which weights, or how to draw them: where weights have a
+    digest, it stands for all of these."""
 
     @property
     @abstractmethod
@@ -144,9 +139,7 @@ class Extractor(Part, ABC):
 
     def deciding(self, output: str | None = None) -> dict[str, Any]:
         """Return the arguments that decide the values of a feature, or of all: see `Part`."""
-        weights, left = self.weights, frozenset[str]()
-        if weights.digest:
-            left = self.names_weights | (frozenset() if weights.is_random else self.makes_weights)
+        left = self.names_weights if self.weights.digest else ()
         return {name: value for name, value in super().deciding(output).items() if name not in left}
 
     def identity(self, output: str | None = None) -> Identity:
@@ -191,7 +184,7 @@ class Extractor(Part, ABC):
         Args:
             batch: waveforms of at least `framing.min_samples` samples; of a shape only where it
                 `uses_device`.
-            split: the name of the split that is being computed, such as `train`.
+            split: the split that is being computed, by the name that the corpus gives it.
 
         Returns:
             One dict an utterance, in the batch's order: `id`, and for each name in `outputs` an

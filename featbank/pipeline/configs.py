@@ -9,12 +9,13 @@ from typing import Annotated
 from pydantic import Field
 
 from featbank.pipeline.parts import (
-    AllPaths,
+    CodebookPaths,
     CorpusOption,
     FeatureOption,
     FeaturePaths,
     Knobs,
     Paths,
+    SamplePaths,
     TokenizerOption,
     TokenPaths,
 )
@@ -23,6 +24,7 @@ from featbank.pipeline.schema import (
     Component,
     Failures,
     Hours,
+    Name,
     Seconds,
     Seed,
     Share,
@@ -50,7 +52,13 @@ ForecastOnly = Annotated[
 ]
 FromAudio = Annotated[
     Source,
-    knob("audio computes the features on the way and stores none of them; the same bytes"),
+    knob(
+        "audio computes the features on the way and stores none of them; the same bytes, in one "
+        "thread of a CPU"
+    ),
+]
+FitOn = Annotated[
+    Name, value("the sample of the codebook: a corpus, or what joins several; by params.yaml")
 ]
 Only = Annotated[Choice | None, knob("the stores of that choice alone; null is all of params.yaml")]
 
@@ -95,22 +103,24 @@ class ExtractConfig(ComputingConfig):
 class SampleConfig(ComputingConfig):
     """Feature store, or audio -> the pinned utterances that a codebook is fitted on."""
 
-    paths: AllPaths
-    tokenizer: TokenizerOption
+    paths: SamplePaths
+    fit_on: FitOn
     pins: Annotated[Path, value("one id a line, committed")]
     pin: Annotated[bool, value("true draws the ids anew and writes that list")]
-    hours: Annotated[Hours, value("of the training split, when drawing", unit="h")]
+    hours: Annotated[Hours, value("of the training splits, when drawing", unit="h")]
     seed: Annotated[Seed, value("of the drawing")]
     source: FromAudio
 
 
 @part
-class FitConfig(CorpusConfig):
-    """Sample -> codebook."""
+class FitConfig(Knobs):
+    """Samples of one corpus or several -> codebook."""
 
-    paths: TokenPaths
+    paths: CodebookPaths
     feature: FeatureOption
     tokenizer: TokenizerOption
+    fit_on: FitOn
+    pins: Annotated[Path, value("folder of the lists of pinned ids, one a corpus")]
     seed: Annotated[Seed, value("of the frames drawn from the sample, and of the first centroids")]
     num_threads: Annotated[Threads, value("another number changes last bits")]
 
@@ -119,8 +129,9 @@ class FitConfig(CorpusConfig):
 class TokenizeConfig(ComputingConfig):
     """Feature store and codebook, or audio and codebook -> token stores."""
 
-    paths: AllPaths
+    paths: TokenPaths
     tokenizer: TokenizerOption
+    fit_on: FitOn
     source: FromAudio
     forecast: ForecastOnly
 

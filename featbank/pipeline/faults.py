@@ -45,7 +45,7 @@ class Origin:
 
 
 def validated(
-    kind: type[Config], values: Mapping[str, Any], origin: Origin, known: Iterable[Fault] = ()
+    kind: type[Config], values: Mapping[str, object], origin: Origin, known: Iterable[Fault] = ()
 ) -> Config:
     """Return a configuration as the schema has it.
 
@@ -96,7 +96,7 @@ class Fault:
 
 
 def _fault(
-    details: ErrorDetails, schema: Described, values: Mapping[str, Any], origin: Origin
+    details: ErrorDetails, schema: Described, values: Mapping[str, object], origin: Origin
 ) -> Fault:
     steps = details["loc"]
     place = ".".join(str(step) for step in steps)
@@ -129,7 +129,7 @@ def _fault(
 
 
 def _unknown(
-    place: str, schema: Described, values: Mapping[str, Any], origin: Origin
+    place: str, schema: Described, values: Mapping[str, object], origin: Origin
 ) -> ConfigError:
     """Say what else could be meant by a key that the stage does not read."""
     where = next((text for key, text in origin.typed.items() if _is_at(key, place)), place)

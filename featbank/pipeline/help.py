@@ -17,7 +17,7 @@ FLAGS = {"--dry-run": "forecast", "--break-lock": "break_lock"}
 _WIDTH = 100
 
 
-def help_text(stage: str, said: str, schema: Described, values: Mapping[str, Any]) -> str:
+def help_text(stage: str, said: str, schema: Described, values: Mapping[str, object]) -> str:
     """Return the help of a stage.
 
     Args:
@@ -50,7 +50,7 @@ def help_text(stage: str, said: str, schema: Described, values: Mapping[str, Any
     return "\n".join(lines)
 
 
-def _keys(schema: Described, values: Mapping[str, Any], before: str) -> Iterator[str]:
+def _keys(schema: Described, values: Mapping[str, object], before: str) -> Iterator[str]:
     for key in schema.keys:
         inner = schema.at([key])
         if inner is not None and key in values:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from featbank.corpora.splits import HELD_OUT, TRAIN
 from featbank.pipeline.schema import (
     Component,
     Count,
@@ -17,6 +18,7 @@ from featbank.pipeline.schema import (
     Numerics,
     Open,
     Seconds,
+    Splits,
     fault,
     knob,
     part,
@@ -77,7 +79,7 @@ class Knobs:
 
 @part
 class Paths:
-    """Where the outputs lie. dvc.yaml names the same paths."""
+    """Where the outputs of a corpus lie. dvc.yaml names the same paths."""
 
     root: Annotated[Path, value("of all outputs but the report")]
     manifests: Annotated[Path, value("a manifest a split, of the corpus")]
@@ -94,17 +96,27 @@ class FeaturePaths(Paths):
 
 
 @part
-class TokenPaths(Paths):
-    """Those, and where what is made of a feature and a tokenizer lies."""
+class SamplePaths(FeaturePaths):
+    """Those, and where the sample of a feature lies."""
 
-    sample: Annotated[Path, value("store of the pinned utterances")]
+    sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
+
+
+@part
+class TokenPaths(FeaturePaths):
+    """Those of a feature, and where what is made of it by a tokenizer lies."""
+
     codebook: Annotated[Path, value("the fitted centroids")]
     tokens: Annotated[Path, value("token stores: NAME/SPLIT")]
 
 
 @part
-class AllPaths(FeaturePaths, TokenPaths):
-    """All of those."""
+class CodebookPaths:
+    """Where what codebooks are fitted on lies, and what is fitted."""
+
+    root: Annotated[Path, value("of all outputs but the report")]
+    sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
+    codebook: Annotated[Path, value("the fitted centroids")]
 
 
 class CorpusOption(Component):
@@ -113,6 +125,8 @@ class CorpusOption(Component):
     name: Annotated[Name, Field(description="folder of its outputs")]
     root: Annotated[str, Field(description="folder of its audio and tables")]
     labels: Annotated[str | None, Field(description="time-aligned labels, below root")] = None
+    train: Annotated[Splits, Field(description="splits that codebooks may be fitted on")] = TRAIN
+    held_out: Annotated[Splits, Field(description="splits that nothing is fitted on")] = HELD_OUT
 
 
 class StorageEntry(Open):
@@ -181,8 +195,12 @@ class TokenizerOption:
     """How tokens are made of frames."""
 
     name: Annotated[Name, value("what the tokens are named after, behind the feature")]
+    codebook: Annotated[
+        Name, value("the tokenizer whose centroids it uses: its own name, or that of another")
+    ]
     kmeans: Annotated[
-        KMeansSettings | None, value("settings of k-means; null where a codebook is imported")
+        KMeansSettings | None,
+        value("settings of k-means; null where a codebook is imported, or another tokenizer's"),
     ]
     imported: Annotated[
         ImportedFile | None,
@@ -194,8 +212,15 @@ class TokenizerOption:
     shard_bytes: Annotated[Count, value("around which the shards of tokens are cut", unit="bytes")]
 
     def __post_init__(self) -> None:
-        """Refuse a tokenizer without centroids."""
-        if self.kmeans is None and self.imported is None:
+        """Refuse a tokenizer without centroids, and one with centroids beside those it shares."""
+        if self.codebook != self.name:
+            if self.kmeans is not None or self.imported is not None:
+                raise fault(
+                    "kmeans",
+                    expected=f"null, as imported, for its codebook is that of {self.codebook}",
+                    got="settings of its own",
+                )
+        elif self.kmeans is None and self.imported is None:
             raise fault(
                 "kmeans",
                 expected="settings of k-means, or tokenizer.imported in their place",

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from featbank.base.trusted import check_modules, check_name
+from featbank.corpora.splits import check_role
 from featbank.errors import ConfigError
 
 Part = TypeVar("Part")
@@ -111,6 +112,12 @@ Choice = Annotated[
     _checked(_check_choice),
 ]
 """Stores that params.yaml chooses, or that were made by hand."""
+
+Splits = Annotated[
+    Sequence[str],
+    Field(json_schema_extra={TOLD: "a list of splits"}),
+    _checked(lambda names: check_role(list(names), "train or held_out")),
+]
 
 Modules = Annotated[
     Sequence[str],

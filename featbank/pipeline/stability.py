@@ -75,8 +75,5 @@ def gauge_stability(
 
 def _an_utterance_a_task(run: Run) -> Run:
     """Cut the work small: the sample is, and every worker is to have some of it."""
-    storage = [
-        replace(entry, writer_kwargs={**entry.writer_kwargs, "shard_bytes": 1})
-        for entry in run.definition.storage
-    ]
+    storage = [replace(entry, shard_bytes=1) for entry in run.definition.storage]
     return replace(run, definition=replace(run.definition, storage=storage))

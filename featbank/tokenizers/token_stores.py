@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from featbank.base.framing import Framing
-from featbank.base.manifest import SPLITS
 from featbank.base.units import DURATIONS, UNITS, deduplicate
 from featbank.errors import CodebookError, ConfigError
 from featbank.files.provenance import digest, package_versions
 from featbank.store import SHARD_BYTES, Numerics, StoreWriter
 from featbank.store.replacing import refuse_other_content
+from featbank.store.splits import remove_other_splits, standing_splits
 from featbank.tokenizers.codebook import Codebook
 
 TOKENIZE_VERSION = 4
@@ -140,8 +140,8 @@ class TokenStores:
         Raises:
             StoreError: one is there, and `overwrite` is false.
         """
-        for split in SPLITS:
-            for name, fingerprint in self.fingerprints.items():
+        for name, fingerprint in self.fingerprints.items():
+            for split in standing_splits(out / name):
                 refuse_other_content(out / name / split, fingerprint, overwrite=overwrite)
 
     def writer(self, path: Path, name: str, feature: TokenizedFeature) -> StoreWriter:
@@ -180,8 +180,10 @@ class TokenStores:
             first_frame_center_s=None if self.merge_repeats else feature.first_frame_center_s,
         )
 
-    def remove_others(self, out: Path) -> None:
-        """Remove a store below `out` that these, just published, have no longer beside them."""
+    def remove_others(self, out: Path, splits: Collection[str]) -> None:
+        """Remove stores below `out` that these, just published, have no longer beside them."""
+        for name in self.dtypes:
+            remove_other_splits(out / name, splits)
         for name in {UNITS, DURATIONS} - set(self.dtypes):
             shutil.rmtree(out / name, ignore_errors=True)
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from featbank.base.manifest import SPLITS, Utterance, part_order, read_manifest
+from featbank.base.manifest import Utterance, part_order, read_manifest
 from featbank.base.progress import Advance
+from featbank.base.split_names import split_names
 from featbank.errors import StoreError
 from featbank.numerics import joint_audio, numerics_class, thread_count
 from featbank.store import (
@@ -48,8 +49,9 @@ def tokenize(
         StoreError: an utterance has no features, or damaged ones, or a store is there that holds
             something else.
     """
-    sources = {split: open_verified(features / split) for split in SPLITS}
-    rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in SPLITS}
+    splits = split_names(manifests)
+    sources = {split: open_verified(features / split) for split in splits}
+    rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in splits}
     for source in sources.values():
         stores.check_features(
             source.fingerprint,
@@ -68,8 +70,8 @@ def tokenize(
             _tokenize_rows(rows[split], source, stores, writers, advance)
             every += writers.values()
         commit_together(every)
-    stores.remove_others(out)
-    return [read_header(out / name / split) for split in SPLITS for name in stores.dtypes]
+    stores.remove_others(out, splits)
+    return [read_header(out / name / split) for split in splits for name in stores.dtypes]
 
 
 def _stored_feature(source: Store) -> TokenizedFeature:

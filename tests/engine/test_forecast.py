@@ -72,7 +72,7 @@ def _written(out: Path, sizes: Mapping[tuple[str, str], int]) -> dict[tuple[str,
 def test_the_disk_forecast_is_what_is_written_to_the_byte(
     dtype: str, corpus: Path, tmp_path: Path
 ) -> None:
-    storage = [{"name": "fbank", "dtype": dtype, "writer_kwargs": {"shard_bytes": 20_000}}]
+    storage = [{"name": "fbank", "dtype": dtype, "shard_bytes": 20_000}]
     remaining = _remaining(_job(corpus, tmp_path / "out", storage=storage))
     [disk] = remaining.disks(1)
     run_extraction(corpus, tmp_path / "out", num_workers=None, storage=storage)
@@ -87,7 +87,7 @@ def test_the_disk_forecast_is_what_is_written_to_the_byte(
 def test_the_size_of_a_compressed_store_is_a_bound(
     compression: str, corpus: Path, tmp_path: Path
 ) -> None:
-    storage = [{"name": "fbank", "writer_kwargs": {"compression": compression}}]
+    storage = [{"name": "fbank", "compression": compression}]
     remaining = _remaining(_job(corpus, tmp_path / "out", storage=storage))
     run_extraction(corpus, tmp_path / "out", num_workers=None, storage=storage)
     sizes = _sizes(remaining)

@@ -521,11 +521,10 @@ def test_a_name_that_leaves_its_folder_is_refused(checkout: Project) -> None:
 )
 def test_help_lists_every_group_and_option(checkout: Project, stage: str) -> None:
     shown = checkout.run(f"python stages/{stage}.py --help")
-    assert "corpus: demo, folder, librispeech, ljspeech" in shown
-    features = sorted(path.stem for path in (checkout.path / "conf/feature").glob("*.yaml"))
-    assert f"feature: {', '.join(features)}\n" in shown
+    for group in ("corpus", "feature", "runner"):
+        options = sorted(path.stem for path in (checkout.path / "conf" / group).glob("*.yaml"))
+        assert f"{group}: {', '.join(options)}\n" in shown
     assert "tokenizer: kmeans100, kmeans100_merged" in shown
-    assert "runner: inline, local, ray, slurm" in shown
 
 
 def test_an_unknown_feature_is_answered_with_the_known_ones(checkout: Project) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from featbank.base.framing import Framing
-from featbank.base.manifest import SPLITS, read_manifest, write_manifest
+from featbank.base.manifest import read_manifest, write_manifest
 from featbank.engine.extract import extract, feature_job
 from featbank.engine.recomputing import DrawnSample, draw
 from featbank.engine.tokenize_audio import FeatureTokens
@@ -32,6 +32,7 @@ from featbank.stability.result import (
 from featbank.stability.units import choice_of_units
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.token_stores import TokenStores
+from tests.conftest import SPLITS
 from tests.extracting import demo_run, prepare_corpus
 from tests.two_features import FbankAndEnergy
 

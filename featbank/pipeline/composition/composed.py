@@ -31,6 +31,10 @@ NAMED_GROUPS = ("corpus", "feature", "tokenizer")
 """The groups of conf/ whose options name outputs."""
 
 
+_NAMING = {"sample": ("fit_on",), "fit": ("fit_on",)}
+"""Keys by which a stage names its output, as by an option of a named group."""
+
+
 def read_config(kind: type[Config], config: DictConfig) -> Config:
     """Return the configuration of the stage that is run, checked.
 
@@ -103,7 +107,10 @@ def typed_values(kind: type[Knobs]) -> list[str]:
             at one output.
     """
     hydra, groups, stage = HydraConfig.get(), chosen_groups(), name_of(kind)
-    defined = _composed(stage, [f"{group}={option}" for group, option in groups.items()])
+    naming = [text for text in hydra.overrides.task if key_of(text) in _NAMING.get(stage, ())]
+    defined = _composed(
+        stage, [*(f"{group}={option}" for group, option in groups.items()), *naming]
+    )
     for group in NAMED_GROUPS:
         if group in groups and defined[group].name != groups[group]:
             raise ConfigError(
@@ -173,6 +180,8 @@ def _bytes_part(kind: type[Knobs], config: DictConfig) -> dict[str, object]:
     """Return the values as they are written, but those that change no byte."""
     values = OmegaConf.to_container(config)
     assert isinstance(values, dict)
+    if "fit_on" in values:  # which params.yaml says, where nobody types it
+        values["fit_on"] = config.fit_on
     schema = Described.of(kind)
     knobs = {key for key in schema.keys if (inner := schema.at([key])) and inner.is_knob}
     return {str(key): value for key, value in values.items() if key not in knobs}

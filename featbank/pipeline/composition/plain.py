@@ -17,7 +17,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NEEDED = re.compile("Interpolation key '([^']+)'")
 
 
-def plain_values(config: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
+def plain_values(config: DictConfig) -> tuple[dict[str, object], list[Fault]]:
     """Return the values of a configuration, and what is wrong with them.
 
     In place of a value that JSON does not have, or that cannot be resolved, stands None.
@@ -26,8 +26,8 @@ def plain_values(config: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
     return _mapping(config, "", faults), faults
 
 
-def _mapping(node: DictConfig, where: str, faults: list[Fault]) -> dict[str, Any]:
-    found = {}
+def _mapping(node: DictConfig, where: str, faults: list[Fault]) -> dict[str, object]:
+    found: dict[str, object] = {}
     for key in node:
         if not isinstance(key, str):
             faults.append(_fault(where, "names that are texts", repr(key)))
