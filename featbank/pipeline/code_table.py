@@ -61,7 +61,7 @@ STAGES: Mapping[str, Behind] = {
         functions=(*_GAUGED, "featbank.validation.header:is_tokens", _EXTRACT), group="feature"
     ),
     "stability_tokens": Behind(
-        functions=(*_GAUGED, "featbank.stability.units:choice_of_units", _FEATURE),
+        functions=(*_GAUGED, "featbank.stability.units:measured_units", _FEATURE),
         group="feature",
     ),
     "report": Behind(

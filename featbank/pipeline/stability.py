@@ -13,9 +13,9 @@ from featbank.engine.tokenize_audio import FeatureTokens
 from featbank.pipeline.computing import computing_run, config_of
 from featbank.pipeline.configs import StabilityConfig, TokenizeConfig
 from featbank.stability.disturbances import disturbances
-from featbank.stability.measuring import TokenChoice, beginnings, measure_stability
+from featbank.stability.measuring import MeasuredTokens, beginnings, measure_stability
 from featbank.stability.result import Stability
-from featbank.stability.units import choice_of_units
+from featbank.stability.units import measured_units
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenized import feature_of_tokens
@@ -67,9 +67,9 @@ def gauge_stability(
             merge_repeats=made_by.tokenizer.merge_repeats,
         )
         feature = feature_of_tokens(made_by.feature.names)
-        choice = choice_of_units(name, FeatureTokens(feature=feature, stores=tokens))
+        choice = measured_units(name, FeatureTokens(feature=feature, stores=tokens))
     else:
-        choice = TokenChoice(name=name, stores=stores, compute=extract)
+        choice = MeasuredTokens(name=name, stores=stores, compute=extract)
     return measure_stability(_an_utterance_a_task(run), choice, sample, corpus=corpus)
 
 

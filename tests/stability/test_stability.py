@@ -21,7 +21,7 @@ from featbank.errors import FeatbankError, ValidationError
 from featbank.features.base import AudioBatch, Output
 from featbank.stability.disturbances import disturb
 from featbank.stability.flips import aligned, frames_between, unit_edit_distance
-from featbank.stability.measuring import TokenChoice, beginnings, measure_stability
+from featbank.stability.measuring import MeasuredTokens, beginnings, measure_stability
 from featbank.stability.result import (
     FORMAT_VERSION,
     Stability,
@@ -29,7 +29,7 @@ from featbank.stability.result import (
     read_stability,
     write_stability,
 )
-from featbank.stability.units import choice_of_units
+from featbank.stability.units import measured_units
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.token_stores import TokenStores
 from tests.conftest import SPLITS
@@ -131,7 +131,7 @@ class Project:
         root: Path | None = None,
     ) -> Stability:
         tokens = FeatureTokens(feature="fbank", stores=stores or self.tokens)
-        choice = choice_of_units("tokens/fbank-random", tokens)
+        choice = measured_units("tokens/fbank-random", tokens)
         run = demo_run(root or self.root, manifests=self.manifests, work=self.folder / "work")
         return measure_stability(run, choice, sample or self.draw(), corpus="")
 
@@ -187,7 +187,7 @@ def test_codes_of_an_extractor_are_gauged_codebook_by_codebook(project: Project)
         storage=[{"name": "levels", "dtype": "uint16"}],
         trusted_modules=["tests"],
     )
-    choice = TokenChoice(name="features/levels", stores=["levels"], compute=extract)
+    choice = MeasuredTokens(name="features/levels", stores=["levels"], compute=extract)
     stability = measure_stability(run, choice, project.draw(), corpus="")
     levels = stability.stores["levels"]
     assert 1 > levels["gain"].flip_rate > levels["noise"].flip_rate > 0
