@@ -130,12 +130,29 @@ class Registry:
                 return self.find(one.name).name
         return None
 
+    def named(self, path: str) -> Registered | None:
+        """Return the part of featbank's own that a `_target_` names; nothing is imported.
+
+        Args:
+            path: of its class, or any below the kind's package that ends in the class's name.
+        """
+        face = self.contract.partition(":")[0].rpartition(".")[0]
+        if not path.startswith(f"{face}."):
+            return None
+        attribute = path.rpartition(".")[2]
+        for name, place in self.table.items():
+            if place.rpartition(":")[2] == attribute:
+                return Registered(name, place, _OURS)
+        return None
+
     def offer(self, attribute: str) -> type:
-        """Return a class by its own name, for the face of the kind's package.
+        """Return a class, or the contract, by its own name: for the face of the kind's package.
 
         Raises:
             AttributeError: no class of featbank's own is called that.
         """
+        if self.contract.rpartition(":")[2] == attribute:
+            return self.load_contract()
         for name, place in self.table.items():
             if place.rpartition(":")[2] == attribute:
                 return Registered(name, place, _OURS).load()

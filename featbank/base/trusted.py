@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import Parameter
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
@@ -104,7 +105,7 @@ def _import_class(target: str, trusted: Sequence[str]) -> type:
     """
     module_name, _, name = target.rpartition(".")
     try:
-        found = getattr(import_module(module_name), name)
+        found = _moved(module_name, name) or getattr(import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:  # ValueError: half a surrogate pair
         raise ConfigError(f"_target_ {target!r}", expected="a class", got=str(error)) from error
     if not isinstance(found, type) or not _under(found.__module__, trusted):
@@ -114,6 +115,27 @@ def _import_class(target: str, trusted: Sequence[str]) -> type:
             got=f"{getattr(found, '__module__', 'a value')}.{name}",
         )
     return found
+
+
+def _moved(module_name: str, name: str) -> Any:
+    """Return a class of ours that its package offers, where the module that held it is no more.
+
+    `featbank.features.kaldi.Fbank` is one: a module may move, and a definition goes on.
+    """
+    package, _, rest = module_name.partition(".")
+    if package != "featbank" or _is_there(module_name):
+        return None
+    while rest := rest.rpartition(".")[0]:
+        if _is_there(f"featbank.{rest}"):
+            return getattr(import_module(f"featbank.{rest}"), name, None)
+    return None
+
+
+def _is_there(module_name: str) -> bool:
+    try:
+        return find_spec(module_name) is not None
+    except (ImportError, ValueError):  # of a package that is none; half a surrogate pair
+        return False
 
 
 def build(

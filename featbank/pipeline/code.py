@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import featbank
+from featbank.base.registry import Registry
 from featbank.pipeline.code_definitions import outside_version, targets
 from featbank.pipeline.code_modules import PACKAGE, Modules
-from featbank.pipeline.code_table import STAGES
+from featbank.pipeline.code_table import REGISTRIES, STAGES
 
 CONF = Path("conf")
 
@@ -44,18 +45,25 @@ def _digests(modules: Modules, conf: Path) -> Iterator[tuple[str, str]]:
             yield stage, modules.digest(names)
             continue
         for file in sorted((conf / behind.group).glob("*.yaml")):
-            inside, outside = _parts(modules, targets(file))
+            inside, outside = _parts(modules, REGISTRIES[behind.group], targets(file))
             yield f"{stage}/{file.stem}", modules.digest(names | inside, outside)
 
 
-def _parts(modules: Modules, named: frozenset[str]) -> tuple[set[str], set[str]]:
+def _parts(
+    modules: Modules, registry: Registry, named: frozenset[str]
+) -> tuple[set[str], set[str]]:
     """Return the modules of featbank that hold the classes named, and what else they come from."""
     inside, outside = set(), set()
     for target in named:
         package = target.partition(".")[0]
         if package != PACKAGE:
             outside.add(outside_version(package))
-        elif module := modules.module_of(target):
+            continue
+        registered, module = registry.named(target), modules.module_of(target)
+        if registered:
+            inside.add(registered.place.partition(":")[0])
+            outside.add(f"{registry.kind} {registered.name}")
+        if module:
             inside.add(module)
         else:
             outside.add(f"{target}: no such module")

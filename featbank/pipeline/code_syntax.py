@@ -16,8 +16,12 @@ _SPELLING = frozenset({"kind"})
 _FIELDS: dict[type[ast.AST], tuple[str, ...]] = {}
 
 
-def source_digest(source: bytes) -> str:
+def source_digest(source: bytes, *, without_table: bool = False) -> str:
     r"""Return the SHA-256 of the syntax tree of a source, in hexadecimal.
+
+    Args:
+        source: of a module.
+        without_table: leave out what a `Registry` is given as its table.
 
     >>> source_digest(b"x = 1") == source_digest(b"'''Doc.'''\nx = (1)  # one")
     True
@@ -28,7 +32,12 @@ def source_digest(source: bytes) -> str:
         SyntaxError: it is no Python.
         ValueError: it holds a null byte.
     """
-    return tree_digest(ast.parse(source))
+    tree = ast.parse(source)
+    if without_table:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Registry":
+                node.keywords = [one for one in node.keywords if one.arg != "table"]
+    return tree_digest(tree)
 
 
 def tree_digest(tree: ast.AST) -> str:

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from featbank.base.registry import Registry
+from featbank.corpora import CORPORA
+from featbank.features import EXTRACTORS
+from featbank.stability import DISTURBANCES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
@@ -24,6 +29,7 @@ class Behind:
 _EXTRACT = "featbank.engine.extract:extract"
 _FEATURE = "featbank.tokenizers.tokenized:feature_of_tokens"
 _GAUGED = (
+    *DISTURBANCES.table.values(),
     "featbank.stability.measuring:measure_stability",
     "featbank.stability.result:write_stability",
 )
@@ -67,3 +73,6 @@ STAGES: Mapping[str, Behind] = {
     ),
 }
 """By the name of its digest: `code/<stage>`, or `code/<stage>/<option>` for each option."""
+
+REGISTRIES: Mapping[str, Registry] = {"corpus": CORPORA, "feature": EXTRACTORS}
+"""By group of conf/. Of the table of each, what a definition chooses counts, and no other line."""

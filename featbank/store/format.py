@@ -37,7 +37,7 @@ from featbank.errors import StoreError
 
 STORE_FORMAT = "featbank-store"
 SHARD_FORMAT = "featbank-shard"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 HEADER_NAME = "header.json"
 FAILURES_NAME = "failures.jsonl"
 SPLITS_NAME = "splits.json"

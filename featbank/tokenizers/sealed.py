@@ -17,7 +17,7 @@ from featbank.files.json_files import parse_json
 from featbank.files.opening import instead_of_file
 from featbank.files.provenance import canonical_json, write_atomic
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """3: a digest over tensors and header. Files of older versions have none, and are refused."""
 
 Tensors = dict[str, npt.NDArray[Any]]

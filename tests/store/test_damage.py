@@ -96,8 +96,8 @@ def test_reader_refuses_a_header_that_is_no_json(store: Store, text: str) -> Non
     [
         ({"format": "other"}, "expected format 'featbank-store', got 'other'"),
         ({"format": "gone"}, "expected format 'featbank-store', got None"),
-        ({"format_version": 4}, "format_version 3, got 4; install a newer featbank"),
-        ({"format_version": 2}, "format_version 3, got 2; run the stage that makes it again"),
+        ({"format_version": 5}, "format_version 4, got 5; install a newer featbank"),
+        ({"format_version": 3}, "format_version 4, got 3; run the stage that makes it again"),
         ({"format_version": "1"}, "header.json: format_version: expected int"),
         ({"dtype": "object"}, "expected one of .* got 'object'"),
         ({"name": "gone"}, "header.json: name: expected str, got no such field"),
@@ -178,8 +178,8 @@ def change_shard(path: Path, change: Callable[[h5py.File], object]) -> None:
 
 
 def test_a_shard_of_a_newer_version(store: Store) -> None:
-    change_shard(first_shard(store), lambda file: file.attrs.modify("format_version", 4))
-    refused("format_version 3, got 4; install a newer featbank", store.path)
+    change_shard(first_shard(store), lambda file: file.attrs.modify("format_version", 5))
+    refused("format_version 4, got 5; install a newer featbank", store.path)
 
 
 @pytest.mark.parametrize(

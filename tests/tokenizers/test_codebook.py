@@ -107,7 +107,7 @@ def test_another_safetensors_file_and_a_damaged_one_are_refused(tmp_path: Path) 
         load_codebook(tmp_path / "damaged.safetensors")
 
 
-@pytest.mark.parametrize("header", ["", "[]", "{}", '{"format_version": 3, "header": {}}'])
+@pytest.mark.parametrize("header", ["", "[]", "{}", '{"format_version": 4, "header": {}}'])
 def test_a_damaged_header_is_refused_by_the_name_of_its_file(tmp_path: Path, header: str) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"centroids": CENTROIDS}, path, {"featbank-codebook": header})
@@ -118,7 +118,7 @@ def test_a_damaged_header_is_refused_by_the_name_of_its_file(tmp_path: Path, hea
 def test_a_file_from_before_the_digest_is_refused_with_what_to_run(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"centroids": CENTROIDS}, path, {"featbank-codebook": '{"format_version": "1"}'})
-    with pytest.raises(CodebookError, match=r"format version 3, got '1'; .*stages/fit.py"):
+    with pytest.raises(CodebookError, match=r"format version 4, got '1'; .*stages/fit.py"):
         load_codebook(path)
 
 
