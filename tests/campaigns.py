@@ -74,7 +74,7 @@ def do_extract(folder: Path, storage: str = "plain") -> None:
 
 def do_sample(folder: Path) -> None:
     write_sample(
-        features=folder / "plain" / "fbank" / "train",
+        features=[folder / "plain" / "fbank" / "train"],
         pins=folder / "pins.txt",
         out=folder / "sample",
     )

@@ -71,6 +71,7 @@ def make_features(job: Job, reuse: Reuse) -> Published:
         folder = stack.enter_context(WorkFolder(job.work_folder, anew=reuse.anew))
         outcome = compute_shards(job, job.plan(reuse))
         headers = _publish(job, builders, outcome)
+        job.remove_other_splits()
         folder.finish(job.paths.values(), keep=job.run.keep_work)
     _tell_other_classes(job, headers)
     return Published(headers=headers, tally=outcome.tally)

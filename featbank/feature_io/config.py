@@ -9,7 +9,7 @@ from typing import Any
 from featbank.base.trusted import check_name, construct
 from featbank.errors import ConfigError
 from featbank.store import ENCODINGS
-from featbank.store.dtypes import DTypeLike, dtype_name
+from featbank.store.given import DTypeLike, dtype_name
 
 PACKED_WRITER = "featbank.feature_io.PackedHdf5Writer"
 PACKED_READER = "featbank.feature_io.PackedHdf5Reader"

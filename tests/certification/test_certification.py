@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from featbank.base.manifest import SPLITS, read_manifest, write_manifest
+from featbank.base.manifest import read_manifest, write_manifest
 from featbank.base.units import deduplicate, expand
 from featbank.certification.certificate import Certificate, require_certified, write_certificate
 from featbank.certification.certifying import Certifier
@@ -34,6 +34,7 @@ from featbank.tokenizers.sample import write_pins, write_sample
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenize import tokenize
 from featbank.validation.stores import validate_stores
+from tests.conftest import SPLITS
 from tests.extracting import FBANK, demo_run, prepare_corpus
 from tests.features.tiny_codecs import TINY_DAC
 from tests.flipping import flip_in, fullest_shard
@@ -79,7 +80,7 @@ class Project:
     def tokenize(self, *, merge_repeats: bool) -> None:
         pins, sample = self.folder / "pins.txt", self.folder / "sample"
         write_pins(pins, [row.id for row in read_manifest(self.manifests / "train.jsonl")], how="")
-        write_sample(features=self.features / "fbank" / "train", pins=pins, out=sample)
+        write_sample(features=[self.features / "fbank" / "train"], pins=pins, out=sample)
         self.fit(seed=0)
         tokenize(
             manifests=self.manifests, features=self.features / "fbank", out=self.tokens,
@@ -413,7 +414,7 @@ def test_a_long_recording_is_computed_in_its_windows(corpus: Path) -> None:
     certificate = project.certify()
     assert certificate.problems == []
     assert [(one.name, one.num_equal) for one in certificate.stores] == [("low", 6), ("high", 6)]
-    with pytest.raises(ValidationError, match=r"seed 1, weights [0-9a-f]{12}, got no seed"):
+    with pytest.raises(ValidationError, match=r"seed 1, weights [0-9a-f]{12}, got seed 0"):
         project.certify(extractor={**encoder, "seed": 1}, runner=None)
 
 

@@ -80,5 +80,5 @@ def test_no_codebook_is_fitted_on_codes(features: Path, tmp_path: Path) -> None:
     pins = tmp_path / "pins.txt"
     write_pins(pins, ["a"], how="")
     with pytest.raises(ConfigError, match=r"values are floats, got uint8 codes; codes are tokens"):
-        write_sample(features=features / "dac" / "dev", pins=pins, out=tmp_path / "sample")
+        write_sample(features=[features / "dac" / "dev"], pins=pins, out=tmp_path / "sample")
     assert not (tmp_path / "sample").exists()

@@ -70,7 +70,7 @@ class Project:
         features = self.folder / "features"
         extract(self.run(**changes), features)
         sample = self.folder / "sample"
-        write_sample(features=features / "mfcc" / "train", pins=self.pins, out=sample)
+        write_sample(features=[features / "mfcc" / "train"], pins=self.pins, out=sample)
         codebook = self.folder / "codebook.safetensors"
         task = CodebookTask(sample=sample, out=codebook, seed=0)
         fit_codebook(task, kmeans, self.folder / "work")
@@ -240,7 +240,7 @@ def test_a_sample_straight_from_audio_is_that_of_a_feature_store(project: Projec
     project.two_steps()
     out = project.folder / "direct-sample"
     run = project.run(work=project.folder / "sampling")
-    done = sample_audio(run, out, "mfcc", project.pins)
+    done = sample_audio(run, out, "mfcc", project.pins, ["train"])
     assert done.num_utterances == done.tally.num_computed == len(open_store(out))
     assert files(out) == files(project.folder / "sample")
     assert not list((project.folder / "sampling").iterdir())

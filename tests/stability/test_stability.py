@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from featbank.base.framing import Framing
-from featbank.base.manifest import SPLITS, read_manifest, write_manifest
+from featbank.base.manifest import read_manifest, write_manifest
 from featbank.engine.extract import extract, feature_job
 from featbank.engine.recomputing import DrawnSample, draw
 from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
@@ -32,6 +32,7 @@ from featbank.stability.result import (
 )
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.token_stores import TokenStores
+from tests.conftest import SPLITS
 from tests.extracting import demo_run, prepare_corpus
 from tests.two_features import FbankAndEnergy
 
@@ -97,8 +98,8 @@ class Levels(FbankAndEnergy):
     def outputs(self) -> Mapping[str, Output]:
         return {"levels": Output((3,), codebook_size=3000)}
 
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
-        rows = self._fbank.compute_features(batch, stage)
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
+        rows = self._fbank.compute_features(batch, split)
         return [
             {"id": row["id"], "levels": (row["fbank"][:, 5:8] * 100).clip(0, 2999).astype(np.int64)}
             for row in rows

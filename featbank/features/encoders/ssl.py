@@ -40,8 +40,7 @@ class SslEncoder(WaveformEncoder):
     """
 
     version: ClassVar[int] = 1
-    names_weights = frozenset({"weights", "weights_sha256", "license"})
-    makes_weights = frozenset({"seed"})
+    names_weights = frozenset({"weights", "weights_sha256", "license", "seed"})
 
     def __init__(
         self,

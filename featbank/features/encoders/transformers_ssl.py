@@ -63,8 +63,9 @@ class TransformersEncoder(WaveformEncoder):
     """
 
     version: ClassVar[int] = 1
-    names_weights = frozenset({"weights", "weights_sha256", "license", "model", "revision"})
-    makes_weights = frozenset({"seed", "architecture"})
+    names_weights = frozenset(
+        {"weights", "weights_sha256", "license", "seed", "model", "revision", "architecture"}
+    )
     libraries = ("transformers",)
 
     def __init__(

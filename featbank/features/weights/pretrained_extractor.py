@@ -15,8 +15,9 @@ class PretrainedExtractor(UtteranceExtractor):
     """Computes with a model of transformers, on a device where there is one."""
 
     libraries: ClassVar[tuple[str, ...]] = ("transformers",)
-    names_weights = frozenset({"weights", "weights_sha256", "license", "model", "revision"})
-    makes_weights = frozenset({"seed", "architecture"})
+    names_weights = frozenset(
+        {"weights", "weights_sha256", "license", "seed", "model", "revision", "architecture"}
+    )
 
     _model: Any
     _device: torch.device

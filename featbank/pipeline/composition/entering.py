@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import os
 import re
@@ -10,21 +11,31 @@ from collections.abc import Callable
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from featbank.base.visible import log_visibly, visible
 from featbank.errors import ConfigError, FeatbankError
-from featbank.pipeline.conf_files import CheckedFiles
-from featbank.pipeline.definitions import NAMED_GROUPS
+from featbank.pipeline.composition.composed import NAMED_GROUPS, Config, name_of, read_config
+from featbank.pipeline.composition.conf_files import CheckedFiles
+from featbank.pipeline.described import Described
+from featbank.pipeline.help import FLAGS, help_text
+from featbank.pipeline.parts import Knobs
 
 _RAISE = "HYDRA_FULL_ERROR"
 """Has Hydra raise errors, instead of printing their tracebacks."""
 
 _OF_HYDRA = frozenset(["hydra.verbose", "hydra/job_logging", "hydra/hydra_logging"])
 """What may be typed of Hydra's own configuration; the rest can run code, or writes files."""
+
+_FLAGS = {flag: f"{key}=true" for flag, key in FLAGS.items()}
+"""What stands for a value on the command line, whose flags Hydra fixes."""
+
+_HELP = "of_stage"
+"""The option of Hydra's group of helps that is a stage's own."""
 
 _GROUPS = (*NAMED_GROUPS, "runner")
 
@@ -40,15 +51,18 @@ _OF_COMPOSING = (
 
 
 def entered_through_hydra(
-    function: Callable[[DictConfig], None], config_name: str, config_path: str = "../conf"
+    function: Callable[[Callable[[], Config]], None],
+    kind: type[Config],
+    config_path: str = "../conf",
 ) -> Callable[[], None]:
     """Return what composes a stage's configuration from the command line and then calls it.
 
     Args:
-        function: the stage.
-        config_name: of the file that is its configuration.
+        function: the stage. It is given what reads its configuration, and raises what is wrong.
+        kind: the schema of that.
         config_path: of the files' folder, seen from the stage's script.
     """
+    config_name = name_of(kind)
     asked = os.environ.get(_RAISE)
     begun = False
 
@@ -58,7 +72,7 @@ def entered_through_hydra(
         begun = True
         _set(_RAISE, asked)
         log_visibly()
-        function(config)
+        function(lambda: read_config(kind, config))
 
     enter = hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(begin)
 
@@ -66,8 +80,11 @@ def entered_through_hydra(
     def main() -> None:
         CheckedFiles.install()
         os.environ[_RAISE] = "1"
+        sys.argv[1:] = [_FLAGS.get(argument, argument) for argument in sys.argv[1:]]
         try:
-            _check_typed(sys.argv[1:])
+            if _check_typed(sys.argv[1:], config_name).help:
+                _offer_help(function, kind)
+                sys.argv.append(f"hydra/help={_HELP}")
             enter()
         except _OF_COMPOSING as error:
             if begun or asked == "1":
@@ -87,15 +104,44 @@ def _set(variable: str, value: str | None) -> None:
         os.environ[variable] = value
 
 
-def _check_typed(arguments: list[str]) -> None:
-    """Refuse what would run code, or put an option of conf/ where its values could.
+def _offer_help(function: Callable[..., None], kind: type[Knobs]) -> None:
+    """Have Hydra print the help that the schema of a stage gives."""
+
+    def told(*, _root_: DictConfig) -> str:
+        found = OmegaConf.to_container(_root_, resolve=False)
+        assert isinstance(found, dict)
+        values = {str(key): value for key, value in found.items()}
+        said = getattr(sys.modules[function.__module__], "__doc__", None) or ""
+        return help_text(name_of(kind), said, Described.of(kind), values)
+
+    OmegaConf.register_new_resolver("help_of_stage", told, replace=True)
+    ConfigStore.instance().store(
+        group="hydra/help", name=_HELP, node={"template": "${help_of_stage:}"}
+    )
+
+
+def _check_typed(arguments: list[str], stage: str) -> argparse.Namespace:
+    """Return the flags of Hydra's, but for those that would run code or put files anywhere.
 
     Raises:
-        ConfigError: it is typed.
+        ConfigError: such is typed, or would put an option of conf/ where its values could.
     """
-    typed = get_args_parser().parse_args(arguments)
+    typed: argparse.Namespace = get_args_parser().parse_args(arguments)
     if typed.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun", expected="no pickle", got="one")
+    if typed.config_name not in (None, stage):
+        raise ConfigError("--config-name", expected=stage, got=typed.config_name)
+    if typed.shell_completion and "COMP_LINE" not in os.environ and "query" in arguments[-1]:
+        raise ConfigError(
+            "--shell-completion", expected="COMP_LINE, as the shell sets it", got="none"
+        )
+    if typed.multirun:
+        raise ConfigError(
+            "--multirun",
+            expected="one run",
+            got="several",
+            hint="choose several in params.yaml for dvc repro, or write a loop in the shell",
+        )
     if "://" in (typed.config_path or ""):  # a module, whose files nobody checks
         raise ConfigError("--config-path", expected="a folder", got=typed.config_path)
     for one in OverridesParser.create().parse_overrides(typed.overrides):
@@ -111,6 +157,7 @@ def _check_typed(arguments: list[str]) -> None:
             raise ConfigError(text, expected=f"an option of conf/{key}", got=one.value())
         if one.package is not None:
             raise ConfigError(text, expected="an option in its own group", got=f"@{one.package}")
+    return typed
 
 
 def _told(error: Exception) -> str:

@@ -8,7 +8,7 @@ stage begins. A file says nothing of it but what `conf/runtime.yaml` says, and a
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -62,13 +62,18 @@ class CheckedFiles(FileConfigSource):
         )
 
 
-def read_yaml(file: Path) -> Container:
-    """Read a YAML file.
+def read_yaml(file: Path) -> Any:
+    """Read a YAML file as plain values, interpolations as they are written.
 
     Raises:
         ConfigError: it is none of a sane size, or nested or repeated without end.
     """
-    return parse_yaml(_text(file), file)
+    return OmegaConf.to_container(parse_yaml(_text(file), file), resolve=False)
+
+
+def resolve_by(name: str, resolver: Callable[[str], Any]) -> None:
+    """Have `${name:key}` in a file of conf/ stand for what a function makes of the key."""
+    OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
 def parse_yaml(text: str, file: object) -> Container:
