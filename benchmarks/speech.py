@@ -12,7 +12,7 @@ from typing import Self
 import soundfile
 
 from featbank.audio import audio_digest
-from featbank.base.manifest import SPLITS, Utterance, read_manifest, write_manifest
+from featbank.base.manifest import Utterance, read_manifest, write_manifest
 
 SAMPLE_RATE = 16_000
 SUFFIXES = (".flac", ".wav")
@@ -33,7 +33,7 @@ class Speech:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read what `write_speech` wrote."""
-        return cls(folder, read_manifest(_manifest(folder, SPLITS[0])))
+        return cls(folder, read_manifest(_manifest(folder)))
 
     @property
     def audio(self) -> Path:
@@ -88,13 +88,12 @@ def write_speech(folder: Path, source: Path, duration_s: float | None = None) ->
         _link(source / row.audio, folder / "audio" / new.audio)
         rows.append(new)
         total_s += row.duration_s
-    for split in SPLITS:
-        write_manifest(_manifest(folder, split), rows if split == SPLITS[0] else [])
+    write_manifest(_manifest(folder), rows)
     return Speech.read(folder)
 
 
-def _manifest(folder: Path, split: str) -> Path:
-    return folder / "manifests" / f"{split}.jsonl"
+def _manifest(folder: Path) -> Path:
+    return folder / "manifests" / "train.jsonl"
 
 
 def _link(source: Path, target: Path) -> None:

@@ -15,6 +15,7 @@ import pickle
 import struct
 import tokenize
 import zipfile
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 AudioFault = Literal[
@@ -109,6 +110,21 @@ def _rebuild(kind: type[FeatbankError], what: str, fields: dict[str, Any]) -> Fe
 
 class ConfigError(FeatbankError):
     """A configuration value that cannot be used."""
+
+
+class InvalidConfigError(ConfigError):
+    """Several configuration values that cannot be used, one line each.
+
+    Args:
+        faults: one or more.
+    """
+
+    def __init__(self, faults: Sequence[ConfigError]) -> None:
+        super().__init__("\n".join(str(one) for one in faults))
+        self.faults = tuple(faults)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.faults,)
 
 
 class CorpusError(FeatbankError):

@@ -1,52 +1,44 @@
 """Manifests -> feature stores, one a feature name and split."""
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from featbank.base.amounts import times_real_time
 from featbank.base.progress import Stopwatch, progress_bar
+from featbank.pipeline.configs import ExtractConfig
+from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.dvc_outputs import previous_output
-from featbank.pipeline.stage import (
-    accept_dry_run,
-    audio_seconds,
-    read_corpus,
-    record_run,
-    refuse_tracked,
-    run_script,
-    stage,
-)
+from featbank.pipeline.run_records import record_run
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 
 _log = logging.getLogger(__name__)
 
 
-@stage("extract")
-def main(config: DictConfig) -> None:
-    out = Path(config.paths.features)
+@stage(ExtractConfig)
+def main(config: ExtractConfig) -> None:
+    out = config.paths.features
     refuse_tracked(config, out)
     name = f"extract-{config.corpus.name}-{config.feature.name}"
-    if config.preflight:
-        _preflight(config, out, name)
+    if config.forecast:
+        _forecast(config, out, name)
         return
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.engine.extract import extract
     from featbank.engine.run import Reuse
     from featbank.pipeline.computing import computing_run, drop_damaged
 
-    audio_s = audio_seconds(read_corpus(config.paths.manifests))
+    audio_s = read_corpus(config.paths.manifests).audio_s
     damaged: list[Path] = []
     watch = Stopwatch()
     with (
-        previous_output(out, Path(config.runtime.work)) as previous,
+        previous_output(out, config.runtime.work) as previous,
         progress_bar(
             f"extract {config.feature.name}", audio_s, show=config.runtime.progress
         ) as advance,
@@ -75,7 +67,7 @@ def main(config: DictConfig) -> None:
     )
 
 
-def _preflight(config: DictConfig, out: Path, name: str) -> None:
+def _forecast(config: ExtractConfig, out: Path, name: str) -> None:
     # imported here: a run needs no forecast
     from featbank.engine.extract import feature_job
     from featbank.engine.run import Reuse
@@ -87,5 +79,4 @@ def _preflight(config: DictConfig, out: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    accept_dry_run()
     run_script(main)

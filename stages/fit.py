@@ -1,28 +1,30 @@
-"""Sample -> codebook."""
+"""Samples of one corpus or several -> codebook."""
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
-from pathlib import Path
+from dataclasses import asdict
 
-from omegaconf import DictConfig
-
-from featbank.base.trusted import construct
-from featbank.pipeline.composed import plain
-from featbank.pipeline.definitions import told_choice
-from featbank.pipeline.stage import refuse_tracked, run_script, stage
+from featbank.errors import ConfigError
+from featbank.pipeline.configs import FitConfig
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 
 _log = logging.getLogger(__name__)
 
 
-@stage("fit")
-def main(config: DictConfig) -> None:
+@stage(FitConfig)
+def main(config: FitConfig) -> None:
     refuse_tracked(config, config.paths.codebook)
+    if config.tokenizer.codebook != config.tokenizer.name:
+        raise ConfigError(
+            f"codebook of tokenizer {config.tokenizer.name}",
+            expected=f"a fit of tokenizer={config.tokenizer.codebook}, whose centroids it shares",
+            got=f"tokenizer={config.tokenizer.name}",
+        )
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.numerics import Computing
     from featbank.pipeline.dvc_outputs import drop_damaged
@@ -32,25 +34,27 @@ def main(config: DictConfig) -> None:
     from featbank.tokenizers.kmeans import KMeans
 
     task = CodebookTask(
-        sample=Path(config.paths.sample),
-        out=Path(config.paths.codebook),
+        sample=config.paths.sample,
+        out=config.paths.codebook,
         seed=config.seed,
+        corpora=sorted(path.stem for path in config.pins.glob("*.txt")),
         computing=Computing(device=config.device, num_threads=config.num_threads, batch_s=0),
         overwrite=config.overwrite,
     )
     if config.tokenizer.imported is not None:
-        imported = ImportedCodebook.named(plain(config.tokenizer.imported))
+        imported = ImportedCodebook.named(asdict(config.tokenizer.imported))
         codebook = adopt_codebook(task, imported)
         how = "imported"
     else:
-        kmeans = construct(KMeans, plain(config.tokenizer.kmeans), "tokenizer.kmeans")
-        codebook = fit_codebook(task, kmeans, Path(config.runtime.work))
+        assert config.tokenizer.kmeans is not None  # or a codebook is imported
+        kmeans = KMeans(**asdict(config.tokenizer.kmeans))
+        codebook = fit_codebook(task, kmeans, config.runtime.work)
         fitted_on = codebook.provenance["fitted_on"]
         how = f"fitted on {fitted_on['num_frames_drawn']} of {fitted_on['num_frames']} frames"
     # DVC would link a damaged object of its cache over the file that is made anew
-    for removed in drop_damaged([Path(config.paths.codebook)]):
+    for removed in drop_damaged([config.paths.codebook]):
         _log.warning("damaged, and removed from DVC's cache: %s", removed)
-    how += told_choice(config, codebook.provenance["fitted_on"]["feature"])
+    how += config.feature.told_choice(codebook.provenance["fitted_on"]["feature"])
     _log.info(
         "%s: %s units, %s, mean squared distance %.4g",
         config.paths.codebook,

@@ -1,30 +1,22 @@
 """A k-means fitted elsewhere -> a codebook's file: `file=km.bin out=codebooks/km.safetensors`."""
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from featbank.base.trusted import check_type
-from featbank.errors import ConfigError
-from featbank.pipeline.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.configs import ImportCodebookConfig
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 
 _log = logging.getLogger(__name__)
 
 
-@stage("import_codebook")
-def main(config: DictConfig) -> None:
-    for key in ("file", "out"):
-        if config[key] is None:
-            raise ConfigError(key, expected="a path", got="null", hint=f"add {key}=...")
-        check_type(config[key], str, key)
+@stage(ImportCodebookConfig)
+def main(config: ImportCodebookConfig) -> None:
     refuse_tracked(config, config.out, hint="write it elsewhere")
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.tokenizers.adopt import import_codebook

@@ -1,34 +1,31 @@
 """Audio -> manifests, one a split."""
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import functools
 from pathlib import Path
-
-from omegaconf import DictConfig
 
 from featbank.base.progress import progress_bar
 from featbank.base.trusted import build, check_name
 from featbank.corpora.base import Corpus
 from featbank.corpora.prepare import prepare
-from featbank.pipeline.composed import plain
-from featbank.pipeline.stage import refuse_tracked, run_script, stage
+from featbank.pipeline.configs import PrepareConfig
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 from featbank.runners.base import Runner
 
 
-@stage("prepare")
-def main(config: DictConfig) -> None:
+@stage(PrepareConfig)
+def main(config: PrepareConfig) -> None:
     refuse_tracked(config, config.paths.manifests)
-    runner = build(plain(config.runner), config.trusted_modules, Runner)
-    corpus = build(plain(config.corpus), config.trusted_modules, Corpus)
+    runner = build(config.runner.arguments, config.trusted_modules, Runner)
+    corpus = build(config.corpus.arguments, config.trusted_modules, Corpus)
     prepare(
         corpus,
-        Path(config.paths.manifests),
+        config.paths.manifests,
         failures_path=Path(config.runtime.failures, f"prepare-{corpus.name}.jsonl"),
         max_failures=config.max_failures,
         runner=runner,

@@ -1,31 +1,22 @@
 """Audio -> how many tokens flip when it is disturbed; without `only=` those of every choice."""
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from featbank.base.progress import progress_bar
 from featbank.base.units import UNITS
-from featbank.errors import ConfigError, StoreError
-from featbank.files.provenance import digest
-from featbank.pipeline.stage import (
-    chosen_stores,
-    kind_and_option,
-    read_corpus,
-    refuse_tracked,
-    run_script,
-    stage,
-)
+from featbank.errors import StoreError
+from featbank.pipeline.choices import chosen_stores, kind_and_option
+from featbank.pipeline.configs import StabilityConfig
+from featbank.pipeline.corpus_summary import read_corpus
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 from featbank.stability.result import Stability, write_stability
 from featbank.store import HEADER_NAME, read_header
 from featbank.validation.header import is_tokens
@@ -33,12 +24,8 @@ from featbank.validation.header import is_tokens
 _log = logging.getLogger(__name__)
 
 
-@stage("stability")
-def main(config: DictConfig) -> None:
-    if config.utterances < 0:
-        raise ConfigError("utterances", expected="0 or more", got=config.utterances)
-    if not 0 < config.max_s < math.inf:
-        raise ConfigError("max_s", expected="seconds over 0", got=config.max_s)
+@stage(StabilityConfig)
+def main(config: StabilityConfig) -> None:
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
     for name in names:
@@ -54,7 +41,7 @@ def main(config: DictConfig) -> None:
         write_stability(result, Path(folder, f"{name}.json"))
 
 
-def _token_stores(config: DictConfig, name: str) -> list[str]:
+def _token_stores(config: StabilityConfig, name: str) -> list[str]:
     """Return which stores of a choice hold tokens: units, or codes of an extractor.
 
     Raises:
@@ -71,9 +58,11 @@ def _token_stores(config: DictConfig, name: str) -> list[str]:
     return sorted({path.parent.name for path in headers if is_tokens(read_header(path))})
 
 
-def _results(config: DictConfig, stores: dict[str, list[str]]) -> Iterator[tuple[str, Stability]]:
+def _results(
+    config: StabilityConfig, stores: dict[str, list[str]]
+) -> Iterator[tuple[str, Stability]]:
     """Give each choice's as soon as it is there."""
-    corpus = digest(read_corpus(config.paths.manifests))
+    corpus = read_corpus(config.paths.manifests).digest
     for name in [name for name, of_choice in stores.items() if not of_choice]:
         told = "no tokens that could flip" if config.utterances else "not measured (utterances: 0)"
         _log.info("%s: %s", name, told)

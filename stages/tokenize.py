@@ -1,33 +1,23 @@
 """Feature store and codebook, or audio and codebook -> token stores."""
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
 from featbank.base.amounts import times_real_time
 from featbank.base.progress import Advance, Stopwatch, progress_bar
 from featbank.errors import ConfigError
-from featbank.pipeline.definitions import stored_names, told_choice
-from featbank.pipeline.stage import (
-    accept_dry_run,
-    audio_seconds,
-    check_source,
-    read_corpus,
-    record_run,
-    refuse_tracked,
-    run_script,
-    stage,
-)
+from featbank.pipeline.configs import TokenizeConfig
+from featbank.pipeline.corpus_summary import read_corpus
+from featbank.pipeline.run_records import record_run
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 from featbank.store import StoreHeader
 from featbank.tokenizers.tokenized import feature_of_tokens
 
@@ -37,15 +27,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@stage("tokenize")
-def main(config: DictConfig) -> None:
-    out = Path(config.paths.tokens)
+@stage(TokenizeConfig)
+def main(config: TokenizeConfig) -> None:
+    out = config.paths.tokens
     refuse_tracked(config, out)
-    from_audio = check_source(config) == "audio"
-    if config.preflight:
-        _preflight(config, out, from_audio=from_audio)
+    from_audio = config.source == "audio"
+    if config.forecast:
+        _forecast(config, out, from_audio=from_audio)
         return
-    audio_s = audio_seconds(read_corpus(config.paths.manifests))
+    audio_s = read_corpus(config.paths.manifests).audio_s
     watch = Stopwatch()
     with progress_bar(f"tokenize {out.name}", audio_s, show=config.runtime.progress) as advance:
         headers = (_from_audio if from_audio else _from_features)(config, out, advance)
@@ -55,18 +45,18 @@ def main(config: DictConfig) -> None:
         out,
         sum(header.num_utterances for header in headers if header.name == "units"),
         sum(header.num_frames for header in headers if header.name == "units"),
-        told_choice(config, feature_of_tokens(stored_names(config))),
+        config.feature.told_choice(feature_of_tokens(config.feature.names)),
         times_real_time(watch.real_time_factor(audio_s)),
     )
 
 
-def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
+def _from_features(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.tokenizers.tokenize import tokenize
 
     return tokenize(
-        manifests=Path(config.paths.manifests),
-        features=Path(config.paths.features, feature_of_tokens(stored_names(config))),
+        manifests=config.paths.manifests,
+        features=Path(config.paths.features, feature_of_tokens(config.feature.names)),
         stores=_stores(config),
         out=out,
         overwrite=config.overwrite,
@@ -74,16 +64,16 @@ def _from_features(config: DictConfig, out: Path, advance: Advance) -> Sequence[
     )
 
 
-def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
+def _from_audio(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:
     # imported here: tokens from features need neither an encoder nor a decoder of audio
     from featbank.engine.run import Reuse
     from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
     from featbank.pipeline.computing import computing_run, drop_damaged
     from featbank.pipeline.dvc_outputs import previous_output
 
-    tokens = FeatureTokens(feature=feature_of_tokens(stored_names(config)), stores=_stores(config))
+    tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
     damaged: list[Path] = []
-    with previous_output(out, Path(config.runtime.work)) as previous:
+    with previous_output(out, config.runtime.work) as previous:
         reuse = Reuse(
             previous=previous,
             overwrite=config.overwrite,
@@ -97,23 +87,23 @@ def _from_audio(config: DictConfig, out: Path, advance: Advance) -> Sequence[Sto
     return done.headers
 
 
-def _preflight(config: DictConfig, out: Path, *, from_audio: bool) -> None:
+def _forecast(config: TokenizeConfig, out: Path, *, from_audio: bool) -> None:
     if not from_audio:
         raise ConfigError(
-            "preflight of tokenize", expected="source=audio", got="source=features, which is quick"
+            "forecast of tokenize", expected="source=audio", got="source=features, which is quick"
         )
     from featbank.engine.run import STRICT, Reuse
     from featbank.engine.tokenize_audio import FeatureTokens, token_job
     from featbank.pipeline.computing import computing_run
     from featbank.pipeline.forecast import print_forecast
 
-    tokens = FeatureTokens(feature=feature_of_tokens(stored_names(config)), stores=_stores(config))
+    tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
     job = token_job(computing_run(config, _run_name(config, out)), out, tokens)
     reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=STRICT)
     print_forecast(job, reuse)
 
 
-def _stores(config: DictConfig) -> "TokenStores":
+def _stores(config: TokenizeConfig) -> "TokenStores":
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.tokenizers.codebook import load_codebook
     from featbank.tokenizers.token_stores import TokenStores
@@ -125,10 +115,9 @@ def _stores(config: DictConfig) -> "TokenStores":
     )
 
 
-def _run_name(config: DictConfig, out: Path) -> str:
+def _run_name(config: TokenizeConfig, out: Path) -> str:
     return f"tokenize-{config.corpus.name}-{out.name}"
 
 
 if __name__ == "__main__":
-    accept_dry_run()
     run_script(main)

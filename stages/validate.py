@@ -4,32 +4,20 @@ With `recompute=20` that many utterances are computed again, too, and held again
 """
 
 import os
-import sys
+import runpy
 
-# the root takes this folder's place: stages/tokenize.py would shadow the standard library's
-_HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpath(p) != _HERE]
+runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
 from itertools import groupby
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from featbank.base.progress import progress_bar
-from featbank.base.trusted import check_type
-from featbank.errors import ConfigError
-from featbank.files.provenance import digest
-from featbank.pipeline.stage import (
-    audio_seconds,
-    chosen_stores,
-    kind_and_option,
-    params,
-    read_corpus,
-    refuse_tracked,
-    run_script,
-    stage,
-)
+from featbank.pipeline.choices import chosen_stores, kind_and_option, read_choices
+from featbank.pipeline.configs import ValidateConfig
+from featbank.pipeline.corpus_summary import read_corpus
+from featbank.pipeline.stage import run_script, stage
+from featbank.pipeline.tracking import refuse_tracked
 from featbank.stability.result import read_stabilities
 from featbank.validation.held_out import HeldOut, features_of_tokens
 from featbank.validation.result import CheckResult, require_good, write_check
@@ -38,16 +26,15 @@ from featbank.validation.stores import validate_stores
 _log = logging.getLogger(__name__)
 
 
-@stage("validate")
-def main(config: DictConfig) -> None:
+@stage(ValidateConfig)
+def main(config: ValidateConfig) -> None:
     refuse_tracked(config, config.paths.checks)
     refuse_tracked(config, config.paths.report)
-    _check(config)
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)
-    total_s = audio_seconds(corpus) * len(names)
-    labels = config.corpus.get("labels")
+    total_s = corpus.audio_s * len(names)
+    labels = config.corpus.labels
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
         for name in names:
@@ -66,13 +53,19 @@ def main(config: DictConfig) -> None:
             checks = config.paths.checks if name in chosen else by_hand
             write_check(result, Path(checks, f"{name}.json"))
             _log.info("%s", _told(result))
+            if result.inertia is not None:
+                for split, why in result.inertia.lacking.items():
+                    _log.warning("%s: no held-out inertia of %s, for %s", name, split, why)
+                if result.inertia.absent:
+                    told = result.inertia.absent
+                    _log.info("%s: no held-out inertia, for %s", name, told)
             results.append(result)
     if config.only is None:
         # imported here, for a check of one choice draws nothing
         from featbank.report.page import write_report
 
-        stabilities = read_stabilities(config.paths.stability, chosen, digest(corpus))
-        report = write_report(results, corpus, Path(config.paths.report), stabilities)
+        stabilities = read_stabilities(config.paths.stability, chosen, corpus.digest)
+        report = write_report(results, corpus.said, config.paths.report, stabilities)
         _log.info("report: %s", report)
     if config.strict:
         require_good(results)
@@ -86,30 +79,26 @@ def main(config: DictConfig) -> None:
             require_certified(certificates)
 
 
-def _check(config: DictConfig) -> None:
-    """Refuse values of another type or range, before any work begins."""
-    if config.recompute < 0:
-        raise ConfigError("recompute", expected="0 utterances or more", got=config.recompute)
-    check_type(config.corpus.get("labels"), str | None, "corpus.labels")
-
-
-def _held_out(config: DictConfig, option: str) -> HeldOut:
+def _held_out(config: ValidateConfig, option: str) -> HeldOut:
     """Say where the codebook of a choice lies, and the features that it makes tokens of."""
     root, corpus = config.paths.root, config.corpus.name
     stored = Path(root, "features", corpus)
-    chosen = {
-        group: {f"{one['feature']}-{one['tokenizer']}": one["feature"] for one in found.values()}
-        for group in ("tokens", "tokens_from_audio")
-        if (found := params(group))
-    }
+    choices = read_choices()
+    chosen = next((one for one in choices.all_tokens if one.name == option), None)
+    features = features_of_tokens(
+        option,
+        stored,
+        tokens={one.name: one.feature for one in choices.tokens},
+        tokens_from_audio={one.name: one.feature for one in choices.tokens_from_audio},
+    )
+    feature = chosen.feature if chosen else features.name if features else ""
+    tokenizer = option.removeprefix(f"{feature}-")
+    fit_on = chosen.fit_on if chosen else choices.fitted_on(feature, tokenizer, tokenizer)
+    name = f"{feature}-{chosen.codebook if chosen else tokenizer}"
     return HeldOut(
-        codebook=Path(root, "codebooks", corpus, f"{option}.safetensors"),
-        features=features_of_tokens(
-            option,
-            stored,
-            tokens=chosen.get("tokens", {}),
-            tokens_from_audio=chosen.get("tokens_from_audio", {}),
-        ),
+        codebook=Path(root, "codebooks", fit_on, f"{name}.safetensors"),
+        features=features,
+        splits=config.corpus.held_out,
         num_utterances=config.held_out.utterances,
         seed=config.held_out.seed,
     )

@@ -25,6 +25,9 @@ settings.load_profile("anywhere")
 
 ROOT = Path(__file__).resolve().parents[1]
 
+SPLITS = ("train", "dev", "test")
+"""The splits of the demo corpus, which most tests borrow."""
+
 # programs that tests run in processes of their own: pytest would import them to look for doctests
 collect_ignore = ["dataset/ranks.py", "examples/killed.py", "recipes/caching_checks.py"]
 

@@ -23,9 +23,6 @@ from featbank.files.opening import (
 )
 from featbank.files.provenance import canonical_json, write_atomic_lines
 
-SPLITS = ("train", "dev", "test")
-"""The splits of a corpus, each with a manifest and a store; any of them may be empty."""
-
 MIX_CHANNELS = -1
 """`Utterance.channel` of an utterance that is the mean of its file's channels."""
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from featbank.base.manifest import SPLITS
 from featbank.base.units import UNITS
 from featbank.certification.certificate import Certificate
 from featbank.certification.comparing import Comparison, FeatureComparison, TokenComparison
@@ -49,17 +48,17 @@ class Certifier:
             ValidationError: one was made from another definition; nothing is computed.
         """
         definition = DefinitionCheck(self.run, self.stores)
-        stored = {name: _open(self.stores / name) for name in definition.fingerprints}
+        stored = {name: self._open(self.stores / name) for name in definition.fingerprints}
         for by_split in stored.values():
             for store in by_split.values():
                 definition.require(store)
         comparisons = []
         with recomputed(extract, self.run, self.sample.rows) as out:
             for name, by_split in stored.items():
-                computed = _open(out / name)
+                computed = self._open(out / name)
                 kind = TokenComparison if definition.outputs[name].is_codes else FeatureComparison
                 comparison = kind(name, self.name, self.tolerances)
-                for split in SPLITS:
+                for split in self.sample.rows:
                     comparison.add(
                         split,
                         self.sample.rows[split],
@@ -89,7 +88,7 @@ class Certifier:
             raise ConfigError(
                 "feature to tokenize", expected=" or ".join(definition.fingerprints), got=feature
             )
-        stored = {name: _open(self.stores / name) for name in stores.dtypes}
+        stored = {name: self._open(self.stores / name) for name in stores.dtypes}
         for by_split in stored.values():
             for store in by_split.values():
                 definition.require_tokens(store, feature, stores)
@@ -98,8 +97,8 @@ class Certifier:
         )
         comparison = TokenComparison(UNITS, self.name, self.tolerances)
         with recomputed(compute, self.run, self.sample.rows) as out:
-            computed = {name: _open(out / name) for name in stores.dtypes}
-            for split in SPLITS:
+            computed = {name: self._open(out / name) for name in stores.dtypes}
+            for split in self.sample.rows:
                 comparison.add(
                     split,
                     self.sample.rows[split],
@@ -109,6 +108,10 @@ class Certifier:
                 )
         return self._certificate([comparison])
 
+    def _open(self, folder: Path) -> dict[str, Store]:
+        """Open the stores of all splits."""
+        return {split: open_verified(folder / split) for split in self.sample.rows}
+
     def _certificate(self, comparisons: Sequence[Comparison]) -> Certificate:
         return Certificate(
             name=self.name,
@@ -117,11 +120,6 @@ class Certifier:
             tolerances=self.tolerances,
             stores=tuple(comparison.result() for comparison in comparisons),
         )
-
-
-def _open(folder: Path) -> dict[str, Store]:
-    """Open the stores of all splits."""
-    return {split: open_verified(folder / split) for split in SPLITS}
 
 
 def _open_source(folder: Path, fingerprint: str) -> Store | None:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from featbank.audio import TOLERANCES
 from featbank.base.failures import Failure, brief
-from featbank.base.manifest import MIX_CHANNELS, SPLITS
+from featbank.base.manifest import MIX_CHANNELS
 from featbank.base.parts import Part
 from featbank.corpora import CORPORA
 from featbank.corpora.links import Links
-from featbank.corpora.splits import SplitRule
+from featbank.corpora.splits import HELD_OUT, TRAIN, SplitNames, SplitRule, check_roles
 from featbank.errors import ConfigError, CorpusError, FeatbankError
 
 _CHANNEL_DIGITS = 4
@@ -35,7 +35,7 @@ class CorpusRow(NamedTuple):
             selects nothing: it is held against the length that the file has.
         channel: index from 0, or `MIX_CHANNELS`; None when the corpus does not say.
         speaker, language, text, part: as in `Utterance`.
-        split: `train`, `dev` or `test`; empty when the corpus gives none.
+        split: as the corpus names it; empty when it gives none.
     """
 
     id: str
@@ -105,7 +105,10 @@ class Corpus(Part, ABC):
         url: str = "",
         language: str = "",
         channel: int | str | None = None,
-        splits: Mapping[str, Any] | None = None,
+        splits: Mapping[str, str] | None = None,
+        split_rule: Mapping[str, Any] | None = None,
+        train: Sequence[str] = TRAIN,
+        held_out: Sequence[str] = HELD_OUT,
         labels: str | None = None,
         follow_links: bool = False,
         segment_tolerance_s: float = 0.1,
@@ -121,7 +124,11 @@ class Corpus(Part, ABC):
             language: of utterances that do not say their own.
             channel: of utterances that do not say their own: an index from 0, or `mix`; None
                 refuses files of more than one channel.
-            splits: fields of a `SplitRule`, for a corpus that gives no splits itself.
+            splits: other names for splits, by what the corpus calls them: `{validation: dev}`. What
+                is not among them is a split of its own name.
+            split_rule: fields of a `SplitRule`, for a corpus that gives no splits itself.
+            train: splits that codebooks may be fitted on; see `sample`.
+            held_out: splits that nothing is fitted on; see `validate`.
             labels: time-aligned labels below the root, such as phones, which `validate` holds
                 tokens against; None for none.
             follow_links: take files that symbolic links lead to, wherever these lie.
@@ -130,7 +137,7 @@ class Corpus(Part, ABC):
             tolerate: faults of audio to take it in spite of, of `TOLERANCES`.
 
         Raises:
-            ConfigError: a channel, a split rule, a tolerance or a fault that cannot be used.
+            ConfigError: a channel, split, split rule, tolerance or fault that cannot be used.
         """
         self.name = name
         self.root = Path(root)
@@ -138,7 +145,9 @@ class Corpus(Part, ABC):
         self.url = url
         self.language = language
         self.channel = parse_channel("" if channel is None else str(channel), "corpus.channel")
-        self.split_rule = SplitRule.of(splits or {})
+        self.splits = SplitNames(splits or {})
+        self.split_rule = SplitRule.of(split_rule or {})
+        check_roles(train, held_out)
         self.labels = labels
         self.follow_links = follow_links
         if not (math.isfinite(segment_tolerance_s) and segment_tolerance_s >= 0):
@@ -194,7 +203,19 @@ class Corpus(Part, ABC):
                 got="a file" if self.root.exists() else "nothing there",
                 hint="put the corpus there, or set corpus.root",
             )
-        yield from self.read(links)
+        for found in self.read(links):
+            if type(found) is CorpusRow and found.split:
+                yield self._with_split(found)
+            else:
+                yield found
+
+    def _with_split(self, row: CorpusRow) -> CorpusRow | Failure:
+        """Return a row whose split has its name; one that names none that can be is a failure."""
+        try:
+            split = self.splits.name(row.split, row.where)
+        except CorpusError as error:
+            return bad_row(error, row.where, row.audio)
+        return row if split == row.split else row._replace(split=split)
 
     def holds_nothing(self, unlisted: Sequence[str]) -> CorpusError:
         """Return the error of a corpus without utterances."""
@@ -246,14 +267,3 @@ def parse_channel(text: str, where: str, error: type[FeatbankError] = ConfigErro
     if text.isascii() and text.isdigit() and len(text) <= _CHANNEL_DIGITS:
         return int(text)
     raise error(where, expected="an index from 0, or mix", got=brief(repr(text)))
-
-
-def check_split(split: str, where: str) -> str:
-    """Return `split` when it is one.
-
-    Raises:
-        CorpusError: it is none.
-    """
-    if split not in SPLITS:
-        raise CorpusError(f"split in {where}", expected=" or ".join(SPLITS), got=brief(repr(split)))
-    return split

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from featbank.base.failures import Failure
-from featbank.corpora.base import Corpus, CorpusRow, Found, Listing, bad_row, check_split
+from featbank.corpora.base import Corpus, CorpusRow, Found, Listing, bad_row
 from featbank.corpora.links import Links
 from featbank.corpora.paths import READABLE_SUFFIXES, check_name, stem, walk_audio
 from featbank.errors import AudioError, ConfigError, CorpusError
@@ -88,7 +88,6 @@ class FolderCorpus(Corpus):
                 hint="set corpus.folders to what the folders mean",
             )
         meant = dict(zip(self.folders, above, strict=False))
-        split = meant.get("split", "")
         return CorpusRow(
             id=stem(audio),
             audio=audio,
@@ -96,5 +95,5 @@ class FolderCorpus(Corpus):
             speaker=meant.get("speaker", ""),
             language=meant.get("language", self.language),
             part=meant.get("part", ""),
-            split=check_split(split, audio) if split else "",
+            split=meant.get("split", ""),
         )

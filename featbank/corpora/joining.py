@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from featbank.audio import AudioScan
 from featbank.base.failures import Failure
 from featbank.base.manifest import UtteranceTuple, check_id
+from featbank.base.split_names import check_distinct, in_order
 from featbank.corpora.base import Corpus, CorpusRow, Present, bad_row, row_of
 from featbank.corpora.failing import FailureList
 from featbank.corpora.links import Links
@@ -71,12 +72,14 @@ class Join:
         self._channels = Counter[int]()
         self._narrow = Examples()
         self._named = self._unnamed = ""  # where a row names a split, and where one does not
+        self._splits: set[str] = set()
 
     def read(self, links: Links) -> None:
         """Read the corpus.
 
         Raises:
-            CorpusError: it cannot be read, holds nothing, or only some of its rows name a split.
+            CorpusError: it cannot be read, holds nothing, only some of its rows name a split, or
+                two splits have one name on some disks.
         """
         for found in self._corpus.stream(links):
             match found:
@@ -99,6 +102,12 @@ class Join:
                 got=f"{self._named}, none in {self._unnamed}",
                 hint="name them all, or leave the column out with corpus.ignore_columns",
             )
+        check_distinct(self.splits, "splits of the corpus", CorpusError)
+
+    @property
+    def splits(self) -> list[str]:
+        """Of the corpus: those that its rows name, or that its rule has, in order."""
+        return in_order(self._splits if self._named else self._corpus.split_rule.names)
 
     def files(self) -> Iterator[str]:
         """Give the files that rows name, sorted, and see which are in no row."""
@@ -177,6 +186,7 @@ class Join:
             return
         if split:
             self._named = self._named or f"{split} in {where}"
+            self._splits.add(split)
         elif not self._unnamed:
             self._unnamed = where
         block = self._block

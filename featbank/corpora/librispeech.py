@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row, check_split
+from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
 from featbank.corpora.cells import check_utf8, open_table
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, hidden, stem, walk_audio
@@ -14,9 +14,10 @@ from featbank.errors import ConfigError, CorpusError
 
 
 class LibriSpeechCorpus(Corpus):
-    """Reads subsets such as `train-clean-100`; the word before the first `-` is the split.
+    """Reads subsets such as `train-clean-100`, each a split of its name.
 
-    A subset is a `part`: adding one to a corpus leaves the shards of the others as they are.
+    Where `splits` makes one split of several, `{train-clean-100: train, train-clean-360: train}`, a
+    subset is a `part` of it: adding one to a corpus leaves the shards of the others as they are.
 
     Args:
         subsets: folders to read; None reads all that hold transcripts.
@@ -66,7 +67,6 @@ class LibriSpeechCorpus(Corpus):
     def _transcripts(self, path: Path, subset: str, paths: AudioPaths) -> Iterator[Found]:
         folder = path.parent.relative_to(self.root)
         table = path.relative_to(self.root).as_posix()
-        split = check_split(subset.partition("-")[0], f"the name of folder {subset}")
         with open_table(path, self.root) as lines:
             for number, line in lines:
                 if not line.strip():
@@ -88,5 +88,5 @@ class LibriSpeechCorpus(Corpus):
                     language=self.language,
                     text=text.strip(),
                     part=subset,
-                    split=split,
+                    split=subset,
                 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from featbank.base.failures import Failure
-from featbank.base.manifest import SPLITS, UtteranceTuple, manifest_line
+from featbank.base.manifest import UtteranceTuple, manifest_line
 from featbank.corpora.base import CorpusRow
 from featbank.corpora.failing import FailureList
 from featbank.corpora.scratch import Scratch
@@ -25,14 +25,16 @@ class Manifests:
     """The rows of a corpus by id.
 
     Args:
+        splits: of the corpus; one may turn out empty.
         failures: told of rows that share an id, and of those that have failed.
         scratch: for what is sorted.
     """
 
-    def __init__(self, failures: FailureList, scratch: Scratch) -> None:
+    def __init__(self, splits: Sequence[str], failures: FailureList, scratch: Scratch) -> None:
+        self._splits = splits
         self._failures = failures
         self._lines = SortedLines(scratch, "ids")
-        self._tally = SummaryTally(scratch)
+        self._tally = SummaryTally(splits, scratch)
 
     def add(
         self, row: CorpusRow, number: int, split: str, become: UtteranceTuple | Failure
@@ -52,11 +54,11 @@ class Manifests:
         )
 
     def write(self, folder: Path) -> None:
-        """Write `train.jsonl`, `dev.jsonl` and `test.jsonl`, and tell the failures."""
+        """Write `<split>.jsonl` for each split, and tell the failures."""
         with ExitStack() as stack:
             files = {
                 split: stack.enter_context(open_atomic(folder / f"{split}.jsonl"))
-                for split in SPLITS
+                for split in self._splits
             }
             first: list[str] = []  # what is said of the first row of an id
             is_repeated = False

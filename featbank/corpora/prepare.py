@@ -15,6 +15,7 @@ from typing import Any
 from featbank.base.amounts import amount
 from featbank.base.failures import allowed_failures
 from featbank.base.progress import Advance
+from featbank.base.split_names import FAILED_NAME, SUMMARY_NAME
 from featbank.corpora.base import Corpus
 from featbank.corpora.failing import FailureList
 from featbank.corpora.joining import Join
@@ -60,8 +61,8 @@ def prepare(
 
     Args:
         corpus: to prepare.
-        out: folder of the manifests, replaced as a whole: `train.jsonl`, `dev.jsonl`, `test.jsonl`,
-            `corpus.json` and, if an utterance failed, `failures.jsonl`.
+        out: folder of the manifests, replaced as a whole: `<split>.jsonl` for each split of the
+            corpus, `corpus.json`, which states them, and, if an utterance failed, `failures.jsonl`.
         failures_path: where the failure list goes when it is over the budget.
         max_failures: utterances that may fail; below 1, a share of them.
         num_workers: files decoded at a time, in threads; None for one a processor. It changes no
@@ -100,7 +101,7 @@ def prepare(
         finally:
             memory.close()
         memory.settle()
-        manifests = Manifests(failures, scratch)
+        manifests = Manifests(join.splits, failures, scratch)
         join.resolve(manifests.add)
         with publish(out) as beside:
             manifests.write(beside)
@@ -108,9 +109,9 @@ def prepare(
                 total=join.num_rows, max_failures=max_failures, path=failures_path
             )
             if failures.number:
-                failures.write(beside / "failures.jsonl")
+                failures.write(beside / FAILED_NAME)
             summary = _summary(corpus, failures, join, manifests)
-            write_atomic(beside / "corpus.json", readable_json(summary))
+            write_atomic(beside / SUMMARY_NAME, readable_json(summary))
     failures_path.unlink(missing_ok=True)  # of an earlier run, mended since
     _log_summary(summary)
     _log.info(
@@ -136,6 +137,7 @@ def _summary(
         "license": corpus.license,
         "url": corpus.url,
         "tolerate": sorted(corpus.tolerate),
+        "unused_splits": corpus.splits.unused,
         "num_failures": failures.number,
         **counted,
         **tallied,
@@ -158,6 +160,8 @@ def _log_summary(summary: Mapping[str, Any]) -> None:
 
 
 def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
+    if unused := summary["unused_splits"]:
+        yield f"corpus.splits names what the corpus has not: {', '.join(unused)}"
     if number := summary["num_unlisted"]:
         more = ", ..." if number > _NAMED else ""
         yield (

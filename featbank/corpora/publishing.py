@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from featbank.base.split_names import SUMMARY_NAME
 from featbank.errors import CorpusError
 from featbank.files.disk import fsync_folder
 from featbank.files.locking import Lock, lock
@@ -52,7 +53,7 @@ def check_replaceable(out: Path) -> None:
     """
     if (
         out.exists()
-        and not (out / "corpus.json").is_file()
+        and not (out / SUMMARY_NAME).is_file()
         and (not out.is_dir() or any(out.iterdir()))
     ):
         raise CorpusError(

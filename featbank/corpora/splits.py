@@ -1,34 +1,114 @@
-"""Splits for corpora that give none: decided by a hash, so that growth moves nobody."""
+"""The splits of a corpus: by its own names, or by a hash where it gives none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Self
 
-from featbank.base.trusted import construct
+from featbank.base.split_names import check_distinct, check_split
+from featbank.base.trusted import check_type, construct
 from featbank.errors import ConfigError, CorpusError
+
+TRAIN, HELD_OUT = ("train",), ("dev", "test")
+"""What a corpus trains on and holds out, where its definition does not say."""
+
+_MOST = 200
+"""Splits of a corpus: more are a column that means something else, and each is an open file."""
+
+
+class SplitNames:
+    """Names the splits of a corpus, each value that it gives once."""
+
+    def __init__(self, renamed: Mapping[str, str]) -> None:
+        """Take the names that a definition gives to values of the corpus.
+
+        Raises:
+            ConfigError: one cannot name a split.
+        """
+        if "by" in renamed or any(not isinstance(name, str) for name in renamed.values()):
+            raise ConfigError(
+                "corpus.splits",
+                expected="names by what the corpus calls its splits: {validation: dev}",
+                got=repr(dict(renamed))[:100],
+                hint="a rule for a corpus without splits is corpus.split_rule: "
+                "{by: speaker, shares: {dev: 0.1, test: 0.1}}",
+            )
+        for value, name in renamed.items():
+            check_split(name, f"corpus.splits: {value}", ConfigError)
+        self._renamed = {str(value): name for value, name in renamed.items()}
+        self._names: dict[str, str] = {}
+
+    def name(self, value: str, where: str) -> str:
+        """Return the name of the split that the corpus calls `value`.
+
+        Raises:
+            CorpusError: it cannot be one.
+        """
+        known = self._names.get(value)
+        if known is not None:
+            return known
+        name = check_split(self._renamed.get(value, value), f"split in {where}", CorpusError)
+        if len(self._names) >= _MOST:
+            raise CorpusError(
+                "splits of the corpus",
+                expected=f"{_MOST} at most",
+                got=f"one more in {where}",
+                hint="is that column a split? corpus.ignore_columns leaves it out",
+            )
+        self._names[value] = name
+        return name
+
+    @property
+    def unused(self) -> list[str]:
+        """Values that were given a name, and that the corpus has not."""
+        return sorted(self._renamed.keys() - self._names.keys())
+
+
+def check_role(names: object, role: str) -> list[str]:
+    """Return splits that a definition trains on, or holds out, if they are names.
+
+    Raises:
+        ConfigError: they are none.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise ConfigError(f"corpus.{role}", expected="a list of splits", got=repr(names))
+    return [check_split(name, f"corpus.{role}", ConfigError) for name in names]
+
+
+def check_roles(train: Sequence[str], held_out: Sequence[str]) -> None:
+    """Refuse splits to train on and to hold out that are no names, or the same.
+
+    Raises:
+        ConfigError: there are such.
+    """
+    check_role(train, "train")
+    check_role(held_out, "held_out")
+    if both := sorted(set(train) & set(held_out)):
+        raise ConfigError(
+            "corpus.train and corpus.held_out", expected="different splits", got=", ".join(both)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRule:
     """Sends a speaker, or an utterance, to a split for good.
 
-    A hash of the name alone decides, so a split's share is met on average, not exactly, and a small
-    corpus can have an empty split.
+    A hash of the name alone decides, so that growth moves nobody; a split's share is met on
+    average, not exactly, and a small corpus can have an empty split.
 
     Args:
         by: `speaker` keeps each speaker in one split; `hash` decides by utterance id.
-        dev: share of the dev split.
-        test: share of the test split; train is the rest.
+        shares: of some splits, by their names.
+        rest: the split of all others.
         seed: another seed, other splits.
     """
 
     by: str = "speaker"
-    dev: float = 0.1
-    test: float = 0.1
+    shares: Mapping[str, float] = field(default_factory=lambda: {"dev": 0.1, "test": 0.1})
+    rest: str = "train"
     seed: int = 0
 
     @classmethod
@@ -36,23 +116,38 @@ class SplitRule:
         """Build a rule from configuration.
 
         Raises:
-            ConfigError: an unknown field, a value of another type or `by`, or shares that are none.
+            ConfigError: an unknown field, a value of another type or `by`, shares that are none, or
+                a name that is none of a split.
         """
-        rule = construct(cls, settings, "corpus.splits")
+        rule = construct(cls, settings, "corpus.split_rule")
         if rule.by not in ("speaker", "hash"):
-            raise ConfigError("corpus.splits.by", expected="speaker or hash", got=repr(rule.by))
-        if not (rule.dev >= 0 and rule.test >= 0 and rule.dev + rule.test <= 1):
+            raise ConfigError("corpus.split_rule.by", expected="speaker or hash", got=repr(rule.by))
+        where = "corpus.split_rule.shares"
+        if not isinstance(rule.shares, Mapping):
+            raise ConfigError(where, expected="shares by split: {dev: 0.1}", got=repr(rule.shares))
+        for name, share in rule.shares.items():
+            check_split(name, where, ConfigError)
+            check_type(share, float, f"{where}.{name}")
+        shares = list(rule.shares.values())
+        if rule.rest in rule.shares:
+            raise ConfigError(where, expected=f"others than rest: {rule.rest}", got=rule.rest)
+        if not (all(share >= 0 for share in shares) and sum(shares) <= 1 + 1e-9):
             raise ConfigError(
-                "corpus.splits",
-                expected="shares from 0 to 1 in all",
-                got=f"{rule.dev} and {rule.test}",
+                where, expected="shares from 0 to 1 in all", got=" and ".join(map(str, shares))
             )
+        check_split(rule.rest, "corpus.split_rule.rest", ConfigError)
+        check_distinct(rule.names, "corpus.split_rule", ConfigError)
         return rule
+
+    @property
+    def names(self) -> list[str]:
+        """The splits there are by this rule, though one may be empty."""
+        return [self.rest, *(name for name, share in self.shares.items() if share)]
 
     def split_of(self, *, utterance_id: str, speaker: str) -> str:
         """Return the split of an utterance.
 
-        >>> rule = SplitRule(by="hash", dev=0.5, test=0.5)
+        >>> rule = SplitRule(by="hash", shares={"dev": 0.5, "test": 0.5})
         >>> [rule.split_of(utterance_id=name, speaker="") for name in ("a", "b", "c")]
         ['test', 'test', 'dev']
 
@@ -65,13 +160,17 @@ class SplitRule:
                 f"utterance {utterance_id!r}",
                 expected="a speaker to split by",
                 got="none",
-                hint="set corpus.splits.by=hash, or give speakers",
+                hint="set corpus.split_rule.by=hash, or give speakers",
             )
         key = speaker if by_speaker else utterance_id
         draw = (_draw_again if by_speaker else _draw)(self.seed, key)
-        if draw < self.test:
-            return "test"
-        return "dev" if draw < self.test + self.dev else "train"
+        below = 0.0
+        # in the order of their names, whatever that of the definition is
+        for name in sorted(self.shares, reverse=True):
+            below += self.shares[name]
+            if draw < below:
+                return name
+        return self.rest
 
 
 def _draw(seed: int, key: str) -> float:

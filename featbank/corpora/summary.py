@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from featbank.base.failures import brief
-from featbank.base.manifest import SPLITS
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 
@@ -33,11 +32,12 @@ class SummaryTally:
     """Counts the utterances of a corpus as they go by, in bounded memory.
 
     Args:
+        splits: of the corpus.
         scratch: for what is sorted.
     """
 
-    def __init__(self, scratch: Scratch) -> None:
-        self._counted = {split: dict[int, list[int]]() for split in SPLITS}
+    def __init__(self, splits: Iterable[str], scratch: Scratch) -> None:
+        self._counted = {split: dict[int, list[int]]() for split in splits}
         self._speakers = _Places(scratch, "speakers")
         self._audio = SortedLines(scratch, "audio", run_bytes=_RUN_BYTES)
         self._names = _Places(scratch, "names")

@@ -15,7 +15,6 @@ from featbank.corpora.base import (
     CorpusRow,
     Found,
     bad_row,
-    check_split,
     parse_channel,
     row_of,
 )
@@ -148,8 +147,8 @@ class TableCorpus(Corpus):
         if duration_s == 0:
             raise CorpusError(f"duration in {where}", expected="above 0", got=duration)
         channel = parse_channel(number, f"channel in {where}", CorpusError) if number else None
-        if split is not None:
-            check_split(split, where)
+        if split == "":
+            raise CorpusError(f"split in {where}", expected="a name", got="''")
         is_segment = start_s is not None
         return row_of(
             (

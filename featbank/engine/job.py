@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from featbank.base.manifest import SPLITS
+from featbank.base.split_names import in_order, split_names
 from featbank.engine.definition import BuiltDefinition
 from featbank.engine.plan import ShardPlan
 from featbank.engine.previous import PreviousShards
@@ -23,7 +24,7 @@ from featbank.numerics import CPU, Computing
 from featbank.store import ShardSpec
 from featbank.store.format import SPLITS_NAME
 from featbank.store.replacing import refuse_other_content
-from featbank.store.splits import read_splits
+from featbank.store.splits import read_splits, remove_other_splits, standing_splits
 
 _log = logging.getLogger(__name__)
 
@@ -65,10 +66,17 @@ class Job:
         """How workers compute: as the run says, but on the CPU what uses no device."""
         return self.definition.recipe.computing
 
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """Of the corpus, each with a manifest."""
+        return split_names(self.run.corpus.manifests)
+
     @property
     def paths(self) -> dict[tuple[str, str], Path]:
-        """Where the stores are, by name and split."""
-        return {(name, split): self.out / name / split for name in self.specs for split in SPLITS}
+        """Where the stores are to be, by name and split."""
+        return {
+            (name, split): self.out / name / split for name in self.specs for split in self.splits
+        }
 
     @property
     def work_folder(self) -> Path:
@@ -88,10 +96,17 @@ class Job:
                 one numerics class are wanted, and this process cannot tell that class.
             StoreError: a store is there that holds something else, and must not be replaced.
         """
-        for (name, _), path in self.paths.items():
-            refuse_other_content(path, self.specs[name].fingerprint, overwrite=reuse.overwrite)
+        for name, spec in self.specs.items():
+            for split in standing_splits(self.out / name):
+                path = self.out / name / split
+                refuse_other_content(path, spec.fingerprint, overwrite=reuse.overwrite)
         if self.computing.device != CPU:
             self._refuse_without_gpu(reuse)
+
+    def remove_other_splits(self) -> None:
+        """Remove stores of splits that the corpus has no longer, once its own are published."""
+        for name in self.specs:
+            remove_other_splits(self.out / name, self.splits)
 
     def _refuse_without_gpu(self, reuse: Reuse) -> None:
         runner = self.run.runner
@@ -123,7 +138,13 @@ class Job:
         self._check_lists_of_splits(roots, reuse)
         previous = {
             name: PreviousShards(
-                [root / name / split for root in roots for split in SPLITS], spec, reuse.on_damage
+                [
+                    root / name / split
+                    for root in roots
+                    for split in in_order(standing_splits(root / name))
+                ],
+                spec,
+                reuse.on_damage,
             )
             for name, spec in self.specs.items()
         }
@@ -136,7 +157,7 @@ class Job:
                 if (info := result.shards.get(name))
             )
         return ShardPlan(
-            rows={split: SplitRows(manifests / f"{split}.jsonl", framing) for split in SPLITS},
+            rows={split: SplitRows(manifests / f"{split}.jsonl", framing) for split in self.splits},
             specs=self.specs,
             value_bytes=lambda row: self.frame_bytes * num_frames(row, framing),
             target_bytes=self.target_bytes,

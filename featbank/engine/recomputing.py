@@ -10,7 +10,8 @@ from heapq import nsmallest
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
-from featbank.base.manifest import SPLITS, Utterance, iterate_manifest, write_manifest
+from featbank.base.manifest import Utterance, iterate_manifest, write_manifest
+from featbank.base.split_names import split_names
 from featbank.engine.run import Budget, Run
 from featbank.files.provenance import digest
 from featbank.numerics import thread_count
@@ -50,6 +51,7 @@ def draw(manifests: Path, number: int, seed: int) -> DrawnSample:
     Raises:
         ManifestError: a manifest is missing or malformed.
     """
+    splits = split_names(manifests)
     ranked = [
         [
             (split, row)
@@ -59,11 +61,11 @@ def draw(manifests: Path, number: int, seed: int) -> DrawnSample:
                 key=lambda row: digest([seed, row.id]),
             )
         ]
-        for split in SPLITS
+        for split in splits
     ]
     in_turn = filter(None, chain.from_iterable(zip_longest(*ranked)))
     drawn = list(islice(in_turn, number))
-    rows = {split: [row for found, row in drawn if found == split] for split in SPLITS}
+    rows = {split: [row for found, row in drawn if found == split] for split in splits}
     return DrawnSample(rows=rows, seed=seed)
 
 

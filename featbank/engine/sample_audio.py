@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from featbank.base.manifest import SPLITS, Utterance, iterate_manifest, write_manifest
+from featbank.base.manifest import Utterance, iterate_manifest, write_manifest
 from featbank.engine.extract import feature_job, make_features
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.tasks import Tally
@@ -14,7 +15,8 @@ from featbank.engine.work import WorkFolder
 from featbank.errors import CorpusError
 from featbank.tokenizers.sample import read_pins, refuse_codes, refuse_layers, write_sample
 
-_SPLIT = "train"
+_SPLIT = "sample"
+"""Under which all is computed, whatever splits the pinned utterances are in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,12 @@ class DirectSample:
 
 
 def sample_audio(
-    run: Run, out: Path, feature: str, pins: Path, reuse: Reuse = WHAT_FITS
+    run: Run,
+    out: Path,
+    feature: str,
+    pins: Path,
+    splits: Sequence[str],
+    reuse: Reuse = WHAT_FITS,
 ) -> DirectSample:
     """Compute a feature of the pinned utterances alone and write the sample store.
 
@@ -42,13 +49,14 @@ def sample_audio(
             written; those of another definition that a stopped run has left there are replaced.
         out: the sample store.
         feature: name of the feature.
-        pins: list of pinned ids, of the training split.
+        pins: list of pinned ids.
+        splits: that they may be in: those to train on.
         reuse: of which numerics classes what a stopped run left may be, and whether a sample of
             features that were made in another way is replaced.
 
     Raises:
         ConfigError: the feature has no frames that are vectors of floats.
-        CorpusError: a pinned id is not in the manifest.
+        CorpusError: a pinned id is in no manifest of these splits.
         StoreError: a sample is there already of features that were made in another way.
         FeatbankError: what `extract` raises.
     """
@@ -56,36 +64,36 @@ def sample_audio(
     for entry in run.definition.storage:
         if entry.name == feature:  # before weights are loaded
             refuse_codes(entry.dtype, where)
-    rows = _pinned(run.corpus.manifests / f"{_SPLIT}.jsonl", pins)
+    rows = _pinned([run.corpus.manifests / f"{split}.jsonl" for split in splits], pins)
     manifests, features = run.work / "manifests", run.work / "features"
-    for split in SPLITS:
-        write_manifest(manifests / f"{split}.jsonl", rows if split == _SPLIT else [])
+    shutil.rmtree(manifests, ignore_errors=True)  # of a stopped run
+    write_manifest(manifests / f"{_SPLIT}.jsonl", rows)
     with WorkFolder(features) as folder:
         job = feature_job(run.of_sample(manifests, run.work), features)
         refuse_layers(job.extractor.outputs[feature].shape, where)
         tally = make_features(job, Reuse(overwrite=True, numerics=reuse.numerics)).tally
         num_utterances = write_sample(
-            features=features / feature / _SPLIT, pins=pins, out=out, overwrite=reuse.overwrite
+            features=[features / feature / _SPLIT], pins=pins, out=out, overwrite=reuse.overwrite
         )
         folder.finish([out], keep=run.keep_work)
     shutil.rmtree(manifests)
     return DirectSample(num_utterances=num_utterances, tally=tally)
 
 
-def _pinned(manifest: Path, pins: Path) -> list[Utterance]:
+def _pinned(manifests: Sequence[Path], pins: Path) -> list[Utterance]:
     """Return the rows of the pinned utterances.
 
     Raises:
         CorpusError: one is not there.
     """
     pinned = set(read_pins(pins))
-    rows = [row for row in iterate_manifest(manifest) if row.id in pinned]
+    rows = [row for path in manifests for row in iterate_manifest(path) if row.id in pinned]
     if missing := sorted(pinned - {row.id for row in rows}):
         raise CorpusError(
             f"pinned ids {pins}",
-            expected=f"all of its {len(pinned)} ids in {manifest}",
+            expected=f"all of its {len(pinned)} ids in {' or '.join(map(str, manifests))}",
             got=f"{len(missing)} missing, the first {missing[0]!r}",
             hint="bring them back, or pin anew (which refits the codebook): "
-            f"python stages/sample.py pin=true corpus={pins.stem}",
+            f"python stages/sample.py pin=true fit_on={pins.parent.name} corpus={pins.stem}",
         )
     return rows

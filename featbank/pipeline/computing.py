@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-
-from hydra import compose
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
 from featbank.base.parts import PartConfig
 from featbank.base.progress import Advance
@@ -20,15 +16,20 @@ from featbank.errors import ConfigError
 from featbank.feature_io.stage_storage import read_storage
 from featbank.numerics import Computing
 from featbank.pipeline import dvc_outputs
-from featbank.pipeline.composed import CONF, plain
-from featbank.pipeline.definitions import check_definition
-from featbank.pipeline.stage import read_corpus
+from featbank.pipeline.composition.composed import CONF, composed_stage
+from featbank.pipeline.configs import (
+    ComputingConfig,
+    DecodeConfig,
+    ExtractConfig,
+    TokenizeConfig,
+)
+from featbank.pipeline.corpus_summary import read_corpus
 from featbank.runners.base import Runner
 
 _log = logging.getLogger(__name__)
 
 
-def computing_run(config: DictConfig, name: str, advance: Advance = lambda _: None) -> Run:
+def computing_run(config: ComputingConfig, name: str, advance: Advance = lambda _: None) -> Run:
     """Return the run of an extractor that a configuration asks for.
 
     Args:
@@ -39,35 +40,34 @@ def computing_run(config: DictConfig, name: str, advance: Advance = lambda _: No
     Raises:
         ConfigError: the corpus is not prepared, or a value is of another kind.
     """
-    manifests = Path(config.paths.manifests)
-    corpus = read_corpus(manifests)
+    corpus = read_corpus(config.paths.manifests)
     return Run(
         corpus=PreparedCorpus(
-            name=corpus["name"],
-            license=corpus["license"],
-            manifests=manifests,
+            name=corpus.name,
+            license=corpus.license,
+            manifests=config.paths.manifests,
             audio_root=Path(config.corpus.root),
         ),
         definition=feature_definition(config),
         computing=Computing(
             device=config.device, num_threads=config.num_threads, batch_s=config.batch_s
         ),
-        runner=build(plain(config.runner), config.trusted_modules, Runner),
+        runner=build(config.runner.arguments, config.trusted_modules, Runner),
         budget=Budget(
-            max_failures=config.max_failures, path=Path(config.runtime.failures, f"{name}.jsonl")
+            max_failures=config.max_failures, path=config.runtime.failures / f"{name}.jsonl"
         ),
-        work=Path(config.runtime.work, name),
+        work=config.runtime.work / name,
         keep_work=dvc_outputs.is_run_by_dvc(),
         advance=advance,
     )
 
 
-def feature_definition(config: DictConfig) -> FeatureDefinition:
+def feature_definition(config: ComputingConfig | DecodeConfig) -> FeatureDefinition:
     """Return the extractor that a configuration chooses, and how its features are stored."""
     return FeatureDefinition(
         name=config.feature.name,
-        extractor=PartConfig.of(plain(config.feature.extractor)),
-        storage=read_storage(plain(config.feature.storage)),
+        extractor=PartConfig.of(config.feature.extractor.arguments),
+        storage=read_storage(config.feature.stored),
         trusted_modules=tuple(config.trusted_modules),
     )
 
@@ -80,18 +80,25 @@ def drop_damaged(paths: Sequence[Path]) -> None:
             _log.warning("dvc commit takes in what is in its place now")
 
 
-def definition_of(kind: str, option: str, *, but: Collection[str]) -> DictConfig:
+def config_of(name: str, *, but: Sequence[str]) -> ExtractConfig | TokenizeConfig:
     """Compose the stage that makes the stores of a choice, as its definition has it.
 
     Args:
-        kind: features or tokens.
-        option: of it, such as `fbank` or `mfcc-kmeans100`.
+        name: of the choice: `features/fbank` or `tokens/mfcc-kmeans100`.
         but: keys that are typed for the stage at hand alone; what else is typed goes for the
             stage that is composed, too.
 
     Raises:
         ConfigError: the choice has no definition, or one that lacks something.
     """
+    kind, _, option = name.partition("/")
+    options = _options(kind, option)
+    if kind == "features":
+        return composed_stage(ExtractConfig, options, but=but)
+    return composed_stage(TokenizeConfig, options, but=but)
+
+
+def _options(kind: str, option: str) -> Mapping[str, str]:
     groups = _groups_by_option(kind)
     if option not in groups:
         near = get_close_matches(option, groups, n=1)
@@ -104,16 +111,7 @@ def definition_of(kind: str, option: str, *, but: Collection[str]) -> DictConfig
             hint=(f"did you mean {near[0]}? Or " if near else "")
             + "put what was typed by hand for these stores into a file under their name",
         )
-    typed = [
-        text
-        for text in HydraConfig.get().overrides.task
-        if text.lstrip("+~").split("=")[0].split(".")[0] not in but
-    ]
-    chosen = [f"{group}={one}" for group, one in groups[option].items()]
-    composed = compose("extract" if kind == "features" else "tokenize", [*typed, *chosen])
-    for group, one in groups[option].items():
-        check_definition(composed, group, CONF / group / f"{one}.yaml")
-    return composed
+    return groups[option]
 
 
 def _groups_by_option(kind: str) -> Mapping[str, Mapping[str, str]]:

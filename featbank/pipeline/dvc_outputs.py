@@ -23,12 +23,13 @@ from typing import Any
 
 import yaml
 
-from featbank.base.manifest import SPLITS, check_id
-from featbank.errors import FeatbankError
+from featbank.base.manifest import check_id
+from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.files.json_files import parse_json
 from featbank.files.opening import open_regular, read_regular
 from featbank.files.provenance import file_sha256
 from featbank.store import HEADER_NAME
+from featbank.store.splits import read_splits
 
 _log = logging.getLogger(__name__)
 
@@ -227,6 +228,26 @@ def _md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
 
 
+def is_tracked(path: Path) -> bool:
+    """Tell whether a path is an output of a stage, in one, or around one.
+
+    Raises:
+        ConfigError: DVC does not read dvc.yaml.
+    """
+    # imported here: it takes a second, and only values typed by hand need it
+    from dvc.exceptions import DvcException, NotDvcRepoError
+
+    target = path.resolve()
+    try:
+        with dvc_project() as repo:
+            outs = [Path(out.fs_path).resolve() for out in repo.index.outs]
+    except NotDvcRepoError:
+        return False
+    except DvcException as error:
+        raise ConfigError("dvc.yaml", expected="a pipeline that DVC reads", got=error) from error
+    return any(target == out or out in target.parents or target in out.parents for out in outs)
+
+
 class DvcPlace(StrEnum):
     """Where DVC has an output that is not on this disk."""
 
@@ -284,8 +305,14 @@ def _place(digest: str) -> DvcPlace:
 def _is_whole(out: Path) -> bool:
     """Tell whether every store is there: a run that was stopped leaves folders, or some stores."""
     names = [entry for entry in out.iterdir() if entry.is_dir()] if out.is_dir() else []
-    headers = [name / split / HEADER_NAME for name in names for split in SPLITS]
-    return bool(headers) and all(map(Path.is_file, headers))
+    try:
+        stated = {name: read_splits(name) for name in names}
+    except StoreError:  # which who reads the stores tells
+        return False
+    return bool(stated) and all(
+        splits and all((name / split / HEADER_NAME).is_file() for split in splits)
+        for name, splits in stated.items()
+    )
 
 
 def _locked_digest(out: Path) -> str | None:

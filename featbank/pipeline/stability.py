@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-
-from omegaconf import DictConfig
 
 from featbank.base.progress import Advance
-from featbank.base.units import UNITS
 from featbank.engine.extract import extract
 from featbank.engine.recomputing import DrawnSample, draw
 from featbank.engine.run import Run
-from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
-from featbank.pipeline.computing import computing_run, definition_of
-from featbank.pipeline.definitions import stored_names
+from featbank.engine.tokenize_audio import FeatureTokens
+from featbank.pipeline.computing import computing_run, config_of
+from featbank.pipeline.configs import StabilityConfig, TokenizeConfig
 from featbank.stability.disturbances import disturbances
-from featbank.stability.measuring import TokenChoice, beginnings, measure_stability
+from featbank.stability.measuring import MeasuredTokens, beginnings, measure_stability
 from featbank.stability.result import Stability
+from featbank.stability.units import measured_units
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenized import feature_of_tokens
@@ -28,19 +24,19 @@ _OF_STABILITY = ("only", "utterances", "max_s", "seed")
 """Keys of `stability` alone: what else is typed goes for the stage that makes the tokens, too."""
 
 
-def draw_sample(config: DictConfig) -> tuple[DrawnSample, float]:
+def draw_sample(config: StabilityConfig) -> tuple[DrawnSample, float]:
     """Draw the utterances to disturb.
 
     Returns:
         Their beginnings, and the seconds of audio to compute for one choice: clean and disturbed.
     """
-    drawn = draw(Path(config.paths.manifests), config.utterances, config.seed)
+    drawn = draw(config.paths.manifests, config.utterances, config.seed)
     sample = beginnings(drawn, config.max_s)
     return sample, sample.audio_s * (1 + len(disturbances()))
 
 
 def gauge_stability(
-    config: DictConfig,
+    config: StabilityConfig,
     name: str,
     stores: Sequence[str],
     *,
@@ -62,34 +58,22 @@ def gauge_stability(
         ConfigError: the choice has no definition.
         FeatbankError: what `measure_stability` raises.
     """
-    kind, _, option = name.partition("/")
-    definition = definition_of(kind, option, but=_OF_STABILITY)
-    run = computing_run(definition, f"stability-{config.corpus.name}-{kind}-{option}", advance)
-    choice = TokenChoice(name=name, stores=stores, compute=extract)
-    if kind == "tokens":
-        choice = _units_of(definition, choice)
+    made_by = config_of(name, but=_OF_STABILITY)
+    run_name = f"stability-{config.corpus.name}-{name.replace('/', '-')}"
+    run = computing_run(made_by, run_name, advance)
+    if isinstance(made_by, TokenizeConfig):
+        tokens = TokenStores(
+            codebook=load_codebook(made_by.paths.codebook),
+            merge_repeats=made_by.tokenizer.merge_repeats,
+        )
+        feature = feature_of_tokens(made_by.feature.names)
+        choice = measured_units(name, FeatureTokens(feature=feature, stores=tokens))
+    else:
+        choice = MeasuredTokens(name=name, stores=stores, compute=extract)
     return measure_stability(_an_utterance_a_task(run), choice, sample, corpus=corpus)
-
-
-def _units_of(definition: DictConfig, choice: TokenChoice) -> TokenChoice:
-    """Return how the tokens of a codebook are computed, frame by frame."""
-    codebook = load_codebook(definition.paths.codebook)
-    # flips are counted frame by frame, whether or not the stored units are merged
-    tokens = FeatureTokens(
-        feature=feature_of_tokens(stored_names(definition)), stores=TokenStores(codebook=codebook)
-    )
-    stored = TokenStores(codebook=codebook, merge_repeats=definition.tokenizer.merge_repeats)
-    return replace(
-        choice,
-        compute=functools.partial(tokenize_audio, tokens=tokens),
-        fingerprints={UNITS: stored.fingerprints[UNITS]},
-    )
 
 
 def _an_utterance_a_task(run: Run) -> Run:
     """Cut the work small: the sample is, and every worker is to have some of it."""
-    storage = [
-        replace(entry, writer_kwargs={**entry.writer_kwargs, "shard_bytes": 1})
-        for entry in run.definition.storage
-    ]
+    storage = [replace(entry, shard_bytes=1) for entry in run.definition.storage]
     return replace(run, definition=replace(run.definition, storage=storage))

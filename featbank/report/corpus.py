@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from featbank.base.manifest import SPLITS
 from featbank.errors import ConfigError
 from featbank.report.words import format_duration
 
@@ -29,9 +28,9 @@ def check_corpus(corpus: Mapping[str, Any]) -> None:
         list(corpus_facts(corpus))
         list(corpus_warnings(corpus))
         f"{corpus['num_failures']:,}"
-        for split in SPLITS:
+        for split in corpus["splits"].values():
             for name in ("hours", "speakers", "utterances"):
-                f"{corpus['splits'][split][name]:,}"
+                f"{split[name]:,}"
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             "corpus summary",
@@ -61,6 +60,8 @@ def corpus_facts(corpus: Mapping[str, Any]) -> Iterator[str]:
         )
     if tolerated := corpus.get("tolerate"):
         yield f"audio was taken in spite of: {', '.join(tolerated)}"
+    if unused := corpus.get("unused_splits"):
+        yield f"corpus.splits names what the corpus has not: {', '.join(unused)}"
     for name, words in _COUNTED.items():
         if corpus.get(name):
             yield f"{corpus[name]:,} {words}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby, zip_longest
+from itertools import groupby
 from typing import Any
 
 from featbank.base.units import UNITS
@@ -77,15 +77,14 @@ def metrics(
     return tree
 
 
-def usage_rows(results: Sequence[CheckResult]) -> list[dict[str, Any]]:
-    """Return the usage of codebooks for a DVC plot: a row a rank, a column a codebook.
+def usage_curves(results: Sequence[CheckResult]) -> dict[str, list[dict[str, Any]]]:
+    """Return the usage of codebooks for DVC's plots: a curve a codebook, a row a rank.
 
-    A column is named after its option, such as `mfcc-kmeans100`, and holds the share of the frames
-    that the unit of that rank has in all splits, the most used first. A codebook with fewer units
-    has null below them, for DVC wants the same columns in every row. Codebooks of which each frame
+    A curve is named after its option, such as `mfcc-kmeans100`, and holds the share of the frames
+    that the unit of that rank has in all splits, the most used first. Codebooks of which each frame
     has several are in the report instead: there may be dozens.
     """
-    columns = {}
+    curves = {}
     for result in results:
         for name, codebooks in pooled_usage(result).items():
             if len(codebooks) != 1:
@@ -93,24 +92,25 @@ def usage_rows(results: Sequence[CheckResult]) -> list[dict[str, Any]]:
             option = result.name.rpartition("/")[2]
             counts = codebooks[0].frames
             total = max(1, sum(counts))
-            shares = [round(count / total, 9) for count in sorted(counts, reverse=True)]
-            columns[option if name == UNITS else f"{option}-{name}"] = shares
-    return [
-        {"rank": rank, **dict(zip(columns, shares, strict=True))}
-        for rank, shares in enumerate(zip_longest(*columns.values()), start=1)
-    ]
+            curves[option if name == UNITS else f"{option}-{name}"] = [
+                {"rank": rank, "share": round(count / total, 9)}
+                for rank, count in enumerate(sorted(counts, reverse=True), start=1)
+            ]
+    return curves
 
 
-def length_rows(lengths: LengthHistogram) -> list[dict[str, Any]]:
-    """Return the lengths of the utterances for a DVC plot: a row a bin, a column a split.
+def length_curves(lengths: LengthHistogram) -> dict[str, list[dict[str, Any]]]:
+    """Return the lengths of the utterances for DVC's plots: a curve a split, a row a bin.
 
     `seconds` is where a bin begins.
     """
-    splits = [split for split, _ in lengths.by_split]
-    return [
-        {"seconds": round(number * lengths.bin_s, 6), **dict(zip(splits, counts, strict=True))}
-        for number, counts in enumerate(zip(*(bins for _, bins in lengths.by_split), strict=True))
-    ]
+    return {
+        split: [
+            {"seconds": round(number * lengths.bin_s, 6), "utterances": count}
+            for number, count in enumerate(counts)
+        ]
+        for split, counts in lengths.by_split
+    }
 
 
 def _node(tree: dict[str, Any], path: str) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from featbank.base.amounts import percent
-from featbank.base.manifest import SPLITS
+from featbank.base.split_names import in_order
 from featbank.base.visible import visible
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.report.corpus import check_corpus, corpus_facts, corpus_warnings
-from featbank.report.metrics import length_rows, metrics, usage_rows
+from featbank.report.metrics import length_curves, metrics, usage_curves
 from featbank.report.pictures import lengths_picture, pictures_of
 from featbank.report.tables import (
     codebook_tables,
@@ -73,7 +73,7 @@ def render_report(
             for name, stores in groupby(result.stores, key=lambda store: store.name)
         ],
         num_stores=sum(len(result.stores) for result in results),
-        splits={split: corpus["splits"][split] for split in SPLITS},
+        splits={split: corpus["splits"][split] for split in in_order(corpus["splits"])},
         problems=problems,
         kinds=kinds,
         num_problems=kinds.total(),
@@ -130,12 +130,21 @@ def write_report(
     """
     check_corpus(corpus)
     folder = Path(folder)
-    lengths = length_rows(results[0].lengths) if results else []
     write_atomic(folder / "metrics.json", readable_json(metrics(results, stabilities)))
-    write_atomic(folder / "codebook_usage.json", readable_json(usage_rows(results)))
-    write_atomic(folder / "utterance_lengths.json", readable_json(lengths))
+    _write_curves(folder / "codebook_usage", usage_curves(results))
+    lengths = length_curves(results[0].lengths) if results else {}
+    _write_curves(folder / "utterance_lengths", lengths)
     write_atomic(folder / "report.html", render_report(results, corpus, stabilities))
     return folder / "report.html"
+
+
+def _write_curves(folder: Path, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Write the data of DVC's plots, a file a curve, and remove those that there are no longer."""
+    for name, rows in curves.items():
+        write_atomic(folder / f"{name}.json", readable_json(rows))
+    for path in folder.glob("*.json"):
+        if path.stem not in curves:
+            path.unlink()
 
 
 def weights_source(store: StoreCheck) -> str:

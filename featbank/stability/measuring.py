@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from featbank.audio import load_audio, scan_audio
-from featbank.base.manifest import SPLITS, Utterance
+from featbank.base.manifest import Utterance
 from featbank.engine.recomputing import DrawnSample, recomputed
 from featbank.engine.run import Run
 from featbank.errors import AudioError, FeatbankError, StoreError
@@ -25,12 +25,12 @@ from featbank.store import Store, open_store
 
 _log = logging.getLogger(__name__)
 
-_SPLIT = "test"
-"""Under which all is computed: an extractor may treat training otherwise."""
+_SPLIT = "disturbed"
+"""Under which all is computed: what splits a corpus has is of no meaning here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenChoice:
+class MeasuredTokens:
     """Tokens whose stability is measured.
 
     Args:
@@ -59,7 +59,7 @@ def beginnings(sample: DrawnSample, max_s: float) -> DrawnSample:
 
 
 def measure_stability(
-    run: Run, choice: TokenChoice, sample: DrawnSample, *, corpus: str
+    run: Run, choice: MeasuredTokens, sample: DrawnSample, *, corpus: str
 ) -> Stability:
     """Compute a sample clean and disturbed, in one pass, and compare the tokens.
 
@@ -76,13 +76,12 @@ def measure_stability(
         FeatbankError: nothing of the sample can be read, or what computing raises.
     """
     run.work.mkdir(parents=True, exist_ok=True)
-    drawn = [row for split in SPLITS for row in sample.rows[split]]
+    drawn = [row for rows in sample.rows.values() for row in rows]
     with tempfile.TemporaryDirectory(dir=run.work) as folder:
         root = Path(folder)
         rows = _write_sample(drawn, run.corpus.audio_root, root, sample.seed)
         here = replace(run, corpus=replace(run.corpus, audio_root=root))
-        all_rows = {split: rows if split == _SPLIT else [] for split in SPLITS}
-        with recomputed(choice.compute, here, all_rows) as out:
+        with recomputed(choice.compute, here, {_SPLIT: rows}) as out:
             made = {one: open_store(out / one / _SPLIT) for one in choice.stores}
             stores = {one: _compare(store, drawn) for one, store in made.items()}
             fingerprints = {one: store.fingerprint for one, store in made.items()}

@@ -1,4 +1,4 @@
-"""What a folder of splits consists of: `splits.json` states it, once, where they are published.
+"""Read and write `splits.json`, which states what splits a folder has where they are published.
 
 A store vouches for all that is in its folder, but nothing in it tells of the stores beside it: a
 split that is gone, or is left over from an earlier run, would not be noticed.
@@ -6,8 +6,10 @@ split that is gone, or is left over from an earlier run, would not be noticed.
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -26,9 +28,12 @@ from featbank.store.format import (
     check_format,
     typed_field,
 )
+from featbank.store.header import StoreHeader
+from featbank.store.header_file import header_digest, read_header
 from featbank.store.healing import heal
-from featbank.store.layout import StoreHeader, header_digest, read_header
 from featbank.store.raw_file import write_at
+
+_log = logging.getLogger(__name__)
 
 _MAX_BYTES = 16 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -68,6 +73,28 @@ def read_splits(folder: Path) -> dict[str, str] | None:
     if stated != found:
         raise _unreadable(path, f"digest {found} instead of {stated}")
     return dict(splits)
+
+
+def standing_splits(folder: Path) -> list[str]:
+    """Return the names of the stores that stand in a folder, whatever it states."""
+    return sorted(
+        path.parent.name
+        for path in folder.glob(f"*/{HEADER_NAME}")
+        if not path.parent.name.startswith(".")
+    )
+
+
+def remove_other_splits(folder: Path, splits: Collection[str]) -> None:
+    """Remove stores of splits that there are no longer, once the others have been published.
+
+    Args:
+        folder: of the splits.
+        splits: that it is to hold.
+    """
+    for name in standing_splits(folder):
+        if name not in splits:
+            _log.info("%s: removed, for the corpus has no such split any more", folder / name)
+            shutil.rmtree(folder / name)
 
 
 def split_problems(
@@ -201,9 +228,8 @@ def _disk_of(folder: Path, hint: str) -> Iterator[None]:
 def _others(folder: Path) -> dict[str, str]:
     """Return the splits that a folder holds, and those that it states and holds no longer."""
     splits = read_splits(folder) or {}
-    for path in folder.glob(f"*/{HEADER_NAME}"):
-        if _is_name(path.parent.name):
-            splits[path.parent.name] = header_digest(read_header(path.parent))
+    for name in standing_splits(folder):
+        splits[name] = header_digest(read_header(folder / name))
     return splits
 
 

@@ -12,10 +12,10 @@ from featbank.errors import CodebookError, ConfigError
 from featbank.files.opening import instead_of_file
 from featbank.files.provenance import digest, file_sha256
 from featbank.numerics import thread_count
-from featbank.store import Store, open_verified
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.codebook_task import CodebookTask
 from featbank.tokenizers.drawing import draw_frames
+from featbank.tokenizers.fit_sample import Sample
 from featbank.tokenizers.importing import read_centroids
 
 _MEASURED_FRAMES = 100_000  # whose distance to an imported codebook is measured
@@ -107,12 +107,13 @@ def adopt_codebook(task: CodebookTask, imported: ImportedCodebook) -> Codebook:
         CodebookError: the file is another one, or of another dimension; or a codebook is there
             that was made in another way.
     """
-    store = open_verified(task.sample)
+    store = task.open_sample()
     codebook = _load(imported)
     _refuse_other_features(codebook, imported, store)
     fitted_on = {
         "feature": store.name,
         "feature_fingerprint": store.fingerprint,
+        "corpora": list(task.corpora),
         "sample": digest([shard.digest for shard in store.shards]),
         "imported": codebook.centroids_digest,
     }
@@ -130,7 +131,7 @@ def adopt_codebook(task: CodebookTask, imported: ImportedCodebook) -> Codebook:
     return load_codebook(task.out)
 
 
-def _mean_squared_distance(task: CodebookTask, codebook: Codebook, store: Store) -> float:
+def _mean_squared_distance(task: CodebookTask, codebook: Codebook, store: Sample) -> float:
     """Return what a codebook leaves of the frames of a sample, drawn by chance."""
     with thread_count(task.computing.num_threads):
         frames = draw_frames(store, _MEASURED_FRAMES, seed=task.seed)
@@ -163,7 +164,7 @@ def _load(imported: ImportedCodebook) -> Codebook:
     return codebook
 
 
-def _refuse_other_features(codebook: Codebook, imported: ImportedCodebook, store: Store) -> None:
+def _refuse_other_features(codebook: Codebook, imported: ImportedCodebook, store: Sample) -> None:
     """Refuse an imported codebook that cannot be of these features.
 
     Raises:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from featbank.errors import CodebookError
 from featbank.numerics import ON_CPU, Computing
 from featbank.tokenizers.codebook import load_codebook
+from featbank.tokenizers.fit_sample import Sample, open_sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +17,8 @@ class CodebookTask:
     """A codebook to be made for the frames of a sample, by fitting one or adopting one.
 
     Args:
-        sample: the sample store.
+        sample: the sample store, or a folder with one for each corpus.
+        corpora: that the sample joins, by its definition; none where nobody says.
         out: the codebook's file.
         seed: of the frames that are drawn, and of the fit.
         computing: device and threads.
@@ -26,8 +28,17 @@ class CodebookTask:
     sample: Path
     out: Path
     seed: int
+    corpora: Sequence[str] = ()
     computing: Computing = ON_CPU
     overwrite: bool = False
+
+    def open_sample(self) -> Sample:
+        """Open what the codebook is fitted on.
+
+        Raises:
+            StoreError: it is damaged, or of other corpora.
+        """
+        return open_sample(self.sample, self.corpora)
 
     def refuse_other(self, fitted_on: Mapping[str, object]) -> None:
         """Refuse to replace a codebook that was made in another way.

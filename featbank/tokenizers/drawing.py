@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import CodebookError
-from featbank.store import Store
+from featbank.tokenizers.fit_sample import Sample
 
 _DRAWN = np.dtype([("key", "f8"), ("utterance", "i8"), ("frame", "i8")])
 
 
-def draw_frames(store: Store, num_frames: int, *, seed: int) -> npt.NDArray[np.float32]:
+def draw_frames(store: Sample, num_frames: int, *, seed: int) -> npt.NDArray[np.float32]:
     """Draw frames without replacement, each with the same chance; all if there are too few.
 
     Every frame has a random key of its own, by the seed, its utterance's id and its place there;
@@ -48,7 +48,7 @@ def draw_frames(store: Store, num_frames: int, *, seed: int) -> npt.NDArray[np.f
     return frames
 
 
-def _draw(store: Store, num_frames: int, seed: int) -> npt.NDArray[np.void]:
+def _draw(store: Sample, num_frames: int, seed: int) -> npt.NDArray[np.void]:
     """Return keys and places of the frames with the lowest keys, sorted by key."""
     kept = np.empty(0, dtype=_DRAWN)
     waiting: list[npt.NDArray[np.void]] = []

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from featbank.files.provenance import digest, package_versions
 from featbank.numerics import CPU, thread_count
-from featbank.store import Numerics, Store, open_verified
+from featbank.store import Numerics
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.codebook_task import CodebookTask
 from featbank.tokenizers.drawing import draw_frames
 from featbank.tokenizers.fit_file import load_state, save_state
+from featbank.tokenizers.fit_sample import Sample
 from featbank.tokenizers.kmeans import FitState, Floats, KMeans
 
 _log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def fit_codebook(task: CodebookTask, kmeans: KMeans, work: Path) -> Codebook:
         CodebookError: too few frames, or a codebook is there that was fitted in another way.
         StoreError: the sample cannot be read, or is damaged.
     """
-    store = open_verified(task.sample)
+    store = task.open_sample()
     fitted_on = _fitted_on(task, kmeans, store)
     task.refuse_other(fitted_on)
     if task.computing.device != CPU:
@@ -58,11 +59,12 @@ def fit_codebook(task: CodebookTask, kmeans: KMeans, work: Path) -> Codebook:
     return load_codebook(task.out)
 
 
-def _fitted_on(task: CodebookTask, kmeans: KMeans, store: Store) -> Mapping[str, object]:
+def _fitted_on(task: CodebookTask, kmeans: KMeans, store: Sample) -> Mapping[str, object]:
     """Return all that determines a codebook but the machine, as its provenance records it."""
     return {
         "feature": store.header.name,
         "feature_fingerprint": store.header.fingerprint,
+        "corpora": list(task.corpora),
         "sample": digest([shard.digest for shard in store.shards]),
         "num_utterances": len(store),
         "num_frames": store.num_frames_total,
@@ -84,7 +86,7 @@ def _fitted_elsewhere(task: CodebookTask, numerics: Numerics) -> Codebook | None
 
 
 def _fit(
-    task: CodebookTask, kmeans: KMeans, store: Store, stopped: Path
+    task: CodebookTask, kmeans: KMeans, store: Sample, stopped: Path
 ) -> tuple[Floats, tuple[float, ...]]:
     """Fit the centroids (Q, K, D), from where a stopped fit has left off."""
     state = load_state(stopped)

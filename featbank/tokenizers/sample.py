@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from featbank.base.manifest import Utterance
-from featbank.errors import ConfigError, CorpusError
+from featbank.base.split_names import in_order
+from featbank.errors import ConfigError, CorpusError, StoreError
 from featbank.files.opening import instead_of_file, read_regular
 from featbank.files.provenance import digest, write_atomic
 from featbank.store import SHARD_BYTES, StoreWriter, find_encoding, open_verified
 from featbank.store.replacing import refuse_other_content
+
+_log = logging.getLogger(__name__)
 
 # what the header of a feature store says of its values; a licence or a version of a library may
 # change without them, and must not change the sample, or the codebook would be fitted anew
@@ -42,6 +46,32 @@ def draw_sample(utterances: Sequence[Utterance], *, hours: float, seed: int) -> 
     return sorted(drawn)
 
 
+def present_splits(wanted: Sequence[str], there: Collection[str], corpus: str) -> list[str]:
+    """Return those splits to train on that there are; the others are told in the log.
+
+    Args:
+        wanted: by the definition of the corpus.
+        there: splits that the corpus has.
+        corpus: its name.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    found = [split for split in wanted if split in there]
+    lacking = [split for split in wanted if split not in there]
+    if not found:
+        raise CorpusError(
+            f"splits of {corpus} to train on",
+            expected=" or ".join(wanted) or "one or more",
+            got=", ".join(in_order(there)) or "no split",
+            hint="name them in the definition of the corpus: train: [SPLIT, ...]",
+        )
+    if lacking:
+        told = ", ".join(lacking)
+        _log.warning("%s has no split %s, which its definition trains on", corpus, told)
+    return found
+
+
 def write_pins(path: Path, ids: Sequence[str], *, how: str) -> None:
     """Write the ids that a codebook is fitted on, one a line, under a comment on the drawing."""
     write_atomic(path, f"# {how}\n" + "".join(f"{name}\n" for name in ids))
@@ -53,7 +83,8 @@ def read_pins(path: Path) -> list[str]:
     Raises:
         CorpusError: there is no such list, it is empty or no text, or it names an id twice.
     """
-    hint = f"draw one and commit it: python stages/sample.py pin=true corpus={path.stem}"
+    draw = f"python stages/sample.py pin=true fit_on={path.parent.name} corpus={path.stem}"
+    hint = f"draw one and commit it: {draw}"
     if (got := instead_of_file(path)) is not None:
         raise CorpusError(f"pinned ids {path}", expected="a file", got=got, hint=hint)
     try:
@@ -128,18 +159,18 @@ def refuse_layers(shape: Sequence[int], where: str) -> None:
 
 def write_sample(
     *,
-    features: Path,
+    features: Sequence[Path],
     pins: Path,
     out: Path,
     shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
 ) -> int:
-    """Copy the pinned utterances of a feature store into a store of their own.
+    """Copy the pinned utterances of feature stores into a store of their own.
 
     Its bytes follow from those utterances alone, so that it stays as it is when the corpus grows.
 
     Args:
-        features: a store.
+        features: stores of one feature: of the splits to train on.
         pins: list of pinned ids.
         out: the sample store.
         shard_bytes: size around which its shards are cut.
@@ -155,19 +186,29 @@ def write_sample(
             made in another way.
     """
     ids = read_pins(pins)
-    source = open_verified(features)
-    refuse_codes(source.header.dtype, f"store {features}")
-    refuse_layers(source.header.shape, f"store {features}")
-    refuse_whole(f"store {features}", is_whole=source.header.time_axis is None)
-    if missing := [name for name in ids if name not in source]:
+    sources = [open_verified(path) for path in features]
+    header = sources[0].header
+    where = f"store {features[0]}"
+    refuse_codes(header.dtype, where)
+    refuse_layers(header.shape, where)
+    refuse_whole(where, is_whole=header.time_axis is None)
+    for source in sources[1:]:
+        if source.fingerprint != header.fingerprint:
+            raise StoreError(
+                f"store {source.path} was made in another way than {where}",
+                expected=f"fingerprint {header.fingerprint[:12]}",
+                got=source.fingerprint[:12],
+                hint="run python stages/extract.py again",
+            )
+    source_of = {name: source for name in ids for source in sources if name in source}
+    if missing := [name for name in ids if name not in source_of]:
         raise CorpusError(
             f"pinned ids {pins}",
-            expected=f"all of its {len(ids)} ids in {features}",
+            expected=f"all of its {len(ids)} ids in {' or '.join(map(str, features))}",
             got=f"{len(missing)} missing, the first {missing[0]!r}",
             hint="bring them back, or pin anew (which refits the codebook): "
-            f"python stages/sample.py pin=true corpus={pins.stem}",
+            f"python stages/sample.py pin=true fit_on={pins.parent.name} corpus={pins.stem}",
         )
-    header = source.header
     refuse_other_content(out, header.fingerprint, overwrite=overwrite)
     with StoreWriter(
         out,
@@ -182,5 +223,6 @@ def write_sample(
         shard_bytes=shard_bytes,
     ) as writer:
         for name in ids:
+            source = source_of[name]
             writer.write(name, source[name], input_digest=source.input_digest(name))
     return len(ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +12,37 @@ from typing import Any
 import numpy as np
 
 from featbank.base.framing import Framing
-from featbank.base.manifest import SPLITS
 from featbank.base.units import DURATIONS, UNITS, deduplicate
 from featbank.errors import CodebookError, ConfigError
 from featbank.files.provenance import digest, package_versions
 from featbank.store import SHARD_BYTES, Numerics, StoreWriter
 from featbank.store.replacing import refuse_other_content
+from featbank.store.splits import remove_other_splits, standing_splits
 from featbank.tokenizers.codebook import Codebook
 
 TOKENIZE_VERSION = 4
 """Bumped when the same features and codebook give other tokens."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizedFeature:
+    """The feature of a split that tokens are made of.
+
+    Args:
+        framing: its exact frame grid, where there is one.
+        frame_rate: frames a second.
+        first_frame_center_s: time of the middle of the first frame.
+        provenance: how it was made.
+        numerics: the class of machine that assigns its units.
+    """
+
+    framing: Framing | None
+    frame_rate: float | None
+    first_frame_center_s: float | None
+    provenance: Mapping[str, object]
+    numerics: Numerics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,32 +140,19 @@ class TokenStores:
         Raises:
             StoreError: one is there, and `overwrite` is false.
         """
-        for split in SPLITS:
-            for name, fingerprint in self.fingerprints.items():
+        for name, fingerprint in self.fingerprints.items():
+            for split in standing_splits(out / name):
                 refuse_other_content(out / name / split, fingerprint, overwrite=overwrite)
 
-    def writer(
-        self,
-        path: Path,
-        name: str,
-        *,
-        framing: Framing | None,
-        frame_rate: float | None,
-        first_frame_center_s: float | None,
-        feature: Mapping[str, Any],
-        numerics: Numerics,
-    ) -> StoreWriter:
+    def writer(self, path: Path, name: str, feature: TokenizedFeature) -> StoreWriter:
         """Begin one of the stores.
+
+        A unit that stands for a run of frames has no time of its own, and its store states none.
 
         Args:
             path: of the store.
             name: units or durations.
-            framing: of the features.
-            frame_rate: of the features.
-            first_frame_center_s: of the features. A unit that stands for a run of frames has no
-                time of its own, and its store states none.
-            feature: provenance of the features.
-            numerics: the class of machine that assigns the units.
+            feature: that the tokens are made of.
         """
         return StoreWriter(
             path,
@@ -163,19 +169,21 @@ class TokenStores:
                     "num_clusters": self.codebook.num_clusters,
                     "fitted_on": self.codebook.provenance["fitted_on"],
                 },
-                "feature": dict(feature),
+                "feature": dict(feature.provenance),
                 "stores": sorted(self.dtypes),
                 "versions": package_versions(("numpy", "torch")),
             },
-            numerics=numerics,
+            numerics=feature.numerics,
             shard_bytes=self.shard_bytes,
-            framing=framing,
-            frame_rate=None if self.merge_repeats else frame_rate,
-            first_frame_center_s=None if self.merge_repeats else first_frame_center_s,
+            framing=feature.framing,
+            frame_rate=None if self.merge_repeats else feature.frame_rate,
+            first_frame_center_s=None if self.merge_repeats else feature.first_frame_center_s,
         )
 
-    def remove_others(self, out: Path) -> None:
-        """Remove a store below `out` that these, just published, have no longer beside them."""
+    def remove_others(self, out: Path, splits: Collection[str]) -> None:
+        """Remove stores below `out` that these, just published, have no longer beside them."""
+        for name in self.dtypes:
+            remove_other_splits(out / name, splits)
         for name in {UNITS, DURATIONS} - set(self.dtypes):
             shutil.rmtree(out / name, ignore_errors=True)
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from featbank.base.manifest import SPLITS, Utterance, part_order, read_manifest
+from featbank.base.manifest import Utterance, part_order, read_manifest
 from featbank.base.progress import Advance
+from featbank.base.split_names import split_names
 from featbank.errors import StoreError
 from featbank.numerics import joint_audio, numerics_class, thread_count
 from featbank.store import (
@@ -18,7 +19,7 @@ from featbank.store import (
     open_verified,
     read_header,
 )
-from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.token_stores import TokenizedFeature, TokenStores
 
 
 def tokenize(
@@ -48,8 +49,9 @@ def tokenize(
         StoreError: an utterance has no features, or damaged ones, or a store is there that holds
             something else.
     """
-    sources = {split: open_verified(features / split) for split in SPLITS}
-    rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in SPLITS}
+    splits = split_names(manifests)
+    sources = {split: open_verified(features / split) for split in splits}
+    rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in splits}
     for source in sources.values():
         stores.check_features(
             source.fingerprint,
@@ -60,26 +62,27 @@ def tokenize(
     with ExitStack() as stack, thread_count(1):
         every: list[StoreWriter] = []
         for split, source in sources.items():
-            header = source.header
+            feature = _stored_feature(source)
             writers = {
-                name: stack.enter_context(
-                    stores.writer(
-                        out / name / split,
-                        name,
-                        framing=header.framing,
-                        frame_rate=header.frame_rate,
-                        first_frame_center_s=header.first_frame_center_s,
-                        feature=source.provenance,
-                        numerics=joint_audio(numerics_class(), header.numerics),
-                    )
-                )
+                name: stack.enter_context(stores.writer(out / name / split, name, feature))
                 for name in stores.dtypes
             }
             _tokenize_rows(rows[split], source, stores, writers, advance)
             every += writers.values()
         commit_together(every)
-    stores.remove_others(out)
-    return [read_header(out / name / split) for split in SPLITS for name in stores.dtypes]
+    stores.remove_others(out, splits)
+    return [read_header(out / name / split) for split in splits for name in stores.dtypes]
+
+
+def _stored_feature(source: Store) -> TokenizedFeature:
+    header = source.header
+    return TokenizedFeature(
+        framing=header.framing,
+        frame_rate=header.frame_rate,
+        first_frame_center_s=header.first_frame_center_s,
+        provenance=source.provenance,
+        numerics=joint_audio(numerics_class(), header.numerics),
+    )
 
 
 def _tokenize_rows(

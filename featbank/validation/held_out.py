@@ -12,15 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.base.manifest import Utterance
+from featbank.base.split_names import in_order
 from featbank.errors import CodebookError, StoreError
 from featbank.files.provenance import digest
 from featbank.store import Store, open_verified
 from featbank.tokenizers.codebook_file import read_codebook
 from featbank.validation.inertia import HeldOutInertia, SplitInertia
 from featbank.validation.rounding import six_digits
-
-HELD_OUT = ("dev", "test")
-"""The splits that no codebook is fitted on."""
 
 _BLOCK_DISTANCES = 1 << 20
 
@@ -34,41 +32,54 @@ class HeldOut:
     Args:
         codebook: file of the centroids.
         features: folder of the feature stores, `<feature name>/<split>`; None where there are none.
+        splits: that nothing is fitted on, by the corpus's definition.
         num_utterances: at most, of each split, drawn by a seeded hash of their ids.
         seed: of the hash.
     """
 
     codebook: Path
     features: Path | None
+    splits: Sequence[str]
     num_utterances: int
     seed: int
 
     def measure(self, rows: Mapping[str, Sequence[Utterance]]) -> HeldOutInertia:
         """Measure the inertia on the held-out splits of the manifests `rows`."""
+        lacking = {
+            split: "the corpus has no such split" for split in self.splits if split not in rows
+        }
+        if not self.splits:
+            return HeldOutInertia(absent="the corpus's definition holds no split out")
+        if len(lacking) == len(self.splits):
+            return HeldOutInertia(
+                absent="the corpus has no split that its definition holds out", lacking=lacking
+            )
         if self.features is None:
-            return HeldOutInertia(absent="the features are not stored")
+            return HeldOutInertia(absent="the features are not stored", lacking=lacking)
         try:
             centroids, provenance = read_codebook(self.codebook)
             origin = provenance["fitted_on"]
             name, fingerprint = origin["feature"], origin["feature_fingerprint"]
             fitted = _fitted_inertia(provenance)
         except (CodebookError, OSError, KeyError, TypeError, ValueError):
-            return HeldOutInertia(absent="the codebook cannot be read")
+            return HeldOutInertia(absent="the codebook cannot be read", lacking=lacking)
         codebooks = centroids.reshape(-1, *centroids.shape[-2:]).astype(np.float64)
         splits: dict[str, SplitInertia] = {}
-        for split in HELD_OUT:
+        for split in in_order(set(self.splits) - set(lacking)):
             try:
                 store = open_verified(self.features / name / split)
                 if (store.fingerprint, store.shape) != (fingerprint, codebooks.shape[2:]):
                     absent = "the features are not those that the codebook is for"
-                    return HeldOutInertia(absent=absent, fitted=fitted)
+                    return HeldOutInertia(absent=absent, fitted=fitted, lacking=lacking)
                 found = self._measure_split(store, rows[split], codebooks)
             except StoreError:  # a finding of the check of the features
                 absent = "the feature store is missing or damaged"
-                return HeldOutInertia(absent=absent, fitted=fitted)
+                return HeldOutInertia(absent=absent, fitted=fitted, lacking=lacking)
             if found.num_frames:
                 splits[split] = found
-        return HeldOutInertia(fitted=fitted, splits=splits)
+            else:
+                lacking[split] = "no frame of it is stored"
+        return HeldOutInertia(fitted=fitted, splits=splits, lacking=lacking)
 
     def _measure_split(
         self, store: Store, rows: Iterable[Utterance], codebooks: Floats

@@ -35,8 +35,10 @@ class HeldOutInertia:
         fitted: of the frames that the codebook was fitted on, as its file says; None if that cannot
             be read, or if it was imported, and fitted elsewhere.
         splits: of those held-out splits that have frames.
+        lacking: why there is none of the other splits that the corpus's definition holds out.
     """
 
     absent: str = ""
     fitted: float | None = None
     splits: Mapping[str, SplitInertia] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)

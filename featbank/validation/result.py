@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.base.manifest import SPLITS
+from featbank.base.split_names import in_order
 from featbank.errors import ValidationError
 from featbank.files.json_files import read_json
 from featbank.files.provenance import canonical_json, write_atomic
@@ -18,7 +18,7 @@ from featbank.validation.inertia import HeldOutInertia
 from featbank.validation.usage import CodebookUsage
 
 FORMAT = "featbank-check"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MAX_BYTES = 256 << 20  # codebooks of many codes have a count for each, for each store and split
 MAX_EXAMPLES = 10
 """Findings of one kind that are put into words; the rest is counted."""
@@ -144,8 +144,8 @@ class LengthHistogram:
 
     @property
     def by_split(self) -> list[tuple[str, tuple[int, ...]]]:
-        """The counts in the order of `SPLITS`, which JSON does not keep."""
-        return [(split, self.counts[split]) for split in SPLITS if split in self.counts]
+        """The counts in the order of splits, which JSON does not keep."""
+        return [(split, self.counts[split]) for split in in_order(self.counts)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from featbank.base.labels import LabelFile
-from featbank.base.manifest import SPLITS, read_manifest
+from featbank.base.manifest import read_manifest
 from featbank.base.progress import Advance
+from featbank.base.split_names import split_names
 from featbank.validation.header import check_features, check_splits_agree, check_statement
 from featbank.validation.held_out import HeldOut
 from featbank.validation.result import CheckResult, LengthHistogram, ProblemLog, StoreCheck
@@ -42,10 +43,11 @@ def validate_stores(
         The findings. Damage is a finding, never an error.
 
     Raises:
-        ManifestError: a manifest is missing or malformed.
+        ManifestError: a manifest is missing or malformed, or one more than the corpus's splits.
         CorpusError: the labels are.
     """
-    rows = {split: read_manifest(Path(manifests, f"{split}.jsonl")) for split in SPLITS}
+    splits = split_names(manifests)
+    rows = {split: read_manifest(Path(manifests, f"{split}.jsonl")) for split in splits}
     features = _folders(Path(folder))
     label_file = None if labels is None else LabelFile(labels)
     log = ProblemLog(name)
@@ -53,8 +55,8 @@ def validate_stores(
         log.add("no store", "", expected=f"stores in {folder}", got="none")
     checks: list[StoreCheck] = []
     for feature in features:
-        for extra in sorted({path.name for path in _folders(feature)} - set(SPLITS)):
-            log.add("unknown split", feature.name, expected=" or ".join(SPLITS), got=repr(extra))
+        for extra in sorted({path.name for path in _folders(feature)} - set(splits)):
+            log.add("unknown split", feature.name, expected=" or ".join(splits), got=repr(extra))
         of_feature = [
             check_store(
                 feature / split,
@@ -63,7 +65,7 @@ def validate_stores(
                 labels=label_file,
                 advance=lambda seconds: advance(seconds / len(features)),
             )
-            for split in SPLITS
+            for split in splits
         ]
         check_splits_agree(of_feature, log)
         check_statement(feature, log)
@@ -73,7 +75,7 @@ def validate_stores(
         name=name,
         stores=tuple(checks),
         lengths=length_histogram(
-            {split: [row.duration_s for row in rows[split]] for split in SPLITS}
+            {split: [row.duration_s for row in rows[split]] for split in splits}
         ),
         problems=log.problems(),
         inertia=None if held_out is None else held_out.measure(rows),

@@ -139,7 +139,7 @@ def test_every_rate_goes_through_prepare_and_extract(tmp_path: Path) -> None:
     }  # fmt: skip
     corpus = FolderCorpus(
         name="c", root=root, license="free", channel="mix",
-        splits={"by": "hash", "dev": 0.0, "test": 0.0},
+        split_rule={"by": "hash", "shares": {}},
     )  # fmt: skip
     prepare(corpus, tmp_path / "manifests", failures_path=tmp_path / "failures.jsonl")
     extract_corpus(root, tmp_path / "out")

@@ -18,17 +18,18 @@ import soundfile
 
 from featbank.audio import audio_digest, scan_audio
 from featbank.base.failures import Failure, read_failures
-from featbank.base.manifest import SPLITS, Utterance, read_manifest, write_manifest
+from featbank.base.manifest import Utterance, read_manifest, write_manifest
+from featbank.base.split_names import split_names
 from featbank.corpora.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
 from featbank.errors import AUDIO_FAULTS, AudioError, FailureBudgetError
 from featbank.store import open_store
 from tests.bad_audio import BAD, RATE, noise, state_no_length
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SPLITS
 from tests.extracting import extract_corpus
 
-ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}
+ALL_TRAIN = {"by": "hash", "shares": {}}
 # of what `prepare` finds in a whole file, the extraction sees that one second is not there
 SEEN_OTHERWISE = {
     "no-samples.wav": ("bad_segment", "samples up to 16000", "0"),
@@ -52,7 +53,7 @@ def bad_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found_by_prepare(bad_corpus: Path) -> dict[str, Failure]:
     corpus = TableCorpus(
-        name="bad", root=bad_corpus, license="free", table="table.tsv", splits=ALL_TRAIN
+        name="bad", root=bad_corpus, license="free", table="table.tsv", split_rule=ALL_TRAIN
     )
     out = bad_corpus.parent / "prepared"
     prepare(corpus, out, failures_path=bad_corpus.parent / "failures.jsonl", max_failures=len(BAD))
@@ -126,7 +127,7 @@ def test_no_path_of_this_machine_is_in_a_failure(
 
 def test_a_budget_ends_prepare_with_the_path_of_the_list(bad_corpus: Path, tmp_path: Path) -> None:
     corpus = FolderCorpus(
-        name="bad", root=bad_corpus, license="free", glob="*.flac", splits=ALL_TRAIN
+        name="bad", root=bad_corpus, license="free", glob="*.flac", split_rule=ALL_TRAIN
     )
     path = tmp_path / "failures.jsonl"
     with pytest.raises(FailureBudgetError, match=re.escape(str(path))):
@@ -203,7 +204,7 @@ def test_a_name_that_is_no_utf8_is_listed_with_its_bytes(tmp_path: Path) -> None
     (root / "d\udce9").mkdir(parents=True)
     for name in ("good.wav", "caf\udce9.wav", "two\nlines.wav", "d\udce9/x.wav"):
         soundfile.write(os.open(root / name, os.O_CREAT | os.O_RDWR), noise(), RATE, format="WAV")
-    corpus = FolderCorpus(name="c", root=root, license="free", splits=ALL_TRAIN)
+    corpus = FolderCorpus(name="c", root=root, license="free", split_rule=ALL_TRAIN)
     out = tmp_path / "out"
     path = tmp_path / "failures.jsonl"
     with pytest.raises(
@@ -217,7 +218,7 @@ def test_a_name_that_is_no_utf8_is_listed_with_its_bytes(tmp_path: Path) -> None
     failure = failures["caf\\udce9.wav"]
     assert (failure.id, failure.kind) == ("caf\\udce9", "bad_name")
     assert failure.expected == "a name in UTF-8, without control characters"
-    rows = [row for split in SPLITS for row in read_manifest(out / f"{split}.jsonl")]
+    rows = [row for split in split_names(out) for row in read_manifest(out / f"{split}.jsonl")]
     assert [row.id for row in rows] == ["good"]
 
 
@@ -227,7 +228,9 @@ def test_a_file_that_no_table_can_name_is_unlisted(tmp_path: Path) -> None:
     soundfile.write(root / "good.wav", noise(), RATE)
     os.link(root / "good.wav", root / "caf\udce9.wav")
     (root / "table.tsv").write_text("path\ngood.wav\n")
-    corpus = TableCorpus(name="c", root=root, license="free", table="table.tsv", splits=ALL_TRAIN)
+    corpus = TableCorpus(
+        name="c", root=root, license="free", table="table.tsv", split_rule=ALL_TRAIN
+    )
     summary = prepare(corpus, tmp_path / "out", failures_path=tmp_path / "failures.jsonl")
     assert summary["unlisted"] == ["caf\\udce9.wav"]
 
@@ -240,8 +243,8 @@ from featbank.corpora.prepare import prepare
 if os.getuid() == 0:  # root may read anything
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
-splits = {"by": "hash", "dev": 0.0, "test": 0.0}
-corpus = FolderCorpus(name="c", root=root, license="free", splits=splits)
+splits = {"by": "hash", "shares": {}}
+corpus = FolderCorpus(name="c", root=root, license="free", split_rule=splits)
 prepare(corpus, out / "manifests", failures_path=out / "failures.jsonl", max_failures=1)
 """
 

@@ -26,7 +26,7 @@ from featbank.store import open_store
 from tests.extracting import extract_corpus
 from tests.ffmpeg_files import ENCODED, FFMPEG, NUM_SAMPLES, SPEECH, encode, ffmpeg, needs_ffmpeg
 
-ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}
+ALL_TRAIN = {"by": "hash", "shares": {}}
 LOSSLESS = ["alac.m4a", "alac.caf"]
 # whose length no header states: cut between two frames they look whole
 NO_LENGTH = ["x.g722"]
@@ -311,7 +311,7 @@ def test_prepare_and_extract_take_what_ffmpeg_decodes(tmp_path: Path) -> None:
     shutil.copy(SPEECH, root / "source.flac")
     encode(root / "alac.m4a")
     encode(root / "x.g722")
-    corpus = FolderCorpus(name="c", root=root, license="free", splits=ALL_TRAIN)
+    corpus = FolderCorpus(name="c", root=root, license="free", split_rule=ALL_TRAIN)
     prepare(
         corpus, tmp_path / "manifests", failures_path=tmp_path / "failures.jsonl", num_workers=2
     )
@@ -338,7 +338,7 @@ def test_no_ffmpeg_is_a_fault_of_the_machine(
     root.mkdir()
     small_m4a(root / "x.m4a")
     monkeypatch.setenv("PATH", str(tmp_path))
-    corpus = FolderCorpus(name="c", root=root, license="free", splits=ALL_TRAIN)
+    corpus = FolderCorpus(name="c", root=root, license="free", split_rule=ALL_TRAIN)
     failures = tmp_path / "failures.jsonl"
     with pytest.raises(FeatbankError, match=r"x.m4a: expected ffmpeg .*; install ffmpeg") as caught:
         prepare(corpus, tmp_path / "out", failures_path=failures, max_failures=1)

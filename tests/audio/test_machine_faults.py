@@ -179,7 +179,7 @@ from featbank.corpora.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora import scanning
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
-corpus = FolderCorpus(name="c", root=root, license="", splits={"by": "hash"})
+corpus = FolderCorpus(name="c", root=root, license="", split_rule={"by": "hash"})
 listing = corpus.list_utterances()
 corpus.list_utterances = lambda: listing  # walking the folder takes a descriptor too
 used = [os.open("/dev/null", os.O_RDONLY) for _ in range(50)]

@@ -12,7 +12,7 @@ import pytest
 
 from featbank.base.framing import Framing
 from featbank.base.labels import Intervals, LabelFile, frame_centers_s
-from featbank.base.manifest import SPLITS, Utterance, write_manifest
+from featbank.base.manifest import Utterance, write_manifest
 from featbank.base.units import DURATIONS, UNITS, deduplicate
 from featbank.errors import CorpusError
 from featbank.files.provenance import digest, readable_json, write_atomic
@@ -24,6 +24,7 @@ from featbank.validation.agreement import Agreement, LabelCheck
 from featbank.validation.joint import JointCounts
 from featbank.validation.result import CheckResult, read_check, write_check
 from featbank.validation.stores import validate_stores
+from tests.conftest import SPLITS
 
 # ten frames a second, the first centred on 0.05 s
 FRAMING = Framing(sample_rate=8000, window_length=800, hop_length=800)

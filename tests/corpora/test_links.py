@@ -18,16 +18,16 @@ from featbank.corpora.table import TableCorpus
 from featbank.errors import CorpusError
 
 Recorder = Callable[..., Path]
-HASH = {"by": "hash", "dev": 0.0, "test": 0.0}
+HASH = {"by": "hash", "shares": {}}
 
 
 def folder(root: Path, **arguments: Any) -> FolderCorpus:
-    return FolderCorpus(name="c", root=root, license="", splits=HASH, **arguments)
+    return FolderCorpus(name="c", root=root, license="", split_rule=HASH, **arguments)
 
 
 def table(root: Path, text: str, **arguments: Any) -> TableCorpus:
     (root / "t.tsv").write_text(text)
-    return TableCorpus(name="c", root=root, license="", splits=HASH, table="t.tsv", **arguments)
+    return TableCorpus(name="c", root=root, license="", split_rule=HASH, table="t.tsv", **arguments)
 
 
 def ids(corpus: Corpus, tmp_path: Path, **options: Any) -> list[str]:

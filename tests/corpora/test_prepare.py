@@ -23,8 +23,9 @@ from omegaconf import OmegaConf
 
 from featbank.audio import load_audio
 from featbank.base.failures import Failure, read_failures
-from featbank.base.manifest import MIX_CHANNELS, SPLITS, Utterance, read_manifest
+from featbank.base.manifest import MIX_CHANNELS, Utterance, read_manifest
 from featbank.base.progress import Advance
+from featbank.base.split_names import split_names
 from featbank.base.trusted import build
 from featbank.corpora.base import Corpus
 from featbank.corpora.folder import FolderCorpus
@@ -32,6 +33,7 @@ from featbank.corpora.prepare import prepare
 from featbank.corpora.scanning import estimate_duration_s
 from featbank.corpora.table import TableCorpus
 from featbank.errors import CorpusError, FailureBudgetError
+from tests.conftest import SPLITS
 from tests.waiting import running
 
 Recorder = Callable[..., Path]
@@ -40,9 +42,9 @@ PROJECT = Path(__file__).parents[2]
 
 def table(root: Path, text: str, **arguments: Any) -> TableCorpus:
     (root / "t.tsv").write_text(text)
-    splits = {"by": "hash", "dev": 0.0, "test": 0.0}
+    splits = {"by": "hash", "shares": {}}
     return TableCorpus(
-        name="c", root=root, license="CC0", table="t.tsv", splits=splits, **arguments
+        name="c", root=root, license="CC0", table="t.tsv", split_rule=splits, **arguments
     )
 
 
@@ -53,7 +55,9 @@ def run(corpus: Corpus, root: Path, **options: Any) -> Path:
 
 
 def all_rows(out: Path) -> dict[str, Utterance]:
-    return {row.id: row for split in SPLITS for row in read_manifest(out / f"{split}.jsonl")}
+    return {
+        row.id: row for split in split_names(out) for row in read_manifest(out / f"{split}.jsonl")
+    }
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -180,7 +184,9 @@ def test_splits_that_only_some_rows_name_are_refused(
     record("a.wav"), record("b.wav")
     rows = ['{"path": "a.wav", "speaker": "anna", "split": "test"}', '{"path": "b.wav"}'][::order]
     (root / "t.jsonl").write_text("\n".join(rows))
-    corpus = TableCorpus(name="c", root=root, license="CC0", table="t.jsonl", splits={"by": "hash"})
+    corpus = TableCorpus(
+        name="c", root=root, license="CC0", table="t.jsonl", split_rule={"by": "hash"}
+    )
     named, unnamed = (1, 2) if order == 1 else (2, 1)
     with pytest.raises(
         CorpusError,
@@ -297,22 +303,28 @@ def test_audio_in_no_table_is_counted_and_named(
     assert "y.wav, z.wav" in caplog.text
 
 
-def test_an_empty_split_is_valid_and_said(
+def test_a_split_of_the_rule_that_nobody_is_in_is_there_and_said(
     root: Path, record: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     record("x.wav")
+    rule = {"by": "hash", "shares": {"held-out": 1.0}}
     with caplog.at_level(logging.INFO):
-        out = run(table(root, "path\tsplit\nx.wav\tdev\n"), root)
+        out = run(FolderCorpus(name="c", root=root, license="", split_rule=rule), root)
+    assert split_names(out) == ("train", "held-out")
     assert "c train: empty" in caplog.text
     assert read_manifest(out / "train.jsonl") == []
-    assert len(read_manifest(out / "dev.jsonl")) == 1
+    assert len(read_manifest(out / "held-out.jsonl")) == 1
 
 
 def test_growth_moves_nobody_to_another_split(root: Path, record: Recorder) -> None:
     def splits() -> dict[str, str]:
-        rule = {"by": "hash", "dev": 0.3, "test": 0.3}
-        out = run(FolderCorpus(name="c", root=root, license="", splits=rule), root)
-        return {row.id: split for split in SPLITS for row in read_manifest(out / f"{split}.jsonl")}
+        rule = {"by": "hash", "shares": {"dev": 0.3, "test": 0.3}}
+        out = run(FolderCorpus(name="c", root=root, license="", split_rule=rule), root)
+        return {
+            row.id: split
+            for split in split_names(out)
+            for row in read_manifest(out / f"{split}.jsonl")
+        }
 
     for index in range(20):
         record(f"a/{index}.wav")
@@ -459,5 +471,5 @@ def test_a_corpus_of_real_layouts_prepares_from_its_definition(
     (root / "train-clean-5/1/2/1-2.trans.txt").write_text("1-2-0000 HELLO\n")
     config = OmegaConf.to_container(OmegaConf.load(PROJECT / "conf/corpus/librispeech.yaml"))
     assert isinstance(config, dict)
-    [row] = read_manifest(run(build({**config, "root": str(root)}), root) / "train.jsonl")
+    [row] = read_manifest(run(build({**config, "root": str(root)}), root) / "train-clean-5.jsonl")
     assert (row.id, row.part, row.text) == ("train-clean-5/1/2/1-2-0000", "train-clean-5", "HELLO")

@@ -17,7 +17,8 @@ import soundfile
 import soxr
 
 from featbank.base.failures import read_failures
-from featbank.base.manifest import SPLITS, Utterance, manifest_line, read_manifest
+from featbank.base.manifest import Utterance, manifest_line, read_manifest
+from featbank.base.split_names import split_names
 from featbank.corpora import sorting
 from featbank.corpora.prepare import prepare
 from featbank.corpora.scratch import Scratch
@@ -29,14 +30,14 @@ from tests.audio.test_several_in_one import without_end
 from tests.conftest import ROOT
 
 Recorder = Callable[..., Path]
-ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}
+ALL_TRAIN = {"by": "hash", "shares": {}}
 
 
 def table(root: Path, text: str, **arguments: Any) -> TableCorpus:
     (root / "t.tsv").write_text(text)
-    splits = arguments.pop("splits", ALL_TRAIN)
+    rule = arguments.pop("split_rule", ALL_TRAIN)
     return TableCorpus(
-        name="c", root=root, license="CC0", table="t.tsv", splits=splits, **arguments
+        name="c", root=root, license="CC0", table="t.tsv", split_rule=rule, **arguments
     )
 
 
@@ -47,7 +48,9 @@ def run(corpus: TableCorpus, **options: Any) -> dict[str, Any]:
 
 def rows(corpus: TableCorpus) -> dict[str, Utterance]:
     out = corpus.root.parent / "manifests"
-    return {row.id: row for split in SPLITS for row in read_manifest(out / f"{split}.jsonl")}
+    return {
+        row.id: row for split in split_names(out) for row in read_manifest(out / f"{split}.jsonl")
+    }
 
 
 BAD = (
@@ -104,13 +107,13 @@ def test_an_utterance_without_a_speaker_to_split_by_is_a_failure(
 ) -> None:
     record("x.wav"), record("y.wav")
     text = "path\tspeaker\nx.wav\tanna\ny.wav\t\n"
-    corpus = table(root, text, splits={"by": "speaker"})
+    corpus = table(root, text, split_rule={"by": "speaker"})
     run(corpus, max_failures=1)
     [failure] = read_failures(root.parent / "manifests/failures.jsonl")
     assert (failure.id, failure.kind, failure.expected) == (
         "t.tsv:3", "bad_row", "a speaker to split by",
     )  # fmt: skip
-    assert failure.got == "none; set corpus.splits.by=hash, or give speakers"
+    assert failure.got == "none; set corpus.split_rule.by=hash, or give speakers"
     assert list(rows(corpus)) == ["x"]
 
 
@@ -219,7 +222,7 @@ def test_a_text_of_any_characters_reaches_the_manifest_as_it_is(
         for number, text in enumerate(texts)
     ]
     (root / "t.jsonl").write_text("\n".join(lines))
-    corpus = TableCorpus(name="c", root=root, license="", table="t.jsonl", splits=ALL_TRAIN)
+    corpus = TableCorpus(name="c", root=root, license="", table="t.jsonl", split_rule=ALL_TRAIN)
     run(corpus)
     assert [row.text for row in rows(corpus).values()] == texts
 
@@ -297,7 +300,7 @@ def peak_mb():
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 root, out = map(Path, sys.argv[1:])
-arguments = {"name": "c", "root": root, "license": "", "splits": {"by": "hash"}}
+arguments = {"name": "c", "root": root, "license": "", "split_rule": {"by": "hash"}}
 for table in ("few.tsv", "many.tsv"):
     corpus = TableCorpus(table=table, **arguments)
     prepare(corpus, out, failures_path=out.with_suffix(".jsonl"), max_failures=0.5)

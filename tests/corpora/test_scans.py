@@ -30,12 +30,12 @@ from featbank.runners.threads import ThreadRunner
 from tests.waiting import running, wait_until
 
 Recorder = Callable[..., Path]
-ALL_TRAIN = {"by": "hash", "dev": 0.0, "test": 0.0}
+ALL_TRAIN = {"by": "hash", "shares": {}}
 LONG_AGO = 1_500_000_000
 
 
 def folder(root: Path) -> FolderCorpus:
-    return FolderCorpus(name="c", root=root, license="", splits=ALL_TRAIN)
+    return FolderCorpus(name="c", root=root, license="", split_rule=ALL_TRAIN)
 
 
 def run(root: Path, **options: Any) -> dict[str, bytes]:
@@ -108,9 +108,7 @@ def test_scans_outlive_the_folder_of_the_manifests(
     for expected in (["a.wav"], []):
         prepare(folder(root), out, failures_path=out / "failures.jsonl")
         assert forget(counted) == expected
-    assert sorted(path.name for path in out.iterdir()) == [
-        "corpus.json", "dev.jsonl", "test.jsonl", "train.jsonl",
-    ]  # fmt: skip
+    assert sorted(path.name for path in out.iterdir()) == ["corpus.json", "train.jsonl"]
 
 
 @pytest.mark.usefixtures("old")
@@ -122,7 +120,7 @@ def test_a_typo_in_a_transcript_and_a_bad_file_decode_nothing_again(
 
     def table(text: str) -> TableCorpus:
         (root / "t.tsv").write_text(f"path\ttext\na.wav\t{text}\nb.wav\t\nbad.wav\t\n")
-        return TableCorpus(name="c", root=root, license="", table="t.tsv", splits=ALL_TRAIN)
+        return TableCorpus(name="c", root=root, license="", table="t.tsv", split_rule=ALL_TRAIN)
 
     with pytest.raises(FailureBudgetError):
         run(root, corpus=table("teh"))
@@ -212,7 +210,7 @@ def test_a_file_that_comes_back_is_scanned_and_a_missing_one_not_remembered(
     root: Path, record: Recorder, counted: list[str]
 ) -> None:
     (root / "t.tsv").write_text("path\na.wav\n")
-    corpus = TableCorpus(name="c", root=root, license="", table="t.tsv", splits=ALL_TRAIN)
+    corpus = TableCorpus(name="c", root=root, license="", table="t.tsv", split_rule=ALL_TRAIN)
     with pytest.raises(FailureBudgetError, match="No such file"):
         run(root, corpus=corpus)
     record("a.wav")
@@ -316,8 +314,8 @@ def scan(path):
 scanning.scan_audio = scan
 scanning._DOUBT_NS = -(10**18)
 root, out, failures = sys.argv[1:]
-splits = {"by": "hash", "dev": 0.0, "test": 0.0}
-corpus = FolderCorpus(name="c", root=root, license="", splits=splits)
+splits = {"by": "hash", "shares": {}}
+corpus = FolderCorpus(name="c", root=root, license="", split_rule=splits)
 prepare(corpus, out, failures_path=failures)
 """
 
@@ -370,7 +368,7 @@ def test_a_run_with_nothing_changed_costs_one_stat_a_file(root: Path, record: Re
         "stamp = scanning._stamp\n"
         "scanning._stamp = lambda path: calls.append(f'stat {path}') or stamp(path)\n"
         "root, out, failures = sys.argv[1:]\n"
-        "corpus = FolderCorpus(name='c', root=root, license='', splits={'by': 'hash'})\n"
+        "corpus = FolderCorpus(name='c', root=root, license='', split_rule={'by': 'hash'})\n"
         "for _ in range(2):\n"
         "    calls.clear()\n"
         "    prepare(corpus, out, failures_path=failures)\n"

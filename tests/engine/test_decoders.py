@@ -186,7 +186,7 @@ def test_tokens_straight_from_audio_state_what_those_of_two_steps_do(
     extract_corpus(root, tmp_path / "features", num_workers=None)
     pins, codebook = tmp_path / "pins.txt", tmp_path / "codebook.safetensors"
     write_pins(pins, ["a"], how="the first")
-    write_sample(features=tmp_path / "features/fbank/train", pins=pins, out=tmp_path / "sample")
+    write_sample(features=[tmp_path / "features/fbank/train"], pins=pins, out=tmp_path / "sample")
     task = CodebookTask(sample=tmp_path / "sample", out=codebook, seed=0)
     fit_codebook(task, KMeans(num_clusters=4), tmp_path / "work")
     manifests = tmp_path / "manifests"

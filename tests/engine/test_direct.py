@@ -24,7 +24,7 @@ from featbank.errors import (
     CorpusError,
     FailureBudgetError,
 )
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.features.base import Output
 from featbank.runners.local import LocalRunner
 from featbank.store import open_store
@@ -55,7 +55,7 @@ class Project:
         self.pins = self.folder / "pins.txt"
         rows = read_manifest(self.manifests / "train.jsonl")
         write_pins(self.pins, [row.id for row in rows[::2]], how="every other one")
-        self.storage = [FeatureStorageConfig("mfcc", dtype, writer_kwargs={"shard_bytes": 60_000})]
+        self.storage = [PackedStorage("mfcc", dtype, shard_bytes=60_000)]
 
     def run(self, **changes: Any) -> Run:
         return demo_run(self.root, **{"extractor": MFCC, "storage": self.storage, **changes})
@@ -70,7 +70,7 @@ class Project:
         features = self.folder / "features"
         extract(self.run(**changes), features)
         sample = self.folder / "sample"
-        write_sample(features=features / "mfcc" / "train", pins=self.pins, out=sample)
+        write_sample(features=[features / "mfcc" / "train"], pins=self.pins, out=sample)
         codebook = self.folder / "codebook.safetensors"
         task = CodebookTask(sample=sample, out=codebook, seed=0)
         fit_codebook(task, kmeans, self.folder / "work")
@@ -240,7 +240,7 @@ def test_a_sample_straight_from_audio_is_that_of_a_feature_store(project: Projec
     project.two_steps()
     out = project.folder / "direct-sample"
     run = project.run(work=project.folder / "sampling")
-    done = sample_audio(run, out, "mfcc", project.pins)
+    done = sample_audio(run, out, "mfcc", project.pins, ["train"])
     assert done.num_utterances == done.tally.num_computed == len(open_store(out))
     assert files(out) == files(project.folder / "sample")
     assert not list((project.folder / "sampling").iterdir())

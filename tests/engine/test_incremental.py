@@ -16,11 +16,13 @@ import pytest
 import soundfile
 
 from featbank.base.failures import read_failures
-from featbank.base.manifest import SPLITS, read_manifest, write_manifest
+from featbank.base.manifest import read_manifest, write_manifest
 from featbank.engine.tasks import Tally
-from featbank.errors import ConfigError, FeatbankError
+from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.numerics import Computing, numerics_class
 from featbank.store import open_store
+from featbank.store.splits import read_splits
+from tests.conftest import SPLITS
 from tests.extracting import (
     FBANK,
     SMALL_SHARDS,
@@ -70,7 +72,7 @@ def _rerun(root: Path, out: Path, **changes: Any) -> Tally:
 
 
 ENCODED = [
-    pytest.param({"name": "fbank", "dtype": dtype, "writer_kwargs": kwargs}, id=name)
+    pytest.param({"name": "fbank", "dtype": dtype, **kwargs}, id=name)
     for name, dtype, kwargs in (
         ("float32", "float32", {"shard_bytes": 50_000}),
         ("float16", "float16", {"shard_bytes": 25_000}),
@@ -141,6 +143,34 @@ def test_an_utterance_that_goes_to_another_split_is_copied(corpus: Path, tmp_pat
     assert tally.num_computed == 0
 
 
+def test_a_renamed_split_is_copied_and_leaves_no_store_behind(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    extract_corpus(corpus, out, storage=SMALL_SHARDS)
+    table = (corpus / "transcripts.tsv").read_text()
+    (corpus / "transcripts.tsv").write_text(table.replace("\tdev\t", "\tvalid-other\t"))
+    prepare_corpus(corpus)
+    tally = _rerun(corpus, out, storage=SMALL_SHARDS)
+    assert (tally.num_computed, tally.num_shards_written) == (0, 0)
+    assert sorted(path.name for path in (out / "fbank").iterdir()) == [
+        "splits.json", "test", "train", "valid-other",
+    ]  # fmt: skip
+    assert sorted(read_splits(out / "fbank") or {}) == ["test", "train", "valid-other"]
+
+
+def test_a_store_of_a_split_that_is_gone_is_not_removed_where_it_holds_something_else(
+    corpus: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    extract_corpus(corpus, out)
+    (out / "fbank" / "dev").rename(out / "fbank" / "valid")
+    extract_corpus(corpus, tmp_path / "other", extractor={**FBANK, "num_mel_bins": 21})
+    (tmp_path / "other" / "fbank" / "dev").rename(out / "fbank" / "mine")
+    with pytest.raises(StoreError, match=r"store .*/mine was made in another way"):
+        extract_corpus(corpus, out)
+    extract_corpus(corpus, out, overwrite=True)
+    assert not (out / "fbank" / "mine").exists()
+
+
 def test_parts_and_their_order_are_kept(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     manifest = tmp_path / "manifests" / "train.jsonl"
@@ -189,9 +219,9 @@ def test_another_compression_or_shard_size_copies_nothing_it_must_not(
 ) -> None:
     out = tmp_path / "out"
     extract_corpus(corpus, out, storage=SMALL_SHARDS)
-    packed = {"name": "fbank", "writer_kwargs": {"shard_bytes": 50_000, "compression": "zstd"}}
+    packed = {"name": "fbank", "shard_bytes": 50_000, "compression": "zstd"}
     assert _rerun(corpus, out, storage=[packed]).num_computed == 38
-    larger = {"name": "fbank", "writer_kwargs": {"shard_bytes": 200_000, "compression": "zstd"}}
+    larger = {"name": "fbank", "shard_bytes": 200_000, "compression": "zstd"}
     tally = _rerun(corpus, out, storage=[larger])
     assert tally.num_computed == 0
     assert tally.num_copied > 20
@@ -284,7 +314,7 @@ def _overwrite(path: Path, start: int, num_bytes: int) -> None:
 def test_what_cannot_be_read_of_an_earlier_shard_is_computed(
     damage: Callable[[Path], None], corpus: Path, tmp_path: Path
 ) -> None:
-    packed = {"name": "fbank", "writer_kwargs": {"shard_bytes": 50_000, "compression": "zstd"}}
+    packed = {"name": "fbank", "shard_bytes": 50_000, "compression": "zstd"}
     out = tmp_path / "out"
     extract_corpus(corpus, out, storage=[packed])
     for path in (out / "fbank" / "train").glob("*.h5"):

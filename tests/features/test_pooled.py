@@ -97,7 +97,7 @@ def test_no_codebook_is_fitted_on_vectors(corpus: Path, tmp_path: Path) -> None:
     pins.write_text("\n".join(open_store(tmp_path / "stats" / "mfcc_stats" / "train").ids[:3]))
     with pytest.raises(ConfigError, match="features frame by frame, got one value an utterance"):
         write_sample(
-            features=tmp_path / "stats" / "mfcc_stats" / "train",
+            features=[tmp_path / "stats" / "mfcc_stats" / "train"],
             pins=pins,
             out=tmp_path / "sample",
         )

@@ -14,7 +14,7 @@ from featbank.base.labels import LabelFile
 from featbank.base.manifest import read_manifest
 from featbank.engine.work import finished
 from featbank.errors import FeatbankError
-from featbank.pipeline.stage import read_corpus
+from featbank.pipeline.corpus_summary import read_corpus
 from featbank.stability.result import read_stability
 from featbank.tokenizers.codebook_file import read_codebook
 from featbank.validation.result import read_check

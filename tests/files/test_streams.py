@@ -11,12 +11,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-import featbank.pipeline.stage  # noqa: F401 - the params resolver
+import featbank.pipeline.choices  # noqa: F401 - the params resolver
 from featbank.files.streams import guarded
+from featbank.pipeline.configs import CONFIGS
 from tests.conftest import ROOT
 from tests.store.trust import make_rows, run, write
 
-STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py"))
+STAGES = sorted(CONFIGS)
 FULL = "OSError: [Errno 28] No space left on device while writing: 'standard output'\n"
 
 # Standard output and error are closed: the next file must not get what a library prints there.
@@ -26,6 +27,7 @@ os.close(1), os.close(2)
 os.execv(sys.executable, [sys.executable, "-c", '''
 import os, sys
 from featbank.files.streams import guarded
+from featbank.pipeline.configs import CONFIGS
 with guarded(), open(sys.argv[1], "wb", buffering=0) as file:
     os.write(1, b"a library's words")
     os.write(2, b"a library's words")
@@ -81,7 +83,7 @@ def test_a_command_whose_output_goes_nowhere_ends_without_traceback(
         (
             "python stages/extract.py batch_s=x > /dev/full",
             1,
-            "ConfigError: batch_s: expected float or null, got str 'x'\n",
+            "ConfigError: batch_s: expected a number from 0 to 86400 (s) or null, got 'x'\n",
         ),
     ],
 )

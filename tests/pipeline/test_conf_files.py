@@ -15,9 +15,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from featbank.errors import ConfigError
-from featbank.pipeline.composing import entered_through_hydra
-from featbank.pipeline.conf_files import CheckedFiles, read_yaml
-from featbank.pipeline.stage import params  # and with it the resolver of that name
+from featbank.pipeline.choices import params  # and with it the resolver of that name
+from featbank.pipeline.composition.conf_files import CheckedFiles, read_yaml
+from featbank.pipeline.composition.entering import entered_through_hydra
+from featbank.pipeline.configs import ExtractConfig
 from tests.conftest import ROOT
 
 RUNS = "_target_: shutil.copy\nsrc: /etc/hostname\ndst: pwned\n"
@@ -185,8 +186,11 @@ TYPED = {
     f"corpus.name={'9' * 5000}": "Exceeds the limit",
     f"corpus.name={'[' * 2000}": "ConfigError: ",
     "--config-path=pkg://os": "expected a folder, got pkg://os",
+    "--multirun": "--multirun: expected one run, got several",
+    "-m": "--multirun: expected one run, got several",
+    "hydra/help=default": "of Hydra's own keys",
     "--resolve": "ConfigError: The --resolve flag",
-    "--config-name=nope": "Cannot find primary config 'nope'",
+    "--config-name=prepare": "--config-name: expected extract, got prepare",
     "--config-dir=nope": "Additional config directory .* not found",
 }
 
@@ -201,7 +205,7 @@ def test_what_is_typed_ends_in_one_line_and_runs_nothing(
     assert params("corpus") == "demo"
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     monkeypatch.setattr(sys, "argv", ["extract.py", typed])
-    main = entered_through_hydra(began.append, "extract", config_path=str(ROOT / "conf"))
+    main = entered_through_hydra(began.append, ExtractConfig, config_path=str(ROOT / "conf"))
     with pytest.raises(SystemExit, match=TYPED[typed]) as caught:
         main()
     assert "\n" not in str(caught.value)

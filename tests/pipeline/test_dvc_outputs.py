@@ -20,6 +20,7 @@ from dvc.repo import Repo
 
 from featbank.engine.work import WorkFolder, drop_published
 from featbank.errors import FeatbankError
+from featbank.files.provenance import canonical_json, digest
 from featbank.pipeline import dvc_outputs
 from featbank.pipeline.dvc_outputs import (
     DvcPlace,
@@ -29,11 +30,21 @@ from featbank.pipeline.dvc_outputs import (
     find_outputs,
     previous_output,
 )
+from featbank.store.format import SPLITS_FORMAT, SPLITS_VERSION
 from tests.extracting import files
 
 OUT = Path("data/features/demo/fbank")
-SPLITS = ("train", "dev", "test")
-CONTENT = {f"fbank/{split}/header.json": f"{{{split}}}".encode() for split in SPLITS}
+SPLITS = ("train-clean-100", "valid", "test-other")
+STATED = {
+    "format": SPLITS_FORMAT,
+    "format_version": SPLITS_VERSION,
+    "splits": dict.fromkeys(SPLITS, "0" * 64),
+}
+HEADERS = {f"fbank/{split}/header.json": f"{{{split}}}".encode() for split in SPLITS}
+CONTENT = {
+    **HEADERS,
+    "fbank/splits.json": canonical_json({**STATED, "digest": digest(STATED)}).encode(),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -92,15 +103,17 @@ def _set_remote(url: str) -> None:
 
 def test_an_output_that_is_there_is_not_given_twice() -> None:
     for path, data in CONTENT.items():
-        (OUT / path).parent.mkdir(parents=True)
+        (OUT / path).parent.mkdir(parents=True, exist_ok=True)
         (OUT / path).write_bytes(data)
     assert _given() is None
+    (OUT / "fbank/valid/header.json").unlink()  # which is stated
+    assert _given() == CONTENT
 
 
-@pytest.mark.parametrize("left", ["", "fbank", "fbank/.train.partial", "fbank/train"])
+@pytest.mark.parametrize("left", ["", "fbank", "fbank/.valid.partial", "fbank/valid"])
 def test_what_a_stopped_run_left_of_the_output_does_not_hide_it(left: str) -> None:
     (OUT / left).mkdir(parents=True)
-    if left == "fbank/train":  # killed between the stores of two splits
+    if left == "fbank/valid":  # killed between the stores of two splits
         (OUT / left / "header.json").write_bytes(b"{}")
     assert _given() == CONTENT
 
@@ -168,21 +181,21 @@ def test_a_damaged_lock_gives_nothing_and_ends_no_run(
 
 def _published() -> Path:
     """Return a work folder whose stores are published and not in DVC's cache."""
-    for path in CONTENT:
+    for path in HEADERS:
         (OUT / path).parent.mkdir(parents=True, exist_ok=True)
-        (OUT / path).write_bytes(b"new " + CONTENT[path])
+        (OUT / path).write_bytes(b"new " + HEADERS[path])
     work = Path("work/extract-demo-fbank/0123")
     with WorkFolder(work) as folder:
         (work / "results").mkdir()
         (work / "results" / "0.json").write_text("{}")
-        folder.finish([(OUT / path).parent for path in CONTENT], keep=True)
+        folder.finish([(OUT / path).parent for path in HEADERS], keep=True)
     return work
 
 
 def _commit(*, but_for: str = "") -> None:
-    found = {path: (OUT / path).read_bytes() for path in CONTENT}
+    found = {path: (OUT / path).read_bytes() for path in HEADERS}
     if but_for:
-        found[but_for] = CONTENT[but_for]
+        found[but_for] = HEADERS[but_for]
     _lock([{"relpath": path, "md5": _cache(data)} for path, data in reversed(found.items())])
 
 
@@ -195,11 +208,11 @@ def test_work_is_dropped_when_dvc_has_the_stores() -> None:
     assert not work.exists()
 
 
-@pytest.mark.parametrize("lost", ["dvc.lock", ".dvc/cache", *CONTENT])
+@pytest.mark.parametrize("lost", ["dvc.lock", ".dvc/cache", *HEADERS])
 def test_work_stays_while_dvc_has_not_all_stores(lost: str) -> None:
     work = _published()
     _commit()
-    if lost in CONTENT:  # one store of three is as it was before
+    if lost in HEADERS:  # one store of three is as it was before
         _commit(but_for=lost)
     elif Path(lost).is_dir():
         shutil.rmtree(lost)
@@ -212,7 +225,7 @@ def test_work_stays_while_dvc_has_not_all_stores(lost: str) -> None:
 def test_work_stays_while_dvc_has_the_headers_and_not_the_shards() -> None:
     work = _published()
     shard = {"relpath": "fbank/train/0.h5", "md5": "0" * 32}
-    headers = [{"relpath": p, "md5": _cache((OUT / p).read_bytes())} for p in CONTENT]
+    headers = [{"relpath": p, "md5": _cache((OUT / p).read_bytes())} for p in HEADERS]
     _lock([*headers, shard])
     drop_published(Path("work"), dvc_outputs.is_cached)
     assert (work / "results" / "0.json").is_file()
@@ -230,7 +243,7 @@ def test_shards_of_a_new_run_are_not_dropped_for_the_stores_of_an_old_one() -> N
 def test_a_run_by_hand_does_not_drop_what_dvc_has_not_seen_to_its_end() -> None:
     work = _published()
     with WorkFolder(work) as folder:
-        folder.finish([(OUT / path).parent for path in CONTENT], keep=False)
+        folder.finish([(OUT / path).parent for path in HEADERS], keep=False)
     assert (work / "results" / "0.json").is_file()
     _commit()
     drop_published(Path("work"), dvc_outputs.is_cached)

@@ -16,8 +16,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from featbank.feature_io import read_storage
-from featbank.pipeline.definitions import NAMED_GROUPS, REQUIRED_KEYS
-from featbank.pipeline.stage import chosen_stores  # and with it the params resolver
+from featbank.pipeline.choices import chosen_stores  # and with it the params resolver
+from featbank.pipeline.composition.composed import NAMED_GROUPS
+from featbank.pipeline.described import adapter
+from featbank.pipeline.parts import CorpusOption, FeatureOption, TokenizerOption
 from tests.conftest import ROOT
 
 OUT_OF = {
@@ -128,7 +130,12 @@ def test_dvc_tracks_by_name_only_what_every_definition_has() -> None:
                 group = Path(file).parent.name
                 if group in found:
                     found[group] |= set(keys or ())
-    assert {group: keys - set(REQUIRED_KEYS[group]) for group, keys in found.items()} == {
+    kinds = (CorpusOption, FeatureOption, TokenizerOption)
+    required = {
+        group: set(adapter(kind).json_schema()["required"])
+        for group, kind in zip(NAMED_GROUPS, kinds, strict=True)
+    }
+    assert {group: keys - required[group] for group, keys in found.items()} == {
         "corpus": {"labels"},
         "feature": set(),
         "tokenizer": set(),
@@ -146,7 +153,7 @@ _SAY = """
 import contextlib, io, json, os, runpy, sys
 from hydra.core.global_hydra import GlobalHydra
 ends = []
-for script in sorted(set(os.listdir("stages")) - {"code.py"}):
+for script in sorted(set(os.listdir("stages")) - {"_root.py", "code.py"}):
     for flags in ("--cfg job --resolve", "--cfg all --resolve", "--info all"):
         sys.argv = [f"stages/{script}", *flags.split()]
         status, said = 0, io.StringIO()
@@ -169,7 +176,7 @@ def test_every_stage_says_all_that_it_would_run_with() -> None:
     assert done.returncode == 0, done.stderr
     ends = json.loads(done.stdout)
     assert [(script, flags) for script, flags, status, _ in ends if status] == [], done.stderr
-    scripts = {path.name for path in ROOT.glob("stages/*.py")} - {"code.py"}
+    scripts = {path.name for path in ROOT.glob("stages/[a-z]*.py")} - {"code.py"}
     assert {script for script, *_ in ends} == scripts
     for script, flags, _, said in ends:
         assert "trusted_modules" in said, (script, flags)

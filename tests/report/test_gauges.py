@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from featbank.base.framing import Framing
-from featbank.base.manifest import SPLITS, Utterance, write_manifest
+from featbank.base.manifest import Utterance, write_manifest
 from featbank.base.units import deduplicate
 from featbank.report.gauges import codebook_gauges, together
-from featbank.report.metrics import metrics, usage_rows
+from featbank.report.metrics import metrics, usage_curves
 from featbank.report.page import render_report
 from featbank.report.tables import codebook_tables
 from featbank.store import StoreWriter, open_store
@@ -22,6 +22,7 @@ from featbank.validation.result import CheckResult, read_check, write_check
 from featbank.validation.scan import make_example
 from featbank.validation.stores import validate_stores
 from featbank.validation.usage import CodebookUsage
+from tests.conftest import SPLITS
 
 # a codec of 10 frames a second: what a file ends with is padded to a frame
 FRAMING = Framing(sample_rate=8000, window_length=800, hop_length=800, right=799)
@@ -141,16 +142,15 @@ def test_metrics_of_codes_are_given_for_each_codebook_and_for_all(tmp_path: Path
     assert numbers["codebooks"]["00"]["entropy_bits"] == pytest.approx(entropy, rel=1e-5)
     assert numbers["codebooks"]["01"]["dead_codes"] == 15
     assert numbers["entropy_bits"] == pytest.approx(entropy, rel=1e-5)  # the second has none
-    assert usage_rows([result]) == []
+    assert usage_curves([result]) == {}
 
 
 def test_codes_of_one_codebook_are_among_the_curves(tmp_path: Path) -> None:
     tokens = {"a": np.array([[0, 0, 1, 1]])}
     result = check(tmp_path, tokens, name="codes", time_axis=-1, codebook_size=2)
-    assert usage_rows([result]) == [
-        {"rank": 1, "codec-codes": 0.5},
-        {"rank": 2, "codec-codes": 0.5},
-    ]
+    assert usage_curves([result]) == {
+        "codec-codes": [{"rank": 1, "share": 0.5}, {"rank": 2, "share": 0.5}]
+    }
     assert "codebooks" not in metrics([result])["features"]["codec"]["codes"]["dev"]
 
 

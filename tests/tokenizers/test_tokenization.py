@@ -16,20 +16,27 @@ import pytest
 
 from featbank.base.failures import Failure, read_failures
 from featbank.base.framing import Framing
-from featbank.base.manifest import SPLITS, Utterance, read_manifest, write_manifest
+from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.base.units import expand
 from featbank.errors import CodebookError, ConfigError, CorpusError, StoreError
 from featbank.numerics import Computing
 from featbank.store import StoreWriter, open_store
+from featbank.store.splits import read_splits
 from featbank.tokenizers.adopt import ImportedCodebook, adopt_codebook, import_codebook
 from featbank.tokenizers.codebook import Codebook, load_codebook
 from featbank.tokenizers.codebook_task import CodebookTask
 from featbank.tokenizers.fit import fit_codebook
 from featbank.tokenizers.kmeans import KMeans
-from featbank.tokenizers.sample import draw_sample, read_pins, write_pins, write_sample
+from featbank.tokenizers.sample import (
+    draw_sample,
+    present_splits,
+    read_pins,
+    write_pins,
+    write_sample,
+)
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenize import tokenize
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SPLITS
 from tests.flipping import flip_in
 
 FRAMING = Framing(sample_rate=16000, window_length=400, hop_length=160)
@@ -100,8 +107,8 @@ def _rows_of(folder: Path) -> dict[str, list[Utterance]]:
 
 def _sample(folder: Path, **changes: object) -> int:
     return write_sample(
-        features=folder / "features" / "train", pins=folder / "pins.txt", out=folder / "sample",
-        **changes,  # type: ignore[arg-type]
+        pins=folder / "pins.txt", out=folder / "sample",
+        **{"features": [folder / "features" / "train"], **changes},  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -125,6 +132,47 @@ def _tokenize(
 
 def _files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_split_that_is_gone_leaves_no_tokens(folder: Path) -> None:
+    _sample(folder)
+    _fit(folder)
+    _tokenize(folder)
+    for kind in ("features/dev", "manifests/dev.jsonl"):
+        (folder / kind).rename(folder / kind.replace("dev", "valid"))
+    _tokenize(folder)
+    assert sorted(read_splits(folder / "tokens" / "units") or {}) == ["test", "train", "valid"]
+    assert not (folder / "tokens" / "units" / "dev").exists()
+    _tokenize(folder, "clean")
+    assert _files(folder / "tokens") == _files(folder / "clean")
+
+
+def test_a_sample_is_of_all_splits_to_train_on(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pins(folder / "pins.txt", ["d-1", "t/5"], how="by hand")
+    splits = present_splits(["train", "dev", "train-other"], _rows_of(folder), "toy")
+    assert "toy has no split train-other, which its definition trains on" in caplog.text
+    assert _sample(folder, features=[folder / "features" / split for split in splits]) == 2
+    store = open_store(folder / "sample")
+    for split, name in (("dev", "d-1"), ("train", "t/5")):
+        source = open_store(folder / "features" / split)
+        np.testing.assert_array_equal(store[name], source[name])
+
+
+def test_a_corpus_without_a_split_to_train_on_has_no_sample() -> None:
+    expected = r"splits of toy to train on: expected train, got valid, test-other; name them"
+    with pytest.raises(CorpusError, match=expected):
+        present_splits(["train"], ["test-other", "valid"], "toy")
+
+
+def test_features_of_two_kinds_give_no_sample(
+    folder: Path, rows: dict[str, list[Utterance]]
+) -> None:
+    _write_features(folder / "others", rows, fingerprint="g")
+    features = [folder / "features" / "train", folder / "others" / "features" / "dev"]
+    with pytest.raises(StoreError, match="made in another way"):
+        _sample(folder, features=features)
 
 
 @pytest.mark.parametrize("dataset", ["values", "row_starts", "input_digests"])
@@ -262,7 +310,7 @@ def test_no_codebook_is_fitted_on_all_layers_of_an_encoder(tmp_path: Path) -> No
         ConfigError, match=r"expected a vector a frame, got shape \(13, 3\); choose"
     ):
         write_sample(
-            features=tmp_path / "features", pins=tmp_path / "pins.txt", out=tmp_path / "sample"
+            features=[tmp_path / "features"], pins=tmp_path / "pins.txt", out=tmp_path / "sample"
         )
     assert not (tmp_path / "sample").exists()
 

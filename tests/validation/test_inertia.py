@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.numpy import save_file
 from sklearn.metrics import pairwise_distances_argmin_min
 
 from featbank.base.framing import Framing
-from featbank.base.manifest import SPLITS, Utterance, write_manifest
+from featbank.base.manifest import Utterance, write_manifest
 from featbank.errors import CodebookError
 from featbank.files.provenance import canonical_json
 from featbank.report.metrics import metrics
@@ -28,6 +29,7 @@ from featbank.validation.held_out import HeldOut, squared_distances
 from featbank.validation.inertia import HeldOutInertia, SplitInertia
 from featbank.validation.result import CheckResult, read_check, write_check
 from featbank.validation.stores import validate_stores
+from tests.conftest import SPLITS
 from tests.flipping import flip_in, fullest_shard
 
 FRAMING = Framing(sample_rate=8000, window_length=800, hop_length=800)
@@ -42,6 +44,8 @@ CORPUS: dict[str, Any] = {
 
 class Project:
     """Features of three splits and a codebook fitted on them, for tokens that are not looked at."""
+
+    splits: Sequence[str] = ("dev", "test")
 
     def __init__(self, folder: Path) -> None:
         rng = np.random.default_rng(0)
@@ -83,6 +87,7 @@ class Project:
         return HeldOut(
             codebook=self.folder / "codebook.safetensors",
             features=features,
+            splits=self.splits,
             num_utterances=num_utterances,
             seed=0,
         )
@@ -112,7 +117,8 @@ def test_inertia_of_each_held_out_split_stands_beside_that_of_the_fit(project: P
     gaps = frames[:, None].astype(np.float64) - project.centroids
     expected = np.square(gaps).sum(axis=2).min(axis=1).mean()
     found = project.measure()
-    assert (found.absent, found.fitted, list(found.splits)) == ("", 2.5, ["dev"])  # test is empty
+    assert (found.absent, found.fitted, list(found.splits)) == ("", 2.5, ["dev"])
+    assert found.lacking == {"test": "no frame of it is stored"}
     dev = found.splits["dev"]
     assert (dev.num_utterances, dev.num_frames) == (4, len(frames))
     assert dev.mean_squared_distance == pytest.approx(expected, rel=1e-5)
@@ -169,6 +175,34 @@ def test_tokens_whose_features_are_not_stored_have_none_and_the_report_says_so(
     assert "tokens" not in metrics([result])
     page = render_report([result], CORPUS)
     assert "tokens/x-y: not measured, for the features are not stored" in page
+
+
+def test_a_held_out_split_that_the_corpus_lacks_is_in_the_check_and_on_the_report(
+    project: Project, tmp_path: Path
+) -> None:
+    project.splits = ("valid", "dev")
+    result = project.check(project.folder / "features")
+    assert result.inertia is not None
+    assert (result.inertia.absent, list(result.inertia.splits)) == ("", ["dev"])
+    assert result.inertia.lacking == {"valid": "the corpus has no such split"}
+    write_check(result, tmp_path / "check.json")
+    assert read_check(tmp_path / "check.json") == result
+    row = (
+        '<th class="text" scope="row">valid</th><td colspan="4">not measured, for the corpus has no'
+    )
+    assert row in render_report([result], CORPUS)
+
+
+def test_a_corpus_with_no_held_out_split_is_told_and_never_taken_for_a_measured_one(
+    project: Project,
+) -> None:
+    project.splits = ("valid", "test-other")
+    page = render_report([project.check(project.folder / "features")], CORPUS)
+    assert "not measured, for the corpus has no split that its definition holds out" in page
+    assert page.count("the corpus has no such split") == 2
+    project.splits = ()
+    page = render_report([project.check(project.folder / "features")], CORPUS)
+    assert "not measured, for the corpus&#39;s definition holds no split out" in page
 
 
 def test_features_that_are_gone_are_told(project: Project) -> None:

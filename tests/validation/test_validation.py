@@ -19,17 +19,18 @@ import pytest
 from featbank.audio import load_audio, resampled_length, scan_audio
 from featbank.base.failures import Failure, write_failures
 from featbank.base.framing import Framing
-from featbank.base.manifest import SPLITS, Utterance, write_manifest
+from featbank.base.manifest import Utterance, write_manifest
 from featbank.base.units import deduplicate
 from featbank.errors import ManifestError, StoreError, ValidationError
 from featbank.files.provenance import digest, file_sha256, readable_json, write_atomic
 from featbank.report.gauges import entropy_bits
-from featbank.report.metrics import length_rows, metrics, usage_rows
+from featbank.report.metrics import length_curves, metrics, usage_curves
 from featbank.store import StoreWriter, open_store, read_header
-from featbank.store.layout import header_digest
+from featbank.store.header_file import header_digest
 from featbank.validation.result import CheckResult, read_check, require_good, write_check
 from featbank.validation.scan import BLOCK_VALUES, make_example
 from featbank.validation.stores import length_histogram, validate_stores
+from tests.conftest import SPLITS
 
 FRAMING = Framing(sample_rate=8000, window_length=200, hop_length=80)
 NUM_UNITS = 12
@@ -500,8 +501,10 @@ def test_split_without_manifest_is_named(project: Project) -> None:
 
 
 def test_missing_manifest_is_an_error(project: Project) -> None:
+    stated = {"splits": {split: {} for split in SPLITS}}
+    (project.manifests / "corpus.json").write_text(json.dumps(stated))
     (project.manifests / "dev.jsonl").unlink()
-    with pytest.raises(ManifestError, match=r"dev\.jsonl"):
+    with pytest.raises(ManifestError, match=r"those of train, dev, test, .*, got train, test; run"):
         project.check()
 
 
@@ -708,8 +711,8 @@ def test_check_survives_its_file_byte_for_byte(project: Project, tmp_path: Path)
     [
         (None, "nothing there"),
         ("[", "a JSON object"),
-        ('{"format": "other"}', "featbank-check version 2"),
-        ('{"format": "featbank-check", "format_version": 2}', "the fields of a check"),
+        ('{"format": "other"}', "featbank-check version 3"),
+        ('{"format": "featbank-check", "format_version": 3}', "the fields of a check"),
     ],
 )
 def test_file_that_is_no_check_is_refused(
@@ -744,8 +747,11 @@ def test_lengths_fall_into_bins_shared_by_the_splits() -> None:
     assert histogram.bin_s == 2
     assert [number for number, count in enumerate(histogram.counts["train"]) if count] == [0, 9, 30]
     assert sum(histogram.counts["dev"]) == 0
-    assert length_rows(histogram)[9] == {"seconds": 18, "train": 1, "dev": 0}
-    assert len(length_rows(histogram)) == 31
+    curves = length_curves(histogram)
+    assert [curves[split][9] for split in ("train", "dev")] == [
+        {"seconds": 18, "utterances": 1}, {"seconds": 18, "utterances": 0},
+    ]  # fmt: skip
+    assert len(curves["dev"]) == 31
 
 
 def test_metrics_are_small_and_nested_by_store(project: Project) -> None:
@@ -757,9 +763,9 @@ def test_metrics_are_small_and_nested_by_store(project: Project) -> None:
     assert tree["tokens"]["spectrum-kmeans"]["units"]["train"]["perplexity"] > 1
     assert "mean" in tree["features"]["spectrum"]["spectrum"]["train"]
     assert not {"mean", "std"} & set(tree["tokens"]["spectrum-kmeans"]["units"]["train"])
-    rows = usage_rows(results)
+    rows = usage_curves(results)["spectrum-kmeans"]
     assert [row["rank"] for row in rows] == list(range(1, NUM_UNITS + 1))
-    shares = [row["spectrum-kmeans"] for row in rows]
+    shares = [row["share"] for row in rows]
     assert sum(shares) == pytest.approx(1)
     assert sorted(shares, reverse=True) == shares
     assert len(set(shares)) > 2

@@ -1,0 +1,1 @@
+"""How Hydra composes a configuration, and what is let through: no other room has its objects."""

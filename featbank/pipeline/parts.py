@@ -1,0 +1,238 @@
+"""The parts that the configurations of several stages share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from featbank.corpora.splits import HELD_OUT, TRAIN
+from featbank.pipeline.schema import (
+    UNIT,
+    Component,
+    Count,
+    Device,
+    Modules,
+    Name,
+    Numerics,
+    Open,
+    Seconds,
+    Splits,
+    fault,
+    knob,
+    part,
+    value,
+)
+
+
+@part
+class Runtime:
+    """How a stage shows itself, and its files outside of what DVC tracks."""
+
+    progress: Annotated[
+        bool | None,
+        knob("null shows a bar on a terminal, not under CI or in files; true and false force it"),
+    ]
+    records: Annotated[Path, knob("how long each stage took on this machine")]
+    checks: Annotated[Path, knob("of stores that params.yaml does not choose")]
+    stability: Annotated[Path, knob("of tokens that params.yaml does not choose")]
+    certificates: Annotated[Path, knob("what computing a sample again gave on this machine")]
+    failures: Annotated[Path, knob("failure lists of runs that went over their budget")]
+    work: Annotated[
+        Path,
+        knob(
+            "finished shards of runs that were stopped, or that DVC has not yet seen to their end"
+        ),
+    ]
+    scans: Annotated[
+        Path,
+        knob("what was found of audio files: one that has not changed is not decoded again"),
+    ]
+
+
+@part
+class Knobs:
+    """What every stage takes."""
+
+    overwrite: Annotated[
+        bool, knob("true replaces a store whatever it holds, and takes nothing over from it")
+    ]
+    break_lock: Annotated[
+        bool,
+        knob("true, or --break-lock, takes a lock whose owner is gone, where nobody can tell"),
+    ]
+    trusted_modules: Annotated[Modules, knob("packages beside featbank that a _target_ may name")]
+    numerics: Annotated[
+        Numerics, knob("strict takes over no shard that a machine of another numerics class made")
+    ]
+    device: Annotated[Device, knob("cuda: the GPU that the runner gives a worker")]
+    batch_s: Annotated[
+        Seconds | None,
+        knob(
+            "of audio computed together: null is 30 on a GPU, and each utterance alone else",
+            unit="s",
+        ),
+    ]
+    runtime: Annotated[Runtime, knob("how a stage shows itself, and its own files")]
+
+
+@part
+class Paths:
+    """Where the outputs of a corpus lie. dvc.yaml names the same paths."""
+
+    root: Annotated[Path, value("of all outputs but the report")]
+    manifests: Annotated[Path, value("a manifest a split, of the corpus")]
+    stability: Annotated[Path, value("how many tokens flip, a file a choice")]
+    checks: Annotated[Path, value("a file a choice")]
+    report: Annotated[Path, value("the report, and what DVC shows of it")]
+
+
+@part
+class FeaturePaths(Paths):
+    """Those, and where a feature lies."""
+
+    features: Annotated[Path, value("stores of the feature: NAME/SPLIT")]
+
+
+@part
+class SamplePaths(FeaturePaths):
+    """Those, and where the sample of a feature lies."""
+
+    sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
+
+
+@part
+class TokenPaths(FeaturePaths):
+    """Those of a feature, and where what is made of it by a tokenizer lies."""
+
+    codebook: Annotated[Path, value("the fitted centroids")]
+    tokens: Annotated[Path, value("token stores: NAME/SPLIT")]
+
+
+@part
+class CodebookPaths:
+    """Where what codebooks are fitted on lies, and what is fitted."""
+
+    root: Annotated[Path, value("of all outputs but the report")]
+    sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
+    codebook: Annotated[Path, value("the fitted centroids")]
+
+
+class CorpusOption(Component):
+    """A corpus: how it is laid out, and what its outputs are named after."""
+
+    name: Annotated[Name, Field(description="folder of its outputs")]
+    root: Annotated[str, Field(description="folder of its audio and tables")]
+    labels: Annotated[str | None, Field(description="time-aligned labels, below root")] = None
+    train: Annotated[Splits, Field(description="splits that codebooks may be fitted on")] = TRAIN
+    held_out: Annotated[Splits, Field(description="splits that nothing is fitted on")] = HELD_OUT
+
+
+class StorageEntry(Open):
+    """How one feature is stored."""
+
+    name: Annotated[Name, Field(description="of the feature")]
+    dtype: Annotated[str, Field(description="its values are stored as")] = "float32"
+    shard_bytes: Annotated[
+        Count | None,
+        Field(description="around which shards are cut", json_schema_extra={UNIT: "bytes"}),
+    ] = None
+    compression: Annotated[
+        Literal["zstd", "blosc"] | None,
+        Field(description="of the values; null has them mapped into memory"),
+    ] = None
+
+
+@part
+class FeatureOption:
+    """An extractor, and how what it gives is stored."""
+
+    name: Annotated[Name, value("folder of its stores")]
+    extractor: Annotated[
+        Component, value("the class and its arguments", told="_target_ and its arguments")
+    ]
+    storage: Annotated[
+        Sequence[StorageEntry],
+        Field(min_length=1),
+        value(
+            "one entry for each feature name; tokens are made of the first",
+            told="a list of one entry a feature name: [{name: fbank, dtype: float32}]",
+        ),
+    ]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The features' names."""
+        return [entry.name for entry in self.storage]
+
+    @property
+    def stored(self) -> Sequence[Mapping[str, object]]:
+        """The entries of storage, as `feature_io.read_storage` takes them."""
+        return [entry.arguments for entry in self.storage]
+
+    def told_choice(self, chosen: str) -> str:
+        """Name the feature that tokens are made of for a log line, where there are others."""
+        others = ", ".join(name for name in self.names if name != chosen)
+        return f" of {chosen}; storage names {others}, too" if others else ""
+
+
+@part
+class KMeansSettings:
+    """Settings of k-means."""
+
+    num_clusters: Annotated[Count, value("centroids of a codebook")]
+    num_codebooks: Annotated[Count, value("over 1: residual k-means, codes (Q, T)")]
+    num_frames: Annotated[Count, value("drawn from the sample; held in memory, 4 bytes a value")]
+    max_passes: Annotated[Count, value("over a tenth, a third, all of them")]
+    tol: Annotated[
+        float,
+        value("a pass that gains a smaller part is the last of its kind", ge=0, lt=1),
+    ]
+
+
+@part
+class ImportedFile:
+    """A codebook that was fitted elsewhere, as stages/import_codebook.py prints it."""
+
+    path: Annotated[str, value("of its file")]
+    sha256: Annotated[str, value("of its centroids, as printed")]
+
+
+@part
+class TokenizerOption:
+    """How tokens are made of frames."""
+
+    name: Annotated[Name, value("what the tokens are named after, behind the feature")]
+    codebook: Annotated[
+        Name, value("the tokenizer whose centroids it uses: its own name, or that of another")
+    ]
+    kmeans: Annotated[
+        KMeansSettings | None,
+        value("settings of k-means; null where a codebook is imported, or another tokenizer's"),
+    ]
+    imported: Annotated[
+        ImportedFile | None,
+        value("in place of fitting: {path: ..., sha256: ...}, as import_codebook.py prints it"),
+    ]
+    merge_repeats: Annotated[
+        bool, value("true stores runs of equal units once, with their durations beside them")
+    ]
+    shard_bytes: Annotated[Count, value("around which the shards of tokens are cut", unit="bytes")]
+
+    def __post_init__(self) -> None:
+        """Refuse a tokenizer without centroids, and one with centroids beside those it shares."""
+        if self.codebook != self.name:
+            if self.kmeans is not None or self.imported is not None:
+                raise fault(
+                    "kmeans",
+                    expected=f"null, as imported, for its codebook is that of {self.codebook}",
+                    got="settings of its own",
+                )
+        elif self.kmeans is None and self.imported is None:
+            raise fault(
+                "kmeans",
+                expected="settings of k-means, or tokenizer.imported in their place",
+                got="null",
+            )
