@@ -130,8 +130,8 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         "overwrite: expected true or false, got 'no'",
         "device: expected cpu or cuda, got 'cpuu'; did you mean cpu?",
         "runtime.progress: expected true or false or null, got 1",
-        "feature.name: expected letters, digits, '.', '_' and '-', a letter or digit first, got none "
-        "in conf/fit.yaml",
+        "feature.name: expected letters, digits, '.', '_' and '-', a letter or digit first, got "
+        "none in conf/fit.yaml",
         "tokenizer.kmeans.num_clusters: expected an integer, 1 or more, got 0",
         "tokenizer.kmeans.tol: expected a number from 0 to below 1, got 1.0",
         "tokenizer.kmeans.num_cluster: expected a value that fit takes, got one in conf/fit.yaml "
