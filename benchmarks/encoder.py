@@ -35,7 +35,7 @@ class FeatbankEncoder(Featbank):
         "weights": "random",
     }
     storage: ClassVar[Sequence[Mapping[str, Any]]] = [
-        {"name": "wavlm", "dtype": "float16", "writer_kwargs": {"shard_bytes": 1_000_000}}
+        {"name": "wavlm", "dtype": "float16", "shard_bytes": 1_000_000}
     ]
 
 

@@ -26,8 +26,8 @@ def main(config: ExtractConfig) -> None:
     out = config.paths.features
     refuse_tracked(config, out)
     name = f"extract-{config.corpus.name}-{config.feature.name}"
-    if config.preflight:
-        _preflight(config, out, name)
+    if config.forecast:
+        _forecast(config, out, name)
         return
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.engine.extract import extract
@@ -67,7 +67,7 @@ def main(config: ExtractConfig) -> None:
     )
 
 
-def _preflight(config: ExtractConfig, out: Path, name: str) -> None:
+def _forecast(config: ExtractConfig, out: Path, name: str) -> None:
     # imported here: a run needs no forecast
     from featbank.engine.extract import feature_job
     from featbank.engine.run import Reuse

@@ -32,8 +32,8 @@ def main(config: TokenizeConfig) -> None:
     out = config.paths.tokens
     refuse_tracked(config, out)
     from_audio = config.source == "audio"
-    if config.preflight:
-        _preflight(config, out, from_audio=from_audio)
+    if config.forecast:
+        _forecast(config, out, from_audio=from_audio)
         return
     audio_s = read_corpus(config.paths.manifests).audio_s
     watch = Stopwatch()
@@ -87,10 +87,10 @@ def _from_audio(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence
     return done.headers
 
 
-def _preflight(config: TokenizeConfig, out: Path, *, from_audio: bool) -> None:
+def _forecast(config: TokenizeConfig, out: Path, *, from_audio: bool) -> None:
     if not from_audio:
         raise ConfigError(
-            "preflight of tokenize", expected="source=audio", got="source=features, which is quick"
+            "forecast of tokenize", expected="source=audio", got="source=features, which is quick"
         )
     from featbank.engine.run import STRICT, Reuse
     from featbank.engine.tokenize_audio import FeatureTokens, token_job

@@ -46,10 +46,10 @@ from tests.extracting import demo_run, files, run_extraction
 HANG_S = 600
 FINE = ("right", "refused by name", "seen by verify alone")
 STORAGES: Mapping[str, Sequence[dict[str, object]]] = {
-    "plain": [{"name": "fbank", "writer_kwargs": {"shard_bytes": 30_000}}],
-    "scaled": [{"name": "fbank", "dtype": "int8_scaled", "writer_kwargs": {"shard_bytes": 10_000}}],
+    "plain": [{"name": "fbank", "shard_bytes": 30_000}],
+    "scaled": [{"name": "fbank", "dtype": "int8_scaled", "shard_bytes": 10_000}],
     "packed": [
-        {"name": "fbank", "writer_kwargs": {"shard_bytes": 30_000, "compression": "zstd"}},
+        {"name": "fbank", "shard_bytes": 30_000, "compression": "zstd"},
     ],
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ from featbank.engine.definition import FeatureDefinition
 from featbank.engine.driver import Published
 from featbank.engine.extract import extract
 from featbank.engine.run import Budget, PreparedCorpus, Reuse, Run
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.store import StoreHeader
@@ -29,7 +29,7 @@ from tests.waiting import HANG_S
 
 FBANK = {"_target_": "featbank.features.signal.kaldi.Fbank", "num_mel_bins": 20}
 # about 20 shards of the demo corpus, so that workers really share them
-SMALL_SHARDS = [{"name": "fbank", "writer_kwargs": {"shard_bytes": 50_000}}]
+SMALL_SHARDS = [{"name": "fbank", "shard_bytes": 50_000}]
 
 
 def prepare_corpus(root: Path) -> Path:
@@ -45,7 +45,7 @@ def demo_run(
     *,
     manifests: Path | None = None,
     extractor: Mapping[str, Any] = FBANK,
-    storage: Sequence[Mapping[str, Any] | FeatureStorageConfig] = ({"name": "fbank"},),
+    storage: Sequence[Mapping[str, Any] | PackedStorage] = ({"name": "fbank"},),
     trusted_modules: Sequence[str] = (),
     max_failures: float = 0,
     **changes: Any,
@@ -54,10 +54,7 @@ def demo_run(
 
     Manifests, work and failures lie beside the corpus.
     """
-    entries = [
-        one if isinstance(one, FeatureStorageConfig) else FeatureStorageConfig(**one)
-        for one in storage
-    ]
+    entries = [one if isinstance(one, PackedStorage) else PackedStorage(**one) for one in storage]
     return Run(
         corpus=PreparedCorpus(
             name="demo",

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch.distributed
 
 from featbank.runners.processes import _deaf_to_ctrl_c
 from featbank.runners.socket_folder import choose_socket_folder
-from tests.waiting import HANG_S
+from tests.waiting import HANG_S, running_too
 
 # forked from a server that has imported what takes seconds, and computed nothing
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -53,25 +52,11 @@ def launch(
             _CONTEXT.Process(target=_rank, args=(act, rank, size, folder, port, hosted, arguments))
             for rank in range(size)
         ]
-        with _ended(ranks):
+        with running_too(ranks):
             for rank in ranks:
                 rank.join(HANG_S)
                 assert rank.exitcode is not None, f"{rank} hangs"
     return [json.loads(file.read_text()) if file.exists() else None for file in files]
-
-
-@contextmanager
-def _ended(processes: list[BaseProcess]) -> Iterator[None]:
-    """Start processes, of which none outlives the block."""
-    try:
-        for process in processes:
-            process.start()
-        yield
-    finally:
-        for process in processes:
-            if process.pid is not None:
-                process.kill()
-                process.join()
 
 
 @contextmanager
@@ -83,7 +68,7 @@ def _kept_store() -> Iterator[int]:
     interpreter locked.
     """
     here, there = _CONTEXT.Pipe(duplex=False)
-    with closing(here), _ended([_CONTEXT.Process(target=_keep_store, args=(there,))]):
+    with closing(here), running_too([_CONTEXT.Process(target=_keep_store, args=(there,))]):
         there.close()
         assert here.poll(HANG_S), "nobody keeps a store"
         yield here.recv()

@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import grimp
@@ -57,6 +58,40 @@ def test_no_two_classes_share_a_name(root: Path) -> None:
             if isinstance(node, ast.ClassDef):
                 where[node.name].append(path.relative_to(root).as_posix())
     assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}
+
+
+def _annotations(tree: ast.AST) -> Iterator[ast.expr]:
+    """Give what the public functions and fields of a module are annotated with."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield from filter(None, [node.returns, *(one.annotation for one in _arguments(node))])
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            made = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+            yield from (
+                one.annotation
+                for init in made
+                if init.name in ("__init__", "__call__")
+                for one in _arguments(init)
+                if one.annotation
+            )
+            yield from (one.annotation for one in node.body if isinstance(one, ast.AnnAssign))
+
+
+def _arguments(function: ast.FunctionDef) -> list[ast.arg]:
+    return [*function.args.args, *function.args.kwonlyargs]
+
+
+@pytest.mark.parametrize(
+    "folder", ["featbank/engine", "featbank/stability", "featbank/certification", "stages"]
+)
+def test_no_loose_mapping_crosses_the_border_of_a_module(root: Path, folder: str) -> None:
+    loose = [
+        f"{path.relative_to(root)}:{one.lineno}"
+        for path in sorted((root / folder).rglob("*.py"))
+        for one in _annotations(ast.parse(path.read_text()))
+        if re.search(r"(dict|Mapping)\[str, Any\]", ast.unparse(one))
+    ]
+    assert not loose
 
 
 def test_every_module_and_function_that_the_map_names_exists(root: Path) -> None:

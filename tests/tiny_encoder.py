@@ -69,20 +69,20 @@ class PickyEncoder(TinyEncoder):
         super().__init__()
         self._folder = folder
 
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
         if any(id.startswith(self._folder) for id in batch.ids):  # noqa: A001
             raise AudioError("utterance", kind="bad_features", expected="another", got=batch.ids)
-        return super().compute_features(batch, stage)
+        return super().compute_features(batch, split)
 
 
 class GreedyEncoder(TinyEncoder):
     """Needs more memory than a GPU has."""
 
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:  # noqa: ARG002
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:  # noqa: ARG002
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
-        yield from self.compute_features(AudioBatch(ids=["a"], waveforms=[]), stage)
+    def compute_pieces(self, recording: LongWaveform, split: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
+        yield from self.compute_features(AudioBatch(ids=["a"], waveforms=[]), split)
 
 
 @contextmanager

@@ -32,8 +32,8 @@ class FbankAndEnergy(Extractor):
     def outputs(self) -> Mapping[str, Output]:
         return {"fbank": Output((23,)), "energy": Output((1,))}
 
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
-        rows = self._fbank.compute_features(batch, stage)
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
+        rows = self._fbank.compute_features(batch, split)
         return [{**row, "energy": row["fbank"].mean(1, keepdims=True)} for row in rows]
 
 
@@ -53,8 +53,8 @@ class OddFbank(FbankAndEnergy):
     def outputs(self) -> Mapping[str, Output]:
         return {"fbank": Output((23,))}
 
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
-        rows = self._fbank.compute_features(batch, stage)
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
+        rows = self._fbank.compute_features(batch, split)
         for row in rows:
             if row["id"].startswith(self._folder):
                 row["fbank"][0, 0] = self._value
@@ -94,7 +94,7 @@ class SlowFbank(FbankAndEnergy):
     def outputs(self) -> Mapping[str, Output]:
         return {"fbank": Output((23,))}
 
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
         if self._processes:
             with open(self._processes, "a", encoding="utf-8") as file:
                 file.write(f"{os.getpid()}\n")
@@ -107,4 +107,4 @@ class SlowFbank(FbankAndEnergy):
         if log := os.environ.get("COMPUTED_LOG"):
             with open(log, "a", encoding="utf-8") as file:
                 file.write("".join(f"{name}\n" for name in batch.ids))
-        return self._fbank.compute_features(batch, stage)
+        return self._fbank.compute_features(batch, split)

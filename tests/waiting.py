@@ -6,10 +6,13 @@ times as long. `HANG_S` only ends what would never end.
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,48 @@ def running(command: list[Any], **options: Any) -> Iterator[subprocess.Popen[Any
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def running_too(processes: Iterable[BaseProcess]) -> Iterator[None]:
+    """Run processes of `multiprocessing` in a block, which none of them outlives."""
+    started = []
+    try:
+        for process in processes:
+            process.start()
+            started.append(process)
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.join()
+
+
+def in_two_processes(method: str, act: Callable[[Any], Any], argument: Any) -> list[Any]:
+    """Return what a function returns in each of two processes.
+
+    A `multiprocessing.Pool` waits for ever for a process that was killed, and even when it is told
+    to end.
+
+    Args:
+        method: by which they are started.
+        act: the function.
+        argument: of it.
+    """
+    context = multiprocessing.get_context(method)
+    pipes = [context.Pipe(duplex=False) for _ in range(2)]
+    processes = [context.Process(target=_tell, args=(there, act, argument)) for _, there in pipes]
+    found = []
+    with running_too(processes):
+        for process, (here, _) in zip(processes, pipes, strict=True):
+            wait([here, process.sentinel], HANG_S)
+            assert here.poll(), f"{process} says nothing"
+            found.append(here.recv())
+    return found
+
+
+def _tell(there: Connection[Any, Any], act: Callable[[Any], Any], argument: Any) -> None:
+    there.send(act(argument))
 
 
 def is_alive(pid: int) -> bool:

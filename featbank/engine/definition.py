@@ -10,8 +10,7 @@ from typing import Self
 from featbank.audio import DECODE_VERSION
 from featbank.base.parts import Identity, PartConfig
 from featbank.base.trusted import build
-from featbank.feature_io.config import FeatureStorageConfig
-from featbank.feature_io.stage_storage import storage_by_name
+from featbank.feature_io.stage_storage import PackedStorage, storage_by_name
 from featbank.features.base import Extractor, Weights
 from featbank.files.provenance import digest, package_versions
 from featbank.numerics import ON_CPU, Computing
@@ -32,7 +31,7 @@ class FeatureDefinition:
 
     name: str
     extractor: PartConfig
-    storage: Sequence[FeatureStorageConfig]
+    storage: Sequence[PackedStorage]
     trusted_modules: Sequence[str] = ()
 
 
@@ -129,7 +128,7 @@ class BuiltDefinition:
 
     recipe: ExtractorRecipe
     extractor: Extractor
-    entries: Mapping[str, FeatureStorageConfig]
+    entries: Mapping[str, PackedStorage]
     described: Mapping[str, Description]
     fingerprints: Mapping[str, str]
 

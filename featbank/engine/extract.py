@@ -14,7 +14,7 @@ from featbank.engine.feature_worker import FeatureWorker, shard_specs
 from featbank.engine.job import Job
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.work import WorkFolder, put
-from featbank.feature_io.config import FeatureStorageConfig
+from featbank.feature_io.stage_storage import PackedStorage
 from featbank.features.base import Extractor, Output
 from featbank.numerics import as_here
 from featbank.store import StoreBuilder, StoreHeader, publish_together
@@ -130,7 +130,7 @@ def _tell_other_classes(job: Job, headers: Sequence[StoreHeader]) -> None:
         )
 
 
-def _largest(extractor: Extractor, storage: Mapping[str, FeatureStorageConfig]) -> tuple[int, int]:
+def _largest(extractor: Extractor, storage: Mapping[str, PackedStorage]) -> tuple[int, int]:
     """Return bytes a frame and a shard of the feature that is largest next to its target size."""
     sizes = [
         (extractor.outputs[name].num_values * entry.itemsize, entry.shard_bytes)

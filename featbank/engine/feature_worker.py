@@ -15,7 +15,7 @@ from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import AudioError, FeatbankError, StoreError
-from featbank.feature_io.config import FeatureStorageConfig
+from featbank.feature_io.stage_storage import PackedStorage
 from featbank.features.base import Extractor, Output
 from featbank.store import Encoded, Numerics, ShardSpec, ShardWriter, as_array, find_encoding
 
@@ -32,7 +32,7 @@ class FeatureWorker(ShardWorker[ShardWriter]):
     def __init__(
         self,
         recipe: ExtractorRecipe,
-        storage: Mapping[str, FeatureStorageConfig],
+        storage: Mapping[str, PackedStorage],
         fingerprints: Mapping[str, str],
     ) -> None:
         super().__init__(recipe)
@@ -105,7 +105,7 @@ def feature_of(name: str, row: Utterance) -> str:
 
 def shard_specs(
     extractor: Extractor,
-    storage: Mapping[str, FeatureStorageConfig],
+    storage: Mapping[str, PackedStorage],
     fingerprints: Mapping[str, str],
     numerics: Numerics,
 ) -> dict[str, ShardSpec]:

@@ -6,14 +6,12 @@ import logging
 import shutil
 import sys
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.errors import StoreError
 from featbank.files.disk import NOT_OFFERED
-from featbank.store import ShardSpec, find_encoding
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ def warn_of_full_disk(job: Job, plan: ShardPlan) -> None:
     a disk that is too small will still be so in a week, nobody knows, and the run goes on.
     """
     values = {
-        name: sum(rows.num_frames for rows in plan.rows.values()) * frame_bytes(spec)
+        name: sum(rows.num_frames for rows in plan.rows.values()) * spec.frame_bytes
         for name, spec in job.specs.items()
         if not is_bound(job, name)
     }
@@ -91,11 +89,6 @@ def warn_of_full_disk(job: Job, plan: ShardPlan) -> None:
 def is_bound(job: Job, name: str) -> bool:
     """Tell whether the size of a store's shards is known as a bound only."""
     return name in job.merged or job.specs[name].compression is not None
-
-
-def frame_bytes(spec: ShardSpec) -> int:
-    """Return what a frame takes, uncompressed."""
-    return find_encoding(spec.dtype).stored.itemsize * prod(spec.shape)
 
 
 def free_bytes(folder: Path) -> int:

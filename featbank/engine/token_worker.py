@@ -15,7 +15,7 @@ from featbank.engine.tasks import ShardTask
 from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
-from featbank.feature_io.config import FeatureStorageConfig
+from featbank.feature_io.stage_storage import PackedStorage
 from featbank.store import (
     Encoded,
     Numerics,
@@ -43,9 +43,7 @@ class TokenWorker(ShardWorker["_TokenShard"]):
         stores: of the tokens.
     """
 
-    def __init__(
-        self, recipe: ExtractorRecipe, entry: FeatureStorageConfig, stores: TokenStores
-    ) -> None:
+    def __init__(self, recipe: ExtractorRecipe, entry: PackedStorage, stores: TokenStores) -> None:
         super().__init__(recipe)
         self._entry = entry
         self._stores = stores

@@ -19,7 +19,7 @@ from featbank.engine.work import WorkFolder
 from featbank.errors import ConfigError, StoreError
 from featbank.numerics import with_audio
 from featbank.store import MappedShard, StoreWriter, commit_together, read_header
-from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.token_stores import TokenizedFeature, TokenStores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,16 +114,14 @@ def _writers(
     """Give a writer for each store, by name and split."""
     framing = job.extractor.framing
     for (name, split), path in job.paths.items():
-        writer = tokens.stores.writer(
-            path,
-            name,
+        feature = TokenizedFeature(
             framing=framing,
             frame_rate=framing.frame_rate,
             first_frame_center_s=framing.first_frame_center_s,
-            feature=job.provenance(tokens.feature),
+            provenance=job.provenance(tokens.feature),
             numerics=with_audio(plan.numerics, plan.rows[split].decided_by),
         )
-        yield (name, split), writer
+        yield (name, split), tokens.stores.writer(path, name, feature)
 
 
 def _write_store(writer: StoreWriter, outcome: MadeShards, split: str, name: str) -> None:

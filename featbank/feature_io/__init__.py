@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         stated_origin,
     )
     from featbank.feature_io.packed import PackedHdf5Reader, PackedHdf5Writer
-    from featbank.feature_io.stage_storage import read_storage, storage_by_name
+    from featbank.feature_io.stage_storage import PackedStorage, read_storage, storage_by_name
 
 WRITERS = Registry(
     kind="feature writer",
@@ -71,6 +71,7 @@ _MODULES = {
     "FeatureStorageReader": "base",
     "FeatureStorageReaderConfig": "config",
     "FeatureStorageWriter": "base",
+    "PackedStorage": "stage_storage",
     "TracedRows": "base",
     "TracedWriter": "base",
     "create_feature_storage_readers": "making",
@@ -100,6 +101,7 @@ __all__ = [
     "NumpyHdf5Writer",
     "PackedHdf5Reader",
     "PackedHdf5Writer",
+    "PackedStorage",
     "TracedRows",
     "TracedWriter",
     "create_feature_storage_readers",

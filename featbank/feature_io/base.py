@@ -1,4 +1,4 @@
-"""What every writer and reader of features promises, whatever the files behind it."""
+"""The contract of writers and readers of features, whatever the files behind them."""
 
 from __future__ import annotations
 

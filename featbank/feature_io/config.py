@@ -1,4 +1,4 @@
-"""How the features of an extractor are stored, as a YAML recipe declares it."""
+"""How the features of a recipe are stored and read, as its YAML declares it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from featbank.base.trusted import check_name, construct
 from featbank.errors import ConfigError
-from featbank.store import ENCODINGS, SHARD_BYTES, find_encoding
-from featbank.store.dtypes import DTypeLike, dtype_name
+from featbank.store import ENCODINGS
+from featbank.store.given import DTypeLike, dtype_name
 
 PACKED_WRITER = "featbank.feature_io.PackedHdf5Writer"
 PACKED_READER = "featbank.feature_io.PackedHdf5Reader"
@@ -53,23 +53,6 @@ class FeatureStorageConfig:
         object.__setattr__(self, "dtype", found)
         object.__setattr__(self, "writer_class", writer_class)
         object.__setattr__(self, "writer_kwargs", {} if writer_kwargs is None else writer_kwargs)
-
-    @property
-    def shard_bytes(self) -> int:
-        """The size in bytes around which shards are cut."""
-        size: int = self.writer_kwargs.get("shard_bytes", SHARD_BYTES)
-        return size
-
-    @property
-    def compression(self) -> str | None:
-        """Of the values."""
-        name: str | None = self.writer_kwargs.get("compression")
-        return name
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes a value."""
-        return find_encoding(self.dtype).stored.itemsize
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What all readers of foreign files share: ids, offsets, pickling, files that are to come."""
+"""Base of the readers of foreign files: ids, offsets, pickling, files that are to come."""
 
 from __future__ import annotations
 

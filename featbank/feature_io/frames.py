@@ -1,4 +1,4 @@
-"""The frames of one utterance in a foreign file: read whole, or by the part that is asked for."""
+"""Read the frames of one utterance in a foreign file, all or the part that is asked for."""
 
 from __future__ import annotations
 

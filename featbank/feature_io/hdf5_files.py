@@ -1,4 +1,4 @@
-"""What HDF5 files with one dataset an utterance share: their names, their kinds, and lilcom.
+"""Names and kinds of datasets in HDF5 files with one an utterance, and lilcom.
 
 The references are lhotse's `NumpyHdf5Writer`, `LilcomHdf5Writer` and `ChunkedLilcomHdf5Writer` with
 their readers, and speechbrain's `CachedHDF5DynamicItem`. A file of a million datasets reads many

@@ -1,4 +1,4 @@
-"""Where the rows of an HDF5 file come from: attributes that lhotse and others pass by."""
+"""State in attributes what each row of an HDF5 file was computed from; lhotse passes them by."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from featbank.feature_io.hdf5_rows import Hdf5Rows, state_input, state_origin
 from featbank.feature_io.own_writes import OwnWrites
 from featbank.files.disk import fsync_folder
 from featbank.files.locking import lock
-from featbank.store.dtypes import DTypeLike, dtype_name
-from featbank.store.encoding import ENCODINGS, Encoded, Encoding, as_array, find_encoding
+from featbank.store.encoding import ENCODINGS, Encoded, Encoding, find_encoding
+from featbank.store.given import DTypeLike, as_array, dtype_name
 from featbank.store.narrowing import refuse_nonfinite
 from featbank.store.publishing import PublishingWriter
 from featbank.store.shard_file import disk_fault

@@ -1,4 +1,4 @@
-"""The file that HDF5 writes through calls of our own, none of which fails in its sight."""
+"""A file object for HDF5 to write through, whose failures it never sees."""
 
 from __future__ import annotations
 

@@ -1,59 +1,87 @@
-"""The storage entries of a stage, which writes packed stores of what its extractor computes."""
+"""Storage of what a stage computes: one packed store a feature, as `feature.storage` lists them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from featbank.base.trusted import check_type, construct
+from featbank.base.trusted import check_name, check_type, construct
 from featbank.errors import ConfigError
-from featbank.feature_io.config import PACKED_WRITER, FeatureStorageConfig
-from featbank.store import dtypes_for
+from featbank.store import ENCODINGS, SHARD_BYTES, dtypes_for, find_encoding
 from featbank.store.compression import check_compression
 
-_STAGE_KWARGS = frozenset(["shard_bytes", "compression"])
+_OLD_KEYS = ("writer_class", "writer_kwargs")
 
 
-def read_storage(entries: Sequence[Mapping[str, Any]]) -> list[FeatureStorageConfig]:
-    """Read the storage entries of a stage, which writes packed stores.
+@dataclass(frozen=True, slots=True)
+class PackedStorage:
+    """Storage of one feature of an extractor in a packed store.
+
+    A recipe, which may write other files too, has `FeatureStorageConfig` for it.
+
+    Args:
+        name: the feature's name, which is also its folder's.
+        dtype: that its values are stored as: see `featbank.store.ENCODINGS`.
+        shard_bytes: the size in bytes around which shards are cut.
+        compression: of the values: zstd or blosc; None to have them mapped into memory.
+
+    Raises:
+        ConfigError: the name could not be a folder, or there is no such dtype or size.
+        StoreError: there is no such compression here.
+    """
+
+    name: str
+    dtype: str = "float32"
+    shard_bytes: int = SHARD_BYTES
+    compression: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_name(self.name, "storage: name")
+        where = f"storage of {self.name!r}"
+        if not isinstance(self.dtype, str) or self.dtype not in ENCODINGS:
+            raise ConfigError(f"{where}: dtype", expected=" or ".join(ENCODINGS), got=self.dtype)
+        check_type(self.shard_bytes, int, f"{where}: shard_bytes")
+        if self.shard_bytes <= 0:
+            raise ConfigError(f"{where}: shard_bytes", expected="over 0", got=self.shard_bytes)
+        check_compression(self.compression)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes a value."""
+        return find_encoding(self.dtype).stored.itemsize
+
+
+def read_storage(entries: Sequence[Mapping[str, Any]]) -> list[PackedStorage]:
+    """Read the storage entries of a definition.
 
     Raises:
         ConfigError: an entry has a key that there is not, lacks its name, or has a wrong value.
+        StoreError: there is no such compression here.
     """
-    found = [construct(FeatureStorageConfig, entry, "feature.storage") for entry in entries]
-    for entry in found:
-        _check_for_stage(entry)
-    return found
+    for entry in entries:
+        _refuse_old_keys(entry)
+    return [construct(PackedStorage, entry, "feature.storage") for entry in entries]
 
 
-def _check_for_stage(entry: FeatureStorageConfig) -> None:
-    where = f"storage of {entry.name!r}"
-    if not isinstance(entry.writer_kwargs, Mapping):
-        raise ConfigError(
-            f"{where}: writer_kwargs",
-            expected="a mapping: {shard_bytes: 67108864}",
-            got=repr(entry.writer_kwargs),
-        )
-    if entry.writer_class != PACKED_WRITER:
-        raise ConfigError(
-            f"{where}: writer_class",
-            expected=PACKED_WRITER,
-            got=entry.writer_class,
-            hint="other files are written by FeatureBrain.cache_features",
-        )
-    if unknown := sorted(set(entry.writer_kwargs) - _STAGE_KWARGS):
-        raise ConfigError(
-            f"{where}: writer_kwargs",
-            expected=" or ".join(sorted(_STAGE_KWARGS)),
-            got=", ".join(unknown),
-        )
-    check_type(entry.shard_bytes, int, f"{where}: shard_bytes")
-    if entry.shard_bytes <= 0:
-        raise ConfigError(f"{where}: shard_bytes", expected="over 0", got=entry.shard_bytes)
-    check_compression(entry.compression)
+def _refuse_old_keys(entry: Mapping[str, Any]) -> None:
+    old = [key for key in _OLD_KEYS if key in entry]
+    if not old:
+        return
+    inner = entry.get("writer_kwargs")
+    kept = {key: value for key, value in entry.items() if key not in _OLD_KEYS}
+    kept |= inner if isinstance(inner, Mapping) else {}
+    flat = ", ".join(f"{key}: {value}" for key, value in kept.items())
+    raise ConfigError(
+        f"storage of {entry.get('name')!r}",
+        expected="name, dtype, shard_bytes and compression alone: a stage writes packed stores",
+        got=" and ".join(old),
+        hint=f"write {{{flat}}}; other files are written by FeatureBrain.cache_features",
+    )
 
 
-def _check_dtype(entry: FeatureStorageConfig, codebook_size: int | None) -> None:
+def _check_dtype(entry: PackedStorage, codebook_size: int | None) -> None:
     """Refuse to store floats as integers, or codes as floats or as integers too small for them.
 
     Args:
@@ -71,8 +99,8 @@ def _check_dtype(entry: FeatureStorageConfig, codebook_size: int | None) -> None
 
 
 def storage_by_name(
-    entries: Iterable[FeatureStorageConfig], codebook_sizes: Mapping[str, int | None]
-) -> dict[str, FeatureStorageConfig]:
+    entries: Iterable[PackedStorage], codebook_sizes: Mapping[str, int | None]
+) -> dict[str, PackedStorage]:
     """Match storage entries with the features an extractor computes, one each.
 
     Args:
@@ -83,7 +111,7 @@ def storage_by_name(
         ConfigError: a feature has no entry, or an entry no feature, or two; or its dtype cannot
             hold it.
     """
-    found: dict[str, FeatureStorageConfig] = {}
+    found: dict[str, PackedStorage] = {}
     for entry in entries:
         if entry.name in found:
             raise ConfigError(f"storage of {entry.name!r}", expected="one entry", got="two")

@@ -54,18 +54,15 @@ class Weights:
 
     Args:
         source: `none`, `random`, `download` or `file`.
-        digest: SHA-256 over the tensors (name, dtype, shape, bytes, in name order); empty for none.
+        digest: SHA-256 that names them, the same whichever version of a library reads them: of
+            published ones over their tensors (name, dtype, shape, bytes) and what of their
+            configuration decides values, of random ones over what draws them; empty for none.
         license: as their publisher states it; of a local file, as the configuration does.
     """
 
     source: str = "none"
     digest: str = ""
     license: str = ""
-
-    @property
-    def is_random(self) -> bool:
-        """Whether they are drawn, for a dry run."""
-        return self.source == "random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +112,8 @@ class Extractor(Part, ABC):
     registry = EXTRACTORS
 
     names_weights: ClassVar[frozenset[str]] = frozenset()
-    """Names of the arguments that say which weights: the digest of these stands for them."""
-
-    makes_weights: ClassVar[frozenset[str]] = frozenset()
-    """Names of those that random weights are made by, and that others have to agree with."""
+    """Names of the arguments that say which weights, or how to draw them: where weights have a
+    digest, it stands for all of these."""
 
     @property
     @abstractmethod
@@ -144,9 +139,7 @@ class Extractor(Part, ABC):
 
     def deciding(self, output: str | None = None) -> dict[str, Any]:
         """Return the arguments that decide the values of a feature, or of all: see `Part`."""
-        weights, left = self.weights, frozenset[str]()
-        if weights.digest:
-            left = self.names_weights | (frozenset() if weights.is_random else self.makes_weights)
+        left = self.names_weights if self.weights.digest else ()
         return {name: value for name, value in super().deciding(output).items() if name not in left}
 
     def identity(self, output: str | None = None) -> Identity:
@@ -185,13 +178,13 @@ class Extractor(Part, ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
         """Compute all features of a batch.
 
         Args:
             batch: waveforms of at least `framing.min_samples` samples; of a shape only where it
                 `uses_device`.
-            stage: the split that is being computed, by the name that the corpus gives it.
+            split: the split that is being computed, by the name that the corpus gives it.
 
         Returns:
             One dict an utterance, in the batch's order: `id`, and for each name in `outputs` an
@@ -199,12 +192,12 @@ class Extractor(Part, ABC):
             there is one value an utterance it is (*shape).
         """
 
-    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
+    def compute_pieces(self, recording: LongWaveform, split: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
         """Compute all features of one utterance longer than `max_samples`, in bounded memory.
 
         Args:
             recording: the waveform, at the extractor's rate.
-            stage: the split that is being computed.
+            split: the name of the split that is being computed.
 
         Yields:
             Consecutive pieces: for each name in `outputs` an array (n, *shape), n over 0 and the
@@ -267,7 +260,7 @@ class UtteranceExtractor(Extractor):
         """
         raise NotImplementedError
 
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[dict[str, Any]]:  # noqa: ARG002
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:  # noqa: ARG002
         """Compute all features of a batch, as numpy arrays.
 
         Raises:
@@ -318,7 +311,7 @@ class UtteranceExtractor(Extractor):
         for row, number in enumerate(num_frames):
             yield {name: values[row, :number] for name, values in on_cpu.items()}
 
-    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[dict[str, Any]]:
+    def compute_pieces(self, recording: LongWaveform, split: str) -> Iterator[dict[str, Any]]:
         """Compute all features of a long utterance, as numpy arrays, piece by piece.
 
         Raises:
@@ -326,7 +319,7 @@ class UtteranceExtractor(Extractor):
                 extractor has no `max_samples`.
         """
         if self.max_samples is None:
-            return super().compute_pieces(recording, stage)
+            return super().compute_pieces(recording, split)
         check_feature_names(self.outputs)
         return self._pieces_checked(recording)
 

@@ -97,16 +97,16 @@ class Pooled(Extractor):
         """Move the extractor."""
         self.extractor.to(device)
 
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[Features]:
+    def compute_features(self, batch: AudioBatch, split: str) -> list[Features]:
         """Pool the features of a batch; see `Extractor.compute_features`."""
         return [
             {"id": row["id"], **self._pooled([row])}
-            for row in self.extractor.compute_features(batch, stage)
+            for row in self.extractor.compute_features(batch, split)
         ]
 
-    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[Features]:
+    def compute_pieces(self, recording: LongWaveform, split: str) -> Iterator[Features]:
         """Pool a long utterance; see `Extractor.compute_pieces`."""
-        yield self._pooled(self.extractor.compute_pieces(recording, stage))
+        yield self._pooled(self.extractor.compute_pieces(recording, split))
 
     def _pooled(self, pieces: Iterable[Features]) -> Features:
         names = list(self.extractor.outputs)

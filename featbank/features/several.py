@@ -120,11 +120,11 @@ class Several(Extractor):
             if extractor.uses_device:
                 extractor.to(device)
 
-    def compute_features(self, batch: AudioBatch, stage: str) -> list[Features]:
+    def compute_features(self, batch: AudioBatch, split: str) -> list[Features]:
         """Compute all features of a batch; see `Extractor.compute_features`."""
         each_alone = replace(batch, shape=None)
         every = [
-            extractor.compute_features(batch if extractor.uses_device else each_alone, stage)
+            extractor.compute_features(batch if extractor.uses_device else each_alone, split)
             for extractor in self.extractors
         ]
         return [
@@ -132,12 +132,12 @@ class Several(Extractor):
             for rows in zip(*every, strict=True)
         ]
 
-    def compute_pieces(self, recording: LongWaveform, stage: str) -> Iterator[Features]:
+    def compute_pieces(self, recording: LongWaveform, split: str) -> Iterator[Features]:
         """Compute all features of a long utterance; see `Extractor.compute_pieces`.
 
         An extractor that takes more at once is given the whole, as it would be alone.
         """
-        streams = [_Stream(_pieces(extractor, recording, stage)) for extractor in self.extractors]
+        streams = [_Stream(_pieces(extractor, recording, split)) for extractor in self.extractors]
         while num_frames := min(stream.num_ready() for stream in streams):
             piece: Features = {}
             for stream in streams:
@@ -145,14 +145,14 @@ class Several(Extractor):
             yield piece
 
 
-def _pieces(extractor: Extractor, recording: LongWaveform, stage: str) -> Iterator[Features]:
+def _pieces(extractor: Extractor, recording: LongWaveform, split: str) -> Iterator[Features]:
     limit = extractor.max_samples
     if limit is not None and recording.num_samples > limit:
-        yield from extractor.compute_pieces(recording, stage)
+        yield from extractor.compute_pieces(recording, split)
         return
     [waveform] = recording.blocks(recording.num_samples)
     batch = AudioBatch(ids=["recording"], waveforms=[torch.from_numpy(waveform)])
-    [features] = extractor.compute_features(batch, stage)
+    [features] = extractor.compute_features(batch, split)
     yield {name: features[name] for name in extractor.outputs}
 
 

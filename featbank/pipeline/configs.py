@@ -47,7 +47,7 @@ ThreadsOfAnUtterance = Annotated[
         "that compute an utterance; processes scale better, and another number changes last bits"
     ),
 ]
-Preflight = Annotated[
+ForecastOnly = Annotated[
     bool, knob("true, or --dry-run, prints what a run will take and makes nothing")
 ]
 FromAudio = Annotated[
@@ -96,7 +96,7 @@ class ExtractConfig(ComputingConfig):
     """Manifests -> feature stores."""
 
     paths: FeaturePaths
-    preflight: Preflight
+    forecast: ForecastOnly
 
 
 @part
@@ -133,7 +133,7 @@ class TokenizeConfig(ComputingConfig):
     tokenizer: TokenizerOption
     fit_on: FitOn
     source: FromAudio
-    preflight: Preflight
+    forecast: ForecastOnly
 
 
 @part

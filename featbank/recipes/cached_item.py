@@ -25,7 +25,7 @@ from featbank.recipes.caching.item_rows import ItemRows
 from featbank.recipes.caching.utterance_digest import digest_of_item
 from featbank.recipes.fingerprinting import RecipeFingerprint, evaluating, fingerprint_recipe
 from featbank.recipes.fingerprinting.reaching import reachable_modules
-from featbank.store.dtypes import DTypeLike
+from featbank.store.given import DTypeLike
 
 
 class CachedPackedDynamicItem(CachedDynamicItem):  # type: ignore[misc]

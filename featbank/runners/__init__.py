@@ -1,4 +1,4 @@
-"""Runners: what spreads the tasks of a step over processes, by their public names."""
+"""Runners by their public names: tasks spread over processes, jobs of Slurm or actors of Ray."""
 
 from __future__ import annotations
 

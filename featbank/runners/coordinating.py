@@ -1,4 +1,7 @@
-"""The coordinator's side of every runner: tasks handed out lazily, and again when a worker died."""
+"""Hand tasks out to workers as they become free, and again when a worker died.
+
+The coordinator's side of every runner with processes, jobs or actors of its own.
+"""
 
 from __future__ import annotations
 

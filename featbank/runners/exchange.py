@@ -1,4 +1,4 @@
-"""The folder through which a coordinator and workers on other machines talk.
+"""The folder by which a run and its workers on other machines exchange tasks and results.
 
 Every message is a file that is renamed into its place, so it is whole or absent, and what several
 could take at once is taken by a rename, which only one of them can do. No clock is compared with

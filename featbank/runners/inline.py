@@ -1,4 +1,4 @@
-"""In this very process, one task after the other."""
+"""Runner in this very process, one task after the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes on this machine."""
+"""Runner over processes of this machine."""
 
 from __future__ import annotations
 

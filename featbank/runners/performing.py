@@ -1,4 +1,4 @@
-"""The worker's side of every runner: a task run, and what came of it packed for the way back."""
+"""Run a task in a worker and pack what came of it for the way back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actors of a Ray cluster."""
+"""Runner over actors of a Ray cluster, which it joins or starts for the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""The coordinator of workers in actors of Ray."""
+"""Workers in actors of Ray, started, given tasks and buried by the coordinator.
+
+Ray's own pool and retries were tried (Ray 2.60) and do not keep the contract. `ray.util.ActorPool`
+gives tasks to actors that wait for room, where others hold the cluster, and a run of eight short
+tasks never ended. With `max_restarts` and `max_task_retries` one lost node spent all tries of its
+task within a second, for each message that does not reach it counts as one, and nobody is told of a
+death. Plain tasks of Ray end their process after each use of a GPU, and the model is loaded anew.
+"""
 
 from __future__ import annotations
 
@@ -140,7 +147,8 @@ class RayCrew:
         except RayError as error:
             if actor is None:
                 _log.warning("no more progress is shown: %s", _summary(error))
-                return []  # and nothing is asked any more
+                self._asked, self._asked_at = None, math.inf  # nor asked for
+                return []
             # it may be out of reach only: whatever it does there, its task goes to another
             self._ray.kill(actor)
             # one that could not start dies of the task that it was started for
@@ -162,12 +170,15 @@ class RayCrew:
 
 def _summary(error: Exception) -> str:
     """Return the line of Ray's account that says how an actor died."""
-    line = str(error).strip().splitlines()[-1]
+    from ray.exceptions import OutOfMemoryError
+
+    # the last one, but where advice follows
+    line = str(error).strip().splitlines()[0 if isinstance(error, OutOfMemoryError) else -1]
     return line if len(line) <= _DEATH_CHARACTERS else line[:_DEATH_CHARACTERS] + "..."
 
 
 class _Actor:
-    """A worker process."""
+    """One worker process."""
 
     def __init__(self, make_worker: bytes, progress: Any) -> None:
         self._performer = Performer(make_worker)

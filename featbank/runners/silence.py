@@ -1,4 +1,4 @@
-"""How long the other side has shown no sign of life."""
+"""Measure how long the other side of a run has shown no sign of life."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs of a Slurm cluster."""
+"""Runner over jobs of a Slurm cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The coordinator of workers in jobs of Slurm, which it judges by the files they leave."""
+"""Workers in jobs of Slurm, given tasks and buried by what files they leave in a folder."""
 
 from __future__ import annotations
 

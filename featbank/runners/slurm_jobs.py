@@ -1,7 +1,9 @@
 """Jobs of Slurm: submitted by submitit, looked for with squeue, cancelled with scancel.
 
 Only whether a job is listed is asked, never its state: without accounting Slurm forgets how a job
-ended.
+ended, and submitit, which asks sacct, waits for a killed one for ever. So submitit submits workers
+and not tasks (tried with 1.5.4): a job a task loads its model a task and waits in the queue each
+time, and an array of tasks must be listed before the first begins.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a job of Slurm runs: a loop that claims tasks until the run is over."""
+"""The worker in a job of Slurm: it claims one task after the other until the run is over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the server that forks workers listens: in a folder that takes the socket."""
+"""Find a folder that takes the socket on which the server that forks workers listens."""
 
 from __future__ import annotations
 

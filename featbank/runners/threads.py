@@ -1,4 +1,4 @@
-"""Threads of this very process, for tasks that leave the interpreter free."""
+"""Runner over threads of this process, for tasks that leave the interpreter free."""
 
 from __future__ import annotations
 

@@ -4,16 +4,18 @@ from featbank.store.builder import StoreBuilder
 from featbank.store.encoding import (
     ENCODINGS,
     Encoded,
-    as_array,
     dtypes_for,
     find_encoding,
     token_dtype,
 )
 from featbank.store.format import FORMAT_VERSION, HEADER_NAME
-from featbank.store.layout import Numerics, ShardInfo, StoreHeader, read_header
+from featbank.store.given import as_array
+from featbank.store.header import Numerics, StoreHeader
+from featbank.store.header_file import read_header
 from featbank.store.mapped import MappedShard
 from featbank.store.reader import Store, open_store
 from featbank.store.shard import ShardRow, ShardWriter, planned_bytes
+from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import ShardCutter, plan_shards, row_bytes, shard_name
 from featbank.store.together import commit_together, publish_together

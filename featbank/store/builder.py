@@ -16,9 +16,11 @@ from featbank.files.locking import lock
 from featbank.files.provenance import write_atomic
 from featbank.store.failure_list import failures_digest
 from featbank.store.format import FAILURES_NAME, HEADER_NAME
-from featbank.store.layout import SHARD_NAME, StoreHeader, header_text
+from featbank.store.header import StoreHeader
+from featbank.store.header_file import header_text
 from featbank.store.own_process import OwnProcess
 from featbank.store.platform import exchange
+from featbank.store.shard_info import SHARD_NAME
 
 
 class StoreBuilder:

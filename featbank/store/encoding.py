@@ -1,11 +1,11 @@
-"""Every dtype a store holds: how values are stored as it, what that costs, and the way back.
+"""Every dtype of stores: how values are stored as it, what that changes, and the way back.
 
 `ENCODINGS`, at the end, is the one list of them: what else asks for a dtype asks there.
 """
 
 from __future__ import annotations
 
-import sys
+from math import prod
 from typing import Any, NamedTuple
 
 import h5py
@@ -275,6 +275,15 @@ def find_encoding(name: str) -> Encoding:
     return ENCODINGS[name]
 
 
+def frame_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    """Return the bytes of one frame as a store holds it.
+
+    >>> frame_bytes("bfloat16", (80,))
+    160
+    """
+    return find_encoding(dtype).stored.itemsize * prod(shape)
+
+
 def dtypes_for(codebook_size: int | None) -> list[str]:
     """Return the dtypes that a computed feature may be stored as.
 
@@ -300,37 +309,6 @@ def token_dtype(codebook_size: int) -> str:
     if codebook_size < 1:
         raise StoreError("codebook_size", expected="1 or more", got=codebook_size)
     return np.min_scalar_type(codebook_size - 1).name
-
-
-def as_array(values: Any, where: str, *, has_time: bool = True) -> Array:
-    """Return values as a NumPy array, with a frame axis.
-
-    A torch tensor is detached and brought to the CPU. bfloat16, of torch or of ml_dtypes (which
-    JAX has), becomes float32, exactly.
-
-    Raises:
-        StoreError: they are no array, or a scalar where there must be frames.
-    """
-    if type(values) is not np.ndarray:
-        try:
-            if _is_tensor(values):
-                if str(values.dtype) == "torch.bfloat16":  # NumPy has none
-                    values = values.float()
-                values = values.numpy(force=True)
-            values = np.asarray(values)
-        except (TypeError, ValueError, RuntimeError) as error:  # what torch and NumPy raise
-            raise StoreError(
-                where, expected="a NumPy array or a torch tensor", got=error
-            ) from error
-    if has_time and values.ndim == 0:
-        raise StoreError(where, expected="an array (T, ...)", got="a scalar")
-    array: Array = values
-    return array.astype(np.float32) if array.dtype == BFLOAT16 else array
-
-
-def _is_tensor(values: Any) -> bool:
-    torch = sys.modules.get("torch")  # stores work without it: who has a tensor has imported it
-    return torch is not None and isinstance(values, torch.Tensor)
 
 
 def checksum(stored: Array) -> int:

@@ -1,4 +1,4 @@
-"""The list of utterances that a store should hold and does not, as its header vouches for it."""
+"""Read the list of utterances that failed, held against the digest in the header of their store."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from featbank.base.failures import Failure, read_failures
 from featbank.errors import FeatbankError, StoreError
 from featbank.files.opening import open_regular
 from featbank.store.format import FAILURES_NAME
+from featbank.store.header import StoreHeader
 from featbank.store.healing import heal
-from featbank.store.layout import StoreHeader
 
 
 def failures_digest(folder: Path) -> str:

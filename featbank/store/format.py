@@ -1,4 +1,4 @@
-"""What a store is on disk: a folder with `header.json`, shards, and `failures.jsonl` if any failed.
+"""The format of a store: a folder with `header.json`, shards, and `failures.jsonl` if any failed.
 
 The header is written last, so a folder with a header is a whole store. A shard `<16 hex>.h5` is one
 HDF5 file, rows sorted by id, of these datasets, each contiguous and aligned to 64 bytes:

@@ -1,4 +1,4 @@
-"""What to do about damage: the advice that every error and command about it gives."""
+"""Advice on damage, the same in every error and command about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of stores of one feature, such as its splits, opened as one."""
+"""Open a folder of stores of one feature, such as its splits, as one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from featbank.errors import StoreError
 from featbank.files.provenance import canonical_json
 from featbank.store.format import FAILURES_NAME, HEADER_NAME, SPLITS_NAME
-from featbank.store.layout import SHARD_NAME, StoreHeader, read_header
+from featbank.store.header import StoreHeader
+from featbank.store.header_file import read_header
+from featbank.store.shard_info import SHARD_NAME
 from featbank.store.splits import split_problems
 
 _ALIKE = (

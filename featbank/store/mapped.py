@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from math import prod
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -21,6 +19,7 @@ from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, checksum,
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST, SHARD_FORMAT, check_format
 from featbank.store.healing import heal
 from featbank.store.id_index import LOW_BITS, home_slot, num_home_slots
+from featbank.store.mapped_datasets import MappedDatasets
 from featbank.store.platform import map_file, populate
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.slicing import out_of_range
@@ -252,32 +251,36 @@ class MappedShard:
         }
         check_format(attributes, SHARD_FORMAT, f"shard {self.path}")
         self._encoding = find_encoding(str(attributes["dtype"]))
-        self._compressed = self._is_chunked(shard)
-        self._values = (
-            self._compressed_values(shard) if self._compressed else self._plain_values(shard)
-        )
+        datasets = MappedDatasets(shard, self._map, self.damaged)
+        self._compressed = datasets.are_values_chunked()
+        self._values: Array | CompressedValues
+        if self._compressed:
+            frames, self._values_start = datasets.shape_of_values(self._encoding), 0
+            self._values = CompressedValues(self.path, self._stamp, frames, self._encoding.stored)
+        else:
+            self._values, self._values_start = datasets.values(self._encoding)
         self._num_frames = len(self._values)
         # what a read gives without any work: a view
-        self._plain = not self._compressed and self._encoding.read == self._encoding.stored
-        self._row_starts = self._locate(shard, "row_starts", np.dtype("<i8"), (None, 2))
+        self._plain = not self._compressed and self._encoding.is_plain
+        self._row_starts = datasets.find("row_starts", np.dtype("<i8"), (None, 2))
         self._num_rows = rows = len(self._row_starts) - 1
-        self._checksums = self._locate(shard, "checksums", np.dtype("<u8"), (rows,))
-        slots = self._locate(shard, "id_slots", np.dtype("<u8"), (None,))
-        ids = self._locate(shard, "id_bytes", np.dtype("u1"), (None,))
+        self._checksums = datasets.find("checksums", np.dtype("<u8"), (rows,))
+        slots = datasets.find("id_slots", np.dtype("<u8"), (None,))
+        ids = datasets.find("id_bytes", np.dtype("u1"), (None,))
         shape = self._values.shape[1:]
         self._scales = (
-            self._locate(shard, "scales", SCALES_DTYPE, (rows, *shape))
+            datasets.find("scales", SCALES_DTYPE, (rows, *shape))
             if self._encoding.has_scale
             else None
         )
         self._rounding_errors = (
-            self._locate(shard, "rounding_errors", ERRORS_DTYPE, (rows, 2))
+            datasets.find("rounding_errors", ERRORS_DTYPE, (rows, 2))
             if self._encoding.rounds
             else None
         )
         self._input_digests = (
-            self._locate(shard, "input_digests", np.dtype("u1"), (rows, DIGEST_BYTES))
-            if "input_digests" in shard
+            datasets.find("input_digests", np.dtype("u1"), (rows, DIGEST_BYTES))
+            if "input_digests" in datasets
             else None
         )
         # memory views: a search takes many single numbers, which NumPy gives slowly
@@ -308,62 +311,3 @@ class MappedShard:
             ),
             compression=attributes.get("compression"),
         )
-
-    def _is_chunked(self, shard: h5py.File) -> bool:
-        return self._dataset(shard, "values").chunks is not None
-
-    def _compressed_values(self, shard: h5py.File) -> Any:
-        self._values_start = 0
-        values = shard["values"]
-        self._check_type(values)
-        if not values.shape:
-            raise self.damaged("values of shape (num_frames, ...)", values.shape)
-        return CompressedValues(self.path, self._stamp, values.shape, self._encoding.stored)
-
-    def _plain_values(self, shard: h5py.File) -> Array:
-        self._check_type(shard["values"])
-        self._values_start = shard["values"].id.get_offset() or 0
-        return self._view(shard["values"], self._encoding.stored, None)
-
-    def _check_type(self, values: h5py.Dataset) -> None:
-        if values.id.get_type() != self._encoding.hdf5_type:
-            raise self.damaged(f"values of {self._encoding.name}", values.dtype)
-
-    def _dataset(self, shard: h5py.File, name: str) -> h5py.Dataset:
-        if not isinstance(dataset := shard[name], h5py.Dataset):
-            raise self.damaged("datasets only", "a group")
-        return dataset
-
-    def _locate(
-        self, shard: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int | None, ...]
-    ) -> Array:
-        dataset = self._dataset(shard, name)
-        if dataset.dtype != dtype:
-            raise self.damaged(f"{name} of {dtype.str}", dataset.dtype.str)
-        return self._view(dataset, dtype, shape)
-
-    def _view(
-        self, dataset: h5py.Dataset, dtype: np.dtype[Any], shape: tuple[int | None, ...] | None
-    ) -> Array:
-        """Return a dataset as a view of the map, checked to lie inside the file."""
-        name, found = dataset.name, dataset.shape
-        if not found or not _fits(found, shape):
-            raise self.damaged(f"{name} of shape {shape or '(num_frames, ...)'}", found)
-        if prod(found) == 0:  # HDF5 gives an empty dataset no place in the file
-            return np.empty(found, dtype)
-        start = dataset.id.get_offset()
-        if start is None:
-            raise self.damaged(f"{name} contiguous and uncompressed", "another storage")
-        end = start + prod(found) * dtype.itemsize
-        if end > len(self._map):  # reading a map past its file is a SIGBUS
-            raise self.damaged(f"{name} up to byte {end}", f"{len(self._map)} bytes")
-        return self._map[start:end].view(dtype).reshape(found)
-
-
-def _fits(found: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> bool:
-    """Tell whether a shape is the wanted one, None standing for any size and for any shape."""
-    if wanted is None:
-        return True
-    return len(found) == len(wanted) and all(
-        size is None or size == real for size, real in zip(wanted, found, strict=True)
-    )

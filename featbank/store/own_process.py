@@ -1,4 +1,4 @@
-"""Which process a writer belongs to: a forked child inherits the object, never the work."""
+"""Tell whether a writer belongs to this process: a forked child inherits it, but not its work."""
 
 from __future__ import annotations
 

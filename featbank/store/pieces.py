@@ -1,4 +1,4 @@
-"""One row on its way into a shard, piece by piece: its bytes are those of one whole write."""
+"""Write one row of a shard piece by piece, as the bytes that one whole write gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes at a stated place of an open file: no offset and no buffer that a forked child could share.
+"""Read and write at stated places of a file: no offset or buffer that a forked child could share.
 
 A buffered file flushes what it holds when its object ends, in a child too, at an offset that parent
 and child have in common; what stands here does nothing until it is asked to.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,14 @@ from featbank.errors import StoreError
 from featbank.files.provenance import digest
 from featbank.store.encoding import Array, find_encoding
 from featbank.store.failure_list import read_listed_failures
+from featbank.store.header import StoreHeader
 from featbank.store.ids import StoreIds
 from featbank.store.joining import read_chosen, read_headers, refuse_misplaced
-from featbank.store.layout import ShardInfo, StoreHeader
+from featbank.store.listed_shards import ListedShards
 from featbank.store.mapped import MappedShard
+from featbank.store.shard_info import ShardInfo
 from featbank.store.slicing import OffsetsError, frame_span
-from featbank.store.soundness import check_digest, check_when_opened, refuse_differences
+from featbank.store.soundness import check_digest
 from featbank.store.stamps import OpenedHeader, replaced
 from featbank.store.verify import Damage, verify
 
@@ -44,7 +44,7 @@ def open_store(path: str | Path, splits: str | Sequence[str] | None = None) -> S
     return store
 
 
-class Store:
+class Store(ListedShards):
     """The features of utterances by id: `store["a-01"]` is a read-only array (T, *shape)."""
 
     def __init__(self, storage_path: str | Path, splits: str | Sequence[str] | None = None) -> None:
@@ -60,24 +60,8 @@ class Store:
             _, self.header = read_chosen(self._root, self.chosen_splits, self._open_header)
         self._dtype = find_encoding(self.header.dtype).read
         self._time_last = self.header.time_axis == -1
-        self._sources = [
-            (opened, info) for opened in self._headers for info in opened.header.shards
-        ]
-        self._opened: list[MappedShard | None] = [None] * len(self._sources)
         self._vouched: set[int] = set()  # shards whose digest was looked at since
-        self._rows_before = [
-            0,
-            *accumulate(info.num_utterances for info in self.header.shards),
-        ]
-        # shards by their first id; parts and splits may overlap, so beside each stands the greatest
-        # last id so far: a search goes back only while that reaches the id
-        self._by_first_id = sorted(
-            range(len(self._sources)), key=lambda number: self.shards[number].first_id
-        )
-        self._first_ids = [self.shards[number].first_id for number in self._by_first_id]
-        self._reach = list(
-            accumulate((self.shards[number].last_id for number in self._by_first_id), max)
-        )
+        super().__init__(self._headers)
 
     def refuse_misplaced(self) -> None:
         """Refuse a split that is not the one that was published in its place with the others.
@@ -143,32 +127,10 @@ class Store:
         return StoreIds(self)
 
     @property
-    def rows_before(self) -> Sequence[int]:
-        """Utterances before each shard, then the total: (num_shards + 1,)."""
-        return self._rows_before
-
-    @property
     def frame_counts(self) -> npt.NDArray[np.int64]:
         """Frames of every utterance, in the order of `ids`: (len(self),)."""
         counts = [np.diff(self.open_shard(number).frame_starts) for number in self._shard_numbers]
         return np.concatenate([np.empty(0, np.int64), *counts])
-
-    @property
-    def _shard_numbers(self) -> range:
-        return range(len(self._sources))
-
-    def __len__(self) -> int:
-        """Return the number of utterances."""
-        return self._rows_before[-1]
-
-    def __iter__(self) -> Iterator[str]:
-        """Give the ids, in store order."""
-        for number in self._shard_numbers:
-            yield from self.open_shard(number).ids()
-
-    def __contains__(self, utterance_id: object) -> bool:
-        """Tell whether the store holds an id."""
-        return isinstance(utterance_id, str) and self._find(utterance_id) is not None
 
     def __getitem__(self, utterance_id: str) -> Array:
         """Return all frames of an utterance, (T, *shape), read-only."""
@@ -287,27 +249,6 @@ class Store:
         """
         return [one for opened in self._headers for one in _failures(opened)]
 
-    def repeated_id(self) -> str | None:
-        """Return an id that two of the stores opened as one have: a read finds one of them only.
-
-        Looks up the ids of all stores but the largest; None for a single store.
-        """
-        largest = max(self._headers, key=lambda opened: opened.header.num_utterances)
-        for number, (opened, info) in enumerate(self._sources):
-            others = [
-                other
-                for other, (elsewhere, there) in enumerate(self._sources)
-                if elsewhere is not opened
-                and there.first_id <= info.last_id
-                and info.first_id <= there.last_id
-            ]
-            if opened is largest or not others:
-                continue
-            for one in self.open_shard(number).ids():
-                if any(self.open_shard(other).find(one) is not None for other in others):
-                    return one
-        return None
-
     def input_digest(self, utterance_id: str) -> bytes:
         """Return the 16-byte digest of what the utterance was computed from; zeros: not stated.
 
@@ -321,19 +262,6 @@ class Store:
             self._vouched.add(number)
         return shard.input_digest(row)
 
-    def open_shard(self, number: int) -> MappedShard:
-        """Return the shard that `shards[number]` lists.
-
-        Raises:
-            StoreError: it is missing, damaged, or not the one that is listed, or the store was
-                replaced meanwhile.
-        """
-        # two threads may both open a shard: either map serves
-        shard = self._opened[number]
-        if shard is None:
-            shard = self._opened[number] = _open_listed(*self._sources[number])
-        return shard
-
     def verify(self, advance: Callable[[int], object] = lambda _: None) -> list[Damage]:
         """Read every file; return what is damaged, nothing when all bytes are as written.
 
@@ -344,7 +272,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of the maps; arrays that were read stay good, and a later read opens anew."""
-        self._opened = [None] * len(self._sources)
+        super().close()
         self._vouched.clear()
 
     def __enter__(self) -> Store:
@@ -391,17 +319,6 @@ class Store:
         number, _, row = self._locate(utterance_id)
         return self._rows_before[number] + row
 
-    def _find(self, utterance_id: str) -> tuple[int, MappedShard, int] | None:
-        place = bisect_right(self._first_ids, utterance_id) - 1
-        while place >= 0 and self._reach[place] >= utterance_id:
-            number = self._by_first_id[place]
-            shard = self._opened[number] or self.open_shard(number)
-            row = shard.find(utterance_id)
-            if row is not None:
-                return number, shard, row
-            place -= 1
-        return None
-
 
 def _reopen(kind: type[Store], path: Path, splits: tuple[str, ...] | None, expected: str) -> Store:
     """Open the store that was pickled, and no other."""
@@ -416,13 +333,3 @@ def _failures(opened: OpenedHeader) -> list[Failure]:
         return read_listed_failures(opened.folder, opened.header)
     finally:
         opened.check()  # the list may be that of another store
-
-
-def _open_listed(opened: OpenedHeader, info: ShardInfo) -> MappedShard:
-    try:
-        shard = MappedShard(opened.folder / info.name, info.num_bytes)
-        refuse_differences(opened.header, info, shard)
-        check_when_opened(opened.header, info, shard)
-    finally:
-        opened.check()  # after the shard is open, or is not there, for it may come from another one
-    return shard

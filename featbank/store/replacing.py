@@ -1,4 +1,4 @@
-"""May a store take the place of the one that is there?"""
+"""Decide whether a store may take the place of the one that is there."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from featbank.errors import StoreError
 from featbank.store.format import HEADER_NAME
+from featbank.store.header_file import read_header
 from featbank.store.healing import heal
-from featbank.store.layout import read_header
 
 
 def refuse_other_content(path: Path, fingerprint: str, *, overwrite: bool = False) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from featbank.errors import StoreError
-from featbank.store.dtypes import DTypeLike, dtype_name
-from featbank.store.encoding import Array, Encoded, as_array, find_encoding, token_dtype
+from featbank.store.encoding import Array, Encoded, find_encoding, token_dtype
+from featbank.store.given import DTypeLike, as_array, dtype_name
 from featbank.store.narrowing import refuse_nonfinite
 
 

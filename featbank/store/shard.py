@@ -12,12 +12,13 @@ import numpy as np
 
 from featbank.base.manifest import check_id
 from featbank.errors import StoreError
-from featbank.store.encoding import SCALES_DTYPE, Array, Encoded, as_array, find_encoding
+from featbank.store.encoding import SCALES_DTYPE, Array, Encoded, find_encoding
 from featbank.store.format import DIGEST_BYTES
-from featbank.store.layout import ShardInfo
+from featbank.store.given import as_array
 from featbank.store.narrowing import refuse_nonfinite
 from featbank.store.pieces import RowPieces, WrittenRow
 from featbank.store.shard_file import ShardFile, disk_fault, shard_columns
+from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec, lay_out
 
 

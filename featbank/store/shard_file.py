@@ -18,10 +18,10 @@ from featbank.files.disk import fsync_file, fsync_folder, naming
 from featbank.store.encoding import SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST
 from featbank.store.id_index import MAX_ROWS, build_slots
-from featbank.store.layout import ShardInfo
 from featbank.store.own_process import OwnProcess
 from featbank.store.platform import start_writeback
 from featbank.store.raw_file import read_into, write_at
+from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec, compressed_image, compressed_step, lay_out
 
 _BLOCK_BYTES = 1 << 24

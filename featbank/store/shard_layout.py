@@ -1,4 +1,4 @@
-"""Where everything stands in the file of a shard: HDF5 lays it out in memory, and writes no file.
+"""Lay out the file of a shard: HDF5 does so in memory, and writes no file.
 
 HDF5 that fails to write a file of its own ends, now and then, in a segmentation fault as it closes
 it. So it never has one: it lays out what a shard is in memory, with values of a few frames in the
@@ -18,9 +18,9 @@ import numpy as np
 
 from featbank.files.provenance import canonical_json
 from featbank.store.compression import chunked, transfer
-from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding
+from featbank.store.encoding import ERRORS_DTYPE, SCALES_DTYPE, Array, find_encoding, frame_bytes
 from featbank.store.format import ALIGNMENT, FORMAT_VERSION, SHARD_FORMAT
-from featbank.store.layout import Numerics, frame_bytes
+from featbank.store.header import Numerics
 
 _BLOCK_BYTES = 1 << 24
 _STAND_IN_BYTES = 1 << 16
@@ -50,7 +50,7 @@ class ShardSpec:
     @property
     def frame_bytes(self) -> int:
         """Bytes of one frame as it is stored."""
-        return frame_bytes(self)
+        return frame_bytes(self.dtype, self.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

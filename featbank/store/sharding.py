@@ -1,4 +1,4 @@
-"""Which rows share a shard, and what the shard is called: functions of the rows alone."""
+"""Cut rows into shards and name these: both follow from the rows alone."""
 
 from __future__ import annotations
 

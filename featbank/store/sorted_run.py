@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from featbank.store.byte_queue import ByteQueue
-from featbank.store.columns import Columns, write_shard
-from featbank.store.encoding import Encoded, find_encoding
-from featbank.store.layout import ShardInfo
+from featbank.store.encoding import Encoded
 from featbank.store.mapped import MappedShard
+from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import ShardCutter, row_bytes, shard_name
+from featbank.store.waiting_rows import ByteQueue, Columns, write_shard
 
 _SETTLE_BYTES = 1 << 20
 _SETTLE_ROWS = 1 << 14
@@ -40,7 +38,7 @@ class SortedRun:
         self._num_settled = self._num_cut = 0
         self._new: list[bytes] = []  # values that are not yet in `values`
         self._new_bytes = 0
-        self._frame_bytes = find_encoding(spec.dtype).stored.itemsize * prod(spec.shape)
+        self._frame_bytes = spec.frame_bytes
 
     def ids(self) -> Iterator[str]:
         """Give all ids."""

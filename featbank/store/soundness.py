@@ -1,6 +1,6 @@
-"""What makes a good store: one place decides, for whoever opens, verifies or validates one.
+"""Tell a sound shard from a damaged one, for whoever opens, verifies or validates a store.
 
-A header is held to its bounds where it is built (`layout`), a folder to what it states (`joining`).
+A header is held to its bounds where it is built (`header`), a folder to what it states (`joining`).
 Here a shard is held against the header that lists it, which costs nothing and is done whenever one
 is opened, and its index against its rows, which costs a pass over them.
 """
@@ -16,9 +16,10 @@ from xxhash import xxh3_64_intdigest
 from featbank.errors import StoreError
 from featbank.files.provenance import canonical_json
 from featbank.store.encoding import find_encoding
+from featbank.store.header import StoreHeader
 from featbank.store.id_index import build_slots
-from featbank.store.layout import ShardInfo, StoreHeader, frame_bytes
 from featbank.store.mapped import MappedShard
+from featbank.store.shard_info import ShardInfo
 
 
 def differences(
@@ -97,7 +98,7 @@ def check_digest(header: StoreHeader, info: ShardInfo, shard: MappedShard) -> No
     Raises:
         StoreError: it is damaged.
     """
-    values_bytes = info.num_frames * frame_bytes(header) if info.values_start else 0
+    values_bytes = info.num_frames * header.frame_bytes if info.values_start else 0
     found = shard.digest_around(values_bytes)
     if found != info.digest:
         raise shard.damaged(f"digest {info.digest}", found)

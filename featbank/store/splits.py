@@ -1,4 +1,4 @@
-"""What a folder of splits consists of: `splits.json` states it, once, where they are published.
+"""Read and write `splits.json`, which states what splits a folder has where they are published.
 
 A store vouches for all that is in its folder, but nothing in it tells of the stores beside it: a
 split that is gone, or is left over from an earlier run, would not be noticed.
@@ -28,8 +28,9 @@ from featbank.store.format import (
     check_format,
     typed_field,
 )
+from featbank.store.header import StoreHeader
+from featbank.store.header_file import header_digest, read_header
 from featbank.store.healing import heal
-from featbank.store.layout import StoreHeader, header_digest, read_header
 from featbank.store.raw_file import write_at
 
 _log = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from featbank.store.columns import Columns, write_shard
 from featbank.store.encoding import SCALES_DTYPE, Array, Encoded, find_encoding
-from featbank.store.layout import ShardInfo
 from featbank.store.mapped import MappedShard
 from featbank.store.raw_file import ScratchFile
+from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import plan_shards, row_bytes, shard_name
 from featbank.store.sorted_run import SortedRun
+from featbank.store.waiting_rows import Columns, write_shard
 
 _PIECE_BYTES = 1 << 23
 _SPOOL = -1
@@ -43,7 +43,7 @@ class Spool:
         self._spec = spec
         self._shard_bytes = shard_bytes
         encoding = find_encoding(spec.dtype)
-        self._frame_bytes = encoding.stored.itemsize * prod(spec.shape)
+        self._frame_bytes = spec.frame_bytes
         self._scale_bytes = SCALES_DTYPE.itemsize * prod(spec.shape) if encoding.has_scale else 0
         self._rows = Columns()
         self._parts: list[str] = []

@@ -10,7 +10,8 @@ import h5py
 
 from featbank.errors import StoreError
 from featbank.store.format import HEADER_NAME
-from featbank.store.layout import StoreHeader, read_header
+from featbank.store.header import StoreHeader
+from featbank.store.header_file import read_header
 
 
 class Stamp(NamedTuple):

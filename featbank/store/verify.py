@@ -16,11 +16,13 @@ from featbank.files.opening import open_regular
 from featbank.store.encoding import checksum
 from featbank.store.failure_list import read_listed_failures
 from featbank.store.format import FAILURES_NAME, SPLITS_NAME
+from featbank.store.header import StoreHeader
+from featbank.store.header_file import read_header
 from featbank.store.joining import is_store, join, refuse_misplaced, survey
-from featbank.store.layout import ShardInfo, StoreHeader, frame_bytes, read_header
 from featbank.store.mapped import MappedShard
 from featbank.store.platform import populate
 from featbank.store.shard_file import digest_around
+from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.soundness import check_index, refuse_differences
 
@@ -208,7 +210,7 @@ def file_problem(path: Path, made: StoreHeader | ShardSpec, info: ShardInfo) -> 
     """
     if not path.is_file():
         return "missing"
-    values_bytes = info.num_frames * frame_bytes(made) if info.values_start else 0
+    values_bytes = info.num_frames * made.frame_bytes if info.values_start else 0
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size != info.num_bytes:

@@ -13,9 +13,10 @@ from featbank.base.manifest import check_id
 from featbank.errors import StoreError
 from featbank.store.builder import StoreBuilder
 from featbank.store.compression import check_compression
-from featbank.store.dtypes import DTypeLike
 from featbank.store.encoding import Encoded
-from featbank.store.layout import Numerics, StoreHeader, frame_bytes, header_text
+from featbank.store.given import DTypeLike
+from featbank.store.header import Numerics, StoreHeader
+from featbank.store.header_file import header_text
 from featbank.store.publishing import PublishingWriter
 from featbank.store.reader import Store
 from featbank.store.row_encoder import RowEncoder
@@ -238,7 +239,7 @@ class StoreWriter(PublishingWriter):
         if made != replace(there, shards=()) or any(info.part for info in there.shards):
             return False
         ids, counts = list(published), published.frame_counts.tolist()
-        size = frame_bytes(there)
+        size = there.frame_bytes
         rows = [
             ("", one, row_bytes(one.encode(), count * size))
             for one, count in zip(ids, counts, strict=True)

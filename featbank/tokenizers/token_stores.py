@@ -26,6 +26,25 @@ TOKENIZE_VERSION = 4
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizedFeature:
+    """The feature of a split that tokens are made of.
+
+    Args:
+        framing: its exact frame grid, where there is one.
+        frame_rate: frames a second.
+        first_frame_center_s: time of the middle of the first frame.
+        provenance: how it was made.
+        numerics: the class of machine that assigns its units.
+    """
+
+    framing: Framing | None
+    frame_rate: float | None
+    first_frame_center_s: float | None
+    provenance: Mapping[str, object]
+    numerics: Numerics
+
+
 @dataclass(frozen=True, kw_only=True)
 class TokenStores:
     """The stores of one codebook's tokens: units, and durations where repeats are merged.
@@ -125,28 +144,15 @@ class TokenStores:
             for split in standing_splits(out / name):
                 refuse_other_content(out / name / split, fingerprint, overwrite=overwrite)
 
-    def writer(
-        self,
-        path: Path,
-        name: str,
-        *,
-        framing: Framing | None,
-        frame_rate: float | None,
-        first_frame_center_s: float | None,
-        feature: Mapping[str, Any],
-        numerics: Numerics,
-    ) -> StoreWriter:
+    def writer(self, path: Path, name: str, feature: TokenizedFeature) -> StoreWriter:
         """Begin one of the stores.
+
+        A unit that stands for a run of frames has no time of its own, and its store states none.
 
         Args:
             path: of the store.
             name: units or durations.
-            framing: of the features.
-            frame_rate: of the features.
-            first_frame_center_s: of the features. A unit that stands for a run of frames has no
-                time of its own, and its store states none.
-            feature: provenance of the features.
-            numerics: the class of machine that assigns the units.
+            feature: that the tokens are made of.
         """
         return StoreWriter(
             path,
@@ -163,15 +169,15 @@ class TokenStores:
                     "num_clusters": self.codebook.num_clusters,
                     "fitted_on": self.codebook.provenance["fitted_on"],
                 },
-                "feature": dict(feature),
+                "feature": dict(feature.provenance),
                 "stores": sorted(self.dtypes),
                 "versions": package_versions(("numpy", "torch")),
             },
-            numerics=numerics,
+            numerics=feature.numerics,
             shard_bytes=self.shard_bytes,
-            framing=framing,
-            frame_rate=None if self.merge_repeats else frame_rate,
-            first_frame_center_s=None if self.merge_repeats else first_frame_center_s,
+            framing=feature.framing,
+            frame_rate=None if self.merge_repeats else feature.frame_rate,
+            first_frame_center_s=None if self.merge_repeats else feature.first_frame_center_s,
         )
 
     def remove_others(self, out: Path, splits: Collection[str]) -> None:

@@ -19,7 +19,7 @@ from featbank.store import (
     open_verified,
     read_header,
 )
-from featbank.tokenizers.token_stores import TokenStores
+from featbank.tokenizers.token_stores import TokenizedFeature, TokenStores
 
 
 def tokenize(
@@ -62,19 +62,9 @@ def tokenize(
     with ExitStack() as stack, thread_count(1):
         every: list[StoreWriter] = []
         for split, source in sources.items():
-            header = source.header
+            feature = _stored_feature(source)
             writers = {
-                name: stack.enter_context(
-                    stores.writer(
-                        out / name / split,
-                        name,
-                        framing=header.framing,
-                        frame_rate=header.frame_rate,
-                        first_frame_center_s=header.first_frame_center_s,
-                        feature=source.provenance,
-                        numerics=joint_audio(numerics_class(), header.numerics),
-                    )
-                )
+                name: stack.enter_context(stores.writer(out / name / split, name, feature))
                 for name in stores.dtypes
             }
             _tokenize_rows(rows[split], source, stores, writers, advance)
@@ -82,6 +72,17 @@ def tokenize(
         commit_together(every)
     stores.remove_others(out, splits)
     return [read_header(out / name / split) for split in splits for name in stores.dtypes]
+
+
+def _stored_feature(source: Store) -> TokenizedFeature:
+    header = source.header
+    return TokenizedFeature(
+        framing=header.framing,
+        frame_rate=header.frame_rate,
+        first_frame_center_s=header.first_frame_center_s,
+        provenance=source.provenance,
+        numerics=joint_audio(numerics_class(), header.numerics),
+    )
 
 
 def _tokenize_rows(

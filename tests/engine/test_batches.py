@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 TOGETHER = Computing(batch_s=15)
 STORAGE = [
-    {"name": "low", "writer_kwargs": {"shard_bytes": 2_000_000}},
-    {"name": "high", "dtype": "float16", "writer_kwargs": {"shard_bytes": 2_000_000}},
+    {"name": "low", "shard_bytes": 2_000_000},
+    {"name": "high", "dtype": "float16", "shard_bytes": 2_000_000},
 ]
 TINY: dict[str, Any] = {
     "extractor": {"_target_": "tests.tiny_encoder.TinyEncoder"},

@@ -20,9 +20,9 @@ from tests.flipping import flip, flip_in, fullest_shard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SCALED = [{"name": "fbank", "dtype": "int8_scaled", "writer_kwargs": {"shard_bytes": 15_000}}]
+SCALED = [{"name": "fbank", "dtype": "int8_scaled", "shard_bytes": 15_000}]
 PACKED = [
-    {"name": "fbank", "writer_kwargs": {"shard_bytes": 50_000, "compression": "zstd"}},
+    {"name": "fbank", "shard_bytes": 50_000, "compression": "zstd"},
 ]
 STORAGES = {"plain": SMALL_SHARDS, "scaled": SCALED, "packed": PACKED}
 

@@ -14,12 +14,12 @@ from featbank.base.trusted import build
 from featbank.engine.decode import decode_utterance
 from featbank.engine.definition import FeatureDefinition, build_definition
 from featbank.errors import ConfigError, StoreError
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.store import StoreWriter
 from featbank.tokenizers.sample import write_pins, write_sample
 from tests.features.tiny_codecs import TINY_DAC
 
-STORAGE = [FeatureStorageConfig("dac", "uint8")]
+STORAGE = [PackedStorage("dac", "uint8")]
 CODES = np.random.default_rng(0).integers(16, size=(3, 20)).astype(np.uint8)
 
 
@@ -41,7 +41,7 @@ def decode(features: Path, out: Path, **changes: Any) -> float:
 
 
 def _definition(
-    extractor: Mapping[str, Any] = TINY_DAC, storage: Sequence[FeatureStorageConfig] = STORAGE
+    extractor: Mapping[str, Any] = TINY_DAC, storage: Sequence[PackedStorage] = STORAGE
 ) -> FeatureDefinition:
     return FeatureDefinition(name="dac", extractor=PartConfig.of(extractor), storage=storage)
 
@@ -73,9 +73,7 @@ def test_what_cannot_be_decoded_is_refused(features: Path, tmp_path: Path) -> No
         decode(features, tmp_path / "a.mp3")
     fbank = {"_target_": "featbank.features.signal.kaldi.Fbank", "num_mel_bins": 20}
     with pytest.raises(ConfigError, match=r"kaldi.Fbank: expected a codec, whose codes"):
-        decode(
-            features, tmp_path / "a.wav", extractor=fbank, storage=[FeatureStorageConfig("fbank")]
-        )
+        decode(features, tmp_path / "a.wav", extractor=fbank, storage=[PackedStorage("fbank")])
 
 
 def test_no_codebook_is_fitted_on_codes(features: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from featbank.errors import (
     CorpusError,
     FailureBudgetError,
 )
-from featbank.feature_io import FeatureStorageConfig
+from featbank.feature_io import PackedStorage
 from featbank.features.base import Output
 from featbank.runners.local import LocalRunner
 from featbank.store import open_store
@@ -55,7 +55,7 @@ class Project:
         self.pins = self.folder / "pins.txt"
         rows = read_manifest(self.manifests / "train.jsonl")
         write_pins(self.pins, [row.id for row in rows[::2]], how="every other one")
-        self.storage = [FeatureStorageConfig("mfcc", dtype, writer_kwargs={"shard_bytes": 60_000})]
+        self.storage = [PackedStorage("mfcc", dtype, shard_bytes=60_000)]
 
     def run(self, **changes: Any) -> Run:
         return demo_run(self.root, **{"extractor": MFCC, "storage": self.storage, **changes})

@@ -31,7 +31,7 @@ from featbank.numerics import Computing, thread_count
 from featbank.runners.inline import InlineRunner
 from featbank.store import open_store
 from tests.extracting import FBANK, SMALL_SHARDS, extract_corpus, files, prepare_corpus
-from tests.waiting import FOR_EVER_S
+from tests.waiting import FOR_EVER_S, running_too
 
 
 @pytest.fixture
@@ -260,14 +260,16 @@ def test_an_error_in_a_worker_s_start_is_the_error_of_the_run(corpus: Path, tmp_
     broken = {"_target_": "tests.two_features.BrokenFbank"}
     storage = [{"name": "fbank"}, {"name": "energy"}]
     bystander = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(FOR_EVER_S,))
-    bystander.start()
-    with pytest.raises(WeightsError, match="weights of a worker: expected a file"):
-        extract_corpus(
-            corpus, tmp_path / "out", extractor=broken, storage=storage, trusted_modules=["tests"]
-        )
-    assert bystander.is_alive()  # only the workers are ended
-    bystander.kill()
-    bystander.join()
+    with running_too([bystander]):
+        with pytest.raises(WeightsError, match="weights of a worker: expected a file"):
+            extract_corpus(
+                corpus,
+                tmp_path / "out",
+                extractor=broken,
+                storage=storage,
+                trusted_modules=["tests"],
+            )
+        assert bystander.is_alive()  # only the workers are ended
 
 
 def test_a_split_that_failed_whole_leaves_an_empty_store_and_its_list(

@@ -69,10 +69,10 @@ def _written(out: Path, sizes: Mapping[tuple[str, str], int]) -> dict[tuple[str,
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8_scaled"])
-def test_the_disk_foretold_is_what_is_written_to_the_byte(
+def test_the_disk_forecast_is_what_is_written_to_the_byte(
     dtype: str, corpus: Path, tmp_path: Path
 ) -> None:
-    storage = [{"name": "fbank", "dtype": dtype, "writer_kwargs": {"shard_bytes": 20_000}}]
+    storage = [{"name": "fbank", "dtype": dtype, "shard_bytes": 20_000}]
     remaining = _remaining(_job(corpus, tmp_path / "out", storage=storage))
     [disk] = remaining.disks(1)
     run_extraction(corpus, tmp_path / "out", num_workers=None, storage=storage)
@@ -87,7 +87,7 @@ def test_the_disk_foretold_is_what_is_written_to_the_byte(
 def test_the_size_of_a_compressed_store_is_a_bound(
     compression: str, corpus: Path, tmp_path: Path
 ) -> None:
-    storage = [{"name": "fbank", "writer_kwargs": {"compression": compression}}]
+    storage = [{"name": "fbank", "compression": compression}]
     remaining = _remaining(_job(corpus, tmp_path / "out", storage=storage))
     run_extraction(corpus, tmp_path / "out", num_workers=None, storage=storage)
     sizes = _sizes(remaining)
@@ -115,7 +115,7 @@ def test_not_even_noise_is_larger_than_its_bound(
     assert noise.nbytes < info.num_bytes < planned_bytes(spec, rows)
 
 
-def test_two_stores_of_one_pass_are_both_foretold(corpus: Path, tmp_path: Path) -> None:
+def test_two_stores_of_one_pass_are_both_forecast(corpus: Path, tmp_path: Path) -> None:
     changes: dict[str, Any] = {
         "extractor": {"_target_": "tests.two_features.FbankAndEnergy"},
         "storage": [{"name": "fbank"}, {"name": "energy", "dtype": "float16"}],
@@ -128,7 +128,7 @@ def test_two_stores_of_one_pass_are_both_foretold(corpus: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("merge_repeats", [False, True])
-def test_the_disk_of_tokens_straight_from_audio_is_foretold(
+def test_the_disk_of_tokens_straight_from_audio_is_forecast(
     merge_repeats: bool, demo_corpus: Path, tmp_path: Path
 ) -> None:
     project = Project(Path(shutil.copytree(demo_corpus, tmp_path / "corpus")), "float16")
@@ -358,7 +358,7 @@ def test_a_stage_prints_what_a_run_will_take_and_makes_nothing(tmp_path: Path) -
 def test_tokens_of_stored_features_need_no_forecast(tmp_path: Path) -> None:
     done = _run(_stage("tokenize", tmp_path, "--dry-run", f"paths.root={tmp_path / 'data'}"))
     assert done.returncode == 1
-    assert "preflight of tokenize: expected source=audio" in done.stderr
+    assert "forecast of tokenize: expected source=audio" in done.stderr
 
 
 @pytest.mark.slow
@@ -375,11 +375,11 @@ def test_a_disk_that_is_too_small_is_told_before_it_fills(tmp_path: Path) -> Non
             [*ALONE, "sh", "-c", mounted, "sh", *_stage("extract", tmp_path, *places, *typed)]
         )
 
-    foretold = on_small_disk("preflight=true")
-    assert foretold.returncode == 1
-    assert "store fbank/train" in foretold.stdout
-    assert f"StoreError: disk of {disk / 'data'}" in foretold.stderr
-    assert "bytes free, got 2,0" in foretold.stderr
+    forecast = on_small_disk("forecast=true")
+    assert forecast.returncode == 1
+    assert "store fbank/train" in forecast.stdout
+    assert f"StoreError: disk of {disk / 'data'}" in forecast.stderr
+    assert "bytes free, got 2,0" in forecast.stderr
     run = on_small_disk()
     assert run.returncode == 1
     warning, error = run.stderr.splitlines()[0], run.stderr.splitlines()[-1]

@@ -72,7 +72,7 @@ def _rerun(root: Path, out: Path, **changes: Any) -> Tally:
 
 
 ENCODED = [
-    pytest.param({"name": "fbank", "dtype": dtype, "writer_kwargs": kwargs}, id=name)
+    pytest.param({"name": "fbank", "dtype": dtype, **kwargs}, id=name)
     for name, dtype, kwargs in (
         ("float32", "float32", {"shard_bytes": 50_000}),
         ("float16", "float16", {"shard_bytes": 25_000}),
@@ -219,9 +219,9 @@ def test_another_compression_or_shard_size_copies_nothing_it_must_not(
 ) -> None:
     out = tmp_path / "out"
     extract_corpus(corpus, out, storage=SMALL_SHARDS)
-    packed = {"name": "fbank", "writer_kwargs": {"shard_bytes": 50_000, "compression": "zstd"}}
+    packed = {"name": "fbank", "shard_bytes": 50_000, "compression": "zstd"}
     assert _rerun(corpus, out, storage=[packed]).num_computed == 38
-    larger = {"name": "fbank", "writer_kwargs": {"shard_bytes": 200_000, "compression": "zstd"}}
+    larger = {"name": "fbank", "shard_bytes": 200_000, "compression": "zstd"}
     tally = _rerun(corpus, out, storage=[larger])
     assert tally.num_computed == 0
     assert tally.num_copied > 20
@@ -314,7 +314,7 @@ def _overwrite(path: Path, start: int, num_bytes: int) -> None:
 def test_what_cannot_be_read_of_an_earlier_shard_is_computed(
     damage: Callable[[Path], None], corpus: Path, tmp_path: Path
 ) -> None:
-    packed = {"name": "fbank", "writer_kwargs": {"shard_bytes": 50_000, "compression": "zstd"}}
+    packed = {"name": "fbank", "shard_bytes": 50_000, "compression": "zstd"}
     out = tmp_path / "out"
     extract_corpus(corpus, out, storage=[packed])
     for path in (out / "fbank" / "train").glob("*.h5"):

@@ -152,7 +152,7 @@ def test_a_stage_that_is_stopped_says_what_it_keeps_and_goes_on_from_there(
         sys.executable, ROOT / "stages" / "extract.py", f"corpus.root={corpus}",
         "~feature.extractor",
         f"+feature.extractor={{_target_: tests.two_features.SlowFbank, seconds: 0, hold: {hold}}}",
-        "feature.storage=[{name: fbank, writer_kwargs: {shard_bytes: 50000}}]",
+        "feature.storage=[{name: fbank, shard_bytes: 50000}]",
         "trusted_modules=[tests]", "runner.num_workers=2",
         *(f"paths.{name}={path}" for name, path in paths.items()),
         f"runtime.records={tmp_path}", f"runtime.work={tmp_path / 'work'}",
@@ -235,7 +235,7 @@ def test_finished_shards_are_of_the_part_that_the_manifest_gives_them_now(
 ) -> None:
     manifest = tmp_path / "manifests" / "train.jsonl"
     rows = read_manifest(manifest)
-    alone = {"storage": [{"name": "fbank", "writer_kwargs": {"shard_bytes": 1}}]}
+    alone = {"storage": [{"name": "fbank", "shard_bytes": 1}]}
     write_manifest(manifest, [replace(row, part="old") for row in rows])
     away = _stop_over_budget(corpus, tmp_path / "out", **alone)
     away.rename(corpus / "june_fr" / "vm-toreply.flac")

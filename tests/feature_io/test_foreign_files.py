@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import shutil
@@ -31,6 +30,7 @@ from featbank.feature_io import (
     create_feature_storage_readers,
     open_features,
 )
+from tests.waiting import in_two_processes
 
 ROWS = {
     f"utt-{number}": np.random.default_rng(number).standard_normal((frames, 4), "f4")
@@ -117,8 +117,7 @@ def frames_read(reader: Any) -> int:
 def test_readers_work_in_forked_workers(tmp_path: Path, backend: str) -> None:
     reader = open_features(written_by_lhotse(backend, tmp_path / "x")[0])
     assert frames_read(reader) == 37  # open here before the fork
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert pool.map(frames_read, [reader] * 4) == [37] * 4
+    assert in_two_processes("fork", frames_read, reader) == [37, 37]
 
 
 def test_a_part_is_read_without_the_chunks_beside_it(tmp_path: Path) -> None:

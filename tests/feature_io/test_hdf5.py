@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import signal
@@ -27,7 +26,7 @@ from featbank.feature_io import (
     NumpyHdf5Reader,
     NumpyHdf5Writer,
 )
-from tests.waiting import running
+from tests.waiting import in_two_processes, running
 
 ROWS = {
     f"speaker/ü-{number}": np.random.default_rng(number).standard_normal((number + 1, 4), "f4")
@@ -197,10 +196,9 @@ def read_all(reader: Any) -> dict[str, Any]:
 def test_readers_work_in_other_processes(tmp_path: Path, method: str) -> None:
     reader = NumpyHdf5Reader(write(NumpyHdf5Writer, tmp_path / "x", ROWS))
     assert set(read_all(reader)) == set(ROWS)  # open here before the fork
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        for found in pool.map(read_all, [reader] * 4):
-            for key, value in ROWS.items():
-                np.testing.assert_array_equal(found[key], value)
+    for found in in_two_processes(method, read_all, reader):
+        for key, value in ROWS.items():
+            np.testing.assert_array_equal(found[key], value)
 
 
 def test_the_same_writes_give_the_same_bytes(tmp_path: Path) -> None:

@@ -110,17 +110,34 @@ def test_what_is_not_there_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"writer_class": "featbank.feature_io.NumpyHdf5Writer"}, "PackedHdf5Writer, got"),
-        ({"writer_kwargs": 3}, "writer_kwargs: expected a mapping: {shard_bytes: 67108864}, got 3"),
-        ({"writer_kwargs": {"frame_rate": 5.0}}, "expected compression or shard_bytes"),
-        ({"writer_kwargs": {"shard_bytes": 0}}, "shard_bytes: expected over 0"),
-        ({"writer_kwargs": {"shard_bytes": "1"}}, "shard_bytes: expected int"),
-        ({"writer_kwargs": {"compression": "gzip"}}, "expected zstd or blosc"),
+        (
+            {"frame_rate": 5.0},
+            "feature.storage: frame_rate: expected one of name, dtype, shard_bytes, compression",
+        ),
+        ({"shard_byte": 5}, "did you mean shard_bytes"),
+        ({"shard_bytes": 0}, "shard_bytes: expected over 0"),
+        ({"shard_bytes": "1"}, "shard_bytes: expected int"),
+        ({"compression": "gzip"}, "expected zstd or blosc"),
+        ({"dtype": "float8"}, "dtype: expected .*got float8"),
+        ({"name": "../x"}, "letters, digits"),
     ],
 )
 def test_a_stage_writes_packed_stores_only(entry: dict[str, Any], message: str) -> None:
     with pytest.raises((ConfigError, StoreError), match=message):
         read_storage([{"name": "x", **entry}])
+
+
+@pytest.mark.parametrize(
+    ("entry", "flat"),
+    [
+        ({"writer_class": "featbank.feature_io.PackedHdf5Writer"}, "{name: x, dtype: float16}"),
+        ({"writer_kwargs": {"shard_bytes": 9}}, "{name: x, dtype: float16, shard_bytes: 9}"),
+        ({"writer_kwargs": 3}, "{name: x, dtype: float16}"),
+    ],
+)
+def test_an_entry_of_the_old_keys_is_told_the_flat_ones(entry: dict[str, Any], flat: str) -> None:
+    with pytest.raises(ConfigError, match=f"shard_bytes and compression.*write {flat}"):
+        read_storage([{"name": "x", "dtype": "float16", **entry}])
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_dtype_is_named_as_numpy_torch_and_texts_name_it(
 
 @pytest.mark.parametrize("dtype", ["float", "float8", np.floating, bool, 3, None, np.dtype("U4")])
 def test_what_is_no_dtype_of_a_store_is_refused(dtype: Any) -> None:
-    with pytest.raises(ConfigError, match=r"storage of 'f': dtype: expected float16 or"):
+    with pytest.raises(ConfigError, match=r"storage of 'f': dtype: expected float32 or float16 or"):
         FeatureStorageConfig("f", dtype)
 
 

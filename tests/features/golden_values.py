@@ -1,14 +1,17 @@
 """Golden values of the extractors.
 
-`python -m tests.features.golden_values fbank mfcc` writes those anew; without a name, all.
+`python -m tests.features.golden_values fbank mfcc` writes those anew; without a name, all. Those of
+a new extractor may stand in its own test instead, as `GOLDEN`: see `test_stft.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from featbank.features.encoders.whisper import WhisperEncoder
 from featbank.features.signal.kaldi import INT16_SCALE, Fbank, Mfcc
 from featbank.features.signal.log_mel import VocoderMel, WhisperLogMel
 from featbank.features.signal.pitch import F0
-from featbank.features.signal.stft import Energy, Spectrogram
+from featbank.features.signal.stft import Spectrogram
 from tests.features.checks import compute
 from tests.features.tiny_codecs import KINDS, make_codec
 
@@ -38,7 +41,6 @@ EXTRACTORS: dict[str, Callable[[], Extractor]] = {
     "log_mel_whisper": WhisperLogMel,
     "mel": lambda: VocoderMel(sample_rate=16000, num_mel_bins=80, high_freq=7600.0),
     "spectrogram": lambda: Spectrogram(sample_rate=16000),
-    "energy": lambda: Energy(sample_rate=16000),
     # coarse, since time goes with the square of the number of F0
     "f0": lambda: F0(sample_rate=16000, resolution=0.4),
     "ssl": lambda: SslEncoder(
@@ -82,6 +84,24 @@ EXTRACTORS: dict[str, Callable[[], Extractor]] = {
     ),
     **{kind: partial(make_codec, kind) for kind in KINDS},
 }
+
+
+@dataclass(frozen=True)
+class Golden:
+    """An extractor, and what its version gives: as `golden_values` has it."""
+
+    make: Callable[[], Extractor]
+    version: int
+    values: Mapping[str, list[list[float]]]
+
+
+def goldens() -> Iterator[tuple[str, Golden]]:
+    """Give the golden values of every extractor by a name, those in the tests' own files too."""
+    for name, make in EXTRACTORS.items():
+        yield name, Golden(make, **json.loads((FOLDER / f"{name}.json").read_text()))
+    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+        if "\nGOLDEN = " in path.read_text():
+            yield from import_module(f"tests.features.{path.stem}").GOLDEN.items()
 
 
 def golden_values(extractor: Extractor) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from featbank.errors import ConfigError, WeightsError
-from featbank.features.weights.pretrained import load_pretrained, preprocessor_of, weights_of
+from featbank.features.weights.loading import Loaded, license_of
+from featbank.features.weights.pretrained import load_pretrained, preprocessor_of
 from featbank.files.provenance import file_sha256
 
 TINY = {
@@ -33,9 +34,13 @@ TINY = {
 }
 
 
-def load(**options: Any) -> WavLMModel:
+def loaded(**options: Any) -> Loaded[WavLMModel]:
     given = {"model": "a/b", "revision": None, "weights_sha256": None, "architecture": TINY}
     return load_pretrained(WavLMModel, **{**given, **options})
+
+
+def load(**options: Any) -> WavLMModel:
+    return loaded(**options).model
 
 
 @pytest.fixture(scope="module")
@@ -58,26 +63,14 @@ def test_a_saved_model_is_the_random_one_it_came_from(saved: Path) -> None:
         assert torch.equal(found, tensor.half().float()), name
 
 
-def test_weights_are_named_by_tensors_and_configuration(saved: Path) -> None:
-    sha256 = file_sha256(saved / "model.safetensors")
-    one = load(weights=str(saved), weights_sha256=sha256)
-    digest = weights_of(one, str(saved), "a/b", "MIT").digest
-    again = load(weights=str(saved), weights_sha256=sha256)
-    assert weights_of(again, "download", "a/b", None).digest == digest
-    one.config.num_attention_heads = 4
-    assert weights_of(one, str(saved), "a/b", "MIT").digest != digest
-
-
-def test_published_weights_have_their_license_and_those_of_a_folder_what_is_stated(
-    saved: Path,
-) -> None:
-    one, name = load(weights="random"), "kyutai/mimi"
-    assert weights_of(one, "download", name, None).license == "CC BY 4.0"
-    assert weights_of(one, str(saved), name, None).license == ""
-    assert weights_of(one, str(saved), name, "mine").license == "mine"
-    assert weights_of(one, "random", name, None).license == ""
+def test_published_weights_have_their_license_and_those_of_a_folder_what_is_stated() -> None:
+    name = "kyutai/mimi"
+    assert license_of("download", name, None) == "CC BY 4.0"
+    assert license_of("file", name, None) == ""
+    assert license_of("file", name, "mine") == "mine"
+    assert license_of("random", name, None) == ""
     with pytest.raises(ConfigError, match=r"license of kyutai/mimi: expected CC BY 4.0"):
-        weights_of(one, "download", name, "MIT")
+        loaded(weights="download", model=name, license="MIT")
 
 
 def test_an_architecture_that_the_model_does_not_know_is_refused() -> None:

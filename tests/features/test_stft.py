@@ -24,6 +24,7 @@ from tests.features.checks import (
     compute_pieces,
     joined,
 )
+from tests.features.golden_values import Golden
 
 EXTRACTORS: list[StftExtractor] = [
     Spectrogram(sample_rate=16000),
@@ -189,3 +190,23 @@ def test_bits_do_not_depend_on_how_the_caller_aligned_the_waveform_which_stays_a
 def test_spectrogram_refuses_an_option_out_of_range(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Spectrogram(**{"sample_rate": 16000, **options})
+
+
+GOLDEN = {
+    "energy": Golden(
+        make=lambda: Energy(sample_rate=16000),
+        version=1,
+        values={
+            "energy": [
+                [1.3477],
+                [33.49691],
+                [44.97194],
+                [31.26853],
+                [42.35358],
+                [17.40796],
+                [20.2779],
+                [20.43167],
+            ]
+        },
+    )
+}

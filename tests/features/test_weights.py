@@ -11,7 +11,9 @@ import safetensors.torch
 import torch
 
 from featbank.errors import ConfigError, WeightsError
-from featbank.features.weights.loading import load_model, read_tensors, tensors_digest
+from featbank.features.weights import loading
+from featbank.features.weights.checkpoint import read_tensors, tensors_digest
+from featbank.features.weights.loading import Loaded, load_model
 from featbank.files.provenance import file_sha256
 from tests.features.checks import Payload
 
@@ -24,9 +26,20 @@ def no_download() -> torch.nn.Linear:
     raise AssertionError("nothing asked for a download")
 
 
-def load(weights: str | Path, sha256: str | None = None, **options: Any) -> torch.nn.Module:
-    settings = {"seed": 0, "build": build, "download": no_download, **options}
-    return load_model(str(weights), weights_sha256=sha256, **settings)
+SETTINGS = {
+    "name": "LINEAR", "license": None, "weights_sha256": None, "seed": 0,
+    "build": build, "download": no_download, "architecture": ["linear", 3, 2],
+}  # fmt: skip
+
+
+def loaded(weights: Any, sha256: str | None = None, **options: Any) -> Loaded[torch.nn.Linear]:
+    if isinstance(weights, Path):
+        weights = str(weights)
+    return load_model(weights, **{**SETTINGS, "weights_sha256": sha256, **options})
+
+
+def load(weights: Any, sha256: str | None = None, **options: Any) -> torch.nn.Linear:
+    return loaded(weights, sha256, **options).model
 
 
 SAVE: dict[str, Callable[[Any, Path], None]] = {
@@ -75,7 +88,7 @@ def test_weights_that_are_no_text_are_refused_with_the_three_ways(weights: Any, 
         f"weights: expected download, random or the path of a local file, got {got}; there are"
     )
     with pytest.raises(ConfigError, match=message) as caught:
-        load_model(weights, weights_sha256=None, seed=0, build=build, download=no_download)
+        load(weights)
     for words in ("weights_sha256", "a network", "weights: random"):
         assert words in str(caught.value)
 
@@ -147,11 +160,27 @@ def test_tensors_the_model_has_no_place_for_can_be_named(tmp_path: Path) -> None
 def test_random_weights_follow_the_seed_and_leave_the_global_state_alone() -> None:
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    first, again, other = load("random"), load("random"), load("random", seed=1)
+    first, again, other = loaded("random"), loaded("random"), loaded("random", seed=1)
     assert torch.equal(torch.get_rng_state(), state)
-    digests = [tensors_digest(model.state_dict()) for model in (first, again, other)]
-    assert digests[0] == digests[1] != digests[2]
-    assert not first.training
+    assert torch.equal(first.model.weight, again.model.weight)
+    assert not torch.equal(first.model.weight, other.model.weight)
+    assert not first.model.training
+
+
+def test_random_weights_are_named_by_what_draws_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def name(**options: Any) -> str:
+        return loaded("random", **options).weights().digest
+
+    names = [
+        name(),
+        name(seed=1),
+        name(architecture=["linear", 3, 3]),
+        name(libraries=["torchaudio"]),
+    ]
+    assert name() == names[0]
+    monkeypatch.setattr(loading, "package_versions", lambda names: dict.fromkeys(names, "9.9"))
+    names.append(name())
+    assert len(set(names)) == len(names)
 
 
 def test_downloaded_model_is_in_eval_mode() -> None:
@@ -193,4 +222,48 @@ def test_digest_depends_on_name_dtype_shape_and_bytes() -> None:
 
 def test_read_tensors_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="expected download, random or the path"):
-        read_tensors(tmp_path, "0" * 64)
+        load(tmp_path, "0" * 64)
+
+
+def _twice(folder: Path) -> list[Path]:
+    for name in ("a.safetensors", "b.safetensors"):
+        safetensors.torch.save_file({"same": torch.zeros(1)}, folder / name)
+    return [folder / "a.safetensors", folder / "b.safetensors"]
+
+
+def test_a_tensor_that_two_files_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="each tensor in one file, got same in two"):
+        read_tensors(_twice(tmp_path))
+
+
+STORED = {
+    "half": torch.arange(6).reshape(2, 3).half(),
+    "scalar": torch.tensor(2.5),
+    "empty": torch.zeros(0, 4),
+    "bits": torch.tensor([True, False]),
+    "brain": torch.ones(3, dtype=torch.bfloat16),
+    "strided": torch.arange(12.0).reshape(3, 4).T,
+    "count": torch.tensor(7),
+}
+
+
+def test_the_same_tensors_in_any_file_have_one_digest(tmp_path: Path) -> None:
+    contiguous = {name: tensor.contiguous() for name, tensor in STORED.items()}
+    whole, pickled, old = (tmp_path / name for name in ("a.safetensors", "a.bin", "a.pt"))
+    safetensors.torch.save_file(contiguous, whole, {"format": "pt", "by": "anybody"})
+    torch.save(STORED, pickled)
+    torch.save(STORED, old, _use_new_zipfile_serialization=False)
+    names = sorted(STORED)
+    for part, some in enumerate((names[3:], names[:3])):
+        tensors = {name: contiguous[name] for name in some}
+        safetensors.torch.save_file(tensors, tmp_path / f"{part}.safetensors")
+    parts = [tmp_path / "0.safetensors", tmp_path / "1.safetensors"]
+    files = ([whole], [pickled], [old], parts, parts[::-1])
+    assert {tensors_digest(read_tensors(paths)) for paths in files} == {tensors_digest(STORED)}
+
+
+def test_a_weight_norm_is_one_whichever_of_torchs_names_it_has() -> None:
+    g, v = torch.ones(2, 1), torch.ones(2, 3)
+    new = {"a.parametrizations.weight.original0": g, "a.parametrizations.weight.original1": v}
+    assert tensors_digest(new) == tensors_digest({"a.weight_g": g, "a.weight_v": v})
+    assert tensors_digest(new) != tensors_digest({"a.weight_v": g, "a.weight_g": v})

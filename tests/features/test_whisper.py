@@ -23,7 +23,6 @@ from featbank.features.base import AudioBatch
 from featbank.features.encoders.whisper import WhisperEncoder
 from featbank.features.shapes import batch_shape
 from featbank.features.signal.whisper_mel import greatest_log10_mel, log_mel, mel_filters
-from featbank.features.weights.pretrained import weights_of
 from featbank.files.provenance import file_sha256
 from tests.features.checks import (
     Held,
@@ -171,8 +170,6 @@ def test_only_the_encoder_is_kept_and_named(saved: Path, tmp_path: Path) -> None
     assert made.weights == same.weights
     assert (made.weights.source, made.weights.license) == ("file", "MIT")
     assert not [name for name, _ in made._model.named_parameters() if "decoder" in name]
-    made._model.config.encoder_attention_heads = 4
-    assert encoder(saved).weights.digest != weights_of(made._model, str(saved), "a/b", "MIT").digest
 
 
 def test_fewer_layers_are_run_than_there_are(saved: Path, speech: dict[str, torch.Tensor]) -> None:

@@ -16,6 +16,7 @@ import pytest
 from featbank.pipeline.code_definitions import outside_version, targets
 from featbank.pipeline.code_modules import Modules
 from featbank.pipeline.code_table import STAGES
+from featbank.stability import DISTURBANCES
 from featbank.store import open_store
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
@@ -166,35 +167,24 @@ _COMMANDS = {
     "report": ("report.py", None),
 }
 
-# what stage scripts import, themselves or through `pipeline`, and no function of theirs does
-_PRINTS = {
-    "featbank.base.printing",
-    "featbank.base.progress",
-    "featbank.base.visible",
-    "featbank.engine.forecast.forecasting",
-    "featbank.engine.forecast.probe",
-    "featbank.files.streams",
+# of the pipeline, what makes nothing that DVC tracks: certificates, forecasts, help
+_UNTRACKED = {f"featbank.pipeline.{name}" for name in ("certifying", "forecast", "help")}
+# what else stage scripts import, themselves or through `pipeline`, and no function of theirs does
+_ASIDE = {
+    "featbank.base.progress": "prints",
+    "featbank.base.visible": "prints",
+    "featbank.base.trusted": "refuses",
+    "featbank.engine.work": "removes what DVC has taken in",
+    "featbank.files.locking": "lets one write at a time",
+    "featbank.files.streams": "prints",
 }
-_REFUSES_OR_CLEARS_AWAY = {
-    "featbank.base.trusted",
-    "featbank.engine.work",
-    "featbank.files.locking",
-}
-# by script: it reads headers in DVC's cache; certifies, and writes the report, if typed by hand
+# by script: headers of what DVC has in its cache; certificates, and the report of all choices
 _ASIDE_OF = {
     "prepare": {"featbank.store"},
     "validate": {
         "featbank.certification.certificate",
-        "featbank.certification.certifying",
-        "featbank.certification.findings",
-        "featbank.certification.recomputing",
-        "featbank.feature_io",
-        "featbank.numerics",
         "featbank.report.page",
-        "featbank.runners.base",
-        "featbank.tokenizers.codebook",
-        "featbank.tokenizers.tokenized",
-        "featbank.validation.stability",
+        "featbank.stability.result",
     },
 }
 
@@ -250,10 +240,8 @@ def test_a_stage_script_decides_nothing_but_through_the_functions_of_the_table(
         stages = [name for name in STAGES if name.split("_")[0] == script]
         behind = modules.behind({one for stage in stages for one in _functions(stage)})
         aside[script] = set(_imported(modules, ROOT / f"stages/{script}.py")) - behind
-    everywhere = _PRINTS | _REFUSES_OR_CLEARS_AWAY
-    found = {script: some - everywhere for script, some in aside.items() if some - everywhere}
-    assert found == _ASIDE_OF
-    assert everywhere <= set.union(*aside.values())
+    aside = {script: some - set(_ASIDE) for script, some in aside.items()}
+    assert {script: some for script, some in aside.items() if some} == _ASIDE_OF
 
 
 def test_the_functions_of_the_table_are_those_that_the_scripts_call() -> None:
@@ -266,7 +254,9 @@ def test_the_functions_of_the_table_are_those_that_the_scripts_call() -> None:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
             if isinstance(node, ast.Name)
         }
-        assert {function.partition(":")[2] for function in behind.functions} <= names, name
+        # parts of a registry are built by what the functions are given
+        called = set(behind.functions) - set(DISTURBANCES.table.values())
+        assert {function.partition(":")[2] for function in called} <= names, name
 
 
 def test_no_stage_depends_on_the_pipeline_package(modules: Modules) -> None:
@@ -287,6 +277,8 @@ def _imported(modules: Modules, script: Path) -> Iterator[str]:
     while waiting:
         name = str(waiting.pop())
         seen.add(name)
+        if name in _UNTRACKED:
+            continue
         if name.startswith("featbank.pipeline"):
             waiting |= modules.graph.find_modules_directly_imported_by(name) - seen
         else:

@@ -368,7 +368,7 @@ def test_what_hydra_advises_to_type_is_refused_where_nothing_reads_it(
 
 def test_what_a_class_takes_may_be_added_with_a_plus(own_prepared: Project) -> None:
     own_prepared.run("python stages/prepare.py corpus.name=x +corpus.url=mine ++overwrite=true")
-    wavlm = "feature=wavlm feature.extractor.weights=random +feature.extractor.precision=float8"
+    wavlm = "feature=wavlm feature.extractor.weights=random feature.extractor.precision=float8"
     said = own_prepared.run(f"python stages/extract.py {wavlm}", status=1)
     assert "precision: expected float32 or bfloat16" in said
 
@@ -523,11 +523,10 @@ def test_a_name_that_leaves_its_folder_is_refused(checkout: Project) -> None:
 )
 def test_help_lists_every_group_and_option(checkout: Project, stage: str) -> None:
     shown = checkout.run(f"python stages/{stage}.py --help")
-    assert "corpus: demo, folder, librispeech, ljspeech" in shown
-    features = sorted(path.stem for path in (checkout.path / "conf/feature").glob("*.yaml"))
-    assert f"feature: {', '.join(features)}\n" in shown
+    for group in ("corpus", "feature", "runner"):
+        options = sorted(path.stem for path in (checkout.path / "conf" / group).glob("*.yaml"))
+        assert f"{group}: {', '.join(options)}\n" in shown
     assert "tokenizer: kmeans100, kmeans100_merged" in shown
-    assert "runner: inline, local, ray, slurm" in shown
 
 
 def test_an_unknown_feature_is_answered_with_the_known_ones(checkout: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
 import runpy
 import shutil
@@ -141,6 +142,30 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         "zz: expected a value that fit takes, got one in conf/fit.yaml that nothing reads; "
         "--help lists them",
     ]
+
+
+ANYTHING = (None, True, 0, -1, 3, 1 << 62, 0.5, -1e300, "", "x", "no", "3", [], ["x"], {}, {"a": 1})
+
+
+@pytest.mark.parametrize("stage", CONFIGS)
+def test_any_value_of_any_key_is_taken_or_named_by_its_key(stage: str) -> None:
+    typed = {"decode": ["id=a", "out=b"], "import_codebook": ["file=a", "out=b"]}
+    good, _ = plain_values(composed(stage, *typed.get(stage, [])))
+    for steps, _ in Described.of(CONFIGS[stage]).walk():
+        for value in ANYTHING:
+            values: Any = copy.deepcopy(good)
+            node = values
+            for step in steps[:-1]:
+                node = node[step] if node is not None else None
+            if node is None:  # no codebook is imported
+                continue
+            node[steps[-1]] = value
+            try:
+                validated(CONFIGS[stage], values, Origin(stage=stage))
+            except InvalidConfigError as error:
+                for one in error.faults:
+                    assert str(one).startswith(".".join(steps)), (steps, value)
+                    assert "got" in str(one)
 
 
 KMEANS = {"num_clusters": 9, "num_codebooks": 1, "num_frames": 9, "max_passes": 1, "tol": 0}
@@ -360,6 +385,27 @@ def test_a_script_puts_the_root_in_place_of_its_folder_wherever_it_is_run_from(
         assert first == str(tmp_path)
         assert found.startswith(sys.base_prefix) or "python3" in found
         assert str(script.parent) not in path
+
+
+@pytest.mark.parametrize("stage", CONFIGS)
+def test_a_script_that_is_typed_away_from_the_root_says_so_in_one_line(
+    stage: str, tmp_path: Path
+) -> None:
+    script = [*(["-P"] if stage == "fit" else []), str(ROOT / "stages" / f"{stage}.py")]
+    done = subprocess.run(
+        [sys.executable, *script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    lines = done.stderr.splitlines()
+    if stage == "import_codebook":  # which needs nothing of a project, but what is not typed here
+        assert [line.partition(":")[2][:30] for line in lines] == [
+            " file: expected text, got null",
+            " out: expected text, got null;",
+        ]
+    else:
+        assert len(lines) == 1
+        assert "run from the root of the project" in lines[0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_script_begins_alike() -> None:

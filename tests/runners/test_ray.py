@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,13 +13,18 @@ from pathlib import Path
 import pytest
 
 from tests.runners.conftest import MakeRunner
-from tests.runners.workers import Whereabouts, noted
+from tests.runners.workers import Squares, Whereabouts, noted
 from tests.waiting import HANG_S, descendants, running, wait_until, wait_until_gone
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
+from ray.exceptions import OutOfMemoryError, RayError
+
 from featbank.errors import ConfigError
+from featbank.runners import ray_crew
+from featbank.runners.coordinating import coordinate
 from featbank.runners.ray import RayRunner
+from featbank.runners.ray_crew import RayCrew, Share
 
 _RUN = """
 import signal, sys
@@ -101,6 +107,35 @@ def test_without_a_number_there_are_as_many_workers_as_there_is_room_for() -> No
 def test_a_gpu_that_no_node_has_is_no_reason_to_wait_for_ever() -> None:
     with pytest.raises(ConfigError, match=r"expected at most 0, .*1 processors and 1 GPUs"):
         list(RayRunner(num_gpus=1).run(Whereabouts, ["HOME"], _ignore))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_goes_on_and_says_so_once_where_progress_is_told_to_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import ray
+
+    monkeypatch.setattr(ray_crew, "_PROGRESS_S", 0.0)  # asked for at each look
+    crew = RayCrew(pickle.dumps(Squares), 1, Share(num_cpus=0.25, num_gpus=0))
+    ray.kill(crew._progress)  # as with the node that it is on
+    told: list[float] = []
+    results = coordinate(crew, range(10), max_retries=0, advance=told.append, hint="")
+    assert sorted(results) == [number * number for number in range(10)]
+    assert sum(told) == 10
+    assert caplog.text.count("no more progress is shown") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OutOfMemoryError("2 workers were killed: 23.1 of 23.5 GB used.\nRefer to docs."), "23.1"),
+        (RayError("The actor died.\n\tpid: 7\nKilled by SIGKILL."), "Killed by SIGKILL."),
+    ],
+)
+def test_the_death_of_a_worker_is_told_in_the_line_that_says_why(
+    error: RayError, told: str
+) -> None:
+    assert told in ray_crew._summary(error)
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from featbank.store import (
     open_store,
     token_dtype,
 )
-from featbank.store.dtypes import dtype_name
+from featbank.store.given import dtype_name
 from featbank.store.narrowing import RoundingErrors
 from tests.conftest import ROOT
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -30,6 +29,7 @@ from featbank.store import (
     row_bytes,
     shard_name,
 )
+from tests.waiting import in_two_processes
 
 Rows = dict[str, np.ndarray]
 
@@ -263,9 +263,8 @@ def test_processes_read_the_store_they_were_given(tmp_path: Path, method: str) -
     rows = make_rows()
     store = write(tmp_path / "s", rows)
     assert store["speaker-0/ü000"] is not None  # a shard is open before the fork
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        for found in pool.map(read_all, [store, store]):
-            assert all(np.array_equal(found[name], values) for name, values in rows.items())
+    for found in in_two_processes(method, read_all, store):
+        assert all(np.array_equal(found[name], values) for name, values in rows.items())
 
 
 def test_a_pickle_holds_the_path_and_no_value(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from featbank.files.provenance import digest, file_sha256, readable_json, write_
 from featbank.report.gauges import entropy_bits
 from featbank.report.metrics import length_curves, metrics, usage_curves
 from featbank.store import StoreWriter, open_store, read_header
-from featbank.store.layout import header_digest
+from featbank.store.header_file import header_digest
 from featbank.validation.result import CheckResult, read_check, require_good, write_check
 from featbank.validation.scan import BLOCK_VALUES, make_example
 from featbank.validation.stores import length_histogram, validate_stores

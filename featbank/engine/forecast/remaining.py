@@ -19,7 +19,6 @@ from featbank.engine.previous import PreviousRows
 from featbank.engine.rows import cut_into_shards, laid_out, num_frames
 from featbank.engine.space import (
     DiskNeed,
-    frame_bytes,
     free_bytes,
     is_bound,
     on_one_disk,
@@ -144,7 +143,7 @@ class Remaining:
         self._sizes = Counter(dict.fromkeys(self._job.paths, 0))
         self._copied.clear()
         for name, split in self._job.paths:
-            size = frame_bytes(self._job.specs[name])
+            size = self._job.specs[name].frame_bytes
             value_bytes = functools.partial(_value_bytes, size, self._job.extractor.framing)
             rows = iter(self._plan.rows[split])
             for of_shard in cut_into_shards(rows, value_bytes, shard_bytes):

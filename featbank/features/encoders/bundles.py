@@ -37,6 +37,11 @@ class Architecture:
         return self.factory(**{**self.params, "aux_num_out": None})
 
     @property
+    def described(self) -> list[Any]:
+        """Which model it makes, as JSON has it."""
+        return [self.factory.__name__, dict(self.params)]
+
+    @property
     def num_layers(self) -> int:
         """How many transformer layers there are."""
         return int(self.params["encoder_num_layers"])

@@ -11,8 +11,7 @@ from featbank.features.encoders.bundles import architecture, download, find_bund
 from featbank.features.encoders.ssl_parts import EncoderParts, torchaudio_parts
 from featbank.features.encoders.waveform_encoder import WaveformEncoder
 from featbank.features.precision import FLOAT32
-from featbank.features.weights.licenses import published_license
-from featbank.features.weights.loading import FILE, RANDOM, load_model, source_of, tensors_digest
+from featbank.features.weights.loading import load_model
 
 _LAYER_NORM_EPSILON = 1e-5
 """Of torch's layer_norm, by which torchaudio and fairseq normalise whole waveforms."""
@@ -41,8 +40,7 @@ class SslEncoder(WaveformEncoder):
     """
 
     version: ClassVar[int] = 1
-    names_weights = frozenset({"weights", "weights_sha256", "license"})
-    makes_weights = frozenset({"seed"})
+    names_weights = frozenset({"weights", "weights_sha256", "license", "seed"})
 
     def __init__(
         self,
@@ -70,16 +68,19 @@ class SslEncoder(WaveformEncoder):
             max_window_s=max_window_s,
             context_s=context_s,
         )
-        self._source = source_of(weights)
-        self._license = _license(bundle, self._source, license)
-        self._model = load_model(
+        self._loaded = load_model(
             weights,
+            name=bundle,
+            license=license,
             weights_sha256=weights_sha256,
             seed=seed,
             build=self._architecture.build,
             download=lambda: download(published),
+            architecture=self._architecture.described,
+            libraries=["torchaudio"],
             unused=("aux.",),  # the letters of a bundle fine-tuned for recognition
         )
+        self._model = self._loaded.model
 
     @cached_property
     def _parts(self) -> EncoderParts:
@@ -88,15 +89,4 @@ class SslEncoder(WaveformEncoder):
     @cached_property
     def weights(self) -> Weights:
         """Where the weights came from; the digest is over the whole model, whatever layers run."""
-        return Weights(
-            source=self._source,
-            digest=tensors_digest(self._model.state_dict()),
-            license=self._license,
-        )
-
-
-def _license(bundle: str, source: str, stated: str | None) -> str:
-    if source == FILE:
-        return stated or ""  # it may hold any weights that fit the bundle
-    published = published_license(bundle, stated)
-    return "" if source == RANDOM else published
+        return self._loaded.weights()

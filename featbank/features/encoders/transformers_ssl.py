@@ -13,7 +13,7 @@ from featbank.features.encoders.ssl_parts import EncoderParts, convolution_frami
 from featbank.features.encoders.transformers_parts import transformers_parts
 from featbank.features.encoders.waveform_encoder import WaveformEncoder
 from featbank.features.precision import FLOAT32
-from featbank.features.weights.pretrained import load_pretrained, preprocessor_of, weights_of
+from featbank.features.weights.pretrained import load_pretrained, preprocessor_of
 
 from transformers import Data2VecAudioModel, HubertModel, Wav2Vec2Model, WavLMModel  # isort: skip
 from transformers import PreTrainedConfig, PreTrainedModel  # isort: skip
@@ -63,8 +63,9 @@ class TransformersEncoder(WaveformEncoder):
     """
 
     version: ClassVar[int] = 1
-    names_weights = frozenset({"weights", "weights_sha256", "license", "model", "revision"})
-    makes_weights = frozenset({"seed", "architecture"})
+    names_weights = frozenset(
+        {"weights", "weights_sha256", "license", "seed", "model", "revision", "architecture"}
+    )
     libraries = ("transformers",)
 
     def __init__(
@@ -86,17 +87,18 @@ class TransformersEncoder(WaveformEncoder):
     ) -> None:
         if kind not in KINDS:
             raise ConfigError("kind of encoder", expected=" or ".join(KINDS), got=kind)
-        self._model: PreTrainedModel = load_pretrained(
+        self._loaded = load_pretrained(
             KINDS[kind],
             weights=weights,
             model=model,
             revision=revision,
             weights_sha256=weights_sha256,
             architecture=architecture,
+            license=license,
             seed=seed,
             unused=("masked_spec_embed",),  # of training; such as wav2vec2-base-960h lacks it
         )
-        self._weights_from = (weights, model, license)
+        self._model: PreTrainedModel = self._loaded.model
         config = self._model.config
         _refuse_adapter(config, model)
         _check_preprocessor(preprocessor_of(weights, model, revision), model, normalize_waveform)
@@ -121,7 +123,7 @@ class TransformersEncoder(WaveformEncoder):
     @cached_property
     def weights(self) -> Weights:
         """Where the weights came from; the digest is over all of them and the configuration."""
-        return weights_of(self._model, *self._weights_from)
+        return self._loaded.weights()
 
 
 def _refuse_adapter(config: PreTrainedConfig, model: str) -> None:

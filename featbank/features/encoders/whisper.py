@@ -44,14 +44,32 @@ _FRAMING = Framing(
     left=520,
     right=360,
 )
-_DECISIVE = (  # fields of the configuration that the encoder's values depend on
-    "activation_function",
-    "d_model",
-    "encoder_attention_heads",
-    "encoder_ffn_dim",
-    "encoder_layers",
-    "max_source_positions",
-    "num_mel_bins",
+_UNREAD = (  # by the encoder: fields of the decoder, of generation and of training
+    "apply_spec_augment",
+    "begin_suppress_tokens",
+    "bos_token_id",
+    "classifier_proj_size",
+    "decoder_attention_heads",
+    "decoder_ffn_dim",
+    "decoder_layerdrop",
+    "decoder_layers",
+    "decoder_start_token_id",
+    "eos_token_id",
+    "is_encoder_decoder",
+    "mask_feature_length",
+    "mask_feature_min_masks",
+    "mask_feature_prob",
+    "mask_time_length",
+    "mask_time_min_masks",
+    "mask_time_prob",
+    "max_target_positions",
+    "median_filter_width",
+    "pad_token_id",
+    "suppress_tokens",
+    "tie_word_embeddings",
+    "use_cache",
+    "use_weighted_layer_sum",
+    "vocab_size",
 )
 
 
@@ -111,11 +129,10 @@ class WhisperEncoder(PretrainedExtractor):
             architecture=architecture,
             seed=seed,
             license=license,
-            key_mapping={r"^(model\.)?encoder\.": ""},
+            part=r"(model\.)?encoder\.",
+            unread=_UNREAD,
         )
         config = self._model.config
-        # its digest stands for the weights: that of an encoder, whatever decoder it was saved with
-        self._model.config = type(config)(**{name: getattr(config, name) for name in _DECISIVE})
         self._layers = Layers(
             layers, num_layers=config.encoder_layers, dimension=config.d_model, where=model
         )
@@ -210,6 +227,4 @@ class WhisperEncoder(PretrainedExtractor):
 
 
 class _Encoder(modeling_whisper.WhisperEncoder):  # type: ignore[no-untyped-call]
-    """The encoder, from the files of a model that has a decoder too."""
-
-    _keys_to_ignore_on_load_unexpected = [r"decoder\.", r"proj_out\."]  # noqa: RUF012
+    """The encoder, with positions by chance where weights are random, as version 1 gives them."""

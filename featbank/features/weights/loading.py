@@ -1,4 +1,4 @@
-"""Model weights: loaded in one of three ways, and named by what they are.
+"""Weights of a model: downloaded, random, or from a local file, and named by what they are.
 
 `weights` is `download`, `random`, or the path of a local file, whose SHA-256 must be given with it.
 Nothing in a file can run: tensors only.
@@ -6,19 +6,25 @@ Nothing in a file can run: tensors only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from hashlib import sha256
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
-from featbank.errors import LIBRARY_ERRORS, ConfigError, WeightsError
+from featbank.errors import ConfigError, WeightsError
+from featbank.features.base import Weights
+from featbank.features.weights.checkpoint import (
+    DAMAGED,
+    first_line,
+    read_tensors,
+    tensors_digest,
+)
+from featbank.features.weights.licenses import published_license
 from featbank.features.weights.model_folder import check_pin
-from featbank.files.provenance import canonical_json, file_sha256
+from featbank.files.provenance import digest, file_sha256, package_versions
 
 DOWNLOAD = "download"
 RANDOM = "random"
@@ -26,18 +32,65 @@ FILE = "file"
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 
-_DAMAGED: tuple[type[Exception], ...] = (*LIBRARY_ERRORS, SafetensorError)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded(Generic[Model]):
+    """A model with its weights, in eval mode.
+
+    Args:
+        model: of float32 tensors in torch's own memory.
+        source: `download`, `random` or `file`.
+        license: of the weights.
+        compute_digest: names the weights; it reads all of them, so a worker never asks.
+    """
+
+    model: Model
+    source: str
+    license: str
+    compute_digest: Callable[[], str]
+
+    def weights(self) -> Weights:
+        """Return where the weights came from."""
+        return Weights(source=self.source, digest=self.compute_digest(), license=self.license)
+
+
+def random_digest(seed: int, architecture: Any, libraries: Sequence[str]) -> str:
+    """Return the name of random weights: their seed, and what is made by it, with which versions.
+
+    Their tensors are no library's promise: seed 0 gives others in transformers 5.0 and 5.24, and
+    torch reproduces random numbers within a release alone.
+
+    Args:
+        seed: of the random numbers.
+        architecture: of the model, as JSON has it.
+        libraries: distributions that draw the tensors, beside torch.
+    """
+    return digest(
+        {
+            "seed": seed,
+            "architecture": architecture,
+            "versions": {
+                name: version
+                for name, version in package_versions(["torch", *libraries]).items()
+                if name != "featbank"
+            },
+        }
+    )
 
 
 def load_model(
     weights: str,
     *,
+    name: str,
+    license: str | None,  # noqa: A002 - the word of the config
     weights_sha256: str | None,
     seed: int,
     build: Callable[[], Model],
     download: Callable[[], Model],
+    architecture: Any,
+    libraries: Sequence[str] = (),
     unused: tuple[str, ...] = (),
-) -> Model:
+) -> Loaded[Model]:
     """Return a model in eval mode whose weights come from where `weights` says.
 
     The global random state stays as it was. Weights are copied into torch's own memory, since the
@@ -45,32 +98,60 @@ def load_model(
 
     Args:
         weights: `download`, `random` or the path of a local file.
+        name: of the published weights.
+        license: of those of a local file, as the user states it.
         weights_sha256: of the local file, in hexadecimal.
         seed: of random weights.
         build: makes the model with freshly initialised weights.
-        download: makes the model with its publisher's weights.
+        download: makes the model with its publisher's weights, under the names of its files.
+        architecture: that `build` makes, as JSON has it.
+        libraries: distributions that `build` makes it with, beside torch.
         unused: name prefixes of tensors in a local file for which the model has no place.
 
     Raises:
-        ConfigError: nothing that could be weights, a file without its digest, or a digest without
-            a file.
+        ConfigError: nothing that could be weights, a file without its digest, a digest without a
+            file, or a licence that is not the published one.
         WeightsError: the weights cannot be had, or are not the ones that were named.
+    """
+    source = checked_source(weights, weights_sha256, what="file")
+    stated = license_of(source, name, license)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        if source == DOWNLOAD:
+            model = _download(download)
+        elif source == RANDOM:
+            model = build()
+        else:
+            tensors = _read_file(Path(weights), weights_sha256)
+            model = _fill(build(), tensors, unused, where=f"weights {weights}")
+
+    def compute_digest() -> str:
+        if source == RANDOM:
+            return random_digest(seed, architecture, libraries)
+        return tensors_digest(model.state_dict())  # filled as they are, under the names they had
+
+    return Loaded(model=model.eval(), source=source, license=stated, compute_digest=compute_digest)
+
+
+def checked_source(weights: str, weights_sha256: str | None, *, what: str) -> str:
+    """Return `download`, `random` or `file`, if a digest is given only where it is held.
+
+    Args:
+        weights: as the configuration has it.
+        weights_sha256: likewise.
+        what: a local path is of: `file`.
+
+    Raises:
+        ConfigError: a digest stands beside weights that are in no local file.
     """
     source = source_of(weights)
     if source != FILE and weights_sha256 is not None:
         raise ConfigError(
             f"weights: {weights}",
-            expected="weights_sha256: null, since only a local file is checked against it",
+            expected=f"weights_sha256: null, since only a local {what} is checked against it",
             got=weights_sha256,
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        if source == DOWNLOAD:
-            return _download(download).eval()
-        if source == RANDOM:
-            return build().eval()
-        tensors = read_tensors(Path(weights), weights_sha256)
-        return _fill(build(), tensors, unused, where=f"weights {weights}").eval()
+    return source
 
 
 def source_of(weights: str) -> str:
@@ -89,31 +170,24 @@ def source_of(weights: str) -> str:
     return weights if weights in (DOWNLOAD, RANDOM) else FILE
 
 
-def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 over name, dtype, shape and bytes of each tensor, in the order of names.
+def license_of(source: str, name: str, stated: str | None) -> str:
+    """Return the licence of weights: the published one, or of a local file the one that is stated.
 
-    >>> a, b = torch.zeros(2), torch.ones(2, 3)
-    >>> tensors_digest({"a": a, "b": b}) == tensors_digest({"b": b, "a": a})
-    True
-    >>> tensors_digest({"a": a}) == tensors_digest({"a": a.reshape(1, 2)})
-    False
-    """
-    total = sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        total.update(canonical_json([name, dtype, list(tensor.shape)]).encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
-
-
-def read_tensors(path: Path, expected_sha256: str | None) -> dict[str, torch.Tensor]:
-    """Read the tensors of a file: safetensors by that suffix, else what `torch.save` wrote.
+    Args:
+        source: `download`, `random` or `file`.
+        name: of the published weights.
+        stated: in the configuration.
 
     Raises:
-        ConfigError: there is no digest to check the file against.
-        WeightsError: the file is missing, has another digest, or holds anything but named tensors.
+        ConfigError: another licence is stated of published weights.
     """
+    if source == FILE:
+        return stated or ""  # it may hold any weights that fit the model
+    published = published_license(name, stated)
+    return "" if source == RANDOM else published
+
+
+def _read_file(path: Path, expected_sha256: str | None) -> dict[str, torch.Tensor]:
     where = f"weights {path}"
     if not path.is_file():
         raise WeightsError(
@@ -123,21 +197,7 @@ def read_tensors(path: Path, expected_sha256: str | None) -> dict[str, torch.Ten
             hint=_three_ways(),
         )
     check_pin(where, file_sha256(path), expected_sha256, what="this file")
-    try:
-        if path.suffix == ".safetensors":
-            tensors = safetensors.torch.load_file(path)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGED as error:
-        raise WeightsError(
-            where, expected="a file of tensors, and nothing else", got=_first_line(error)
-        ) from error
-    if not isinstance(tensors, Mapping) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor)
-        for name, tensor in tensors.items()
-    ):
-        raise WeightsError(where, expected="a state dict: tensors by name", got=_describe(tensors))
-    return dict(tensors)
+    return read_tensors([path])
 
 
 def _fill(
@@ -164,12 +224,12 @@ def _download(download: Callable[[], Model]) -> Model:
     try:
         return download()
     except (OSError, HTTPException) as error:
-        got, hint = _first_line(error), _three_ways()
+        got, hint = first_line(error), _three_ways()
         raise WeightsError("weights: download failed", got=got, hint=hint) from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise WeightsError(
             "weights: the downloaded file cannot be used",
-            got=_first_line(error),
+            got=first_line(error),
             hint=f"delete it from {_hub_cache()} and run again",
         ) from error
 
@@ -184,14 +244,3 @@ def _three_ways() -> str:
 
 def _hub_cache() -> Path:
     return Path(torch.hub.get_dir(), "checkpoints")
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
-
-
-def _describe(value: object) -> str:
-    if not isinstance(value, Mapping):
-        return type(value).__name__
-    kinds = sorted({type(item).__name__ for item in value.values()})
-    return f"a mapping with {', '.join(kinds)} among {', '.join(map(str, list(value)[:5]))}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -75,29 +75,45 @@ def weight_files(folder: Path) -> Sequence[Path]:
     Raises:
         WeightsError: an index lists what is no file of the folder.
     """
+
+    def find(name: str) -> Path | None:
+        return folder / name if (folder / name).is_file() else None
+
+    return fetch_weights(find)
+
+
+def fetch_weights(fetch: Callable[[str], Path | None]) -> Sequence[Path]:
+    """Return the files that a model's tensors are read from, of those that there are.
+
+    Args:
+        fetch: returns the file of a name, or None where there is none.
+
+    Raises:
+        WeightsError: an index lists what is no file beside it.
+    """
     for name in _WEIGHTS:
-        if (folder / name).is_file():
-            return [folder / name]
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            return [folder / part for part in _listed(index, Path(name).suffix)]
+        if whole := fetch(name):
+            return [whole]
+        if index := fetch(f"{name}.index.json"):
+            return [_fetch_part(fetch, index, part, Path(name).suffix) for part in _listed(index)]
     return []
 
 
-def _listed(index: Path, suffix: str) -> Sequence[str]:
+def _listed(index: Path) -> Sequence[Any]:
+    """Return the files that an index names, each once, in the order of their names."""
     listed = read_json(index, what="index of weights", error=WeightsError).get("weight_map")
     names = listed.values() if isinstance(listed, Mapping) else [listed]
-    for name in names:
-        if (
-            not isinstance(name, str)
-            or not re.fullmatch(r"[\w-][\w.-]*", name)
-            or not name.endswith(suffix)
-            or not index.with_name(name).is_file()
-        ):
-            raise WeightsError(
-                f"index of weights {index}", expected=f"*{suffix} files beside it", got=repr(name)
-            )
-    return sorted(set(names))
+    return sorted({str(name): name for name in names}.values(), key=str)
+
+
+def _fetch_part(fetch: Callable[[str], Path | None], index: Path, name: Any, suffix: str) -> Path:
+    plain = isinstance(name, str) and re.fullmatch(r"[\w-][\w.-]*", name)
+    found = fetch(name) if plain and name.endswith(suffix) else None
+    if found is None:
+        raise WeightsError(
+            f"index of weights {index}", expected=f"*{suffix} files beside it", got=repr(name)
+        )
+    return found
 
 
 def check_fields(fields: Mapping[str, Any], where: str) -> None:

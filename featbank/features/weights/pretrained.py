@@ -1,30 +1,36 @@
 """Models of the transformers library: published, from a local folder, or random.
 
 `weights` is `download`, `random` or the path of a folder that `save_pretrained` wrote. Nothing in a
-file can run: safetensors, or `weights_only`, and no code from a hub.
+file can run: tensors only, and no code from a hub.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 
-from featbank.errors import LIBRARY_ERRORS, ConfigError, WeightsError
-from featbank.features.base import Weights
-from featbank.features.weights.licenses import published_license
-from featbank.features.weights.loading import (
-    DOWNLOAD,
-    FILE,
-    RANDOM,
-    source_of,
+from featbank.errors import ConfigError, WeightsError
+from featbank.features.weights.checkpoint import (
+    DAMAGED,
+    first_line,
+    read_tensors,
     tensors_digest,
 )
-from featbank.features.weights.model_folder import check_fields, check_files
+from featbank.features.weights.loading import (
+    DOWNLOAD,
+    RANDOM,
+    Loaded,
+    checked_source,
+    license_of,
+    random_digest,
+    source_of,
+)
+from featbank.features.weights.model_folder import CONFIG, check_fields, check_files, fetch_weights
 from featbank.files.json_files import read_json
 from featbank.files.provenance import digest
 
@@ -41,20 +47,14 @@ except ImportError as error:
         hint='pip install "featbank[transformers]"',
     ) from error
 
+from featbank.features.weights.configuration import deciding_fields, drop_unknown  # isort: skip
+
 disable_progress_bar()  # type: ignore[no-untyped-call]  # each worker would draw one
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
-_DAMAGED: tuple[type[Exception], ...] = (
-    *LIBRARY_ERRORS,
-    ImportError,
-    OSError,
-    SafetensorError,
-    StrictDataclassError,
-)
+_DAMAGED: tuple[type[Exception], ...] = (*DAMAGED, ImportError, OSError, StrictDataclassError)
 """What transformers raises about a folder; ImportError for what only an extra of its could read."""
-
-_SAYS_NOTHING = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
 def load_pretrained(
@@ -65,11 +65,17 @@ def load_pretrained(
     revision: str | None,
     weights_sha256: str | None,
     architecture: Mapping[str, Any],
+    license: str | None = None,  # noqa: A002 - the word of the config
     seed: int = 0,
-    key_mapping: Mapping[str, str] | None = None,
+    part: str | None = None,
     unused: tuple[str, ...] = (),
-) -> Model:
+    unread: tuple[str, ...] = (),
+) -> Loaded[Model]:
     """Return a model in eval mode, in float32 and in torch's own memory.
+
+    Published and local weights are named by the tensors of their files, under the names and in the
+    dtypes that they have there, and by what of their configuration decides values: the same in
+    every version of the library, whatever it calls the tensors of the model that it builds.
 
     The global random state stays as it was.
 
@@ -82,69 +88,48 @@ def load_pretrained(
             digests in the order of their names.
         architecture: fields of the model's configuration. Random weights are made by them, and
             published or local ones must agree.
+        license: of the weights in a local folder, as the user states it.
         seed: of random weights.
-        key_mapping: pattern -> replacement in the names of published or local tensors, for a model
-            that is part of another.
+        part: pattern of the prefix of the names of those tensors that are read, for a model that is
+            part of another; None for all.
         unused: tensors that only training reads. Weights may lack them; then they are zero.
+        unread: fields of the configuration that the model does not read, but the whole may.
 
     Raises:
-        ConfigError: a download without a revision, a folder without its digest, or a digest without
-            a folder.
+        ConfigError: a download without a revision, a folder without its digest, a digest without a
+            folder, or a licence that is not the published one.
         WeightsError: the weights cannot be had, leave a tensor unfilled, or are of another model.
     """
-    source = source_of(weights)
-    if source != FILE and weights_sha256 is not None:
-        raise ConfigError(
-            f"weights: {weights}",
-            expected="weights_sha256: null, since only a local folder is checked against it",
-            got=weights_sha256,
-        )
+    source = checked_source(weights, weights_sha256, what="folder")
+    stated = license_of(source, model, license)
+    where = model if source == DOWNLOAD else weights
+    tensors: Mapping[str, torch.Tensor] = {}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if source == RANDOM:
-            loaded = kind(_random_config(kind, architecture, model))
+            config = _random_config(kind, architecture, model)
+            loaded = kind(config)
         else:
-            options: dict[str, Any]
             if source == DOWNLOAD:
-                where, options = model, {"revision": _pinned(model, revision)}
+                folder, files = _downloaded(model, _pinned(model, revision))
             else:
-                [first, *_] = check_files(Path(weights), weights_sha256, _three_ways())
-                # the very files that were looked at, and no others beside them
-                safe = first.suffix == ".safetensors"
-                where, options = weights, {"local_files_only": True, "use_safetensors": safe}
-            loaded = _load(kind, where, key_mapping=key_mapping, unused=unused, **options)
-    _check_architecture(loaded.config, architecture, model if source == DOWNLOAD else weights)
+                folder = Path(weights)
+                files = check_files(folder, weights_sha256, _three_ways())
+            config = _read_config(kind, folder, where)
+            tensors = _part_of(read_tensors(files), part)
+            loaded = _load(kind, where, config, tensors, unused)
+    _check_architecture(loaded.config, architecture, where)
     for tensor in (*loaded.parameters(), *loaded.buffers()):
         tensor.data = tensor.data.clone()  # alignment of a mapped file changes the last bits
     loaded.train(False)
-    return loaded
 
+    def compute_digest() -> str:
+        fields = deciding_fields(config, unread)
+        if source == RANDOM:
+            return random_digest(seed, fields, ["transformers"])
+        return digest({"configuration": fields, "tensors": tensors_digest(tensors)})
 
-def weights_of(
-    loaded: PreTrainedModel,
-    weights: str,
-    model: str,
-    license: str | None,  # noqa: A002 - the word of the config
-) -> Weights:
-    """Return where a model's weights came from.
-
-    The digest is over the tensors and the configuration, which decides as much of the values.
-    Published weights have the licence that is published, those of a folder the one that is stated.
-
-    Raises:
-        ConfigError: another licence is stated of published weights.
-    """
-    fields = loaded.config.to_diff_dict()
-    stated = {key: value for key, value in fields.items() if key not in _SAYS_NOTHING}
-    source = source_of(weights)
-    licenses = {RANDOM: "", FILE: license or ""}
-    if source == DOWNLOAD:
-        licenses[DOWNLOAD] = published_license(model, license)
-    return Weights(
-        source=source,
-        digest=digest([tensors_digest(loaded.state_dict()), stated]),
-        license=licenses[source],
-    )
+    return Loaded(model=loaded, source=source, license=stated, compute_digest=compute_digest)
 
 
 def preprocessor_of(weights: str, model: str, revision: str | None) -> dict[str, Any] | None:
@@ -180,17 +165,45 @@ def _stated(where: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]
     return None if path is None else read_json(path, what=f"{name} of {where},", error=WeightsError)
 
 
-def _load(
-    kind: type[Model],
-    where: str,
-    *,
-    key_mapping: Mapping[str, str] | None,
-    unused: tuple[str, ...],
-    **options: Any,
-) -> Model:
-    config_class = _config_class(kind)
+def _downloaded(model: str, revision: str) -> tuple[Path, Sequence[Path]]:
+    """Fetch the configuration and the weights of a model, or find them in the library's cache."""
+
+    def fetch(name: str) -> Path | None:
+        path = cached_file(
+            model, name, revision=revision, _raise_exceptions_for_missing_entries=False
+        )
+        return None if path is None else Path(path)
+
+    with _hub_errors(model):
+        config = fetch(CONFIG)
+        files = fetch_weights(fetch)
+    if config is None or not files:
+        raise WeightsError(
+            f"weights {model}",
+            expected=f"{CONFIG} and tensors in commit {revision}",
+            got=f"no {CONFIG}" if config is None else "no weights",
+        )
+    return config.parent, files
+
+
+@contextmanager
+def _hub_errors(where: str) -> Iterator[None]:
+    """Tell what transformers raises about a model's files as an error of its weights."""
     try:
-        fields, _ = config_class.get_config_dict(where, **options)
+        yield
+    except _DAMAGED as error:
+        raise WeightsError(
+            f"weights {where}",
+            expected="a model that transformers can load",
+            got=first_line(error),
+            hint=_three_ways(),
+        ) from error
+
+
+def _read_config(kind: type[PreTrainedModel], folder: Path, where: str) -> PreTrainedConfig:
+    config_class = _config_class(kind)
+    with _hub_errors(where):
+        fields, _ = config_class.get_config_dict(folder, local_files_only=True)
         if fields.get("model_type") != config_class.model_type:
             raise WeightsError(
                 f"weights {where}",
@@ -198,23 +211,34 @@ def _load(
                 got=fields.get("model_type") or "a configuration that states none",
             )
         check_fields(fields, where)
-        loaded: Model
-        report: dict[str, Any]
+        return drop_unknown(config_class.from_dict(fields))
+
+
+def _part_of(tensors: Mapping[str, torch.Tensor], part: str | None) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names have a prefix, without it."""
+    if part is None:
+        return dict(tensors)
+    found = {name: re.match(part, name) for name in tensors}
+    return {name[match.end() :]: tensors[name] for name, match in found.items() if match}
+
+
+def _load(
+    kind: type[Model],
+    where: str,
+    config: PreTrainedConfig,
+    tensors: Mapping[str, torch.Tensor],
+    unused: tuple[str, ...],
+) -> Model:
+    loaded: Model
+    report: dict[str, Any]
+    with _hub_errors(where):
         loaded, report = kind.from_pretrained(  # type: ignore[misc] # a pair, on that request
-            where,
-            **options,
-            key_mapping=dict(key_mapping) if key_mapping else None,
+            None,
+            config=config,
+            state_dict=dict(tensors),
             dtype=torch.float32,
-            weights_only=True,
             output_loading_info=True,
         )
-    except _DAMAGED as error:
-        raise WeightsError(
-            f"weights {where}",
-            expected="a model that transformers can load",
-            got=f"{type(error).__name__}: {error}".splitlines()[0][:300],
-            hint=_three_ways(),
-        ) from error
     _refuse_more_layers(loaded, map(str, report["unexpected_keys"]), where)
     missing = set(report["missing_keys"])
     for name in missing.intersection(unused):

@@ -8,48 +8,38 @@ from typing import Any, ClassVar
 import torch
 
 from featbank.features.base import UtteranceExtractor, Weights
-from featbank.features.weights.pretrained import load_pretrained, weights_of
+from featbank.features.weights.pretrained import load_pretrained
 
 
 class PretrainedExtractor(UtteranceExtractor):
     """Computes with a model of transformers, on a device where there is one."""
 
     libraries: ClassVar[tuple[str, ...]] = ("transformers",)
-    names_weights = frozenset({"weights", "weights_sha256", "license", "model", "revision"})
-    makes_weights = frozenset({"seed", "architecture"})
+    names_weights = frozenset(
+        {"weights", "weights_sha256", "license", "seed", "model", "revision", "architecture"}
+    )
 
     _model: Any
     _device: torch.device
 
-    def _load(
-        self,
-        kind: type[Any],
-        *,
-        model: str,
-        weights: str,
-        license: str | None,  # noqa: A002 - the word of the config
-        **options: Any,
-    ) -> None:
+    def _load(self, kind: type[Any], **options: Any) -> None:
         """Load the model.
 
         Args:
             kind: its class.
-            model: name on the hub.
-            weights: `download`, `random`, or a folder.
-            license: of the weights, as their publisher or, of a folder, the user states it.
-            **options: the other ones of `load_pretrained`.
+            **options: those of `load_pretrained`.
 
         Raises:
             ConfigError, WeightsError: as `load_pretrained` does.
         """
-        self._model = load_pretrained(kind, model=model, weights=weights, **options)
-        self._weights_from = (weights, model, license)
+        self._loaded = load_pretrained(kind, **options)
+        self._model = self._loaded.model
         self._device = torch.device("cpu")
 
     @cached_property
     def weights(self) -> Weights:
-        """Where the weights came from; the digest is over the whole model, whatever is used."""
-        return weights_of(self._model, *self._weights_from)
+        """Where the weights came from; the digest is over all that is published of the model."""
+        return self._loaded.weights()
 
     @property
     def uses_device(self) -> bool:

@@ -32,7 +32,6 @@ called before anything is moved to its place: of two, the one that came first pu
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import logging
 import os
@@ -42,20 +41,27 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from featbank.errors import FeatbankError, StoreError
-from featbank.files.disk import NOT_OFFERED, named
-from featbank.files.locking.owner import MAX_BYTES, Owner
+from featbank.files.locking.lock_file import (
+    claim,
+    holds,
+    is_there,
+    lock_open,
+    read_open,
+    read_path,
+    release,
+    sign,
+)
+from featbank.files.locking.owner import Owner
 
 _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 1000
 _POLL_S = 0.1
 _TORN_POLLS = 50  # that a waiting process gives another one to complete its claim
-_NO_FLOCK = NOT_OFFERED | {errno.ENOLCK, errno.EPERM}  # the last of them in a sandbox
-_LOCKED = frozenset([errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES])  # the last of them over SMB
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -89,7 +95,7 @@ class Lock:
         self._descriptor = descriptor
         self._content = content
         self._what = what
-        self.release = weakref.finalize(self, _release, path, descriptor, content)
+        self.release = weakref.finalize(self, release, path, descriptor, content)
         _held.add(self)
 
     @property
@@ -101,7 +107,7 @@ class Lock:
     def is_mine(self) -> bool:
         """Tell whether it is held, and surely no other one has taken it."""
         with suppress(OSError):
-            return self.is_held and _is_mine(self._path, self._descriptor, self._content)
+            return self.is_held and holds(self._path, self._descriptor, self._content)
         return False
 
     def check(self, kind: type[FeatbankError] = StoreError) -> None:
@@ -111,7 +117,7 @@ class Lock:
             FeatbankError: it has, or the lock was released; of `kind`.
             OSError: the disk does not tell.
         """
-        if not self.is_held or not _is_mine(self._path, self._descriptor, self._content):
+        if not self.is_held or not holds(self._path, self._descriptor, self._content):
             raise kind(
                 self._what,
                 expected=f"the lock {self._path} as it was taken",
@@ -242,14 +248,14 @@ def _attempt(file: Path, what: str, *, breaks: bool) -> Lock | _Taken | None:
         return _attempt_existing(file, what, owner, breaks=breaks)
     is_locked: bool | None = False
     try:
-        is_locked = _flock(descriptor, file)
+        is_locked = lock_open(descriptor, file)
         if is_locked is False:  # another one was faster
             os.close(descriptor)
             return _Taken(None, is_locked=True)
-        if is_locked and not _is_there(file, descriptor):
+        if is_locked and not is_there(file, descriptor):
             os.close(descriptor)
             return None
-        content = (_sign if is_locked else _claim)(file, descriptor, owner)
+        content = (sign if is_locked else claim)(file, descriptor, owner)
     except BaseException:
         if is_locked is not False:
             file.unlink(missing_ok=True)
@@ -263,13 +269,13 @@ def _attempt_existing(file: Path, what: str, owner: Owner, *, breaks: bool) -> L
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise StoreError(f"lock {file}", expected="a file", got="something else there")
-        is_locked = _flock(descriptor, file)
-        found = _read(file, descriptor)
+        is_locked = lock_open(descriptor, file)
+        found = read_open(file, descriptor)
         other = Owner.from_bytes(found)
         if is_locked and not (other and other.kind == "claim"):
-            if not _is_there(file, descriptor):
+            if not is_there(file, descriptor):
                 return None
-            taken = Lock(file, descriptor, _sign(file, descriptor, owner), what)
+            taken = Lock(file, descriptor, sign(file, descriptor, owner), what)
             descriptor = -1
             return taken
     finally:
@@ -288,98 +294,12 @@ def _take_over(file: Path, found: bytes, what: str, *, breaks: bool) -> Lock | _
     if not isinstance(got, Lock):
         return got
     try:
-        if _read_path(file) != found:
+        if read_path(file) != found:
             return None
         right.replace(file)
         return got.moved(file)
     finally:
         got.release()  # unless it has moved
-
-
-def _flock(descriptor: int, file: Path) -> bool | None:
-    """Lock an open file; False where another one has, None where the file system does not."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _LOCKED:
-            return False
-        if error.errno in _NO_FLOCK:
-            return None
-        raise named(error, file, "locking") from error
-    return True
-
-
-def _is_there(file: Path, descriptor: int) -> bool:
-    """Tell whether a path is still what we opened: its owner may just have removed it."""
-    try:
-        again = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        if error.errno in (errno.ESTALE, errno.ELOOP):
-            return False
-        raise
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.fstat(again))
-    finally:
-        os.close(again)
-
-
-def _is_mine(file: Path, descriptor: int, content: bytes) -> bool:
-    return _is_there(file, descriptor) and _read(file, descriptor) == content
-
-
-def _read(file: Path, descriptor: int) -> bytes:
-    try:
-        return os.pread(descriptor, MAX_BYTES, 0)
-    except PermissionError:  # over SMB nobody reads what another one has locked
-        return b""
-    except OSError as error:
-        raise named(error, file, "reading") from error
-
-
-def _read_path(file: Path) -> bytes | None:
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    try:
-        return _read(file, descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sign(file: Path, descriptor: int, owner: Owner) -> bytes:
-    """Name the owner in a file that it has locked; return what the file holds then.
-
-    It is locked all the same where a full disk does not take the name.
-    """
-    with suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, replace(owner, kind="flock").to_bytes(), 0)
-    return _read(file, descriptor)
-
-
-def _claim(file: Path, descriptor: int, owner: Owner) -> bytes:
-    """Name the owner in a file that it has made; return what the file holds then."""
-    content = owner.to_bytes()
-    try:
-        os.pwrite(descriptor, content, 0)
-    except OSError as error:
-        raise named(error, file, "writing") from error
-    with suppress(OSError):  # so that a crash of the machine cuts none short, where that is offered
-        os.fsync(descriptor)
-    return content
-
-
-def _release(file: Path, descriptor: int, content: bytes) -> None:
-    """Remove a lock file that is still ours; while it is locked, so that nobody else has it."""
-    try:
-        with suppress(OSError):  # a disk that fails leaves it: it names a process that ends
-            if _is_mine(file, descriptor, content):
-                file.unlink()
-    finally:
-        os.close(descriptor)
 
 
 _held: weakref.WeakSet[Lock] = weakref.WeakSet()

@@ -1,4 +1,4 @@
-"""Who holds a lock: enough to tell whether that process is dead, on the machine that it is of."""
+"""The owner of a lock: what tells whether that process is dead, on the machine that it is of."""
 
 from __future__ import annotations
 

@@ -1,112 +1,33 @@
-"""The header of a store: what `header.json` says of the feature, its shards and their origin."""
+"""The header of a store: what it says of the feature, its shards and their origin."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import fsum, prod
-from pathlib import Path
-from sys import float_info
-from typing import Any, Protocol
+from typing import Any
 
 from featbank.base.framing import Framing
 from featbank.errors import StoreError
-from featbank.files.json_files import parse_json
-from featbank.files.opening import read_regular
-from featbank.files.provenance import canonical_json, digest, readable_json
-from featbank.store.encoding import find_encoding
+from featbank.store.encoding import find_encoding, frame_bytes
 from featbank.store.format import (
     COMPRESSIONS,
     FORMAT_VERSION,
-    HEADER_NAME,
     STORE_FORMAT,
     check_format,
     typed_field,
 )
-from featbank.store.healing import MAKE, heal
-from featbank.store.id_index import MAX_ROWS
-
-MAX_HEADER_BYTES = 256 << 20
-"""Of `header.json`: some 600,000 shards."""
+from featbank.store.shard_info import MAX_COUNT, ShardInfo, check_within
 
 _MAX_AXES = 31  # HDF5 has 32, and one is time
 _MAX_FRAME_VALUES = 1 << 32
 _MAX_CODEBOOK = 1 << 32
 _MIN_RATE, _MAX_RATE = 1e-6, 1e9  # frames a second
 _MAX_CENTER_S = 1e6
-_MAX_COUNT = 1 << 62
-SHARD_NAME = re.compile(r"[0-9a-f]{16}\.h5")
-_SHARD_FIELDS: dict[tuple[type, ...], tuple[str, ...]] = {
-    (str,): ("name", "part", "first_id", "last_id", "digest"),
-    (int,): ("num_utterances", "num_frames", "num_bytes", "values_start"),
-    (int, float): ("max_abs_error", "sum_abs_error"),
-}
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
 
 Numerics = Mapping[str, object]
 """A numerics class: what decides the last bits of a value, by name, as JSON values."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardInfo:
-    """One shard, as the header lists it.
-
-    Args:
-        name: of the file in the store's folder, as `shard_name` gives it.
-        part: the group that all its utterances belong to.
-        first_id, last_id: the smallest and the greatest id in it.
-        num_utterances, num_frames: what it holds.
-        num_bytes: size of the file.
-        values_start: where the values begin in the file; 0 where they are not contiguous.
-        digest: SHA-256 of the file but those values, in hexadecimal.
-        max_abs_error, sum_abs_error: what narrowing to the stored dtype changed in the values.
-    """
-
-    name: str
-    part: str = ""
-    first_id: str
-    last_id: str
-    num_utterances: int
-    num_frames: int
-    num_bytes: int
-    values_start: int
-    digest: str
-    max_abs_error: float = 0.0
-    sum_abs_error: float = 0.0
-
-    def __post_init__(self) -> None:
-        # a header is outside data: a name must not lead out of the store's folder
-        if not SHARD_NAME.fullmatch(self.name):
-            raise StoreError("name of a shard", expected="<16 hex digits>.h5", got=repr(self.name))
-        if not _SHA256.fullmatch(self.digest):
-            raise StoreError(
-                f"digest of shard {self.name}", expected="64 hex digits", got=repr(self.digest)
-            )
-        if not 0 <= self.values_start <= self.num_bytes or self.num_frames < 0:
-            raise StoreError(
-                f"values of shard {self.name}",
-                expected=f"within its {self.num_bytes} bytes",
-                got=f"{self.num_frames} frames from byte {self.values_start}",
-            )
-        bounds = {
-            "num_utterances": (1, MAX_ROWS),
-            "num_frames": (0, _MAX_COUNT),
-            "num_bytes": (1, _MAX_COUNT),
-            "max_abs_error": (0, float_info.max),
-            "sum_abs_error": (0, float_info.max),
-        }
-        for field, limits in bounds.items():
-            _check_within(f"{field} of shard {self.name}", getattr(self, field), *limits)
-        if self.first_id > self.last_id:
-            raise StoreError(
-                f"last_id of shard {self.name}",
-                expected=f"{self.first_id!r} or after",
-                got=repr(self.last_id),
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +89,7 @@ class StoreHeader:
                 raise StoreError(
                     f"dtype {where}, of tokens", expected="an integer dtype", got=repr(self.dtype)
                 )
-            _check_within(f"codebook_size {where}", self.codebook_size, 1, _MAX_CODEBOOK)
+            check_within(f"codebook_size {where}", self.codebook_size, 1, _MAX_CODEBOOK)
         if self.compression is not None and self.compression not in COMPRESSIONS:
             raise StoreError(
                 f"compression {where}",
@@ -176,11 +97,11 @@ class StoreHeader:
                 got=repr(self.compression),
             )
         if self.frame_rate is not None:
-            _check_within(f"frame_rate {where}", self.frame_rate, _MIN_RATE, _MAX_RATE)
+            check_within(f"frame_rate {where}", self.frame_rate, _MIN_RATE, _MAX_RATE)
         if self.first_frame_center_s is not None:
             center_s = self.first_frame_center_s
-            _check_within(f"first_frame_center_s {where}", center_s, -_MAX_CENTER_S, _MAX_CENTER_S)
-        _check_within(f"num_failures {where}", self.num_failures, 0, _MAX_COUNT)
+            check_within(f"first_frame_center_s {where}", center_s, -_MAX_CENTER_S, _MAX_CENTER_S)
+        check_within(f"num_failures {where}", self.num_failures, 0, MAX_COUNT)
 
     def _check_no_frames(self, where: str) -> None:
         for name in ("frame_rate", "first_frame_center_s", "framing"):
@@ -197,6 +118,11 @@ class StoreHeader:
                     expected=f"one an utterance, {shard.num_utterances}",
                     got=shard.num_frames,
                 )
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame as it is stored, before compression."""
+        return frame_bytes(self.dtype, self.shape)
 
     @property
     def num_utterances(self) -> int:
@@ -283,7 +209,7 @@ class StoreHeader:
                 num_failures=typed_field(fields, "num_failures", (int,), where),
                 failures_digest=typed_field(fields, "failures_digest", (str,), where),
                 shards=tuple(
-                    _shard_info(shard, where)
+                    ShardInfo.from_json(shard, where)
                     for shard in typed_field(fields, "shards", (list,), where)
                 ),
             )
@@ -293,104 +219,11 @@ class StoreHeader:
         return header
 
 
-class _Made(Protocol):
-    @property
-    def dtype(self) -> str: ...
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-
-def frame_bytes(made: _Made) -> int:
-    """Return the bytes of one frame, as a header or the spec of a shard says it is stored."""
-    return find_encoding(made.dtype).stored.itemsize * prod(made.shape)
-
-
-def header_text(header: StoreHeader) -> str:
-    """Return the text of `header.json`: the header, and the digest of its fields."""
-    return readable_json({**_fields(header), "digest": header_digest(header)})
-
-
-def header_digest(header: StoreHeader) -> str:
-    """Return the digest that a header states of itself: it stands for a whole store."""
-    return digest(_fields(header))
-
-
-def read_header(folder: str | Path) -> StoreHeader:
-    """Read the header of the store in `folder`.
-
-    Raises:
-        StoreError: there is no header, or it is foreign, newer or damaged.
-    """
-    path = Path(folder) / HEADER_NAME
-    try:
-        data = read_regular(path, MAX_HEADER_BYTES)
-    except OSError as error:
-        raise StoreError(
-            f"store {folder}",
-            expected=f"a folder with {HEADER_NAME}",
-            got=_instead_of_header(Path(folder), error),
-            hint=MAKE,
-        ) from error
-    fields = parse_json(data, str(path), StoreError, hint=heal(Path(folder)))
-    header = StoreHeader.from_json(fields, str(path))
-    # last, for the errors above say more; what they miss would be believed
-    _check_digest(fields, str(path))
-    return header
-
-
-def _fields(header: StoreHeader) -> Any:
-    return json.loads(canonical_json(header.to_json()))  # as a reader parses it: all keys texts
-
-
-def _instead_of_header(folder: Path, error: OSError) -> object:
-    """Say what stands where a store should."""
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return error
-    for link in (folder / HEADER_NAME, folder, *folder.parents):
-        if link.is_symlink() and not link.exists():
-            return f"a link to nowhere, {link}"
-    if folder.is_dir():
-        return f"no {HEADER_NAME}"
-    return "a file" if folder.is_file() else "no folder"
-
-
 def _shape(fields: Mapping[str, Any], where: str) -> tuple[int, ...]:
     sizes = typed_field(fields, "shape", (list,), where)
     if not all(type(size) is int and size >= 0 for size in sizes):
         raise StoreError(f"{where}: shape", expected="sizes", got=sizes)
     return tuple(sizes)
-
-
-def _shard_info(fields: Any, where: str) -> ShardInfo:
-    if not isinstance(fields, dict):
-        raise StoreError(f"{where}: shards", expected="objects", got=type(fields).__name__)
-    values: dict[str, Any] = {
-        name: typed_field(fields, name, kinds, where)
-        for kinds, names in _SHARD_FIELDS.items()
-        for name in names
-    }
-    return ShardInfo(**values)
-
-
-def _check_digest(fields: Mapping[str, Any], where: str) -> None:
-    stated = typed_field(fields, "digest", (str,), where)
-    try:
-        found = digest({name: value for name, value in fields.items() if name != "digest"})
-    except ValueError as error:  # NaN, or half a surrogate pair
-        raise StoreError(where, expected="the fields of a store header", got=error) from error
-    if found != stated:
-        raise StoreError(
-            where,
-            expected=f"digest {stated}",
-            got=found,
-            hint=f"it was changed: {heal(Path(where).parent)}",
-        )
-
-
-def _check_within(what: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not low <= value <= high:
-        raise StoreError(what, expected=f"a number from {low} to {high}", got=value)
 
 
 def _check_sums(header: StoreHeader, fields: Mapping[str, Any], where: str) -> None:
