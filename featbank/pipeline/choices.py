@@ -107,13 +107,13 @@ class Choices:
     @property
     def options(self) -> Mapping[str, Sequence[str]]:
         """The options of conf/ that are chosen, by group."""
-        codebooks = self.codebooks.values()
-        chosen = [*self.all_samples, *codebooks, *self.all_tokens]
+        fitted: list[CodebookChoice | TokenChoice] = [*self.codebooks.values(), *self.all_tokens]
+        chosen: list[SampleChoice | CodebookChoice | TokenChoice] = [*self.all_samples, *fitted]
         return {
             "corpus": self.corpora,
             "feature": [*self.features, *(one.feature for one in chosen)],
             "tokenizer": [
-                *(one.codebook for one in (*codebooks, *self.all_tokens)),
+                *(one.codebook for one in fitted),
                 *(one.tokenizer for one in self.all_tokens),
             ],
         }
