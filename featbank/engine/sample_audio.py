@@ -12,8 +12,13 @@ from featbank.engine.extract import feature_job, make_features
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.tasks import Tally
 from featbank.engine.work import WorkFolder
-from featbank.errors import CorpusError
-from featbank.tokenizers.sample import read_pins, refuse_codes, refuse_layers, write_sample
+from featbank.tokenizers.sample import (
+    read_pins,
+    refuse_codes,
+    refuse_layers,
+    refuse_missing_pins,
+    write_sample,
+)
 
 _SPLIT = "sample"
 """Under which all is computed, whatever splits the pinned utterances are in."""
@@ -97,15 +102,9 @@ def _rows(run: Run, pinned: PinnedFeature) -> list[Utterance]:
     Raises:
         CorpusError: one is not there.
     """
-    pins, ids = pinned.pins, set(read_pins(pinned.pins))
+    ids = read_pins(pinned.pins)
+    wanted = frozenset(ids)
     manifests = [run.corpus.manifests / f"{split}.jsonl" for split in pinned.splits]
-    rows = [row for path in manifests for row in iterate_manifest(path) if row.id in ids]
-    if missing := sorted(ids - {row.id for row in rows}):
-        raise CorpusError(
-            f"pinned ids {pins}",
-            expected=f"all of its {len(ids)} ids in {' or '.join(map(str, manifests))}",
-            got=f"{len(missing)} missing, the first {missing[0]!r}",
-            hint="bring them back, or pin anew (which refits the codebook): "
-            f"python stages/sample.py pin=true fit_on={pins.parent.name} corpus={pins.stem}",
-        )
+    rows = [row for path in manifests for row in iterate_manifest(path) if row.id in wanted]
+    refuse_missing_pins(pinned.pins, ids, {row.id for row in rows}, manifests)
     return rows
