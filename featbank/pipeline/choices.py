@@ -107,14 +107,19 @@ class Choices:
     @property
     def options(self) -> Mapping[str, Sequence[str]]:
         """The options of conf/ that are chosen, by group."""
-        codebooks = self.codebooks.values()
-        chosen = [*self.all_samples, *codebooks, *self.all_tokens]
+        samples, codebooks, tokens = self.all_samples, self.codebooks.values(), self.all_tokens
         return {
-            "corpus": self.corpora,
-            "feature": [*self.features, *(one.feature for one in chosen)],
+            "corpus": [*self.corpora, *(one.corpus for one in samples)],
+            "feature": [
+                *self.features,
+                *(one.feature for one in samples),
+                *(one.feature for one in codebooks),
+                *(one.feature for one in tokens),
+            ],
             "tokenizer": [
-                *(one.codebook for one in (*codebooks, *self.all_tokens)),
-                *(one.tokenizer for one in self.all_tokens),
+                *(one.codebook for one in codebooks),
+                *(one.codebook for one in tokens),
+                *(one.tokenizer for one in tokens),
             ],
         }
 

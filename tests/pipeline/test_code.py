@@ -21,7 +21,7 @@ from featbank.store import open_store
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
 
-TOKENS = "mfcc-kmeans100"
+SAMPLE, CODEBOOK, TOKENS = "demo-mfcc", "demo-mfcc-kmeans100", "demo-tokens0"
 ENCODERS = {
     "hubert",
     "hubert_large",
@@ -60,21 +60,24 @@ def test_comments_and_docstrings_run_code_and_nothing_else(own_reproduced: Proje
 
 @pytest.mark.slow
 def test_an_edit_reruns_the_stages_whose_bytes_it_can_change(own_reproduced: Project) -> None:
-    tokens = {f"{stage}@{TOKENS}" for stage in ("sample", "tokenize", "stability_tokens")}
+    tokens = {
+        f"sample@{SAMPLE}",
+        *(f"{stage}@{TOKENS}" for stage in ("tokenize", "stability_tokens")),
+    }
     fbank, mfcc = (
-        {f"{stage}@{feature}" for stage in ("extract", "stability_features")}
+        {f"{stage}@demo-{feature}" for stage in ("extract", "stability_features")}
         for feature in ("fbank", "mfcc")
     )
     for file, old, new, outdated in (
         ("featbank/tokenizers/tokenized.py", "names[0]", "names[-1]", tokens),
-        ("featbank/tokenizers/lloyd.py", "\n\n\n", "\n\n\nONE = 1\n\n\n", {f"fit@{TOKENS}"}),
+        ("featbank/tokenizers/lloyd.py", "\n\n\n", "\n\n\nONE = 1\n\n\n", {f"fit@{CODEBOOK}"}),
         (
             "featbank/features/signal/kaldi.py",
             "\n\n\n",
             "\n\n\nONE = 1\n\n\n",
             fbank | mfcc | {f"stability_tokens@{TOKENS}"},
         ),
-        ("featbank/report/templates/report.html.j2", "<html", "<html dir='ltr'", {"report"}),
+        ("featbank/report/templates/report.html.j2", "<html", "<html dir='ltr'", {"report@demo"}),
         ("stages/extract.py", "\n\n\n", "\n\n\nONE = 1\n\n\n", set()),
     ):
         own_reproduced.edit(file, old, new)
@@ -92,12 +95,14 @@ def test_another_rule_of_which_feature_is_tokenized_makes_other_tokens(
 ) -> None:
     two = {"two": {"feature": "fbank_mfcc", "tokenizer": "kmeans100"}}
     own_prepared.choose(["fbank_mfcc"], tokens=two)
-    own_prepared.run("dvc repro tokenize@two")
-    sample = own_prepared.path / "data/samples/demo/fbank_mfcc-kmeans100"
+    own_prepared.run("dvc repro tokenize@demo-tokens0")
+    sample = own_prepared.path / "data/samples/demo/fbank_mfcc/demo"
     assert open_store(sample).name == "fbank"
     own_prepared.edit("featbank/tokenizers/tokenized.py", "names[0]", "names[-1]")
-    ran = _ran(own_prepared.run("dvc repro tokenize@two"))
-    assert ran == {"code", "sample@two", "fit@two", "tokenize@two"}
+    ran = _ran(own_prepared.run("dvc repro tokenize@demo-tokens0"))
+    assert ran == {
+        "code", "sample@demo-fbank_mfcc", "fit@demo-fbank_mfcc-kmeans100", "tokenize@demo-tokens0",
+    }  # fmt: skip
     assert open_store(sample).name == "mfcc"
 
 
