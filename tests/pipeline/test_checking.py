@@ -56,9 +56,7 @@ FEATURES = "features: [fbank, mfcc]"
         (
             "\ncorpora: [demo]",
             "\ncorpora: [demo, mine]",
-            [
-                "corpus mine: expected a file conf/corpus/mine.yaml, got none; there are demo, folder"
-            ],
+            ["corpus mine: expected a file conf/corpus/mine.yaml, got none; there are demo, "],
         ),
         (
             FEATURES,
