@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 import yaml
 
-from featbank.base.trusted import build
+from featbank.base.parameters import parameters_of
+from featbank.base.trusted import build, locate_class
 from featbank.features.base import Extractor, Output
 from featbank.features.encoders.ssl import SslEncoder
 from featbank.features.weights.licenses import HUB_LICENSES, LICENSES
@@ -128,6 +130,30 @@ def test_feature_option_computes_what_its_storage_expects(
 def test_feature_option_is_free_of_interpolation(option: str) -> None:
     # DVC tracks an interpolation as its text, and would miss a change of what it stands for
     assert "${" not in (CONF / f"{option}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_feature_option_states_each_argument_of_its_class_and_no_other(option: str) -> None:
+    # so that each can be typed as it stands there, without a +
+    target, *stated = read(option)["extractor"].items()
+    found = locate_class(target[1], (), (Extractor,))
+    assert {name for name, _ in stated} == set(parameters_of(found))
+
+
+def test_encoder_options_state_their_arguments_in_one_order_and_in_the_same_words() -> None:
+    before: set[tuple[str, str]] = set()
+    words: dict[tuple[str, bool], set[str]] = {}
+    for option in OPTIONS:
+        extractor = read(option)["extractor"]
+        if "weights" not in extractor:
+            continue
+        before |= set(combinations(extractor, 2))
+        text = (CONF / f"{option}.yaml").read_text(encoding="utf-8")
+        for name in ("weights", "weights_sha256", "seed", "context_s"):
+            [comment] = re.findall(rf"^  {name}: \S+ +# (.*)$", text, re.MULTILINE)
+            words.setdefault((name, "bundle" in extractor), set()).add(comment)
+    assert not {(later, earlier) for earlier, later in before} & before
+    assert all(len(comments) == 1 for comments in words.values())
 
 
 def test_mfcc_option_is_huberts_first_iteration() -> None:

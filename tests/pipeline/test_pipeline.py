@@ -368,7 +368,7 @@ def test_what_hydra_advises_to_type_is_refused_where_nothing_reads_it(
 
 def test_what_a_class_takes_may_be_added_with_a_plus(own_prepared: Project) -> None:
     own_prepared.run("python stages/prepare.py corpus.name=x +corpus.url=mine ++overwrite=true")
-    wavlm = "feature=wavlm feature.extractor.weights=random +feature.extractor.precision=float8"
+    wavlm = "feature=wavlm feature.extractor.weights=random feature.extractor.precision=float8"
     said = own_prepared.run(f"python stages/extract.py {wavlm}", status=1)
     assert "precision: expected float32 or bfloat16" in said
 
