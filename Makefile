@@ -11,7 +11,8 @@ RUN := PATH="$(BIN):$$PATH"
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-repro: $(INSTALLED)  ## compute what is missing or changed, then show every store
+repro: $(INSTALLED)  ## check the choices, compute what is missing or changed, then show every store
+	@$(RUN) python -m featbank check
 	$(RUN) dvc repro
 	@$(RUN) python -m featbank summary
 

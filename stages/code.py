@@ -9,17 +9,19 @@ import sys
 from pathlib import Path
 
 from featbank.base.visible import visible
-from featbank.errors import FeatbankError
+from featbank.errors import FeatbankError, InvalidConfigError
 from featbank.files.streams import guarded
-from featbank.pipeline.choices import read_choices
+from featbank.pipeline.chosen_options import check_choices
 from featbank.pipeline.code import code_digests, write_code
 
 
 def main() -> None:
     with guarded():
         try:
-            read_choices()
+            check_choices()
             write_code(Path("code"), code_digests())
+        except InvalidConfigError as error:
+            sys.exit("\n".join(f"ConfigError: {visible(str(one))}" for one in error.faults))
         except (FeatbankError, OSError) as error:
             sys.exit(f"{type(error).__name__}: {visible(str(error))}")
 

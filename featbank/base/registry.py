@@ -10,7 +10,7 @@ packages add parts of their own by entry points in the kind's group:
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -51,7 +51,7 @@ class Registered:
             found = import_module(module)
             for step in attribute.split("."):
                 found = getattr(found, step)
-        except (ImportError, AttributeError, ValueError) as error:
+        except (ImportError, AttributeError, SyntaxError, ValueError) as error:
             raise ConfigError(
                 f"{self.name!r}, as {self.by} registers it",
                 expected=f"a class at {self.place}",
@@ -106,15 +106,7 @@ class Registry:
                 expected=f"one of {', '.join(sorted({one.name for one in self.parts()}))}",
                 got="a name that nothing is registered under",
             )
-        if len({one.place for one in found}) > 1:
-            told = " and ".join(f"{one.place} by {one.by}" for one in found)
-            raise ConfigError(
-                f"{self.kind} {name!r}",
-                expected="one class of that name",
-                got=told,
-                hint="register one of them under another name, or remove its package",
-            )
-        return found[0]
+        return _only(found, f"{self.kind} {name!r}")
 
     def name_of(self, part: type) -> str | None:
         """Return the name that a class is registered under; None for a class that is not.
@@ -166,28 +158,46 @@ def registered_class(path: str) -> type | None:
     in a module that importing it brings in. Nothing else is imported.
 
     Raises:
-        ConfigError: the class is registered, and cannot be loaded.
+        ConfigError: the class is registered and cannot be loaded, or another one is, too, under the
+            same name.
     """
     package = path.partition(".")[0]
-    module, _, name = path.rpartition(".")
-    others = []
-    for group in entry_points().groups:
+    for group in sorted(entry_points().groups):
         if not group.startswith(f"{_OURS}."):
             continue
-        for one in map(_registered, entry_points(group=group)):
-            if one.path == path:
-                return one.load()
-            if one.path.partition(".")[0] == package:
-                others.append(one)
-    for one in others:
-        try:
-            found = one.load()
-        except ConfigError:  # of a part that nobody asked for
-            continue
-        names_it = path == f"{found.__module__}.{found.__qualname__}"
-        if names_it or getattr(sys.modules.get(module), name, None) is found:
-            return found
+        every = list(map(_registered, entry_points(group=group)))
+        for one in every:
+            if one.path == path or (one.path.partition(".")[0] == package and _leads_to(path, one)):
+                same = [other for other in every if other.name == one.name]
+                return _only(list(dict.fromkeys(same)), f"{one.name!r} of {group}").load()
     return None
+
+
+def _leads_to(path: str, one: Registered) -> bool:
+    """Tell whether a path is another one of a class that is registered, and can be loaded."""
+    try:
+        found = one.load()
+    except ConfigError:  # of a part that nobody asked for
+        return False
+    module, _, name = path.rpartition(".")
+    is_defined_there = path == f"{found.__module__}.{found.__qualname__}"
+    return is_defined_there or getattr(sys.modules.get(module), name, None) is found
+
+
+def _only(found: Sequence[Registered], what: str) -> Registered:
+    """Return the one part of a name.
+
+    Raises:
+        ConfigError: there are two.
+    """
+    if len({one.place for one in found}) > 1:
+        raise ConfigError(
+            what,
+            expected="one class of that name",
+            got=" and ".join(f"{one.place} by {one.by}" for one in found),
+            hint="register one of them under another name, or remove its package",
+        )
+    return found[0]
 
 
 def _registered(one: EntryPoint) -> Registered:

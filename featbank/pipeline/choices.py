@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, InvalidConfigError
@@ -23,6 +26,9 @@ PARAMS = Path("params.yaml")
 
 _TYPED = {"features.0": "feature", "corpora.0": "corpus", "codebooks.0.codebook": "tokenizer"}
 """What stands on a command line in place of a choice, where it has another name."""
+
+
+_LONGEST = 200  # characters of a value that is told
 
 
 @part
@@ -97,6 +103,20 @@ class Choices:
             *(f"features/{feature}" for feature in self.features),
             *(f"tokens/{one.name}" for one in self.all_tokens),
         ]
+
+    @property
+    def options(self) -> Mapping[str, Sequence[str]]:
+        """The options of conf/ that are chosen, by group."""
+        codebooks = self.codebooks.values()
+        chosen = [*self.all_samples, *codebooks, *self.all_tokens]
+        return {
+            "corpus": self.corpora,
+            "feature": [*self.features, *(one.feature for one in chosen)],
+            "tokenizer": [
+                *(one.codebook for one in (*codebooks, *self.all_tokens)),
+                *(one.tokenizer for one in self.all_tokens),
+            ],
+        }
 
     def fitted_on(self, feature: str, tokenizer: str, codebook: str) -> str:
         """Return the sample that a codebook is fitted on where nobody says.
@@ -184,6 +204,25 @@ def _pointing(where: str, name: str, chosen: Sequence[str], group: str) -> Itera
         )
 
 
+def _misfit(found: ErrorDetails) -> ConfigError:
+    """Say what is of another form than the schema has it."""
+    schema, steps = Described.of(Choices), found["loc"]
+    where = f"{PARAMS}: {'.'.join(map(str, steps))}"
+    if found["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        around = schema.at(steps[:-1])
+        keys = around.keys if around else ()
+        near = get_close_matches(str(steps[-1]), keys, n=1)
+        return ConfigError(
+            where,
+            expected=f"one of {', '.join(keys)}",
+            got="a key that nothing reads",
+            hint=f"did you mean {near[0]}?" if near else "take it out",
+        )
+    got = "none" if found["type"] == "missing" else repr(found["input"])[:_LONGEST]
+    told = schema.at(steps)
+    return ConfigError(where, expected=told.told if told else found["msg"], got=got)
+
+
 def _fault(where: str, expected: str, hint: str) -> ConfigError:
     return ConfigError(f"{PARAMS}: {where}", expected=expected, got="none", hint=hint)
 
@@ -192,27 +231,40 @@ def read_choices() -> Choices:
     """Read params.yaml.
 
     Raises:
-        ConfigError: there is no params.yaml here.
+        ConfigError: there is no params.yaml here, or it is no YAML.
         InvalidConfigError: all that is wrong with it.
     """
-    try:
-        choices: Choices = adapter(Choices).validate_json(json.dumps(_read()))
-    except ValidationError as error:
-        described = Described.of(Choices)
-        faults = []
-        for found in error.errors(include_url=False):
-            told = described.at(found["loc"])
-            faults.append(
-                ConfigError(
-                    f"{PARAMS}: {'.'.join(map(str, found['loc']))}",
-                    expected=told.told if told else found["msg"],
-                    got="none" if found["type"] == "missing" else repr(found["input"])[:200],
-                )
-            )
-        raise InvalidConfigError(faults) from error
+    choices = formed_choices()
     if faults := list(choices.faults()):
         raise InvalidConfigError(faults)
     return choices
+
+
+def formed_choices() -> Choices:
+    """Read params.yaml as what has the form of choices, whatever they point at.
+
+    Raises:
+        ConfigError: there is no params.yaml here, or it is no YAML.
+        InvalidConfigError: all that is of another form.
+    """
+    try:
+        # what is of no JSON is text, which no choice is like
+        said = json.dumps(_read(), default=repr)
+        choices: Choices = adapter(Choices).validate_json(said)
+    except ValidationError as error:
+        raise InvalidConfigError(list(map(_misfit, error.errors(include_url=False)))) from error
+    return choices
+
+
+@contextmanager
+def any_choices() -> Iterator[None]:
+    """Have conf/ compose whatever params.yaml says, to find what else is wrong."""
+    for name in _RESOLVERS:
+        resolve_by(name, lambda *keys: 0 if keys == ("seed",) else "any")
+    try:
+        yield
+    finally:
+        _resolve_choices()
 
 
 def params(key: str) -> Any:
@@ -284,6 +336,16 @@ def _resolve_params(key: str) -> Any:
         raise SystemExit(f"ConfigError: {error}") from error
 
 
-resolve_by("params", _resolve_params)
-resolve_by("fitted_on", lambda *names: read_choices().fitted_on(*map(str, names)))
-resolve_by("sampled_as", lambda *names: read_choices().sampled_as(*map(str, names)))
+_RESOLVERS: Mapping[str, Callable[..., Any]] = {
+    "params": _resolve_params,
+    "fitted_on": lambda *names: read_choices().fitted_on(*map(str, names)),
+    "sampled_as": lambda *names: read_choices().sampled_as(*map(str, names)),
+}
+
+
+def _resolve_choices() -> None:
+    for name, resolver in _RESOLVERS.items():
+        resolve_by(name, resolver)
+
+
+_resolve_choices()

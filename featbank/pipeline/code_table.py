@@ -61,7 +61,7 @@ STAGES: Mapping[str, Behind] = {
         functions=(*_GAUGED, "featbank.validation.header:is_tokens", _EXTRACT), group="feature"
     ),
     "stability_tokens": Behind(
-        functions=(*_GAUGED, "featbank.engine.tokenize_audio:tokenize_audio", _FEATURE),
+        functions=(*_GAUGED, "featbank.stability.units:measured_units", _FEATURE),
         group="feature",
     ),
     "report": Behind(

@@ -68,12 +68,17 @@ def _key(name: str, schema: Described, value: Any) -> Iterator[str]:
             yield f"  {line}"
         return
     yield f"{name}: {_shown(value)}"
-    yield from textwrap.wrap(
-        f"({schema.told}) {schema.help}",
-        _WIDTH,
-        initial_indent=" " * 6,
-        subsequent_indent=" " * 6,
-    )
+    yield from _wrapped(f"({schema.told}) {schema.help}")
+    entry = schema.at([0])
+    for key in entry.keys if entry is not None else ():
+        inner = entry and entry.at([key])
+        if inner is not None:
+            yield from _wrapped(f"- {key}: ({inner.told}) {inner.help}")
+
+
+def _wrapped(text: str) -> list[str]:
+    indent = " " * 6
+    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def _shown(value: Any) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from featbank.corpora.splits import HELD_OUT, TRAIN
 from featbank.pipeline.schema import (
+    UNIT,
     Component,
     Count,
     Device,
@@ -133,6 +134,15 @@ class StorageEntry(Open):
     """How one feature is stored."""
 
     name: Annotated[Name, Field(description="of the feature")]
+    dtype: Annotated[str, Field(description="its values are stored as")] = "float32"
+    shard_bytes: Annotated[
+        Count | None,
+        Field(description="around which shards are cut", json_schema_extra={UNIT: "bytes"}),
+    ] = None
+    compression: Annotated[
+        Literal["zstd", "blosc"] | None,
+        Field(description="of the values; null has them mapped into memory"),
+    ] = None
 
 
 @part

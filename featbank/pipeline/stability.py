@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
 from featbank.base.progress import Advance
-from featbank.base.units import UNITS
 from featbank.engine.extract import extract
 from featbank.engine.recomputing import DrawnSample, draw
 from featbank.engine.run import Run
-from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
+from featbank.engine.tokenize_audio import FeatureTokens
 from featbank.pipeline.computing import computing_run, config_of
 from featbank.pipeline.configs import StabilityConfig, TokenizeConfig
 from featbank.stability.disturbances import disturbances
-from featbank.stability.measuring import TokenChoice, beginnings, measure_stability
+from featbank.stability.measuring import MeasuredTokens, beginnings, measure_stability
 from featbank.stability.result import Stability
+from featbank.stability.units import measured_units
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenized import feature_of_tokens
@@ -62,25 +61,16 @@ def gauge_stability(
     made_by = config_of(name, but=_OF_STABILITY)
     run_name = f"stability-{config.corpus.name}-{name.replace('/', '-')}"
     run = computing_run(made_by, run_name, advance)
-    choice = TokenChoice(name=name, stores=stores, compute=extract)
     if isinstance(made_by, TokenizeConfig):
-        choice = _units_of(made_by, choice)
+        tokens = TokenStores(
+            codebook=load_codebook(made_by.paths.codebook),
+            merge_repeats=made_by.tokenizer.merge_repeats,
+        )
+        feature = feature_of_tokens(made_by.feature.names)
+        choice = measured_units(name, FeatureTokens(feature=feature, stores=tokens))
+    else:
+        choice = MeasuredTokens(name=name, stores=stores, compute=extract)
     return measure_stability(_an_utterance_a_task(run), choice, sample, corpus=corpus)
-
-
-def _units_of(config: TokenizeConfig, choice: TokenChoice) -> TokenChoice:
-    """Return how the tokens of a codebook are computed, frame by frame."""
-    codebook = load_codebook(config.paths.codebook)
-    # flips are counted frame by frame, whether or not the stored units are merged
-    tokens = FeatureTokens(
-        feature=feature_of_tokens(config.feature.names), stores=TokenStores(codebook=codebook)
-    )
-    stored = TokenStores(codebook=codebook, merge_repeats=config.tokenizer.merge_repeats)
-    return replace(
-        choice,
-        compute=functools.partial(tokenize_audio, tokens=tokens),
-        fingerprints={UNITS: stored.fingerprints[UNITS]},
-    )
 
 
 def _an_utterance_a_task(run: Run) -> Run:

@@ -14,7 +14,8 @@ from typing import TypeVar
 from featbank.errors import FeatbankError, InvalidConfigError
 from featbank.files.locking import breaking_locks
 from featbank.files.streams import guarded
-from featbank.pipeline import choices  # noqa: F401 - conf/ refers to the choices
+from featbank.pipeline.choices import PARAMS  # and with it the resolver that conf/ refers to
+from featbank.pipeline.chosen_options import check_choices
 from featbank.pipeline.composition.entering import entered_through_hydra
 from featbank.pipeline.parts import Knobs
 
@@ -43,6 +44,8 @@ def _with_clear_errors(
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             config = read()
+            if PARAMS.exists():
+                check_choices()
             with breaking_locks() if config.break_lock else nullcontext():
                 _drop_what_dvc_has(config.runtime.work)
                 function(config)

@@ -30,7 +30,7 @@ _SPLIT = "disturbed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenChoice:
+class MeasuredTokens:
     """Tokens whose stability is measured.
 
     Args:
@@ -59,7 +59,7 @@ def beginnings(sample: DrawnSample, max_s: float) -> DrawnSample:
 
 
 def measure_stability(
-    run: Run, choice: TokenChoice, sample: DrawnSample, *, corpus: str
+    run: Run, choice: MeasuredTokens, sample: DrawnSample, *, corpus: str
 ) -> Stability:
     """Compute a sample clean and disturbed, in one pass, and compare the tokens.
 

@@ -186,10 +186,10 @@ def test_a_class_that_nothing_registers_goes_by_its_path(site: Site) -> None:
 def test_two_registrations_of_one_name_are_refused_once_it_is_chosen(site: Site) -> None:
     site.install("fb_one", LOUDNESS, twice="fb_one.core:Loudness", alone="fb_one.core:Quiet")
     site.install("fb_two", LOUDNESS, twice="fb_two.core:Loudness")
-    said = r"extractor 'twice': expected one class of that name, got fb_\w+.core:Loudness by fb_"
+    said = r"'twice' of featbank.extractors: expected one class of that name, got fb_\w+.core:Loud"
     for package in ("fb_one", "fb_two"):
         with pytest.raises(ConfigError, match=said):
-            build({"_target_": f"{package}.core.Loudness"}).identity()
+            locate_class(f"{package}.core.Loudness")
     assert build({"_target_": "fb_one.core.Quiet"}).identity().name == "alone"
 
 

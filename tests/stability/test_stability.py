@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 from collections.abc import Mapping
@@ -17,12 +16,12 @@ from featbank.base.framing import Framing
 from featbank.base.manifest import read_manifest, write_manifest
 from featbank.engine.extract import extract, feature_job
 from featbank.engine.recomputing import DrawnSample, draw
-from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
+from featbank.engine.tokenize_audio import FeatureTokens
 from featbank.errors import FeatbankError, ValidationError
 from featbank.features.base import AudioBatch, Output
 from featbank.stability.disturbances import disturb
 from featbank.stability.flips import aligned, frames_between, unit_edit_distance
-from featbank.stability.measuring import TokenChoice, beginnings, measure_stability
+from featbank.stability.measuring import MeasuredTokens, beginnings, measure_stability
 from featbank.stability.result import (
     FORMAT_VERSION,
     Stability,
@@ -30,6 +29,7 @@ from featbank.stability.result import (
     read_stability,
     write_stability,
 )
+from featbank.stability.units import measured_units
 from featbank.tokenizers.codebook import Codebook, load_codebook, save_codebook
 from featbank.tokenizers.token_stores import TokenStores
 from tests.conftest import SPLITS
@@ -126,17 +126,12 @@ class Project:
 
     def measure(
         self,
-        fingerprints: Mapping[str, str] | None = None,
+        stores: TokenStores | None = None,
         sample: DrawnSample | None = None,
         root: Path | None = None,
     ) -> Stability:
-        tokens = FeatureTokens(feature="fbank", stores=self.tokens)
-        choice = TokenChoice(
-            name="tokens/fbank-random",
-            stores=["units"],
-            compute=functools.partial(tokenize_audio, tokens=tokens),
-            fingerprints=fingerprints,
-        )
+        tokens = FeatureTokens(feature="fbank", stores=stores or self.tokens)
+        choice = measured_units("tokens/fbank-random", tokens)
         run = demo_run(root or self.root, manifests=self.manifests, work=self.folder / "work")
         return measure_stability(run, choice, sample or self.draw(), corpus="")
 
@@ -192,7 +187,7 @@ def test_codes_of_an_extractor_are_gauged_codebook_by_codebook(project: Project)
         storage=[{"name": "levels", "dtype": "uint16"}],
         trusted_modules=["tests"],
     )
-    choice = TokenChoice(name="features/levels", stores=["levels"], compute=extract)
+    choice = MeasuredTokens(name="features/levels", stores=["levels"], compute=extract)
     stability = measure_stability(run, choice, project.draw(), corpus="")
     levels = stability.stores["levels"]
     assert 1 > levels["gain"].flip_rate > levels["noise"].flip_rate > 0
@@ -204,8 +199,10 @@ def test_codes_of_an_extractor_are_gauged_codebook_by_codebook(project: Project)
 
 
 def test_stability_of_other_tokens_is_not_taken_for_theirs(project: Project) -> None:
-    merged = replace(project.tokens, merge_repeats=True).fingerprints
-    stability = project.measure({"units": merged["units"]})
+    tokens = replace(project.tokens, merge_repeats=True)
+    merged = tokens.fingerprints
+    stability = project.measure(tokens)
+    assert stability.stores == project.measure().stores  # frame by frame, however they are stored
     assert stability.of_store("units", project.tokens.fingerprints["units"]) is None
     assert stability.of_store("durations", merged["durations"]) is None
     assert stability.of_store("units", merged["units"]) == stability.stores["units"]

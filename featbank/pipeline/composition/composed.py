@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from featbank.errors import ConfigError, InvalidConfigError
-from featbank.pipeline.composition.conf_files import CheckedFiles
+from featbank.pipeline.composition.conf_files import CheckedFiles, read_option
 from featbank.pipeline.composition.plain import plain_values
 from featbank.pipeline.composition.surroundings import surroundings_in
 from featbank.pipeline.configs import CONFIGS
@@ -73,25 +74,76 @@ def stage_faults(kind: type[Knobs], options: Mapping[str, str]) -> Sequence[Conf
         kind: its schema.
         options: of conf/, by group.
     """
+    found: list[ConfigError] = []
+    with _composing(found):
+        composed, groups = _composed_alone(kind, options)
+        _checked(kind, composed, name_of(kind), groups, ())
+    return found
+
+
+def option_faults(
+    kind: type[Knobs], options: Mapping[str, str], group: str
+) -> Iterator[ConfigError]:
+    """Give all that is wrong with every option of a group of conf/; no stage is run.
+
+    Args:
+        kind: the schema of a stage that reads all of such an option.
+        options: of conf/, by group, to compose that stage with.
+        group: of the options.
+    """
+    with _composing([]):  # what is wrong with these, `stage_faults` tells
+        composed, groups = _composed_alone(kind, options)
+        for file in sorted((CONF / group).glob("*.yaml")):
+            found: list[ConfigError] = []
+            with _composing(found):
+                said = read_option(CONF, f"{group}/{file.stem}")
+                if "defaults" in said:  # which Hydra alone can follow
+                    found += stage_faults(kind, {**options, group: file.stem})
+                    continue
+                if group in NAMED_GROUPS and said.get("name", file.stem) != file.stem:
+                    # two options of one name would take turns at one output
+                    found.append(ConfigError("name", expected=file.stem, got=repr(said["name"])))
+                with open_dict(composed):
+                    composed[group] = said
+                _checked(kind, composed, name_of(kind), {**groups, group: file.stem}, ())
+            for one in found:
+                yield one if str(file) in str(one) else _placed(one, file)
+
+
+def _placed(error: ConfigError, file: Path) -> ConfigError:
+    return ConfigError(
+        f"{error.what} in {file}", expected=error.expected, got=error.got, hint=error.hint
+    )
+
+
+@contextmanager
+def _composing(found: list[ConfigError]) -> Iterator[None]:
+    """Take up what is wrong with what is composed, in place of raising it."""
+    try:
+        yield
+    except InvalidConfigError as error:
+        found += error.faults
+    except ConfigError as error:
+        found.append(error)
+    except SystemExit as error:  # of a choice that is none
+        found.append(ConfigError(str(error).removeprefix("ConfigError: ")))
+    except (OmegaConfBaseException, HydraException) as error:
+        found.append(_in_one_line(error))
+
+
+def _composed_alone(
+    kind: type[Knobs], options: Mapping[str, str]
+) -> tuple[DictConfig, dict[str, str]]:
+    """Compose a stage that is not run; return the options of conf/, too, by group."""
     CheckedFiles.install()
     GlobalHydra.instance().clear()
     overrides = [f"{group}={option}" for group, option in options.items()]
-    try:
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-            composed = compose(name_of(kind), overrides, return_hydra_config=True)
-            groups = _groups(composed.hydra.runtime.choices)
-            with open_dict(composed):
-                del composed["hydra"]
-            _checked(kind, composed, name_of(kind), groups, ())
-    except InvalidConfigError as error:
-        return error.faults
-    except ConfigError as error:
-        return [error]
-    except SystemExit as error:  # of a choice that is none
-        return [ConfigError(str(error).removeprefix("ConfigError: "))]
-    except (OmegaConfBaseException, HydraException) as error:
-        return [_in_one_line(error)]
-    return []
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        composed = compose(name_of(kind), overrides, return_hydra_config=True)
+    groups = _groups(composed.hydra.runtime.choices)
+    with open_dict(composed):
+        del composed["hydra"]
+    return composed, groups
 
 
 def name_of(kind: type[Knobs]) -> str:

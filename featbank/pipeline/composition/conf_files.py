@@ -49,17 +49,21 @@ class CheckedFiles(FileConfigSource):
         Raises:
             ConfigError: it is no YAML of a sane size, or says what it may not.
         """
-        option = PurePosixPath(config_path)
-        if option.is_absolute() or ".." in option.parts:
-            raise ConfigError(config_path, expected=f"an option below {self.path}", got="a path")
-        file = Path(self.path, self._normalize_file_name(config_path))
-        text = _text(file)
-        header = _header(text, file)
-        config = parse_yaml(text, file)
-        check_file(option, header.get("package"), config, file)
+        config, header = _option(Path(self.path), config_path)
         return ConfigResult(
             config=config, path=self.full_path(), provider=self.provider, header=header
         )
+
+
+def read_option(conf: Path, option: str) -> DictConfig:
+    """Read the file of an option, such as `corpus/demo`.
+
+    Raises:
+        ConfigError: it is no YAML of a sane size, or says what it may not.
+    """
+    found, _ = _option(conf, option)
+    assert isinstance(found, DictConfig)
+    return found
 
 
 def read_yaml(file: Path) -> Any:
@@ -125,6 +129,18 @@ def check_file(option: PurePosixPath, package: str | None, config: Container, fi
     elif not group and package in (None, "_global_") and "hydra" in said:
         _check_hydra(said["hydra"], file)
     _check_defaults(said.get("defaults"), group, file)
+
+
+def _option(conf: Path, option: str) -> tuple[Container, dict[str, str | None]]:
+    place = PurePosixPath(option)
+    if place.is_absolute() or ".." in place.parts:
+        raise ConfigError(option, expected=f"an option below {conf}", got="a path")
+    file = Path(conf, CheckedFiles._normalize_file_name(option))
+    text = _text(file)
+    header = _header(text, file)
+    config = parse_yaml(text, file)
+    check_file(place, header.get("package"), config, file)
+    return config, header
 
 
 def _text(file: Path) -> str:
