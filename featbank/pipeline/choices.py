@@ -159,8 +159,9 @@ class Choices:
             (f"{one.fit_on}/{one.feature}-{one.codebook}" for one in self.codebooks.values()),
         )
         # DVC drops all but the last of such stages, and says nothing
-        pairs = (f"{corpus}-{feature}" for corpus, feature in product(self.corpora, self.features))
-        yield from _repeated("corpora and features", pairs, "pairs that joined by - differ")
+        pairs = product(dict.fromkeys(self.corpora), dict.fromkeys(self.features))
+        joined = (f"{corpus}-{feature}" for corpus, feature in pairs)
+        yield from _repeated("corpora and features", joined, "pairs that joined by - differ")
         for name, sample in self.samples.items():
             yield from _pointing(f"samples.{name}.corpus", sample.corpus, self.corpora, "corpora")
             yield from _pointing(

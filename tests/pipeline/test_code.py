@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from featbank.pipeline.code import named_modules
 from featbank.pipeline.code_definitions import outside_version, targets
 from featbank.pipeline.code_modules import Modules
-from featbank.pipeline.code_table import STAGES
+from featbank.pipeline.code_table import REGISTRIES, STAGES
 from featbank.stability import DISTURBANCES
 from featbank.store import open_store
 from tests.conftest import ROOT
@@ -161,9 +162,9 @@ _COMMANDS = {
     "fit": ("fit.py overwrite=true", None),
     "tokenize": ("tokenize.py overwrite=true", None),
     "tokenize_from_audio": ("tokenize.py source=audio overwrite=true", "mfcc"),
-    "validate": (f"validate.py only=tokens/{TOKENS}", None),
+    "validate": ("validate.py only=tokens/mfcc-kmeans100", None),
     "stability_features": ("stability.py only=features/fbank", "fbank"),
-    "stability_tokens": (f"stability.py only=tokens/{TOKENS}", "mfcc"),
+    "stability_tokens": ("stability.py only=tokens/mfcc-kmeans100", "mfcc"),
     "report": ("report.py", None),
 }
 
@@ -211,10 +212,11 @@ def test_all_modules_that_a_stage_loads_are_behind_it_or_behind_what_decides_not
     assert done.returncode == 0, done.stderr
     for name, loaded in json.loads(done.stdout).items():
         group, option = STAGES[name].group, _COMMANDS[name][1]
-        named = targets(ROOT / f"conf/{group}/{option}.yaml") if group else ()
-        behind = _with_faces(
-            modules, _functions(name) | {str(modules.module_of(one)) for one in named}
-        )
+        classes: set[str] = set()
+        if group:
+            named = targets(ROOT / f"conf/{group}/{option}.yaml")
+            classes, _ = named_modules(modules, REGISTRIES[group], named)
+        behind = _with_faces(modules, _functions(name) | classes)
         script = ROOT / "stages" / _COMMANDS[name][0].split()[0]
         around = _with_faces(modules, set(_imported(modules, script)))
         # the runner, which conf/runner names, changes no byte
