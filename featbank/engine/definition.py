@@ -14,6 +14,7 @@ from featbank.feature_io.stage_storage import PackedStorage, storage_by_name
 from featbank.features.base import Extractor, Weights
 from featbank.files.provenance import digest, package_versions
 from featbank.numerics import ON_CPU, Computing
+from featbank.store.encoding import find_encoding
 
 _PACKAGES = ("h5py", "numpy", "soundfile", "soxr", "torch", "torchaudio")
 
@@ -101,7 +102,7 @@ class Description:
                 "extractor": self.identity.to_json(),
                 "decode_version": self.decode_version,
                 "name": name,
-                "dtype": dtype,
+                "encoding": {"name": dtype, "version": find_encoding(dtype).version},
             }
         )
 

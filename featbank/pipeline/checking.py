@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from featbank.errors import ConfigError, FeatbankError
 from featbank.pipeline.choices import any_choices
 from featbank.pipeline.chosen_options import choice_faults, options_of
 from featbank.pipeline.code_table import STAGES
-from featbank.pipeline.composition.composed import option_faults, stage_faults
+from featbank.pipeline.composition.composed import CONF, option_faults, stage_faults
+from featbank.pipeline.composition.conf_files import read_option
 from featbank.pipeline.configs import CONFIGS
 from featbank.pipeline.described import Described
 from featbank.pipeline.dvc_outputs import dvc_project
@@ -33,11 +35,20 @@ def all_faults() -> Sequence[FeatbankError]:
 
 def _definition_faults() -> Iterator[ConfigError]:
     """Give what is wrong with the stages and the options of conf/, chosen or not."""
-    some = {group: names[0] for group in _READERS if (names := options_of(group))}
+    some = {group: name for group in _READERS for name in _readable(group)}
     for stage in sorted({name.partition("_")[0] for name in STAGES}):
         yield from stage_faults(CONFIGS[stage], _of_stage(stage, some))
     for group, stage in _READERS.items():
         yield from option_faults(CONFIGS[stage], _of_stage(stage, some), group)
+
+
+def _readable(group: str) -> Iterator[str]:
+    """Give an option of a group with which others can be composed."""
+    for name in options_of(group):
+        with suppress(ConfigError):
+            read_option(CONF, f"{group}/{name}")
+            yield name
+            return
 
 
 def _of_stage(stage: str, options: Mapping[str, str]) -> Mapping[str, str]:

@@ -107,14 +107,19 @@ class Choices:
     @property
     def options(self) -> Mapping[str, Sequence[str]]:
         """The options of conf/ that are chosen, by group."""
-        codebooks = self.codebooks.values()
-        chosen = [*self.all_samples, *codebooks, *self.all_tokens]
+        samples, codebooks, tokens = self.all_samples, self.codebooks.values(), self.all_tokens
         return {
-            "corpus": self.corpora,
-            "feature": [*self.features, *(one.feature for one in chosen)],
+            "corpus": [*self.corpora, *(one.corpus for one in samples)],
+            "feature": [
+                *self.features,
+                *(one.feature for one in samples),
+                *(one.feature for one in codebooks),
+                *(one.feature for one in tokens),
+            ],
             "tokenizer": [
-                *(one.codebook for one in (*codebooks, *self.all_tokens)),
-                *(one.tokenizer for one in self.all_tokens),
+                *(one.codebook for one in codebooks),
+                *(one.codebook for one in tokens),
+                *(one.tokenizer for one in tokens),
             ],
         }
 
@@ -154,8 +159,9 @@ class Choices:
             (f"{one.fit_on}/{one.feature}-{one.codebook}" for one in self.codebooks.values()),
         )
         # DVC drops all but the last of such stages, and says nothing
-        pairs = (f"{corpus}-{feature}" for corpus, feature in product(self.corpora, self.features))
-        yield from _repeated("corpora and features", pairs, "pairs that joined by - differ")
+        pairs = product(dict.fromkeys(self.corpora), dict.fromkeys(self.features))
+        joined = (f"{corpus}-{feature}" for corpus, feature in pairs)
+        yield from _repeated("corpora and features", joined, "pairs that joined by - differ")
         for name, sample in self.samples.items():
             yield from _pointing(f"samples.{name}.corpus", sample.corpus, self.corpora, "corpora")
             yield from _pointing(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from featbank.errors import ConfigError, InvalidConfigError
-from featbank.pipeline.choices import PARAMS, formed_choices
+from featbank.pipeline.choices import PARAMS, Choices, formed_choices
 from featbank.pipeline.composition.composed import CONF
+from featbank.pipeline.composition.conf_files import read_yaml
 
 
 def check_choices() -> None:
@@ -34,7 +35,41 @@ def choice_faults() -> Sequence[ConfigError]:
         for name in dict.fromkeys(names)
         if name not in options_of(group)
     ]
-    return [*choices.faults(), *missing]
+    return [*choices.faults(), *missing, *_codebook_faults(choices), *_sample_faults(choices)]
+
+
+def _codebook_faults(choices: Choices) -> Iterator[ConfigError]:
+    """Give tokens that name another codebook than their tokenizer uses: DVC would watch that."""
+    for one in choices.all_tokens:
+        file = CONF / "tokenizer" / f"{one.tokenizer}.yaml"
+        definition = read_yaml(file) if file.is_file() else None
+        said = definition.get("codebook") if isinstance(definition, dict) else None
+        named = str(said).replace("${tokenizer.name}", one.tokenizer)
+        if isinstance(said, str) and named != one.codebook:
+            yield ConfigError(
+                f"{PARAMS}: tokens {one.name}: codebook",
+                expected=f"{named}, as {file} has it",
+                got=one.codebook,
+            )
+
+
+def _sample_faults(choices: Choices) -> Iterator[ConfigError]:
+    """Give codebooks whose sample joins other corpora than are sampled for it."""
+    for name, fit in choices.codebooks.items():
+        folder = CONF / "sample" / fit.fit_on
+        joined = {path.stem for path in folder.glob("*.txt")}
+        sampled = {
+            one.corpus
+            for one in choices.all_samples
+            if (one.fit_on, one.feature) == (fit.fit_on, fit.feature)
+        }
+        if joined and sampled and joined != sampled:
+            told = ", ".join(sorted(joined))
+            yield ConfigError(
+                f"{PARAMS}: codebooks.{name}: sample {fit.fit_on} of {fit.feature}",
+                expected=f"an entry of samples for each list in {folder}: {told}",
+                got=", ".join(sorted(sampled)),
+            )
 
 
 def _no_option(group: str, name: str) -> ConfigError:

@@ -45,14 +45,20 @@ def _digests(modules: Modules, conf: Path) -> Iterator[tuple[str, str]]:
             yield stage, modules.digest(names)
             continue
         for file in sorted((conf / behind.group).glob("*.yaml")):
-            inside, outside = _parts(modules, REGISTRIES[behind.group], targets(file))
+            inside, outside = named_modules(modules, REGISTRIES[behind.group], targets(file))
             yield f"{stage}/{file.stem}", modules.digest(names | inside, outside)
 
 
-def _parts(
+def named_modules(
     modules: Modules, registry: Registry, named: frozenset[str]
 ) -> tuple[set[str], set[str]]:
-    """Return the modules of featbank that hold the classes named, and what else they come from."""
+    """Return the modules of featbank that hold the classes named, and what else they come from.
+
+    Args:
+        modules: of featbank.
+        registry: of the parts whose names may be used.
+        named: each the `_target_` of a definition.
+    """
     inside, outside = set(), set()
     for target in named:
         package = target.partition(".")[0]

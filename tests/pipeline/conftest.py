@@ -56,10 +56,28 @@ class Project:
         (self.path / file).write_text(text.replace(old, new, 1), encoding="utf-8")
 
     def choose(self, features: list[str], **groups: dict[str, dict[str, str]]) -> None:
-        """Choose these features, and of `tokens` and `tokens_from_audio` what is given."""
+        """Choose these features, and of `tokens` and `tokens_from_audio` what is given.
+
+        Each has a codebook of its own, fitted on the demo corpus.
+        """
         path = self.path / "params.yaml"
         chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
-        chosen |= {"features": features, "tokens": {}, **groups}
+        chosen |= {"features": features, "codebooks": {}}
+        for suffix in ("", "_from_audio"):
+            entries = list(groups.get(f"tokens{suffix}", {}).values())
+            chosen[f"samples{suffix}"] = {
+                f"demo-{feature}": {"fit_on": "demo", "corpus": "demo", "feature": feature}
+                for feature in {one["feature"] for one in entries}
+            }
+            chosen[f"tokens{suffix}"] = [
+                {**one, "codebook": one["tokenizer"], "fit_on": "demo"} for one in entries
+            ]
+            chosen["codebooks"] |= {
+                f"demo-{one['feature']}-{one['tokenizer']}": {
+                    "fit_on": "demo", "feature": one["feature"], "codebook": one["tokenizer"],
+                }
+                for one in entries
+            }  # fmt: skip
         path.write_text(yaml.safe_dump(chosen), encoding="utf-8")
 
     def copy(self, to: Path) -> Project:

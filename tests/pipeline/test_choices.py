@@ -2,30 +2,133 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from featbank.errors import ConfigError
-from featbank.pipeline.choices import chosen_stores
+from featbank.errors import InvalidConfigError
+from featbank.pipeline.choices import chosen_stores, read_choices
+from tests.conftest import ROOT
+
+CHOSEN: dict[str, Any] = {
+    "corpora": ["demo", "small"],
+    "features": ["fbank", "mfcc"],
+    "samples": {
+        "a": {"fit_on": "both", "corpus": "demo", "feature": "mfcc"},
+        "b": {"fit_on": "both", "corpus": "small", "feature": "mfcc"},
+        "c": {"fit_on": "demo", "corpus": "demo", "feature": "fbank"},
+    },
+    "samples_from_audio": {"d": {"fit_on": "demo", "corpus": "demo", "feature": "hubert"}},
+    "codebooks": {
+        "a": {"fit_on": "both", "feature": "mfcc", "codebook": "kmeans100"},
+        "b": {"fit_on": "demo", "feature": "hubert", "codebook": "kmeans500"},
+    },
+    "tokens": [
+        {"feature": "mfcc", "tokenizer": one, "codebook": "kmeans100", "fit_on": "both"}
+        for one in ("kmeans100", "kmeans100_merged")
+    ],
+    "tokens_from_audio": [
+        {"feature": "hubert", "tokenizer": "kmeans500", "codebook": "kmeans500", "fit_on": "demo"}
+    ],
+    "seed": 0,
+}
+
+
+@pytest.fixture
+def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    monkeypatch.chdir(tmp_path)
+
+    def write(**changes: Any) -> dict[str, Any]:
+        chosen = {**copy.deepcopy(CHOSEN), **changes}
+        Path("params.yaml").write_text(yaml.safe_dump(chosen))
+        return chosen
+
+    return write
+
+
+def test_stores_are_those_of_features_and_of_tokens(choose: Callable[..., Any]) -> None:
+    choose()
+    assert chosen_stores() == [
+        "features/fbank", "features/mfcc", "tokens/mfcc-kmeans100", "tokens/mfcc-kmeans100_merged",
+        "tokens/hubert-kmeans500",
+    ]  # fmt: skip
+
+
+def test_the_choices_of_the_project_point_at_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert read_choices().corpora == ["demo"]
+
+
+def test_a_codebook_is_that_of_its_tokens_else_of_its_kind_else_of_its_feature(
+    choose: Callable[..., Any],
+) -> None:
+    choose()
+    choices = read_choices()
+    assert choices.fitted_on("mfcc", "kmeans100_merged", "kmeans100") == "both"
+    assert choices.fitted_on("hubert", "mine", "kmeans500") == "demo"
+    assert choices.fitted_on("mfcc", "mine", "mine") == "both"
+    assert choices.fitted_on("wavlm", "kmeans100", "kmeans100") == "demo"
+    assert choices.sampled_as("small", "mfcc") == "both"
+    assert choices.sampled_as("small", "wavlm") == "small"
 
 
 @pytest.mark.parametrize(
-    "choice",
+    ("key", "choice", "message"),
     [
-        "features: [../../x]",
-        "features: [[fbank]]",
-        "features: [null]",
-        "features: [fbank]\ntokens: {a: {feature: mfcc, tokenizer: ../x}}",
-        "features: [fbank]\ntokens: {a: {feature: [x], tokenizer: b}}",
-        "features: [fbank]\ntokens: {a: {feature: '${oc.env:HOME}', tokenizer: b}}",
+        ("features", ["../../x"], "features.0: expected letters"),
+        ("features", [["fbank"]], "features.0: expected letters"),
+        ("features", [None], "features.0: expected letters"),
+        ("features", "fbank", "features: expected a list"),
+        ("features", "${oc.env:HOME}", "features: expected a list"),
+        ("corpora", [], "corpora: expected a list"),
+        ("corpora", "demo", "corpora: expected a list"),
+        ("tokens", {"a": {}}, "tokens: expected a list of entries"),
+        ("tokens", [{"feature": "mfcc", "tokenizer": "../x"}], "tokens.0.tokenizer: expected let"),
+        ("tokens", [{"feature": "mfcc"}], "tokens.0.fit_on: expected letters, .*, got none"),
+        ("tokenz", [], "tokenz: "),
+        ("seed", "zero", "seed: expected an integer"),
     ],
 )
-def test_a_choice_that_is_no_name_is_refused_before_a_file_is_named_by_it(
-    choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_choice_of_another_form_is_refused_before_a_file_is_named_by_it(
+    key: str, choice: Any, message: str, choose: Callable[..., Any]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    stated = choice if "tokens:" in choice else f"{choice}\ntokens: {{}}"
-    Path("params.yaml").write_text(f"{stated}\ntokens_from_audio: {{}}\n")
-    with pytest.raises(ConfigError, match=r"params\.yaml: (features|tokens\.a): expected letters"):
-        chosen_stores()
+    choose(**{key: choice})
+    with pytest.raises(InvalidConfigError, match=rf"params\.yaml: {message}"):
+        read_choices()
+
+
+@pytest.mark.parametrize(
+    ("key", "choice", "message"),
+    [
+        ("features", ["fbank"], r"samples.a.feature: expected one of features: fbank, got mfcc"),
+        ("features", ["fbank"], r"tokens.0.feature: expected one of features: fbank, got mfcc"),
+        ("corpora", ["demo"], r"samples.b.corpus: expected one of corpora: demo, got small"),
+        ("samples", {}, r"codebooks.a: expected its sample, both of mfcc, among samples"),
+        ("codebooks", {}, r"tokens.1: expected its codebook, mfcc-kmeans100 of both, among"),
+        ("corpora", ["demo", "small", "demo"], "corpora: expected each once, got demo 2 times"),
+    ],
+)
+def test_a_choice_that_points_at_nothing_is_refused(
+    key: str, choice: Any, message: str, choose: Callable[..., Any]
+) -> None:
+    choose(**{key: choice})
+    with pytest.raises(InvalidConfigError, match=message):
+        read_choices()
+
+
+def test_choices_of_one_name_are_refused(choose: Callable[..., Any]) -> None:
+    """DVC drops all but the last of two stages of one name; two stores would take turns."""
+    choose(corpora=["a-b", "a", "demo", "small"], features=["c", "b-c", "fbank", "mfcc"])
+    with pytest.raises(InvalidConfigError, match=r"corpora and features: .*, got a-b-c 2 times"):
+        read_choices()
+    twice = {"x": CHOSEN["codebooks"]["a"], **CHOSEN["codebooks"]}
+    choose(tokens=[*CHOSEN["tokens"], CHOSEN["tokens"][0]], codebooks=twice)
+    with pytest.raises(InvalidConfigError) as refused:
+        read_choices()
+    assert [fault.got for fault in refused.value.faults] == [
+        "mfcc-kmeans100 2 times", "both/mfcc-kmeans100 2 times",
+    ]  # fmt: skip

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from featbank.pipeline.code import named_modules
 from featbank.pipeline.code_definitions import outside_version, targets
 from featbank.pipeline.code_modules import Modules
-from featbank.pipeline.code_table import STAGES
+from featbank.pipeline.code_table import REGISTRIES, STAGES
 from featbank.stability import DISTURBANCES
 from featbank.store import open_store
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
 
-TOKENS = "mfcc-kmeans100"
+SAMPLE, CODEBOOK, TOKENS = "demo-mfcc", "demo-mfcc-kmeans100", "demo-tokens0"
 ENCODERS = {
     "hubert",
     "hubert_large",
@@ -60,21 +61,24 @@ def test_comments_and_docstrings_run_code_and_nothing_else(own_reproduced: Proje
 
 @pytest.mark.slow
 def test_an_edit_reruns_the_stages_whose_bytes_it_can_change(own_reproduced: Project) -> None:
-    tokens = {f"{stage}@{TOKENS}" for stage in ("sample", "tokenize", "stability_tokens")}
+    tokens = {
+        f"sample@{SAMPLE}",
+        *(f"{stage}@{TOKENS}" for stage in ("tokenize", "stability_tokens")),
+    }
     fbank, mfcc = (
-        {f"{stage}@{feature}" for stage in ("extract", "stability_features")}
+        {f"{stage}@demo-{feature}" for stage in ("extract", "stability_features")}
         for feature in ("fbank", "mfcc")
     )
     for file, old, new, outdated in (
         ("featbank/tokenizers/tokenized.py", "names[0]", "names[-1]", tokens),
-        ("featbank/tokenizers/lloyd.py", "\n\n\n", "\n\n\nONE = 1\n\n\n", {f"fit@{TOKENS}"}),
+        ("featbank/tokenizers/lloyd.py", "\n\n\n", "\n\n\nONE = 1\n\n\n", {f"fit@{CODEBOOK}"}),
         (
             "featbank/features/signal/kaldi.py",
             "\n\n\n",
             "\n\n\nONE = 1\n\n\n",
             fbank | mfcc | {f"stability_tokens@{TOKENS}"},
         ),
-        ("featbank/report/templates/report.html.j2", "<html", "<html dir='ltr'", {"report"}),
+        ("featbank/report/templates/report.html.j2", "<html", "<html dir='ltr'", {"report@demo"}),
         ("stages/extract.py", "\n\n\n", "\n\n\nONE = 1\n\n\n", set()),
     ):
         own_reproduced.edit(file, old, new)
@@ -92,12 +96,14 @@ def test_another_rule_of_which_feature_is_tokenized_makes_other_tokens(
 ) -> None:
     two = {"two": {"feature": "fbank_mfcc", "tokenizer": "kmeans100"}}
     own_prepared.choose(["fbank_mfcc"], tokens=two)
-    own_prepared.run("dvc repro tokenize@two")
-    sample = own_prepared.path / "data/samples/demo/fbank_mfcc-kmeans100"
+    own_prepared.run("dvc repro tokenize@demo-tokens0")
+    sample = own_prepared.path / "data/samples/demo/fbank_mfcc/demo"
     assert open_store(sample).name == "fbank"
     own_prepared.edit("featbank/tokenizers/tokenized.py", "names[0]", "names[-1]")
-    ran = _ran(own_prepared.run("dvc repro tokenize@two"))
-    assert ran == {"code", "sample@two", "fit@two", "tokenize@two"}
+    ran = _ran(own_prepared.run("dvc repro tokenize@demo-tokens0"))
+    assert ran == {
+        "code", "sample@demo-fbank_mfcc", "fit@demo-fbank_mfcc-kmeans100", "tokenize@demo-tokens0",
+    }  # fmt: skip
     assert open_store(sample).name == "mfcc"
 
 
@@ -156,9 +162,9 @@ _COMMANDS = {
     "fit": ("fit.py overwrite=true", None),
     "tokenize": ("tokenize.py overwrite=true", None),
     "tokenize_from_audio": ("tokenize.py source=audio overwrite=true", "mfcc"),
-    "validate": (f"validate.py only=tokens/{TOKENS}", None),
+    "validate": ("validate.py only=tokens/mfcc-kmeans100", None),
     "stability_features": ("stability.py only=features/fbank", "fbank"),
-    "stability_tokens": (f"stability.py only=tokens/{TOKENS}", "mfcc"),
+    "stability_tokens": ("stability.py only=tokens/mfcc-kmeans100", "mfcc"),
     "report": ("report.py", None),
 }
 
@@ -206,10 +212,11 @@ def test_all_modules_that_a_stage_loads_are_behind_it_or_behind_what_decides_not
     assert done.returncode == 0, done.stderr
     for name, loaded in json.loads(done.stdout).items():
         group, option = STAGES[name].group, _COMMANDS[name][1]
-        named = targets(ROOT / f"conf/{group}/{option}.yaml") if group else ()
-        behind = _with_faces(
-            modules, _functions(name) | {str(modules.module_of(one)) for one in named}
-        )
+        classes: set[str] = set()
+        if group:
+            named = targets(ROOT / f"conf/{group}/{option}.yaml")
+            classes, _ = named_modules(modules, REGISTRIES[group], named)
+        behind = _with_faces(modules, _functions(name) | classes)
         script = ROOT / "stages" / _COMMANDS[name][0].split()[0]
         around = _with_faces(modules, set(_imported(modules, script)))
         # the runner, which conf/runner names, changes no byte

@@ -55,7 +55,7 @@ def test_a_codec_runs_from_audio_to_report_and_back_to_audio(own_prepared: Proje
     assert decoded.shape == (320 * codes.shape[1] - 8,)  # the decoder's strides of 5 drop some
     assert decoded.std() > 0
 
-    sample = "python stages/sample.py feature=tiny_dac tokenizer=kmeans100 corpus=demo source=audio"
+    sample = "python stages/sample.py feature=tiny_dac corpus=demo source=audio"
     assert "tiny_dac: expected features, whose values are floats, got uint8 codes" in project.run(
         sample, status=1
     )

@@ -202,7 +202,7 @@ def test_what_is_typed_ends_in_one_line_and_runs_nothing(
 ) -> None:
     began: list[DictConfig] = []
     monkeypatch.chdir(ROOT)
-    assert params("corpus") == "demo"
+    assert params("corpora.0") == "demo"
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     monkeypatch.setattr(sys, "argv", ["extract.py", typed])
     main = entered_through_hydra(began.append, ExtractConfig, config_path=str(ROOT / "conf"))

@@ -54,10 +54,12 @@ def test_what_is_made_again_replaces_what_the_cache_has(linked: Project) -> None
     said = linked.run("python stages/extract.py feature=fbank")  # by hand
     assert "1 utterances computed" in said
     assert "damaged, and removed from DVC's cache: " in said
-    linked.run("dvc commit --force extract@fbank")
+    linked.run("dvc commit --force extract@demo-fbank")
     assert _from_cache(linked) == sound
     _damage(linked, TRAIN)
-    assert "1 utterances computed" in linked.run("dvc repro --force --single-item extract@fbank")
+    assert "1 utterances computed" in linked.run(
+        "dvc repro --force --single-item extract@demo-fbank"
+    )
     assert _from_cache(linked) == sound
 
 
@@ -72,7 +74,7 @@ def test_the_advice_of_verify_heals(has_remote: bool, linked: Project, tmp_path:
     for store in (TRAIN, tokens):
         _damage(linked, store)
         linked.run(_advised(linked, store))
-    linked.run("dvc pull" if has_remote else "dvc repro extract@fbank tokenize@mfcc-kmeans100")
+    linked.run("dvc pull" if has_remote else "dvc repro extract@demo-fbank tokenize@demo-tokens0")
     assert files(linked.path / "data") == sound
     assert _from_cache(linked) == sound
 
@@ -84,7 +86,7 @@ def test_a_stage_that_reads_damage_gives_advice_that_heals(linked: Project) -> N
     assert f"in shard {shard.resolve()}: expected the values" in said
     [command] = re.findall(r"python -m featbank verify --remove \S+", said)
     linked.run(command)
-    linked.run("dvc repro extract@mfcc")
+    linked.run("dvc repro extract@demo-mfcc")
     assert _from_cache(linked) == sound
 
 
@@ -95,5 +97,5 @@ def test_a_damaged_codebook_is_fitted_again(linked: Project) -> None:
     said = linked.run("python stages/tokenize.py", status=1)
     [command] = re.findall(r"run (python stages/fit.py overwrite=true) with", said)
     assert "damaged, and removed from DVC's cache" in linked.run(command)
-    linked.run("dvc commit --force fit@mfcc-kmeans100")
+    linked.run("dvc commit --force fit@demo-mfcc-kmeans100")
     assert _from_cache(linked) == sound

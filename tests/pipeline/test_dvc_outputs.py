@@ -67,7 +67,7 @@ def _cache(data: bytes, suffix: str = "") -> str:
 def _lock(listed: Any) -> None:
     digest = _cache(json.dumps(listed).encode(), ".dir")
     out = {"path": OUT.as_posix(), "hash": "md5", "md5": digest}
-    stages = {"extract@fbank": {"cmd": "true", "outs": [out]}}
+    stages = {"extract@demo-fbank": {"cmd": "true", "outs": [out]}}
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
 
 

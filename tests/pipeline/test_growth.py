@@ -42,14 +42,14 @@ def clean(_reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> dic
         path = project.path / left
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     _grow(project)
-    said = project.run("dvc repro extract@fbank")
+    said = project.run("dvc repro extract@demo-fbank")
     assert _counts(said) == (41, 0, 0)
     return files(project.path / STORES)
 
 
 def test_repro_computes_only_what_is_new(own_reproduced: Project, clean: dict[str, bytes]) -> None:
     _grow(own_reproduced)
-    said = own_reproduced.run("dvc repro extract@fbank")
+    said = own_reproduced.run("dvc repro extract@demo-fbank")
     computed, copied, kept = _counts(said)
     assert computed == 3
     assert copied + kept == 38
@@ -62,13 +62,13 @@ def test_a_fresh_clone_takes_over_what_it_pulled(
 ) -> None:
     remote = tmp_path / "remote"
     own_reproduced.run(f"dvc remote add --default storage {remote}")
-    own_reproduced.run("dvc push extract@fbank")
+    own_reproduced.run("dvc push extract@demo-fbank")
     own_reproduced.commit("Share")
     own_reproduced.run(f"git clone -q . {tmp_path / 'clone'}")
     clone = Project(tmp_path / "clone")
-    clone.run("dvc pull extract@fbank")
+    clone.run("dvc pull extract@demo-fbank")
     _grow(clone)
-    computed, copied, kept = _counts(clone.run("dvc repro extract@fbank"))
+    computed, copied, kept = _counts(clone.run("dvc repro extract@demo-fbank"))
     assert computed == 3
     assert copied + kept == 38
     assert files(clone.path / STORES) == clean
@@ -77,7 +77,7 @@ def test_a_fresh_clone_takes_over_what_it_pulled(
 def test_an_experiment_elsewhere_takes_over_what_the_cache_has(own_reproduced: Project) -> None:
     _grow(own_reproduced)
     own_reproduced.commit("Grow")
-    said = own_reproduced.run("dvc exp run --temp extract@fbank")
+    said = own_reproduced.run("dvc exp run --temp extract@demo-fbank")
     computed, copied, kept = _counts(said)
     assert computed == 3
     assert copied + kept == 38
@@ -87,7 +87,7 @@ def test_without_the_cache_everything_is_computed(own_reproduced: Project) -> No
     _grow(own_reproduced)
     shutil.rmtree(own_reproduced.path / ".dvc" / "cache")
     shutil.rmtree(own_reproduced.path / "data" / "features")
-    assert _counts(own_reproduced.run("dvc repro extract@fbank")) == (41, 0, 0)
+    assert _counts(own_reproduced.run("dvc repro extract@demo-fbank")) == (41, 0, 0)
 
 
 WORK = ".featbank/work/extract-demo-fbank"
@@ -106,10 +106,10 @@ def test_a_killed_repro_goes_on_where_it_was(own_reproduced: Project) -> None:
         f"{COMMAND} & until ls {WORK}/*/results/*.json; do sleep 0.02; done; kill -KILL $! $PPID"
     )
     own_reproduced.edit("dvc.yaml", COMMAND, killed)
-    own_reproduced.run("dvc repro extract@fbank || test $? -eq 137")
+    own_reproduced.run("dvc repro extract@demo-fbank || test $? -eq 137")
     assert list((own_reproduced.path / WORK).glob("*/results/*.json"))
     own_reproduced.edit("dvc.yaml", killed, COMMAND)
-    computed, copied, kept = _counts(own_reproduced.run("dvc repro extract@fbank"))
+    computed, copied, kept = _counts(own_reproduced.run("dvc repro extract@demo-fbank"))
     assert computed + kept == 38
     assert kept > 0
     assert copied == 0
@@ -120,10 +120,10 @@ def test_stores_that_dvc_was_killed_over_are_not_computed_again(own_reproduced: 
     _redefine(own_reproduced)
     killing = f"{COMMAND} && kill -KILL $PPID"
     own_reproduced.edit("dvc.yaml", COMMAND, killing)
-    own_reproduced.run("dvc repro extract@fbank || test $? -eq 137")
+    own_reproduced.run("dvc repro extract@demo-fbank || test $? -eq 137")
     assert (own_reproduced.path / STORES / "fbank" / "test" / "header.json").is_file()
     own_reproduced.edit("dvc.yaml", killing, COMMAND)
-    assert _counts(own_reproduced.run("dvc repro extract@fbank")) == (0, 0, 38)
+    assert _counts(own_reproduced.run("dvc repro extract@demo-fbank")) == (0, 0, 38)
     assert list((own_reproduced.path / WORK).glob("*/published.json"))
-    own_reproduced.run("dvc repro validate_features@fbank")
+    own_reproduced.run("dvc repro validate_features@demo-fbank")
     assert not list((own_reproduced.path / WORK).iterdir())

@@ -94,7 +94,7 @@ def test_the_summary_of_a_clone_says_what_can_be_pulled_and_lists_what_was_typed
     [by_hand] = [row for row in _summary(own_reproduced) if "fbank20" in row["store"]]
     assert (by_hand["where"], by_hand["validated"]) == ("here", "good")
     assert {row["where"] for row in _summary(clone)} == {"remote"}
-    clone.run("dvc pull -q extract@fbank")
+    clone.run("dvc pull -q extract@demo-fbank")
     places = {row["store"].split("/")[3]: row["where"] for row in _summary(clone)}
     assert places == {"fbank": "here", "mfcc": "remote", "mfcc-kmeans100": "remote"}
 
@@ -118,15 +118,15 @@ def test_a_changed_value_reruns_what_hangs_on_it_and_back_again_nothing(
     own_reproduced.edit("conf/feature/mfcc.yaml", "num_ceps: 13", "num_ceps: 12")
     changed = own_reproduced.run("dvc repro")
     assert _ran(changed) == {
-        "extract@mfcc",
-        "sample@mfcc-kmeans100",
-        "fit@mfcc-kmeans100",
-        "tokenize@mfcc-kmeans100",
-        "validate_features@mfcc",
-        "validate_tokens@mfcc-kmeans100",
-        "stability_features@mfcc",
-        "stability_tokens@mfcc-kmeans100",
-        "report",
+        "extract@demo-mfcc",
+        "sample@demo-mfcc",
+        "fit@demo-mfcc-kmeans100",
+        "tokenize@demo-tokens0",
+        "validate_features@demo-mfcc",
+        "validate_tokens@demo-tokens0",
+        "stability_features@demo-mfcc",
+        "stability_tokens@demo-tokens0",
+        "report@demo",
     }
     assert open_store(own_reproduced.path / "data/features/demo/mfcc").shape == (36,)
     own_reproduced.edit("conf/feature/mfcc.yaml", "num_ceps: 12", "num_ceps: 13")
@@ -178,8 +178,8 @@ def test_growth_by_three_utterances_refits_nothing_and_keeps_the_old_tokens(
             soundfile.write(corpus / f"new-{number}.flac", rng.normal(scale=0.1, size=20000), 16000)
             table.write(f"new-{number}.flac\tnobody\ten\ttrain\thm\n")
     ran = _ran(own_reproduced.run("dvc repro"))
-    assert "tokenize@mfcc-kmeans100" in ran
-    assert "fit@mfcc-kmeans100" not in ran
+    assert "tokenize@demo-tokens0" in ran
+    assert "fit@demo-mfcc-kmeans100" not in ran
     codebooks = [(project.path / CODEBOOK).read_bytes() for project in (before, own_reproduced)]
     assert codebooks[0] == codebooks[1]
     old, new = (
@@ -209,7 +209,7 @@ def test_a_store_pushed_is_pulled_alone_in_another_clone(
     own_reproduced.run("dvc push")
     own_reproduced.run(f"git clone -q . {tmp_path / 'clone'}")
     clone = Project(tmp_path / "clone")
-    clone.run("dvc pull extract@fbank")
+    clone.run("dvc pull extract@demo-fbank")
     store = "data/features/demo/fbank"
     assert _digests(clone.path / store) == _digests(own_reproduced.path / store)
     assert not (clone.path / "data/features/demo/mfcc").exists()
@@ -422,10 +422,10 @@ def test_a_damaged_summary_of_a_corpus_is_named(own_prepared: Project) -> None:
     ("old", "new", "message"),
     [
         ("features: [fbank, mfcc]", "features: fbank", "features: expected a list: [fbank, mfcc]"),
-        ("tokenizer: kmeans100}", "tokeniser: kmeans100}", "expected a feature and a tokenizer"),
-        ("corpus: demo", "corpus: [demo", "params.yaml: expected YAML"),
-        ("corpus: demo", "korpus: demo", "params.yaml: corpus: expected a choice, got no 'corpus'"),
-        ("corpus: demo", "corpus: 2024", "params.yaml: corpus: expected a name, got 2024"),
+        ("tokenizer: kmeans100,", "tokeniser: kmeans100,", "tokens.0.tokenizer: expected letters"),
+        ("corpora: [demo]", "corpora: [demo", "params.yaml: expected YAML"),
+        ("corpora: [", "korpora: [", "params.yaml: corpora.0: expected a choice, got no 'corpora'"),
+        ("corpora: [demo]", "corpora: [2024]", "params.yaml: corpora.0: expected a name, got 2024"),
     ],
 )
 def test_choices_of_another_form_are_named(
@@ -447,7 +447,7 @@ def test_a_hand_typed_store_of_another_content_is_kept(own_reproduced: Project) 
 
 
 def test_a_codebook_is_not_refitted_by_accident(own_reproduced: Project) -> None:
-    pins = own_reproduced.path / "conf/sample/demo.txt"
+    pins = own_reproduced.path / "conf/sample/demo/demo.txt"
     pins.write_text("".join(pins.read_text().splitlines(keepends=True)[:-3]))
     own_reproduced.run("python stages/sample.py")
     before = (own_reproduced.path / CODEBOOK).read_bytes()
@@ -475,7 +475,9 @@ def test_a_repro_over_a_damaged_store_fails_and_its_report_says_so(
     text = header.read_text()
     header.unlink()
     header.write_text(text.replace('"frame_rate": 100.0', '"frame_rate": 99.0'))
-    said = own_reproduced.run("dvc repro validate_features@fbank report --single-item", status=255)
+    said = own_reproduced.run(
+        "dvc repro validate_features@demo-fbank report@demo --single-item", status=255
+    )
     assert "ValidationError" in said
     assert "features/fbank/fbank/dev" in said
     assert json.loads((own_reproduced.path / "reports/demo/metrics.json").read_text())["problems"]

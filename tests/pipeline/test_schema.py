@@ -124,14 +124,15 @@ def test_a_value_is_of_its_type_and_a_class_gets_its_arguments_as_they_are_typed
 def test_all_that_is_wrong_is_named_at_once() -> None:
     values, _ = plain_values(composed("fit"))
     values |= {"overwrite": "no", "seed": "3", "device": "cpuu", "num_threads": True, "zz": 1}
-    del values["corpus"]["root"]
+    del values["feature"]["name"]
     values["runtime"] = {**values["runtime"], "progress": 1}
     values["tokenizer"]["kmeans"] |= {"num_clusters": 0, "tol": 1.0, "num_cluster": 3}
     assert faults("fit", values) == [
         "overwrite: expected true or false, got 'no'",
         "device: expected cpu or cuda, got 'cpuu'; did you mean cpu?",
         "runtime.progress: expected true or false or null, got 1",
-        "corpus.root: expected text, got none in conf/fit.yaml",
+        "feature.name: expected letters, digits, '.', '_' and '-', a letter or digit first, got "
+        "none in conf/fit.yaml",
         "tokenizer.kmeans.num_clusters: expected an integer, 1 or more, got 0",
         "tokenizer.kmeans.tol: expected a number from 0 to below 1, got 1.0",
         "tokenizer.kmeans.num_cluster: expected a value that fit takes, got one in conf/fit.yaml "
@@ -177,6 +178,7 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "tokenizer": {
         "name": "kmeans100",
+        "codebook": "kmeans100",
         "kmeans": KMEANS,
         "imported": None,
         "merge_repeats": False,
@@ -208,6 +210,9 @@ KINDS = {
         ("tokenizer", {"merge_repeats": "no"}, "merge_repeats: expected true or false, got 'no'"),
         ("tokenizer", {"shard_bytes": 1e8}, "shard_bytes: expected an integer, 1 or more (bytes)"),
         ("tokenizer", {"kmeans": None}, "kmeans: expected settings of k-means, or"),
+        ("tokenizer", {"codebook": "rvq8"}, "kmeans: expected null, as imported, for its codebook"),
+        ("corpus", {"train": "train"}, "train: expected a list of splits, got 'train'"),
+        ("corpus", {"held_out": ["../x"]}, "held_out: expected a list of splits"),
         ("tokenizer", {"imported": {"path": "a"}}, "imported.sha256: expected text, got none"),
     ],
 )
@@ -286,7 +291,7 @@ def test_a_stage_can_be_held_against_its_schema_without_being_run(
     assert [stage_faults(CONFIGS[name], {}) for name in ("extract", "validate")] == [[], []]
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text("corpus: demo\nfeatures: [fbank]\n")
+    Path("params.yaml").write_text("corpora: [demo]\nfeatures: [fbank]\n")
     edited = Path("conf/extract.yaml")
     edited.write_text(edited.read_text() + "max_utterances: many\n")
     said = [str(one) for one in stage_faults(ExtractConfig, {"corpus": "folder"})]
@@ -297,7 +302,7 @@ def test_a_stage_can_be_held_against_its_schema_without_being_run(
     [said_one] = stage_faults(ExtractConfig, {"feature": "nope"})
     assert "Could not find 'feature/nope'" in str(said_one)
     [said_one] = stage_faults(FitConfig, {})
-    assert str(said_one).startswith("params.yaml: tokens.0.tokenizer: expected a choice, got no")
+    assert str(said_one).startswith("params.yaml: codebooks.0.codebook: expected a choice, got no")
 
 
 OUTSIDE: dict[str, dict[str, Any]] = {

@@ -107,7 +107,10 @@ def option_faults(
                     composed[group] = said
                 _checked(kind, composed, name_of(kind), {**groups, group: file.stem}, ())
             for one in found:
-                yield one if str(file) in str(one) else _placed(one, file)
+                if str(file) in str(one):
+                    yield one
+                elif one.what == "name" or one.what.startswith(group):
+                    yield _placed(one, file)
 
 
 def _placed(error: ConfigError, file: Path) -> ConfigError:

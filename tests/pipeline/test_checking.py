@@ -1,0 +1,163 @@
+"""Choices that point at nothing, definitions that lack something: told at once, and all of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from featbank.cli import main
+from featbank.errors import InvalidConfigError
+from featbank.pipeline.checking import all_faults
+from featbank.pipeline.chosen_options import check_choices
+from tests.conftest import ROOT
+from tests.pipeline.conftest import Project
+
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
+    """The choices and definitions of this repository in a folder that no DVC knows of."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def replace(file: str, old: str, new: str) -> None:
+        text = Path(file).read_text(encoding="utf-8")
+        assert old in text
+        Path(file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return replace
+
+
+def _said() -> list[str]:
+    with pytest.raises(InvalidConfigError) as caught:
+        check_choices()
+    return [str(one) for one in caught.value.faults]
+
+
+FEATURES = "features: [fbank, mfcc]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "faults"),
+    [
+        (FEATURES, "features: fbank", ["features: expected a list: [fbank, mfcc], got 'fbank'"]),
+        (FEATURES, "features:", ["features: expected a list: [fbank, mfcc], got None"]),
+        (FEATURES, "features: [mfcc, mfcc]", ["features: expected each once, got mfcc 2 times"]),
+        (
+            FEATURES,
+            "features: [mfcc, fbnk]",
+            ["feature fbnk: expected a file conf/feature/fbnk.yaml, got none; did you mean fbank?"],
+        ),
+        (
+            "\ncorpora: [demo]",
+            "\ncorpora: [demo, mine]",
+            ["corpus mine: expected a file conf/corpus/mine.yaml, got none; there are demo, "],
+        ),
+        (
+            FEATURES,
+            "features: [fbank]",
+            [
+                "samples.demo-mfcc.feature: expected one of features: fbank, got mfcc; add it",
+                "tokens.0.feature: expected one of features: fbank, got mfcc; add it",
+            ],
+        ),
+        (
+            "fit_on: demo}\n# the same",
+            "fit_on: dmeo}\n# the same",
+            ["tokens.0: expected its codebook, mfcc-kmeans100 of dmeo, among codebooks, got none"],
+        ),
+        (
+            "\nfeatures:",
+            "\nfeatuers:",
+            [
+                "features: expected a list: [fbank, mfcc], got none",
+                "featuers: expected one of corpora, features, ",
+            ],
+        ),
+        (
+            "seed: 0",
+            "seed: '0'",
+            ["seed: expected an integer from 0 to 9223372036854775807, got '0'"],
+        ),
+        ("seed: 0", "seed: 0\nseed: 1", ["expected YAML, got found duplicate key seed in line"]),
+        ("seed: 0", "seed: 2020-01-01", ["seed: expected an integer"]),
+    ],
+)
+def test_choices_that_make_no_sense_are_named(
+    old: str, new: str, faults: list[str], edit: Edit
+) -> None:
+    edit("params.yaml", old, new)
+    said = _said()
+    assert len(said) == len(faults), said
+    for one, expected in zip(said, faults, strict=True):
+        assert one.startswith("params.yaml: ")
+        assert expected in one
+
+
+def test_names_that_would_be_those_of_one_stage_are_refused(edit: Edit) -> None:
+    for group, name in (("corpus", "a"), ("corpus", "a-b"), ("feature", "b-c"), ("feature", "c")):
+        source = "demo" if group == "corpus" else "fbank"
+        shutil.copy(f"conf/{group}/{source}.yaml", f"conf/{group}/{name}.yaml")
+    edit("params.yaml", "corpora: [demo]", "corpora: [demo, a, a-b]")
+    edit("params.yaml", FEATURES, "features: [mfcc, b-c, c]")
+    [said] = _said()
+    assert "expected pairs that joined by - differ, got a-b-c 2 times" in said
+
+
+def test_all_that_is_wrong_is_said_in_one_go(
+    edit: Edit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit("params.yaml", FEATURES, "features: mfcc")
+    edit("conf/feature/f0.yaml", "name: f0", "name: pitch")
+    edit("conf/tokenizer/rvq8.yaml", "merge_repeats: false", "merge_repeats: no way")
+    edit("conf/corpus/ljspeech.yaml", "name: ljspeech", "nmae: ljspeech")
+    edit("conf/fit.yaml", "\nseed:", "\nmax_utterances: many\nseed:")
+    Path("conf/feature/broken.yaml").write_text("name: [")
+    assert main(["check"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if not line.startswith("ConfigError: ")] == []
+    for expected in (
+        "params.yaml: features: expected a list",
+        "name in conf/feature/f0.yaml: expected f0, got 'pitch'",
+        "tokenizer.merge_repeats in conf/tokenizer/rvq8.yaml: expected true or false, got 'no way'",
+        "got none in conf/corpus/ljspeech.yaml",
+        "max_utterances: expected a value that fit takes, got one in conf/fit.yaml",
+        "conf/feature/broken.yaml: expected YAML",
+    ):
+        assert [line for line in said if expected in line], f"{expected}: {said}"
+
+
+def test_nothing_is_wrong_with_this_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert all_faults() == []
+
+
+def test_what_dvc_would_find_missing_later_is_said_now(checkout: Project) -> None:
+    checkout.edit("dvc.yaml", "conf/extract.yaml:\n", "conf/extract.yaml: [max_failure]\n")
+    (checkout.path / "conf/sample/demo/demo.txt").unlink()
+    said = checkout.run("python -m featbank check", status=1)
+    assert "expected max_failure in conf/extract.yaml, which it tracks, got none" in said
+    assert "expected conf/sample/demo/demo.txt to be there, got nothing" in said
+
+
+@pytest.mark.slow
+def test_tokens_of_a_feature_that_is_not_chosen_are_refused_though_it_lies_on_the_disk(
+    own_reproduced: Project,
+) -> None:
+    own_reproduced.edit("params.yaml", FEATURES, "features: [fbank]")
+    own_reproduced.edit("conf/feature/mfcc.yaml", "num_ceps: 13", "num_ceps: 12")
+    refused = "params.yaml: tokens.0.feature: expected one of features: fbank, got mfcc"
+    for command, status in (
+        ("dvc repro", 255),
+        ("python -m featbank check", 1),
+        ("python stages/tokenize.py", 1),
+        ("python stages/report.py", 1),
+    ):
+        said = own_reproduced.run(command, status=status)
+        assert refused in said, command
+        assert "Running stage 'tokenize" not in said
