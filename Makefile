@@ -13,6 +13,8 @@ help:  ## list the commands
 
 repro: $(INSTALLED)  ## check the choices, compute what is missing or changed, then show every store
 	@$(RUN) python -m featbank check
+	@# DVC watches no other package: a new version of a trusted one shows in code/
+	@$(RUN) python stages/code.py
 	$(RUN) dvc repro
 	@$(RUN) python -m featbank summary
 

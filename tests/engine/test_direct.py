@@ -278,7 +278,7 @@ def test_what_no_codebook_is_fitted_on_is_refused_before_it_is_computed(
 
 def test_features_that_a_stopped_sample_left_do_not_stop_the_next_one(project: Project) -> None:
     work = project.folder / "stages"
-    left = work / "sample-demo-mfcc-kmeans100" / "features"
+    left = work / "sample-demo-demo-mfcc" / "features"
     extract(project.run(), left)  # of another definition
     paths = {"root": project.folder / "data", "manifests": project.manifests}
     command = [

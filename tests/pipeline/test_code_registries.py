@@ -8,7 +8,7 @@ import pytest
 
 import featbank
 from featbank.features import EXTRACTORS
-from featbank.pipeline.code import _parts
+from featbank.pipeline.code import named_modules
 from featbank.pipeline.code_modules import Modules
 from featbank.pipeline.code_syntax import source_digest
 from featbank.pipeline.code_table import REGISTRIES, STAGES
@@ -23,7 +23,7 @@ def modules() -> Modules:
 def test_a_class_counts_alike_by_its_path_and_by_its_package(modules: Modules) -> None:
     kaldi = "featbank.features.signal.kaldi"
     for target in (f"{kaldi}.Fbank", "featbank.features.Fbank", "featbank.features.kaldi.Fbank"):
-        inside, outside = _parts(modules, EXTRACTORS, frozenset([target]))
+        inside, outside = named_modules(modules, EXTRACTORS, frozenset([target]))
         assert outside == {"extractor fbank"}
         assert kaldi in inside
         assert not any("encoders" in name for name in modules.behind(inside))
