@@ -393,7 +393,7 @@ def test_a_script_puts_the_root_in_place_of_its_folder_wherever_it_is_run_from(
         assert str(script.parent) not in path
 
 
-@pytest.mark.parametrize("stage", CONFIGS)
+@pytest.mark.parametrize("stage", [*CONFIGS, "code"])
 def test_a_script_that_is_typed_away_from_the_root_says_so_in_one_line(
     stage: str, tmp_path: Path
 ) -> None:
