@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 
 import torch
 
@@ -41,6 +42,7 @@ class Computing:
             utterance alone, None for what suits the device: 30 on a GPU, else 0.
         in_bfloat16: whether the extractor computes in bfloat16. That is no choice of the machine's,
             but machines that agree in float32 may differ in it.
+        libraries: distributions that compute beside torch. That is no choice, either.
 
     Raises:
         ConfigError: one is out of its range.
@@ -50,6 +52,7 @@ class Computing:
     num_threads: int = 1
     batch_s: float | None = None
     in_bfloat16: bool = False
+    libraries: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -108,6 +111,8 @@ class Computing:
             found["bfloat16"] = _bfloat16_instructions()
         if self.seconds_together:
             found["batch_s"] = self.seconds_together
+        if self.libraries:
+            found["libraries"] = {name: metadata.version(name) for name in sorted(self.libraries)}
         return found
 
 

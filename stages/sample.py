@@ -67,16 +67,18 @@ def _from_features(config: SampleConfig) -> int:
 def _from_audio(config: SampleConfig) -> int:
     # imported here: a sample of a feature store needs neither an encoder nor a decoder of audio
     from featbank.engine.run import Reuse
-    from featbank.engine.sample_audio import sample_audio
+    from featbank.engine.sample_audio import PinnedFeature, sample_audio
     from featbank.pipeline.computing import computing_run
 
     name = f"sample-{config.fit_on}-{config.corpus.name}-{config.feature.name}"
     done = sample_audio(
         computing_run(config, name),
         _out(config),
-        feature_of_tokens(config.feature.names),
-        config.pins,
-        _training_splits(config),
+        PinnedFeature(
+            feature=feature_of_tokens(config.feature.names),
+            pins=config.pins,
+            splits=_training_splits(config),
+        ),
         Reuse(overwrite=config.overwrite, numerics=config.numerics),
     )
     _log.info("%s: straight from audio; %s", _out(config), done.tally)

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-HANG_S = 400.0
+HANG_S = 440.0
 """Seconds after which something hangs; pytest ends a test later still, and says where it was."""
 
 FOR_EVER_S = 10 * HANG_S

@@ -14,6 +14,7 @@ from featbank.feature_io.stage_storage import PackedStorage, storage_by_name
 from featbank.features.base import Extractor, Weights
 from featbank.files.provenance import digest, package_versions
 from featbank.numerics import ON_CPU, Computing
+from featbank.store.encoding import find_encoding
 
 _PACKAGES = ("h5py", "numpy", "soundfile", "soxr", "torch", "torchaudio")
 
@@ -101,7 +102,7 @@ class Description:
                 "extractor": self.identity.to_json(),
                 "decode_version": self.decode_version,
                 "name": name,
-                "dtype": dtype,
+                "encoding": {"name": dtype, "version": find_encoding(dtype).version},
             }
         )
 
@@ -172,7 +173,7 @@ def build_definition(
     built = recipe.build()
     if not built.uses_device:
         computing = computing.on_cpu()
-    computing = replace(computing, in_bfloat16=built.in_bfloat16)
+    computing = replace(computing, in_bfloat16=built.in_bfloat16, libraries=tuple(built.libraries))
     outputs = {name: output.codebook_size for name, output in built.outputs.items()}
     entries = storage_by_name(definition.storage, outputs)
     described = {name: Description.of(built, name) for name in entries}

@@ -12,11 +12,31 @@ from featbank.engine.extract import feature_job, make_features
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.tasks import Tally
 from featbank.engine.work import WorkFolder
-from featbank.errors import CorpusError
-from featbank.tokenizers.sample import read_pins, refuse_codes, refuse_layers, write_sample
+from featbank.tokenizers.sample import (
+    read_pins,
+    refuse_codes,
+    refuse_layers,
+    refuse_missing_pins,
+    write_sample,
+)
 
 _SPLIT = "sample"
 """Under which all is computed, whatever splits the pinned utterances are in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedFeature:
+    """A feature of the utterances that are pinned for a codebook.
+
+    Args:
+        feature: its name.
+        pins: list of the pinned ids.
+        splits: that they may be in: those to train on.
+    """
+
+    feature: str
+    pins: Path
+    splits: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +53,7 @@ class DirectSample:
 
 
 def sample_audio(
-    run: Run,
-    out: Path,
-    feature: str,
-    pins: Path,
-    splits: Sequence[str],
-    reuse: Reuse = WHAT_FITS,
+    run: Run, out: Path, pinned: PinnedFeature, reuse: Reuse = WHAT_FITS
 ) -> DirectSample:
     """Compute a feature of the pinned utterances alone and write the sample store.
 
@@ -48,9 +63,7 @@ def sample_audio(
         run: what to compute, and how. Its work folder takes the features until the sample is
             written; those of another definition that a stopped run has left there are replaced.
         out: the sample store.
-        feature: name of the feature.
-        pins: list of pinned ids.
-        splits: that they may be in: those to train on.
+        pinned: what it is to hold.
         reuse: of which numerics classes what a stopped run left may be, and whether a sample of
             features that were made in another way is replaced.
 
@@ -60,11 +73,11 @@ def sample_audio(
         StoreError: a sample is there already of features that were made in another way.
         FeatbankError: what `extract` raises.
     """
-    where = f"feature {run.definition.name}"
+    feature, where = pinned.feature, f"feature {run.definition.name}"
     for entry in run.definition.storage:
         if entry.name == feature:  # before weights are loaded
             refuse_codes(entry.dtype, where)
-    rows = _pinned([run.corpus.manifests / f"{split}.jsonl" for split in splits], pins)
+    rows = _rows(run, pinned)
     manifests, features = run.work / "manifests", run.work / "features"
     shutil.rmtree(manifests, ignore_errors=True)  # of a stopped run
     write_manifest(manifests / f"{_SPLIT}.jsonl", rows)
@@ -73,27 +86,25 @@ def sample_audio(
         refuse_layers(job.extractor.outputs[feature].shape, where)
         tally = make_features(job, Reuse(overwrite=True, numerics=reuse.numerics)).tally
         num_utterances = write_sample(
-            features=[features / feature / _SPLIT], pins=pins, out=out, overwrite=reuse.overwrite
+            features=[features / feature / _SPLIT],
+            pins=pinned.pins,
+            out=out,
+            overwrite=reuse.overwrite,
         )
         folder.finish([out], keep=run.keep_work)
     shutil.rmtree(manifests)
     return DirectSample(num_utterances=num_utterances, tally=tally)
 
 
-def _pinned(manifests: Sequence[Path], pins: Path) -> list[Utterance]:
+def _rows(run: Run, pinned: PinnedFeature) -> list[Utterance]:
     """Return the rows of the pinned utterances.
 
     Raises:
         CorpusError: one is not there.
     """
-    pinned = set(read_pins(pins))
-    rows = [row for path in manifests for row in iterate_manifest(path) if row.id in pinned]
-    if missing := sorted(pinned - {row.id for row in rows}):
-        raise CorpusError(
-            f"pinned ids {pins}",
-            expected=f"all of its {len(pinned)} ids in {' or '.join(map(str, manifests))}",
-            got=f"{len(missing)} missing, the first {missing[0]!r}",
-            hint="bring them back, or pin anew (which refits the codebook): "
-            f"python stages/sample.py pin=true fit_on={pins.parent.name} corpus={pins.stem}",
-        )
+    ids = read_pins(pinned.pins)
+    wanted = frozenset(ids)
+    manifests = [run.corpus.manifests / f"{split}.jsonl" for split in pinned.splits]
+    rows = [row for path in manifests for row in iterate_manifest(path) if row.id in wanted]
+    refuse_missing_pins(pinned.pins, ids, {row.id for row in rows}, manifests)
     return rows

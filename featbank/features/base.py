@@ -148,7 +148,7 @@ class Extractor(Part, ABC):
 
     @property
     def libraries(self) -> Sequence[str]:
-        """Distributions that compute besides torch, whose versions the headers tell."""
+        """Distributions that compute beside torch, whose versions headers and numerics tell."""
         return ()
 
     @property

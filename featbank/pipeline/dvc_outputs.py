@@ -109,6 +109,13 @@ def previous_output(out: Path, work: Path) -> Iterator[Sequence[Path]]:
     digest = None if _is_whole(out) else _locked_digest(out)
     listed = _listed(digest) if digest else {}
     if not listed:
+        if digest:  # as after a pull of other outputs alone
+            _log.warning(
+                "%s: DVC's cache has nothing of what it was, so all of it is computed; where a "
+                "remote has it, stop, run dvc fetch %s, and run again",
+                out,
+                out,
+            )
         yield []
         return
     work.mkdir(parents=True, exist_ok=True)

@@ -58,6 +58,9 @@ class Encoding:
         name: of the dtype, as a header states it.
     """
 
+    version = 1
+    """Bumped when the same values are stored as others: fingerprints count it."""
+
     has_scale = False
 
     def __init__(self, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from pathlib import Path
 
 from featbank.base.manifest import Utterance
@@ -11,7 +11,7 @@ from featbank.base.split_names import in_order
 from featbank.errors import ConfigError, CorpusError, StoreError
 from featbank.files.opening import instead_of_file, read_regular
 from featbank.files.provenance import digest, write_atomic
-from featbank.store import SHARD_BYTES, StoreWriter, find_encoding, open_verified
+from featbank.store import SHARD_BYTES, Store, StoreWriter, find_encoding, open_verified
 from featbank.store.replacing import refuse_other_content
 
 _log = logging.getLogger(__name__)
@@ -157,6 +157,30 @@ def refuse_layers(shape: Sequence[int], where: str) -> None:
         )
 
 
+def refuse_missing_pins(
+    pins: Path, ids: Sequence[str], found: Container[str], places: Sequence[Path]
+) -> None:
+    """Refuse a list of pinned ids of which some are nowhere.
+
+    Args:
+        pins: the list.
+        ids: that stand in it.
+        found: those of them that are somewhere.
+        places: that were looked through.
+
+    Raises:
+        CorpusError: one is not.
+    """
+    if missing := sorted(name for name in ids if name not in found):
+        raise CorpusError(
+            f"pinned ids {pins}",
+            expected=f"all of its {len(ids)} ids in {' or '.join(map(str, places))}",
+            got=f"{len(missing)} missing, the first {missing[0]!r}",
+            hint="bring them back, or pin anew (which refits the codebook): "
+            f"python stages/sample.py pin=true fit_on={pins.parent.name} corpus={pins.stem}",
+        )
+
+
 def write_sample(
     *,
     features: Sequence[Path],
@@ -186,29 +210,10 @@ def write_sample(
             made in another way.
     """
     ids = read_pins(pins)
-    sources = [open_verified(path) for path in features]
-    header = sources[0].header
-    where = f"store {features[0]}"
-    refuse_codes(header.dtype, where)
-    refuse_layers(header.shape, where)
-    refuse_whole(where, is_whole=header.time_axis is None)
-    for source in sources[1:]:
-        if source.fingerprint != header.fingerprint:
-            raise StoreError(
-                f"store {source.path} was made in another way than {where}",
-                expected=f"fingerprint {header.fingerprint[:12]}",
-                got=source.fingerprint[:12],
-                hint="run python stages/extract.py again",
-            )
+    sources = _open_sources(features)
     source_of = {name: source for name in ids for source in sources if name in source}
-    if missing := [name for name in ids if name not in source_of]:
-        raise CorpusError(
-            f"pinned ids {pins}",
-            expected=f"all of its {len(ids)} ids in {' or '.join(map(str, features))}",
-            got=f"{len(missing)} missing, the first {missing[0]!r}",
-            hint="bring them back, or pin anew (which refits the codebook): "
-            f"python stages/sample.py pin=true fit_on={pins.parent.name} corpus={pins.stem}",
-        )
+    refuse_missing_pins(pins, ids, source_of, features)
+    header = sources[0].header
     refuse_other_content(out, header.fingerprint, overwrite=overwrite)
     with StoreWriter(
         out,
@@ -226,3 +231,26 @@ def write_sample(
             source = source_of[name]
             writer.write(name, source[name], input_digest=source.input_digest(name))
     return len(ids)
+
+
+def _open_sources(features: Sequence[Path]) -> Sequence[Store]:
+    """Open stores of one feature that codebooks can be fitted on.
+
+    Raises:
+        ConfigError: they are codes, or a frame is no vector.
+        StoreError: one is damaged, or was made in another way than the first.
+    """
+    first, *others = sources = [open_verified(path) for path in features]
+    header, where = first.header, f"store {first.path}"
+    refuse_codes(header.dtype, where)
+    refuse_layers(header.shape, where)
+    refuse_whole(where, is_whole=header.time_axis is None)
+    for source in others:
+        if source.fingerprint != header.fingerprint:
+            raise StoreError(
+                f"store {source.path} was made in another way than {where}",
+                expected=f"fingerprint {header.fingerprint[:12]}",
+                got=source.fingerprint[:12],
+                hint="run python stages/extract.py again",
+            )
+    return sources

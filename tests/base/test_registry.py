@@ -157,10 +157,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def test_an_installed_package_is_trusted_for_the_class_that_it_registers(site: Site) -> None:
-    site.install("fb_loud", LOUDNESS, loudness="fb_loud.core:Loudness")
+    site.install("fb_loud", LOUDNESS, fb_loudness="fb_loud.core:Loudness")
     made: Any = build({"_target_": "fb_loud.core.Loudness", "num_mel_bins": 20}, kind=Extractor)
     found = made.identity("fbank")
-    assert (found.name, found.version, found.arguments["num_mel_bins"]) == ("loudness", 3, 20)
+    assert (found.name, found.version, found.arguments["num_mel_bins"]) == ("fb_loudness", 3, 20)
     for other in ("fb_loud.core.Quiet", "fb_loud.core.Fbank", "fb_loud.core.nothing", "os.system"):
         with pytest.raises(ConfigError, match="got another module"):
             locate_class(other)
@@ -168,13 +168,13 @@ def test_an_installed_package_is_trusted_for_the_class_that_it_registers(site: S
 
 
 def test_a_registered_class_may_be_named_by_where_it_is_defined(site: Site) -> None:
-    site.install("fb_face", LOUDNESS, loudness="fb_face:Loudness")
+    site.install("fb_face", LOUDNESS, fb_loudness="fb_face:Loudness")
     (site.folder / "fb_face" / "__init__.py").write_text("from fb_face.core import Loudness\n")
     by_both = [
         build({"_target_": f"fb_face{where}.Loudness"}).identity() for where in ("", ".core")
     ]
     assert by_both[0] == by_both[1]
-    assert by_both[0].name == "loudness"
+    assert by_both[0].name == "fb_loudness"
 
 
 def test_a_class_that_nothing_registers_goes_by_its_path(site: Site) -> None:
@@ -208,6 +208,6 @@ def test_what_cannot_be_loaded_fails_whoever_chooses_it_alone(site: Site) -> Non
 
 
 def test_a_registered_class_is_held_to_the_kind_that_its_place_is_for(site: Site) -> None:
-    site.install("fb_kind", LOUDNESS, loudness="fb_kind.core:Loudness")
+    site.install("fb_kind", LOUDNESS, fb_loudness="fb_kind.core:Loudness")
     with pytest.raises(ConfigError, match="expected a class of Corpus, got Loudness"):
         build({"_target_": "fb_kind.core.Loudness"}, kind=CORPORA.load_contract())

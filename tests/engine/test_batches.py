@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def test_values_are_those_of_each_alone_and_the_class_says_how(
     assert [one["batch_s"] for one in header.numerics] == [15]
     [alone, *_] = extract_corpus(corpus, tmp_path / "alone", **TINY)
     assert "batch_s" not in alone.numerics[0]
+    assert alone.numerics[0]["libraries"] == {"torchaudio": metadata.version("torchaudio")}
     assert header.fingerprint == alone.fingerprint
     found, expected = open_store(tmp_path / "out/low"), open_store(tmp_path / "alone/low")
     assert list(found) == list(expected)

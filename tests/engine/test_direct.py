@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from featbank.base.manifest import read_manifest
 from featbank.engine.extract import extract
 from featbank.engine.run import Run
-from featbank.engine.sample_audio import sample_audio
+from featbank.engine.sample_audio import PinnedFeature, sample_audio
 from featbank.engine.tasks import Tally
 from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import (
@@ -59,6 +60,10 @@ class Project:
 
     def run(self, **changes: Any) -> Run:
         return demo_run(self.root, **{"extractor": MFCC, "storage": self.storage, **changes})
+
+    @property
+    def pinned(self) -> PinnedFeature:
+        return PinnedFeature(feature="mfcc", pins=self.pins, splits=["train"])
 
     def stores(self, **changes: Any) -> TokenStores:
         codebook = load_codebook(self.folder / "codebook.safetensors")
@@ -240,13 +245,13 @@ def test_a_sample_straight_from_audio_is_that_of_a_feature_store(project: Projec
     project.two_steps()
     out = project.folder / "direct-sample"
     run = project.run(work=project.folder / "sampling")
-    done = sample_audio(run, out, "mfcc", project.pins, ["train"])
+    done = sample_audio(run, out, project.pinned)
     assert done.num_utterances == done.tally.num_computed == len(open_store(out))
     assert files(out) == files(project.folder / "sample")
     assert not list((project.folder / "sampling").iterdir())
     write_pins(project.folder / "gone.txt", ["nobody"], how="by hand")
     with pytest.raises(CorpusError, match="1 missing, the first 'nobody'"):
-        sample_audio(run, out, "mfcc", project.folder / "gone.txt")
+        sample_audio(run, out, replace(project.pinned, pins=project.folder / "gone.txt"))
 
 
 @pytest.mark.parametrize(
@@ -266,14 +271,14 @@ def test_what_no_codebook_is_fitted_on_is_refused_before_it_is_computed(
         trusted_modules=["tests"],
     )
     with pytest.raises(ConfigError, match=refused):
-        sample_audio(run, project.folder / "sample", "pairs", project.pins)
+        sample_audio(run, project.folder / "sample", replace(project.pinned, feature="pairs"))
     assert not list(run.work.rglob("*.h5"))
     assert files(project.folder / "manifests") == before
 
 
 def test_features_that_a_stopped_sample_left_do_not_stop_the_next_one(project: Project) -> None:
     work = project.folder / "stages"
-    left = work / "sample-demo-mfcc-kmeans100" / "features"
+    left = work / "sample-demo-demo-mfcc" / "features"
     extract(project.run(), left)  # of another definition
     paths = {"root": project.folder / "data", "manifests": project.manifests}
     command = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 from featbank.errors import InvalidConfigError
 from featbank.pipeline.choices import chosen_stores, read_choices
+from featbank.pipeline.chosen_options import choice_faults
 from tests.conftest import ROOT
 
 CHOSEN: dict[str, Any] = {
@@ -132,3 +134,32 @@ def test_choices_of_one_name_are_refused(choose: Callable[..., Any]) -> None:
     assert [fault.got for fault in refused.value.faults] == [
         "mfcc-kmeans100 2 times", "both/mfcc-kmeans100 2 times",
     ]  # fmt: skip
+
+
+def test_tokens_that_name_another_codebook_than_their_tokenizer_are_refused(
+    choose: Callable[..., Any],
+) -> None:
+    shutil.copytree(ROOT / "conf", "conf")
+    merged = CHOSEN["tokens"][1]
+    fits = {**CHOSEN["codebooks"], "c": {**CHOSEN["codebooks"]["a"], "codebook": "kmeans500"}}
+    choose(tokens=[{**merged, "codebook": "kmeans500"}], codebooks=fits)
+    told = [str(one) for one in choice_faults() if "codebook: expected" in str(one)]
+    assert told == [
+        "params.yaml: tokens mfcc-kmeans100_merged: codebook: expected kmeans100, as "
+        "conf/tokenizer/kmeans100_merged.yaml has it, got kmeans500"
+    ]
+
+
+def test_a_codebook_whose_sample_is_of_other_corpora_than_its_lists_is_refused(
+    choose: Callable[..., Any],
+) -> None:
+    shutil.copytree(ROOT / "conf", "conf")
+    Path("conf/sample/both").mkdir()
+    for corpus in ("demo", "other"):
+        Path(f"conf/sample/both/{corpus}.txt").write_text("a\n")
+    choose()
+    told = [str(one) for one in choice_faults() if "sample both" in str(one)]
+    assert told == [
+        "params.yaml: codebooks.a: sample both of mfcc: expected an entry of samples for each list "
+        "in conf/sample/both: demo, other, got demo, small"
+    ]

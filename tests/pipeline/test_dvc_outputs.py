@@ -82,6 +82,17 @@ def test_an_output_that_is_gone_is_given() -> None:
     assert _given() == CONTENT
 
 
+def test_an_output_that_only_a_remote_has_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    shutil.rmtree(".dvc/cache")
+    assert _given() is None
+    assert (
+        f"so all of it is computed; where a remote has it, stop, run dvc fetch {OUT}" in caplog.text
+    )
+    caplog.clear()
+    Path("dvc.lock").unlink()
+    assert (_given(), caplog.text) == (None, "")
+
+
 def test_an_output_is_in_the_cache_or_a_remote_or_nowhere(tmp_path: Path) -> None:
     store, unknown = OUT / "fbank", Path("data/features/demo/mfcc")
     assert find_outputs([store, unknown]) == [DvcPlace.CACHE, DvcPlace.NOWHERE]

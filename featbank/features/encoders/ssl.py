@@ -40,6 +40,7 @@ class SslEncoder(WaveformEncoder):
     """
 
     version: ClassVar[int] = 1
+    libraries = ("torchaudio",)
     names_weights = frozenset({"weights", "weights_sha256", "license", "seed"})
 
     def __init__(
@@ -77,7 +78,7 @@ class SslEncoder(WaveformEncoder):
             build=self._architecture.build,
             download=lambda: download(published),
             architecture=self._architecture.described,
-            libraries=["torchaudio"],
+            libraries=self.libraries,
             unused=("aux.",),  # the letters of a bundle fine-tuned for recognition
         )
         self._model = self._loaded.model
