@@ -15,8 +15,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+import featbank.pipeline.choices  # noqa: F401 - and with it the resolvers of conf/
 from featbank.feature_io import read_storage
-from featbank.pipeline import choices  # noqa: F401 - and with it the resolvers of conf/
 from featbank.pipeline.composition.composed import NAMED_GROUPS
 from featbank.pipeline.described import adapter
 from featbank.pipeline.parts import CorpusOption, FeatureOption, TokenizerOption
