@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 @cache
 def parameters_of(found: type) -> Mapping[str, Parameter]:
-    """Return the parameters of a class by name; `**settings` stands for those of its bases.
+    """Return the parameters of a class by name; `*rest` and `**settings` stand for its bases'.
 
     >>> class Base:
     ...     def __init__(self, *, size: int = 1): ...
@@ -37,24 +37,27 @@ def annotated_parameters(found: type) -> dict[str, Parameter]:
     return collected
 
 
-def bind(found: type, positional: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any] | None:
+def bind(found: type, positional: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a call of a class by name, defaults included.
 
-    Returns:
-        None where the call lacks one, which the constructor says better.
+    What is not given and has no default is left out: the class gives it to its base itself, or its
+    constructor will say that it is missing.
     """
     parameters = parameters_of(found)
     in_place = [name for name, one in parameters.items() if one.kind in _IN_PLACE]
+    defaults = {name: one.default for name, one in parameters.items()}
     bound = {
-        **{name: one.default for name, one in parameters.items()},
+        **{name: value for name, value in defaults.items() if value is not Parameter.empty},
         **dict(zip(in_place, positional, strict=False)),
         **named,
     }
-    is_whole = all(value is not Parameter.empty for value in bound.values())
-    return bound if is_whole else None
+    if rest := positional[len(in_place) :]:  # that a constructor has no names for
+        bound["*"] = list(rest)
+    return bound
 
 
 _IN_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_HANDED_ON = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def _constructors(found: type) -> Iterator[tuple[Callable[..., None], list[Parameter]]]:
@@ -64,6 +67,6 @@ def _constructors(found: type) -> Iterator[tuple[Callable[..., None], list[Param
             continue
         method = vars(base)["__init__"]
         _self, *own = signature(method).parameters.values()
-        yield method, [one for one in own if one.kind is not Parameter.VAR_KEYWORD]
-        if not any(one.kind is Parameter.VAR_KEYWORD for one in own):
+        yield method, [one for one in own if one.kind not in _HANDED_ON]
+        if not any(one.kind in _HANDED_ON for one in own):
             break

@@ -111,9 +111,7 @@ class Part:
     def __new__(cls, *arguments: Any, **settings: Any) -> Self:
         """Make an object that knows its arguments, defaults included."""
         made = super().__new__(cls)
-        bound = bind(cls, arguments, settings)
-        if bound is not None:
-            object.__setattr__(made, "_bound", bound)
+        object.__setattr__(made, "_bound", bind(cls, arguments, settings))
         return made
 
     def __init__(self) -> None:
@@ -129,9 +127,10 @@ class Part:
             output: the one of its outputs that is asked for; None for all.
         """
         inert = {name for base in type(self).__mro__ for name in _declared(base)}
-        is_data = is_dataclass(self)
+        # not an InitVar, under whose name the class has its default
+        resolved = {one.name for one in fields(self)} if is_dataclass(self) else ()
         return {
-            name: getattr(self, name, value) if is_data else value
+            name: getattr(self, name) if name in resolved else value
             for name, value in self._bound.items()
             if name not in inert
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -119,6 +119,53 @@ def test_arguments_are_those_that_are_bound_wherever_a_base_takes_them() -> None
     assert found.name == "tests.base.test_parts.Wide"
     assert found.version == 2
     assert found.arguments == {"tail": 0, "width": 4, "scale": 1}
+
+
+def test_arguments_that_a_class_hands_on_in_place_are_bound_by_name() -> None:
+    class Handing(Chain):
+        def __init__(self, *rest: Any, **settings: Any) -> None:
+            super().__init__(*rest, **settings)
+
+    class Taking(Part):
+        version = 1
+
+        def __init__(self, *sizes: int) -> None:
+            self.sizes = sizes
+
+    found = Handing([Smoother()]).identity()
+    assert found == Handing(parts=[Smoother()], options={}).identity() != Handing().identity()
+    assert Taking(1, 2).identity() == Taking(1, 2.0).identity() != Taking(2, 1).identity()  # type: ignore[arg-type]
+
+
+def test_an_argument_that_a_class_fixes_for_its_base_is_none_of_its_own() -> None:
+    class Needing(Part):
+        version = 1
+
+        def __init__(self, *, rate: int, size: int = 1) -> None:
+            self.rate, self.size = rate, size
+
+    class Fixed(Needing):
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(rate=8, **settings)
+
+    assert Fixed(size=2).identity().arguments == {"size": 2}
+    with pytest.raises(TypeError, match="rate"):
+        Needing()  # type: ignore[call-arg]
+
+
+def test_what_a_dataclass_takes_and_does_not_keep_counts_as_it_was_given() -> None:
+    """The class has the default of an `InitVar` under its name."""
+
+    @dataclass
+    class Boosted(Part):
+        version = 1
+        width: int = 3
+        boost: InitVar[float] = 1.0
+
+        def __post_init__(self, boost: float) -> None:
+            self.width += round(boost)
+
+    assert Boosted(boost=3.0).identity().arguments == {"width": 6, "boost": 3}
 
 
 def test_a_subclass_with_a_body_of_its_own_is_another_part() -> None:

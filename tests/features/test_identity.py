@@ -57,6 +57,8 @@ def _settings(name: str) -> tuple[type[Extractor], dict[str, Any]]:
     settings = dict(made._bound)
     if "weights" in settings:
         settings |= {"weights": "random", "weights_sha256": None, "license": None}
+    if "use_energy" in settings:  # without it the floor of the energy is none
+        settings["use_energy"] = True
     if "max_window_s" in settings:
         settings |= {"max_window_s": 30.0, "context_s": 5.0}
     return type(made), settings
@@ -153,6 +155,7 @@ FBANK = "featbank.features.signal.kaldi.Fbank"
         (FBANK, {}, {"num_mel_bins": 23, "use_energy": False, "window_type": "povey"}),
         (FBANK, {"low_freq": 20}, {"low_freq": np.float32(20), "num_mel_bins": np.int64(23)}),
         (FBANK, {"high_freq": 0}, {"high_freq": 8000}),
+        (FBANK, {}, {"energy_floor": 0.5}),  # of an energy that is not computed
         (FBANK, {"high_freq": -400.0}, {"high_freq": 7600}),
         (FBANK, {"snip_edges": False, "low_freq": 1e2}, {"low_freq": 100, "snip_edges": False}),
         ("featbank.features.Fbank", {}, {"_target_": FBANK}),

@@ -15,7 +15,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -98,6 +98,13 @@ class KaldiExtractor(FramewiseExtractor):
             self._mel,
             hint="lower num_mel_bins, or raise low_freq or frame_length_ms",
         )
+
+    def deciding(self, output: str | None = None) -> dict[str, Any]:
+        """Return what decides the values: no floor of an energy that there is not."""
+        found = super().deciding(output)
+        if not self.use_energy:
+            found.pop("energy_floor", None)
+        return found
 
     @cached_property
     def framing(self) -> Framing:
