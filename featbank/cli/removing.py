@@ -40,6 +40,14 @@ def remove_damaged(path: Path) -> None:
     )
 
 
+def is_refused(path: Path) -> bool:
+    """Tell whether `remove_damaged` raises, for there is a store of another version of the format.
+
+    A featbank of that version reads it.
+    """
+    return not all(_is_damaged(header, FORMAT_VERSION) for header in _below(path, HEADER_NAME))
+
+
 def _damaged(path: Path) -> Iterator[Path]:
     """Give the files that are there, and not as they were written."""
     for folder in _store_folders(path):

@@ -90,4 +90,7 @@ def _print(path: Path, verified: Verified) -> None:
         f"{verified.num_shards:,} shards, {verified.num_utterances:,} utterances, {size}: {found}"
     )
     if verified.damages:
-        print_line(heal(path))
+        from featbank.cli.removing import is_refused  # as above
+
+        if not is_refused(path):
+            print_line(heal(path))

@@ -69,7 +69,8 @@ def check_format(
             got=version,
             hint="install a newer featbank"
             if version > expected_version
-            else "run the stage that makes it again; in a recipe, call cache_features",
+            else "run the stage that makes it again, by hand with overwrite=true; "
+            "in a recipe, call cache_features",
         )
 
 

@@ -30,7 +30,7 @@ def refuse_other_content(path: Path, fingerprint: str, *, overwrite: bool = Fals
             error.what,
             expected=error.expected,
             got=error.got,
-            hint=f"overwrite=true makes all of store {path} anew; or {heal(path)}",
+            hint=f"overwrite=true makes all of store {path} anew; or {error.hint or heal(path)}",
         ) from error
     if found != fingerprint:
         raise StoreError(

@@ -37,7 +37,7 @@ def read_codebook(path: str | Path) -> tuple[Floats, Mapping[str, Any]]:
     there = Path(path).is_file()
     hint = (
         ("" if there else "fetch it with dvc pull, or ")
-        + f"run python stages/fit.py {'overwrite=true ' if there else ''}with the same corpus, "
+        + f"run python stages/fit.py {'overwrite=true ' if there else ''}with the same fit_on, "
         "feature and tokenizer; one that was imported: python stages/import_codebook.py"
     )
     tensors, header = read_sealed(path, FORMAT, hint)

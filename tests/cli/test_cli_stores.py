@@ -351,11 +351,14 @@ def test_verify_removes_a_damaged_statement_of_splits(capsys: Capture, splits: P
     assert files(splits) == {name: data for name, data in before.items() if name != "splits.json"}
 
 
-def test_verify_removes_no_header_of_another_version(splits: Path) -> None:
+def test_verify_removes_no_header_of_another_version(capsys: Capture, splits: Path) -> None:
     header = splits / "dev" / "header.json"
     header.write_text(header.read_text().replace('"format_version": 4', '"format_version": 5'))
     assert run("verify", "--remove", splits) == 1
     assert header.exists()
+    capsys.readouterr()
+    assert run("verify", splits / "dev") == 1
+    assert "--remove" not in capsys.readouterr().out  # which would refuse it
 
 
 def test_verify_shows_its_progress_on_a_terminal_alone(store: Path) -> None:

@@ -139,6 +139,24 @@ def test_a_damaged_header_in_place_is_refused_by_name_until_it_may_be_replaced(
     assert files(out) == files(extracted.store("plain"))
 
 
+@pytest.mark.parametrize(("version", "advice"), [(3, "by hand with"), (5, "install a newer")])
+def test_a_store_of_another_version_is_not_called_damaged(
+    extracted: Extracted, tmp_path: Path, version: int, advice: str
+) -> None:
+    out = Path(shutil.copytree(extracted.store("plain"), tmp_path / "out"))
+    header = out / "fbank" / "dev" / "header.json"
+    text = header.read_text()
+    header.unlink()  # which is a link, or read-only
+    header.write_text(text.replace('"format_version": 4', f'"format_version": {version}'))
+    with pytest.raises(
+        StoreError, match=f"got {version}; overwrite=true makes all.*{advice}"
+    ) as said:
+        extracted.again(out, tmp_path / "work")
+    assert "--remove" not in str(said.value)  # which would refuse it
+    extracted.again(out, tmp_path / "work", overwrite=True)
+    assert files(out) == files(extracted.store("plain"))
+
+
 def _grown(extracted: Extracted, manifests: Path) -> None:
     """Leave out the first utterance of each split, so that shards are cut anew."""
     shutil.copytree(extracted.root.parent / "manifests", manifests)

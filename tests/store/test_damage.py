@@ -97,7 +97,7 @@ def test_reader_refuses_a_header_that_is_no_json(store: Store, text: str) -> Non
         ({"format": "other"}, "expected format 'featbank-store', got 'other'"),
         ({"format": "gone"}, "expected format 'featbank-store', got None"),
         ({"format_version": 5}, "format_version 4, got 5; install a newer featbank"),
-        ({"format_version": 3}, "format_version 4, got 3; run the stage that makes it again"),
+        ({"format_version": 3}, "format_version 4, got 3; run the stage .*overwrite=true"),
         ({"format_version": "1"}, "header.json: format_version: expected int"),
         ({"dtype": "object"}, "expected one of .* got 'object'"),
         ({"name": "gone"}, "header.json: name: expected str, got no such field"),
