@@ -1,4 +1,4 @@
-"""Which picks of an order that all ranks share are given to this one."""
+"""The share of this rank in an order of picks that all ranks share."""
 
 from __future__ import annotations
 
