@@ -1,4 +1,4 @@
-"""Find rows in all journals of a folder, which other processes may be appending to."""
+"""Search for rows in all journals of a folder, which other processes may be appending to."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Journals:
         return iter(self._places)
 
     def close(self) -> None:
-        """Let go of the files, and forget what was found."""
+        """Close the files, and forget what was found."""
         for file in self._files.values():
             file.close()
         self._files.clear()

@@ -1,4 +1,4 @@
-"""Readers of what a recipe's features were published as, if they are what it computes now."""
+"""Readers of a recipe's published features, if they are what it computes now."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PROVENANCE = "recipe"
 
 
 class StaleFeaturesError(StoreError):
-    """Features that were not computed as the recipe computes them now, or nobody can tell."""
+    """Features are not as the recipe computes them now, or nobody can tell."""
 
 
 class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
-    """Readers by split, then by feature name, opened when they are asked for.
+    """Readers by split, then by feature name, opened on demand.
 
     A split is in it where its features are there as the recipe computes them now; so
     `if "train" not in brain.feature_readers: brain.cache_features(...)` computes what is stale.
@@ -40,7 +40,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
         *,
         allow_stale: bool,
     ) -> None:
-        """Open nothing yet.
+        """Describe the stores to read; none is opened yet.
 
         Args:
             configs: one entry a feature.

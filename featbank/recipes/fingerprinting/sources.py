@@ -1,4 +1,4 @@
-"""The source of running code: the text counts only if compiling it gives what runs."""
+"""Source of running code, used only if compiling it gives what runs."""
 
 from __future__ import annotations
 
