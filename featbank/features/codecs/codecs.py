@@ -36,7 +36,7 @@ class _AtBandwidth(Codec):
 
     @property
     def num_codebooks(self) -> int:
-        """As many as the bandwidth has room for."""
+        """Number of codebooks that the bandwidth has room for."""
         quantizer = self._model.quantizer
         number: int = quantizer.get_num_quantizers_for_bandwidth(self._bandwidth_kbps)
         return number
@@ -67,7 +67,7 @@ class Encodec(_AtBandwidth):
 
     @property
     def hop_length(self) -> int:
-        """The product of the strides."""
+        """Samples a frame: the product of the strides."""
         return prod(self._model.config.upsampling_ratios)
 
     def _encode(self, waveform: torch.Tensor) -> torch.Tensor:
@@ -102,7 +102,7 @@ class _FirstCodebooks(Codec):
 
     @property
     def num_codebooks(self) -> int:
-        """Those asked for."""
+        """Number of codebooks asked for."""
         return self._num_codebooks
 
     @property
@@ -126,7 +126,7 @@ class Dac(_FirstCodebooks):
 
     @property
     def hop_length(self) -> int:
-        """The product of the strides.
+        """Samples a frame: the product of the strides.
 
         Published configurations state another `hop_length`, which is that of the 44 kHz model.
         """
@@ -171,7 +171,7 @@ class Mimi(_FirstCodebooks):
 
     @property
     def hop_length(self) -> int:
-        """The product of the strides, with that of the last convolution."""
+        """Samples a frame: the product of the strides, with that of the last convolution."""
         return int(self._model.config.frame_size)
 
     @property
@@ -218,7 +218,7 @@ class Xcodec(_AtBandwidth):
 
     @property
     def hop_length(self) -> int:
-        """The product of the acoustic encoder's strides."""
+        """Samples a frame: the product of the acoustic encoder's strides."""
         return int(self._model.config.hop_length)
 
     @property

@@ -1,4 +1,4 @@
-"""From a waveform to the log-mel energies of Kaldi's frames.
+"""Front end of Kaldi's features: from a waveform to the log-mel energies of its frames.
 
 Against calling torchaudio's function, the window and the matrices are built once, the frames go
 through in blocks that stay in the processor's cache, and the power spectrum needs no square root:
@@ -23,7 +23,7 @@ _EPSILON = torch.finfo(torch.float32).eps  # Kaldi's floor under every logarithm
 
 @dataclass(frozen=True, kw_only=True)
 class KaldiExtractor(FramewiseExtractor):
-    """The front end that filterbank and MFCC share.
+    """Base of filterbank and MFCC: Kaldi's front end.
 
     Args:
         sample_rate: of the waveforms, in Hz.

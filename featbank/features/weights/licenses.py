@@ -1,4 +1,4 @@
-"""The licences of published weights, as torchaudio's documentation and model cards state them."""
+"""Licences of published weights, as torchaudio's documentation and model cards state them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of a model: downloaded, random, or from a local file, and named by what they are.
+"""Loading of a model's weights: downloaded, random, or from a local file, each with a digest.
 
 `weights` is `download`, `random`, or the path of a local file, whose SHA-256 must be given with it.
 Nothing in a file can run: tensors only.
@@ -50,12 +50,12 @@ class Loaded(Generic[Model]):
     compute_digest: Callable[[], str]
 
     def weights(self) -> Weights:
-        """Return where the weights came from."""
+        """Return source, digest and licence of the weights."""
         return Weights(source=self.source, digest=self.compute_digest(), license=self.license)
 
 
 def random_digest(seed: int, architecture: Any, libraries: Sequence[str]) -> str:
-    """Return the name of random weights: their seed, and what is made by it, with which versions.
+    """Return the digest of random weights: of their seed, the model and the libraries' versions.
 
     Their tensors are no library's promise: seed 0 gives others in transformers 5.0 and 5.24, and
     torch reproduces random numbers within a release alone.
