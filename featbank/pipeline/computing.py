@@ -1,4 +1,4 @@
-"""Make the run of an extractor from the configuration of a stage."""
+"""The run of an extractor, made from the configuration of a stage."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def feature_definition(config: ComputingConfig | DecodeConfig) -> FeatureDefinit
 
 
 def drop_damaged(paths: Sequence[Path]) -> None:
-    """Remove from DVC's cache what a run has found damaged, and made again."""
+    """Remove from DVC's cache what a run has found damaged and made again."""
     for removed in dvc_outputs.drop_damaged(paths):
         _log.warning("damaged, and removed from DVC's cache: %s", removed)
         if not dvc_outputs.is_run_by_dvc():
