@@ -268,7 +268,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         """Refuse what would lose picks; warn where a person said so."""
         if readers.shared_by and self._typed is not None and self._typed.num_ranks > 1:
             _log.warning(
-                "%s shares out what rank=%d, num_ranks=%d gives: a rank gets a part of a part",
+                "%s splits what rank=%d, num_ranks=%d gives: each rank gets a part of a part",
                 readers.shared_by,
                 self._typed.rank,
                 self._typed.num_ranks,
@@ -286,7 +286,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         ):
             raise ConfigError(
                 f"loader that goes on in epoch {readers.epoch}",
-                expected="this sampler, which can",
+                expected="this sampler alone, which can resume within an epoch",
                 got=f"{readers.shared_by}, which is told its epoch too late",
                 hint="Trainer(use_distributed_sampler=False) from the start; or go on from the end "
                 "of an epoch",
@@ -309,8 +309,8 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         elif readers.skipped and self._latest is None:
             raise ConfigError(
                 "sampler of a loader that goes on by skipping",
-                expected="set_epoch: which epoch is gone on in",
-                got="nothing",
+                expected="set_epoch(epoch), with the epoch that is resumed",
+                got="no call of it",
                 hint="call set_epoch before the loader is iterated",
             )
 

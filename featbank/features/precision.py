@@ -1,4 +1,4 @@
-"""Precision in which an encoder computes: float32 or bfloat16."""
+"""Precision in which an encoder computes: float32, bfloat16 or float16."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def drop_damaged(paths: Sequence[Path]) -> None:
     for removed in dvc_outputs.drop_damaged(paths):
         _log.warning("damaged, and removed from DVC's cache: %s", removed)
         if not dvc_outputs.is_run_by_dvc():
-            _log.warning("dvc commit takes in what is in its place now")
+            _log.warning("run dvc commit to record the file that has replaced it")
 
 
 def config_of(name: str, *, but: Sequence[str]) -> ExtractConfig | TokenizeConfig:

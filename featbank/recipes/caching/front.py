@@ -112,7 +112,7 @@ class CachesFeatures(ABC):
         """
         if isinstance(dataset_or_loader, Mapping):  # as the seed of this project calls it
             if writers is not None:
-                raise TypeError("cache_features takes writers once")
+                raise TypeError("cache_features got writers twice")
             dataset_or_loader, stage, writers = stage, None, dataset_or_loader
         if writers is not None:
             if not writers:

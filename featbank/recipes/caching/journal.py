@@ -168,9 +168,7 @@ class JournalFile:
                 start = read_at(self._descriptor, len(_FORMAT), 0)
                 if start != _FORMAT:
                     if len(start) == len(_FORMAT):
-                        _log.warning(
-                            "%s is no journal of this version, and is passed by", self.path
-                        )
+                        _log.warning("%s is no journal of this version, and is skipped", self.path)
                     return
                 self._end = len(_FORMAT)
             while self._end + _HEAD.size <= size:
@@ -188,7 +186,7 @@ class JournalFile:
                 except StoreError as error:
                     # a file system may have given the size before the bytes: a tail of zeros
                     if any(head):
-                        _log.warning("what follows is computed again: %s", error)
+                        _log.warning("the rows from here on are computed again: %s", error)
                     return
                 place = Place(
                     id=named[0],

@@ -124,7 +124,7 @@ class EarlierRows:
         except StoreError as error:
             if not self._damaged:  # once, for all of its rows may be so
                 self._damaged = True
-                _log.warning("computed anew: %s", error)
+                _log.warning("damaged rows of the previous store are computed again: %s", error)
             return None
         return Source(self, key, key.input_digest)
 

@@ -143,9 +143,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
         except FeatbankError as error:
             if not self._allow_stale:
                 raise
-            _log.warning(
-                "whether features of split %r are stale, nobody can tell: %s", split, error
-            )
+            _log.warning("it is not known whether features of split %r are stale: %s", split, error)
             return
         written = self._written.get((base_path, split), "")
         for reader in readers.values():
@@ -161,7 +159,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
             )
             if not self._allow_stale:
                 raise stale
-            _log.warning("taken for allow_stale: %s", stale)
+            _log.warning("stale features are read, for allow_stale=True: %s", stale)
 
 
 def _difference(provenance: Mapping[str, Any], now: RecipeFingerprint) -> str:
