@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import HANG_S, wait_until
+from tests.waiting import HANG_S, in_two_processes, wait_until
 
 
 def test_what_hangs_is_named_before_pytest_ends_its_test_and_that_before_its_process(
@@ -38,6 +38,15 @@ def test_no_test_has_a_deadline_of_its_own(root: Path) -> None:
     }
     # a daemon of Slurm that does not end in a minute is killed
     assert found == {"tests/runners/slurm_cluster.py: process.wait(60)"}
+
+
+def be_killed(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def test_a_process_that_is_killed_before_it_tells_anything_is_not_waited_for() -> None:
+    with pytest.raises(AssertionError, match="SIGKILL"):
+        in_two_processes("fork", be_killed, signal.SIGKILL)
 
 
 # a loop in C that looks for no signal and lets no other thread of Python run

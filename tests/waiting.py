@@ -81,7 +81,8 @@ def in_two_processes(method: str, act: Callable[[Any], Any], argument: Any) -> l
     found = []
     with running_too(processes):
         for process, (here, _) in zip(processes, pipes, strict=True):
-            wait([here, process.sentinel], HANG_S)
+            if process.sentinel in wait([here, process.sentinel], HANG_S):
+                process.join()
             assert here.poll(), f"{process} says nothing"
             found.append(here.recv())
     return found

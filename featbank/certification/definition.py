@@ -9,7 +9,7 @@ from typing import Any
 from featbank.engine.definition import build_definition
 from featbank.engine.run import Run
 from featbank.errors import ValidationError
-from featbank.features.weights.loading import RANDOM
+from featbank.features.weights.sources import RANDOM
 from featbank.store import HEADER_NAME, Store, open_store
 from featbank.tokenizers.token_stores import TokenStores
 

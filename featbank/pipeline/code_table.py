@@ -17,8 +17,9 @@ class Behind:
     """Functions behind a stage, and the group of conf/ whose options name further classes.
 
     Args:
-        functions: each `module:function`. What a stage script and `pipeline` do besides calling
-            them changes no byte of an output; `tests/pipeline/test_code.py` holds that.
+        functions: each `module:function`, or a constant that a schema takes as default. What a
+            stage script and `pipeline` do besides calling them changes no byte of an output;
+            `tests/pipeline/test_code.py` holds that.
         group: of conf/ whose option names further classes; the stage has a digest for each option.
     """
 
@@ -27,6 +28,7 @@ class Behind:
 
 
 _EXTRACT = "featbank.engine.extract:extract"
+_TRAIN = "featbank.corpora.splits:TRAIN"
 _FEATURE = "featbank.tokenizers.tokenized:feature_of_tokens"
 _GAUGED = (
     *DISTURBANCES.table.values(),
@@ -37,9 +39,10 @@ _GAUGED = (
 STAGES: Mapping[str, Behind] = {
     "prepare": Behind(functions=("featbank.corpora.prepare:prepare",), group="corpus"),
     "extract": Behind(functions=(_EXTRACT,), group="feature"),
-    "sample": Behind(functions=("featbank.tokenizers.sample:write_sample", _FEATURE)),
+    "sample": Behind(functions=("featbank.tokenizers.sample:write_sample", _TRAIN, _FEATURE)),
     "sample_from_audio": Behind(
-        functions=("featbank.engine.sample_audio:sample_audio", _EXTRACT, _FEATURE), group="feature"
+        functions=("featbank.engine.sample_audio:sample_audio", _EXTRACT, _TRAIN, _FEATURE),
+        group="feature",
     ),
     "fit": Behind(
         functions=(
@@ -55,6 +58,7 @@ STAGES: Mapping[str, Behind] = {
         functions=(
             "featbank.validation.stores:validate_stores",
             "featbank.validation.result:write_check",
+            "featbank.corpora.splits:HELD_OUT",
         )
     ),
     "stability_features": Behind(

@@ -162,6 +162,17 @@ class FeatureOption:
         ),
     ]
 
+    def __post_init__(self) -> None:
+        """Refuse a key that no storage entry has, such as those of a recipe's entries."""
+        for entry in self.storage:
+            if unknown := sorted(entry.model_extra or ()):
+                raise fault(
+                    "storage",
+                    expected="flat keys alone: name, dtype, shard_bytes and compression, as in "
+                    "{name: fbank, dtype: float32, shard_bytes: 67108864}",
+                    got=f"{' and '.join(unknown)} of {entry.name}",
+                )
+
     @property
     def names(self) -> Sequence[str]:
         """Names of the features."""

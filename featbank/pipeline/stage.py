@@ -43,9 +43,9 @@ def _with_clear_errors(
     def run(read: Callable[[], Config]) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
         try:
-            config = read()
             if PARAMS.exists():
-                check_choices()
+                check_choices()  # first: what conf/ makes of wrong ones needs no telling
+            config = read()
             with breaking_locks() if config.break_lock else nullcontext():
                 _drop_what_dvc_has(config.runtime.work)
                 function(config)

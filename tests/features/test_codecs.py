@@ -16,7 +16,9 @@ from transformers import DacFeatureExtractor, DacModel, EncodecModel, MimiModel,
 
 from featbank.errors import ConfigError, FeatbankError, WeightsError
 from featbank.features.base import AudioBatch, Output
-from featbank.features.codecs.codecs import Dac, Encodec, Mimi
+from featbank.features.codecs.dac import Dac
+from featbank.features.codecs.encodec import Encodec
+from featbank.features.codecs.mimi import Mimi
 from featbank.features.shapes import BatchShape
 from featbank.files.provenance import file_sha256
 from tests.features.checks import assert_batch_mates_change_no_bit, compute, compute_pieces, joined
@@ -194,7 +196,7 @@ def test_windows_of_a_causal_codec_are_stitched_without_a_frame_too_many(
 def test_seams_are_measured_by_the_share_of_other_codes(saved: dict[str, dict[str, Any]]) -> None:
     settings = {
         **saved["encodec"],
-        "_target_": "featbank.features.codecs.codecs.Encodec",
+        "_target_": "featbank.features.codecs.encodec.Encodec",
         "max_window_s": 2.0,
         "context_s": 0.0,
     }

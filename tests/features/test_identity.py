@@ -19,7 +19,8 @@ from featbank.engine.definition import Description
 from featbank.errors import ConfigError, WeightsError
 from featbank.features import EXTRACTORS
 from featbank.features.base import Extractor
-from featbank.features.codecs.codecs import Encodec, Xcodec
+from featbank.features.codecs.encodec import Encodec
+from featbank.features.codecs.xcodec import Xcodec
 from featbank.features.encoders.ssl import SslEncoder
 from featbank.features.encoders.transformers_ssl import KINDS as TRANSFORMERS_KINDS
 from featbank.features.pooled import Pooled

@@ -30,8 +30,8 @@ from featbank.errors import WeightsError
 from featbank.features.encoders.whisper import _UNREAD, WhisperEncoder
 from featbank.features.weights.checkpoint import tensors_digest
 from featbank.features.weights.configuration import NEUTRAL, deciding_fields
-from featbank.features.weights.loading import Loaded
 from featbank.features.weights.pretrained import load_pretrained
+from featbank.features.weights.sources import Loaded
 from featbank.files.provenance import digest, file_sha256
 from tests.features.checks import compute
 from tests.features.test_pretrained import TINY

@@ -16,8 +16,10 @@ from transformers import (
 )
 
 from featbank.errors import ConfigError, WeightsError
-from featbank.features.weights.loading import Loaded, license_of
-from featbank.features.weights.pretrained import load_pretrained, preprocessor_of
+from featbank.features.weights.hub import preprocessor_of
+from featbank.features.weights.licenses import license_of
+from featbank.features.weights.pretrained import load_pretrained
+from featbank.features.weights.sources import Loaded
 from featbank.files.provenance import file_sha256
 
 TINY = {

@@ -151,7 +151,7 @@ def test_the_same_weights_in_another_folder_make_the_same_features(tmp_path: Pat
     codecs = [
         build(
             {
-                "_target_": "featbank.features.codecs.codecs.Dac",
+                "_target_": "featbank.features.codecs.dac.Dac",
                 **save_codec("dac", tmp_path / name),
             }
         )

@@ -11,9 +11,10 @@ import safetensors.torch
 import torch
 
 from featbank.errors import ConfigError, WeightsError
-from featbank.features.weights import loading
+from featbank.features.weights import sources
 from featbank.features.weights.checkpoint import read_tensors, tensors_digest
-from featbank.features.weights.loading import Loaded, load_model
+from featbank.features.weights.loading import load_model
+from featbank.features.weights.sources import Loaded
 from featbank.files.provenance import file_sha256
 from tests.features.checks import Payload
 
@@ -178,7 +179,7 @@ def test_random_weights_are_named_by_what_draws_them(monkeypatch: pytest.MonkeyP
         name(libraries=["torchaudio"]),
     ]
     assert name() == names[0]
-    monkeypatch.setattr(loading, "package_versions", lambda names: dict.fromkeys(names, "9.9"))
+    monkeypatch.setattr(sources, "package_versions", lambda names: dict.fromkeys(names, "9.9"))
     names.append(name())
     assert len(set(names)) == len(names)
 

@@ -18,7 +18,11 @@ from transformers import (
     XcodecModel,
 )
 
-from featbank.features.codecs.codecs import Codec, Dac, Encodec, Mimi, Xcodec
+from featbank.features.codecs.base import Codec
+from featbank.features.codecs.dac import Dac
+from featbank.features.codecs.encodec import Encodec
+from featbank.features.codecs.mimi import Mimi
+from featbank.features.codecs.xcodec import Xcodec
 from featbank.files.provenance import file_sha256
 
 ENCODEC = {
@@ -36,7 +40,7 @@ DAC = {
     "codebook_size": 16,
 }
 TINY_DAC = {  # as an option has it
-    "_target_": "featbank.features.codecs.codecs.Dac",
+    "_target_": "featbank.features.codecs.dac.Dac",
     "name": "dac",
     "model": "a/b",
     "weights": "random",

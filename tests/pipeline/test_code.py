@@ -179,9 +179,13 @@ _ASIDE = {
     "featbank.files.locking": "lets one write at a time",
     "featbank.files.streams": "prints",
 }
+# what a corpus trains on and holds out where nobody says: samples and checks alone read it
+_ROLES = {"featbank.corpora.splits"}
 # by script: headers of what DVC has in its cache; certificates, and the report of all choices
 _ASIDE_OF = {
-    "prepare": {"featbank.store"},
+    **dict.fromkeys(("extract", "fit", "stability", "tokenize"), _ROLES),
+    "prepare": {"featbank.store", "featbank.store.splits"},
+    "report": {"featbank.base.manifest", "featbank.store.splits", *_ROLES},
     "validate": {
         "featbank.certification.certificate",
         "featbank.report.page",

@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+import featbank.pipeline.choices  # noqa: F401 - with it the resolvers that conf/ uses
 from featbank.feature_io import read_storage
 from featbank.pipeline.composition.composed import NAMED_GROUPS
 from featbank.pipeline.described import adapter

@@ -381,6 +381,7 @@ def test_what_a_class_takes_may_be_added_with_a_plus(own_prepared: Project) -> N
             "name: x\nkmeans: {num_clusters: 20}",
             "fit.py tokenizer=x",
             [
+                "codebook",
                 *(f"kmeans.{key}" for key in ("num_codebooks", "num_frames", "max_passes", "tol")),
                 *("imported", "merge_repeats", "shard_bytes"),
             ],

@@ -208,6 +208,11 @@ KINDS = {
         ("feature", {"storage": [{"dtype": "float32"}]}, "storage.0.name: expected letters"),
         ("feature", {"storage": [{"name": "../x"}]}, "storage.0.name: expected letters"),
         ("feature", {"storage": [{"name": 3}]}, "storage.0.name: expected letters"),
+        (
+            "feature",
+            {"storage": [{"name": "fbank", "writer_kwargs": {"shard_bytes": 9}}]},
+            "storage: expected flat keys alone: name, dtype, shard_bytes and compression",
+        ),
         ("tokenizer", {"merge_repeats": "no"}, "merge_repeats: expected true or false, got 'no'"),
         ("tokenizer", {"shard_bytes": 1e8}, "shard_bytes: expected an integer, 1 or more (bytes)"),
         ("tokenizer", {"kmeans": None}, "kmeans: expected settings of k-means, or"),
@@ -388,7 +393,7 @@ def test_a_script_puts_the_root_in_place_of_its_folder_wherever_it_is_run_from(
         assert str(script.parent) not in path
 
 
-@pytest.mark.parametrize("stage", CONFIGS)
+@pytest.mark.parametrize("stage", [*CONFIGS, "code"])
 def test_a_script_that_is_typed_away_from_the_root_says_so_in_one_line(
     stage: str, tmp_path: Path
 ) -> None:

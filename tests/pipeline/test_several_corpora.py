@@ -130,7 +130,7 @@ def test_a_joint_sample_gives_one_codebook_to_two_corpora_and_two_tokenizers(
     assert "is tracked by DVC: expected the values of its definition in conf/, got fit_on" in said
     (pins / "small.txt").unlink()
     said = project.run("python stages/fit.py", status=1)
-    assert "expected a store for each corpus that it joins: demo, got demo, small" in said
+    assert "an entry of samples for each list in conf/sample/both: demo, got demo, small" in said
 
 
 def test_choices_that_point_at_nothing_end_before_dvc_finds_an_orphan(

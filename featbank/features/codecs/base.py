@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from featbank.base.framing import Framing
 from featbank.errors import ConfigError, FeatbankError
 from featbank.features.base import LongWaveform, Output
-from featbank.features.weights.loading import RANDOM
 from featbank.features.weights.pretrained_extractor import PretrainedExtractor
+from featbank.features.weights.sources import RANDOM
 from featbank.features.windows import check_context, plan_windows, read_windows
 
 # transformers reckons the padding of causal convolutions in float32, which counts no further

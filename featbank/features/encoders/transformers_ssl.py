@@ -13,7 +13,8 @@ from featbank.features.encoders.ssl_parts import EncoderParts, convolution_frami
 from featbank.features.encoders.transformers_parts import transformers_parts
 from featbank.features.encoders.waveform_encoder import WaveformEncoder
 from featbank.features.precision import FLOAT32
-from featbank.features.weights.pretrained import load_pretrained, preprocessor_of
+from featbank.features.weights.hub import preprocessor_of
+from featbank.features.weights.pretrained import load_pretrained
 
 from transformers import Data2VecAudioModel, HubertModel, Wav2Vec2Model, WavLMModel  # isort: skip
 from transformers import PreTrainedConfig, PreTrainedModel  # isort: skip

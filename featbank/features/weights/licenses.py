@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from featbank.errors import ConfigError
+from featbank.features.weights.sources import FILE, RANDOM
 
 _MIT = (
     *("HUBERT_BASE", "HUBERT_LARGE", "HUBERT_XLARGE", "HUBERT_ASR_LARGE", "HUBERT_ASR_XLARGE"),
@@ -67,6 +68,23 @@ def published_license(name: str, stated: str | None) -> str:
             hint="set license: null; only weights from a local file may be stated to have another",
         )
     return published
+
+
+def license_of(source: str, name: str, stated: str | None) -> str:
+    """Return the licence of weights: the published one, or of a local file the one that is stated.
+
+    Args:
+        source: `download`, `random` or `file`.
+        name: of the published weights.
+        stated: in the configuration.
+
+    Raises:
+        ConfigError: another licence is stated of published weights.
+    """
+    if source == FILE:
+        return stated or ""  # it may hold any weights that fit the model
+    published = published_license(name, stated)
+    return "" if source == RANDOM else published
 
 
 def _comparable(name: str) -> str:

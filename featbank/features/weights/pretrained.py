@@ -7,54 +7,36 @@ file can run: tensors only, and no code from a hub.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from featbank.errors import ConfigError, WeightsError
-from featbank.features.weights.checkpoint import (
-    DAMAGED,
-    first_line,
-    read_tensors,
-    tensors_digest,
-)
-from featbank.features.weights.loading import (
+from featbank.features.weights.checkpoint import read_tensors, tensors_digest
+from featbank.features.weights.hub import find_files, hub_errors  # first: it says what is lacking
+from featbank.features.weights.licenses import license_of
+from featbank.features.weights.model_folder import check_fields
+from featbank.features.weights.sources import (
     DOWNLOAD,
     RANDOM,
     Loaded,
     checked_source,
-    license_of,
     random_digest,
-    source_of,
 )
-from featbank.features.weights.model_folder import CONFIG, check_fields, check_files, fetch_weights
-from featbank.files.json_files import read_json
 from featbank.files.provenance import digest
 
-try:
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import PreTrainedConfig, PreTrainedModel
-    from transformers.utils.hub import cached_file
-    from transformers.utils.logging import disable_progress_bar
-except ImportError as error:
-    raise ConfigError(
-        "an extractor of the transformers library",
-        expected="transformers",
-        got=str(error),
-        hint='pip install "featbank[transformers]"',
-    ) from error
+# isort: split
+from huggingface_hub.errors import StrictDataclassError
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
-from featbank.features.weights.configuration import deciding_fields, drop_unknown  # isort: skip
+from featbank.features.weights.configuration import deciding_fields, drop_unknown
 
 disable_progress_bar()  # type: ignore[no-untyped-call]  # each worker would draw one
 
 Model = TypeVar("Model", bound=PreTrainedModel)
-
-_DAMAGED: tuple[type[Exception], ...] = (*DAMAGED, ImportError, OSError, StrictDataclassError)
-"""What transformers raises about a folder; ImportError for what only an extra of its could read."""
 
 
 def load_pretrained(
@@ -110,11 +92,13 @@ def load_pretrained(
             config = _random_config(kind, architecture, model)
             loaded = kind(config)
         else:
-            if source == DOWNLOAD:
-                folder, files = _downloaded(model, _pinned(model, revision))
-            else:
-                folder = Path(weights)
-                files = check_files(folder, weights_sha256, _three_ways())
+            folder, files = find_files(
+                source,
+                weights=weights,
+                model=model,
+                revision=revision,
+                weights_sha256=weights_sha256,
+            )
             config = _read_config(kind, folder, where)
             tensors = _part_of(read_tensors(files), part)
             loaded = _load(kind, where, config, tensors, unused)
@@ -132,77 +116,9 @@ def load_pretrained(
     return Loaded(model=loaded, source=source, license=stated, compute_digest=compute_digest)
 
 
-def preprocessor_of(weights: str, model: str, revision: str | None) -> dict[str, Any] | None:
-    """Return how a model wants its audio, as what lies beside its weights says, if anything does.
-
-    As the library has it, that is the feature extractor in `processor_config.json`, where it is
-    there and tells of one, else `preprocessor_config.json`.
-
-    Args:
-        weights: as of `load_pretrained`; random ones have none.
-        model: as there.
-        revision: as there.
-
-    Raises:
-        WeightsError: a file cannot be read.
-    """
-    source = source_of(weights)
-    if source == RANDOM:
-        return None
-    where, options = (model, {"revision": revision}) if source == DOWNLOAD else (weights, {})
-    whole = _stated(where, "processor_config.json", options) or {}
-    nested = whole.get("feature_extractor")
-    return nested if nested else _stated(where, "preprocessor_config.json", options)
-
-
-def _stated(where: str, name: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
-    try:
-        path = cached_file(where, name, _raise_exceptions_for_missing_entries=False, **options)
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"{name} of {where}", expected="a JSON file", got=f"{error}".splitlines()[0]
-        ) from error
-    return None if path is None else read_json(path, what=f"{name} of {where},", error=WeightsError)
-
-
-def _downloaded(model: str, revision: str) -> tuple[Path, Sequence[Path]]:
-    """Fetch the configuration and the weights of a model, or find them in the library's cache."""
-
-    def fetch(name: str) -> Path | None:
-        path = cached_file(
-            model, name, revision=revision, _raise_exceptions_for_missing_entries=False
-        )
-        return None if path is None else Path(path)
-
-    with _hub_errors(model):
-        config = fetch(CONFIG)
-        files = fetch_weights(fetch)
-    if config is None or not files:
-        raise WeightsError(
-            f"weights {model}",
-            expected=f"{CONFIG} and tensors in commit {revision}",
-            got=f"no {CONFIG}" if config is None else "no weights",
-        )
-    return config.parent, files
-
-
-@contextmanager
-def _hub_errors(where: str) -> Iterator[None]:
-    """Tell what transformers raises about a model's files as an error of its weights."""
-    try:
-        yield
-    except _DAMAGED as error:
-        raise WeightsError(
-            f"weights {where}",
-            expected="a model that transformers can load",
-            got=first_line(error),
-            hint=_three_ways(),
-        ) from error
-
-
 def _read_config(kind: type[PreTrainedModel], folder: Path, where: str) -> PreTrainedConfig:
     config_class = _config_class(kind)
-    with _hub_errors(where):
+    with hub_errors(where):
         fields, _ = config_class.get_config_dict(folder, local_files_only=True)
         if fields.get("model_type") != config_class.model_type:
             raise WeightsError(
@@ -231,7 +147,7 @@ def _load(
 ) -> Model:
     loaded: Model
     report: dict[str, Any]
-    with _hub_errors(where):
+    with hub_errors(where):
         loaded, report = kind.from_pretrained(  # type: ignore[misc] # a pair, on that request
             None,
             config=config,
@@ -294,17 +210,6 @@ def _random_config(
         ) from error
 
 
-def _pinned(model: str, revision: str | None) -> str:
-    if revision is None or not re.fullmatch("[0-9a-f]{40}", revision):
-        raise ConfigError(
-            f"revision of {model}",
-            expected="a commit, in 40 hexadecimal digits, so that the weights stay the same",
-            got="null" if revision is None else revision,
-            hint="the model's page lists its commits under Files and versions",
-        )
-    return revision
-
-
 def _check_architecture(config: PreTrainedConfig, stated: Mapping[str, Any], where: str) -> None:
     for name, value in stated.items():
         found = getattr(config, name, None)
@@ -315,11 +220,3 @@ def _check_architecture(config: PreTrainedConfig, stated: Mapping[str, Any], whe
                 got=found,
                 hint="these weights are of another model than the option says",
             )
-
-
-def _three_ways() -> str:
-    return (
-        "there are three ways: set weights to a local folder and weights_sha256 to its digest; run "
-        "where there is a network (HF_HOME keeps downloads, to be copied too); or set weights: "
-        "random for a dry run, whose features mean nothing"
-    )
