@@ -124,7 +124,7 @@ class Choices:
         }
 
     def fitted_on(self, feature: str, tokenizer: str, codebook: str) -> str:
-        """Return the sample that a codebook is fitted on where nobody says.
+        """Return the sample that a codebook is fitted on by default.
 
         As chosen for these tokens, else for this codebook, else for others of the feature; else the
         first corpus.

@@ -51,7 +51,7 @@ class OpenedShard(Protocol):
 
 
 class Tokens(Protocol):
-    """Protocol of a store of tokens, or of what stands for one."""
+    """Protocol of a token stream's source: a store of tokens, or encoded tokens."""
 
     @property
     def shards(self) -> Sequence[ShardSize]:

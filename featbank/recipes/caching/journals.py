@@ -58,7 +58,7 @@ class Journals:
 
     @property
     def next_number(self) -> int:
-        """One more than the greatest number that begins the name of a journal, `rows-000001-...`.
+        """Number of the next journal, above all there are: 1 in the name `rows-000001-...`.
 
         Journals of a later run thus come after those of an earlier one.
         """

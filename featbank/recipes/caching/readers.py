@@ -22,7 +22,7 @@ PROVENANCE = "recipe"
 
 
 class StaleFeaturesError(StoreError):
-    """Features are not as the recipe computes them now, or nobody can tell."""
+    """Features are not as the recipe computes them now, or it cannot be told."""
 
 
 class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):

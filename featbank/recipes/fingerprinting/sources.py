@@ -21,7 +21,7 @@ _PYTEST = "@pytest_ar"  # in the globals of a module whose asserts pytest has re
 
 
 class NoSourceError(Exception):
-    """The source of some code cannot be had; the message says why."""
+    """The source of some code is missing; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
