@@ -1,4 +1,4 @@
-"""The classes that a definition in conf/ names, and what of them lies outside of featbank."""
+"""Classes that a definition in conf/ names, and their code outside of featbank."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def targets(file: Path) -> frozenset[str]:
 
 @cache
 def outside_version(package: str) -> str:
-    """Say which code of another package there is: its version, or a digest of its sources.
+    """Return the version of a package's code: its version, or a digest of its sources.
 
     Sources count where a package is worked on: installed as editable, or a folder on `sys.path`.
     Nothing of it is imported.
