@@ -178,7 +178,7 @@ def check(folder: Path, values: dict[str, dict[str, Any]], labels: Path | None) 
                 for key in rows
             ]
             utterances = utterances if split == "train" else []
-            write_manifest(folder / f"{split}.jsonl", utterances)
+            write_manifest(folder / "manifests" / f"{split}.jsonl", utterances)
             with StoreWriter(
                 folder / "stores" / name / split,
                 name=name,
@@ -192,7 +192,9 @@ def check(folder: Path, values: dict[str, dict[str, Any]], labels: Path | None) 
             ) as writer:
                 for row in utterances:
                     writer.write(row.id, rows[row.id], input_digest=row.input_digest)
-    return validate_stores(folder / "stores", folder, name="tokens/x-y", labels=labels)
+    return validate_stores(
+        folder / "stores", folder / "manifests", name="tokens/x-y", labels=labels
+    )
 
 
 LABELS = [{"id": "a", "labels": [[0, 0.2, "AA"], [0.2, 0.5, "S"]]}]
@@ -249,7 +251,9 @@ def test_codes_of_another_shape_than_promised_are_named_and_not_counted(tmp_path
         fields = {**json.loads(path.read_text()), "shape": [3]}
         del fields["digest"]
         write_atomic(path, readable_json({**fields, "digest": digest(fields)}))
-    result = validate_stores(tmp_path / "stores", tmp_path, name="tokens/x-y", labels=labels)
+    result = validate_stores(
+        tmp_path / "stores", tmp_path / "manifests", name="tokens/x-y", labels=labels
+    )
     assert "shard unlike its header" in {problem.kind for problem in result.all_problems}
     counted = result.stores[0].labels
     assert counted is not None
