@@ -126,8 +126,11 @@ class Choices:
     @property
     def samples_named(self) -> Sequence[str]:
         """The `fit_on` of all entries."""
-        entries = (*self.all_samples, *self.codebooks.values(), *self.all_tokens)
-        return [one.fit_on for one in entries]
+        return [
+            *(one.fit_on for one in self.all_samples),
+            *(one.fit_on for one in self.codebooks.values()),
+            *(one.fit_on for one in self.all_tokens),
+        ]
 
     def fitted_on(self, feature: str, tokenizer: str, codebook: str) -> str:
         """Return the sample that a codebook is fitted on where nobody says.
