@@ -195,6 +195,21 @@ def test_what_dvc_would_find_missing_later_is_said_now(checkout: Project) -> Non
     assert "expected conf/sample/demo/demo.txt to be there, got nothing" in said
 
 
+def test_a_corpus_whose_audio_dvc_does_not_watch_is_told(checkout: Project) -> None:
+    """As where a definition is a copy of another's, and its root was forgotten."""
+    (checkout.path / "corpora/mine").mkdir()
+    definition = (checkout.path / "conf/corpus/demo.yaml").read_text()
+    mine = checkout.path / "conf/corpus/mine.yaml"
+    mine.write_text(definition.replace("name: demo", "name: mine"))
+    checkout.edit("params.yaml", "corpora: [demo]", "corpora: [demo, mine]")
+    said = checkout.run("python -m featbank check", status=1)
+    assert (
+        "root in conf/corpus/mine.yaml: expected corpora/mine, which dvc.yaml tracks, got" in said
+    )
+    checkout.edit("conf/corpus/mine.yaml", "root: corpora/demo", "root: corpora/mine")
+    checkout.run("python -m featbank check")
+
+
 @pytest.mark.slow
 def test_tokens_of_a_feature_that_is_not_chosen_are_refused_though_it_lies_on_the_disk(
     own_reproduced: Project,
