@@ -1,4 +1,4 @@
-"""`python -m featbank`."""
+"""Entry point of `python -m featbank`."""
 
 import sys
 

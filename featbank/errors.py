@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""The tree of errors that featbank raises on purpose.
 
 Every error says what and where, what was expected, what was got, and what to do next::
 

@@ -1,4 +1,4 @@
-"""What decides the last bits of a computed value, besides its inputs and the code."""
+"""Numerics class: what decides the last bits of a value besides its inputs and the code."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ class Computing:
 
     @property
     def seconds_together(self) -> float:
-        """What `batch_s` stands for."""
+        """Seconds of audio computed together: `batch_s`, or its default for the device."""
         if self.batch_s is None:
             return _GPU_BATCH_S if self.device == CUDA else 0.0
         return float(self.batch_s)
 
     @property
     def sees_device(self) -> bool:
-        """Whether this process could compute so itself."""
+        """Whether this process has the device."""
         return self.device == CPU or torch.cuda.is_available()
 
     def begin(self) -> None:
-        """Have this process compute so from now on.
+        """Set torch's threads and device options in this process accordingly.
 
         Raises:
             ConfigError: it sees no GPU.
@@ -98,7 +98,7 @@ class Computing:
         torch.backends.cuda.matmul.allow_tf32 = False
 
     def on_cpu(self) -> Computing:
-        """Return how what uses no device computes."""
+        """Return these settings for work that uses no device."""
         return Computing(num_threads=self.num_threads, batch_s=0)
 
     def numerics(self) -> Numerics:

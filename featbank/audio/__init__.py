@@ -1,4 +1,4 @@
-"""Audio files in, waveforms out: what a file really holds, and one utterance of it."""
+"""Audio files: their containers are checked, and they are decoded, resampled and scanned."""
 
 from featbank.audio.containers import TOLERANCES
 from featbank.audio.decoding import AudioFile, go_to, open_audio, read_blocks

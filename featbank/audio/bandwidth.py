@@ -1,4 +1,4 @@
-"""Where the spectrum of a recording ends: upsampled audio has nothing above its old rate.
+"""Bandwidth of a recording, to find upsampled audio: it has nothing above its old rate.
 
 The mean power spectrum of short frames, a few from each block, is held against the edges that
 common rates leave behind. An edge is a cliff: resamplers and codecs cut within a few hundred Hz, by
@@ -22,7 +22,7 @@ _WIDEST = 0.8  # of half the rate: what ends there is how converters end
 
 
 class Bandwidth:
-    """Takes the blocks of one recording, then tells where its spectrum ends."""
+    """Measures the frequency at which a recording's spectrum ends, from its blocks."""
 
     def __init__(self) -> None:
         self._power = np.zeros(_FRAME // 2 + 1)

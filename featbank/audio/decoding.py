@@ -1,4 +1,4 @@
-"""Audio files being decoded: by libsndfile, or by ffmpeg where libsndfile cannot."""
+"""Decoding of audio files by libsndfile, or by ffmpeg where libsndfile cannot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RUN_UP_S = {"OPUS": 1, "MPEG_LAYER_III": 1}
 
 
 class AudioFile(Protocol):
-    """A file being decoded, in soundfile's words."""
+    """An audio file being decoded: a protocol with the names of `soundfile.SoundFile`."""
 
     @property
     def samplerate(self) -> int:
@@ -55,7 +55,7 @@ class AudioFile(Protocol):
         """Go to a sample, where `can_seek`; return where the file is then."""
 
     def check_end(self) -> None:
-        """Raise what ended the file before its end: a damage or the machine."""
+        """Raise the error that ended decoding before the end: damage, or a fault of the machine."""
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def open_audio(
 def decode(
     path: str | Path, file: BufferedReader, container: Container
 ) -> AbstractContextManager[AudioFile]:
-    """Decode an open file; where it stands is then the decoder's. See `open_audio`."""
+    """Decode an open file, which its decoder reads from then on. See `open_audio`."""
     if container.demuxer:
         warn_of_ffmpeg(Path(path).suffix.lower())
         return open_ffmpeg(path, file, container)
@@ -101,7 +101,7 @@ def read_blocks(file: AudioFile) -> Iterator[NDArray[np.float32]]:
 
 
 def go_to(file: AudioFile, sample: int) -> None:
-    """Put a file just opened at `sample`, through a run-up where its decoder needs one."""
+    """Seek to `sample` in a file just opened, through a run-up where its decoder needs one."""
     at = 0
     if sample and file.can_seek:
         run_up = _RUN_UP_S.get(file.subtype, 0) * file.samplerate

@@ -1,4 +1,4 @@
-"""What stands for a file's audio in a manifest."""
+"""Digests of audio files, as manifests hold them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FLAC_HEADER = 42  # "fLaC", a block header, and STREAMINFO, which ends with the
 
 
 def audio_digest(path: str | Path) -> str:
-    """Return what stands for a file's audio: `md5:<hex>` of a FLAC's samples, else `sha256:<hex>`.
+    """Return the digest of a file's audio: `md5:<hex>` of a FLAC's samples, else `sha256:<hex>`.
 
     A FLAC's header holds the MD5 of its samples, so retagging a file changes no digest, be the tags
     in it or before it. The encoder may have left it at zero; then, and for any other format, it is

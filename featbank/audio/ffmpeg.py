@@ -1,4 +1,4 @@
-"""Files that ffmpeg decodes, in a process of its own that streams the samples through a pipe.
+"""Decoding by ffmpeg, in a process of its own that streams the samples through a pipe.
 
 ffmpeg is told what the file is and may open nothing else, so that no playlist or reference in it
 leads to another file. It decodes from the start, in one thread: its own seeking is not exact to the
@@ -43,7 +43,7 @@ _SOURCE = re.compile(r"(file|concat):\S*/dev/fd/\d+: ")
 
 
 class FfmpegFile:
-    """A file that ffmpeg decodes, as `decoding.AudioFile` describes it."""
+    """An audio file decoded by ffmpeg: a `decoding.AudioFile`."""
 
     frames = UNKNOWN_LENGTH
     subtype = "FFMPEG"
@@ -92,11 +92,11 @@ class FfmpegFile:
         return samples.astype(np.float32).reshape(whole, self.channels)
 
     def seek(self, frames: int) -> int:
-        """Refuse: it is read from its start."""
+        """Refuse: ffmpeg's output is read from its start."""
         raise NotImplementedError(f"seek to sample {frames} of what ffmpeg decodes")
 
     def check_end(self) -> None:
-        """Raise what ended the file before its end.
+        """Raise the error that ended decoding before the end.
 
         Raises:
             AudioError: it is damaged, or holds no audio.

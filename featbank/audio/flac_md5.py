@@ -1,4 +1,4 @@
-"""The MD5 of a FLAC's samples, as its header vouches for them."""
+"""The MD5 of a FLAC's samples, compared with the one in its header."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DTYPES = {1: "int16", 2: "int16", 3: "int32"}  # to read samples of so many byt
 
 
 class FlacMd5:
-    """Digests samples as they are decoded, as the encoder did.
+    """Computes the MD5 of a FLAC's samples while they are decoded, as its encoder did.
 
     Args:
         subtype: of the file, in libsndfile's words.
@@ -32,7 +32,7 @@ class FlacMd5:
 
     @staticmethod
     def reads(subtype: str) -> bool:
-        """Tell whether samples of a file can be digested."""
+        """Tell whether the MD5 of a file's samples can be computed."""
         return subtype in _WIDTHS
 
     def update(self, block: NDArray[Any]) -> None:
@@ -43,7 +43,7 @@ class FlacMd5:
         self._md5.update(_pcm_bytes(block, self._width))
 
     def check(self, path: str | Path, digest: str) -> None:
-        """Refuse samples that are not those of an `audio_digest`.
+        """Refuse samples whose MD5 is not that of an `audio_digest`.
 
         Raises:
             AudioError: the file is damaged.

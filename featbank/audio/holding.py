@@ -1,4 +1,4 @@
-"""A file in memory while it is scanned: its bytes are read once, however often looked at."""
+"""Copies in memory of files that are scanned, so that their bytes are read once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """An open file.
+    """An open file, or its copy in memory, with its SHA-256.
 
     Args:
         file: itself, or a copy in memory.

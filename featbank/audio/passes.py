@@ -1,4 +1,4 @@
-"""Files that cannot seek: decoded once from their start, however many segments are read of them.
+"""Decoders of files that cannot seek, kept from one segment of a file to the next.
 
 Each segment of such a file begins with a decoding of all before it. So a decoder that has given one
 waits, with what it decoded, for the next one of the same file; in a small file from the second
@@ -37,7 +37,7 @@ _ITEM_BYTES = 4
 
 
 class Key(NamedTuple):
-    """A file as it is: its path, the digest that it was found to have, and what `stat` tells."""
+    """Identity of a file as it is now: path, digest and what `stat` tells."""
 
     path: str
     digest: str
@@ -49,7 +49,7 @@ class Key(NamedTuple):
 
 
 class Pass:
-    """One decoding of a file, in the words of `decoding.AudioFile`.
+    """One decoding of a file from its start: a `decoding.AudioFile`.
 
     It can seek: back to what it has kept, and forward by decoding. Kept are the last GiB of samples
     decoded, in memory and, what goes beyond 16 MB, in a file without a name (in `TMPDIR`); where no
@@ -80,11 +80,11 @@ class Pass:
 
     @property
     def kept_bytes(self) -> int:
-        """How much is kept."""
+        """Bytes of decoded samples that are kept."""
         return (self._num_blocks - self._oldest) * self._block_bytes
 
     def holds(self, sample: int) -> bool:
-        """Tell whether `seek` leads to a sample."""
+        """Tell whether `seek` can go to a sample."""
         return sample // BLOCK >= self._oldest
 
     def seek(self, frames: int) -> int:
@@ -106,7 +106,7 @@ class Pass:
         return np.concatenate(pieces)  # copied: the caller may change it
 
     def check_end(self) -> None:
-        """Raise what ended the file before its end: a damage or the machine."""
+        """Raise the error that ended decoding before the end: damage, or a fault of the machine."""
         self._audio.check_end()
 
     def close(
@@ -280,7 +280,7 @@ def open_segment(path: str | Path, start_sample: int, *, digest: str = "") -> It
 
 
 def file_key(path: str | Path, digest: str) -> Key:
-    """Return what tells a file, as it is now, from any other."""
+    """Return the key of a file as it is now."""
     try:
         now = Path(path).stat()
     except (OSError, ValueError):  # which opening it tells in full

@@ -1,4 +1,4 @@
-"""Waiting for a machine that fails to read for a while, as a busy network disk does."""
+"""Retries of reads that fail for a while, as on a busy network disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WAITS_S = (1.0, 5.0, 25.0)  # before a read is tried again
 
 
 class ReadPatience:
-    """What one read is given before the run ends: half a minute, in three waits.
+    """Retry budget of one read: three waits, half a minute in all.
 
     Args:
         what: is read.
@@ -23,7 +23,7 @@ class ReadPatience:
         self._waits_s = iter(_WAITS_S)
 
     def wait(self, error: OSError) -> None:
-        """Wait before what failed is tried again.
+        """Wait before a failed read is tried again.
 
         Raises:
             OSError: the error itself, where there is no patience left.

@@ -1,4 +1,4 @@
-"""One utterance of an audio file."""
+"""Reading of single utterances from audio files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load_audio(
     target_rate: int | None = None,
     digest: str = "",
 ) -> NDArray[np.float32]:
-    """Read one utterance.
+    """Read one utterance as a waveform.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""One utterance read piece by piece: memory is bounded, however long it is."""
+"""An utterance read block by block: memory is bounded, however long it is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Waveform = NDArray[np.float32]
 
 
 class Recording:
-    """An utterance at the rate of the extractor that reads it, in blocks and as often as needed.
+    """An utterance at its extractor's sample rate, read in blocks and as often as needed.
 
     The samples are those that `audio.load_audio` gives, bit for bit. A read that the machine failed
     is tried again, for half a minute.

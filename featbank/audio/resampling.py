@@ -1,4 +1,4 @@
-"""Waveforms from one sample rate to another."""
+"""Resampling of waveforms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def resample(
 
 
 def resampled_length(num_samples: int, sample_rate: int, target_rate: int) -> int:
-    """Return how many samples `resample` gives.
+    """Return the number of samples that `resample` gives.
 
     libsoxr rounds half up, in double precision, after dividing by the ratio of the rates.
 

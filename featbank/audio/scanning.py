@@ -1,4 +1,4 @@
-"""What an audio file really holds: the whole of it, decoded once."""
+"""Scan of an audio file: all of it is decoded once, to measure what it holds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from featbank.errors import AudioError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioScan:
-    """What an audio file really holds.
+    """Result of a scan: rate, channels, samples, digest and bandwidth of an audio file.
 
     Args:
         sample_rate: in Hz.

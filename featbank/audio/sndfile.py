@@ -1,4 +1,4 @@
-"""Files that libsndfile decodes: by their header, or by the samples as they stand in them.
+"""Decoding by libsndfile: by a file's header, or by the samples as they stand in it.
 
 libsndfile reads no sample, or 4 GiB of them, where a header states a length that is none, and ends
 with an error at others. Where the container knows where the samples are, libsndfile is only told
@@ -34,7 +34,7 @@ _REFUSED = {"MPEG_LAYER_I": "MPEG layer I", "MPEG_LAYER_II": "MPEG layer II"}
 
 
 class SndFile(soundfile.SoundFile):  # type: ignore[misc]
-    """A file read on and on.
+    """A `SoundFile` that is read without a seek after each read.
 
     soundfile seeks to where it is after each read of a file that it calls seekable. DWVW refuses
     that, and a FLAC that states no length does at its end.

@@ -1,4 +1,4 @@
-"""What decides samples beside their file: a lossy decoder, the resampler; by name and version.
+"""Versions of what decides samples besides their file: lossy decoders and the resampler.
 
 A manifest row tells which take part, before any file is opened: by the digest of its audio, the end
 of its name and its rate. FLAC and the samples that a WAV holds are exact, whoever reads them.
@@ -30,7 +30,7 @@ _FFMPEG_ALONE = frozenset(
 
 
 def decided_by(row: Utterance, target_rate: int) -> frozenset[str]:
-    """Name what decides the samples of an utterance at a rate, beside its file."""
+    """Return the names of what decides an utterance's samples at a rate, besides its file."""
     is_flac = row.audio_digest.startswith("md5:")
     suffix = "" if is_flac else os.path.splitext(row.audio)[1].lower()  # noqa: PTH122 - thrice as fast
     return _decided_by(is_flac or suffix in _EXACT, suffix, row.sample_rate != target_rate)
@@ -43,7 +43,7 @@ def _decided_by(is_exact: bool, suffix: str, is_resampled: bool) -> frozenset[st
 
 
 def version_here(name: str) -> str:
-    """Return the version that this machine has of a decoder or the resampler; `none` of none."""
+    """Return the version on this machine of a decoder or the resampler; `none` if there is none."""
     if name == LIBSNDFILE:
         return f"{soundfile.__libsndfile_version__}, soundfile {soundfile.__version__}"
     if name == SOXR:
@@ -66,7 +66,7 @@ def _of_ffmpeg(program: str | None) -> str:
 
 @functools.cache
 def warn_of_ffmpeg(suffix: str) -> None:
-    """Say once that ffmpeg decodes a kind of file that names none that it would."""
+    """Warn once for each suffix that promises exact samples of a file that ffmpeg decodes."""
     if suffix in _EXACT and suffix != ".flac":  # which is exact in its hands too
         _log.warning(
             "ffmpeg decodes some *%s: as their name promises exact samples, its version is not "

@@ -1,4 +1,4 @@
-"""An open file as libsndfile is to see it: a part of it, with some bytes mended."""
+"""View of an open file for libsndfile: a range of its bytes, some of them patched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from featbank.files.disk import named, path_of
 
 
 class FileWindow:
-    """What soundfile reads as a file: bytes `start` to `stop` of an open one.
+    """A file object over bytes `start` to `stop` of an open file, for soundfile to read.
 
     Args:
         descriptor: of the open file.
@@ -31,7 +31,7 @@ class FileWindow:
         return self.tell()
 
     def tell(self) -> int:
-        """Return the place in the window."""
+        """Return the position in the window."""
         return self._at - self._start
 
     def read(self, size: int = -1) -> bytes:

@@ -1,1 +1,1 @@
-"""What all rooms speak of: rows, frames, failures, units, and what a configuration may name."""
+"""Basics that all packages share: manifests, frames, failures, units, parts, registries."""

@@ -1,4 +1,4 @@
-"""Rates, shares and hours as people read them: what is small is never told as nothing."""
+"""Formatting of rates, shares and hours for people: small ones are never shown as zero."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def percent(share: float, decimals: int = 0) -> str:
 
 
 def times_real_time(factor: float) -> str:
-    """Say how many seconds of audio are done in one second.
+    """Format a speed: how many seconds of audio are done in one second.
 
     >>> times_real_time(0.38), times_real_time(1345.6)
     ('0.38 x real time', '1,346 x real time')

@@ -1,4 +1,4 @@
-"""The failure list: every utterance that could not be used, and how many a run may have."""
+"""Failure lists: the utterances that could not be used, and how many a run may have."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def printable(text: str) -> str:
 
 
 def brief(text: str) -> str:
-    """Return `text` cut to what people read of a fault.
+    """Return `text` shortened for an error message.
 
     >>> brief("9" * 5000)[-30:]
     '9999... and 4,850 more letters'

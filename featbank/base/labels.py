@@ -1,4 +1,4 @@
-"""Time-aligned labels of a corpus, such as phones: which label is spoken at the centre of a frame?
+"""Time-aligned labels of a corpus, such as phones, and their look-up at frame centres.
 
 A file of JSON lines, one an utterance, in any order:
 

@@ -79,7 +79,7 @@ class Utterance:
 
 
 class UtteranceTuple(NamedTuple):
-    """The fields of an `Utterance`, at a fifth of its price: for who makes ten million of them."""
+    """An `Utterance` as a named tuple, five times as fast to make, for ten million of them."""
 
     id: str
     audio: str

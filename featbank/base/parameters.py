@@ -1,4 +1,4 @@
-"""Parameters of a class: those of its constructor, and those it hands on to its bases."""
+"""Parameters of a class's constructor, with those that it passes on to its base classes."""
 
 from __future__ import annotations
 

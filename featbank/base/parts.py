@@ -1,4 +1,4 @@
-"""Parts: what a configuration chooses, and the identity that names what a part gives.
+"""Parts: replaceable components that a configuration chooses, each with an identity.
 
 A part's identity is its registered name, its version and the arguments that decide its values, as
 they were bound: no import path, no key that somebody typed or left out.
@@ -40,7 +40,7 @@ _SAYS_NOTHING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PartConfig:
-    """A part as a configuration chooses it.
+    """Configuration of a part: its class and its arguments.
 
     Args:
         target: the path of its class.
@@ -66,7 +66,7 @@ class PartConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a part is, whatever a configuration calls it: equal ones give equal values.
+    """Identity of a part: name, version, arguments, weights; equal ones give equal values.
 
     Args:
         name: its registered name; of a class that has none, its import path.
@@ -91,7 +91,7 @@ class Identity:
 
 
 class Part:
-    """A replaceable part: it has a version, and knows the arguments it was made with.
+    """Base class of replaceable parts: they have a version and record their arguments.
 
     A part of a subclass with an empty body is one of its base: that is how a class keeps an old
     name.
@@ -120,7 +120,7 @@ class Part:
         pass  # without it, arguments that no constructor takes would pass
 
     def deciding(self, output: str | None = None) -> dict[str, Any]:  # noqa: ARG002
-        """Return the arguments that decide its values, each in the one form that it has.
+        """Return the arguments that decide its values, each in its normal form.
 
         Of a dataclass these are its fields, as its constructor left them: one that stands for
         another value is resolved there. Any other class resolves its own by overriding this.
@@ -137,7 +137,7 @@ class Part:
         }
 
     def identity(self, output: str | None = None) -> Identity:
-        """Return what decides its values, or those of one of its outputs.
+        """Return the identity of the part, or of one of its outputs.
 
         Raises:
             ConfigError: its class has no version, or an argument is of a kind that nothing is known
@@ -169,7 +169,7 @@ def original(kind: type) -> type:
 
 
 def meaning(value: Any, where: str) -> Any:
-    """Return what an argument means, as JSON values: equal numbers alike, lists and tuples too.
+    """Return the normal form of an argument as JSON: equal numbers alike, lists and tuples too.
 
     >>> meaning((1, 2.0, {"b": np.float32(0.5), "a": None}), "")
     [1, 2, {'b': 0.5, 'a': None}]

@@ -1,4 +1,4 @@
-"""How the commands print: tables for people, JSON for programs, nothing that steers a terminal."""
+"""Output of the commands: tables for people, JSON for programs, control characters escaped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def print_json(value: Any) -> None:
 
 
 def print_json_rows(facts: Mapping[str, Any], name: str, rows: Iterable[Any]) -> None:
-    """Print one JSON document of `facts`, which are some, and of `rows` under their name.
+    """Print one JSON document: the entries of `facts`, and `rows` under `name`.
 
     Memory holds one row at a time, for there may be ten million.
     """
@@ -114,7 +114,7 @@ def flattened(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Return what reads a command-line number from `least` on."""
+    """Return a parser of command-line numbers that refuses those below `least`."""
 
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < least:

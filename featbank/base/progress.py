@@ -1,4 +1,4 @@
-"""A progress bar in audio time: how far, how many times real time, how long still."""
+"""Progress bars in audio time: the share done, the speed, the time left."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _RealTimeFactor(ProgressColumn):
 
 
 def wanted() -> bool:
-    """Tell whether anybody watches: a terminal, and no CI."""
+    """Tell whether to show progress: on a terminal, and not in CI."""
     return sys.stderr is not None and sys.stderr.isatty() and not os.environ.get("CI")
 
 

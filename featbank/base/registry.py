@@ -23,7 +23,7 @@ _OURS = "featbank"
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A part under its public name.
+    """Entry of a registry: a part's public name and its class.
 
     Args:
         name: that identifies it, wherever its class lies.
@@ -37,7 +37,7 @@ class Registered:
 
     @property
     def path(self) -> str:
-        """What a `_target_` calls it."""
+        """Dotted path of the class, as `_target_` gives it."""
         return self.place.replace(":", ".")
 
     def load(self) -> type:
@@ -68,7 +68,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The parts of one kind by their public names, of featbank and of installed packages.
+    """Registry of the parts of one kind, featbank's own and those of installed packages.
 
     Args:
         kind: what they are, for errors: `extractor`.
@@ -90,7 +90,7 @@ class Registry:
             yield _registered(one)
 
     def load_contract(self) -> type:
-        """Import what each of the parts is: a base class, or a protocol."""
+        """Import the contract of the parts: a base class, or a protocol."""
         return Registered(self.kind, self.contract, _OURS).load()
 
     def find(self, name: str) -> Registered:
@@ -138,7 +138,7 @@ class Registry:
         return None
 
     def offer(self, attribute: str) -> type:
-        """Return a class, or the contract, by its own name: for the face of the kind's package.
+        """Return a class, or the contract, by its own name: for the package's `__getattr__`.
 
         Raises:
             AttributeError: no class of featbank's own is called that.

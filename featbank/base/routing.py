@@ -1,4 +1,4 @@
-"""From what `compute_features` returned to one dict an utterance, without a padded frame."""
+"""Conversion of what `compute_features` returns to one dict an utterance, without padding."""
 
 from __future__ import annotations
 

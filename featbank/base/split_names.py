@@ -1,4 +1,4 @@
-"""Names of splits: which can be one, in which order people list them, and which a corpus has."""
+"""Names of splits: which ones are valid, how they are ordered, and which a corpus has."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check_distinct(splits: Iterable[str], where: str, error: type[FeatbankError]
 
 
 def in_order(splits: Iterable[str]) -> list[str]:
-    """Return names of splits as people list them: training first, tests last, else by name.
+    """Return names of splits in order of listing: training first, tests last, else by name.
 
     >>> in_order(["test-other", "dev", "valid", "train-clean-100", "stories"])
     ['train-clean-100', 'dev', 'valid', 'stories', 'test-other']

@@ -1,4 +1,4 @@
-"""torch's tensors where arrays are expected: functions over arrays that take both."""
+"""Support of torch's tensors in functions over NumPy arrays."""
 
 from __future__ import annotations
 

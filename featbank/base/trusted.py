@@ -1,4 +1,4 @@
-"""What a configuration may name: classes to build, and folders to write."""
+"""Import and construction of the classes that a configuration names; checks of folder names."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_name(name: object, where: str) -> str:
 
 
 def check_modules(names: object) -> None:
-    """Refuse what is no list of packages' names, an empty one among them.
+    """Refuse `trusted_modules` that is no list of package names.
 
     Raises:
         ConfigError: it is none.

@@ -1,4 +1,4 @@
-"""Sequence forms of units: pure functions over integer arrays, or tensors."""
+"""Deduplication of units and its inverse: pure functions over integer arrays or tensors."""
 
 from __future__ import annotations
 

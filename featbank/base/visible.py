@@ -1,4 +1,4 @@
-"""Texts of files as people are shown them: nothing that steers a terminal or hides text."""
+"""Escaping of control and invisible characters in texts that are shown to people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNSEEN = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""Return `text` with what is not seen escaped; joiners, which some scripts need, are kept.
+    r"""Return `text` with invisible characters escaped; joiners, which some scripts need, are kept.
 
     >>> visible("a\x1b[2J\u202egpj.exe\nb")
     'a\\x1b[2J\\u202egpj.exe\nb'
@@ -22,7 +22,7 @@ def visible(text: str) -> str:
 
 
 def log_visibly() -> None:
-    """Have the root logger's handlers, which print, show what is not seen from now on."""
+    """Have the root logger's handlers escape invisible characters from now on."""
     for handler in logging.getLogger().handlers:
         if not any(isinstance(one, _Visibly) for one in handler.filters):
             handler.addFilter(_Visibly())

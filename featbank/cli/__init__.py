@@ -1,4 +1,4 @@
-"""`python -m featbank`: what has been computed, for people, and as JSON for programs."""
+"""Command line `python -m featbank`: lists and checks stores, for people and as JSON."""
 
 from featbank.cli.command_line import main
 

@@ -1,4 +1,4 @@
-"""`featbank check`: all that is wrong with params.yaml, conf/ and dvc.yaml."""
+"""`featbank check`: list all that is wrong with params.yaml, conf/ and dvc.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: its commands, and how each of them may end."""
+"""Entry point of the command line: its commands, and the exit status of each outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`featbank head STORE [ID ...]`: the first frames of utterances, and what all frames span."""
+"""`featbank head STORE [ID ...]`: show the first frames of utterances, and the range of all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`featbank info STORE`: what it is, holds, lost and was made from. Only headers are read."""
+"""`featbank info STORE`: show what a store is, holds, lacks and was made from, by its headers."""
 
 from __future__ import annotations
 

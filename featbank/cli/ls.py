@@ -1,4 +1,4 @@
-"""`featbank ls STORE`: its utterances, or its shards. It opens only the shards that it shows."""
+"""`featbank ls STORE`: list utterances, or shards; only the shards that are shown are opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take away what is damaged of a store, so that nothing links it back and it can be had again."""
+"""Removal of a store's damaged files, so that nothing links them back and they are made anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands about a store share: how it is named, and its splits."""
+"""Arguments and splits of a store, shared by the commands about one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_command(commands: Any, name: str, text: str, run: Any) -> argparse.Argum
 
 
 def read_splits(path: Path) -> tuple[dict[str, StoreHeader], StoreHeader]:
-    """Read the headers below `path`, by their folders; that of a store itself is "".
+    """Read the headers below `path`, by folder; the store at `path` itself is "".
 
     Returns:
         These, in the order of an opened store's shards, and the one that describes them all.
@@ -39,5 +39,5 @@ def read_splits(path: Path) -> tuple[dict[str, StoreHeader], StoreHeader]:
 
 
 def duration_s(header: StoreHeader, num_frames: int) -> float | None:
-    """Return how long frames last; None when their rate varies."""
+    """Return the duration of a number of frames, in seconds; None when their rate varies."""
     return num_frames / header.frame_rate if header.frame_rate else None

@@ -1,4 +1,4 @@
-"""`featbank summary`: every store that is here or was validated, and where it is."""
+"""`featbank summary`: list every store that is here or was validated, and where it is."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreRow:
-    """A store in all its splits.
+    """A store in all its splits, as one row of the summary.
 
     Args:
         store: its folder.

@@ -1,4 +1,4 @@
-"""What was validated: by the checks that lie here, else by the metrics that were committed."""
+"""Results of validations, from the checks on this disk or else from committed metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NUMBERS = ("utterances", "failures", "frames", "bytes", "problems")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What a validation found in the store of one split.
+    """Result of validating the store of one split.
 
     Args:
         utterances, failures, frames, bytes, problems: that it counted.
@@ -38,7 +38,7 @@ class Checked:
     header: Mapping[str, Any] | None
 
     def is_of(self, header: StoreHeader) -> bool:
-        """Tell whether it was the store that has this header."""
+        """Tell whether the result is of the store that has this header."""
         if self.header is not None:
             stated = header.to_json()
             return all(stated.get(name) == value for name, value in self.header.items())

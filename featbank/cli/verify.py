@@ -1,4 +1,4 @@
-"""`featbank verify STORE`: is every byte as it was written?"""
+"""`featbank verify STORE`: compare every byte with its checksum."""
 
 from __future__ import annotations
 

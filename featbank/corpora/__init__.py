@@ -1,4 +1,4 @@
-"""Corpora: the layouts that utterances are read from, by their public names."""
+"""Corpus layouts, which read the utterances of a corpus, by their public names."""
 
 from __future__ import annotations
 

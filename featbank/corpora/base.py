@@ -1,4 +1,4 @@
-"""What every corpus gives: its utterances as its own files describe them, no audio decoded."""
+"""Contract of a corpus layout: it lists utterances as the corpus describes them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ Found = CorpusRow | Failure | Present
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What a corpus holds, in memory.
+    """The utterances, unlisted files and failures of a corpus, in memory.
 
     Args:
         rows: its utterances.
@@ -92,7 +92,7 @@ class Listing:
 
 
 class Corpus(Part, ABC):
-    """A folder of audio and the rules to read it."""
+    """Base class of corpus layouts: a folder of audio and the rules to read it."""
 
     registry = CORPORA
 
@@ -188,7 +188,7 @@ class Corpus(Part, ABC):
         return Listing(rows=rows, unlisted=unlisted, failures=failures, num_hidden=num_hidden)
 
     def stream(self, links: Links) -> Iterator[Found]:
-        """Read the tables or the folder tree, of which memory holds no more than a folder's names.
+        """Yield rows and audio files of the corpus; memory holds no more than a folder's names.
 
         Args:
             links: which symbolic links may lead out of the root.
@@ -226,7 +226,7 @@ class Corpus(Part, ABC):
 
     @abstractmethod
     def read(self, links: Links) -> Iterator[Found]:
-        """Read the tables or the folder tree under an existing root; see `stream`.
+        """Yield rows and audio files below a root that exists; see `stream`.
 
         A row that cannot be used is a `Failure` (see `bad_row`), and no error. Every audio file of
         the folders that the corpus is about is given as `Present`, too; where an utterance names it
@@ -235,7 +235,7 @@ class Corpus(Part, ABC):
 
 
 def bad_row(error: FeatbankError, where: str, audio: str = "") -> Failure:
-    """Record a row of a table that cannot be used, under its place: `transcripts.tsv:12`.
+    """Return the failure of a table row that cannot be used, under its place: `transcripts.tsv:12`.
 
     What is quoted of it is cut short: nobody reads a cell of a megabyte.
     """

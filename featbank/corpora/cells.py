@@ -1,4 +1,4 @@
-"""Tables as they are written: TSV, CSV or JSON lines in, named cells out, a row at a time."""
+"""Reading of tables in TSV, CSV or JSON lines: cells by column name, a row at a time."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Table:
         """The names of the columns that were met, in order; but of JSON lines, all at once."""
 
     def read(self) -> Iterator[Cells | Failure]:
-        """Give each row that is not blank, or why it is none.
+        """Yield each row that is not blank, or the failure of one that is malformed.
 
         Raises:
             CorpusError: the table is unreadable, its header is malformed, or where its rows begin

@@ -1,4 +1,4 @@
-"""The failures of a corpus, of which there may be as many as rows."""
+"""The failures of a corpus, sorted on disk, since there may be as many as rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FailureList:
         self._lines = SortedLines(scratch, "failures")
 
     def add(self, failure: Failure) -> None:
-        """Add one."""
+        """Add a failure."""
         self.number += 1
         self._has_bad_rows |= failure.kind in _OF_ROWS
         self._lines.add(sortable(failure.id), canonical_json(asdict(failure)))

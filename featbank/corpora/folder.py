@@ -1,4 +1,4 @@
-"""A bare folder tree: every audio file is an utterance."""
+"""Corpus layout of a folder tree without a table: every audio file is an utterance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MEANINGS = frozenset(["speaker", "language", "split", "part", "_"])
 
 
 class FolderCorpus(Corpus):
-    """Takes each audio file below the root, or those of them that `glob` and `suffixes` pick.
+    """Reads each audio file below the root, or those that `glob` and `suffixes` pick.
 
     The others are `unlisted`, as are videos, and files of audio that does not decode.
 

@@ -1,4 +1,4 @@
-"""Join the rows of a corpus with what is found of their files, both sorted by file."""
+"""Join of the rows of a corpus with the scans of their files, both sorted by file."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _ROW, _MENTIONED, _PRESENT = "1", "2", "3"
 
 
 class Take(Protocol):
-    """Takes what has become of a row."""
+    """Callback that is given each row with its manifest row, or with its failure."""
 
     def __call__(
         self, row: CorpusRow, number: int, split: str, become: UtteranceTuple | Failure
     ) -> None:
-        """Take it.
+        """Take a row and its outcome.
 
         Args:
             row: of the corpus.
@@ -50,7 +50,7 @@ class Take(Protocol):
 
 
 class Join:
-    """Rows by file.
+    """Joins the rows of a corpus with the scans of their files.
 
     Args:
         corpus: they are of.
@@ -106,11 +106,11 @@ class Join:
 
     @property
     def splits(self) -> list[str]:
-        """Of the corpus: those that its rows name, or that its rule has, in order."""
+        """Splits of the corpus, in order: those that its rows name, or that its rule has."""
         return in_order(self._splits if self._named else self._corpus.split_rule.names)
 
     def files(self) -> Iterator[str]:
-        """Give the files that rows name, sorted, and see which are in no row."""
+        """Yield the files that rows name, sorted, and note those that no row names."""
         for audio, said in self._rows.groups():
             what = next(said)[0]  # the first of all in the alphabet
             if what == _ROW:
@@ -121,11 +121,11 @@ class Join:
                     self._unlisted.append(audio)
 
     def take(self, scan: FileScan) -> None:
-        """Take what is found of a file, in any order."""
+        """Add the scan of a file; files may come in any order."""
         self._scans.add(scan.audio, scan.said())
 
     def resolve(self, take: Take) -> None:
-        """Give every row with what has become of it, once all files have been taken."""
+        """Hand out every row with its outcome, once the scans of all files were added."""
         scans = iter(self._scans)
         audio, is_used = "", True
         found: AudioScan | AudioError | None = None

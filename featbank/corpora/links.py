@@ -1,4 +1,4 @@
-"""Symbolic links in a corpus: where they may lead."""
+"""Symbolic links in a corpus: which ones may lead out of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_ABOVE = 64  # folders on the way to one, of which each is asked for its li
 
 
 class Links:
-    """Which links may lead out of a corpus's root, found at the cost of one listing a folder.
+    """Checks of symbolic links that lead out of a corpus's root, at one listing a folder.
 
     Args:
         root: of the corpus.

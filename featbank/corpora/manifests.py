@@ -1,4 +1,4 @@
-"""Write the manifests of a corpus: its utterances by id, each id once."""
+"""Writing of a corpus's manifests: utterances sorted by id, each id once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WHERE = 3  # among what is said of a row
 
 
 class Manifests:
-    """The rows of a corpus by id.
+    """Collects the rows of a corpus and writes them as manifests.
 
     Args:
         splits: of the corpus; one may turn out empty.
@@ -39,7 +39,7 @@ class Manifests:
     def add(
         self, row: CorpusRow, number: int, split: str, become: UtteranceTuple | Failure
     ) -> None:
-        """Add what has become of a row; one that failed has its id, too."""
+        """Add the outcome of a row: its manifest row, or its failure, which has its id, too."""
         where = sortable(row.where)
         # by file first: folders are read in no order
         if isinstance(become, Failure):
@@ -54,7 +54,7 @@ class Manifests:
         )
 
     def write(self, folder: Path) -> None:
-        """Write `<split>.jsonl` for each split, and tell the failures."""
+        """Write `<split>.jsonl` for each split, and report the failures."""
         with ExitStack() as stack:
             files = {
                 split: stack.enter_context(open_atomic(folder / f"{split}.jsonl"))

@@ -1,4 +1,4 @@
-"""Paths inside a corpus: none may lead out of it."""
+"""Checks of the paths of a corpus's audio files, none of which may lead out of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MAX_CHARACTERS = 4096  # of a path, on Linux
 
 
 class AudioPaths:
-    """Reads the paths that rows of a corpus name, most of which are those of the row before.
+    """Normalises and checks the paths of a corpus's rows, most of which repeat the last one.
 
     Args:
         root: of the corpus.
@@ -108,7 +108,7 @@ def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
 
 
 def hidden(name: str) -> bool:
-    """Tell whether a file or folder is none of the corpus: what systems and editors put there.
+    """Tell whether a file or folder is hidden: what systems and editors put into a corpus.
 
     >>> [hidden(name) for name in ("._x.wav", ".ipynb_checkpoints", "__MACOSX", "x.wav")]
     [True, True, True, False]
@@ -117,7 +117,7 @@ def hidden(name: str) -> bool:
 
 
 def check_name(audio: str) -> None:
-    """Refuse the name of a file that no manifest could hold.
+    """Refuse the name of a file that no manifest can hold.
 
     Raises:
         AudioError: it is not UTF-8, or has a control character or a line separator.

@@ -1,4 +1,4 @@
-"""The folder of a corpus's manifests: written beside its place, then moved there."""
+"""Publishing of the folder of a corpus's manifests: written beside its place, then moved there."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def publish(out: Path) -> Iterator[Path]:
 
 
 def clear_leftovers(out: Path) -> None:
-    """Clear what a killed run left beside `out`, or put it back when that is the old folder."""
+    """Remove what a killed run left beside `out`, or put it back when that is the old folder."""
     if out.parent.is_dir():
         with _locked(out):
             _clear(out)
 
 
 def check_replaceable(out: Path) -> None:
-    """Refuse to put manifests where something else is.
+    """Refuse to replace a folder that holds anything but manifests.
 
     Raises:
         CorpusError: `out` is no folder, or holds no manifests.

@@ -1,4 +1,4 @@
-"""Join what a corpus says of an utterance with what its file holds."""
+"""Merging of what a corpus says of an utterance with the scan of its file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def resolve(
     *,
     tolerance_s: float = 0,
 ) -> tuple[UtteranceTuple, bool]:
-    """Make the manifest's row: exact samples, a true length, a definite channel.
+    """Return the manifest row of an utterance: exact samples, a true length, a definite channel.
 
     Args:
         row: as the corpus describes it.

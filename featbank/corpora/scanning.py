@@ -45,7 +45,7 @@ _NOT_REMEMBERED: frozenset[AudioFault] = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A file to look into.
+    """A file to be scanned.
 
     Args:
         audio: path relative to the corpus root.

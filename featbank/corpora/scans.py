@@ -1,4 +1,4 @@
-"""What was found of audio files, remembered from run to run.
+"""Scan memory: results of scanning audio files, kept from run to run.
 
 One line a file, each under a checksum of its own, in `scans`, sorted by path; what a run finds is
 appended to `log` as soon as it is found, so that a run that is killed keeps it, and sorted in when
@@ -31,7 +31,7 @@ _CHECK_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class ScanStamp:
-    """What a file system says of a file: what rewrites its bytes changes this, on a second look.
+    """Size, times and inode of a file, which change when its bytes are rewritten.
 
     Args:
         size: in bytes.
@@ -47,13 +47,13 @@ class ScanStamp:
 
     @classmethod
     def of(cls, found: os.stat_result) -> ScanStamp:
-        """Take it from what `os.stat` gives."""
+        """Take the stamp from what `os.stat` gives."""
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileScan:
-    """What was found of one file.
+    """Result of the scan of one file.
 
     Args:
         audio: its path relative to the corpus root.
@@ -73,7 +73,7 @@ class FileScan:
     by: str = ""
 
     def said(self) -> str:
-        """Return all but the path as text, under a checksum."""
+        """Return all but the path as text with a checksum."""
         fields: dict[str, Any] = {
             "stamp": None if self.stamp is None else asdict(self.stamp),
             "is_sure": self.is_sure,
@@ -90,7 +90,7 @@ class FileScan:
 
     @classmethod
     def read(cls, audio: str, said: str) -> FileScan | None:
-        """Read what `said` gave; None where it is damaged, or of another version."""
+        """Parse the text of `said`; None where it is damaged, or of another version."""
         checksum, _, text = said.partition(" ")
         if checksum != _checksum(audio, text):
             return None
@@ -116,7 +116,7 @@ class FileScan:
 
 
 class ScanMemory:
-    """The scans of a corpus, on disk.
+    """The scans of a corpus's files, kept on disk.
 
     Nothing that goes wrong with it ends a run: then files are scanned again.
 
@@ -132,7 +132,7 @@ class ScanMemory:
         self._num_sorted = 0
 
     def read(self) -> Iterator[FileScan]:
-        """Give what is remembered, the last of each file, sorted by path."""
+        """Yield what is remembered, the last scan of each file, sorted by path."""
         if not self._log.exists():
             for audio, said in _lines(self._main):
                 if scan := FileScan.read(audio, said):
@@ -161,13 +161,13 @@ class ScanMemory:
             _log.warning("scans are not remembered: %s", error)
 
     def close(self) -> None:
-        """Leave what was added in the log."""
+        """Close the log, which keeps what was added."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def settle(self) -> None:
-        """Sort the log in."""
+        """Merge the log into the sorted scans."""
         self.close()
         if not self._log.exists():
             return

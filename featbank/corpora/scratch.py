@@ -1,4 +1,4 @@
-"""A folder for what one run sorts, made when memory does not hold it, and gone with the run."""
+"""Temporary folder of one run for sorting on disk, made when it is needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class Scratch:
-    """Places for files of one run, in a hidden folder.
+    """Paths for temporary files of one run, in a hidden folder.
 
     Args:
         parent: of that folder. What killed runs of this machine left there is removed.

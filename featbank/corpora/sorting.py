@@ -1,4 +1,4 @@
-"""Sort more lines than memory holds: sorted runs on disk, and a merge of them."""
+"""External sort of lines: sorted runs on disk, and a merge of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_RUNS = 64  # that are open at a time
 
 
 class SortedLines:
-    """Lines by their keys, and of equal keys by what they say, as code points.
+    """Sorts lines by key, then by content, as code points.
 
     Args:
         scratch: for the runs, of which there are none where memory holds the lines.
@@ -57,7 +57,7 @@ class SortedLines:
             yield key, said
 
     def groups(self) -> Iterator[tuple[str, Iterator[str]]]:
-        """Give each key once, with what its lines say."""
+        """Yield each key once, with the contents of its lines."""
         for key, lines in groupby(self, key=_key):
             yield key, map(_said, lines)
 

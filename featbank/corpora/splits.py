@@ -20,7 +20,7 @@ _MOST = 200
 
 
 class SplitNames:
-    """Names the splits of a corpus, each value that it gives once."""
+    """Renames the splits of a corpus as its definition says, and remembers each name."""
 
     def __init__(self, renamed: Mapping[str, str]) -> None:
         """Take the names that a definition gives to values of the corpus.
@@ -63,12 +63,12 @@ class SplitNames:
 
     @property
     def unused(self) -> list[str]:
-        """Values that were given a name, and that the corpus has not."""
+        """Values that the definition renames and that the corpus does not have."""
         return sorted(self._renamed.keys() - self._names.keys())
 
 
 def check_role(names: object, role: str) -> list[str]:
-    """Return splits that a definition trains on, or holds out, if they are names.
+    """Return a definition's splits to train on or to hold out, if they are names.
 
     Raises:
         ConfigError: they are none.
@@ -79,7 +79,7 @@ def check_role(names: object, role: str) -> list[str]:
 
 
 def check_roles(train: Sequence[str], held_out: Sequence[str]) -> None:
-    """Refuse splits to train on and to hold out that are no names, or the same.
+    """Refuse splits to train on and to hold out that are no names, or are the same.
 
     Raises:
         ConfigError: there are such.
@@ -94,7 +94,7 @@ def check_roles(train: Sequence[str], held_out: Sequence[str]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRule:
-    """Sends a speaker, or an utterance, to a split for good.
+    """Assigns speakers, or utterances, to splits for good, by a hash of their names.
 
     A hash of the name alone decides, so that growth moves nobody; a split's share is met on
     average, not exactly, and a small corpus can have an empty split.

@@ -1,4 +1,4 @@
-"""What a corpus turns out to be: its counts, and what people find out too late.
+"""Summary of a corpus: its counts, and warnings such as a speaker in two splits.
 
 Audio that is in two splits, a speaker in two splits, and names that look alike are no failures: the
 manifests are what the corpus says. They are warnings, counted in `corpus.json` and in the report.
@@ -173,14 +173,14 @@ class _Places:
 
 
 class Examples:
-    """Counts what is warned of, and keeps the first of it."""
+    """Counts warnings of one kind, and keeps the first of them as examples."""
 
     def __init__(self) -> None:
         self._count = 0
         self._first: list[str] = []
 
     def add(self, example: str) -> None:
-        """Count one."""
+        """Count one, which may become an example."""
         self._count += 1
         if len(self._first) < _NAMED:
             self._first.append(brief(example))

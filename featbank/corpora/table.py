@@ -1,4 +1,4 @@
-"""A folder of audio with a table that describes it."""
+"""Corpus layout of a folder of audio with a table that describes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training reads: datasets over stores, batches of them, and where a run goes on after a stop."""
+"""Training reads: datasets over stores, batches, samplers, and resuming after a stop."""
 
 from featbank.dataset.bucketing import BucketBatchSampler
 from featbank.dataset.features import FeatureDataset

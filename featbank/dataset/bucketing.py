@@ -1,4 +1,4 @@
-"""Batches of utterances of like length."""
+"""Batch sampler that puts utterances of similar length together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from featbank.files.provenance import digest
 
 
 class BucketBatchSampler(ResumableSampler[list[int]]):
-    """Batches whose padded size stays below a limit: the `batch_sampler` of a `DataLoader`.
+    """Batches of bounded padded size: the `batch_sampler` of a `DataLoader`.
 
     Utterances are put into buckets by length, and batches are filled to the limit from the shortest
     bucket to the longest; see `filling`. Which utterances of a bucket come together is drawn anew
@@ -103,7 +103,7 @@ class BucketBatchSampler(ResumableSampler[list[int]]):
 
     @property
     def num_utterances(self) -> int:
-        """Utterances that were measured, with those that are left out."""
+        """Number of utterances that were measured, those that are left out included."""
         return len(self._measured.lengths)
 
     def _num_picks(self) -> int:

@@ -1,4 +1,4 @@
-"""Which epoch a loop means that counts from another number after a state was loaded."""
+"""Epoch numbers of training loops that count from another number after a state was loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from featbank.errors import ConfigError
 
 
 class EpochCount:
-    """Tells epochs by what a loop calls them.
+    """Translates the epoch numbers of a training loop into those of a sampler.
 
     A run that goes on in epoch 3 may call it 3, or begin to count at 0 again.
     """
@@ -24,18 +24,18 @@ class EpochCount:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether a state was loaded, and no epoch told since."""
+        """Whether a state was loaded and no epoch has been set since."""
         return self._loaded is not None
 
     def loaded(self, epoch: int, *, has_begun: bool) -> int | None:
-        """Note the epoch of a state; return what the loop had called the one that comes next."""
+        """Note the epoch of a loaded state; return the number the loop had set for the next one."""
         self._offset, self._loaded = 0, epoch
         # torchdata loads when an iteration is asked for: behind `set_epoch`
         self._told_before = None if has_begun else self._told
         return self._told_before
 
     def told(self, epoch: int, *, ahead: int, has_begun: bool) -> int:
-        """Return the epoch that a loop means, which calls it `epoch`.
+        """Return the epoch that a loop means by the number `epoch`.
 
         Args:
             epoch: told.

@@ -172,11 +172,11 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         return digest([self._ids.digest().hex(), rows])
 
     def texts(self, index: SupportsIndex | str) -> dict[str, str]:
-        """Return what the manifests say of an item, by field."""
+        """Return the manifest's texts of an item, by field."""
         return self._texts_of(self._locate(index)[0])
 
     def lengths(self, name: str | None = None) -> npt.NDArray[np.int64]:
-        """Return the frames of every item, (len(self),): what batches are made by.
+        """Return the number of frames of every item, (len(self),), by which batches are made.
 
         Args:
             name: of the store; by default the first one that has frames.
@@ -247,7 +247,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
 
 
 class Lengths(npt.NDArray[np.int64]):
-    """Lengths that know whose they are: batches made by them name ids, and states are of them.
+    """Array of lengths that knows its dataset, so that batches and states name its ids.
 
     Anything computed of them, a part or a copy, is of nobody.
     """

@@ -1,4 +1,4 @@
-"""Utterances cut into full batches, in a number that no drawing changes.
+"""Cutting of utterances into full batches, whose number is the same in every epoch.
 
 As many utterances of one length fit into a batch as the limit holds of it. Utterances of which
 about as many fit form a bucket, and all count as those of which fewest fit. From the shortest
@@ -25,7 +25,7 @@ _BITS = 8  # of how many fit into a batch: half a per cent is all that the other
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cut:
-    """Where batches begin among utterances that are sorted by bucket.
+    """Boundaries of batches among utterances that are sorted by bucket.
 
     Args:
         buckets: of each utterance, (N,), 0 for the shortest.
@@ -37,7 +37,7 @@ class Cut:
 
     @property
     def num_batches(self) -> int:
-        """How many batches there are."""
+        """Number of batches."""
         return len(self.edges) - 1
 
 

@@ -1,4 +1,4 @@
-"""Hand tensors from the workers of a `DataLoader` to the training process, with no further copy.
+"""Transfer of tensors from `DataLoader` workers to the training process, without a copy.
 
 torch gives each tensor new shared memory, whose pages the system has to clear and map: that takes
 longer than to fill them. Here a worker keeps its pieces of memory, and fills one again once neither

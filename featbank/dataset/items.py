@@ -1,4 +1,4 @@
-"""One utterance of a dataset, and what torch is told where it would stack several."""
+"""An item of a dataset, with a clear error where torch would stack items of unlike lengths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from featbank.errors import ConfigError
 
 
 class Item(dict[str, Any]):
-    """An utterance: `id`, tensors by the name of their store, texts by their field.
+    """An utterance as a dict: `id`, tensors by the name of their store, texts by their field.
 
     A plain dict, but for a `DataLoader` without `collate_fn`: torch stacks what is of one length,
     and its error about the rest would not tell what to do.

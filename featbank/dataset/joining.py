@@ -1,4 +1,4 @@
-"""Which utterances stores and manifests have in common, and what becomes of the others."""
+"""Join of stores and manifests by utterance id."""
 
 from __future__ import annotations
 

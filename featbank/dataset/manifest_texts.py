@@ -1,4 +1,4 @@
-"""What manifests say of the utterances of a store, as a few arrays: ten million of them fit."""
+"""Texts of manifests for the rows of a store, as a few arrays: ten million of them fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIELDS = ("text", "speaker", "language", "part", "audio")
 
 
 class ManifestTexts:
-    """Texts by the place of an utterance in `store.ids`."""
+    """Texts of manifests by the index of an utterance in `store.ids`."""
 
     def __init__(self, store: Store, paths: Iterable[str | Path], fields: Sequence[str]) -> None:
         """Read manifests.
@@ -62,12 +62,12 @@ class ManifestTexts:
                 number += 1
 
     def has(self, row: int) -> bool:
-        """Tell whether a manifest has the utterance of a row of the store."""
+        """Tell whether a manifest contains the utterance of a row of the store."""
         return bool(self._places[row] >= 0)
 
     @property
     def rows_without(self) -> npt.NDArray[np.int64]:
-        """Rows of the store that no manifest has."""
+        """Rows of the store that no manifest contains."""
         return np.flatnonzero(self._places < 0)
 
     def of(self, row: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Lengths of utterances, and how they are named: what batches are made by."""
+"""Lengths and ids of the utterances that batches are made of."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NUM_SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measured:
-    """Utterances by their place, and what each is called.
+    """Lengths of utterances by index, and what to call each.
 
     Args:
         lengths: in frames, (N,).
@@ -75,13 +75,13 @@ class Measured:
         return found
 
     def call(self, place: int) -> str:
-        """Return what an utterance is called in a sentence: its id, where that is known."""
+        """Return the name of an utterance in messages: its id, where that is known."""
         if isinstance(self.ids, FeatureDataset):
             return repr(self.ids.id(place))
         return str(place) if self.ids is None else repr(self.ids[place])
 
     def identity(self) -> Iterable[str] | None:
-        """Return what tells the utterances from others, None where only lengths are known.
+        """Return the ids or their digest; None where only lengths are known.
 
         A dataset's ids are many, and come from its files as a digest at once.
         """

@@ -1,4 +1,4 @@
-"""Arrays of several lengths as one padded tensor, copied once."""
+"""Padding of arrays of several lengths to one tensor, copied once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Padded(_Padded):
 
 
 def item_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return what values are given as: floats as they are read, integers as int64.
+    """Return the dtype of values in an item: floats as they are read, integers as int64.
 
     Tokens are stored in the smallest unsigned integers; torch looks up embeddings by int64.
 
@@ -71,7 +71,7 @@ def stack(arrays: Sequence[Array]) -> torch.Tensor:
 def padding_values(
     value: float | Mapping[str, float] | None, stores: Mapping[str, Store]
 ) -> dict[str, float]:
-    """Return what stands behind the end of the values of each store.
+    """Return the padding value of each store.
 
     Args:
         value: for all of them, or by name. By default 0 for floats and `NO_UNIT` for integers.
@@ -105,7 +105,7 @@ def _padding(name: str, value: float | None, store: Store) -> float:
 
 
 def pad(arrays: Sequence[Array], *, time_axis: int = 0, padding_value: float = 0) -> Padded:
-    """Copy arrays into one tensor.
+    """Copy arrays into one padded tensor.
 
     In a worker of a `DataLoader` the tensor reaches the training process without another copy.
 

@@ -1,4 +1,4 @@
-"""Shuffled orders that follow from a key alone: one list, or place by place."""
+"""Pseudorandom permutations that follow from a key alone: as a list, or place by place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _64_BITS = (1 << 64) - 1
 
 
 class Permutation(Sequence[int]):
-    """The numbers 0 to count - 1 in an order that follows from the key alone.
+    """Permutation of 0 to count - 1 that follows from the key alone.
 
     A Feistel network over the next power of four, walked until it ends below `count` (Black and
     Rogaway, "Ciphers with Arbitrary Finite Domains", 2002): no list is made, so that an order of

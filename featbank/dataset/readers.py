@@ -1,4 +1,4 @@
-"""Who reads a sampler: loaders, and the samplers that frameworks put around it.
+"""Detection of the loaders, and of frameworks' samplers, that iterate over a sampler.
 
 accelerate, Lightning and speechbrain put a sampler of their own around the one they are given, and
 give each rank a part of what that one gives. Some tell the epoch only when an order was drawn
@@ -30,12 +30,12 @@ _FIT_LOOPS = "lightning.pytorch.loops.fit_loop", "pytorch_lightning.loops.fit_lo
 
 
 class SharesItself:
-    """A sampler that gives each rank its own picks, unless another one shares them out."""
+    """Base of samplers that give each rank its own picks, unless another one shares them out."""
 
 
 @dataclass(slots=True)
 class Readers:
-    """What is found among the callers of a sampler."""
+    """Loaders and wrapping samplers that were found among the callers of a sampler."""
 
     shared_by: str = ""  # the sampler that shares out what it reads
     is_permuted: bool = False  # by a DistributedSampler, at places of an order of its own
@@ -55,7 +55,7 @@ class Readers:
 
 
 def readers_of(sampler: object) -> Readers:
-    """Look who reads a sampler right now."""
+    """Find the loaders and samplers that iterate over a sampler right now, among its callers."""
     found = Readers()
     for caller, frame in _callers():
         if caller is sampler:
@@ -85,7 +85,7 @@ def _note_of_torch(found: Readers, sampler: object, caller: object, frame: Frame
 
 
 def is_read_ahead(loaders: list[weakref.ref[Any]], *, has_ended: bool) -> bool:
-    """Tell whether loaders hold what a sampler gave and nobody was given yet.
+    """Tell whether loaders have fetched picks that the training loop was not given yet.
 
     Args:
         loaders: that fetch ahead.

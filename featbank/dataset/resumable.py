@@ -1,4 +1,4 @@
-"""Samplers whose order follows from a seed and an epoch, and that go on where a run was stopped."""
+"""Base of samplers whose order follows from seed and epoch, and that resume after a stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STATE = "epoch", "num_done", "num_ranks", "ids", "order"
 
 
 class ResumableSampler(SharesItself, Sampler[Pick], ABC):
-    """Gives the picks of one rank, out of an order that all ranks share.
+    """Sampler of one rank's picks, out of an order that all ranks share.
 
     The order of an epoch is a function of the seed, the epoch and the data, whatever the number of
     ranks and workers; rank r of R is given picks r, r + R, r + 2 R and so on, and at the end the
@@ -106,7 +106,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
 
     @property
     def num_ranks(self) -> int:
-        """How many processes share the picks."""
+        """Number of processes that share the picks."""
         return self._share(readers_of(self)).num_ranks
 
     @property
@@ -120,7 +120,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
 
     @property
     def remaining(self) -> int:
-        """How many picks this rank has not been given yet of the epoch."""
+        """Number of picks that this rank has not been given yet in the epoch."""
         return self._num_left(self._num_done(), self._share(readers_of(self)))
 
     def __iter__(self) -> Iterator[Pick]:
@@ -143,7 +143,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         return _Iteration(self, share, is_permuted=is_permuted, ahead=readers.ahead)
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is of.
+        """Set the epoch of the next iteration.
 
         To go on in the one that a state was loaded of changes nothing. A loop that counts from a
         lower epoch than that goes on counting from there.
@@ -162,7 +162,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         self._is_told = True
 
     def state_dict(self, num_done: int | None = None) -> dict[str, Any]:
-        """Return where this run is, for `load_state_dict` of any rank of a later one.
+        """Return the state of this run, for `load_state_dict` of any rank of a later one.
 
         Args:
             num_done: picks that each rank is done with, counted from the start of the epoch or,
@@ -200,7 +200,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         return self._state(share, epoch=self.epoch, num_done=done)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was taken: the next iteration gives what was not done then.
+        """Resume where `state` was taken: the next iteration gives what was not done then.
 
         The number of ranks may be another.
 
@@ -268,7 +268,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         """Refuse what would lose picks; warn where a person said so."""
         if readers.shared_by and self._typed is not None and self._typed.num_ranks > 1:
             _log.warning(
-                "%s shares out what rank=%d, num_ranks=%d gives: a rank gets a part of a part",
+                "%s splits what rank=%d, num_ranks=%d gives: each rank gets a part of a part",
                 readers.shared_by,
                 self._typed.rank,
                 self._typed.num_ranks,
@@ -286,7 +286,7 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         ):
             raise ConfigError(
                 f"loader that goes on in epoch {readers.epoch}",
-                expected="this sampler, which can",
+                expected="this sampler alone, which can resume within an epoch",
                 got=f"{readers.shared_by}, which is told its epoch too late",
                 hint="Trainer(use_distributed_sampler=False) from the start; or go on from the end "
                 "of an epoch",
@@ -309,8 +309,8 @@ class ResumableSampler(SharesItself, Sampler[Pick], ABC):
         elif readers.skipped and self._latest is None:
             raise ConfigError(
                 "sampler of a loader that goes on by skipping",
-                expected="set_epoch: which epoch is gone on in",
-                got="nothing",
+                expected="set_epoch(epoch), with the epoch that is resumed",
+                got="no call of it",
                 hint="call set_epoch before the loader is iterated",
             )
 

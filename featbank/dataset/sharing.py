@@ -1,4 +1,4 @@
-"""Which picks of an order that all ranks share are given to this one."""
+"""The share of this rank in an order of picks that all ranks share."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ def share_among_ranks(readers: Readers) -> Share:
     if share.num_ranks > 1 and readers.unknown:
         raise ConfigError(
             f"sampler that {readers.unknown} reads on one of {share.num_ranks} ranks",
-            expected=f"a class that states {' or '.join(COUNTS_OF_SHARES)} if it shares out",
-            got="neither",
+            expected=f"one with an attribute {' or '.join(COUNTS_OF_SHARES)} if it splits picks "
+            "among ranks",
+            got="neither attribute",
             hint=_HINT,
         )
     return share

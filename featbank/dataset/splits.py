@@ -1,4 +1,4 @@
-"""Which split of a folder is read: stated, wherever there are several."""
+"""Choice of the splits to read: stated, wherever a folder has several."""
 
 from __future__ import annotations
 

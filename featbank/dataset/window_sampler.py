@@ -1,4 +1,4 @@
-"""The order in which windows of tokens are read in an epoch."""
+"""Sampler of windows of tokens: the order in which they are read in an epoch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _ORDER = "permuted in groups of shards"
 
 
 class Windows(Protocol):
-    """What a sampler needs of windows: `TokenWindows`, or `PackedWindows` of them."""
+    """Protocol of the windows that a sampler reads: `TokenWindows`, or `PackedWindows` of them."""
 
     def __len__(self) -> int: ...
 
     @property
     def windows_before(self) -> Sequence[int]:
-        """Windows that begin before each shard, then the total: (num_shards + 1,)."""
+        """Number of windows that begin before each shard, then the total: (num_shards + 1,)."""
 
     def made_from(self) -> str:
         """Return a digest of all that the windows follow from."""
@@ -82,7 +82,7 @@ class WindowSampler(ResumableSampler[int]):
 
 
 class ShuffledWindows(Sequence[int]):
-    """The windows of an epoch, each computed from its place; memory holds a number a shard."""
+    """Shuffled order of an epoch's windows, each computed from its place in the order."""
 
     def __init__(
         self, windows_before: Sequence[int], shards_at_once: int, key: tuple[int, int]

@@ -1,4 +1,4 @@
-"""Waveforms to arrays: the extractors by their public names.
+"""Extractors, which turn waveforms into arrays, by their public names.
 
 A new extractor is a line of `EXTRACTORS`: its name, which identifies what it computes for good, and
 where its class lies, which may change. The classes are to be had from here, too, by their own

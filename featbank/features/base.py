@@ -22,7 +22,7 @@ from featbank.features.shapes import BatchShape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioBatch:
-    """Utterances that are given to an extractor together, unpadded.
+    """Batch of utterances for an extractor, unpadded.
 
     Args:
         ids: one an utterance.
@@ -38,14 +38,14 @@ class AudioBatch:
 
 
 class LongWaveform(Protocol):
-    """A waveform that is read piece by piece and as often as needed, such as `Recording`."""
+    """Protocol of a waveform read block by block, as often as needed, such as `Recording`."""
 
     @property
     def num_samples(self) -> int:
-        """Its length, at the extractor's rate."""
+        """Length, at the extractor's rate."""
 
     def blocks(self, num_samples_per_block: int) -> Iterator[NDArray[np.float32]]:
-        """Read it from its start in consecutive blocks of that length and a last one."""
+        """Read it from its start in consecutive blocks of one length, the last one shorter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What an extractor gives under one name.
+    """One output of an extractor: the shape of a frame, and the codebook's size for codes.
 
     Args:
         shape: of a frame: (D,), (L, D) for the layers of an encoder together, (Q,) for the codes
@@ -80,7 +80,7 @@ class Output:
 
     @property
     def num_values(self) -> int:
-        """How many values a frame has."""
+        """Number of values of a frame."""
         return prod(self.shape)
 
     @property
@@ -102,7 +102,7 @@ def check_feature_names(names: Iterable[str]) -> None:
 
 
 class Extractor(Part, ABC):
-    """Computes features, one dict an utterance.
+    """Base class of extractors, which compute features: one dict an utterance.
 
     The features of an utterance are a function of its own waveform alone: never of its batch mates,
     their order or their number. `version` is bumped by whoever changes the values an extractor
@@ -126,15 +126,15 @@ class Extractor(Part, ABC):
     @property
     @abstractmethod
     def outputs(self) -> Mapping[str, Output]:
-        """What a frame is, by feature name."""
+        """Shape and kind of each output, by feature name."""
 
     @property
     def weights(self) -> Weights:
-        """Where the weights came from."""
+        """Source, digest and licence of the weights."""
         return Weights()
 
     def weights_of(self, feature: str) -> Weights:  # noqa: ARG002
-        """Return where the weights came from that compute one feature."""
+        """Return source, digest and licence of the weights that compute one feature."""
         return self.weights
 
     def deciding(self, output: str | None = None) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Extractor(Part, ABC):
         return {name: value for name, value in super().deciding(output).items() if name not in left}
 
     def identity(self, output: str | None = None) -> Identity:
-        """Return what decides the values of a feature, or of all: see `Part`."""
+        """Return the identity of what computes a feature, or all: see `Part`."""
         return replace(super().identity(output), weights=self.weights.digest)
 
     @property
@@ -174,7 +174,7 @@ class Extractor(Part, ABC):
         return False
 
     def to(self, device: str) -> None:
-        """Compute on a device of torch from now on; asked only of what `uses_device`."""
+        """Move to a torch device; only called where `uses_device`."""
         raise NotImplementedError
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Which layers of an encoder are given, under which names."""
+"""Selection of an encoder's layers, and the feature names that they are given under."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL, UNIFORM, FINAL = "all", "uniform", "final"
 
 
 class Layers:
-    """Chooses, stacks and mixes the hidden states of an encoder.
+    """Selects, stacks and mixes the hidden states of an encoder.
 
     State 0 is what the first layer takes, state `n` what layer `n` gives. A feature is one of
 
@@ -55,7 +55,7 @@ class Layers:
 
     @property
     def outputs(self) -> dict[str, Output]:
-        """What a frame is, by feature name."""
+        """Shape of each output, by feature name."""
         one, every = Output((self._dimension,)), Output((self._num_states, self._dimension))
         return {name: every if choice == ALL else one for name, choice in self._choices.items()}
 
@@ -65,7 +65,7 @@ class Layers:
 
     @property
     def deepest(self) -> int:
-        """How many layers must be run."""
+        """Number of layers that must be run."""
         last = self._num_states - 1
         return max(choice if type(choice) is int else last for choice in self._choices.values())
 

@@ -47,7 +47,7 @@ class Pooled(Extractor):
 
     @property
     def framing(self) -> Framing:
-        """One value an utterance that has a frame."""
+        """The grid of one value an utterance that has a frame."""
         inner = self.extractor.framing
         return Framing.whole(sample_rate=inner.sample_rate, min_samples=inner.min_samples)
 
@@ -61,36 +61,36 @@ class Pooled(Extractor):
 
     @property
     def libraries(self) -> Sequence[str]:
-        """Those of the extractor."""
+        """Libraries of the extractor."""
         return self.extractor.libraries
 
     @property
     def weights(self) -> Weights:
-        """Those of the extractor."""
+        """Weights of the extractor."""
         return self.extractor.weights
 
     def weights_of(self, feature: str) -> Weights:
-        """Those of the extractor that computes the frames."""
+        """Return the weights of the extractor that computes the frames."""
         return self.extractor.weights_of(feature.removesuffix(_SUFFIX))
 
     def identity(self, output: str | None = None) -> Identity:
-        """Return its own, around that of the extractor which computes the frames of a feature."""
+        """Return its own identity, around that of the extractor of a feature's frames."""
         inner = self.extractor.identity(output and output.removesuffix(_SUFFIX))
         return replace(super().identity(), arguments={"extractor": inner.to_json()}, weights="")
 
     @property
     def max_samples(self) -> int | None:
-        """That of the extractor."""
+        """The limit of the extractor."""
         return self.extractor.max_samples
 
     @property
     def uses_device(self) -> bool:
-        """Whether the extractor does."""
+        """Whether the extractor uses a device."""
         return self.extractor.uses_device
 
     @property
     def in_bfloat16(self) -> bool:
-        """Whether the extractor computes in it."""
+        """Whether the extractor computes in bfloat16."""
         return self.extractor.in_bfloat16
 
     def to(self, device: str) -> None:

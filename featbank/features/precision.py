@@ -1,4 +1,4 @@
-"""In how many bits an encoder computes."""
+"""Precision in which an encoder computes: float32, bfloat16 or float16."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DTYPES = {FLOAT32: torch.float32, BFLOAT16: torch.bfloat16, "float16": torch.fl
 
 
 def check_precision(precision: str) -> str:
-    """Return a precision, if there is one of that name.
+    """Return `precision`, if there is one of that name.
 
     Raises:
         ConfigError: there is not.

@@ -62,7 +62,7 @@ class Several(Extractor):
 
     @property
     def outputs(self) -> Mapping[str, Output]:
-        """Those of all extractors."""
+        """Outputs of all extractors."""
         return {
             name: output
             for extractor in self.extractors
@@ -71,12 +71,12 @@ class Several(Extractor):
 
     @property
     def libraries(self) -> Sequence[str]:
-        """Those of all extractors."""
+        """Libraries of all extractors."""
         return sorted({name for one in self.extractors for name in one.libraries})
 
     @property
     def weights(self) -> Weights:
-        """Those of all extractors: their sources and licences listed, their digests digested."""
+        """Weights of all extractors: sources and licences listed, digests digested together."""
         every = [extractor.weights for extractor in self.extractors]
         digests = [one.digest for one in every]
         return Weights(
@@ -86,11 +86,11 @@ class Several(Extractor):
         )
 
     def weights_of(self, feature: str) -> Weights:
-        """Those of the extractor that computes it."""
+        """Return the weights of the extractor that computes a feature."""
         return self._computing(feature).weights_of(feature)
 
     def identity(self, output: str | None = None) -> Identity:
-        """Return that of the extractor which computes a feature: its siblings change nothing."""
+        """Return the identity of the extractor that computes a feature: siblings change nothing."""
         if output is None:
             return super().identity()
         return self._computing(output).identity(output)
@@ -100,22 +100,22 @@ class Several(Extractor):
 
     @property
     def max_samples(self) -> int | None:
-        """The least of all."""
+        """The least limit of all extractors."""
         limits = [one.max_samples for one in self.extractors if one.max_samples is not None]
         return min(limits, default=None)
 
     @property
     def uses_device(self) -> bool:
-        """Whether any does."""
+        """Whether any extractor uses a device."""
         return any(extractor.uses_device for extractor in self.extractors)
 
     @property
     def in_bfloat16(self) -> bool:
-        """Whether any does."""
+        """Whether any extractor computes in bfloat16."""
         return any(extractor.in_bfloat16 for extractor in self.extractors)
 
     def to(self, device: str) -> None:
-        """Move those that can be moved; see `Extractor.to`."""
+        """Move the extractors that can be moved; see `Extractor.to`."""
         for extractor in self.extractors:
             if extractor.uses_device:
                 extractor.to(device)

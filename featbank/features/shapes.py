@@ -1,4 +1,4 @@
-"""The shape that an utterance is computed in with others: a function of its length alone."""
+"""Batch shape of an utterance: a function of its length alone, for equal bits in any batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LEAST = 1 << 14  # samples: shorter utterances share one shape, or each shape w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchShape:
-    """What every batch of certain lengths is padded to, full or not.
+    """Shape that every batch of utterances of certain lengths is padded to, full or not.
 
     The last bits of what a GPU computes depend on the shape it computes in. A shape that follows
     from the row leaves its values a function of the row, whoever its mates are.

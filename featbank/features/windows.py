@@ -1,4 +1,4 @@
-"""A long waveform cut into windows that overlap, and stitched again without a frame too many.
+"""Cutting of a long waveform into overlapping windows, whose frames are stitched again.
 
 Frame `t` of a grid sees `window_length` samples. A frame near the cut of a window lacks what lies
 beyond it, if the model sees further than one frame's samples: so each window computes

@@ -1,1 +1,1 @@
-"""The stages under Hydra and DVC: configurations, choices and what DVC holds."""
+"""The pipeline under Hydra and DVC: stages, their configurations, and what DVC holds."""

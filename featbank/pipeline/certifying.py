@@ -1,4 +1,4 @@
-"""Certify choices for the stage `validate` with `recompute=N`: compute a sample again."""
+"""Certification for `validate` with `recompute=N`: a sample is computed again and compared."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate")
 
 
 def certify(config: ValidateConfig, names: Sequence[str]) -> list[Certificate]:
-    """Compute a sample of some choices again, and write and tell what that gave.
+    """Compute a sample of some choices again, and write and print their certificates.
 
     Args:
         config: of `validate`.

@@ -1,4 +1,4 @@
-"""What is wrong with params.yaml, conf/ and dvc.yaml: all of it, before anything is computed."""
+"""Check of params.yaml, conf/ and dvc.yaml: all faults at once, before anything is computed."""
 
 from __future__ import annotations
 

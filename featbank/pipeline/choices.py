@@ -1,4 +1,4 @@
-"""The choices of params.yaml: which corpora, features, codebooks and tokens this pipeline makes."""
+"""Choices of params.yaml: which corpora, features, codebooks and tokens the pipeline makes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LONGEST = 200  # characters of a value that is told
 
 @part
 class SampleChoice:
-    """Pinned utterances of a corpus that codebooks are fitted on."""
+    """Choice of a sample: pinned utterances of a corpus that codebooks are fitted on."""
 
     fit_on: Annotated[Name, value("the sample: the corpus, or what joins several of them")]
     corpus: Annotated[Name, value("of the utterances")]
@@ -42,7 +42,7 @@ class SampleChoice:
 
 @part
 class CodebookChoice:
-    """A codebook, fitted once."""
+    """Choice of a codebook, fitted once for all corpora."""
 
     fit_on: Annotated[Name, value("the sample that it is fitted on")]
     feature: Annotated[Name, value("whose frames it is fitted on")]
@@ -51,7 +51,7 @@ class CodebookChoice:
 
 @part
 class TokenChoice:
-    """Tokens of every corpus."""
+    """Choice of tokens, made of every corpus."""
 
     feature: Annotated[Name, value("that they are made of")]
     tokenizer: Annotated[Name, value("that makes them")]
@@ -60,7 +60,7 @@ class TokenChoice:
 
     @property
     def name(self) -> str:
-        """What the stores are named: `mfcc-kmeans100`."""
+        """Name of the stores: `mfcc-kmeans100`."""
         return f"{self.feature}-{self.tokenizer}"
 
     @property
@@ -71,7 +71,7 @@ class TokenChoice:
 
 @part
 class Choices:
-    """What a pipeline makes, of every corpus."""
+    """All choices of params.yaml: what the pipeline makes of every corpus."""
 
     corpora: Annotated[
         Sequence[Name], Field(min_length=1), value("in conf/corpus", told="a list: [demo]")
@@ -88,12 +88,12 @@ class Choices:
 
     @property
     def all_tokens(self) -> list[TokenChoice]:
-        """Those of stored features, then those straight from audio."""
+        """Token choices: of stored features, then those straight from audio."""
         return [*self.tokens, *self.tokens_from_audio]
 
     @property
     def all_samples(self) -> list[SampleChoice]:
-        """Those of stored features, then those straight from audio."""
+        """Sample choices: of stored features, then those straight from audio."""
         return [*self.samples.values(), *self.samples_from_audio.values()]
 
     @property
@@ -133,7 +133,7 @@ class Choices:
         ]
 
     def fitted_on(self, feature: str, tokenizer: str, codebook: str) -> str:
-        """Return the sample that a codebook is fitted on where nobody says.
+        """Return the sample that a codebook is fitted on by default.
 
         As chosen for these tokens, else for this codebook, else for others of the feature; else the
         first corpus.
@@ -155,7 +155,7 @@ class Choices:
         return next(iter(exact), corpus)
 
     def faults(self) -> Iterator[ConfigError]:
-        """Give what points at nothing, and what would take the place of something else."""
+        """Yield choices that point at nothing, and those whose outputs would collide."""
         for group, names in self.options.items():
             yield from _alike(group, names)
         yield from _alike("fit_on", self.samples_named)
@@ -273,7 +273,7 @@ def read_choices() -> Choices:
 
 
 def formed_choices() -> Choices:
-    """Read params.yaml as what has the form of choices, whatever they point at.
+    """Read params.yaml and check its form, but not what the choices point at.
 
     Raises:
         ConfigError: there is no params.yaml here, or it is no YAML.
@@ -306,7 +306,7 @@ def _misnamed(said: object) -> Iterator[ConfigError]:
 
 @contextmanager
 def any_choices() -> Iterator[None]:
-    """Have conf/ compose whatever params.yaml says, to find what else is wrong."""
+    """Let conf/ compose in a block whatever params.yaml says, to find what else is wrong."""
     for name in _RESOLVERS:
         resolve_by(name, lambda *keys: 0 if keys == ("seed",) else "any")
     try:
@@ -342,7 +342,7 @@ def params(key: str) -> Any:
 
 
 def chosen_stores() -> list[str]:
-    """Return what params.yaml chooses: `features/<feature>` and `tokens/<feature>-<tokenizer>`.
+    """Return the chosen stores: `features/<feature>` and `tokens/<feature>-<tokenizer>`.
 
     Raises:
         InvalidConfigError: all that is wrong with it.

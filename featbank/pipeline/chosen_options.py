@@ -1,4 +1,4 @@
-"""The choices of params.yaml, each held against the files of conf/ that it names."""
+"""Check of the choices of params.yaml against the files of conf/ that they name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from featbank.pipeline.composition.conf_files import read_yaml
 
 
 def check_choices() -> None:
-    """Refuse choices that params.yaml has in another form, and those that point at nothing.
+    """Refuse choices of params.yaml that have another form, or point at nothing.
 
     Raises:
         InvalidConfigError: all that is wrong with params.yaml.

@@ -1,4 +1,4 @@
-"""The digests of the code behind each stage, in files that the stages of dvc.yaml depend on."""
+"""Digests of the code behind each stage, in files that the stages of dvc.yaml depend on."""
 
 from __future__ import annotations
 

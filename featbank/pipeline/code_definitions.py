@@ -50,7 +50,7 @@ def made_of(file: Path) -> frozenset[str]:
 
 @cache
 def outside_version(package: str) -> str:
-    """Say which code of another package there is: its version, or a digest of its sources.
+    """Return the version of a package's code: its version, or a digest of its sources.
 
     Sources count where a package is worked on: installed as editable, or a folder on `sys.path`.
     Nothing of it is imported.

@@ -1,4 +1,4 @@
-"""The modules behind a function or class of featbank, and a digest of them."""
+"""Modules behind a function or class of featbank, and a digest of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHOSEN_FROM = {("corpora", "__init__.py"), ("features", "__init__.py")}
 
 @dataclass(frozen=True, slots=True)
 class Modules:
-    """The modules of featbank: what they import, and what is in each.
+    """The modules of featbank: the imports and the content of each.
 
     Args:
         graph: of imports, those inside functions among them, those for type checkers alone not.

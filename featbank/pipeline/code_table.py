@@ -1,4 +1,4 @@
-"""The functions that each stage calls: with all they import, the code that decides its outputs."""
+"""Table of the functions that each stage calls: with their imports, the code behind a stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from featbank.stability import DISTURBANCES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
-    """What stands behind a stage.
+    """Functions behind a stage, and the group of conf/ whose options name further classes.
 
     Args:
         functions: each `module:function`, or a constant that a schema takes as default. What a

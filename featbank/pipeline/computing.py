@@ -1,4 +1,4 @@
-"""Make the run of an extractor from the configuration of a stage."""
+"""The run of an extractor, made from the configuration of a stage."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def feature_definition(config: ComputingConfig | DecodeConfig) -> FeatureDefinit
 
 
 def drop_damaged(paths: Sequence[Path]) -> None:
-    """Remove from DVC's cache what a run has found damaged, and made again."""
+    """Remove from DVC's cache what a run has found damaged and made again."""
     for removed in dvc_outputs.drop_damaged(paths):
         _log.warning("damaged, and removed from DVC's cache: %s", removed)
         if not dvc_outputs.is_run_by_dvc():
-            _log.warning("dvc commit takes in what is in its place now")
+            _log.warning("run dvc commit to record the file that has replaced it")
 
 
 def config_of(name: str, *, but: Sequence[str]) -> ExtractConfig | TokenizeConfig:

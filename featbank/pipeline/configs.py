@@ -1,4 +1,4 @@
-"""The configuration of each stage: its keys, their types, units and help."""
+"""Schemas of the stages' configurations: keys, types, units and help."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Only = Annotated[Choice | None, knob("the stores of that choice alone; null is a
 
 @part
 class CorpusConfig(Knobs):
-    """What every stage of a corpus takes."""
+    """Base of the configurations of stages that take a corpus."""
 
     corpus: CorpusOption
     paths: Paths
@@ -73,7 +73,7 @@ class CorpusConfig(Knobs):
 
 @part
 class PrepareConfig(CorpusConfig):
-    """Audio -> manifests."""
+    """Configuration of `prepare`: audio -> manifests."""
 
     runner: RunnerOption
     max_failures: Annotated[
@@ -83,7 +83,7 @@ class PrepareConfig(CorpusConfig):
 
 @part
 class ComputingConfig(CorpusConfig):
-    """What every stage takes that computes features of audio."""
+    """Base of the configurations of stages that compute features of audio."""
 
     feature: FeatureOption
     runner: RunnerOption
@@ -93,7 +93,7 @@ class ComputingConfig(CorpusConfig):
 
 @part
 class ExtractConfig(ComputingConfig):
-    """Manifests -> feature stores."""
+    """Configuration of `extract`: manifests -> feature stores."""
 
     paths: FeaturePaths
     forecast: ForecastOnly
@@ -101,7 +101,7 @@ class ExtractConfig(ComputingConfig):
 
 @part
 class SampleConfig(ComputingConfig):
-    """Feature store, or audio -> the pinned utterances that a codebook is fitted on."""
+    """Configuration of `sample`: feature store or audio -> pinned utterances for codebooks."""
 
     paths: SamplePaths
     fit_on: FitOn
@@ -114,7 +114,7 @@ class SampleConfig(ComputingConfig):
 
 @part
 class FitConfig(Knobs):
-    """Samples of one corpus or several -> codebook."""
+    """Configuration of `fit`: samples of one corpus or several -> codebook."""
 
     paths: CodebookPaths
     feature: FeatureOption
@@ -127,7 +127,7 @@ class FitConfig(Knobs):
 
 @part
 class TokenizeConfig(ComputingConfig):
-    """Feature store and codebook, or audio and codebook -> token stores."""
+    """Configuration of `tokenize`: feature store or audio, and codebook -> token stores."""
 
     paths: TokenPaths
     tokenizer: TokenizerOption
@@ -138,7 +138,7 @@ class TokenizeConfig(ComputingConfig):
 
 @part
 class StabilityConfig(CorpusConfig):
-    """Audio -> how many tokens flip when it is disturbed."""
+    """Configuration of `stability`: audio -> how many tokens flip when it is disturbed."""
 
     runner: RunnerOption
     only: Only
@@ -149,7 +149,7 @@ class StabilityConfig(CorpusConfig):
 
 @part
 class HeldOutConfig:
-    """How far tokens of stored features lie from their centroids, beside those of the fit."""
+    """Settings of held-out inertia: how far tokens of stored features lie from their centroids."""
 
     utterances: Annotated[Utterances, value("of each split that was not fitted on")]
     seed: Annotated[Seed, value("of the drawing")]
@@ -157,7 +157,7 @@ class HeldOutConfig:
 
 @part
 class CertificateConfig:
-    """What may differ between what is stored and what is computed again on another machine."""
+    """Settings of certificates: tolerances between stored values and those computed again."""
 
     seed: Annotated[Seed, knob("of the drawing")]
     max_difference: Annotated[Share, knob("of the feature's standard deviation, rounding aside")]
@@ -166,7 +166,7 @@ class CertificateConfig:
 
 @part
 class ValidateConfig(CorpusConfig):
-    """Manifests and stores -> checks; of every choice, the report too."""
+    """Configuration of `validate`: manifests and stores -> checks, and a report of all choices."""
 
     runner: RunnerOption
     strict: Annotated[
@@ -183,12 +183,12 @@ class ValidateConfig(CorpusConfig):
 
 @part
 class ReportConfig(CorpusConfig):
-    """Checks -> metrics, plots and the HTML report."""
+    """Configuration of `report`: checks -> metrics, plots and the HTML report."""
 
 
 @part
 class DecodeConfig(CorpusConfig):
-    """The stored codes of one utterance -> an audio file."""
+    """Configuration of `decode`: the stored codes of one utterance -> an audio file."""
 
     paths: FeaturePaths
     feature: FeatureOption
@@ -198,7 +198,7 @@ class DecodeConfig(CorpusConfig):
 
 @part
 class ImportCodebookConfig(Knobs):
-    """A k-means fitted elsewhere -> a codebook's file."""
+    """Configuration of `import_codebook`: a k-means fitted elsewhere -> a codebook's file."""
 
     file: Annotated[
         Text,

@@ -15,7 +15,7 @@ _MOST_HOURS = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusSummary:
-    """What `prepare` found of a corpus.
+    """Summary of a corpus, as `prepare` wrote it.
 
     Args:
         name, license: of it.

@@ -1,4 +1,4 @@
-"""What a schema says of itself, for people: the type, the unit and the help of each key."""
+"""Description of a schema for people: the type, the unit and the help of each key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TYPES = {
 
 @cache
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """Return what validates a class of a schema."""
+    """Return the validator of a schema's class."""
     return TypeAdapter(kind)
 
 
@@ -53,7 +53,7 @@ class Described:
 
     @property
     def help(self) -> str:
-        """What it is, in a few words."""
+        """Help text of the key."""
         said = self.node if "description" in self.node else _resolved(self.node, self.shared)
         return str(said.get("description", "")).partition("\n")[0]
 
@@ -64,23 +64,23 @@ class Described:
 
     @property
     def is_open(self) -> bool:
-        """Whether there may be more keys than it names."""
+        """Whether it may have more keys than the schema names."""
         return any(one.get("additionalProperties") is True for one in self._options())
 
     @property
     def keys(self) -> Sequence[str]:
-        """The keys that it names."""
+        """Keys that the schema names."""
         return [key for one in self._options() for key in one.get("properties", ())]
 
     def at(self, steps: Sequence[str | int]) -> Described | None:
-        """Return what lies at some steps below; None where the schema says nothing of it."""
+        """Return the description at a path below; None where the schema says nothing of it."""
         found: Described | None = self
         for step in steps:
             found = found and found._step(step)
         return found
 
     def walk(self, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Described]]:
-        """Give every key, and those in it, with the steps to it."""
+        """Yield every key, at any depth, with the path to it."""
         for key in self.keys:
             if (inner := self._step(key)) is not None:
                 yield (*before, key), inner

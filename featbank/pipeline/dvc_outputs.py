@@ -1,4 +1,4 @@
-"""What DVC has of a stage's output: before the stage ran, and after it.
+"""A stage's outputs as DVC has them: in dvc.lock, in its caches, and before a run.
 
 DVC deletes a stage's outputs before it runs the stage's command. While that runs, `dvc.lock` still
 names the old output, and the objects are in DVC's cache; so it is after `dvc pull` in a fresh clone
@@ -97,7 +97,7 @@ def _read_for_dvc(path: Path) -> bytes:
 
 @contextmanager
 def previous_output(out: Path, work: Path) -> Iterator[Sequence[Path]]:
-    """Give folders that look like `out` did, made of links into DVC's cache.
+    """Yield folders with the previous content of `out`, made of links into DVC's cache.
 
     Nothing is given where all stores of `out` are still there, DVC does not know it, or its cache
     lacks it: then there is less to take over, and nothing is wrong.
@@ -169,7 +169,7 @@ def is_cached(store: Path, header_sha256: str) -> bool:
 
 
 def drop_damaged(paths: Iterable[Path]) -> list[Path]:
-    """Remove from DVC's cache what it has of damaged files; return which objects went.
+    """Remove damaged files from DVC's cache; return the objects that were removed.
 
     A file that DVC linked is an object of its cache: what changed the one changed the other. DVC
     takes an object for sound while it is read-only, never asks a remote for it, and links it over
@@ -236,7 +236,7 @@ def _md5() -> Any:
 
 
 def is_tracked(path: Path) -> bool:
-    """Tell whether a path is an output of a stage, in one, or around one.
+    """Tell whether a path is an output of a stage, lies in one, or holds one.
 
     Raises:
         ConfigError: DVC does not read dvc.yaml.
@@ -256,7 +256,7 @@ def is_tracked(path: Path) -> bool:
 
 
 class DvcPlace(StrEnum):
-    """Where DVC has an output that is not on this disk."""
+    """Place where DVC has an output that is not on this disk."""
 
     CACHE = "cache"
     REMOTE = "remote"
@@ -266,7 +266,7 @@ class DvcPlace(StrEnum):
 
 
 def find_outputs(paths: Sequence[Path]) -> list[DvcPlace]:
-    """Tell where DVC has outputs that are not on this disk, as `dvc.lock` names them.
+    """Find out where DVC has outputs that are not on this disk, as `dvc.lock` names them.
 
     Args:
         paths: of outputs, or of what lies in one: that is where the whole output is.

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, all of it: one line a fault."""
+"""Faults of a configuration, found all at once by its schema: one line a fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST = 200  # characters of a value that is told
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a configuration comes from, for those who have to mend it.
+    """Origin of a configuration (files, command line), for messages to those who mend it.
 
     Args:
         stage: which it is of.
@@ -40,14 +40,14 @@ class Origin:
     conf: Path = Path("conf")
 
     def file(self, key: str) -> Path:
-        """Return the file that says what is said of a key."""
+        """Return the file that sets a key."""
         return self.files.get(key.partition(".")[0], self.conf / f"{self.stage}.yaml")
 
 
 def validated(
     kind: type[Config], values: Mapping[str, object], origin: Origin, known: Iterable[Fault] = ()
 ) -> Config:
-    """Return a configuration as the schema has it.
+    """Return a configuration as an object of its schema.
 
     Args:
         kind: the schema.
@@ -80,7 +80,7 @@ def validated(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that is wrong.
+    """One fault of a configuration.
 
     Args:
         place: the key, with dots.

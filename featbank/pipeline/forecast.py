@@ -1,4 +1,4 @@
-"""Print what a run of a stage will take, instead of running it: `--dry-run`."""
+"""Printed forecast of a stage (`--dry-run`): what a run will take, without running it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def print_forecast(job: Job, reuse: Reuse) -> None:
 
 
 def facts(forecast: Forecast) -> Iterator[tuple[str, str]]:
-    """Give the names and values that a forecast is printed as."""
+    """Yield the names and values of a forecast, as they are printed."""
     yield "utterances", f"{forecast.num_utterances:,}, {_hours(forecast.audio_s)} of audio"
     if forecast.num_too_short:
         yield "too short for a frame", f"{forecast.num_too_short:,}, which fail"

@@ -1,4 +1,4 @@
-"""The help of a stage: each key with its value, type, unit and meaning, and conf/'s options."""
+"""Help of a stage: each key with its value, type, unit and meaning, and the options of conf/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts that the configurations of several stages share."""
+"""Parts of the schemas of configurations that several stages share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from featbank.pipeline.schema import (
 
 @part
 class Runtime:
-    """How a stage shows itself, and its files outside of what DVC tracks."""
+    """Settings of how a stage shows itself, and of files outside of what DVC tracks."""
 
     progress: Annotated[
         bool | None,
@@ -54,7 +54,7 @@ class Runtime:
 
 @part
 class Knobs:
-    """What every stage takes."""
+    """Settings that every stage takes."""
 
     overwrite: Annotated[
         bool, knob("true replaces a store whatever it holds, and takes nothing over from it")
@@ -80,7 +80,7 @@ class Knobs:
 
 @part
 class Paths:
-    """Where the outputs of a corpus lie. dvc.yaml names the same paths."""
+    """Paths of the outputs of a corpus. dvc.yaml names the same paths."""
 
     root: Annotated[Path, value("of all outputs but the report")]
     manifests: Annotated[Path, value("a manifest a split, of the corpus")]
@@ -91,21 +91,21 @@ class Paths:
 
 @part
 class FeaturePaths(Paths):
-    """Those, and where a feature lies."""
+    """Paths of the outputs of a corpus and of a feature."""
 
     features: Annotated[Path, value("stores of the feature: NAME/SPLIT")]
 
 
 @part
 class SamplePaths(FeaturePaths):
-    """Those, and where the sample of a feature lies."""
+    """Paths of the outputs of a corpus and of the sample of a feature."""
 
     sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
 
 
 @part
 class TokenPaths(FeaturePaths):
-    """Those of a feature, and where what is made of it by a tokenizer lies."""
+    """Paths of a feature, and of what a tokenizer makes of it."""
 
     codebook: Annotated[Path, value("the fitted centroids")]
     tokens: Annotated[Path, value("token stores: NAME/SPLIT")]
@@ -113,7 +113,7 @@ class TokenPaths(FeaturePaths):
 
 @part
 class CodebookPaths:
-    """Where what codebooks are fitted on lies, and what is fitted."""
+    """Paths of the samples that a codebook is fitted on, and of the codebook."""
 
     root: Annotated[Path, value("of all outputs but the report")]
     sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
@@ -121,7 +121,7 @@ class CodebookPaths:
 
 
 class CorpusOption(Component):
-    """A corpus: how it is laid out, and what its outputs are named after."""
+    """A corpus: its layout, and the name of its outputs."""
 
     name: Annotated[Name, Field(description="folder of its outputs")]
     root: Annotated[str, Field(description="folder of its audio and tables")]
@@ -131,7 +131,7 @@ class CorpusOption(Component):
 
 
 class StorageEntry(Open):
-    """How one feature is stored."""
+    """Storage settings of one feature."""
 
     name: Annotated[Name, Field(description="of the feature")]
     dtype: Annotated[str, Field(description="its values are stored as")] = "float32"
@@ -147,7 +147,7 @@ class StorageEntry(Open):
 
 @part
 class FeatureOption:
-    """An extractor, and how what it gives is stored."""
+    """An extractor, and the storage settings of its features."""
 
     name: Annotated[Name, value("folder of its stores")]
     extractor: Annotated[
@@ -175,7 +175,7 @@ class FeatureOption:
 
     @property
     def names(self) -> Sequence[str]:
-        """The features' names."""
+        """Names of the features."""
         return [entry.name for entry in self.storage]
 
     @property
@@ -213,7 +213,7 @@ class ImportedFile:
 
 @part
 class TokenizerOption:
-    """How tokens are made of frames."""
+    """Tokenizer settings: how tokens are made of frames."""
 
     name: Annotated[Name, value("what the tokens are named after, behind the feature")]
     codebook: Annotated[

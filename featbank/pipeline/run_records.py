@@ -1,4 +1,4 @@
-"""How long a stage took on this machine, which `python -m featbank summary` shows."""
+"""Record of how long a stage took on this machine, for `python -m featbank summary`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from featbank.pipeline.parts import Knobs
 
 
 def record_run(config: Knobs, name: str, watch: Stopwatch, audio_s: float, **counts: float) -> None:
-    """Keep how long a stage took on this machine for how much audio, and what else it counted."""
+    """Record how long a stage took on this machine for how much audio, and its other counts."""
     fields = {"audio_s": audio_s, "seconds": watch.seconds, **counts}
     write_atomic(config.runtime.records / f"{name}.json", readable_json(fields))

@@ -1,4 +1,4 @@
-"""What schemas of configurations are made of: frozen classes whose fields say type, unit and help.
+"""Building blocks of schemas: frozen classes whose fields state type, unit and help.
 
 Pydantic holds JSON against them, strictly: `no` is a text and not false, 3 is no text, a field
 that lacks and a key that is none are faults, and all faults are found at once.
@@ -36,7 +36,7 @@ def part(cls: type[Part]) -> type[Part]:
 
 
 class Open(BaseModel):
-    """A part with keys beyond its fields, which are arguments of something that checks them."""
+    """A part of a schema with keys beyond its fields: arguments that something else checks."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -75,7 +75,7 @@ def knob(said: str, *, unit: str = "", told: str = "", **limits: float) -> Field
 
 
 def fault(key: str, *, expected: str, got: str) -> PydanticCustomError:
-    """Return what a part raises where its fields do not go together."""
+    """Return the error that a part raises where its fields contradict each other."""
     return PydanticCustomError("parts", "{expected}", {KEY: key, EXPECTED: expected, GOT: got})
 
 

@@ -1,4 +1,4 @@
-"""Measure the stability of the tokens of a choice, for the stage `stability`."""
+"""Measurement of the stability of a choice's tokens, for the stage `stability`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def gauge_stability(
     corpus: str,
     advance: Advance,
 ) -> Stability:
-    """Disturb a sample, and hold its tokens against those of the clean one.
+    """Disturb a sample, and compare its tokens with those of the clean one.
 
     Args:
         config: of `stability`.

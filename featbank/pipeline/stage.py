@@ -1,4 +1,4 @@
-"""What makes a function a stage: its configuration, locks and signals, and errors in one line."""
+"""The decorator `stage`, which gives a function configuration, locks, signals and clear errors."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _drop_what_dvc_has(work: Path) -> None:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Run a stage as its command line says: the last line of each script."""
+    """Run a stage by its command line: the last line of each script."""
     with guarded():
         main()
 

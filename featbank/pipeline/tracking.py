@@ -1,4 +1,4 @@
-"""The guard of what DVC tracks: values typed by hand get outputs of their own."""
+"""Guard of outputs that DVC tracks: values typed by hand need outputs of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of a launched run: which one this is, who lives, and what they tell each other.
+"""Coordination of the ranks of a launched run: who they are, whether they live, messages.
 
 Through the keys of the run's own store, which are polled. No collective is called: nobody waits for
 one that is gone, and nothing ends what takes long.

@@ -1,4 +1,4 @@
-"""Let the ranks of a run tell each other what they need, and end together."""
+"""Meetings of the ranks of a run, which exchange messages and end together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _numbers = itertools.count()
 
 
 class Meeting:
-    """What the ranks do together, from entering the block to leaving it.
+    """A block that all ranks of a run enter and leave together, exchanging messages.
 
     All ranks open the same meetings in the same order, as they call the same collectives. An error
     of one rank is raised in all: there as it is, elsewhere as a `RankError` that names the rank.
@@ -102,7 +102,7 @@ class Meeting:
             self._watch = None
 
     def check(self) -> None:
-        """Raise what another rank has met; costs nothing.
+        """Raise the error of another rank, if any has failed; costs nothing.
 
         Raises:
             RankError: it failed, or is gone.
@@ -131,7 +131,7 @@ class Meeting:
         return [self._take(f"{topic}/{one}", one) for one in range(self.size)]
 
     def share(self, topic: str, message: Any = None) -> Any:
-        """Return what the first rank gave for a topic, on all ranks.
+        """Return the message of the first rank for a topic, on all ranks.
 
         Raises:
             RankError: the first rank failed, or is gone.

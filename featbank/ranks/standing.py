@@ -1,4 +1,4 @@
-"""Tell which process of a launched run this is, and where all of them meet."""
+"""Rank of this process in a launched run, and the key-value store that all ranks reach."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The place of this process among those of its run.
+    """Rank of this process, the number of ranks, and their common key-value store.
 
     Args:
         rank: from 0 on.
@@ -46,7 +46,7 @@ def alone() -> Iterator[None]:
 
 
 def standing() -> Standing:
-    """Return where this process stands: one of a process group, or alone.
+    """Return the standing of this process: one of a process group, or alone.
 
     Alone too where speechbrain has one process act for all (`run_on_main`, `run_once_per_node`):
     the others sit in a barrier then, and would never answer.

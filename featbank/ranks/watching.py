@@ -1,4 +1,4 @@
-"""Notice that another rank has failed or is gone, while this one computes."""
+"""Watch over the other ranks, which notices that one has failed or is gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from featbank.files.locking.owner import Owner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long a rank may be silent.
+    """Limits on how long a rank may be silent.
 
     A rank of this machine that is dead is seen to be, at once. Of one of another machine its beats
     tell: they are counted against this rank's own, not against a clock, so that a machine that is
@@ -32,7 +32,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Why the run of all ranks ends.
+    """Failure or loss of a rank, which ends the run of all.
 
     Args:
         rank: that failed, or is gone.
@@ -53,13 +53,13 @@ class News:
 
 
 def unreachable(error: RuntimeError) -> News:
-    """Return what it means that the store of the ranks cannot be reached."""
+    """Return the error message for a store of the ranks that cannot be reached."""
     reason = str(error).partition("\n")[0]  # torch's go on with a stack of C++
     return News(0, f"is gone, or whoever keeps the ranks' store: {reason}")
 
 
 class RankWatch(threading.Thread):
-    """Advances this rank's counter, and looks whether the others' advance and whether one failed.
+    """Thread that advances this rank's counter, and checks the counters and errors of the others.
 
     The first rank watches all others, each of these the first: what one of them hears, all do.
     """
@@ -84,7 +84,7 @@ class RankWatch(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Beat and look, until told to end."""
+        """Beat and check until told to end."""
         while not self._ending.wait(self._patience.beat_s):
             try:
                 self._beat()

@@ -1,4 +1,4 @@
-"""Extraction from a training recipe, under the same laws as the pipeline's.
+"""Feature extraction in training recipes, under the same laws as the pipeline's.
 
 `FeatureBrain` is for any loop. What needs speechbrain is in `featbank.recipes.speechbrain` and
 `featbank.recipes.cached_item`.

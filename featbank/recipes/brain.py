@@ -1,4 +1,4 @@
-"""Extract features from a training recipe: override one method, call another."""
+"""`FeatureBrain`: feature extraction in a recipe by overriding one method and calling another."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from featbank.store.given import DTypeLike
 
 
 class CachedPackedDynamicItem(CachedDynamicItem):  # type: ignore[misc]
-    """Computes on a miss, then reads; `publish` makes a packed store of what was computed.
+    """A dynamic item that computes on a miss and else reads; `publish` packs it into a store.
 
     As speechbrain's `CachedDynamicItem`, but for three things. What is read is what was computed:
     by the same function (its source, what it calls and the weights it holds are in a fingerprint)
@@ -137,7 +137,7 @@ class CachedPackedDynamicItem(CachedDynamicItem):  # type: ignore[misc]
 
     @property
     def rows(self) -> ItemRows:
-        """What was computed so far, by this process and others."""
+        """Rows computed so far, by this process and others."""
         if self._rows is None or self._rows.pid != os.getpid():
             self._rows = ItemRows(
                 self._config,

@@ -1,4 +1,4 @@
-"""What the report says of the corpus itself: what `prepare` counted, and what it warned of."""
+"""Facts and warnings about the corpus in the report, from the summary that `prepare` wrote."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_corpus(corpus: Mapping[str, Any]) -> None:
 
 
 def corpus_facts(corpus: Mapping[str, Any]) -> Iterator[str]:
-    """Say at which rates and of how many channels the audio is, and what was left out or taken.
+    """Return sentences on sample rates and channels, and on what was left out or taken.
 
     Args:
         corpus: what `corpus.json` holds.
@@ -68,7 +68,7 @@ def corpus_facts(corpus: Mapping[str, Any]) -> Iterator[str]:
 
 
 def corpus_warnings(corpus: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Give what people find out too late: a sentence, and examples.
+    """Yield the warnings of a corpus: a sentence and examples each.
 
     Args:
         corpus: what `corpus.json` holds.

@@ -1,4 +1,4 @@
-"""Pictures of what was checked, as SVG that takes its ink from the page around it."""
+"""Figures of features, tokens and lengths as SVG, in the ink of the page around them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well tokens use their codebooks, and what they cost: numbers out of counts."""
+"""Gauges of tokens: codebook usage, entropy, bitrates and token rates, from counts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Gauges:
     bitrate_deduplicated_entropy_coded: float
 
     def rounded(self) -> dict[str, float]:
-        """Return the gauges by name, in six digits."""
+        """Return the gauges by name, to six significant digits."""
         return {
             name: value if isinstance(value, int) else six_digits(value)
             for name, value in asdict(self).items()
@@ -62,7 +62,7 @@ def entropy_bits(counts: Sequence[int]) -> float:
 
 
 def codebook_gauges(usage: CodebookUsage, audio_s: float) -> Gauges:
-    """Return the gauges of a codebook that occurs.
+    """Return the gauges of a codebook of which some code occurs.
 
     Args:
         usage: of its codes; at least one was counted.
@@ -93,7 +93,7 @@ def store_gauges(codebooks: Sequence[CodebookUsage] | None, audio_s: float) -> l
 
 
 def together(gauges: Sequence[Gauges]) -> Gauges:
-    """Return the gauges of the codebooks of a frame together.
+    """Return the gauges of all codebooks of a store together.
 
     Rates, bits and dead codes are summed: the entropy is that of a frame, were its codes
     independent. The share of codes used and the perplexity are means over the codebooks.

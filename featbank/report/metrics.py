@@ -1,4 +1,4 @@
-"""The numbers and curves that DVC compares from version to version, out of what was checked."""
+"""Metrics and curves of a validation, which DVC compares between versions."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def _write_curves(folder: Path, curves: Mapping[str, Sequence[Mapping[str, Any]]
 
 
 def weights_source(store: StoreCheck) -> str:
-    """Return where the weights behind a store came from; those of its features, for tokens."""
+    """Return the source of the weights behind a store; of its features, for tokens."""
     return str(_part(_feature_provenance(store), "weights").get("source", ""))
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a report, each with its words."""
+"""Pictures of a report with their captions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from featbank.validation.usage import CodebookUsage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A drawing with its words.
+    """A drawing with its caption.
 
     Args:
         title: what is drawn.

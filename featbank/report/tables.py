@@ -1,4 +1,4 @@
-"""The gauges of tokens as rows of tables: by split, by codebook, and by disturbance."""
+"""Tables of the gauges of tokens: by split, by codebook and by disturbance."""
 
 from __future__ import annotations
 

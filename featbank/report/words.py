@@ -1,4 +1,4 @@
-"""Numbers as a person reads them."""
+"""Formatting of sizes, durations and numbers for people."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def format_number(value: float | None) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
+    """Return a number with its noun, in the singular or plural.
 
     >>> counted(1, "unit"), counted(4000, "unit"), counted(0, "unit")
     ('1 unit', '4,000 units', 'no units')

@@ -1,4 +1,4 @@
-"""Forms of units and codes that a speech language model reads, and the ways back."""
+"""Transforms of units and codes for speech language models, and their inverses."""
 
 from featbank.base.units import deduplicate, expand
 from featbank.sequences.bpe import UnitBpe

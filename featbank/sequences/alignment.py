@@ -1,4 +1,4 @@
-"""Words beside frames: which frames are a word's, and where a sequence turns to text or speech."""
+"""Alignment of words with frames, and spans of text and speech drawn over it."""
 
 from __future__ import annotations
 

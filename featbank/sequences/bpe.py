@@ -35,7 +35,7 @@ _MAX_BYTES = 256 << 20
 
 
 class UnitBpe:
-    """Turns units into fewer tokens, and back without a loss.
+    """Encodes units as fewer tokens, and decodes them without loss.
 
     Token n below `num_units` is unit n alone; the others are merges, in the order learned.
 
@@ -130,7 +130,7 @@ class UnitBpe:
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens there are."""
+        """Number of different tokens."""
         return len(self._units)
 
     @takes_tensors

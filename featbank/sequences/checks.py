@@ -1,4 +1,4 @@
-"""What the forms and the training reads refuse alike."""
+"""Checks of integers that the transforms and the training reads share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_pad(pad: int, dtype: np.dtype[Any]) -> None:
 def refuse_unit(
     what: str, value: Any, codebook_size: int | None, *, may_be_negative: bool = True
 ) -> int:
-    """Return a number that stands beside units as no unit: a separator, a padding, an end.
+    """Return a special number (a separator, a padding, an end), if it is no unit.
 
     Args:
         what: names it in the sentence.

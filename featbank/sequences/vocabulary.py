@@ -93,19 +93,19 @@ class Vocabulary:
 
     @cached_property
     def audio_offsets(self) -> tuple[int, ...]:
-        """The id of code 0 of each codebook."""
+        """Id of code 0 of each codebook."""
         first = self.text_size + len(self.special)
         ends = first + np.cumsum((0, *self.codebook_sizes))
         return tuple(ends[:-1].tolist())
 
     @property
     def num_tokens(self) -> int:
-        """How many ids mean something."""
+        """Number of ids that mean something."""
         return self.text_size + len(self.special) + sum(self.codebook_sizes)
 
     @property
     def size(self) -> int:
-        """Rows of an embedding: `num_tokens`, rounded up to a multiple."""
+        """Number of rows of an embedding: `num_tokens`, rounded up to a multiple."""
         return -(-self.num_tokens // self.multiple) * self.multiple
 
     def special_id(self, name: str) -> int:

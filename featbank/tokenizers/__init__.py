@@ -1,4 +1,4 @@
-"""Tokenizers: what fits codebooks, from features to discrete units, by their public names."""
+"""Tokenizers, which fit codebooks that turn features into units, by their public names."""
 
 from __future__ import annotations
 

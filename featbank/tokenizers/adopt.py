@@ -1,4 +1,4 @@
-"""Import codebooks that were fitted elsewhere: convert them once, then adopt them for a feature."""
+"""Import of codebooks that were fitted elsewhere: converted once, then adopted for a feature."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ImportedCodebook:
 
     @classmethod
     def named(cls, imported: object) -> ImportedCodebook:
-        """Return what `tokenizer.imported` names.
+        """Return the imported codebook that `tokenizer.imported` names.
 
         Raises:
             ConfigError: it is no mapping of a path and a digest.

@@ -1,4 +1,4 @@
-"""The file that a codebook is kept in, written and read without torch."""
+"""File format of codebooks, written and read without torch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_codebook(path: str | Path) -> tuple[Floats, Mapping[str, Any]]:
 
 
 def check_centroids(centroids: Floats) -> None:
-    """Refuse what no frame can be assigned to.
+    """Refuse centroids that no frame can be assigned to.
 
     Raises:
         CodebookError: another shape or type, or values that are not finite.

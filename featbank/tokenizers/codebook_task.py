@@ -1,4 +1,4 @@
-"""The task of making a codebook, and whether it may replace the one that is there."""
+"""Task of making a codebook, and the check that it may replace the existing one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CodebookTask:
     overwrite: bool = False
 
     def open_sample(self) -> Sample:
-        """Open what the codebook is fitted on.
+        """Open the sample that the codebook is fitted on.
 
         Raises:
             StoreError: it is damaged, or of other corpora.

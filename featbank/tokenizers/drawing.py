@@ -1,4 +1,4 @@
-"""Drawing frames from a store: a seeded sample in bounded memory."""
+"""Drawing of frames from a store: a seeded sample in bounded memory."""
 
 from __future__ import annotations
 

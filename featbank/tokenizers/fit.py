@@ -1,4 +1,4 @@
-"""Fit a codebook: a sample store in, a codebook out."""
+"""Fitting of a codebook: a sample store in, a codebook out."""
 
 from __future__ import annotations
 

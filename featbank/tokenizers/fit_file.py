@@ -1,4 +1,4 @@
-"""The file in which a fit that was stopped is found again."""
+"""State file of a fit, from which a stopped fit resumes."""
 
 from __future__ import annotations
 

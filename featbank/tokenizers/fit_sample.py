@@ -52,37 +52,37 @@ class JoinedSample:
 
     @property
     def name(self) -> str:
-        """Of the feature."""
+        """Name of the feature."""
         return self.header.name
 
     @property
     def fingerprint(self) -> str:
-        """Of the feature."""
+        """Fingerprint of the feature."""
         return self.header.fingerprint
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one frame."""
+        """Shape of one frame."""
         return self.header.shape
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """What the features were made by, which is the same for all corpora."""
+        """Provenance of the features, which is the same for all corpora."""
         return self.header.provenance
 
     @property
     def shards(self) -> tuple[ShardInfo, ...]:
-        """Of all corpora."""
+        """Shards of all corpora."""
         return tuple(shard for store in self._stores.values() for shard in store.shards)
 
     @property
     def frame_counts(self) -> npt.NDArray[np.int64]:
-        """Frames of every utterance, in the order of `ids`: (len(self),)."""
+        """Number of frames of every utterance, in the order of `ids`: (len(self),)."""
         return np.concatenate([store.frame_counts for store in self._stores.values()])
 
     @property
     def num_frames_total(self) -> int:
-        """Frames of all utterances."""
+        """Number of frames of all utterances."""
         return sum(store.num_frames_total for store in self._stores.values())
 
 
@@ -91,7 +91,7 @@ Sample = Store | JoinedSample
 
 
 def open_sample(folder: Path, corpora: Collection[str] = ()) -> Sample:
-    """Open a sample, every byte of it held against its digests.
+    """Open a sample whose every byte is checked against its digests.
 
     Args:
         folder: a store, or a folder with one for each corpus of the sample.

@@ -1,4 +1,4 @@
-"""Centroids out of the files that other tools keep them in; no code of such a file ever runs."""
+"""Reading of centroids from files of other tools, without running code from them."""
 
 from __future__ import annotations
 

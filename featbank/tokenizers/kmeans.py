@@ -1,4 +1,4 @@
-"""K-means, plain and residual, over frames in memory; a fit that was stopped goes on."""
+"""Plain and residual k-means over frames in memory, which resumes a fit that was stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPREAD_A_CLUSTER, _SPREAD_LEAST = 10, 4000  # frames that the first centroids a
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FitState:
-    """How far a fit has come: what to keep to go on with it.
+    """State of a fit, which is saved to resume it.
 
     Args:
         codebooks: the finished ones, (q, K, D) float32, around the mean of the frames.

@@ -1,4 +1,4 @@
-"""Lloyd's algorithm: spread centroids, then move each to the mean of its frames, pass by pass.
+"""Lloyd's algorithm: initial centroids are spread, then moved to the means of their frames.
 
 All functions take frames (N, D) float32 around zero: float32 keeps their distances exact enough
 only where their mean is small beside their spread.
@@ -18,7 +18,7 @@ _SAME = 1e-6  # of the squares of two frames: a squared distance below is roundi
 
 
 def spread(frames: torch.Tensor, num_clusters: int, *, seed: int) -> torch.Tensor:
-    """Draw frames that lie far apart, as centroids to begin with.
+    """Draw initial centroids: frames that lie far apart.
 
     Greedy k-means++ (Arthur and Vassilvitskii, 2007): each is drawn with a probability
     proportional to the squared distance to those drawn before; of 2 + ln K such draws the one
@@ -58,7 +58,7 @@ def spread(frames: torch.Tensor, num_clusters: int, *, seed: int) -> torch.Tenso
 
 
 def improve(frames: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Move each centroid to the mean of the frames that are nearest to it.
+    """Move each centroid to the mean of the frames that are nearest to it, once.
 
     A centroid that no frame is nearest to takes the place of a frame that lies farthest from its
     own.
@@ -84,7 +84,7 @@ def improve(frames: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor
 def nearest(
     frames: torch.Tensor, centroids: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Give blocks of frames with their nearest centroids and scores, as `NearestCentroid` does."""
+    """Yield blocks of frames with their nearest centroids and scores, as `NearestCentroid` does."""
     find = NearestCentroid(centroids)
     for block in torch.split(frames, BLOCK_FRAMES):
         yield block, *find.scored(block)

@@ -1,4 +1,4 @@
-"""The nearest of given centroids: the inner loop of fitting and of assignment."""
+"""Nearest-centroid search: the inner loop of fitting and of assignment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the sample that a codebook is fitted on: utterances pinned by id, whatever is added."""
+"""Drawing, pinning and writing of the sample of utterances that a codebook is fitted on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def draw_sample(utterances: Sequence[Utterance], *, hours: float, seed: int) -> 
 
 
 def present_splits(wanted: Sequence[str], there: Collection[str], corpus: str) -> list[str]:
-    """Return those splits to train on that there are; the others are told in the log.
+    """Return those splits to train on that exist; the others are logged.
 
     Args:
         wanted: by the definition of the corpus.

@@ -1,4 +1,4 @@
-"""Safetensors files under a digest of all that they hold: a flipped bit is refused, not served."""
+"""Safetensors files with a digest of their content: a flipped bit is refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_sealed(
 
 
 def read_sealed(path: str | Path, form: str, hint: str) -> tuple[Tensors, Any]:
-    """Read the tensors and the header of a file that holds what its digest says.
+    """Read the tensors and the header of a file, if its content has the stated digest.
 
     Args:
         path: of the file.

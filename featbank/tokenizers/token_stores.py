@@ -1,4 +1,4 @@
-"""Token stores: what they hold, what they are called, and what they were made from."""
+"""Token stores: their contents, names and fingerprints."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TokenStores:
 
     @cached_property
     def dtypes(self) -> dict[str, str]:
-        """What is stored, by store name."""
+        """Dtype of what is stored, by store name."""
         return {
             UNITS: self.codebook.unit_dtype,
             **({DURATIONS: "uint32"} if self.merge_repeats else {}),
@@ -97,11 +97,11 @@ class TokenStores:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Of the stores, by name."""
+        """Fingerprints of the stores, by name."""
         return {name: digest({**self.made_from, "name": name}) for name in self.dtypes}
 
     def tokens(self, units: Array) -> dict[str, Array]:
-        """Return what is stored of an utterance's units (T,) or (T, Q), by store name."""
+        """Return an utterance's units (T,) or (T, Q) in the form that is stored, by store name."""
         if not self.merge_repeats:
             return {UNITS: units}
         merged, durations = deduplicate(units)
@@ -145,7 +145,7 @@ class TokenStores:
                 refuse_other_content(out / name / split, fingerprint, overwrite=overwrite)
 
     def writer(self, path: Path, name: str, feature: TokenizedFeature) -> StoreWriter:
-        """Begin one of the stores.
+        """Begin to write one of the stores.
 
         A unit that stands for a run of frames has no time of its own, and its store states none.
 

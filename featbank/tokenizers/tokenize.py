@@ -1,4 +1,4 @@
-"""Tokenize features: feature stores and a codebook in, token stores out."""
+"""Tokenization of stored features: feature stores and a codebook in, token stores out."""
 
 from __future__ import annotations
 

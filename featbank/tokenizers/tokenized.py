@@ -1,4 +1,4 @@
-"""Which feature of an extractor tokens are made of."""
+"""Choice of the feature of an extractor that tokens are made of."""
 
 from __future__ import annotations
 

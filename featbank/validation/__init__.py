@@ -1,1 +1,1 @@
-"""Validation: do stores hold what their manifests and their own headers promise?"""
+"""Validation: checks of stores against their manifests and their own headers."""

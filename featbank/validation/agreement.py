@@ -1,4 +1,4 @@
-"""How far codes agree with labels such as phones: the measures of HuBERT (Hsu et al., 2021).
+"""Agreement of codes with labels such as phones, as HuBERT measures it (Hsu et al., 2021).
 
 With p(y, z) the share of the labelled frames that have label y and code z (section IV-C, arXiv
 2106.07447):
@@ -25,7 +25,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How far one codebook agrees with the labels; see the module for the measures.
+    """Agreement of one codebook with the labels; see the module for the measures.
 
     Args:
         phone_purity, cluster_purity: from 0 to 1.
@@ -48,7 +48,7 @@ class Agreement:
 
     @classmethod
     def of(cls, joint: Counts) -> Agreement:
-        """Measure it by a table (labels, codes) of frames, of which there is one at least."""
+        """Measure it by a table (labels, codes) of frame counts, of one frame at least."""
         shares = joint / joint.sum()
         of_label, of_code = shares.sum(axis=1), shares.sum(axis=0)
         entropy = _entropy(of_label)
@@ -62,7 +62,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelCheck:
-    """How far the tokens of a store agree with the labels of its corpus.
+    """Agreement of the tokens of a store with the labels of its corpus.
 
     Args:
         num_labels: different ones that a frame has.

@@ -1,4 +1,4 @@
-"""What a store's header promises: of its folder, of its shards, of its values, of its siblings."""
+"""Checks of a store's header against its folder, its shards, its values and its siblings."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def value_rules(header: StoreHeader, log: ProblemLog) -> ValueRules:
 def compare_with_shard(
     header: StoreHeader, info: ShardInfo, shard: MappedShard, where: str, log: ProblemLog
 ) -> bool:
-    """Tell whether a shard is as the header lists it; what is not is noted."""
+    """Tell whether a shard is as the header lists it; each difference is noted as a problem."""
     promises = list(differences(header, info, shard))
     for what, expected, got in promises:
         log.add("shard unlike its header", f"{where}, {what}", expected=expected, got=got)
@@ -158,7 +158,7 @@ def check_features(present: Sequence[str], checks: Sequence[StoreCheck], log: Pr
 
 
 def check_statement(feature: Path, log: ProblemLog) -> None:
-    """Hold the stores of a feature against what the folder states of them."""
+    """Compare the stores of a feature with what their folder states of them."""
     stores: dict[str, StoreHeader | None] = {}
     for path in sorted(feature.glob(f"*/{HEADER_NAME}")):
         try:

@@ -1,4 +1,4 @@
-"""Measures the inertia of a codebook on a drawn sample of held-out features."""
+"""Inertia of a codebook, measured on a drawn sample of held-out features."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """What to measure inertia by.
+    """Settings of the measurement of held-out inertia.
 
     Args:
         codebook: file of the centroids.
@@ -129,7 +129,7 @@ def features_of_tokens(
 
 
 def squared_distances(frames: Floats, codebooks: Floats) -> Floats:
-    """Return the squared distance (T,) of frames (T, D) to what codebooks (Q, K, D) make of them.
+    """Return the squared distances (T,) of frames (T, D) to their reconstructions by codebooks.
 
     Each codebook takes its nearest centroid from what the ones before it leave.
 

@@ -1,4 +1,4 @@
-"""How far held-out features lie from the centroids that make them tokens, beside those fitted on.
+"""Held-out inertia: distance of held-out features to their centroids, beside the fit's own.
 
 Inertia is the mean over frames x of min over k of |x - c_k|^2: what k-means makes small (Lloyd,
 1982). Held-out speech that is much farther from its centroids than the sample of the fit means that

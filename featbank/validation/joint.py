@@ -1,4 +1,4 @@
-"""How often each label goes with each code, counted frame by frame."""
+"""Joint counts of labels and codes, frame by frame."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class JointCounts:
         np.add.at(self._counts, (labels[rows], codebooks, codes[known].astype(np.int64)), 1)
 
     def result(self) -> LabelCheck:
-        """Return what was found so far."""
+        """Return the counts so far."""
         tables = self._counts[: len(self._numbers)]
         measured = self._num_frames > 0 and bool(tables.any(axis=(0, 2)).all())
         return LabelCheck(

@@ -1,4 +1,4 @@
-"""Is a row as long as its audio says? Merged units by the durations that stand beside them."""
+"""Check of the lengths of rows against their audio; of merged units, by their durations."""
 
 from __future__ import annotations
 

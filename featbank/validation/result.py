@@ -1,4 +1,4 @@
-"""What a validation found, as plain values that a report, DVC and a person can read."""
+"""Results of a validation, as plain values that a report, DVC and a person can read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_EXAMPLES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One kind of damage in one store.
+    """One kind of problem in one store.
 
     Args:
         kind: a few words, such as `wrong number of frames`.
@@ -48,7 +48,7 @@ class Problem:
 
 
 class ProblemLog:
-    """Collects findings by kind, in bounded memory."""
+    """Collects problems by kind, in bounded memory."""
 
     def __init__(self, place: str) -> None:
         """Begin a log whose sentences all start with `place`."""
@@ -93,7 +93,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCheck:
-    """What was found in one store: one feature of one split.
+    """Result of the check of one store: one feature of one split.
 
     Args:
         name, split: of the feature and of the manifest.
@@ -132,7 +132,7 @@ class StoreCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LengthHistogram:
-    """How long the utterances of the manifests are.
+    """Histogram of the lengths of the manifests' utterances, by split.
 
     Args:
         bin_s: width of a bin, in seconds; bin i holds lengths from `i * bin_s` on.
@@ -150,7 +150,7 @@ class LengthHistogram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """What was found in the stores of one feature or token option.
+    """Result of the checks of the stores of one feature or token option.
 
     Args:
         name: of the option: `features/<feature>` or `tokens/<feature>-<tokenizer>`.
@@ -168,7 +168,7 @@ class CheckResult:
 
     @property
     def all_problems(self) -> list[Problem]:
-        """Those of the folder, then those of each store."""
+        """Problems of the folder, then those of each store."""
         return [*self.problems, *(problem for store in self.stores for problem in store.problems)]
 
 
@@ -200,7 +200,7 @@ def read_check(path: str | Path) -> CheckResult:
 
 
 def require_good(results: Sequence[CheckResult]) -> None:
-    """End a run whose stores are not as they should be.
+    """End a run whose stores have problems.
 
     Raises:
         ValidationError: names every problem that was found.

@@ -1,4 +1,4 @@
-"""Numbers as checks and metrics state them."""
+"""Rounding of the numbers that checks and metrics state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the values of a shard are like, and which rows hold what must not be there."""
+"""Scan of the values of a shard: moments, token counts and faulty rows."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ValueMoments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueRules:
-    """What the values of a store must keep to, beside being finite.
+    """Rules that the values of a store must keep, besides being finite.
 
     Args:
         num_units: tokens lie below it; None for what is no tokens, or for an unknown codebook.
@@ -86,7 +86,7 @@ class ValueRules:
     minimum: int | None = None
 
     def describe(self) -> str:
-        """Say what values are right."""
+        """Return the rules as text."""
         if self.num_units is not None:
             return f"units from 0 to {self.num_units - 1}"
         return "finite values" if self.minimum is None else f"values from {self.minimum} on"
@@ -96,13 +96,13 @@ class ValueRules:
         return self.num_units is not None and prod(spec.shape) == self.num_codebooks
 
     def no_counts(self) -> TokenCounts:
-        """Begin to count the tokens; of no codebook where there are none."""
+        """Return empty token counts; of no codebook where there are none."""
         return TokenCounts(0 if self.num_units is None else self.num_codebooks, self.num_units or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardScan:
-    """What one pass over a shard gave.
+    """Result of one pass over the values of a shard.
 
     Args:
         moments: of the finite values.

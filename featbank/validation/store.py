@@ -1,4 +1,4 @@
-"""Is one store what its manifest and its own header promise, and what does it hold?
+"""Check of one store against its manifest and its own header, with statistics of its values.
 
 Every shard is read twice in a row, for its digest and for its values, so the disk is asked once.
 Values go by in blocks: memory is bounded by a block and by the ids of one split.

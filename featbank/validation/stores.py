@@ -1,4 +1,4 @@
-"""Do the stores of an option hold what its manifests and their own headers promise?"""
+"""Checks of all stores of an option against their manifests and their own headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often each token of a codebook occurs: by frame, and by run of equal tokens."""
+"""Codebook usage: how often each token occurs, by frame and by run of equal tokens."""
 
 from __future__ import annotations
 

@@ -215,4 +215,7 @@ def test_a_loop_around_speechbrains_loader_must_tell_the_epoch(brains: Ranks, ki
     for first, again, second in of(brains, "loop_around_speechbrain", f"{kind} resumed"):
         assert first != again == second
     for message in of(brains, "loop_around_speechbrain", f"{kind} not told"):
-        assert "expected set_epoch: which epoch is gone on in, got nothing" in message
+        assert (
+            "expected set_epoch(epoch), with the epoch that is resumed, got no call of it"
+            in message
+        )

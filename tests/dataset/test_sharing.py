@@ -132,7 +132,7 @@ def test_a_part_of_a_part_is_warned_of(caplog: pytest.LogCaptureFixture) -> None
     outer = Wrapper(sampler_of(rank=0, num_ranks=2), num_replicas=2)
     assert [*outer] == WHOLE[::2]
     assert caplog.messages == [
-        "Wrapper shares out what rank=0, num_ranks=2 gives: a rank gets a part of a part"
+        "Wrapper splits what rank=0, num_ranks=2 gives: each rank gets a part of a part"
     ]
 
 
@@ -160,7 +160,8 @@ def test_a_sampler_that_may_share_out_is_refused_on_several_ranks(
 ) -> None:
     outer = Wrapper(sampler_of(), world=2)
     with pytest.raises(
-        ConfigError, match="Wrapper reads on one of 2 ranks: expected a class that states num_repl"
+        ConfigError,
+        match="Wrapper reads on one of 2 ranks: expected one with an attribute num_repl",
     ):
         list(outer)
 

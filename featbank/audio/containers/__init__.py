@@ -1,4 +1,4 @@
-"""What the container of an audio file promises, checked against the bytes that are there."""
+"""Parsers of audio containers: what a header states is compared with the bytes in the file."""
 
 from featbank.audio.containers.container import TOLERANCES, Container, PlainSamples
 from featbank.audio.containers.flac import check_flac_end

@@ -1,4 +1,4 @@
-"""AIFF, AIFC and Core Audio files."""
+"""Parsers of AIFF, AIFC and Core Audio files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _CAF_FLOAT, _CAF_LITTLE = 1, 2
 
 
 def aiff(path: str | Path, file: BufferedReader, size: int) -> Container:
-    """Look through an AIFF or AIFC file of `size` bytes.
+    """Parse an AIFF or AIFC file of `size` bytes.
 
     Raises:
         AudioError: it lacks what it needs, is cut short, goes on behind what it states, or states
@@ -121,7 +121,7 @@ def _extended(number: bytes) -> int:
 
 
 def caf(path: str | Path, file: BufferedReader, size: int) -> Container:
-    """Look through a Core Audio file of `size` bytes.
+    """Parse a Core Audio file of `size` bytes.
 
     Raises:
         AudioError: it lacks what it needs, is cut short, or goes on behind what it states.

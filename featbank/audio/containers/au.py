@@ -1,4 +1,4 @@
-"""AU files, of Sun and NeXT."""
+"""Parser of AU files, of Sun and NeXT."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IN_BLOCKS = (23, 25, 26)  # that libsndfile decodes: G.721, and G.723 of 3 and 
 
 
 def au(path: str | Path, file: BufferedReader, size: int) -> Container:
-    """Look through an AU file of `size` bytes.
+    """Parse an AU file of `size` bytes.
 
     Raises:
         AudioError: it is cut short, or goes on behind what it states.

@@ -1,4 +1,4 @@
-"""Containers of nested boxes with their lengths: MP4, Matroska and ASF.
+"""Parsers of containers made of nested boxes with their lengths: MP4, Matroska and ASF.
 
 Each is for ffmpeg, which reads the first file of several in a row and says nothing of the others.
 """

@@ -1,4 +1,4 @@
-"""What is known of an audio file once its container has been looked through."""
+"""Result of parsing an audio file: its format, its samples, and faults to raise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOLERANCES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainSamples:
-    """Samples that stand in a file one by one, each in so many bytes.
+    """Samples of a fixed width, stored one by one: where they begin, how many, how coded.
 
     Args:
         start: byte of the file at which they begin.
@@ -48,7 +48,7 @@ class PlainSamples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A kind of audio file, and what has been found in one.
+    """The format of an audio file, and what its parser found in the file.
 
     Args:
         name: as people call it.

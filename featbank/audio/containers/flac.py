@@ -1,4 +1,4 @@
-"""FLAC files (RFC 9639): who decodes one, and whether it goes on behind the samples it counts.
+"""Parser of FLAC files (RFC 9639): their decoder, and data behind the samples they count.
 
 libFLAC stops at the number of samples that the header states, and looks at nothing behind them.
 """
@@ -45,7 +45,7 @@ class _Info:
 
 
 def flac(_path: str | Path, file: BufferedReader, size: int) -> Container:
-    """Say who decodes a FLAC: libsndfile, but for widths of samples that it does not know.
+    """Choose the decoder of a FLAC: libsndfile, but for sample widths that it does not know.
 
     What is behind the frames of a FLAC that ends with tags is nothing to either.
     """
@@ -60,7 +60,7 @@ def flac(_path: str | Path, file: BufferedReader, size: int) -> Container:
 
 
 def check_flac_end(path: str | Path, file: BufferedReader, size: int) -> None:
-    """Look whether a FLAC of `size` bytes goes on behind the samples that it counts.
+    """Check whether a FLAC of `size` bytes goes on behind the samples that it counts.
 
     Raises:
         AudioError: with another FLAC, or more frames.

@@ -1,4 +1,4 @@
-"""Containers that are a row of frames: AAC without a container (ADTS) and AMR."""
+"""Parsers of streams of frames without a container: AAC (ADTS) and AMR."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNHEARD = 3  # frames that a decoder may leave out at the ends
 
 
 def adts(path: str | Path, file: BufferedReader, size: int) -> Container:
-    """Go through the frames of an AAC stream, between its tags (ISO 13818-7, 6.2).
+    """Parse the frames of an AAC stream, between its tags (ISO 13818-7, 6.2).
 
     Raises:
         AudioError: its last frame is cut short, something else stands between two, or the sample
@@ -57,12 +57,12 @@ def adts(path: str | Path, file: BufferedReader, size: int) -> Container:
 
 
 def amr(path: str | Path, file: BufferedReader, size: int) -> Container:
-    """Go through the frames of a narrow-band AMR file; see `adts`."""
+    """Parse the frames of a narrow-band AMR file; see `adts`."""
     return _amr(path, file, size, b"#!AMR\n", _AMR)
 
 
 def amr_wb(path: str | Path, file: BufferedReader, size: int) -> Container:
-    """Go through the frames of a wide-band AMR file; see `adts`."""
+    """Parse the frames of a wide-band AMR file; see `adts`."""
     return _amr(path, file, size, b"#!AMR-WB\n", _AMR_WB)
 
 

@@ -1,4 +1,4 @@
-"""The kinds of audio file that are read: how each is told, what it promises, and who decodes it.
+"""Formats of audio files that are read: how each is detected, checked and decoded.
 
 libsndfile returns what is left of a truncated WAV, AIFF, AU, NIST or Ogg file without an error, and
 counts it as the whole; ffmpeg may only warn. Neither looks behind what a header states. So what is
@@ -54,7 +54,7 @@ class _Kind:
 def check_container(
     path: str | Path, file: BufferedReader, tolerate: Collection[str] = ()
 ) -> Container:
-    """Say what an open file is, and refuse it when it holds more or less than it states.
+    """Detect the format of an open file; refuse it when it holds more or less than it states.
 
     Args:
         path: of the file, for messages.

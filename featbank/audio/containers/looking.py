@@ -1,4 +1,4 @@
-"""What a look through a whole file has found, kept as long as nothing about the file changes."""
+"""Cache of checks that read a whole file, valid while its size and times stay the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _seen: dict[tuple[object, ...], object] = {}
 
 
 def once(file: BufferedReader, look: Callable[[BufferedReader, int], _Found]) -> _Found:
-    """Return what `look` finds in an open file and its size, or has found in it before."""
+    """Return `look(file, size)`, from the cache if the file was looked at and is unchanged."""
     now = os.fstat(file.fileno())
     key = (look, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
     if key not in _seen:

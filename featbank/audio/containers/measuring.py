@@ -1,4 +1,4 @@
-"""How many bytes of samples a file holds, where its header may say more or less than there is.
+"""Length of a file's samples in bytes, where its header may state more or less than there is.
 
 The rule, for S bytes stated and R from the first sample to the end of the file:
 
@@ -30,7 +30,7 @@ UNKNOWN_TO_SOX = (0x7FFFF000,)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coding:
-    """How samples of a fixed width are coded; see `PlainSamples`."""
+    """Coding of samples of a fixed width; see `PlainSamples`."""
 
     subtype: str
     width: int
@@ -39,7 +39,7 @@ class Coding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What the header of a file says of its samples.
+    """Fields of a file's header that describe its samples.
 
     Args:
         start: byte at which they begin.
@@ -68,12 +68,12 @@ class Header:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether the bytes stated are what a program writes that does not know them."""
+        """Whether the length stated is a placeholder, of a program that did not know the length."""
         return is_unknown(self.stated, self.unknown_to_sox)
 
 
 def is_unknown(stated: int, unknown_to_sox: tuple[int, ...] = UNKNOWN_TO_SOX) -> bool:
-    """Tell whether a number of bytes is what a program writes that does not know it."""
+    """Tell whether a length in bytes is a placeholder, of a program that did not know it."""
     return stated in _UNKNOWN or any(0 <= sox - stated <= _ROUNDED for sox in unknown_to_sox)
 
 
@@ -115,7 +115,7 @@ def _behind_padding(file: BufferedReader, header: Header, length: int) -> int:
 def measured(
     path: str | Path, file: BufferedReader, size: int, header: Header, *, name: str
 ) -> Container:
-    """Return what libsndfile decodes of a file by its header, or by its samples as they stand.
+    """Return the container of a file: decoded by its header, or by its samples as they stand.
 
     Raises:
         AudioError: it is cut short, or goes on behind what it states.
@@ -141,7 +141,7 @@ def measured(
 
 
 def mended_length(header: Header, length: int) -> tuple[tuple[int, bytes], ...]:
-    """Return what has to be other in a file to state a length; nothing where that cannot be."""
+    """Return the bytes to patch in a header so that it states a length; none where impossible."""
     stated = length + header.length_extra
     order: Literal["little", "big"] = "little" if header.order == "<" else "big"
     if not header.length_at or stated >= 1 << 8 * header.length_bytes:

@@ -1,4 +1,4 @@
-"""MP3 files: whether libsndfile reads all of one, and whether its frames are all there.
+"""Parser of MP3 files: whether libsndfile reads all of one, and whether its frames are complete.
 
 Where the first frame counts none, libsndfile guesses a length from its bit rate and reads no
 further: of a variable bit rate it may leave out half of the file, and call the rest whole. Where
@@ -23,7 +23,7 @@ _UNHEARD = 4
 
 
 def mp3(path: str | Path, file: BufferedReader, _size: int) -> Container:
-    """Look through an MP3 file, and say who decodes it.
+    """Parse an MP3 file, and choose its decoder.
 
     Raises:
         AudioError: it is cut short, has something else than tags between its frames, or changes

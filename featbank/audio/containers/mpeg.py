@@ -1,4 +1,4 @@
-"""The frames of MP3 files: where they are, how many, and how many the first of them counts.
+"""Frames of MP3 files: where they are, how many, and how many the first of them states.
 
 Encoders put a count of the frames into a first frame without sound, named Xing, Info or VBRI.
 Between the frames of several files in a row stand their tags. A frame's header tells its length
@@ -35,7 +35,7 @@ _SYNC = re.compile(b"\xff[\xe0-\xff]")
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What all frames of a stream share.
+    """Header fields that all frames of an MPEG stream share.
 
     Args:
         version: of MPEG, in its header's two bits.
@@ -59,7 +59,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MpegFrames:
-    """The frames of an MP3 file.
+    """The frames found in an MP3 file, and the number that the first of them states.
 
     Args:
         form: of the first; None where the file begins with none of layer III.
@@ -87,7 +87,7 @@ class MpegFrames:
 
 
 def frames_of(file: BufferedReader, size: int) -> MpegFrames:
-    """Go through the frames of an MP3 file of `size` bytes, over the tags that stand between."""
+    """Find the frames of an MP3 file of `size` bytes, skipping the tags between them."""
     at = _behind_zeros(file, skip_tags(file), size)
     file.seek(at)
     head = file.read(_HEAD)

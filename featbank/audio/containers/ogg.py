@@ -1,4 +1,4 @@
-"""Ogg files: which of them libsndfile reads, and whether their streams are all there."""
+"""Parser of Ogg files: which ones libsndfile reads, and whether their streams are complete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Codec:
 
 
 def ogg(path: str | Path, file: BufferedReader, _size: int, tolerate: Collection[str]) -> Container:
-    """Look through an Ogg file, and say who decodes it.
+    """Parse an Ogg file, and choose its decoder.
 
     libsndfile reads one stream of Opus or Vorbis. Of several in a row, such as a recorded
     broadcast, it reads the first and calls it the whole.

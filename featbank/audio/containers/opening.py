@@ -1,4 +1,4 @@
-"""Opening an audio file: faults of the file or its name, told from those of the machine."""
+"""Opening of audio files: faults of a file or its name are told from those of the machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MORE_THAN_A_DECODER_TAKES = 16 << 20  # bytes; FLAC's largest frame takes 4 MB
 def open_container(
     path: str | Path, tolerate: Collection[str] = ()
 ) -> tuple[BufferedReader, Container]:
-    """Open a file that is audio of a kind that is read, and holds what its container says.
+    """Open an audio file of a supported format, and check it against what its container states.
 
     Args:
         path: of the file.
@@ -51,7 +51,7 @@ def open_container(
 
 
 def read_through(descriptor: int) -> None:
-    """Read all bytes of an open file, wherever it stands, before it is blamed for anything.
+    """Read all bytes of an open file, so that a failing disk is not taken for a damaged file.
 
     Raises:
         OSError: a read failed.
@@ -63,7 +63,7 @@ def read_through(descriptor: int) -> None:
 
 
 def open_file(path: str | Path) -> BufferedReader:
-    """Open a file that may be audio.
+    """Open a regular file, of which nothing is read yet.
 
     Raises:
         AudioError: it is missing, no file, or may not be read.

@@ -1,4 +1,4 @@
-"""The pages of Ogg files (RFC 3533), and the streams that they belong to."""
+"""Pages of Ogg files (RFC 3533), and the logical streams that they belong to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 @dataclass(slots=True, kw_only=True)
 class Stream:
-    """One stream of an Ogg file, from the page that begins it on.
+    """A logical stream of an Ogg file, followed from page to page.
 
     Args:
         codec: what that page holds: the codec's own header, up to 64 bytes.
@@ -49,7 +49,7 @@ class Stream:
     is_open: bool = False
 
     def add(self, at: int, flags: int, granule: int, number: int, *, is_open: bool) -> None:
-        """Take note of the stream's next page, which begins at byte `at`."""
+        """Note the stream's next page, which begins at byte `at`."""
         is_gap = 0 <= self.number != number - 1
         if is_gap and (self.gap < 0 or (self.begin >= 0 and not self.is_gap_in_sound)):
             self.gap, self.is_gap_in_sound = at, self.begin >= 0
@@ -61,7 +61,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
-    """What the pages of an Ogg file are.
+    """The streams found in an Ogg file, and faults of its pages.
 
     Args:
         streams: in the order in which they begin.
@@ -77,7 +77,7 @@ class Pages:
 
 
 def pages_of(file: BufferedReader, size: int) -> Pages:
-    """Go through the pages of an Ogg file of `size` bytes."""
+    """Read the pages of an Ogg file of `size` bytes."""
     streams: list[Stream] = []
     current: dict[bytes, Stream] = {}
     at, link, begins, garbage, damaged, is_whole = 0, -1, False, -1, -1, True
@@ -115,7 +115,7 @@ def pages_of(file: BufferedReader, size: int) -> Pages:
 
 
 def ended_page(file: BufferedReader, at: int) -> tuple[tuple[int, bytes], ...]:
-    """Return what has to be other in the page at `at` for it to be the last of its stream."""
+    """Return the bytes to patch in the page at `at` to mark it as the last of its stream."""
     file.seek(at)
     head = file.read(_HEADER + 255)
     lengths = head[_HEADER : _HEADER + head[26]]

@@ -1,4 +1,4 @@
-"""WAV in its forms (RIFF, RIFX, RF64, BW64) and Sony Wave64, which describe samples alike."""
+"""Parsers of WAV (RIFF, RIFX, RF64, BW64) and Sony Wave64, which describe samples alike."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class _Form:
 
 
 def wav(path: str | Path, file: BufferedReader, size: int) -> Container:
-    """Look through a RIFF, RIFX, RF64 or BW64 file of `size` bytes.
+    """Parse a RIFF, RIFX, RF64 or BW64 file of `size` bytes.
 
     Raises:
         AudioError: it lacks what it needs, is cut short, or goes on behind what it states.
@@ -110,7 +110,7 @@ def wav(path: str | Path, file: BufferedReader, size: int) -> Container:
 
 
 def w64(path: str | Path, file: BufferedReader, size: int) -> Container:
-    """Look through a Sony Wave64 file, whose chunks have GUIDs; else see `wav`."""
+    """Parse a Sony Wave64 file, whose chunks have GUIDs; else see `wav`."""
     chunks = Chunks("<", "Q", name_bytes=16, counts_itself=True, alignment=8)
     form, fact = None, 0
     for chunk in chunks.walk(file, 40, size):

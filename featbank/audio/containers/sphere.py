@@ -1,4 +1,4 @@
-"""NIST SPHERE files."""
+"""Parser of NIST SPHERE files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LAWS = {"ulaw": "ULAW", "mu-law": "ULAW", "mulaw": "ULAW", "alaw": "ALAW", "a-l
 
 
 def nist(path: str | Path, file: BufferedReader, size: int) -> Container:
-    """Look through the `name -type value` lines of a NIST SPHERE header.
+    """Parse the `name -type value` lines of a NIST SPHERE header.
 
     Raises:
         AudioError: the samples are compressed, cut short, or go on behind their number.

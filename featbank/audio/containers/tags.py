@@ -10,7 +10,7 @@ _MOST_LYRICS = 1 << 20  # bytes of a Lyrics3 tag, which states its length behind
 
 
 def skip_tags(file: BufferedReader) -> int:
-    """Put a file behind the ID3 tags that it begins with, or at its start; return where that is."""
+    """Seek past the ID3 tags that a file begins with, or to its start; return the position."""
     at = 0
     while True:
         file.seek(at)
@@ -23,7 +23,7 @@ def skip_tags(file: BufferedReader) -> int:
 
 
 def tag_length(file: BufferedReader, at: int, size: int) -> int:
-    """Return the bytes of the tag that stands at `at` in a file of `size` bytes; 0 for none."""
+    """Return the length in bytes of the tag at `at` in a file of `size` bytes; 0 for none."""
     file.seek(at)
     head = file.read(_APE)
     length = 0
@@ -46,7 +46,7 @@ def tag_length(file: BufferedReader, at: int, size: int) -> int:
 
 
 def end_before_tags(file: BufferedReader, size: int) -> int:
-    """Return where the tags begin that a file of `size` bytes ends with; its size for none."""
+    """Return the position of the tags at the end of a file of `size` bytes; its size for none."""
     end = size
     while True:
         begin = _tag_before(file, end)

@@ -1,4 +1,4 @@
-"""What may stand behind the samples of a file without being sound: chunks, tags, a few zeros."""
+"""Data behind the samples of a file that is not sound: chunks, tags, a few zeros."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SOUND = frozenset(
 
 
 class Chunk(NamedTuple):
-    """A chunk: the four letters of its name, its first byte behind that and its length."""
+    """A chunk: the four letters of its name, the first byte behind its header, its length."""
 
     name: bytes
     start: int
@@ -34,7 +34,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """How the chunks of a container are written.
+    """Layout of the chunks of a container, and a walk over them.
 
     Args:
         order: of bytes, as `struct` calls it.
@@ -72,7 +72,7 @@ class Chunks:
             at = max(chunk.start, self.behind(chunk.start, chunk.length))
 
     def behind(self, start: int, length: int) -> int:
-        """Return where the chunk begins that follows on one, by the byte and length of that."""
+        """Return where the next chunk begins, given the first byte and the length of one."""
         return start + length + -length % self.alignment
 
 

@@ -1,1 +1,1 @@
-"""Several datasets mixed by weights or a temperature: whose turn it is, and what is given."""
+"""Mixtures: several datasets sampled together, by weights or by a temperature."""

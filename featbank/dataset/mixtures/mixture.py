@@ -1,4 +1,4 @@
-"""Several datasets as one, each under a name."""
+"""Dataset that concatenates several named datasets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from featbank.files.provenance import digest
 
 
 class Mixture(Dataset[Any]):
-    """Several datasets one after the other, each of which has a name."""
+    """Several named datasets, one after the other, as one dataset."""
 
     def __init__(self, sources: Mapping[str, Dataset[Any]], *, name_as: str | None = None) -> None:
         """Put datasets one after the other.
@@ -76,7 +76,7 @@ class Mixture(Dataset[Any]):
         )
 
     def num_tokens(self) -> dict[str, int]:
-        """Return the tokens, or frames, of all items of each source.
+        """Return the number of tokens, or frames, of all items of each source.
 
         Raises:
             ConfigError: a source has no `num_tokens`, `window_length` or `lengths` to tell.

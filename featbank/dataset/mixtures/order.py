@@ -1,4 +1,4 @@
-"""The order of a mixture: whose turn it is, shuffled as far as shares allow, and what is given."""
+"""Order of an epoch of a mixture: the source of each pick, and its item."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_AHEAD = 2
 
 
 class MixedOrder(Sequence[Pick], Generic[Pick]):
-    """The picks of an epoch; memory holds whose turn it is in a block of them."""
+    """The picks of an epoch of a mixture, worked out block by block."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Orders of a mixture, of items or of batches, each source by its share at every prefix."""
+"""Samplers of items, or of batches, of a mixture: each source has its share at every prefix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What part of a mixture each source has: weights and temperatures as whole numbers."""
+"""Shares of the sources of a mixture: weights and temperatures as whole numbers."""
 
 from __future__ import annotations
 

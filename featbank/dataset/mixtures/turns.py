@@ -1,4 +1,4 @@
-"""Whose turn is it? An order in which every prefix holds each source by its share."""
+"""Schedule of a mixture's sources, in which every prefix holds each by its share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Fork:
 
 
 class Turns:
-    """The endless order of turns of sources 0, 1 and so on, of which any place is known at once.
+    """Endless schedule of sources 0, 1 and so on, of which any place is known at once.
 
     Of the first k picks, a source of share w has between w k - 2 and w k + 2, whatever k and the
     shares are. The sources are leaves of Huffman's tree of their shares; a fork gives its left side

@@ -1,1 +1,1 @@
-"""Tokens of stores as what language models read: windows, and sequences of text and speech."""
+"""Datasets of tokens for language models: windows, and sequences of text and speech."""

@@ -1,4 +1,4 @@
-"""Units without repeats, or byte-pair encoded, as a stream of tokens in memory."""
+"""Streams of deduplicated or byte-pair encoded units, in memory."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from featbank.store.encoding import checksum
 
 
 class UnitEncoder(Protocol):
-    """What turns units into other tokens, such as a `featbank.sequences.bpe.UnitBpe`."""
+    """Protocol of an encoder of units, such as a `featbank.sequences.bpe.UnitBpe`."""
 
     @property
     def num_units(self) -> int:
-        """Units are below it."""
+        """Number of different units: all are below it."""
 
     @property
     def vocab_size(self) -> int:
-        """Tokens are below it."""
+        """Number of different tokens: all are below it."""
 
     def encode(self, units: Units, /) -> Units:
         """Return the tokens (N,) of units (T,)."""
@@ -48,12 +48,12 @@ class EncodedShard:
 
     @property
     def num_frames(self) -> int:
-        """Tokens of all rows."""
+        """Number of tokens of all rows."""
         return len(self.tokens)
 
     @property
     def num_utterances(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return len(self.frame_starts) - 1
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class EncodedShard:
         return self.num_utterances
 
     def frames(self, row: int) -> range:
-        """Return the tokens of a row, as places in `tokens`."""
+        """Return the tokens of a row, as a range of indices into `tokens`."""
         return range(self.frame_starts.item(row), self.frame_starts.item(row + 1))
 
     def values(self, frames: range) -> Units:
@@ -70,7 +70,7 @@ class EncodedShard:
 
 
 class EncodedTokens:
-    """The units of a store under an encoding, which `TokenWindows` reads like a store.
+    """The encoded units of a store, which `TokenWindows` reads like a store.
 
     How many tokens an utterance becomes is known only once it is encoded, so all are encoded when
     this is made, in one pass, and held in 1, 2 or 4 bytes a token, as the vocabulary asks: a

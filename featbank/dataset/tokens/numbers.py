@@ -1,4 +1,4 @@
-"""The numbers that a window of tokens holds: units or codes, and what stands beside them."""
+"""Numbers in windows of tokens: units or codes, and separators, padding and the like."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from featbank.sequences.checks import refuse_unit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenNumbers:
-    """What stands in windows; none of them but codes is a code."""
+    """The numbers used in windows: offsets of the codes, and special numbers that are no codes."""
 
     offsets: Units | None
     """Added to the codes of each codebook, (Q,) int64, or () for units; None for nothing."""
@@ -30,7 +30,7 @@ class TokenNumbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The numbers that somebody asked for, or names of special tokens; None for the default."""
+    """Special numbers asked for, or names of special tokens; None for the default."""
 
     separator: int | str | None
     begin: int | str | None
@@ -41,7 +41,7 @@ class Asked:
 
 
 def stands_beside(what: str, value: object, num_units: int | None) -> int:
-    """Return a number that is no token, and that an embedding may have a row for.
+    """Return a special number, if it is no token and an embedding may have a row for it.
 
     Raises:
         ConfigError: it is a token, negative, or no integer.
@@ -54,7 +54,7 @@ def stands_beside(what: str, value: object, num_units: int | None) -> int:
 def own_numbers(
     asked: Asked, num_codebooks: int | None, codebook_size: int, *, distinct: bool
 ) -> TokenNumbers:
-    """Choose numbers where there is no vocabulary: from 0 on the codes, then the others.
+    """Choose numbers where there is no vocabulary: codes from 0 on, then the special ones.
 
     Args:
         asked: integers; the default of the separator is the first number that is no code.
@@ -93,7 +93,7 @@ def own_numbers(
 def vocabulary_numbers(
     asked: Asked, num_codebooks: int | None, codebook_size: int | None, vocabulary: Vocabulary
 ) -> TokenNumbers:
-    """Take the ids of a vocabulary.
+    """Take the numbers from the ids of a vocabulary.
 
     Args:
         asked: names of special tokens, or ids that are no audio; the separator is by default that

@@ -1,4 +1,4 @@
-"""Windows of several utterances that attention keeps apart: documents, positions, targets."""
+"""Windows for packed attention: documents, positions and targets of several utterances."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IGNORED = -100
 
 
 class PackedWindow(NamedTuple):
-    """A window, or a batch of them as a `DataLoader` stacks it; then B comes before each shape.
+    """One window with documents, positions and targets, or a batch with B before each shape.
 
     L is the length of a window; tokens of codes in columns are (Q, L).
     """
@@ -105,7 +105,7 @@ def collate_for_transformers(
 
 
 class PackedWindows(Dataset[PackedWindow]):
-    """What packed attention needs of `TokenWindows`: an item is a `PackedWindow`.
+    """`TokenWindows` for packed attention: an item is a `PackedWindow`.
 
     A token is a target once in an epoch at most: in the first window that has it and, before it, a
     token of its utterance to predict it from. So the first token of an utterance is none (`begin=`
@@ -116,7 +116,7 @@ class PackedWindows(Dataset[PackedWindow]):
     """
 
     def __init__(self, windows: TokenWindows, *, positions_go_on: bool = False) -> None:
-        """Tell documents of windows.
+        """Wrap windows.
 
         Args:
             windows: to be told of.
@@ -163,12 +163,12 @@ class PackedWindows(Dataset[PackedWindow]):
 
     @property
     def windows_before(self) -> Sequence[int]:
-        """Windows that begin before each shard, then the total: (num_shards + 1,)."""
+        """Number of windows that begin before each shard, then the total: (num_shards + 1,)."""
         return self.windows.windows_before
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of all utterances, with what stands beside them."""
+        """Number of tokens of all utterances, special ones included."""
         return self.windows.num_tokens
 
     def made_from(self) -> str:

@@ -1,4 +1,4 @@
-"""Sequences of any length in windows of one, none of them cut that fits into one."""
+"""Packing of whole sequences into windows of one length, by best fit."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class PackedSequences(Dataset[PackedWindow]):
         padding: int,
         lengths: Sequence[int] | Ints | None = None,
     ) -> None:
-        """Pack.
+        """Pack sequences.
 
         Args:
             sequences: such as `TextAndSpeech`: items with `tokens` (L,) and `loss_mask` (L,). Where
@@ -159,12 +159,12 @@ class PackedSequences(Dataset[PackedWindow]):
 
     @property
     def fill(self) -> float:
-        """The share of the windows' tokens that are no padding."""
+        """Share of the windows' tokens that are no padding."""
         return float(self._size.sum()) / max(1, len(self) * self.window_length)
 
     @property
     def windows_before(self) -> list[int]:
-        """Windows that begin before each of the groups that a sampler draws from: one group."""
+        """Number of windows that begin before each group that a sampler draws from: one group."""
         return [0, len(self)]
 
     def made_from(self) -> str:

@@ -1,4 +1,4 @@
-"""How the codes (Q, T) of an utterance become the steps of a language model, from any step on.
+"""Code patterns: how the codes (Q, T) of an utterance become steps of a language model.
 
 The orders are those of `featbank.sequences.patterns`, which arrange a whole utterance; here, a
 window asks for some steps, and only the frames behind them are read.
@@ -20,7 +20,7 @@ from featbank.sequences import delay, flatten
 
 
 class UtteranceCodes(NamedTuple):
-    """The codes of an utterance, of which frames are read as they are asked for."""
+    """The codes of an utterance, whose frames are read on demand."""
 
     read: Callable[[int, int], Units]
     """Gives frames from the first up to, not including, the last: (n, Q) int64."""
@@ -31,14 +31,14 @@ class UtteranceCodes(NamedTuple):
 
 
 class CodePattern(ABC):
-    """An order of codes. An utterance of T frames has `a T + b` steps, whatever its codes are."""
+    """Protocol of a code pattern, under which T frames have `a T + b` steps, whatever the codes."""
 
     is_flat: bool = False
     """Whether a step is one token; else it is a column of Q."""
 
     @abstractmethod
     def steps(self, num_codebooks: int) -> tuple[int, int]:
-        """Return the steps of a frame, and how many more an utterance has, whatever its length."""
+        """Return a, the steps of a frame, and b, those that an utterance has beyond its frames'."""
 
     @abstractmethod
     def read(self, codes: UtteranceCodes, start: int, stop: int) -> Units:
@@ -47,7 +47,7 @@ class CodePattern(ABC):
 
 @dataclass(frozen=True)
 class Flattened(CodePattern):
-    """One code after the other, frame by frame: T Q steps of one token.
+    """Flattened pattern: one code after the other, frame by frame, T Q steps of one token.
 
     Args:
         distinct: give each codebook numbers of its own, as `flatten(codes, codebook_size)` does:
@@ -70,7 +70,7 @@ class Flattened(CodePattern):
 
 @dataclass(frozen=True)
 class Delayed(CodePattern):
-    """Each codebook later than the one before, as MusicGen's: T + max(delays) steps.
+    """MusicGen's delay pattern: each codebook later than the one before, T + max(delays) steps.
 
     Args:
         pad: stands where a codebook has no code: a number that is none, or, in a vocabulary, the
@@ -101,7 +101,7 @@ class Delayed(CodePattern):
 
 @dataclass(frozen=True)
 class Parallel(CodePattern):
-    """The codes as they are: T steps, each a column of Q tokens."""
+    """Parallel pattern: the codes as they are, T steps, each a column of Q tokens."""
 
     def steps(self, num_codebooks: int) -> tuple[int, int]:  # noqa: ARG002 - others ask
         """Return 1 and 0."""

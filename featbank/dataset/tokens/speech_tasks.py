@@ -1,4 +1,4 @@
-"""What a sequence of text and speech is made of: one after the other, or by turns."""
+"""Tasks of speech language models: how a sequence is composed of text and speech."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from featbank.sequences.alignment import draw_spans
 
 
 class Segment(NamedTuple):
-    """What is both text and speech: a word, or an utterance."""
+    """A word or an utterance, which has both text and speech."""
 
     text: str
     utterance: int
@@ -31,7 +31,7 @@ class Piece(NamedTuple):
 
 
 class SpeechTask(Protocol):
-    """How a sequence is made of segments."""
+    """Protocol of a task: how a sequence is composed of segments."""
 
     @property
     def mark(self) -> str | None:
@@ -39,10 +39,10 @@ class SpeechTask(Protocol):
 
     @property
     def at(self) -> str:
-        """What a segment is: one of `words`, or of `utterances`."""
+        """Unit of a segment: `words` or `utterances`."""
 
     def pieces(self, segments: Sequence[Segment], key: object) -> list[Piece]:
-        """Return the parts of a sequence.
+        """Return the pieces of text and of speech that a sequence consists of.
 
         Args:
             segments: of it, in order.
@@ -74,7 +74,7 @@ class _OneAfterTheOther:
 
 @dataclass(frozen=True, kw_only=True)
 class TextToSpeech(_OneAfterTheOther):
-    """Text, then the speech that says it.
+    """Text-to-speech task: text, then the speech that says it.
 
     Args:
         mark: the special token that stands before the sequence, such as `<tts>`.
@@ -86,7 +86,7 @@ class TextToSpeech(_OneAfterTheOther):
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechToText(_OneAfterTheOther):
-    """Speech, then the text that it says.
+    """Speech recognition task: speech, then the text that it says.
 
     Args:
         mark: the special token that stands before the sequence, such as `<asr>`.
@@ -98,7 +98,7 @@ class SpeechToText(_OneAfterTheOther):
 
 @dataclass(frozen=True, kw_only=True)
 class Interleaved:
-    """Text and speech by turns, as SpiRit-LM does between words (Nguyen et al., 2025).
+    """Task of text and speech by turns, as SpiRit-LM has it (Nguyen et al., 2025).
 
     Each word, or utterance, is in the sequence once, as text or as speech, and all of it is a
     target. Speech without a frame is given as text, and what has no text as speech.

@@ -1,4 +1,4 @@
-"""The utterances of a store one after the other, as the steps of a language model."""
+"""Token stream: the utterances of a store one after the other, as steps of a language model."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from featbank.store import Store
 
 
 class ShardSize(Protocol):
-    """What a header says of a shard."""
+    """Size and digest of a shard, as a header states them."""
 
     @property
     def num_frames(self) -> int:
-        """Frames of all rows."""
+        """Number of frames of all rows."""
 
     @property
     def num_utterances(self) -> int:
-        """Rows."""
+        """Number of rows."""
 
     @property
     def digest(self) -> str:
-        """Of the ids and values."""
+        """Digest of the ids and values."""
 
 
 class OpenedShard(Protocol):
-    """What is read of a shard."""
+    """Protocol of an open shard: its frames by row, and their values."""
 
     @property
     def frame_starts(self) -> npt.NDArray[np.int64]:
@@ -51,18 +51,18 @@ class OpenedShard(Protocol):
 
 
 class Tokens(Protocol):
-    """A store of tokens, or what stands for one."""
+    """Protocol of a token stream's source: a store of tokens, or encoded tokens."""
 
     @property
     def shards(self) -> Sequence[ShardSize]:
-        """What is known of each shard before it is opened."""
+        """Size and digest of each shard, known before it is opened."""
 
     def open_shard(self, number: int) -> OpenedShard:
-        """Return a shard."""
+        """Open a shard."""
 
 
 class UtteranceSpan(NamedTuple):
-    """The steps that a window has of one utterance."""
+    """The steps of one utterance that lie in a window."""
 
     shard: OpenedShard
     row: int
@@ -80,7 +80,7 @@ _Part = tuple[OpenedShard, int, range, int, int, int]
 
 
 class TokenStream:
-    """Where each step of each utterance lies, and what stands there.
+    """The steps of all utterances in a row: where each lies, and the token that it holds.
 
     An utterance of T frames has `a T + b` steps, `b` of which do not follow from its length: the
     longest delay, the token at its begin, the separator behind it. So the frames and rows before an
@@ -128,11 +128,11 @@ class TokenStream:
 
     @property
     def num_steps(self) -> int:
-        """Steps of all utterances."""
+        """Number of steps of all utterances."""
         return self.before[-1]
 
     def num_steps_of(self, frames: range) -> int:
-        """Return the steps of an utterance."""
+        """Return the number of steps of an utterance."""
         return self._per_frame * len(frames) + self._more
 
     def locate(self, row: int) -> tuple[int, int]:
@@ -144,11 +144,11 @@ class TokenStream:
         return start, start + self.num_steps_of(frames)
 
     def parts(self, start: int, stop: int) -> Iterator[UtteranceSpan]:
-        """Give the utterances of some steps of the stream, and which of their steps these are."""
+        """Yield the utterances in a range of steps, and which of their steps lie in it."""
         return map(UtteranceSpan._make, self._parts(start, stop))
 
     def body(self, part: UtteranceSpan) -> range:
-        """Return where in a window the codes of a part stand: neither its begin nor separator."""
+        """Return where in a window the codes of a part stand, without begin and separator."""
         start = max(part.first, self._begins)
         stop = min(part.first + part.length, self.num_steps_of(part.frames) - 1)
         return range(start - part.first + part.place, max(start, stop) - part.first + part.place)

@@ -98,7 +98,7 @@ class TextAndSpeech(Dataset[TokenSequence]):
         seed: int = 0,
         epoch: int = 0,
     ) -> None:
-        """Prepare.
+        """Prepare sequences.
 
         Args:
             dataset: with a store of units (T,) or codes (Q, T), and the field `text` of a manifest.

@@ -114,7 +114,7 @@ class TokenWindows(Dataset[torch.Tensor]):
 
     @property
     def separator(self) -> int:
-        """Stands behind each utterance."""
+        """Number that stands behind each utterance."""
         return self.numbers.separator
 
     @property
@@ -139,7 +139,7 @@ class TokenWindows(Dataset[torch.Tensor]):
         return torch.from_numpy(self._read(self.place(index)))
 
     def place(self, index: int) -> int:
-        """Return the number of a window, counted from the first.
+        """Return the index of a window, counted from the first.
 
         Raises:
             IndexError: there is no such window.
@@ -167,18 +167,18 @@ class TokenWindows(Dataset[torch.Tensor]):
         return range(first, min(-(-stop // self._step), len(self)))
 
     def parts(self, number: int) -> Iterator[UtteranceSpan]:
-        """Give what a window has of each utterance."""
+        """Yield the steps of each utterance that lie in a window."""
         start = number * self._step
         return self.stream.parts(start, start + self.window_length)
 
     @property
     def windows_before(self) -> list[int]:
-        """Windows that begin before each shard, then the total: (num_shards + 1,)."""
+        """Number of windows that begin before each shard, then the total: (num_shards + 1,)."""
         return [min(-(-start // self._step), len(self)) for start in self.stream.before]
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of all utterances, with what stands beside them: each once, whatever overlaps."""
+        """Number of tokens of all utterances and special ones: each once, whatever overlaps."""
         return self.stream.num_steps * (self.stream.num_rows or 1)
 
     def made_from(self) -> str:

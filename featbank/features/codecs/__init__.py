@@ -1,1 +1,1 @@
-"""Codes of neural codecs."""
+"""Extractors of the codes of neural codecs."""

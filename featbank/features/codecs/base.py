@@ -1,4 +1,4 @@
-"""What neural codecs have in common: codes of a waveform, and a waveform of codes.
+"""Base of neural codecs: codes of a waveform, and a waveform of codes.
 
 A code is the index of the nearest centroid. On one machine, in one thread, an utterance always
 gives the same codes; where two centroids are equally near but for the last bits, another numerics
@@ -28,7 +28,7 @@ _MAX_SAMPLES = 1 << 24
 
 
 class Codec(PretrainedExtractor):
-    """The codes of one model of transformers, (Q, T), under one feature name.
+    """A codec model of transformers, whose codes are (Q, T) under one feature name.
 
     An utterance is encoded alone and unpadded, but for what the model itself puts behind it to
     fill the last frame: masks do not keep padding out of these models (transformers#43377).
@@ -106,12 +106,12 @@ class Codec(PretrainedExtractor):
     @property
     @abstractmethod
     def hop_length(self) -> int:
-        """Samples a frame."""
+        """Number of samples that a frame of codes stands for."""
 
     @property
     @abstractmethod
     def num_codebooks(self) -> int:
-        """Codes a frame."""
+        """Number of codes of a frame."""
 
     @abstractmethod
     def _encode(self, waveform: torch.Tensor) -> torch.Tensor:
@@ -135,7 +135,7 @@ class Codec(PretrainedExtractor):
 
     @property
     def framing(self) -> Framing:
-        """Frames side by side, the last one filled."""
+        """The frame grid: frames side by side, the last one filled."""
         hop = self.hop_length
         return Framing(
             sample_rate=self._sample_rate,
@@ -146,7 +146,7 @@ class Codec(PretrainedExtractor):
 
     @property
     def max_samples(self) -> int | None:
-        """What `max_window_s` lasts."""
+        """Number of samples that `max_window_s` lasts."""
         return self._window_samples
 
     @property

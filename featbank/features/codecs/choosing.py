@@ -1,4 +1,4 @@
-"""Codecs that are told how many codebooks to use: by a bandwidth, or as a number."""
+"""Base of codecs that are told how many codebooks to use: by a bandwidth, or as a number."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CodecAtBandwidth(Codec):
 
     @property
     def num_codebooks(self) -> int:
-        """As many as the bandwidth has room for."""
+        """Number of codebooks that the bandwidth has room for."""
         quantizer = self._model.quantizer
         number: int = quantizer.get_num_quantizers_for_bandwidth(self._bandwidth_kbps)
         return number
@@ -54,7 +54,7 @@ class CodecOfFirstCodebooks(Codec):
 
     @property
     def num_codebooks(self) -> int:
-        """Those asked for."""
+        """Number of codebooks asked for."""
         return self._num_codebooks
 
     @property

@@ -27,7 +27,7 @@ class Dac(CodecOfFirstCodebooks):
 
     @property
     def hop_length(self) -> int:
-        """The product of the strides.
+        """Samples a frame: the product of the strides.
 
         Published configurations state another `hop_length`, which is that of the 44 kHz model.
         """

@@ -42,7 +42,7 @@ class Encodec(CodecAtBandwidth):
 
     @property
     def hop_length(self) -> int:
-        """The product of the strides."""
+        """Samples a frame: the product of the strides."""
         return prod(self._model.config.upsampling_ratios)
 
     def _encode(self, waveform: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,7 @@ class Mimi(CodecOfFirstCodebooks):
 
     @property
     def hop_length(self) -> int:
-        """The product of the strides, with that of the last convolution."""
+        """Samples a frame: the product of the strides, with that of the last convolution."""
         return int(self._model.config.frame_size)
 
     @property

@@ -29,7 +29,7 @@ class Xcodec(CodecAtBandwidth):
 
     @property
     def hop_length(self) -> int:
-        """The product of the acoustic encoder's strides."""
+        """Samples a frame: the product of the acoustic encoder's strides."""
         return int(self._model.config.hop_length)
 
     @property

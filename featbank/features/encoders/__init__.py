@@ -1,1 +1,1 @@
-"""Features of pretrained encoders."""
+"""Extractors of the hidden states of pretrained encoders."""

@@ -1,4 +1,4 @@
-"""What torchaudio's bundles say about their encoders: wav2vec 2.0, HuBERT and WavLM."""
+"""Architectures of torchaudio's bundled encoders: wav2vec 2.0, HuBERT and WavLM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from featbank.features.encoders.ssl_parts import convolution_framing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """What a bundle says about its model.
+    """Architecture of a bundle's model.
 
     Args:
         factory: of torchaudio's, which makes the model.
@@ -38,17 +38,17 @@ class Architecture:
 
     @property
     def described(self) -> list[Any]:
-        """Which model it makes, as JSON has it."""
+        """The architecture as JSON values."""
         return [self.factory.__name__, dict(self.params)]
 
     @property
     def num_layers(self) -> int:
-        """How many transformer layers there are."""
+        """Number of transformer layers."""
         return int(self.params["encoder_num_layers"])
 
     @property
     def dimension(self) -> int:
-        """The width of each."""
+        """Width of each layer."""
         return int(self.params["encoder_embed_dim"])
 
     @property
@@ -75,7 +75,7 @@ def find_bundle(name: str) -> Wav2Vec2Bundle:
 
 
 def architecture(bundle: Wav2Vec2Bundle) -> Architecture:
-    """Return what a bundle says about its model."""
+    """Return the architecture of a bundle's model."""
     # A bundle's parameters have no public name, and its get_model() always fetches the weights:
     # this is the one place that reaches for them.
     factories = {"Wav2Vec2": wav2vec2_model, "WavLM": wavlm_model}

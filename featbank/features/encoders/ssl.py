@@ -89,5 +89,5 @@ class SslEncoder(WaveformEncoder):
 
     @cached_property
     def weights(self) -> Weights:
-        """Where the weights came from; the digest is over the whole model, whatever layers run."""
+        """Source, digest and licence of the weights; the digest is over the whole model."""
         return self._loaded.weights()

@@ -1,4 +1,4 @@
-"""The convolutions of an encoder over windows of one recording, normalised over all of it.
+"""Convolutional front end of an encoder, over windows of a recording normalised as a whole.
 
 The base models normalise each channel of their first convolution over time (group norm), and some
 bundles the waveform. Computed window by window both would differ from window to window; here they
@@ -18,12 +18,12 @@ from featbank.features.signal.moments import frame_moments
 
 
 class RecordingFrontEnd:
-    """Turns windows of one recording into what the encoder's transformer takes."""
+    """Computes what the encoder's transformer takes, from windows of one recording."""
 
     def __init__(
         self, parts: EncoderParts, recording: LongWaveform, *, epsilon: float | None
     ) -> None:
-        """Gather what the windows must know of the whole recording.
+        """Gather the statistics of the whole recording that its windows are normalised by.
 
         Args:
             parts: of the model whose convolutions are run.

@@ -1,4 +1,4 @@
-"""A padded batch through an encoder, so that no row sees padding or another row.
+"""Encoding of a padded batch, in which no row sees padding or another row.
 
 Padding reaches the valid frames of these models in three ways: the group norm of the first
 convolution (the base models) runs over all frames, even where a library takes lengths or a mask;

@@ -1,4 +1,4 @@
-"""The parts that wav2vec 2.0 and its kin have in common, whichever library built the model.
+"""Parts of wav2vec 2.0 and its relatives, whichever library built the model.
 
 Convolutions turn the waveform into frames, a projection gives these the width of the transformer,
 a positional convolution says where they stand, and layers of attention follow. One norm stands
@@ -60,7 +60,7 @@ class Convolution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderParts:
-    """A model of this build, in parts.
+    """The parts of a model of wav2vec 2.0's build: convolutions, projection, layers, norm.
 
     Args:
         convolutions: over the waveform.
@@ -115,7 +115,7 @@ class EncoderParts:
 
 
 def padding_scores(mask: Tensor) -> Tensor:
-    """Return what hides padded frames when it is added to the scores of attention.
+    """Return a mask of padded frames, to be added to the scores of attention.
 
     Args:
         mask: (B, T), true where a frame is no padding.

@@ -1,4 +1,4 @@
-"""The parts of encoders in the build of the transformers library."""
+"""Parts of the encoders that the transformers library builds."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class TransformersEncoder(WaveformEncoder):
 
     @cached_property
     def weights(self) -> Weights:
-        """Where the weights came from; the digest is over all of them and the configuration."""
+        """Source, digest and licence; the digest is over all weights and the configuration."""
         return self._loaded.weights()
 
 

@@ -108,12 +108,12 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
 
     @property
     def framing(self) -> Framing:
-        """What two frames of the filterbank see, every 20 ms."""
+        """The frame grid: two frames of the filterbank, every 20 ms."""
         return _FRAMING
 
     @property
     def max_samples(self) -> int | None:
-        """What `max_window_s` lasts."""
+        """Number of samples that `max_window_s` lasts."""
         return self._max_samples
 
     @property

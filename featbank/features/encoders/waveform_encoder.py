@@ -1,4 +1,4 @@
-"""What the encoders that take waveforms share, whichever library built the model."""
+"""Base of encoders that take waveforms, whichever library built the model."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ class WaveformEncoder(UtteranceExtractor):
 
     @property
     def framing(self) -> Framing:
-        """The convolutions' receptive field, hopped by the product of their strides."""
+        """The frame grid: the convolutions' receptive field, hopped by all their strides."""
         return self._framing
 
     @property
     def max_samples(self) -> int | None:
-        """What `max_window_s` lasts."""
+        """Number of samples that `max_window_s` lasts."""
         return self._max_samples
 
     @property

@@ -144,12 +144,12 @@ class WhisperEncoder(PretrainedExtractor):
 
     @property
     def framing(self) -> Framing:
-        """What five log-mel frames see, every 20 ms."""
+        """The frame grid: five log-mel frames, every 20 ms."""
         return _FRAMING
 
     @property
     def max_samples(self) -> int:
-        """30 seconds."""
+        """Number of samples of 30 seconds."""
         return int(self._model.config.max_source_positions) * _FRAMING.hop_length
 
     @property

@@ -1,1 +1,1 @@
-"""Features computed from the signal alone."""
+"""Extractors of features that are computed from the signal alone."""

@@ -1,4 +1,4 @@
-"""The signal processing behind signal features, as pure functions."""
+"""Signal processing behind the signal features, as pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What signal features share: each frame follows from its own samples, in fixed blocks of frames.
+"""Base of signal features: each frame follows from its own samples, in fixed blocks of frames.
 
 So a recording gives the same bits whether it is computed whole or in pieces.
 """
@@ -35,7 +35,7 @@ class FramewiseExtractor(UtteranceExtractor):
 
     @property
     def max_samples(self) -> int:
-        """Some minutes; the pieces of a longer recording are equal to the whole, bit for bit."""
+        """Length of some minutes; pieces of a longer recording equal the whole, bit for bit."""
         return max(_WINDOW_FRAMES * self.framing.hop_length, self.framing.window_length)
 
     @property

@@ -38,7 +38,7 @@ _EPSILON = torch.finfo(torch.float32).eps  # Kaldi's floor under every logarithm
 
 @dataclass(frozen=True, kw_only=True)
 class KaldiExtractor(FramewiseExtractor):
-    """The front end that filterbank and MFCC share.
+    """Base of filterbank and MFCC: Kaldi's front end.
 
     Args:
         sample_rate: of the waveforms, in Hz.

@@ -110,7 +110,7 @@ class F0(UtteranceExtractor):
 
     @property
     def max_samples(self) -> int:
-        """What `max_window_s` lasts."""
+        """Number of samples that `max_window_s` lasts."""
         return round(self.max_window_s * self.sample_rate)
 
     @property

@@ -1,4 +1,4 @@
-"""From a waveform to the power spectrum of each frame, on the grids of vocoders and of Whisper."""
+"""Front end of STFT features: the power spectrum of each frame, on vocoders' or Whisper's grid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ middle of its hop, and there are num_samples // hop_length where n_fft - hop_len
 
 @dataclass(frozen=True, kw_only=True)
 class StftExtractor(FramewiseExtractor):
-    """The front end that all features of a short-time Fourier transform share.
+    """Base of all features of a short-time Fourier transform.
 
     The window is a periodic Hann window; the padding mirrors the waveform without repeating its
     edge sample, again and again where it is shorter than the padding.
@@ -58,7 +58,7 @@ class StftExtractor(FramewiseExtractor):
 
     @cached_property
     def framing(self) -> Framing:
-        """Frames of n_fft samples."""
+        """The frame grid: frames of n_fft samples."""
         left, right = self._padded_samples
         return Framing(
             sample_rate=self.sample_rate,
@@ -95,7 +95,7 @@ class StftExtractor(FramewiseExtractor):
 
 @dataclass(frozen=True, kw_only=True)
 class PaddedStftExtractor(StftExtractor):
-    """An `StftExtractor` on either of two grids.
+    """Base of STFT features on either of two grids.
 
     Args:
         padding: one of `PADDINGS`.

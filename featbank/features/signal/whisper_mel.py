@@ -68,7 +68,7 @@ def log10_mel(samples: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
 
 
 def scaled(values: torch.Tensor, greatest: torch.Tensor) -> torch.Tensor:
-    """Raise what `log10_mel` gave to eight decades below the greatest, and shift and scale it."""
+    """Clip what `log10_mel` gave at eight decades below the greatest, and shift and scale it."""
     return (torch.maximum(values, greatest - _DECADES) + 4) / 4
 
 

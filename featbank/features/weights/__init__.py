@@ -1,1 +1,1 @@
-"""Published weights: where they come from, what they are, what may be done with them."""
+"""Published weights: their sources, digests and licences."""

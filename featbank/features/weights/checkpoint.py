@@ -1,4 +1,4 @@
-"""Published tensors: read from the files of a checkpoint, and digested as they are stored.
+"""Reading of published checkpoints, and digests of their tensors as they are stored.
 
 The names of a checkpoint's tensors are its publisher's. A library may give them others in the model
 that it builds, and others again in its next version; those say nothing about the weights.
@@ -91,7 +91,7 @@ def _read_file(path: Path) -> dict[str, torch.Tensor]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the kind of an error and the first line of its text, for one of ours."""
+    """Return the kind of an error and the first line of its text, to be quoted in another."""
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
 

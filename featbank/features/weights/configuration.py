@@ -1,4 +1,4 @@
-"""The part of a model's configuration that decides its values, the same in every version.
+"""The fields of a model's configuration that decide its values, the same in every version.
 
 Libraries write a configuration with few fields or with all of them, and add what they are
 themselves. Here a field counts if the model would be another one without it.

@@ -1,4 +1,4 @@
-"""The files of a model of the transformers library: of a local folder, or fetched from the hub."""
+"""Files of a model of the transformers library: of a local folder, or fetched from the hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DAMAGED: tuple[type[Exception], ...] = (*DAMAGED, ImportError, OSError, StrictD
 def find_files(
     source: str, *, weights: str, model: str, revision: str | None, weights_sha256: str | None
 ) -> tuple[Path, Sequence[Path]]:
-    """Return the folder of a model's configuration, and the files of its tensors.
+    """Find the folder of a model's configuration, and the files of its tensors.
 
     Args:
         source: `download` or `file`.
@@ -76,7 +76,7 @@ def preprocessor_of(weights: str, model: str, revision: str | None) -> dict[str,
 
 @contextmanager
 def hub_errors(where: str) -> Iterator[None]:
-    """Tell what transformers raises about a model's files as an error of its weights."""
+    """Turn what transformers raises about a model's files into an error of its weights."""
     try:
         yield
     except _DAMAGED as error:

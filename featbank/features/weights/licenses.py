@@ -1,4 +1,4 @@
-"""The licences of published weights, as torchaudio's documentation and model cards state them."""
+"""Licences of published weights, as torchaudio's documentation and model cards state them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def published_license(name: str, stated: str | None) -> str:
 
 
 def license_of(source: str, name: str, stated: str | None) -> str:
-    """Return the licence of weights: the published one, or of a local file the one that is stated.
+    """Return the licence of weights: the published one, or the stated one of a local file.
 
     Args:
         source: `download`, `random` or `file`.

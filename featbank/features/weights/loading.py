@@ -1,4 +1,4 @@
-"""Models of torch whose weights are a state dict: downloaded, random, or from a local file.
+"""Loading of torch models with a state dict: downloaded, random, or from a local file.
 
 `weights` is `download`, `random`, or the path of a local file, whose SHA-256 must be given with it.
 Nothing in a file can run: tensors only.

@@ -1,4 +1,4 @@
-"""The files of a local model folder: which are read, under one digest, and what they may say."""
+"""Checks of a local model folder: the files that are read, and their configuration."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST = 1 << 31  # of any number of an architecture; a vocabulary has some 10^5
 
 
 def check_files(folder: Path, expected_sha256: str | None, hint: str) -> Sequence[Path]:
-    """Return the weight files of a folder, if they are the ones that were named.
+    """Return the weight files of a folder, if their digest is the one that was stated.
 
     Raises:
         ConfigError: there is no digest to check them against.

@@ -1,4 +1,4 @@
-"""Models of the transformers library: published, from a local folder, or random.
+"""Loading of models of the transformers library: published, from a local folder, or random.
 
 `weights` is `download`, `random` or the path of a folder that `save_pretrained` wrote. Nothing in a
 file can run: tensors only, and no code from a hub.

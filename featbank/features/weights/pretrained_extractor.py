@@ -1,4 +1,4 @@
-"""What extractors around a model of transformers have in common."""
+"""Base of extractors around a model of the transformers library."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PretrainedExtractor(UtteranceExtractor):
 
     @cached_property
     def weights(self) -> Weights:
-        """Where the weights came from; the digest is over all that is published of the model."""
+        """Source, digest and licence of the weights; the digest is over all that is published."""
         return self._loaded.weights()
 
     @property

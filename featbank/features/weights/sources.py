@@ -1,4 +1,4 @@
-"""Where weights come from: a download, a local file or random numbers, and what names them."""
+"""Sources of weights: a download, a local file or random numbers; and their digests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Loaded(Generic[Model]):
     compute_digest: Callable[[], str]
 
     def weights(self) -> Weights:
-        """Return where the weights came from."""
+        """Return source, digest and licence of the weights."""
         return Weights(source=self.source, digest=self.compute_digest(), license=self.license)
 
 
@@ -79,7 +79,7 @@ def source_of(weights: str) -> str:
 
 
 def random_digest(seed: int, architecture: Any, libraries: Sequence[str]) -> str:
-    """Return the name of random weights: their seed, and what is made by it, with which versions.
+    """Return the digest of random weights: of their seed, the model and the libraries' versions.
 
     Their tensors are no library's promise: seed 0 gives others in transformers 5.0 and 5.24, and
     torch reproduces random numbers within a release alone.
@@ -103,7 +103,7 @@ def random_digest(seed: int, architecture: Any, libraries: Sequence[str]) -> str
 
 
 def three_ways(what: str, kept: str) -> str:
-    """Return what to do where weights cannot be had.
+    """Return a hint on what to do where weights are missing.
 
     Args:
         what: may hold them: `file`.

@@ -1,1 +1,1 @@
-"""How Hydra composes a configuration, and what is let through: no other room has its objects."""
+"""Composition of configurations by Hydra, whose objects no other package sees."""

@@ -1,4 +1,4 @@
-"""What Hydra has composed for a stage, as its schema has it; beyond here there is no DictConfig."""
+"""Configurations of stages, composed by Hydra and validated by their schemas."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NAMING = {"sample": ("fit_on",), "fit": ("fit_on",)}
 
 
 def read_config(kind: type[Config], config: DictConfig) -> Config:
-    """Return the configuration of the stage that is run, checked.
+    """Return the validated configuration of the stage that is run.
 
     Raises:
         InvalidConfigError: all that is wrong with it.
@@ -68,7 +68,7 @@ def composed_stage(
 
 
 def stage_faults(kind: type[Knobs], options: Mapping[str, str]) -> Sequence[ConfigError]:
-    """Return all that is wrong with a stage as conf/ and params.yaml have it; no stage is run.
+    """Return all faults of a stage's configuration in conf/ and params.yaml, without running it.
 
     Args:
         kind: its schema.
@@ -84,7 +84,7 @@ def stage_faults(kind: type[Knobs], options: Mapping[str, str]) -> Sequence[Conf
 def option_faults(
     kind: type[Knobs], options: Mapping[str, str], group: str
 ) -> Iterator[ConfigError]:
-    """Give all that is wrong with every option of a group of conf/; no stage is run.
+    """Yield all faults of the options of a group of conf/, without running a stage.
 
     Args:
         kind: the schema of a stage that reads all of such an option.
@@ -150,12 +150,12 @@ def _composed_alone(
 
 
 def name_of(kind: type[Knobs]) -> str:
-    """Return the name of the stage that a schema is of."""
+    """Return the name of the stage that a schema belongs to."""
     return next(name for name, one in CONFIGS.items() if one is kind)
 
 
 def typed_values(kind: type[Knobs]) -> list[str]:
-    """Return what is typed, where the outputs that follow are not those of the definitions.
+    """Return the values typed by hand, where outputs then differ from those of the definitions.
 
     Raises:
         ConfigError: a definition has another name than its file: two of one name would take turns
@@ -188,7 +188,7 @@ def chosen_groups() -> dict[str, str]:
 
 
 def key_of(override: str) -> str:
-    """Return the key of what is typed: corpus.name of +corpus.name=demo."""
+    """Return the key of a typed override: corpus.name of +corpus.name=demo."""
     return override.lstrip("+~").split("=")[0]
 
 

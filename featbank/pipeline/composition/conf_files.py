@@ -1,4 +1,4 @@
-"""The files of conf/ as Hydra is given them: what each may say is checked before it is acted on.
+"""Reading of the files of conf/ for Hydra: what each says is checked before it is used.
 
 Hydra instantiates what the key `hydra` names, its callbacks, launchers and log handlers, before a
 stage begins. A file says nothing of it but what `conf/runtime.yaml` says, and a definition in
@@ -35,11 +35,11 @@ _STREAMS = frozenset(["ext://sys.stdout", "ext://sys.stderr"])
 
 
 class CheckedFiles(FileConfigSource):
-    """Where Hydra finds files: each is read with limits, and refused for what none may say."""
+    """Hydra's source of files: each is read within limits and checked."""
 
     @classmethod
     def install(cls) -> None:
-        """Have Hydra look for files here alone, from now on."""
+        """Make this Hydra's only source of files, from now on."""
         Plugins.instance()  # registers its own, which this one replaces
         SourcesRegistry.instance().types[cls.scheme()] = cls
 
@@ -76,7 +76,7 @@ def read_yaml(file: Path) -> Any:
 
 
 def resolve_by(name: str, resolver: Callable[[str], Any]) -> None:
-    """Have `${name:key}` in a file of conf/ stand for what a function makes of the key."""
+    """Have a function resolve `${name:key}` in the files of conf/."""
     OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
@@ -101,7 +101,7 @@ def parse_yaml(text: str, file: object) -> Container:
 
 
 def check_file(option: PurePosixPath, package: str | None, config: Container, file: object) -> None:
-    """Refuse what a file of conf/ may not say.
+    """Refuse a file of conf/ that says what none may say.
 
     Args:
         option: such as `extract`, or `corpus/demo`, whose group is `corpus`.

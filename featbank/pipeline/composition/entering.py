@@ -1,4 +1,4 @@
-"""Entering a stage through Hydra: errors in one line, and nothing run before the stage begins."""
+"""Entry into a stage through Hydra: errors in one line, nothing run before the stage begins."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def entered_through_hydra(
     kind: type[Config],
     config_path: str = "../conf",
 ) -> Callable[[], None]:
-    """Return what composes a stage's configuration from the command line and then calls it.
+    """Return a function that composes a stage's configuration from the command line and calls it.
 
     Args:
         function: the stage. It is given what reads its configuration, and raises what is wrong.

@@ -1,4 +1,4 @@
-"""A composed configuration as plain values, resolved, as JSON and terminals take them."""
+"""Conversion of a composed configuration to plain, resolved values, as JSON takes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEEDED = re.compile("Interpolation key '([^']+)'")
 
 
 def plain_values(config: DictConfig) -> tuple[dict[str, object], list[Fault]]:
-    """Return the values of a configuration, and what is wrong with them.
+    """Return the values of a configuration, and its faults.
 
     In place of a value that JSON does not have, or that cannot be resolved, stands None.
     """

@@ -1,4 +1,4 @@
-"""What a definition may not be made of: the environment, the time, the folder of a machine."""
+"""Check that a definition does not follow from environment, time or a machine's folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features of a recipe, computed once: what its brains share."""
+"""Caching of a recipe's features: each is computed once and published as a store."""
 
 from featbank.recipes.caching.cache import FeatureCache
 from featbank.recipes.caching.front import CachesFeatures, RecipeSettings

@@ -1,4 +1,4 @@
-"""The shapes that batches come in: one entry an utterance, or one column of all utterances."""
+"""Layouts of batches: a list with one entry an utterance, or columns of all utterances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the batches of a split come from, and how those are left out that nobody needs."""
+"""Batches of a split, from a dataset or a loader, without utterances that are known."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ then a rank computes what it is given."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batches:
-    """The batches of a split.
+    """The batches of a split, and how ranks share them.
 
     Args:
         total: how many utterances they should give, on all ranks together; None when nobody knows.

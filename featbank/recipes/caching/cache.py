@@ -1,4 +1,4 @@
-"""Compute the features of whole splits, once: what the brain and its speechbrain mixin share."""
+"""Cache of the features of whole splits, for `FeatureBrain` and the mixin of speechbrain."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
-    """One call of `cache_features`.
+    """Arguments of one call of `cache_features`.
 
     Args:
         split: that is computed; a name for what given writers write.

@@ -1,4 +1,4 @@
-"""Go through the batches of a split; compute, and keep in a journal, what nobody has computed."""
+"""Computation of the rows of a split that are not known, each kept in a journal at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from featbank.store import Encoded, as_array
 
 
 class Computed:
-    """The rows of a split: where each is had, known before or computed now.
+    """The rows of a split, known before or computed now, and where each can be read.
 
     Attributes:
         rows: by id.
@@ -97,7 +97,7 @@ class Computed:
         )
 
     def close(self) -> None:
-        """Let go of the journal."""
+        """Close the journal."""
         self._journal.close()
         if self._file is not None:
             self._file.close()

@@ -1,4 +1,4 @@
-"""What a recipe calls: `cache_features`, and the readers of what it published."""
+"""`cache_features`, which a recipe calls, and the readers of what it published."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeSettings:
-    """What a recipe says of the features that it stores.
+    """Settings of the features that a recipe stores.
 
     Args:
         feature_configs: one entry a feature, as a list or by name.
@@ -56,7 +56,7 @@ class RecipeSettings:
 
 
 class CachesFeatures(ABC):
-    """Gives `cache_features` and its readers to a class that has `compute_features`."""
+    """Mixin that adds `cache_features` and its readers to a class with `compute_features`."""
 
     @abstractmethod
     def compute_features(self, batch: Any, stage: Any) -> Any:
@@ -112,7 +112,7 @@ class CachesFeatures(ABC):
         """
         if isinstance(dataset_or_loader, Mapping):  # as the seed of this project calls it
             if writers is not None:
-                raise TypeError("cache_features takes writers once")
+                raise TypeError("cache_features got writers twice")
             dataset_or_loader, stage, writers = stage, None, dataset_or_loader
         if writers is not None:
             if not writers:
@@ -134,12 +134,12 @@ class CachesFeatures(ABC):
 
     @property
     def feature_writers(self) -> Mapping[str, Mapping[str, FeatureStorageWriter]]:
-        """Writers at work: by split, then by feature name."""
+        """Open writers: by split, then by feature name."""
         return self._feature_cache.writers
 
     @property
     def feature_readers(self) -> Mapping[str, Mapping[str, FeatureStorageReader]]:
-        """Readers of what is published, by split, then by feature name.
+        """Readers of the published stores, by split, then by feature name.
 
         A split is in it that is there as the recipe computes it now. One of another fingerprint is
         refused when it is asked for, unless the recipe allows it.

@@ -1,4 +1,4 @@
-"""The rows of an item that many processes compute, until they are published as a store."""
+"""Rows of a cached item that many processes compute, until they are published as a store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ENCODING = ("shape", "time_axis", "codebook_size", "allow_nonfinite")
 
 
 class ItemRows:
-    """What was computed of one feature: in journals beside a store, and in the store.
+    """Rows of one feature: in journals beside a store, and in the store.
 
     One object a process: a forked one makes its own, which inherits what the parent had found.
     The journals are in a work folder beside the store, one for each fingerprint.
@@ -113,7 +113,7 @@ class ItemRows:
         self._open_store()
 
     def close(self) -> None:
-        """Let go of all files, and forget the rows of journals that were found."""
+        """Close all files, and forget the rows of journals that were found."""
         self._journals.close()
         if self._journal is not None:
             self._journal.close()

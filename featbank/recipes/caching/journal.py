@@ -1,4 +1,4 @@
-"""Rows as they are computed, in a file that only grows: what is left of a run that was killed.
+"""Journal: an append-only file of computed rows, which outlives a killed run.
 
 A journal begins with a line that names its format. Each row is a record: the bytes of its body,
 their XXH3-64, and the body: the length of a JSON text, that text, and the arrays that it describes.
@@ -45,7 +45,7 @@ _DTYPE = re.compile(r"[<|][biuf][1248]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalRow:
-    """One utterance, computed.
+    """One computed utterance.
 
     Args:
         id: of the utterance.
@@ -60,7 +60,7 @@ class JournalRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a row stands in a journal.
+    """Position of a row in a journal.
 
     Args:
         id, input_digest: of the row.
@@ -77,10 +77,10 @@ class Place:
 
 
 class Journal:
-    """Appends rows; the file is made with the first of them."""
+    """Appends rows to a journal; the file is made with the first of them."""
 
     def __init__(self, folder: Path, name: str = "rows") -> None:
-        """Begin a journal in a folder that is there.
+        """Begin a journal in a folder that exists.
 
         Args:
             folder: of all journals of a run.
@@ -127,7 +127,7 @@ class Journal:
         return places
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._close is not None:
             self._close()
 
@@ -153,7 +153,7 @@ class JournalFile:
         self._end = 0  # of what was scanned and is sound
 
     def scan(self, *, checked: bool = True) -> Iterator[Place]:
-        """Give the rows that were appended since the last scan, up to the first that is not whole.
+        """Yield rows appended since the last scan, up to the first that is incomplete or damaged.
 
         Args:
             checked: read all their bytes, and hold them against their checksums; else only what
@@ -168,9 +168,7 @@ class JournalFile:
                 start = read_at(self._descriptor, len(_FORMAT), 0)
                 if start != _FORMAT:
                     if len(start) == len(_FORMAT):
-                        _log.warning(
-                            "%s is no journal of this version, and is passed by", self.path
-                        )
+                        _log.warning("%s is no journal of this version, and is skipped", self.path)
                     return
                 self._end = len(_FORMAT)
             while self._end + _HEAD.size <= size:
@@ -188,7 +186,7 @@ class JournalFile:
                 except StoreError as error:
                     # a file system may have given the size before the bytes: a tail of zeros
                     if any(head):
-                        _log.warning("what follows is computed again: %s", error)
+                        _log.warning("the rows from here on are computed again: %s", error)
                     return
                 place = Place(
                     id=named[0],
@@ -213,7 +211,7 @@ class JournalFile:
         return self._checked(body, place.checksum, place.start)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._close()
 
     def _named(self, num_bytes: int) -> tuple[str, bytes]:

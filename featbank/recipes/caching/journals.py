@@ -1,4 +1,4 @@
-"""Find rows in all journals of a folder, which other processes may be appending to."""
+"""Search for rows in all journals of a folder, which other processes may be appending to."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Journals:
 
     @property
     def next_number(self) -> int:
-        """One more than the greatest number that begins the name of a journal, `rows-000001-...`.
+        """Number of the next journal, above all there are: 1 in the name `rows-000001-...`.
 
         Journals of a later run thus come after those of an earlier one.
         """
@@ -74,7 +74,7 @@ class Journals:
         return iter(self._places)
 
     def close(self) -> None:
-        """Let go of the files, and forget what was found."""
+        """Close the files, and forget what was found."""
         for file in self._files.values():
             file.close()
         self._files.clear()

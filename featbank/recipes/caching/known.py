@@ -1,4 +1,4 @@
-"""Rows that need not be computed: in the store that was published before, or in journals."""
+"""Look-up of rows that need not be computed: in the previous store, or in journals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Rows(Protocol):
 
 
 class Source(NamedTuple):
-    """Where a row is had.
+    """Where a row can be read: a journal or the previous store, and the place in it.
 
     Args:
         rows: a journal, or the earlier store.
@@ -44,7 +44,7 @@ class Source(NamedTuple):
         return self.rows.read(self.place)
 
     def difference(self, other: Source) -> str:
-        """Return what another row of the same utterance does not have in common: input or values.
+        """Return what differs from another row of the same utterance: input or values.
 
         Nothing where it cannot be told without reading them.
         """
@@ -57,7 +57,7 @@ class Source(NamedTuple):
 
 
 class Known(Protocol):
-    """Rows that need not be computed."""
+    """Protocol of a look-up of rows that need not be computed."""
 
     def find(self, key: UtteranceKey) -> Source | None:
         """Return the row of an id and digest."""
@@ -69,7 +69,7 @@ def find_known(key: UtteranceKey, known: Sequence[Known]) -> Source | None:
 
 
 class EarlierRows:
-    """The rows of the features of a split that were published together, for taking them over."""
+    """Rows of the previous stores of a split's features, which were published together."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class EarlierRows:
         fingerprint: str,
         paths: Mapping[str, Path] | None = None,
     ) -> None:
-        """Open what stands where some writers will publish.
+        """Open the previous stores, at the places where some writers will publish.
 
         Args:
             writers: by feature name.
@@ -113,7 +113,7 @@ class EarlierRows:
         return all(isinstance(one, TracedWriter) and one.is_same_as(store) for one, store in pairs)
 
     def find(self, key: UtteranceKey) -> Source | None:
-        """Return a row, if all features have it, of that digest and sound."""
+        """Return the row of an id and digest, if all features have it and it is sound."""
         if not key.input_digest or not self._stores:
             return None
         try:
@@ -124,7 +124,7 @@ class EarlierRows:
         except StoreError as error:
             if not self._damaged:  # once, for all of its rows may be so
                 self._damaged = True
-                _log.warning("computed anew: %s", error)
+                _log.warning("damaged rows of the previous store are computed again: %s", error)
             return None
         return Source(self, key, key.input_digest)
 
@@ -141,13 +141,13 @@ class EarlierRows:
         )
 
     def close(self) -> None:
-        """Let go of the stores."""
+        """Close the stores."""
         for store in self._stores.values():
             store.close()
 
 
 class JournaledRows:
-    """The rows that stopped runs left in the journals of a folder."""
+    """Rows in the journals that stopped runs left in a folder."""
 
     def __init__(self, folder: Path) -> None:
         """Look at all journals in a folder.
@@ -181,12 +181,12 @@ class JournaledRows:
         return row
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._journals.close()
 
 
 class LookedUp:
-    """Rows that need not be computed, each looked for once: to find one reads and checks it."""
+    """Cache around several look-ups, since finding a row means reading and checking it."""
 
     def __init__(self, known: Sequence[Known]) -> None:
         """Find rows in the first that has them."""

@@ -1,4 +1,4 @@
-"""Plain values of a batch, and what stands for each of them: numbers, texts, and nests of them."""
+"""Plain values of a batch (numbers, texts, nests of them), and their bytes for a digest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Numbers:
     dtype: str
 
     def row(self, number: int, frames: int | None = None) -> Numbers:
-        """Return those of one utterance."""
+        """Return the numbers of one utterance."""
         return Numbers(
             self.values[number][:frames] if frames is not None else self.values[number], self.dtype
         )

@@ -1,4 +1,4 @@
-"""Have the ranks of a run compute a split together: a journal each, one store of all.
+"""Computation of a split by all ranks of a run: a journal each, one store of all.
 
 Each rank lists its rows in the work folder, and the first one merges them; see
 `featbank.recipes.caching.sharing` for which they are.
@@ -71,7 +71,7 @@ def _share(ranks: Meeting, sharing: Sharing, text: str | None) -> RankShare:
 
 
 def deliver_rows(ranks: Meeting, computed: Computed, folder: Path) -> None:
-    """State to the first rank where the rows of this one are."""
+    """Tell the first rank where the rows of this one are."""
     lines = map(_line, computed.rows, computed.rows.values())
     write_atomic_lines(_list_path(folder, ranks.rank), lines)
     ranks.gather("rows", [len(computed.rows), computed.num_known])

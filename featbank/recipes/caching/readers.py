@@ -1,4 +1,4 @@
-"""Readers of what a recipe's features were published as, if they are what it computes now."""
+"""Readers of a recipe's published features, if they are what it computes now."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PROVENANCE = "recipe"
 
 
 class StaleFeaturesError(StoreError):
-    """Features that were not computed as the recipe computes them now, or nobody can tell."""
+    """Features are not as the recipe computes them now, or it cannot be told."""
 
 
 class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
-    """Readers by split, then by feature name, opened when they are asked for.
+    """Readers by split, then by feature name, opened on demand.
 
     A split is in it where its features are there as the recipe computes them now; so
     `if "train" not in brain.feature_readers: brain.cache_features(...)` computes what is stale.
@@ -40,7 +40,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
         *,
         allow_stale: bool,
     ) -> None:
-        """Open nothing yet.
+        """Describe the stores to read; none is opened yet.
 
         Args:
             configs: one entry a feature.
@@ -143,9 +143,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
         except FeatbankError as error:
             if not self._allow_stale:
                 raise
-            _log.warning(
-                "whether features of split %r are stale, nobody can tell: %s", split, error
-            )
+            _log.warning("it is not known whether features of split %r are stale: %s", split, error)
             return
         written = self._written.get((base_path, split), "")
         for reader in readers.values():
@@ -161,7 +159,7 @@ class SplitReaders(Mapping[str, Mapping[str, FeatureStorageReader]]):
             )
             if not self._allow_stale:
                 raise stale
-            _log.warning("taken for allow_stale: %s", stale)
+            _log.warning("stale features are read, for allow_stale=True: %s", stale)
 
 
 def _difference(provenance: Mapping[str, Any], now: RecipeFingerprint) -> str:

@@ -1,4 +1,4 @@
-"""Which utterances of a split a rank computes.
+"""Sharing of a split's utterances among ranks.
 
 It follows from where the batches come from.
 

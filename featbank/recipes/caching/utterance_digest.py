@@ -1,4 +1,4 @@
-"""Tell the utterances of a batch apart: the id of each, and a digest of all that is its own in it.
+"""Identification of the utterances of a batch: the id and the input digest of each.
 
 The digest covers the values of an utterance without its padding, so that it is the same at every
 batch size and beside any others. A batch may be
@@ -34,7 +34,7 @@ _NEAR = 0.01  # of a frame: by what float32 shares miss a whole number of them
 
 @dataclass(frozen=True, slots=True)
 class UtteranceKey:
-    """By what an utterance is known.
+    """Key of an utterance: its id and its input digest.
 
     Args:
         id: of the utterance.

@@ -1,4 +1,4 @@
-"""The folder of a recipe's unfinished split: journals that wait until all of it is computed."""
+"""Work folder of a recipe's unfinished split: its journals, until all of it is computed."""
 
 from __future__ import annotations
 

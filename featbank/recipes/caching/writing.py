@@ -1,4 +1,4 @@
-"""What writers of a split are asked: to be writers, to state the recipe, to write all rows."""
+"""Writing of the rows of a split: checks of its writers, the recipe's fingerprint, the rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_writers(writers: Mapping[str, FeatureStorageWriter]) -> None:
-    """Refuse what are no writers of features.
+    """Refuse objects that are no writers of features.
 
     Raises:
         ConfigError: one of them is none.
@@ -32,7 +32,7 @@ def check_writers(writers: Mapping[str, FeatureStorageWriter]) -> None:
 
 
 def describe(writers: Mapping[str, FeatureStorageWriter], fingerprint: RecipeFingerprint) -> None:
-    """Have the writers state the fingerprint; say of which nothing can be reused."""
+    """Have the writers state the fingerprint, and log for which of them nothing can be reused."""
     recipe = {"parts": dict(fingerprint.parts), "named": list(fingerprint.named)}
     for name, writer in writers.items():
         if isinstance(writer, TracedWriter):
@@ -63,7 +63,7 @@ def write_rows(writers: Mapping[str, FeatureStorageWriter], computed: Computed) 
 
 
 def digest_of_writers(writers: Mapping[str, FeatureStorageWriter]) -> str:
-    """Return what stands for writers of the caller's in the name of a work folder."""
+    """Return a digest of the caller's own writers, for the name of a work folder."""
     return digest(
         [
             [name, type(one).__qualname__, str(one.storage_path), str(getattr(one, "dtype", ""))]

@@ -1,4 +1,4 @@
-"""What determines the features of a recipe, as a digest; and the mode it is computed in."""
+"""Fingerprint of a recipe: a digest of what determines its features; and evaluation mode."""
 
 from featbank.recipes.fingerprinting.evaluation import Evaluation, evaluating
 from featbank.recipes.fingerprinting.recipe import RecipeFingerprint, difference, fingerprint_recipe

@@ -1,4 +1,4 @@
-"""Digests of classes: their bases, and those of their methods and constants that may be used."""
+"""Digests of classes: their bases, and the methods and constants that may be used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NEVER = frozenset(
 
 
 class Classes:
-    """Encodes classes, and lets those of their members count that may be used.
+    """Encodes classes, by those of their members that may be used.
 
     Args:
         walk: collects the parts.
@@ -51,7 +51,7 @@ class Classes:
         self._installed: set[type] = set()
 
     def encode(self, kind: type, where: str, *, made: bool = False) -> str:
-        """Return what stands for a class.
+        """Return the encoding of a class.
 
         Its methods count where they may be called: under a name that some code has, by Python
         itself, or by an installed class that they override.

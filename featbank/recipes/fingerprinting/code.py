@@ -74,7 +74,7 @@ class Code:
         self.follow(function, is_owners=is_owners)
 
     def run(self) -> None:
-        """Follow all that waits, until nothing is new."""
+        """Follow all calls that are queued, until there are no new ones."""
         while self._queue or self.classes.add_members():
             if self._queue:
                 self._process(self._queue.popleft())
@@ -93,7 +93,7 @@ class Code:
     def follow(
         self, function: Any, *, is_owners: bool = False, defined_in: type | None = None
     ) -> str:
-        """Let the source of a function count, and of what it calls; return how it is called."""
+        """Count the source of a function and of what it calls; return how it is called."""
         if isinstance(function, staticmethod | classmethod):
             is_owners = is_owners and isinstance(function, classmethod)
             function = function.__func__
@@ -251,7 +251,7 @@ class Code:
                 self._walk.put(what, text, found, encoded)
 
     def encode(self, value: Any, where: str) -> str:
-        """Return what stands for a function or a class that is a value, and let its code count."""
+        """Return the encoding of a function or class that is a value, and count its code."""
         if isinstance(value, type):
             return self.classes.encode(value, where, made=True)
         if isinstance(value, FunctionType) and self._walk.stands_for(where):

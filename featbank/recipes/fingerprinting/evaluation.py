@@ -1,4 +1,4 @@
-"""Evaluation mode for every module that a recipe can reach, and what use may not change."""
+"""Evaluation mode for every module that a recipe can reach, and a check of their state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose code something is: the user's, or that of an installed package, which has a version."""
+"""Origin of code: the user's own, or of an installed package, which has a version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests of torch modules and of other objects: their class and all they hold."""
+"""Digests of torch modules and other objects: their class and all that they hold."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def is_device(name: str, value: Any) -> bool:
 
 
 def attributes(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
-    """Give what a module holds beside its parameters, buffers and children, by name."""
+    """Yield what a module holds beside its parameters, buffers and children, by name."""
     held = vars(module)
     skipped = _OF_TORCH | (_OF_AUTOCAST if "_fwd_used_autocast" in held else frozenset())
     for name in sorted(set(held) - skipped):

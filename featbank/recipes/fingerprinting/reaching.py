@@ -1,4 +1,4 @@
-"""All torch modules that a recipe can reach, in whatever holds them."""
+"""Search for all torch modules that a recipe can reach, in whatever holds them."""
 
 from __future__ import annotations
 

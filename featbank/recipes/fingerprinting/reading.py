@@ -1,4 +1,4 @@
-"""Reads the syntax tree of a function for what it uses."""
+"""Reader of a function's syntax tree, which collects what the function uses."""
 
 from __future__ import annotations
 

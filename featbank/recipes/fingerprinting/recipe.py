@@ -1,4 +1,4 @@
-"""The fingerprint of what a recipe computes, by named parts, so that a refusal can say which."""
+"""Fingerprint of what a recipe computes, by named parts, so that a refusal can name one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MISSING = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeFingerprint:
-    """What determines the values of a recipe's features.
+    """Fingerprint of a recipe: digests of all that determines its features.
 
     Args:
         digest: of all parts: the `fingerprint` of the stores.

@@ -1,4 +1,4 @@
-"""What the names in a function stand for: its brain, modules of Python, functions, constants."""
+"""Resolution of the names in a function: the brain, modules of Python, functions, constants."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _is_get(node: ast.expr) -> TypeGuard[ast.Attribute]:
 
 
 class Scope:
-    """The names of a function.
+    """The names in a function, and the objects that they stand for.
 
     Args:
         function: it, with its globals and its closure.

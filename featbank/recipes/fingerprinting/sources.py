@@ -1,4 +1,4 @@
-"""The source of running code: the text counts only if compiling it gives what runs."""
+"""Source of running code, used only if compiling it gives what runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PYTEST = "@pytest_ar"  # in the globals of a module whose asserts pytest has re
 
 
 class NoSourceError(Exception):
-    """The source of some code cannot be had; the message says why."""
+    """The source of some code is missing; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a function uses: the words in which the reader of its syntax tree says it."""
+"""Uses of a function: the attributes, objects and functions that its code names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Root(Enum):
-    """What of a recipe a name may stand for; the value is how errors call it."""
+    """The objects of a recipe that a name may stand for; the value is how errors call it."""
 
     OWNER = "self"
     HPARAMS = "hparams"
@@ -19,7 +19,7 @@ class Root(Enum):
 
 @dataclass(slots=True)
 class Uses:
-    """What a function reads.
+    """The attributes, objects and functions that a function uses.
 
     Args:
         attributes: what it uses of a root, by its name.

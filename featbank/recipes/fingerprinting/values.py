@@ -1,4 +1,4 @@
-"""Digests of settings: one text for each value, on every machine and in every process."""
+"""Encoding of settings as text: the same on every machine and in every process."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _NATIVE = frozenset({"ufunc", "_lru_cache_wrapper", "_ArrayFunctionDispatcher"})
 
 
 class Values:
-    """Encodes values, and asks for what is behind functions, classes, modules and objects.
+    """Encodes plain values, and has others encode functions, classes, modules and objects.
 
     Args:
         walk: collects what cannot be encoded.
@@ -94,7 +94,7 @@ class Values:
         self._done: dict[int, tuple[Any, str]] = {}  # the values, too, so that no id is used again
 
     def encode(self, value: Any, where: str) -> str:
-        """Return the one text that stands for a value.
+        """Return the one text that a value is encoded as.
 
         Args:
             value: it.

@@ -1,4 +1,4 @@
-"""What one walk over a recipe has found: the digests of its parts, and what has none."""
+"""Findings of one walk over a recipe: digests of its parts, and what cannot be digested."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMED = "named"  # stands where something is named in `fingerprint_with`
 
 
 class Walk:
-    """Collects parts, packages and refusals.
+    """Collects the parts, packages and refusals of one walk over a recipe.
 
     Args:
         named: what `fingerprint_with` stands for, by name.
@@ -49,7 +49,7 @@ class Walk:
             self._books[what] = place
 
     def count_package(self, package: str) -> None:
-        """Let an installed package count by its version; the standard library does not.
+        """Count an installed package by its version; the standard library does not count.
 
         Python's own version is no part, so that a store outlasts a new Python as it should.
         """

@@ -1,4 +1,4 @@
-"""Whether the state of modules follows from what they have computed."""
+"""Check that the state of modules does not follow from what they have computed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _State:
 
 
 class Watch:
-    """Tensors and floats of modules as they were before anything was computed.
+    """Tensors and floats of modules before anything was computed, to compare with later ones.
 
     Args:
         modules: and what to call each.
