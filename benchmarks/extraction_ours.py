@@ -57,7 +57,7 @@ class Featbank(Extracting):
 
         runner = NotingRunner(LocalRunner(num_workers=NUM_WORKERS), out / "notes")
         # torch is behind these, which takes seconds
-        from featbank.base.parts import PartConfig
+        from featbank.base.components import ComponentConfig
         from featbank.engine.definition import FeatureDefinition
         from featbank.engine.extract import extract
         from featbank.engine.run import Budget, PreparedCorpus, Run
@@ -69,7 +69,7 @@ class Featbank(Extracting):
             ),
             definition=FeatureDefinition(
                 name="fbank",
-                extractor=PartConfig.of(self.extractor),
+                extractor=ComponentConfig.of(self.extractor),
                 storage=read_storage(self.storage),
             ),
             runner=runner,

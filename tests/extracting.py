@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
-from featbank.base.parts import PartConfig
+from featbank.base.components import ComponentConfig
 from featbank.corpora.prepare import prepare
 from featbank.corpora.table import TableCorpus
 from featbank.engine.definition import FeatureDefinition
@@ -64,7 +64,7 @@ def demo_run(
         ),
         definition=FeatureDefinition(
             name="demo",
-            extractor=PartConfig.of(extractor),
+            extractor=ComponentConfig.of(extractor),
             storage=entries,
             trusted_modules=trusted_modules,
         ),

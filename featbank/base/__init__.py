@@ -1,1 +1,1 @@
-"""Basics that all packages share: manifests, frames, failures, units, parts, registries."""
+"""Basics that all packages share: manifests, frames, failures, units, components, registries."""

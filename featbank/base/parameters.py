@@ -14,9 +14,9 @@ def parameters_of(found: type) -> Mapping[str, Parameter]:
 
     >>> class Base:
     ...     def __init__(self, *, size: int = 1): ...
-    >>> class Part(Base):
+    >>> class Component(Base):
     ...     def __init__(self, *, name: str, **settings): ...
-    >>> list(parameters_of(Part))
+    >>> list(parameters_of(Component))
     ['name', 'size']
     """
     collected: dict[str, Parameter] = {}

@@ -1,7 +1,7 @@
-"""Registries: the public names of the replaceable parts, one table of strings for each kind.
+"""Registries: the public names of the replaceable components, one table of strings for each kind.
 
 The face of a kind's package holds its registry, and imports none of the classes. Other installed
-packages add parts of their own by entry points in the kind's group:
+packages add components of their own by entry points in the kind's group:
 
     [project.entry-points."featbank.extractors"]
     loudness = "mylab.loudness:Loudness"
@@ -23,7 +23,7 @@ _OURS = "featbank"
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """Entry of a registry: a part's public name and its class.
+    """Entry of a registry: a component's public name and its class.
 
     Args:
         name: that identifies it, wherever its class lies.
@@ -68,7 +68,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Registry of the parts of one kind, featbank's own and those of installed packages.
+    """Registry of the components of one kind, featbank's own and those of installed packages.
 
     Args:
         kind: what they are, for errors: `extractor`.
@@ -82,33 +82,33 @@ class Registry:
     contract: str
     table: Mapping[str, str]
 
-    def parts(self) -> Iterator[Registered]:
-        """Give every part, featbank's own first; a name may come twice."""
+    def components(self) -> Iterator[Registered]:
+        """Give every component, featbank's own first; a name may come twice."""
         for name, place in self.table.items():
             yield Registered(name, place, _OURS)
         for one in entry_points(group=self.group):
             yield _registered(one)
 
     def load_contract(self) -> type:
-        """Import the contract of the parts: a base class, or a protocol."""
+        """Import the contract of the components: a base class, or a protocol."""
         return Registered(self.kind, self.contract, _OURS).load()
 
     def find(self, name: str) -> Registered:
-        """Return the part of a name.
+        """Return the component of a name.
 
         Raises:
             ConfigError: there is none, or more than one.
         """
-        found = list(dict.fromkeys(one for one in self.parts() if one.name == name))
+        found = list(dict.fromkeys(one for one in self.components() if one.name == name))
         if not found:
             raise ConfigError(
                 f"{self.kind} {name!r}",
-                expected=f"one of {', '.join(sorted({one.name for one in self.parts()}))}",
+                expected=f"one of {', '.join(sorted({one.name for one in self.components()}))}",
                 got="a name that nothing is registered under",
             )
         return _only(found, f"{self.kind} {name!r}")
 
-    def name_of(self, part: type) -> str | None:
+    def name_of(self, component: type) -> str | None:
         """Return the name that a class is registered under; None for a class that is not.
 
         Neither the module it is defined in nor the name it has there need be those of its place.
@@ -116,14 +116,14 @@ class Registry:
         Raises:
             ConfigError: another class is registered under that name, too.
         """
-        own = f"{part.__module__}:{part.__qualname__}"
-        for one in self.parts():
-            if one.place == own or _is_at(part, one.place):
+        own = f"{component.__module__}:{component.__qualname__}"
+        for one in self.components():
+            if one.place == own or _is_at(component, one.place):
                 return self.find(one.name).name
         return None
 
     def named(self, path: str) -> Registered | None:
-        """Return the part of featbank's own that a `_target_` names; nothing is imported.
+        """Return the component of featbank's own that a `_target_` names; nothing is imported.
 
         Args:
             path: of its class, or any below the kind's package that ends in the class's name.
@@ -177,7 +177,7 @@ def _leads_to(path: str, one: Registered) -> bool:
     """Tell whether a path is another one of a class that is registered, and can be loaded."""
     try:
         found = one.load()
-    except ConfigError:  # of a part that nobody asked for
+    except ConfigError:  # of a component that nobody asked for
         return False
     module, _, name = path.rpartition(".")
     is_defined_there = path == f"{found.__module__}.{found.__qualname__}"
@@ -185,7 +185,7 @@ def _leads_to(path: str, one: Registered) -> bool:
 
 
 def _only(found: Sequence[Registered], what: str) -> Registered:
-    """Return the one part of a name.
+    """Return the one component of a name.
 
     Raises:
         ConfigError: there are two.
@@ -205,10 +205,10 @@ def _registered(one: EntryPoint) -> Registered:
     return Registered(one.name, one.value.partition("[")[0].replace(" ", ""), by)
 
 
-def _is_at(part: type, place: str) -> bool:
+def _is_at(component: type, place: str) -> bool:
     """Tell whether a class is what lies at a place, defined there or not."""
     module, _, attribute = place.partition(":")
-    if module not in sys.modules and attribute == part.__name__:
+    if module not in sys.modules and attribute == component.__name__:
         with suppress(ImportError, ConfigError):  # then it is another class of that name
             import_module(module)
-    return getattr(sys.modules.get(module), attribute, None) is part
+    return getattr(sys.modules.get(module), attribute, None) is component

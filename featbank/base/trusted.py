@@ -15,8 +15,8 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import numpy as np
 
+from featbank.base.components import MADE_WITH, Component, ComponentConfig
 from featbank.base.parameters import annotated_parameters, bind
-from featbank.base.parts import MADE_WITH, Part, PartConfig
 from featbank.base.registry import registered_class
 from featbank.errors import ConfigError
 
@@ -139,11 +139,11 @@ def _is_there(module_name: str) -> bool:
 
 
 def build(
-    config: PartConfig | Mapping[str, Any],
+    config: ComponentConfig | Mapping[str, Any],
     trusted_modules: Sequence[str] = (),
     kind: type[Any] = object,
 ) -> Any:
-    """Build the object that `config` describes: a part, or `_target_` and its arguments.
+    """Build the object that `config` describes: a component, or `_target_` and its arguments.
 
     An argument whose annotation is a class may have a `_target_` of its own, and so may each of a
     list. All are checked before the first is built, for building one may already write.
@@ -157,31 +157,34 @@ def build(
         ConfigError: no `_target_`, an untrusted one, one of another kind, or arguments that the
             class does not take.
     """
-    part = config if isinstance(config, PartConfig) else PartConfig.of(config)
-    return _plan(part, trusted_modules, (kind,))()
+    component = config if isinstance(config, ComponentConfig) else ComponentConfig.of(config)
+    return _plan(component, trusted_modules, (kind,))()
 
 
 def _plan(
-    part: PartConfig, trusted_modules: Sequence[str], kinds: Sequence[type]
+    component: ComponentConfig, trusted_modules: Sequence[str], kinds: Sequence[type]
 ) -> Callable[[], Any]:
     """Check what a configuration chooses, and return what builds it."""
-    found = locate_class(part.target, trusted_modules, kinds)
-    given = {name: _plain(value) for name, value in part.arguments.items()}
-    parameters = check_names(found, given, part.target)
+    found = locate_class(component.target, trusted_modules, kinds)
+    given = {name: _plain(value) for name, value in component.arguments.items()}
+    parameters = check_names(found, given, component.target)
     inner = {
         name: _plan_argument(
-            value, _classes(parameters[name].annotation), trusted_modules, f"{part.target}: {name}"
+            value,
+            _classes(parameters[name].annotation),
+            trusted_modules,
+            f"{component.target}: {name}",
         )
         for name, value in given.items()
     }
 
     def make() -> Any:
         arguments = {name: one() for name, one in inner.items()}
-        made: Any = construct(found, arguments, part.target)
+        made: Any = construct(found, arguments, component.target)
         if not isinstance(made, tuple(kinds)):
             names = " or ".join(kind.__name__ for kind in kinds)
-            raise ConfigError(f"_target_ {part.target!r}", expected=names, got=found.__name__)
-        if not isinstance(made, Part):
+            raise ConfigError(f"_target_ {component.target!r}", expected=names, got=found.__name__)
+        if not isinstance(made, Component):
             with suppress(AttributeError, TypeError):  # a class of slots has room for nothing else
                 object.__setattr__(made, MADE_WITH, bind(found, (), arguments))
         return made
@@ -204,7 +207,7 @@ def _plan_argument(
     value: Any, kinds: Sequence[type], trusted_modules: Sequence[str], where: str
 ) -> Callable[[], Any]:
     if kinds and isinstance(value, Mapping) and "_target_" in value:
-        return _plan(PartConfig.of(value), trusted_modules, kinds)
+        return _plan(ComponentConfig.of(value), trusted_modules, kinds)
     if kinds and isinstance(value, list):
         each = [_plan_argument(one, kinds, trusted_modules, where) for one in value]
         return lambda: [one() for one in each]

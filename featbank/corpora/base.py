@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from featbank.audio import TOLERANCES
+from featbank.base.components import Component
 from featbank.base.failures import Failure, brief
 from featbank.base.manifest import MIX_CHANNELS
-from featbank.base.parts import Part
 from featbank.corpora import CORPORA
 from featbank.corpora.links import Links
 from featbank.corpora.splits import HELD_OUT, TRAIN, SplitNames, SplitRule, check_roles
@@ -91,7 +91,7 @@ class Listing:
     num_hidden: int = 0
 
 
-class Corpus(Part, ABC):
+class Corpus(Component, ABC):
     """Base class of corpus layouts: a folder of audio and the rules to read it."""
 
     registry = CORPORA

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from featbank.audio import DECODE_VERSION
-from featbank.base.parts import Identity, PartConfig
+from featbank.base.components import ComponentConfig, Identity
 from featbank.base.trusted import build
 from featbank.feature_io.stage_storage import PackedStorage, storage_by_name
 from featbank.features.base import Extractor, Weights
@@ -31,7 +31,7 @@ class FeatureDefinition:
     """
 
     name: str
-    extractor: PartConfig
+    extractor: ComponentConfig
     storage: Sequence[PackedStorage]
     trusted_modules: Sequence[str] = ()
 
@@ -47,7 +47,7 @@ class ExtractorRecipe:
         trusted_modules: packages beside featbank that its classes may be of.
     """
 
-    config: PartConfig
+    config: ComponentConfig
     audio_root: str
     computing: Computing = ON_CPU
     trusted_modules: Sequence[str] = ()

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from featbank.base.components import Component, Identity
 from featbank.base.framing import Framing
-from featbank.base.parts import Identity, Part
 from featbank.errors import AudioError, ConfigError, FeatbankError
 from featbank.features import EXTRACTORS
 from featbank.features.precision import BFLOAT16, FLOAT32
@@ -101,7 +101,7 @@ def check_feature_names(names: Iterable[str]) -> None:
         )
 
 
-class Extractor(Part, ABC):
+class Extractor(Component, ABC):
     """Base class of extractors, which compute features: one dict an utterance.
 
     The features of an utterance are a function of its own waveform alone: never of its batch mates,
@@ -138,12 +138,12 @@ class Extractor(Part, ABC):
         return self.weights
 
     def deciding(self, output: str | None = None) -> dict[str, Any]:
-        """Return the arguments that decide the values of a feature, or of all: see `Part`."""
+        """Return the arguments that decide the values of a feature, or of all: see `Component`."""
         left = self.names_weights if self.weights.digest else ()
         return {name: value for name, value in super().deciding(output).items() if name not in left}
 
     def identity(self, output: str | None = None) -> Identity:
-        """Return the identity of what computes a feature, or all: see `Part`."""
+        """Return the identity of what computes a feature, or all: see `Component`."""
         return replace(super().identity(output), weights=self.weights.digest)
 
     @property

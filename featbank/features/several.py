@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import torch
 
+from featbank.base.components import Identity
 from featbank.base.framing import Framing
-from featbank.base.parts import Identity
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, LongWaveform, Output, Weights
 from featbank.files.provenance import digest

@@ -19,7 +19,7 @@ from featbank.errors import ConfigError, InvalidConfigError
 from featbank.files.opening import instead_of_file
 from featbank.pipeline.composition.conf_files import read_yaml, resolve_by
 from featbank.pipeline.described import Described, adapter
-from featbank.pipeline.schema import Name, Seed, part, value
+from featbank.pipeline.schema import Name, Seed, section, value
 
 PARAMS = Path("params.yaml")
 """The choices, read from the folder the stage is run in."""
@@ -31,7 +31,7 @@ _TYPED = {"features.0": "feature", "corpora.0": "corpus", "codebooks.0.codebook"
 _LONGEST = 200  # characters of a value that is told
 
 
-@part
+@section
 class SampleChoice:
     """Choice of a sample: pinned utterances of a corpus that codebooks are fitted on."""
 
@@ -40,7 +40,7 @@ class SampleChoice:
     feature: Annotated[Name, value("of theirs")]
 
 
-@part
+@section
 class CodebookChoice:
     """Choice of a codebook, fitted once for all corpora."""
 
@@ -49,7 +49,7 @@ class CodebookChoice:
     codebook: Annotated[Name, value("the tokenizer whose k-means it is")]
 
 
-@part
+@section
 class TokenChoice:
     """Choice of tokens, made of every corpus."""
 
@@ -69,7 +69,7 @@ class TokenChoice:
         return self.fit_on, self.feature, self.codebook
 
 
-@part
+@section
 class Choices:
     """All choices of params.yaml: what the pipeline makes of every corpus."""
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
 from featbank.errors import ConfigError, InvalidConfigError
 from featbank.pipeline.choices import PARAMS, Choices, formed_choices
 from featbank.pipeline.composition.composed import CONF
 from featbank.pipeline.composition.conf_files import read_yaml
+from featbank.pipeline.composition.plain import as_typed
 
 
 def check_choices() -> None:
@@ -48,10 +47,9 @@ def choice_faults() -> Sequence[ConfigError]:
 
 def _typed_faults(choices: Choices) -> Iterator[ConfigError]:
     """Give names that a stage's command line would take for a number, a truth or nothing."""
-    parser = OverridesParser.create()
     for what, names in {**choices.options, "fit_on": choices.samples_named}.items():
         for name in dict.fromkeys(names):
-            read = parser.parse_override(f"{what}={name}").value()
+            read = as_typed(name)
             if not isinstance(read, str):
                 yield ConfigError(
                     f"{PARAMS}: {what} {name}",

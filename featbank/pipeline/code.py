@@ -56,7 +56,7 @@ def named_modules(
 
     Args:
         modules: of featbank.
-        registry: of the parts whose names may be used.
+        registry: of the components whose names may be used.
         named: each the `_target_` of a definition.
     """
     inside, outside = set(), set()

@@ -13,7 +13,7 @@ from featbank.stability import DISTURBANCES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behind:
+class StageCode:
     """Functions behind a stage, and the group of conf/ whose options name further classes.
 
     Args:
@@ -36,39 +36,39 @@ _GAUGED = (
     "featbank.stability.result:write_stability",
 )
 
-STAGES: Mapping[str, Behind] = {
-    "prepare": Behind(functions=("featbank.corpora.prepare:prepare",), group="corpus"),
-    "extract": Behind(functions=(_EXTRACT,), group="feature"),
-    "sample": Behind(functions=("featbank.tokenizers.sample:write_sample", _TRAIN, _FEATURE)),
-    "sample_from_audio": Behind(
+STAGES: Mapping[str, StageCode] = {
+    "prepare": StageCode(functions=("featbank.corpora.prepare:prepare",), group="corpus"),
+    "extract": StageCode(functions=(_EXTRACT,), group="feature"),
+    "sample": StageCode(functions=("featbank.tokenizers.sample:write_sample", _TRAIN, _FEATURE)),
+    "sample_from_audio": StageCode(
         functions=("featbank.engine.sample_audio:sample_audio", _EXTRACT, _TRAIN, _FEATURE),
         group="feature",
     ),
-    "fit": Behind(
+    "fit": StageCode(
         functions=(
             "featbank.tokenizers.fit:fit_codebook",
             "featbank.tokenizers.adopt:adopt_codebook",
         )
     ),
-    "tokenize": Behind(functions=("featbank.tokenizers.tokenize:tokenize", _FEATURE)),
-    "tokenize_from_audio": Behind(
+    "tokenize": StageCode(functions=("featbank.tokenizers.tokenize:tokenize", _FEATURE)),
+    "tokenize_from_audio": StageCode(
         functions=("featbank.engine.tokenize_audio:tokenize_audio", _FEATURE), group="feature"
     ),
-    "validate": Behind(
+    "validate": StageCode(
         functions=(
             "featbank.validation.stores:validate_stores",
             "featbank.validation.result:write_check",
             "featbank.corpora.splits:HELD_OUT",
         )
     ),
-    "stability_features": Behind(
+    "stability_features": StageCode(
         functions=(*_GAUGED, "featbank.validation.header:is_tokens", _EXTRACT), group="feature"
     ),
-    "stability_tokens": Behind(
+    "stability_tokens": StageCode(
         functions=(*_GAUGED, "featbank.stability.units:measured_units", _FEATURE),
         group="feature",
     ),
-    "report": Behind(
+    "report": StageCode(
         functions=(
             "featbank.report.page:write_report",
             "featbank.validation.result:read_check",

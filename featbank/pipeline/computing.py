@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from featbank.base.parts import PartConfig
+from featbank.base.components import ComponentConfig
 from featbank.base.progress import Advance
 from featbank.base.trusted import build
 from featbank.engine.definition import FeatureDefinition
@@ -66,7 +66,7 @@ def feature_definition(config: ComputingConfig | DecodeConfig) -> FeatureDefinit
     """Return the extractor that a configuration chooses, and how its features are stored."""
     return FeatureDefinition(
         name=config.feature.name,
-        extractor=PartConfig.of(config.feature.extractor.arguments),
+        extractor=ComponentConfig.of(config.feature.extractor.arguments),
         storage=read_storage(config.feature.stored),
         trusted_modules=tuple(config.trusted_modules),
     )

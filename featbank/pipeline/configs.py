@@ -8,20 +8,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from featbank.pipeline.parts import (
-    CodebookPaths,
-    CorpusOption,
-    FeatureOption,
-    FeaturePaths,
-    Knobs,
-    Paths,
-    SamplePaths,
-    TokenizerOption,
-    TokenPaths,
-)
 from featbank.pipeline.schema import (
     Choice,
-    Component,
+    ComponentOption,
     Failures,
     Hours,
     Name,
@@ -33,11 +22,24 @@ from featbank.pipeline.schema import (
     Threads,
     Utterances,
     knob,
-    part,
+    section,
     value,
 )
+from featbank.pipeline.sections import (
+    CodebookPaths,
+    CorpusOption,
+    FeatureOption,
+    FeaturePaths,
+    Knobs,
+    Paths,
+    SamplePaths,
+    TokenizerOption,
+    TokenPaths,
+)
 
-RunnerOption = Annotated[Component, knob("what spreads the work over processes, jobs or actors")]
+RunnerOption = Annotated[
+    ComponentOption, knob("what spreads the work over processes, jobs or actors")
+]
 MaxFailures = Annotated[
     Failures, value("utterances that may fail: a number, or below 1 a share of them")
 ]
@@ -63,7 +65,7 @@ FitOn = Annotated[
 Only = Annotated[Choice | None, knob("the stores of that choice alone; null is all of params.yaml")]
 
 
-@part
+@section
 class CorpusConfig(Knobs):
     """Base of the configurations of stages that take a corpus."""
 
@@ -71,7 +73,7 @@ class CorpusConfig(Knobs):
     paths: Paths
 
 
-@part
+@section
 class PrepareConfig(CorpusConfig):
     """Configuration of `prepare`: audio -> manifests."""
 
@@ -81,7 +83,7 @@ class PrepareConfig(CorpusConfig):
     ]
 
 
-@part
+@section
 class ComputingConfig(CorpusConfig):
     """Base of the configurations of stages that compute features of audio."""
 
@@ -91,7 +93,7 @@ class ComputingConfig(CorpusConfig):
     num_threads: ThreadsOfAnUtterance
 
 
-@part
+@section
 class ExtractConfig(ComputingConfig):
     """Configuration of `extract`: manifests -> feature stores."""
 
@@ -99,7 +101,7 @@ class ExtractConfig(ComputingConfig):
     forecast: ForecastOnly
 
 
-@part
+@section
 class SampleConfig(ComputingConfig):
     """Configuration of `sample`: feature store or audio -> pinned utterances for codebooks."""
 
@@ -112,7 +114,7 @@ class SampleConfig(ComputingConfig):
     source: FromAudio
 
 
-@part
+@section
 class FitConfig(Knobs):
     """Configuration of `fit`: samples of one corpus or several -> codebook."""
 
@@ -125,7 +127,7 @@ class FitConfig(Knobs):
     num_threads: Annotated[Threads, value("another number changes last bits")]
 
 
-@part
+@section
 class TokenizeConfig(ComputingConfig):
     """Configuration of `tokenize`: feature store or audio, and codebook -> token stores."""
 
@@ -136,7 +138,7 @@ class TokenizeConfig(ComputingConfig):
     forecast: ForecastOnly
 
 
-@part
+@section
 class StabilityConfig(CorpusConfig):
     """Configuration of `stability`: audio -> how many tokens flip when it is disturbed."""
 
@@ -147,7 +149,7 @@ class StabilityConfig(CorpusConfig):
     seed: Annotated[Seed, value("of the drawing and of the noise")]
 
 
-@part
+@section
 class HeldOutConfig:
     """Settings of held-out inertia: how far tokens of stored features lie from their centroids."""
 
@@ -155,7 +157,7 @@ class HeldOutConfig:
     seed: Annotated[Seed, value("of the drawing")]
 
 
-@part
+@section
 class CertificateConfig:
     """Settings of certificates: tolerances between stored values and those computed again."""
 
@@ -164,7 +166,7 @@ class CertificateConfig:
     max_flips: Annotated[Share, knob("of the units")]
 
 
-@part
+@section
 class ValidateConfig(CorpusConfig):
     """Configuration of `validate`: manifests and stores -> checks, and a report of all choices."""
 
@@ -181,12 +183,12 @@ class ValidateConfig(CorpusConfig):
     certificate: Annotated[CertificateConfig, knob("of what is computed again")]
 
 
-@part
+@section
 class ReportConfig(CorpusConfig):
     """Configuration of `report`: checks -> metrics, plots and the HTML report."""
 
 
-@part
+@section
 class DecodeConfig(CorpusConfig):
     """Configuration of `decode`: the stored codes of one utterance -> an audio file."""
 
@@ -196,7 +198,7 @@ class DecodeConfig(CorpusConfig):
     out: Annotated[Text, value("the file: *.wav or *.flac")]
 
 
-@part
+@section
 class ImportCodebookConfig(Knobs):
     """Configuration of `import_codebook`: a k-means fitted elsewhere -> a codebook's file."""
 

@@ -110,7 +110,7 @@ def _fault(
         return Fault(place=place, error=error, lacks=True)
     if details["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return Fault(place=place, error=_unknown(place, schema, values, origin))
-    if details["type"] == "parts":
+    if details["type"] == "sections":
         about = details["ctx"]
         place = ".".join(filter(None, (place, about[KEY])))
         return Fault(

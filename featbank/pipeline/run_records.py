@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from featbank.base.progress import Stopwatch
 from featbank.files.provenance import readable_json, write_atomic
-from featbank.pipeline.parts import Knobs
+from featbank.pipeline.sections import Knobs
 
 
 def record_run(config: Knobs, name: str, watch: Stopwatch, audio_s: float, **counts: float) -> None:

@@ -18,7 +18,7 @@ from featbank.base.trusted import check_modules, check_name
 from featbank.corpora.splits import check_role
 from featbank.errors import ConfigError
 
-Part = TypeVar("Part")
+Section = TypeVar("Section")
 
 KNOB, TOLD, UNIT = "knob", "told", "unit"
 """What the JSON schema of a field says of it besides: that it changes no byte of an output; what
@@ -29,14 +29,14 @@ KEY, EXPECTED, GOT = "key", "expected", "got"
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-def part(cls: type[Part]) -> type[Part]:
-    """Make a class a part of a schema: its fields are the keys there are, and all must be given."""
+def section(cls: type[Section]) -> type[Section]:
+    """Make a class a section of a schema: its fields are its keys, and all must be given."""
     config = ConfigDict(strict=True, extra="forbid")
     return dataclass(cls, frozen=True, kw_only=True, config=config)  # type: ignore[return-value]
 
 
 class Open(BaseModel):
-    """A part of a schema with keys beyond its fields: arguments that something else checks."""
+    """A section of a schema with keys beyond its fields: arguments that something else checks."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -46,7 +46,7 @@ class Open(BaseModel):
         return self.model_dump(by_alias=True, exclude_unset=True)
 
 
-class Component(Open):
+class ComponentOption(Open):
     """A class to build, as `base.trusted.build` takes it: it checks its arguments itself."""
 
     target: Annotated[str, Field(alias="_target_", description="module.Class")]
@@ -75,8 +75,8 @@ def knob(said: str, *, unit: str = "", told: str = "", **limits: float) -> Field
 
 
 def fault(key: str, *, expected: str, got: str) -> PydanticCustomError:
-    """Return the error that a part raises where its fields contradict each other."""
-    return PydanticCustomError("parts", "{expected}", {KEY: key, EXPECTED: expected, GOT: got})
+    """Return the error that a section raises where its fields contradict each other."""
+    return PydanticCustomError("sections", "{expected}", {KEY: key, EXPECTED: expected, GOT: got})
 
 
 def _checked(check: Callable[[Any], object]) -> AfterValidator:

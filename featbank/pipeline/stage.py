@@ -17,7 +17,7 @@ from featbank.files.streams import guarded
 from featbank.pipeline.choices import PARAMS  # and with it the resolver that conf/ refers to
 from featbank.pipeline.chosen_options import check_choices
 from featbank.pipeline.composition.entering import entered_through_hydra
-from featbank.pipeline.parts import Knobs
+from featbank.pipeline.sections import Knobs
 
 _log = logging.getLogger(__name__)
 

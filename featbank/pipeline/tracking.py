@@ -7,7 +7,7 @@ from pathlib import Path
 from featbank.errors import ConfigError
 from featbank.pipeline.composition.composed import typed_values
 from featbank.pipeline.dvc_outputs import is_tracked
-from featbank.pipeline.parts import Knobs
+from featbank.pipeline.sections import Knobs
 
 _OWN_NAME = (
     "give the new output a name of its own (corpus.name=..., feature.name=... or "

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from featbank.base.parts import Part
+from featbank.base.components import Component
 from featbank.files.provenance import digest
 from featbank.stability import DISTURBANCES
 
@@ -24,7 +24,7 @@ _STEP = 2.0**-15
 Waveform = npt.NDArray[np.float32]
 
 
-class Disturbance(Part):
+class Disturbance(Component):
     """A change of a waveform; this one changes nothing.
 
     Attributes:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from featbank.base.parts import Part
+from featbank.base.components import Component
 from featbank.base.registry import Registry
 from featbank.errors import CodebookError, ConfigError
 from featbank.tokenizers import TOKENIZERS
@@ -46,7 +46,7 @@ class FitState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KMeans(Part):
+class KMeans(Component):
     """K-means by Lloyd's algorithm on a growing share of the frames.
 
     Centroids are spread by k-means++ over a few frames, then improved on a tenth, a third and all

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import featbank
-from featbank.base.parts import original
+from featbank.base.components import original
 from featbank.base.registry import Registry
 from featbank.base.trusted import build, locate_class
 from featbank.corpora import CORPORA

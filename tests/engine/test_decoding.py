@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from featbank.base.parts import PartConfig
+from featbank.base.components import ComponentConfig
 from featbank.base.trusted import build
 from featbank.engine.decode import decode_utterance
 from featbank.engine.definition import FeatureDefinition, build_definition
@@ -43,7 +43,7 @@ def decode(features: Path, out: Path, **changes: Any) -> float:
 def _definition(
     extractor: Mapping[str, Any] = TINY_DAC, storage: Sequence[PackedStorage] = STORAGE
 ) -> FeatureDefinition:
-    return FeatureDefinition(name="dac", extractor=PartConfig.of(extractor), storage=storage)
+    return FeatureDefinition(name="dac", extractor=ComponentConfig.of(extractor), storage=storage)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from featbank.base.components import Identity
 from featbank.base.parameters import parameters_of
-from featbank.base.parts import Identity
 from featbank.base.trusted import build
 from featbank.engine.definition import Description
 from featbank.errors import ConfigError, WeightsError

@@ -19,7 +19,7 @@ import featbank.pipeline.choices  # noqa: F401 - with it the resolvers that conf
 from featbank.feature_io import read_storage
 from featbank.pipeline.composition.composed import NAMED_GROUPS
 from featbank.pipeline.described import adapter
-from featbank.pipeline.parts import CorpusOption, FeatureOption, TokenizerOption
+from featbank.pipeline.sections import CorpusOption, FeatureOption, TokenizerOption
 from tests.conftest import ROOT
 
 # conf/runtime.yaml and conf/runner change no byte but by the numerics class; Hydra's own files

@@ -28,7 +28,7 @@ from featbank.pipeline.configs import CONFIGS, ExtractConfig, FitConfig
 from featbank.pipeline.described import Described, adapter
 from featbank.pipeline.faults import Origin, validated
 from featbank.pipeline.help import help_text
-from featbank.pipeline.parts import CorpusOption, FeatureOption, TokenizerOption
+from featbank.pipeline.sections import CorpusOption, FeatureOption, TokenizerOption
 from featbank.tokenizers.tokenized import feature_of_tokens
 from tests.conftest import ROOT
 

@@ -21,7 +21,7 @@ from featbank.pipeline.composition.surroundings import surroundings_in
 from featbank.pipeline.configs import CONFIGS
 from featbank.pipeline.described import Described
 from featbank.pipeline.faults import Fault, Origin, validated
-from featbank.pipeline.parts import Knobs
+from featbank.pipeline.sections import Knobs
 
 Config = TypeVar("Config", bound=Knobs)
 

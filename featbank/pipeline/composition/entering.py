@@ -23,7 +23,7 @@ from featbank.pipeline.composition.composed import NAMED_GROUPS, Config, name_of
 from featbank.pipeline.composition.conf_files import CheckedFiles
 from featbank.pipeline.described import Described
 from featbank.pipeline.help import FLAGS, help_text
-from featbank.pipeline.parts import Knobs
+from featbank.pipeline.sections import Knobs
 
 _RAISE = "HYDRA_FULL_ERROR"
 """Has Hydra raise errors, instead of printing their tracebacks."""

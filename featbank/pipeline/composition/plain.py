@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -15,6 +16,15 @@ from featbank.pipeline.faults import Fault
 # a line break and a tab are well in a command
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NEEDED = re.compile("Interpolation key '([^']+)'")
+
+
+def as_typed(text: str) -> object:
+    """Return the value that a text on the command line of a stage is read as.
+
+    >>> as_typed("fbank"), as_typed("103_1240"), as_typed("null")
+    ('fbank', 1031240, None)
+    """
+    return OverridesParser.create().parse_override(f"key={text}").value()
 
 
 def plain_values(config: DictConfig) -> tuple[dict[str, object], list[Fault]]:

@@ -1,4 +1,4 @@
-"""Parts of the schemas of configurations that several stages share."""
+"""Sections of the schemas of configurations that several stages share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field
 from featbank.corpora.splits import HELD_OUT, TRAIN
 from featbank.pipeline.schema import (
     UNIT,
-    Component,
+    ComponentOption,
     Count,
     Device,
     Modules,
@@ -22,12 +22,12 @@ from featbank.pipeline.schema import (
     Splits,
     fault,
     knob,
-    part,
+    section,
     value,
 )
 
 
-@part
+@section
 class Runtime:
     """Settings of how a stage shows itself, and of files outside of what DVC tracks."""
 
@@ -52,7 +52,7 @@ class Runtime:
     ]
 
 
-@part
+@section
 class Knobs:
     """Settings that every stage takes."""
 
@@ -78,7 +78,7 @@ class Knobs:
     runtime: Annotated[Runtime, knob("how a stage shows itself, and its own files")]
 
 
-@part
+@section
 class Paths:
     """Paths of the outputs of a corpus. dvc.yaml names the same paths."""
 
@@ -89,21 +89,21 @@ class Paths:
     report: Annotated[Path, value("the report, and what DVC shows of it")]
 
 
-@part
+@section
 class FeaturePaths(Paths):
     """Paths of the outputs of a corpus and of a feature."""
 
     features: Annotated[Path, value("stores of the feature: NAME/SPLIT")]
 
 
-@part
+@section
 class SamplePaths(FeaturePaths):
     """Paths of the outputs of a corpus and of the sample of a feature."""
 
     sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
 
 
-@part
+@section
 class TokenPaths(FeaturePaths):
     """Paths of a feature, and of what a tokenizer makes of it."""
 
@@ -111,7 +111,7 @@ class TokenPaths(FeaturePaths):
     tokens: Annotated[Path, value("token stores: NAME/SPLIT")]
 
 
-@part
+@section
 class CodebookPaths:
     """Paths of the samples that a codebook is fitted on, and of the codebook."""
 
@@ -120,7 +120,7 @@ class CodebookPaths:
     codebook: Annotated[Path, value("the fitted centroids")]
 
 
-class CorpusOption(Component):
+class CorpusOption(ComponentOption):
     """A corpus: its layout, and the name of its outputs."""
 
     name: Annotated[Name, Field(description="folder of its outputs")]
@@ -145,13 +145,13 @@ class StorageEntry(Open):
     ] = None
 
 
-@part
+@section
 class FeatureOption:
     """An extractor, and the storage settings of its features."""
 
     name: Annotated[Name, value("folder of its stores")]
     extractor: Annotated[
-        Component, value("the class and its arguments", told="_target_ and its arguments")
+        ComponentOption, value("the class and its arguments", told="_target_ and its arguments")
     ]
     storage: Annotated[
         Sequence[StorageEntry],
@@ -189,7 +189,7 @@ class FeatureOption:
         return f" of {chosen}; storage names {others}, too" if others else ""
 
 
-@part
+@section
 class KMeansSettings:
     """Settings of k-means."""
 
@@ -203,7 +203,7 @@ class KMeansSettings:
     ]
 
 
-@part
+@section
 class ImportedFile:
     """A codebook that was fitted elsewhere, as stages/import_codebook.py prints it."""
 
@@ -211,7 +211,7 @@ class ImportedFile:
     sha256: Annotated[str, value("of its centroids, as printed")]
 
 
-@part
+@section
 class TokenizerOption:
     """Tokenizer settings: how tokens are made of frames."""
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from featbank.base.parts import Part, meaning, original
+from featbank.base.components import Component, meaning, original
 from featbank.base.trusted import build
 from featbank.errors import ConfigError
 from featbank.files.provenance import canonical_json
 
 
-class Smoother(Part):
+class Smoother(Component):
     version = 2
     changes_nothing = frozenset({"verbose"})
 
@@ -37,7 +37,7 @@ class Renamed(Wide):
     """An old name of it."""
 
 
-class Chain(Part):
+class Chain(Component):
     version = 1
 
     def __init__(
@@ -55,7 +55,7 @@ class Bare:
         self.size, self.name = size, name
 
 
-class Around(Part):
+class Around(Component):
     version = 1
 
     def __init__(self, *, inner: Bare | None = None) -> None:
@@ -116,7 +116,7 @@ def test_other_meanings_are_told_apart(one: object, other: object) -> None:
 
 def test_arguments_are_those_that_are_bound_wherever_a_base_takes_them() -> None:
     found = Wide(width=4, label="mine").identity()
-    assert found.name == "tests.base.test_parts.Wide"
+    assert found.name == "tests.base.test_components.Wide"
     assert found.version == 2
     assert found.arguments == {"tail": 0, "width": 4, "scale": 1}
 
@@ -126,7 +126,7 @@ def test_arguments_that_a_class_hands_on_in_place_are_bound_by_name() -> None:
         def __init__(self, *rest: Any, **settings: Any) -> None:
             super().__init__(*rest, **settings)
 
-    class Taking(Part):
+    class Taking(Component):
         version = 1
 
         def __init__(self, *sizes: int) -> None:
@@ -138,7 +138,7 @@ def test_arguments_that_a_class_hands_on_in_place_are_bound_by_name() -> None:
 
 
 def test_an_argument_that_a_class_fixes_for_its_base_is_none_of_its_own() -> None:
-    class Needing(Part):
+    class Needing(Component):
         version = 1
 
         def __init__(self, *, rate: int, size: int = 1) -> None:
@@ -157,7 +157,7 @@ def test_what_a_dataclass_takes_and_does_not_keep_counts_as_it_was_given() -> No
     """The class has the default of an `InitVar` under its name."""
 
     @dataclass
-    class Boosted(Part):
+    class Boosted(Component):
         version = 1
         width: int = 3
         boost: InitVar[float] = 1.0
@@ -185,9 +185,11 @@ def test_parts_at_any_depth_count_by_their_own_identity() -> None:
 
 
 def test_an_object_of_any_class_counts_by_the_arguments_it_was_built_with() -> None:
-    bare = {"_target_": "tests.base.test_parts.Bare"}
+    bare = {"_target_": "tests.base.test_components.Bare"}
     one, same, other = (
-        build({"_target_": "tests.base.test_parts.Around", "inner": inner}, ["tests"]).identity()
+        build(
+            {"_target_": "tests.base.test_components.Around", "inner": inner}, ["tests"]
+        ).identity()
         for inner in (bare, {"name": "a", "size": np.int64(1), **bare}, {**bare, "size": 2})
     )
     assert one == same != other
@@ -201,7 +203,7 @@ def test_an_object_that_nothing_is_known_of_is_refused() -> None:
 
 
 def test_a_part_without_a_version_is_refused() -> None:
-    class Unversioned(Part):
+    class Unversioned(Component):
         pass
 
     with pytest.raises(
@@ -211,7 +213,7 @@ def test_a_part_without_a_version_is_refused() -> None:
 
 
 def test_arguments_that_no_constructor_takes_are_refused() -> None:
-    class Plain(Part):
+    class Plain(Component):
         version = 1
 
     with pytest.raises(TypeError):

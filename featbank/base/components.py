@@ -1,7 +1,7 @@
-"""Parts: replaceable components that a configuration chooses, each with an identity.
+"""Components: replaceable parts of a pipeline that a configuration chooses, each with an identity.
 
-A part's identity is its registered name, its version and the arguments that decide its values, as
-they were bound: no import path, no key that somebody typed or left out.
+A component's identity is its registered name, its version and the arguments that decide its values,
+as they were bound: no import path, no key that somebody typed or left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from featbank.base.parameters import bind
 from featbank.base.registry import Registry
 from featbank.errors import ConfigError
 
-# what a class body says of itself, whatever it says of the part
+# what a class body says of itself, whatever it says of the component
 _SAYS_NOTHING = frozenset(
     [
         "__module__",
@@ -39,12 +39,12 @@ _SAYS_NOTHING = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class PartConfig:
-    """Configuration of a part: its class and its arguments.
+class ComponentConfig:
+    """Configuration of a component: its class and its arguments.
 
     Args:
         target: the path of its class.
-        arguments: of the class by name; an argument that is a part itself is a mapping with a
+        arguments: of the class by name; an argument that is a component itself is a mapping with a
             `_target_`.
     """
 
@@ -66,7 +66,7 @@ class PartConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Identity of a part: name, version, arguments, weights; equal ones give equal values.
+    """Identity of a component: name, version, arguments, weights; equal ones give equal values.
 
     Args:
         name: its registered name; of a class that has none, its import path.
@@ -90,11 +90,11 @@ class Identity:
         }
 
 
-class Part:
-    """Base class of replaceable parts: they have a version and record their arguments.
+class Component:
+    """Base class of replaceable components: they have a version and record their arguments.
 
-    A part of a subclass with an empty body is one of its base: that is how a class keeps an old
-    name.
+    A component of a subclass with an empty body is one of its base: that is how a class keeps an
+    old name.
     """
 
     version: ClassVar[int]
@@ -136,7 +136,7 @@ class Part:
         }
 
     def identity(self, output: str | None = None) -> Identity:
-        """Return the identity of the part, or of one of its outputs.
+        """Return the identity of the component, or of one of its outputs.
 
         Raises:
             ConfigError: its class has no version, or an argument is of a kind that nothing is known
@@ -161,7 +161,7 @@ def original(kind: type) -> type:
     """Return the class that another one merely renames: its base, if its own body is empty."""
     while len(kind.__bases__) == 1 and not set(vars(kind)) - _SAYS_NOTHING:
         [base] = kind.__bases__
-        if not issubclass(base, Part) or base is Part:
+        if not issubclass(base, Component) or base is Component:
             break
         kind = base
     return kind
@@ -178,7 +178,7 @@ def meaning(value: Any, where: str) -> Any:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, Part):
+    if isinstance(value, Component):
         return value.identity().to_json()
     if value is None or isinstance(value, str | bool):
         return value.value if isinstance(value, Enum) else value
@@ -212,16 +212,17 @@ def _of_object(value: Any, where: str) -> Any:
     if known is None:
         raise ConfigError(
             where,
-            expected="plain values, a part, a dataclass, or what a _target_ builds",
+            expected="plain values, a component, a dataclass, or what a _target_ builds",
             got=f"an object of {path}",
-            hint="make its class a featbank.base.parts.Part, so that it can be told from others",
+            hint="make its class a featbank.base.components.Component, so that it can be told from "
+            "others",
         )
     arguments = {name: meaning(one, f"{where}: {name}") for name, one in known.items()}
     return Identity(name=path, version=getattr(kind, "version", 0), arguments=arguments).to_json()
 
 
 MADE_WITH = "_featbank_made_with"
-"""Attribute by which `featbank.base.trusted.build` notes the arguments of what is no `Part`."""
+"""Attribute in which `featbank.base.trusted.build` notes arguments of what is no `Component`."""
 
 
 def _declared(base: type) -> frozenset[str]:
