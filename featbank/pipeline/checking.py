@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from featbank.errors import ConfigError, FeatbankError
-from featbank.pipeline.choices import any_choices
+from featbank.pipeline.choices import any_choices, read_choices
 from featbank.pipeline.chosen_options import choice_faults, options_of
 from featbank.pipeline.code_table import STAGES
 from featbank.pipeline.composition.composed import CONF, option_faults, stage_faults
-from featbank.pipeline.composition.conf_files import read_option
+from featbank.pipeline.composition.conf_files import read_option, read_yaml
 from featbank.pipeline.configs import CONFIGS
 from featbank.pipeline.described import Described
 from featbank.pipeline.dvc_outputs import dvc_project
@@ -68,6 +68,8 @@ def _pipeline_faults() -> Iterator[FeatbankError]:
             for stage in stages:
                 for dep in stage.deps:
                     yield from _dependency_faults(stage, dep, outs)
+            for corpus in read_choices().corpora:
+                yield from _root_faults(corpus)
     except NotDvcRepoError:
         return
     except DvcException as error:
@@ -75,6 +77,19 @@ def _pipeline_faults() -> Iterator[FeatbankError]:
         yield ConfigError(str(_PIPELINE), expected="a pipeline that DVC reads", got=said)
     except FeatbankError as error:
         yield error
+
+
+def _root_faults(corpus: str) -> Iterator[ConfigError]:
+    """Give a corpus whose audio lies elsewhere than where DVC looks for what has changed."""
+    file, tracked = CONF / "corpus" / f"{corpus}.yaml", Path("corpora", corpus)
+    root = read_yaml(file).get("root")
+    if isinstance(root, str) and Path(root).resolve() != tracked.resolve():
+        yield ConfigError(
+            f"root in {file}",
+            expected=f"{tracked}, which {_PIPELINE} tracks",
+            got=root,
+            hint=f"{tracked} may be a symbolic link to where the audio is",
+        )
 
 
 def _dependency_faults(stage: Any, dep: Any, outs: Sequence[Path]) -> Iterator[ConfigError]:

@@ -123,6 +123,15 @@ class Choices:
             ],
         }
 
+    @property
+    def samples_named(self) -> Sequence[str]:
+        """The `fit_on` of all entries."""
+        return [
+            *(one.fit_on for one in self.all_samples),
+            *(one.fit_on for one in self.codebooks.values()),
+            *(one.fit_on for one in self.all_tokens),
+        ]
+
     def fitted_on(self, feature: str, tokenizer: str, codebook: str) -> str:
         """Return the sample that a codebook is fitted on by default.
 
@@ -147,6 +156,9 @@ class Choices:
 
     def faults(self) -> Iterator[ConfigError]:
         """Yield choices that point at nothing, and those whose outputs would collide."""
+        for group, names in self.options.items():
+            yield from _alike(group, names)
+        yield from _alike("fit_on", self.samples_named)
         yield from _repeated("corpora", self.corpora)
         yield from _repeated("features", self.features)
         yield from _repeated("tokens and tokens_from_audio", (one.name for one in self.all_tokens))
@@ -200,6 +212,20 @@ def _repeated(where: str, names: Iterable[str], told: str = "each once") -> Iter
             yield ConfigError(f"{PARAMS}: {where}", expected=told, got=f"{name} {number} times")
 
 
+def _alike(what: str, names: Iterable[str]) -> Iterator[ConfigError]:
+    """Give names that are one folder on a disk that does not tell A from a."""
+    spelled: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        spelled.setdefault(name.casefold(), []).append(name)
+    for alike in spelled.values():
+        if len(alike) > 1:
+            yield ConfigError(
+                f"{PARAMS}: {what}",
+                expected="names that differ in more than the case of letters",
+                got=", ".join(alike),
+            )
+
+
 def _pointing(where: str, name: str, chosen: Sequence[str], group: str) -> Iterator[ConfigError]:
     if name not in chosen:
         yield ConfigError(
@@ -213,7 +239,7 @@ def _pointing(where: str, name: str, chosen: Sequence[str], group: str) -> Itera
 def _misfit(found: ErrorDetails) -> ConfigError:
     """Say what is of another form than the schema has it."""
     schema, steps = Described.of(Choices), found["loc"]
-    where = f"{PARAMS}: {'.'.join(map(str, steps))}"
+    where = ": ".join(filter(None, (str(PARAMS), ".".join(map(str, steps)))))
     if found["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         around = schema.at(steps[:-1])
         keys = around.keys if around else ()
@@ -253,13 +279,29 @@ def formed_choices() -> Choices:
         ConfigError: there is no params.yaml here, or it is no YAML.
         InvalidConfigError: all that is of another form.
     """
+    said = _read()
+    faults = list(_misnamed(said))
     try:
         # what is of no JSON is text, which no choice is like
-        said = json.dumps(_read(), default=repr)
-        choices: Choices = adapter(Choices).validate_json(said)
+        choices: Choices = adapter(Choices).validate_json(
+            json.dumps(said, default=repr, skipkeys=True)
+        )
     except ValidationError as error:
-        raise InvalidConfigError(list(map(_misfit, error.errors(include_url=False)))) from error
+        faults += map(_misfit, error.errors(include_url=False))
+    if faults:
+        raise InvalidConfigError(faults)
     return choices
+
+
+def _misnamed(said: object) -> Iterator[ConfigError]:
+    """Give keys of which DVC makes no stage: it drops 1 and true, and says nothing."""
+    for group in ("samples", "samples_from_audio", "codebooks"):
+        entries = said.get(group) if isinstance(said, dict) else None
+        for key in entries if isinstance(entries, dict) else ():
+            try:
+                check_name(key, f"{PARAMS}: {group}: a key")
+            except ConfigError as error:
+                yield error
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from featbank.errors import ConfigError, InvalidConfigError
 from featbank.pipeline.choices import PARAMS, Choices, formed_choices
 from featbank.pipeline.composition.composed import CONF
@@ -35,14 +37,36 @@ def choice_faults() -> Sequence[ConfigError]:
         for name in dict.fromkeys(names)
         if name not in options_of(group)
     ]
-    return [*choices.faults(), *missing, *_codebook_faults(choices), *_sample_faults(choices)]
+    return [
+        *choices.faults(),
+        *missing,
+        *_typed_faults(choices),
+        *_codebook_faults(choices),
+        *_sample_faults(choices),
+    ]
+
+
+def _typed_faults(choices: Choices) -> Iterator[ConfigError]:
+    """Give names that a stage's command line would take for a number, a truth or nothing."""
+    parser = OverridesParser.create()
+    for what, names in {**choices.options, "fit_on": choices.samples_named}.items():
+        for name in dict.fromkeys(names):
+            read = parser.parse_override(f"{what}={name}").value()
+            if not isinstance(read, str):
+                yield ConfigError(
+                    f"{PARAMS}: {what} {name}",
+                    expected="a name that is text on a command line",
+                    got=f"what Hydra reads as {read!r}",
+                    hint="rename it, with a letter in front",
+                )
 
 
 def _codebook_faults(choices: Choices) -> Iterator[ConfigError]:
     """Give tokens that name another codebook than their tokenizer uses: DVC would watch that."""
     for one in choices.all_tokens:
         file = CONF / "tokenizer" / f"{one.tokenizer}.yaml"
-        definition = read_yaml(file) if file.is_file() else None
+        there = one.tokenizer in options_of("tokenizer")
+        definition = read_yaml(file) if there else None
         said = definition.get("codebook") if isinstance(definition, dict) else None
         named = str(said).replace("${tokenizer.name}", one.tokenizer)
         if isinstance(said, str) and named != one.codebook:
@@ -54,7 +78,10 @@ def _codebook_faults(choices: Choices) -> Iterator[ConfigError]:
 
 
 def _sample_faults(choices: Choices) -> Iterator[ConfigError]:
-    """Give codebooks whose sample joins other corpora than are sampled for it."""
+    """Give codebooks whose sample has a list of a corpus that is not sampled for it.
+
+    A list that is not there yet is no fault: it is drawn with the choices as they are.
+    """
     for name, fit in choices.codebooks.items():
         folder = CONF / "sample" / fit.fit_on
         joined = {path.stem for path in folder.glob("*.txt")}
@@ -63,7 +90,7 @@ def _sample_faults(choices: Choices) -> Iterator[ConfigError]:
             for one in choices.all_samples
             if (one.fit_on, one.feature) == (fit.fit_on, fit.feature)
         }
-        if joined and sampled and joined != sampled:
+        if sampled and joined - sampled:
             told = ", ".join(sorted(joined))
             yield ConfigError(
                 f"{PARAMS}: codebooks.{name}: sample {fit.fit_on} of {fit.feature}",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import featbank
 from featbank.base.registry import Registry
-from featbank.pipeline.code_definitions import outside_version, targets
+from featbank.pipeline.code_definitions import made_of, outside_version, targets
 from featbank.pipeline.code_modules import PACKAGE, Modules
 from featbank.pipeline.code_table import REGISTRIES, STAGES
 
@@ -46,7 +46,7 @@ def _digests(modules: Modules, conf: Path) -> Iterator[tuple[str, str]]:
             continue
         for file in sorted((conf / behind.group).glob("*.yaml")):
             inside, outside = named_modules(modules, REGISTRIES[behind.group], targets(file))
-            yield f"{stage}/{file.stem}", modules.digest(names | inside, outside)
+            yield f"{stage}/{file.stem}", modules.digest(names | inside, outside | made_of(file))
 
 
 def named_modules(

@@ -1,7 +1,8 @@
-"""Classes that a definition in conf/ names, and their code outside of featbank."""
+"""What a definition in conf/ names: classes, of featbank or outside, and other definitions."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from functools import cache
@@ -30,20 +31,21 @@ def targets(file: Path) -> frozenset[str]:
     Raises:
         ConfigError: it is no YAML.
     """
-    found: set[str] = set()
-    waiting, seen = [file], set[Path]()
-    while waiting:
-        one = waiting.pop()
-        seen.add(one)
-        said = _read(one)
-        found |= set(_named(said))
-        # `defaults: [mfcc, _self_]`: other options of its group
-        entries = said.get("defaults") if isinstance(said, dict) else None
-        for entry in entries if isinstance(entries, list) else ():
-            other = one.with_name(f"{entry}.yaml")
-            if isinstance(entry, str) and entry != "_self_" and other not in seen:
-                waiting += [other] if other.is_file() else []
-    return frozenset(found)
+    return frozenset(
+        name for text in _definitions(file).values() for name in _named(yaml.safe_load(text))
+    )
+
+
+def made_of(file: Path) -> frozenset[str]:
+    """Return what the other definitions say that a definition is made of; no comment counts.
+
+    DVC tracks the values of the definition itself alone.
+
+    Raises:
+        ConfigError: it is no YAML.
+    """
+    others = {one: text for one, text in _definitions(file).items() if one != file}
+    return frozenset(f"{one.stem} {_values_digest(text)}" for one, text in others.items())
 
 
 @cache
@@ -67,12 +69,36 @@ def outside_version(package: str) -> str:
     return f"{package} " + " ".join(sources_digest(Path(place)) for place in places)
 
 
-def _read(file: Path) -> Any:
-    try:
-        return yaml.safe_load(read_regular(file, _MAX_BYTES))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        got = str(error).splitlines()[0]
-        raise ConfigError(str(file), expected="YAML", got=got) from error
+def _definitions(file: Path) -> dict[Path, bytes]:
+    """Read a definition, and other options of its group: `defaults: [mfcc, _self_]`."""
+    found: dict[Path, bytes] = {}
+    waiting = [file]
+    while waiting:
+        one = waiting.pop()
+        try:
+            found[one] = read_regular(one, _MAX_BYTES)
+            said = yaml.safe_load(found[one])
+        except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            got = str(error).splitlines()[0]
+            raise ConfigError(str(one), expected="YAML", got=got) from error
+        entries = said.get("defaults") if isinstance(said, dict) else None
+        for entry in entries if isinstance(entries, list) else ():
+            other = one.with_name(f"{str(entry).removesuffix('.yaml')}.yaml")
+            if isinstance(entry, str) and entry != "_self_" and other not in found:
+                waiting += [other] if other.is_file() else []
+    return found
+
+
+def _values_digest(text: bytes) -> str:
+    # of events, for values may be far longer than the text, by its aliases
+    events = [
+        [
+            type(event).__name__,
+            *(str(getattr(event, key, "")) for key in ("anchor", "tag", "implicit", "value")),
+        ]
+        for event in yaml.parse(text, Loader=yaml.SafeLoader)
+    ]
+    return hashlib.sha256(json.dumps(events).encode()).hexdigest()
 
 
 def _named(node: Any) -> Iterator[str]:

@@ -84,6 +84,14 @@ FEATURES = "features: [fbank, mfcc]"
             "seed: '0'",
             ["seed: expected an integer from 0 to 9223372036854775807, got '0'"],
         ),
+        # DVC makes no stage of a key that is no text: what lies on the disk would pass
+        (
+            "\n  demo-mfcc:",
+            "\n  1:",
+            ["samples: a key: expected letters, digits, '.', '_' and '-'"],
+        ),
+        ("\n  demo-mfcc-kmeans100:", "\n  true:", ["codebooks: a key: expected letters, digits"]),
+        ("\n  demo-mfcc:", "\n  '@':", ["samples: a key: expected letters, digits, "]),
         ("seed: 0", "seed: 0\nseed: 1", ["expected YAML, got found duplicate key seed in line"]),
         ("seed: 0", "seed: 2020-01-01", ["seed: expected an integer"]),
     ],
@@ -107,6 +115,48 @@ def test_names_that_would_be_those_of_one_stage_are_refused(edit: Edit) -> None:
     edit("params.yaml", FEATURES, "features: [mfcc, b-c, c]")
     [said] = _said()
     assert "expected pairs that joined by - differ, got a-b-c 2 times" in said
+
+
+def test_names_that_are_one_folder_on_some_disks_are_refused(edit: Edit) -> None:
+    edit("conf/corpus/demo.yaml", "name: demo", "name: Demo")
+    Path("conf/corpus/Demo.yaml").write_text(Path("conf/corpus/demo.yaml").read_text())
+    edit("params.yaml", "corpora: [demo]", "corpora: [demo, Demo]")
+    [said] = _said()
+    assert (
+        "corpus: expected names that differ in more than the case of letters, got demo, D" in said
+    )
+
+
+@pytest.mark.parametrize("name", ["1", "null", "1e3", "103_1240"])
+def test_names_that_a_command_line_reads_as_something_else_are_refused(
+    name: str, edit: Edit
+) -> None:
+    shutil.copy("conf/corpus/demo.yaml", f"conf/corpus/{name}.yaml")
+    edit("params.yaml", "corpora: [demo]", f"corpora: [demo, '{name}']")
+    [said] = _said()
+    assert said.startswith(f"params.yaml: corpus {name}: expected a name that is text")
+
+
+def test_lists_of_a_joint_sample_are_drawn_one_after_the_other(edit: Edit) -> None:
+    for name in ("one", "other"):
+        shutil.copy("conf/corpus/demo.yaml", f"conf/corpus/{name}.yaml")
+    edit("params.yaml", "corpora: [demo]", "corpora: [one, other]")
+    of_both = "{{fit_on: both, corpus: {0}, feature: mfcc}}".format
+    edit(
+        "params.yaml",
+        "demo-mfcc: {fit_on: demo, corpus: demo, feature: mfcc}",
+        f"one: {of_both('one')}\n  other: {of_both('other')}",
+    )
+    edit("params.yaml", "{fit_on: demo, feature: mfcc,", "{fit_on: both, feature: mfcc,")
+    edit("params.yaml", "codebook: kmeans100, fit_on: demo}", "codebook: kmeans100, fit_on: both}")
+    Path("conf/sample/both").mkdir()
+    for name in ("one", "other"):
+        check_choices()
+        Path(f"conf/sample/both/{name}.txt").touch()
+    check_choices()
+    Path("conf/sample/both/third.txt").touch()
+    [said] = _said()
+    assert "an entry of samples for each list in conf/sample/both: one, other, third" in said
 
 
 def test_all_that_is_wrong_is_said_in_one_go(
@@ -143,6 +193,21 @@ def test_what_dvc_would_find_missing_later_is_said_now(checkout: Project) -> Non
     said = checkout.run("python -m featbank check", status=1)
     assert "expected max_failure in conf/extract.yaml, which it tracks, got none" in said
     assert "expected conf/sample/demo/demo.txt to be there, got nothing" in said
+
+
+def test_a_corpus_whose_audio_dvc_does_not_watch_is_told(checkout: Project) -> None:
+    """As where a definition is a copy of another's, and its root was forgotten."""
+    (checkout.path / "corpora/mine").mkdir()
+    definition = (checkout.path / "conf/corpus/demo.yaml").read_text()
+    mine = checkout.path / "conf/corpus/mine.yaml"
+    mine.write_text(definition.replace("name: demo", "name: mine"))
+    checkout.edit("params.yaml", "corpora: [demo]", "corpora: [demo, mine]")
+    said = checkout.run("python -m featbank check", status=1)
+    assert (
+        "root in conf/corpus/mine.yaml: expected corpora/mine, which dvc.yaml tracks, got" in said
+    )
+    checkout.edit("conf/corpus/mine.yaml", "root: corpora/demo", "root: corpora/mine")
+    checkout.run("python -m featbank check")
 
 
 @pytest.mark.slow

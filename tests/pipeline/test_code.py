@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from featbank.pipeline.code import named_modules
-from featbank.pipeline.code_definitions import outside_version, targets
+from featbank.pipeline.code_definitions import made_of, outside_version, targets
 from featbank.pipeline.code_modules import Modules
 from featbank.pipeline.code_table import REGISTRIES, STAGES
 from featbank.stability import DISTURBANCES
@@ -299,6 +299,20 @@ def test_a_definition_names_classes_at_any_depth_and_those_of_the_options_it_is_
         "defaults: [one, _self_]\nextractor: &again {_target_: c.C}\nmore: [*again, *again]"
     )
     assert targets(tmp_path / "two.yaml") == {"a.A", "b.B", "c.C"}
+
+
+def test_values_of_the_options_that_a_definition_is_made_of_count_for_it(tmp_path: Path) -> None:
+    """DVC tracks those of the definition's own file alone."""
+    base, mine = tmp_path / "base.yaml", tmp_path / "mine.yaml"
+    mine.write_text("defaults: [base, _self_]\nname: mine")
+    said = []
+    for text in ("channel: null", "channel: null  # why", "channel: 0", "channel: '0'"):
+        base.write_text(text)
+        assert made_of(base) == set()
+        said.append(made_of(mine))
+    first, commented, *others = said
+    assert first == commented
+    assert len({first, *others}) == 3
 
 
 def test_another_package_counts_by_its_version_and_one_that_is_worked_on_by_its_sources(

@@ -130,7 +130,29 @@ def test_a_joint_sample_gives_one_codebook_to_two_corpora_and_two_tokenizers(
     assert "is tracked by DVC: expected the values of its definition in conf/, got fit_on" in said
     (pins / "small.txt").unlink()
     said = project.run("python stages/fit.py", status=1)
-    assert "an entry of samples for each list in conf/sample/both: demo, got demo, small" in said
+    assert "expected a store for each corpus that it joins: demo, got demo, small" in said
+    assert "expected conf/sample/both/small.txt to be there, got nothing" in project.run(
+        "python -m featbank check", status=1
+    )
+
+
+@pytest.mark.slow
+def test_a_clone_is_up_to_date_though_a_feature_was_taken_out(
+    own_reproduced: Project, tmp_path: Path
+) -> None:
+    """What was made of it lies in folders that the report depends on, here alone."""
+    project = own_reproduced
+    _choose(project, features=["mfcc"])
+    assert _ran(project.run("dvc repro")) == {"code", "report@demo"}
+    project.run(f"dvc remote add --default storage {tmp_path / 'remote'} && dvc push -q")
+    project.commit("Take a feature out")
+    clone = Project(tmp_path / "clone")
+    project.run(f"git clone -q . {clone.path}")
+    clone.run("dvc pull -q")
+    assert "up to date" in clone.run("dvc status")
+    _choose(project, features=["mfcc", "fbank"])
+    assert "code" in _ran(project.run("dvc repro"))
+    assert (project.path / "data/checks/demo/features/fbank.json").is_file()
 
 
 def test_choices_that_point_at_nothing_end_before_dvc_finds_an_orphan(
