@@ -309,3 +309,18 @@ def test_whisper_tiny_en_has_the_name_that_its_files_give() -> None:
         weights_sha256=file_sha256(REAL / "model.safetensors"),
     )
     assert encoder.weights.digest == REAL_NAME
+
+
+def test_no_part_of_a_model_is_asked_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """X-Codec of transformers 5.0 takes a part with a path, an empty one too, for one there."""
+    init = XcodecConfig.__init__
+
+    def as_in_5_0(self: XcodecConfig, **fields: Any) -> None:
+        parts = [part for part in fields.values() if isinstance(part, dict)]
+        if any("_name_or_path" in part for part in parts):
+            raise OSError("Repo id must use alphanumeric chars")
+        init(self, **fields)
+
+    fields = deciding_fields(config := XcodecConfig(**XCODEC))
+    monkeypatch.setattr(XcodecConfig, "__init__", as_in_5_0)
+    assert deciding_fields(config) == fields

@@ -47,6 +47,8 @@ def deciding_fields(config: PreTrainedConfig, unread: Collection[str] = ()) -> d
     kind, without = type(config), {*NEUTRAL, *unread}
     parts = _parts(config)
     given = {name: part.to_dict() for name, part in parts.items()}
+    for one in given.values():
+        one.pop("_name_or_path", None)  # which X-Codec of transformers 5.0 would ask the hub for
     fields = _fields(config, without)
     seen = _seen(config, fields)
     others = {name: value for name, value in fields.items() if value != _defaults(kind)[name]}
