@@ -63,7 +63,7 @@ def _make(root: Path, number: int) -> None:
 def _prepare(root: Path) -> tuple[float, float]:
     """Return how long it takes, and the peak of memory."""
     corpus = TableCorpus(
-        name="many", root=root, license="none", table="table.tsv", splits={"by": "hash"}
+        name="many", root=root, license="none", table="table.tsv", split_rule={"by": "hash"}
     )
     begin = time.perf_counter()
     prepare(corpus, root.parent / "manifests", failures_path=root.parent / "failures.jsonl")

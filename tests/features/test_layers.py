@@ -53,7 +53,7 @@ def test_half_precision_states_are_given_in_float32() -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", [4, -1, True, "last", [0.5, 0.5], [0.5] * 4, ["a"] * 4, None, 1.0, {}]
+    "choice", [4, -1, True, "last", [0.5, 0.5], [0.5] * 4, ["a"] * 4, None, 1.5, {}]
 )
 def test_another_choice_is_refused(choice: Any) -> None:
     with pytest.raises(ConfigError, match=r"layers of tiny: x: expected a layer from 0 to 3, all"):

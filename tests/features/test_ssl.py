@@ -465,7 +465,7 @@ def test_unknown_bundle_is_refused_with_those_that_exist() -> None:
         SslEncoder(bundle="Wav2Vec2Bundle", layers={"a": 1}, weights="random")
 
 
-@pytest.mark.parametrize("layer", [-1, 13, 1.0, "9", True, [1, 2], "last"])
+@pytest.mark.parametrize("layer", [-1, 13, 1.5, "9", True, [1, 2], "last"])
 def test_layer_that_does_not_exist_is_refused_before_any_weights_are_looked_for(layer: Any) -> None:
     with pytest.raises(ConfigError, match="WAVLM_BASE: a: expected a layer from 0 to 12, all"):
         SslEncoder(bundle="WAVLM_BASE", layers={"a": layer}, weights="nowhere.pt")

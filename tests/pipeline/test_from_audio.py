@@ -61,4 +61,4 @@ def test_stages_say_which_of_several_features_tokens_are_made_of(own_prepared: P
 
 def test_another_source_is_refused(own_prepared: Project) -> None:
     said = own_prepared.run("python stages/tokenize.py source=disk", status=1)
-    assert said == "ConfigError: source: expected features or audio, got disk\n"
+    assert said == "ConfigError: source: expected features or audio, got 'disk'\n"

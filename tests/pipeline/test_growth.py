@@ -91,7 +91,7 @@ def test_without_the_cache_everything_is_computed(own_reproduced: Project) -> No
 
 
 WORK = ".featbank/work/extract-demo-fbank"
-COMMAND = "python stages/extract.py corpus=${corpus} feature=${item.feature}"
+COMMAND = "python stages/extract.py corpus=${item.corpus} feature=${item.feature}"
 
 
 def _redefine(project: Project) -> None:

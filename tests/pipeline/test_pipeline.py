@@ -104,10 +104,13 @@ def _summary(project: Project) -> list[dict[str, Any]]:
     return rows
 
 
-def test_a_comment_or_a_runtime_knob_reruns_nothing(own_reproduced: Project) -> None:
+def test_a_comment_or_a_runtime_knob_reruns_nothing_but_the_digests_of_code(
+    own_reproduced: Project,
+) -> None:
     own_reproduced.edit("conf/feature/mfcc.yaml", "name: mfcc", "# another comment\nname: mfcc")
     own_reproduced.edit("conf/runtime.yaml", "overwrite: false", "overwrite: true")
     own_reproduced.edit("conf/runner/local.yaml", "num_workers: null", "num_workers: 1")
+    assert _ran(own_reproduced.run("dvc repro")) == {"code"}
     assert "up to date" in own_reproduced.run("dvc status")
 
 
@@ -118,6 +121,7 @@ def test_a_changed_value_reruns_what_hangs_on_it_and_back_again_nothing(
     own_reproduced.edit("conf/feature/mfcc.yaml", "num_ceps: 13", "num_ceps: 12")
     changed = own_reproduced.run("dvc repro")
     assert _ran(changed) == {
+        "code",
         "extract@demo-mfcc",
         "sample@demo-mfcc",
         "fit@demo-mfcc-kmeans100",
@@ -131,7 +135,7 @@ def test_a_changed_value_reruns_what_hangs_on_it_and_back_again_nothing(
     assert open_store(own_reproduced.path / "data/features/demo/mfcc").shape == (36,)
     own_reproduced.edit("conf/feature/mfcc.yaml", "num_ceps: 12", "num_ceps: 13")
     back = own_reproduced.run("dvc repro")
-    assert _ran(back) == set()
+    assert _ran(back) == {"code"}
     assert back.count("is cached - skipping run") == 9
     assert _digests(own_reproduced.path / "data") == before
 

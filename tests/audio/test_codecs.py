@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from featbank.audio import load_audio, open_audio, scan_audio
-from featbank.audio.window import Window
+from featbank.audio.window import FileWindow
 from featbank.errors import AudioError
 from tests.ffmpeg_files import NUM_SAMPLES, SPEECH, encode, ffmpeg, needs_ffmpeg
 from tests.headed_files import HEADERS, RATE, WHOLE, body
@@ -185,7 +185,7 @@ def test_a_window_is_a_part_of_a_file_with_some_bytes_mended(tmp_path: Path) -> 
     path = tmp_path / "x"
     path.write_bytes(bytes(range(100)))
     with path.open("rb") as file:
-        window = Window(file.fileno(), 10, 20, ((9, b"ab"), (12, b"cd"), (19, b"ef")))
+        window = FileWindow(file.fileno(), 10, 20, ((9, b"ab"), (12, b"cd"), (19, b"ef")))
         assert window.read() == b"b\x0bcd\x0e\x0f\x10\x11\x12e"
         assert (window.tell(), window.read(5)) == (10, b"")
         assert (window.seek(-3, os.SEEK_END), window.read(2)) == (7, b"\x11\x12")
