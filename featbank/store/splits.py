@@ -10,7 +10,7 @@ import logging
 import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from featbank.errors import StoreError
@@ -207,7 +207,7 @@ def stating_splits(builders: Iterable[StoreBuilder], *, keep_others: bool) -> It
             with _disk_of(folder, "nothing was published; free some space and run again"):
                 statement = _Statement(folder)
                 stack.callback(statement.drop)
-                statement.write({**(_others(folder) if keep_others else {}), **splits})
+                statement.write({**(_others(folder, splits) if keep_others else {}), **splits})
             statements.append(statement)
         yield
         for folder, statement in zip(folders, statements, strict=True):
@@ -225,11 +225,17 @@ def _disk_of(folder: Path, hint: str) -> Iterator[None]:
         ) from error
 
 
-def _others(folder: Path) -> dict[str, str]:
-    """Return the splits that a folder holds, and those that it states and holds no longer."""
+def _others(folder: Path, replaced: Collection[str]) -> dict[str, str]:
+    """Return the splits that a folder holds, and those that it states and holds no longer.
+
+    One that cannot be read, for its format is an older one or it is damaged, stays as it was
+    stated: whoever opens it is told.
+    """
     splits = read_splits(folder) or {}
     for name in standing_splits(folder):
-        splits[name] = header_digest(read_header(folder / name))
+        if name not in replaced:
+            with suppress(StoreError):
+                splits[name] = header_digest(read_header(folder / name))
     return splits
 
 

@@ -543,7 +543,7 @@ def test_an_unknown_feature_is_answered_with_the_known_ones(checkout: Project) -
 def test_a_stage_before_its_inputs_says_what_to_run(checkout: Project) -> None:
     for stage, expected in (
         ("extract", "run python stages/prepare.py"),
-        ("sample", "run the stage that makes it, or dvc pull"),
+        ("sample", "run python stages/extract.py"),
         ("fit", "run the stage that makes it, or dvc pull"),
         ("tokenize", "run python stages/prepare.py"),
     ):

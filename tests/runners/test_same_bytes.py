@@ -110,7 +110,7 @@ def test_a_stage_writes_the_same_bytes_in_slurm_as_typed_and_under_dvc(
         **slurm_environment,
     )
     assert files(project.path / "data" / "features") == expected
-    said = project.run("dvc repro extract@fbank", FEATBANK_RUNNER="slurm", **slurm_environment)
+    said = project.run("dvc repro extract@demo-fbank", FEATBANK_RUNNER="slurm", **slurm_environment)
     assert "38 utterances computed" in said
     assert files(project.path / "data" / "features") == expected
 

@@ -218,6 +218,21 @@ def test_splits_that_are_published_one_after_the_other_add_up(tmp_path: Path) ->
         open_store(tmp_path)
 
 
+def test_splits_of_an_older_format_are_replaced_one_after_the_other(splits: Path) -> None:
+    for split in ("train", "dev", "test"):
+        header = splits / split / "header.json"
+        fields = {**json.loads(header.read_text()), "format_version": 3}
+        header.unlink()  # a second name of one that DVC may hold
+        header.write_text(json.dumps(fields))
+    for done, split in enumerate(("train", "dev", "test"), 1):
+        with pytest.raises(StoreError):
+            open_store(splits)
+        publish(splits, split, value=1, keep_others=True)
+        assert open_store(splits, split)[split].mean() == 1
+        assert len(read_splits(splits) or ()) == 3, done
+    assert sorted(open_store(splits).ids) == ["dev", "test", "train"]
+
+
 def test_a_feature_that_was_made_with_others_and_is_gone_is_named(tmp_path: Path) -> None:
     names = ["durations", "units"]
     writers = [
