@@ -544,7 +544,7 @@ def test_a_stage_before_its_inputs_says_what_to_run(checkout: Project) -> None:
     for stage, expected in (
         ("extract", "run python stages/prepare.py"),
         ("sample", "run python stages/extract.py"),
-        ("fit", "run the stage that makes it, or dvc pull"),
+        ("fit", "run python stages/sample.py"),
         ("tokenize", "run python stages/prepare.py"),
     ):
         assert expected in checkout.run(f"python stages/{stage}.py", status=1)
