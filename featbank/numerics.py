@@ -43,6 +43,9 @@ class Computing:
         in_bfloat16: whether the extractor computes in bfloat16. That is no choice of the machine's,
             but machines that agree in float32 may differ in it.
         libraries: distributions that compute beside torch. That is no choice, either.
+        num_decoders: threads that decode and resample ahead of the computing, which change no bit;
+            None for what suits the machine: on a GPU as many as the process has cores, at most 16,
+            else 1.
 
     Raises:
         ConfigError: one is out of its range.
@@ -53,6 +56,7 @@ class Computing:
     batch_s: float | None = None
     in_bfloat16: bool = False
     libraries: tuple[str, ...] = ()
+    num_decoders: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -60,6 +64,8 @@ class Computing:
             raise ConfigError("device", expected=f"{CPU} or {CUDA}", got=self.device)
         if self.num_threads < 1:
             raise ConfigError("num_threads", expected="1 or more", got=self.num_threads)
+        if self.num_decoders is not None and self.num_decoders < 1:
+            raise ConfigError("num_decoders", expected="1 or more", got=self.num_decoders)
         if self.batch_s is not None and not 0 <= self.batch_s < math.inf:
             raise ConfigError("batch_s", expected="0 seconds or more", got=self.batch_s)
 
@@ -99,7 +105,7 @@ class Computing:
 
     def on_cpu(self) -> Computing:
         """Return these settings for work that uses no device."""
-        return Computing(num_threads=self.num_threads, batch_s=0)
+        return Computing(num_threads=self.num_threads, batch_s=0, num_decoders=self.num_decoders)
 
     def numerics(self) -> Numerics:
         """Return the numerics class that this process is of once it has begun."""
