@@ -46,7 +46,8 @@ class ShardRow:
 class ShardWriter:
     """Writes one shard; rows come in any order, and memory holds one of them, or a piece of it.
 
-    The file takes its name only when it is whole: `close` syncs and renames it.
+    The file takes its name only when it is whole: `close` syncs and renames it. A shard that is
+    only on its way into another one needs no sync.
     """
 
     def __init__(
@@ -159,8 +160,12 @@ class ShardWriter:
         if pieces := self._pieces.pop(utterance_id, None):
             pieces.close()
 
-    def close(self) -> ShardInfo | None:
+    def close(self, *, sync: bool = True) -> ShardInfo | None:
         """Finish the shard under its own name.
+
+        Args:
+            sync: wait until the disk has it; without, the system writes it when it likes, and
+                whoever reads the shard must hold its rows against their checksums.
 
         Returns:
             What the header lists of it, with an empty part; None when every row was discarded, for
@@ -183,7 +188,9 @@ class ShardWriter:
                     expected=f"all of its {len(self._rows)} rows",
                     got=f"{len(unwritten)} unwritten, first {min(unwritten)!r}",
                 )
-            return self._without_discarded() if self._discarded else self._finish(self._file)
+            if self._discarded:
+                return self._without_discarded(sync)
+            return self._finish(self._file, sync)
         except OSError as error:
             raise disk_fault(f"shard {self.path}", error) from error
         finally:
@@ -213,7 +220,7 @@ class ShardWriter:
             raise StoreError(where, expected="a row that is still there", got="a discarded one")
         return self._index[utterance_id]
 
-    def _finish(self, file: ShardFile) -> ShardInfo:
+    def _finish(self, file: ShardFile, sync: bool) -> ShardInfo:
         written = [self._written[row.id] for row in self._rows if row.id in self._written]
         scales = None
         if self._encoding.has_scale:
@@ -224,9 +231,10 @@ class ShardWriter:
             scales,
             [one.max_abs_error for one in written],
             [one.sum_abs_error for one in written],
+            sync=sync,
         )
 
-    def _without_discarded(self) -> ShardInfo | None:
+    def _without_discarded(self, sync: bool) -> ShardInfo | None:
         kept = [index for index, row in enumerate(self._rows) if row.id not in self._discarded]
         if not kept:
             return None
@@ -235,7 +243,7 @@ class ShardWriter:
             starts = self._file.starts
             for place, index in enumerate(kept):
                 rest.write_row(place, self._file.written(range(starts[index], starts[index + 1])))
-            return self._finish(rest)
+            return self._finish(rest, sync)
         finally:
             rest.abort()
 
