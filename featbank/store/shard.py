@@ -57,6 +57,7 @@ class ShardWriter:
         rows: Sequence[ShardRow],
         *,
         allow_nonfinite: bool = False,
+        sync: bool = True,
     ) -> None:
         """Lay out the file.
 
@@ -65,6 +66,9 @@ class ShardWriter:
             spec: what the rows have in common.
             rows: at least one, sorted by id.
             allow_nonfinite: store NaN and infinity, where the dtype has them, too.
+            sync: wait until the disk has the shard before it takes its name; without, the system
+                writes it when it likes, and whoever reads it must hold its rows against their
+                checksums, and the rest of it against its digest.
 
         Raises:
             StoreError: there are no rows, they are not in order, or the disk is full.
@@ -74,6 +78,7 @@ class ShardWriter:
         self._rows = tuple(rows)
         self._encoding = find_encoding(spec.dtype)
         self._checks_finite = self._encoding.rounds and not allow_nonfinite
+        self._syncs = sync
         self._index = {row.id: index for index, row in enumerate(self._rows)}
         self._written: dict[str, WrittenRow] = {}
         self._pieces: dict[str, RowPieces] = {}
@@ -160,12 +165,8 @@ class ShardWriter:
         if pieces := self._pieces.pop(utterance_id, None):
             pieces.close()
 
-    def close(self, *, sync: bool = True) -> ShardInfo | None:
+    def close(self) -> ShardInfo | None:
         """Finish the shard under its own name.
-
-        Args:
-            sync: wait until the disk has it; without, the system writes it when it likes, and
-                whoever reads the shard must hold its rows against their checksums.
 
         Returns:
             What the header lists of it, with an empty part; None when every row was discarded, for
@@ -189,8 +190,8 @@ class ShardWriter:
                     got=f"{len(unwritten)} unwritten, first {min(unwritten)!r}",
                 )
             if self._discarded:
-                return self._without_discarded(sync)
-            return self._finish(self._file, sync)
+                return self._without_discarded()
+            return self._finish(self._file)
         except OSError as error:
             raise disk_fault(f"shard {self.path}", error) from error
         finally:
@@ -220,7 +221,7 @@ class ShardWriter:
             raise StoreError(where, expected="a row that is still there", got="a discarded one")
         return self._index[utterance_id]
 
-    def _finish(self, file: ShardFile, sync: bool) -> ShardInfo:
+    def _finish(self, file: ShardFile) -> ShardInfo:
         written = [self._written[row.id] for row in self._rows if row.id in self._written]
         scales = None
         if self._encoding.has_scale:
@@ -231,10 +232,10 @@ class ShardWriter:
             scales,
             [one.max_abs_error for one in written],
             [one.sum_abs_error for one in written],
-            sync=sync,
+            sync=self._syncs,
         )
 
-    def _without_discarded(self, sync: bool) -> ShardInfo | None:
+    def _without_discarded(self) -> ShardInfo | None:
         kept = [index for index, row in enumerate(self._rows) if row.id not in self._discarded]
         if not kept:
             return None
@@ -243,7 +244,7 @@ class ShardWriter:
             starts = self._file.starts
             for place, index in enumerate(kept):
                 rest.write_row(place, self._file.written(range(starts[index], starts[index + 1])))
-            return self._finish(rest, sync)
+            return self._finish(rest)
         finally:
             rest.abort()
 

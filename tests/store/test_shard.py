@@ -115,12 +115,12 @@ def test_a_shard_waits_for_the_disk_but_where_it_is_told_not_to(
     monkeypatch.setattr(os, "fsync", synced.append)
     found = []
     for sync in (True, False):
-        writer = ShardWriter(tmp_path / NAME, SPEC, ROWS)
+        writer = ShardWriter(tmp_path / NAME, SPEC, ROWS, sync=sync)
         for row in ROWS:
             writer.write(row.id, values(row))
         for row in discarded:
             writer.discard(row.id)
-        info = writer.close(sync=sync)
+        info = writer.close()
         found.append((info, (tmp_path / NAME).read_bytes(), len(synced)))
         synced.clear()
     assert found[0][:2] == found[1][:2]
