@@ -13,12 +13,15 @@ from importlib import metadata
 import torch
 
 from featbank.audio.versions import version_here
+from featbank.base.processors import usable_processors
 from featbank.errors import ConfigError
 from featbank.store import Numerics
 
 CPU, CUDA = "cpu", "cuda"
 
 _AUDIO = "audio"  # what decided the samples, by name: its version
+
+_MAX_DECODERS = 16  # some 50,000 x real time of 16 kHz FLAC
 
 _GPU_BATCH_S = 30.0  # few enough for the batches of a shard to fill
 _GPU_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE")
@@ -43,6 +46,9 @@ class Computing:
         in_bfloat16: whether the extractor computes in bfloat16. That is no choice of the machine's,
             but machines that agree in float32 may differ in it.
         libraries: distributions that compute beside torch. That is no choice, either.
+        num_decoders: threads that decode and resample ahead of the computing, which change no bit;
+            None for what suits the machine: on a GPU as many as the process has cores, at most 16,
+            else 1.
 
     Raises:
         ConfigError: one is out of its range.
@@ -53,6 +59,7 @@ class Computing:
     batch_s: float | None = None
     in_bfloat16: bool = False
     libraries: tuple[str, ...] = ()
+    num_decoders: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -60,6 +67,8 @@ class Computing:
             raise ConfigError("device", expected=f"{CPU} or {CUDA}", got=self.device)
         if self.num_threads < 1:
             raise ConfigError("num_threads", expected="1 or more", got=self.num_threads)
+        if self.num_decoders is not None and self.num_decoders < 1:
+            raise ConfigError("num_decoders", expected="1 or more", got=self.num_decoders)
         if self.batch_s is not None and not 0 <= self.batch_s < math.inf:
             raise ConfigError("batch_s", expected="0 seconds or more", got=self.batch_s)
 
@@ -69,6 +78,13 @@ class Computing:
         if self.batch_s is None:
             return _GPU_BATCH_S if self.device == CUDA else 0.0
         return float(self.batch_s)
+
+    @property
+    def decoders(self) -> int:
+        """Number of threads that decode: `num_decoders`, or its default for this process."""
+        if self.num_decoders is not None:
+            return self.num_decoders
+        return 1 if self.device == CPU else min(_MAX_DECODERS, usable_processors())
 
     @property
     def sees_device(self) -> bool:
@@ -99,7 +115,7 @@ class Computing:
 
     def on_cpu(self) -> Computing:
         """Return these settings for work that uses no device."""
-        return Computing(num_threads=self.num_threads, batch_s=0)
+        return Computing(num_threads=self.num_threads, batch_s=0, num_decoders=self.num_decoders)
 
     def numerics(self) -> Numerics:
         """Return the numerics class that this process is of once it has begun."""

@@ -205,6 +205,7 @@ def test_a_gpu_that_is_not_there_is_asked_for_in_vain(corpus: Path, tmp_path: Pa
         ({"batch_s": -1}, "batch_s: expected 0 seconds or more, got -1"),
         ({"batch_s": float("nan")}, "batch_s: expected 0 seconds or more, got nan"),
         ({"batch_s": float("inf")}, "batch_s: expected 0 seconds or more, got inf"),
+        ({"num_decoders": 0}, "num_decoders: expected 1 or more, got 0"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
