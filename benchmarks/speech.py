@@ -33,7 +33,7 @@ class Speech:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read what `write_speech` wrote."""
-        return cls(folder, read_manifest(_manifest(folder)))
+        return cls(folder, read_manifest(manifest(folder)))
 
     @property
     def audio(self) -> Path:
@@ -85,18 +85,20 @@ def write_speech(folder: Path, source: Path, duration_s: float | None = None) ->
         if (duration_s is None and number > 0) or (duration_s and total_s >= duration_s):
             break
         new = replace(row, id=f"{number:04}/{row.id}", audio=f"{number:04}/{row.audio}")
-        _link(source / row.audio, folder / "audio" / new.audio)
+        link(source / row.audio, folder / "audio" / new.audio)
         rows.append(new)
         total_s += row.duration_s
-    write_manifest(_manifest(folder), rows)
+    write_manifest(manifest(folder), rows)
     return Speech.read(folder)
 
 
-def _manifest(folder: Path) -> Path:
+def manifest(folder: Path) -> Path:
+    """Return where the manifest of a corpus lies."""
     return folder / "manifests" / "train.jsonl"
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
+    """Put a file under another name, too."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)

@@ -13,12 +13,15 @@ from importlib import metadata
 import torch
 
 from featbank.audio.versions import version_here
+from featbank.base.processors import usable_processors
 from featbank.errors import ConfigError
 from featbank.store import Numerics
 
 CPU, CUDA = "cpu", "cuda"
 
 _AUDIO = "audio"  # what decided the samples, by name: its version
+
+_MAX_DECODERS = 16  # some 50,000 x real time of 16 kHz FLAC
 
 _GPU_BATCH_S = 30.0  # few enough for the batches of a shard to fill
 _GPU_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE")
@@ -75,6 +78,13 @@ class Computing:
         if self.batch_s is None:
             return _GPU_BATCH_S if self.device == CUDA else 0.0
         return float(self.batch_s)
+
+    @property
+    def decoders(self) -> int:
+        """Number of threads that decode: `num_decoders`, or its default for this process."""
+        if self.num_decoders is not None:
+            return self.num_decoders
+        return 1 if self.device == CPU else min(_MAX_DECODERS, usable_processors())
 
     @property
     def sees_device(self) -> bool:

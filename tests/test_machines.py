@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from featbank.audio.containers import read_through
+from featbank.base.processors import usable_processors
 from featbank.engine.space import UNTOLD, free_bytes
 from featbank.engine.work import put
 from featbank.errors import StoreError
 from featbank.files.opening import open_regular, read_regular
-from featbank.runners.local import usable_processors
 from featbank.store import platform
 from tests.files.test_disk import at_most
 from tests.store.trust import make_rows, run, write

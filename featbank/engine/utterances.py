@@ -18,7 +18,7 @@ from featbank.engine.reading import Audio, AudioReader
 from featbank.engine.rows import num_samples
 from featbank.errors import AudioError, FeatbankError
 from featbank.features.base import AudioBatch
-from featbank.features.shapes import BatchShape, batch_shape
+from featbank.features.shapes import BatchShape
 
 Features = Mapping[str, object]
 """An array (T, ...) for each feature name, of one utterance or of a piece of it."""
@@ -75,7 +75,9 @@ class UtteranceComputer:
         length = num_samples(row, framing)
         if not self._seconds_together or (limit is not None and length > limit):
             return None
-        return batch_shape(length, round(self._seconds_together * framing.sample_rate))
+        return self.extractor.batch_shape(
+            length, round(self._seconds_together * framing.sample_rate)
+        )
 
     def _computed(
         self, loaded: Sequence[tuple[Utterance, Audio]], shape: BatchShape | None, split: str

@@ -17,7 +17,7 @@ from featbank.base.framing import Framing
 from featbank.errors import AudioError, ConfigError, FeatbankError
 from featbank.features import EXTRACTORS
 from featbank.features.precision import BFLOAT16, FLOAT32
-from featbank.features.shapes import BatchShape
+from featbank.features.shapes import BatchShape, batch_shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +177,57 @@ class Extractor(Component, ABC):
         """Move to a torch device; only called where `uses_device`."""
         raise NotImplementedError
 
+    def batch_shape(self, num_samples: int, batch_samples: int) -> BatchShape | None:
+        """Return the shape in which an utterance is computed beside others on a device.
+
+        A function of the extractor and of the utterance's own length, so that the values are too.
+
+        Args:
+            num_samples: of the utterance, at the extractor's rate; `max_samples` at most.
+            batch_samples: that a whole batch may have, padding included.
+
+        Returns:
+            None: it is computed alone and unpadded.
+        """
+        return batch_shape(num_samples, batch_samples) if self.uses_device else None
+
+    @property
+    def batches(self) -> bool:
+        """Whether it has a `compute_batch`; else batches go through `compute_features`.
+
+        A subclass that changes what `compute_features` or `compute_pieces` does, and not
+        `compute_batch`, has none: a batch would pass by what the others do.
+        """
+        batch, *others = (
+            next(kind for kind in type(self).__mro__ if name in vars(kind))
+            for name in ("compute_batch", "compute_features", "compute_pieces")
+        )
+        return batch is not Extractor and all(issubclass(batch, other) for other in others)
+
+    def compute_batch(
+        self, waveforms: torch.Tensor, num_samples: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
+        """Compute a padded batch on the extractor's device, without waiting for the device.
+
+        No row may see its padding or another row, so that its values are the same whichever mates
+        it has. Called in torch's inference mode, on one thread.
+
+        Args:
+            waveforms: (rows, samples) float32 on its device, zeros behind the end of each. It is
+                the caller's memory, and is not written to.
+            num_samples: (rows,) int64 on its device: of each without its padding. A row that holds
+                no utterance is silence of full length, so that none is without a frame.
+
+        Returns:
+            By name, on its device, (rows, frames, *shape), with at least the frames of the longest
+            row, or (rows, *shape) where there is one value an utterance: floats of any width, or
+            integers for codes. What is behind the last frame of a row has no meaning.
+
+        Raises:
+            AudioError: a row cannot be computed. Each is then tried alone, in the same shape.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
         """Compute all features of a batch.
@@ -192,12 +243,20 @@ class Extractor(Component, ABC):
             there is one value an utterance it is (*shape).
         """
 
-    def compute_pieces(self, recording: LongWaveform, split: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002
+    def compute_pieces(
+        self,
+        recording: LongWaveform,  # noqa: ARG002
+        split: str,  # noqa: ARG002
+        *,
+        batch_samples: int = 0,  # noqa: ARG002
+    ) -> Iterator[dict[str, Any]]:
         """Compute all features of one utterance longer than `max_samples`, in bounded memory.
 
         Args:
             recording: the waveform, at the extractor's rate.
             split: the name of the split that is being computed.
+            batch_samples: that may be computed together, as of `batch_shape`; 0: one window after
+                the other. Only given where the extractor `batches`.
 
         Yields:
             Consecutive pieces: for each name in `outputs` an array (n, *shape), n over 0 and the
@@ -218,11 +277,12 @@ class Extractor(Component, ABC):
 class UtteranceExtractor(Extractor):
     """An extractor that computes each utterance alone and unpadded, so that no row can see another.
 
-    In a batch of a shape, `_compute_padded` sees to that. A subclass gives `_compute`, and that one
+    In a batch of a shape, `compute_batch` sees to that. A subclass gives `_compute`, and that one
     where it `uses_device`; what goes in and comes out is checked here against the framing.
     """
 
     _precision: str = FLOAT32
+    _device: torch.device = torch.device("cpu")  # where it was moved to
 
     @property
     def in_bfloat16(self) -> bool:
@@ -237,28 +297,23 @@ class UtteranceExtractor(Extractor):
         bits depend on alignment starts from a copy.
         """
 
-    def _compute_padded(
-        self, waveforms: torch.Tensor, num_samples: torch.Tensor
-    ) -> Mapping[str, torch.Tensor]:
-        """Compute padded waveforms, none of which may see its padding or another row.
-
-        Given by a subclass that `uses_device`.
-
-        Args:
-            waveforms: (rows, samples), zeros behind the end of each.
-            num_samples: (rows,), of each without its padding.
-
-        Returns:
-            (rows, num_frames, *shape) by name; what is behind the last frame of a row is left.
-        """
-        raise NotImplementedError
-
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
         """Compute a long waveform: (n, *shape) under each name, piece after piece.
 
         Given by a subclass that has a `max_samples`.
         """
         raise NotImplementedError
+
+    def _compute_windows_together(
+        self,
+        recording: LongWaveform,
+        batch_samples: int,  # noqa: ARG002 - one by one, unless a subclass knows better
+    ) -> Iterator[Mapping[str, torch.Tensor]]:
+        """Compute a long waveform as `_compute_windows` does, several windows at once in one shape.
+
+        Given by a subclass that `batches`. `batch_samples`, over 0, may be computed together.
+        """
+        return self._compute_windows(recording)
 
     def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:  # noqa: ARG002
         """Compute all features of a batch, as numpy arrays.
@@ -279,7 +334,8 @@ class UtteranceExtractor(Extractor):
             if batch.shape is None:
                 computed = map(self._compute, batch.waveforms)
             else:
-                computed = self._rows_of(self._compute_padded(*_padded(batch)), num_frames)
+                padded = (tensor.to(self._device) for tensor in _padded(batch))
+                computed = self._rows_of(self.compute_batch(*padded), num_frames)
             return [
                 {
                     "id": id,
@@ -311,7 +367,9 @@ class UtteranceExtractor(Extractor):
         for row, number in enumerate(num_frames):
             yield {name: values[row, :number] for name, values in on_cpu.items()}
 
-    def compute_pieces(self, recording: LongWaveform, split: str) -> Iterator[dict[str, Any]]:
+    def compute_pieces(
+        self, recording: LongWaveform, split: str, *, batch_samples: int = 0
+    ) -> Iterator[dict[str, Any]]:
         """Compute all features of a long utterance, as numpy arrays, piece by piece.
 
         Raises:
@@ -319,16 +377,23 @@ class UtteranceExtractor(Extractor):
                 extractor has no `max_samples`.
         """
         if self.max_samples is None:
-            return super().compute_pieces(recording, split)
+            return super().compute_pieces(recording, split, batch_samples=batch_samples)
         check_feature_names(self.outputs)
-        return self._pieces_checked(recording)
+        return self._pieces_checked(recording, batch_samples)
 
     @torch.inference_mode()  # on while a piece is computed, off while the caller has it
-    def _pieces_checked(self, recording: LongWaveform) -> Iterator[dict[str, Any]]:
+    def _pieces_checked(
+        self, recording: LongWaveform, batch_samples: int
+    ) -> Iterator[dict[str, Any]]:
         num_frames = self.framing.num_frames(recording.num_samples)
         where = f"of a recording of {recording.num_samples} samples"
         done = 0
-        for features in self._compute_windows(recording):
+        computed = (
+            self._compute_windows_together(recording, batch_samples)
+            if batch_samples
+            else self._compute_windows(recording)
+        )
+        for features in computed:
             num_new = max(1, min(len(features[name]) for name in self.outputs))
             yield self._as_promised(features, num_new, f"from frame {done} on {where}")
             done += num_new

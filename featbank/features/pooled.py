@@ -13,6 +13,7 @@ from featbank.base.components import Identity
 from featbank.base.framing import Framing
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, LongWaveform, Output, Weights
+from featbank.features.shapes import BatchShape
 
 Features = dict[str, Any]
 
@@ -97,6 +98,10 @@ class Pooled(Extractor):
         """Move the extractor."""
         self.extractor.to(device)
 
+    def batch_shape(self, num_samples: int, batch_samples: int) -> BatchShape | None:
+        """Return the shape in which the extractor computes an utterance."""
+        return self.extractor.batch_shape(num_samples, batch_samples)
+
     def compute_features(self, batch: AudioBatch, split: str) -> list[Features]:
         """Pool the features of a batch; see `Extractor.compute_features`."""
         return [
@@ -104,7 +109,13 @@ class Pooled(Extractor):
             for row in self.extractor.compute_features(batch, split)
         ]
 
-    def compute_pieces(self, recording: LongWaveform, split: str) -> Iterator[Features]:
+    def compute_pieces(
+        self,
+        recording: LongWaveform,
+        split: str,
+        *,
+        batch_samples: int = 0,  # noqa: ARG002 - windows are computed one by one
+    ) -> Iterator[Features]:
         """Pool a long utterance; see `Extractor.compute_pieces`."""
         yield self._pooled(self.extractor.compute_pieces(recording, split))
 

@@ -13,6 +13,7 @@ from featbank.base.components import Identity
 from featbank.base.framing import Framing
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, LongWaveform, Output, Weights
+from featbank.features.shapes import BatchShape
 from featbank.files.provenance import digest
 
 Features = dict[str, Any]
@@ -120,6 +121,30 @@ class Several(Extractor):
             if extractor.uses_device:
                 extractor.to(device)
 
+    def batch_shape(self, num_samples: int, batch_samples: int) -> BatchShape | None:
+        """Return the one shape of all that use a device; None where they are of several."""
+        shapes = {
+            one.batch_shape(num_samples, batch_samples)
+            for one in self.extractors
+            if one.uses_device
+        }
+        return shapes.pop() if len(shapes) == 1 else None
+
+    @property
+    def batches(self) -> bool:
+        """Whether all extractors do."""
+        return all(extractor.batches for extractor in self.extractors)
+
+    def compute_batch(
+        self, waveforms: torch.Tensor, num_samples: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
+        """Compute all features of a padded batch; see `Extractor.compute_batch`."""
+        return {
+            name: values
+            for extractor in self.extractors
+            for name, values in extractor.compute_batch(waveforms, num_samples).items()
+        }
+
     def compute_features(self, batch: AudioBatch, split: str) -> list[Features]:
         """Compute all features of a batch; see `Extractor.compute_features`."""
         each_alone = replace(batch, shape=None)
@@ -132,7 +157,13 @@ class Several(Extractor):
             for rows in zip(*every, strict=True)
         ]
 
-    def compute_pieces(self, recording: LongWaveform, split: str) -> Iterator[Features]:
+    def compute_pieces(
+        self,
+        recording: LongWaveform,
+        split: str,
+        *,
+        batch_samples: int = 0,  # noqa: ARG002 - windows are computed one by one
+    ) -> Iterator[Features]:
         """Compute all features of a long utterance; see `Extractor.compute_pieces`.
 
         An extractor that takes more at once is given the whole, as it would be alone.

@@ -26,8 +26,8 @@ class BatchShape:
 def batch_shape(num_samples: int, batch_samples: int) -> BatchShape:
     """Return the shape for an utterance.
 
-    There are four lengths an octave from 16,384 samples on, so that less than a fifth of a longer
-    row is padding, and the lengths of a corpus meet in few shapes.
+    There are eight lengths an octave from 16,384 samples on, so that less than a ninth of a longer
+    row is padding, and the lengths of a corpus meet in few shapes: some thirty.
 
     Args:
         num_samples: of the utterance, at the extractor's rate.
@@ -40,6 +40,6 @@ def batch_shape(num_samples: int, batch_samples: int) -> BatchShape:
     >>> batch_shape(1_000_000, batch_samples=960_000)
     BatchShape(rows=1, samples=1048576)
     """
-    step = 1 << max(0, (num_samples - 1).bit_length() - 3)
+    step = 1 << max(0, (num_samples - 1).bit_length() - 4)
     samples = max(_LEAST, -(-num_samples // step) * step)
     return BatchShape(rows=max(1, batch_samples // samples), samples=samples)

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Generator, Iterable
 from typing import ClassVar
 
+from featbank.base.processors import usable_processors
 from featbank.base.progress import Advance
 from featbank.errors import ConfigError
 from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
@@ -75,14 +76,6 @@ class LocalRunner:
             advance=advance,
             hint="out of memory? lower runner.num_workers, or look at the system's log; run again",
         )
-
-
-def usable_processors() -> int:
-    """Return how many processors this process may use, as far as the system tells."""
-    try:
-        return len(os.sched_getaffinity(0)) or 1
-    except (AttributeError, OSError):  # macOS has no such call, some sandboxes refuse it
-        return os.cpu_count() or 1
 
 
 def _first_gpus(number: int) -> list[str]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import ClassVar
 
+from featbank.base.processors import usable_processors
 from featbank.base.progress import Advance
 from featbank.runners.base import Result, Task, Worker, check_at_least
-from featbank.runners.local import usable_processors
 
 
 class ThreadRunner:

@@ -189,9 +189,10 @@ class Codec(PretrainedExtractor):
         # a copy lies in torch's own memory
         return {self._name: self._encode(waveform.to(self._device, copy=True)).T}
 
-    def _compute_padded(
+    def compute_batch(
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
+        """Compute a padded batch; see `Extractor.compute_batch`."""
         # one by one: a padded row would see its padding
         rows = [
             self._compute(row[:length])[self._name]

@@ -125,12 +125,13 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
         features = self._encode(self._rows(waveform).unsqueeze(0))
         return {name: states[0] for name, states in features.items()}
 
-    def _compute_padded(
+    def compute_batch(
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
+        """Compute a padded batch; see `Extractor.compute_batch`. The front end runs on the CPU."""
         rows = [
             self._rows(waveform[:length])
-            for waveform, length in zip(waveforms, num_samples.tolist(), strict=True)
+            for waveform, length in zip(waveforms.cpu(), num_samples.tolist(), strict=True)
         ]
         # as many frames as the shape of the batch has, whichever rows are in it
         longest = _FRAMING.num_frames(waveforms.shape[1])

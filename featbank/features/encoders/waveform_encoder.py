@@ -129,14 +129,15 @@ class WaveformEncoder(UtteranceExtractor):
         final = self._parts.final(states[-1]) if self._layers.wants_final else None
         return self._layers(states, final)
 
-    def _compute_padded(
+    def compute_batch(
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
+        """Compute a padded batch; see `Extractor.compute_batch`."""
         with computing_in(self._precision, self._device, self._model):
             states = encode_padded(
                 self._parts,
-                waveforms.to(self._device),
-                num_samples.to(self._device),
+                waveforms,
+                num_samples,
                 num_layers=self._layers.deepest,
                 epsilon=self._epsilon,
             )

@@ -162,11 +162,12 @@ class WhisperEncoder(PretrainedExtractor):
         num_frames = _FRAMING.num_frames(len(waveform))
         return {name: states[0, :num_frames] for name, states in features.items()}
 
-    def _compute_padded(
+    def compute_batch(
         self,
         waveforms: torch.Tensor,
         num_samples: torch.Tensor,  # noqa: ARG002 - what is behind is silence either way
     ) -> Mapping[str, torch.Tensor]:
+        """Compute a padded batch; see `Extractor.compute_batch`."""
         # each row becomes 30 seconds: as many at once as the samples of the batch have room for,
         # and always that many, so that all rows are computed in one shape
         at_once = max(1, waveforms.numel() // self.max_samples)

@@ -20,7 +20,6 @@ class PretrainedExtractor(UtteranceExtractor):
     )
 
     _model: Any
-    _device: torch.device
 
     def _load(self, kind: type[Any], **options: Any) -> None:
         """Load the model.
