@@ -12,10 +12,9 @@ import torch
 from featbank.audio.recording import Recording
 from featbank.base.manifest import Utterance
 from featbank.base.routing import route
-from featbank.engine.batching import batches
+from featbank.engine.batching import batches, shape_of
 from featbank.engine.definition import ExtractorRecipe
 from featbank.engine.reading import Audio, AudioReader
-from featbank.engine.rows import num_samples
 from featbank.errors import AudioError, FeatbankError
 from featbank.features.base import AudioBatch
 from featbank.features.shapes import BatchShape
@@ -71,13 +70,7 @@ class UtteranceComputer:
 
     def _shape_of(self, row: Utterance) -> BatchShape | None:
         """Return the shape that an utterance is computed in; None for alone and unpadded."""
-        framing, limit = self.extractor.framing, self.extractor.max_samples
-        length = num_samples(row, framing)
-        if not self._seconds_together or (limit is not None and length > limit):
-            return None
-        return self.extractor.batch_shape(
-            length, round(self._seconds_together * framing.sample_rate)
-        )
+        return shape_of(row, self.extractor, self._seconds_together)
 
     def _computed(
         self, loaded: Sequence[tuple[Utterance, Audio]], shape: BatchShape | None, split: str
