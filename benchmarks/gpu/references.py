@@ -103,11 +103,11 @@ class Whisper(Reference):
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
         config = WhisperConfig(**settings["architecture"])
-        self._num_mel_bins = config.num_mel_bins
+        self._mel = config.num_mel_bins, 2 * config.max_source_positions
         return WhisperEncoder(config)
 
     def inputs(self, rows: int, samples: int) -> torch.Tensor:  # noqa: ARG002 - always 30 s
-        return torch.randn(rows, self._num_mel_bins, 3000, device=self.device).to(self.dtype)
+        return torch.randn(rows, *self._mel, device=self.device).to(self.dtype)
 
     def forward(self, inputs: torch.Tensor) -> object:
         return self.model(inputs)
