@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.engine.run import Budget
 from featbank.engine.space import warn_of_full_disk
-from featbank.engine.tasks import ShardResult, ShardTask, Tally
+from featbank.engine.tasks import ShardResult, Tally, Workload
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import FeatbankError
@@ -107,18 +108,18 @@ class ShardRun:
             outcome.failures[split] += rows.too_short
         self._check_budget(outcome)  # before days of computing, and after each shard
         with closing(runner.run(make_worker, self._left(outcome, advance), advance)) as results:
-            for result in results:
+            for result in chain.from_iterable(results):
                 self._refuse_other_class(result)
                 self._add(outcome, result)
                 self._check_budget(outcome)
         self._check_whole(outcome)
         return outcome
 
-    def _left(self, outcome: MadeShards, advance: Advance) -> Iterator[ShardTask]:
-        """Give the tasks that are left for workers; take in what is there already."""
+    def _left(self, outcome: MadeShards, advance: Advance) -> Iterator[Workload]:
+        """Give what is left for workers; take in what is there already."""
         for task, there in self.plan.verified():
             if there is None:
-                yield task
+                yield Workload(tasks=(task,))
                 continue
             for name, (path, info, numerics) in there.items():
                 outcome.add(task.split, name, path, info, numerics)

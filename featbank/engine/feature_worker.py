@@ -39,14 +39,16 @@ class FeatureWorker(ShardWorker[ShardWriter]):
         self._storage = storage
         self.specs = shard_specs(self.extractor, storage, fingerprints, self.numerics)
 
-    def _open(self, task: ShardTask, name: str) -> ShardWriter:
-        path = shard_path(task.work, self.numerics, name, task.names[name])
+    def open_sink(self, task: ShardTask, name: str, spec: ShardSpec) -> ShardWriter:
+        """Begin a shard of a task."""
+        path = shard_path(task.work, spec.numerics, name, task.names[name])
         path.parent.mkdir(parents=True, exist_ok=True)
-        return ShardWriter(path, self.specs[name], laid_out(task.rows, self.extractor.framing))
+        return ShardWriter(path, spec, laid_out(task.rows, self.extractor.framing))
 
-    def _write(
+    def write_row(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, ShardWriter]
     ) -> None:
+        """Write the row that consecutive pieces of features make; see `ShardWorker.write_row`."""
         framing = self.extractor.framing
         whole = num_frames(row, framing)
         for piece in pieces:

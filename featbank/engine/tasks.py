@@ -40,6 +40,17 @@ class ShardTask:
         return self.names[min(self.names)].removesuffix(".h5")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What a worker is handed at once: tasks, each of which is finished alone.
+
+    Of a worker that dies, only the task in its hands is lost: the others have their results in the
+    work folder.
+    """
+
+    tasks: tuple[ShardTask, ...]
+
+
 def shard_task(
     specs: Mapping[str, ShardSpec], split: str, rows: Sequence[Utterance], work: Path
 ) -> ShardTask:

@@ -49,14 +49,16 @@ class TokenWorker(ShardWorker["_TokenShard"]):
         self._stores = stores
         self.specs = token_specs(stores, self.numerics)
 
-    def _open(self, task: ShardTask, name: str) -> _TokenShard:
-        path = shard_path(task.work, self.numerics, name, task.names[name])
+    def open_sink(self, task: ShardTask, name: str, spec: ShardSpec) -> _TokenShard:
+        """Begin a shard of a task."""
+        path = shard_path(task.work, spec.numerics, name, task.names[name])
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _TokenShard(path, self.specs[name], task.rows)
+        return _TokenShard(path, spec, task.rows)
 
-    def _write(
+    def write_row(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, _TokenShard]
     ) -> None:
+        """Write the tokens of the features that consecutive pieces make."""
         units = self._stores.codebook.assign_pieces(self._rounded(row, pieces))
         tokens = self._stores.tokens(units)
         for name, sink in sinks.items():

@@ -302,7 +302,7 @@ def test_a_shard_made_anew_and_not_yet_noted_leaves_the_finished_one_as_it_was(
     away = _stop_over_budget(corpus, tmp_path / "out", computing=Computing(num_threads=2))
     away.rename(corpus / "june_fr" / "vm-toreply.flac")
     settings = {"num_workers": None, "storage": SMALL_SHARDS}
-    monkeypatch.setattr("featbank.engine.worker.write_result", stop)
+    monkeypatch.setattr("featbank.engine.making.write_result", stop)
     with thread_count(1), pytest.raises(KeyboardInterrupt):  # between the shard and its result
         extract_corpus(corpus, tmp_path / "out", **settings, numerics="strict")
     monkeypatch.undo()

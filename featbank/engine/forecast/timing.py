@@ -16,7 +16,7 @@ from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
 from featbank.base.progress import Advance
 from featbank.engine.rows import num_samples
-from featbank.engine.tasks import shard_task
+from featbank.engine.tasks import Workload, shard_task
 from featbank.engine.worker import ShardWorker
 
 Row = tuple[str, Utterance]
@@ -134,7 +134,7 @@ class SampleTimer:
             utterances = [row for _, row in group]
             task = shard_task(self._worker.specs, split, utterances, work)
             start = time.perf_counter()
-            result = self._worker(task, lambda _: None)
+            [result] = self._worker(Workload(tasks=(task,)), lambda _: None)
             seconds += time.perf_counter() - start
             failed = {failure.id for failure in result.failures}
             audio_s += sum(row.duration_s for row in utterances if row.id not in failed)
