@@ -46,7 +46,8 @@ class ShardRow:
 class ShardWriter:
     """Writes one shard; rows come in any order, and memory holds one of them, or a piece of it.
 
-    The file takes its name only when it is whole: `close` syncs and renames it.
+    The file takes its name only when it is whole: `close` syncs and renames it. A shard that is
+    only on its way into another one needs no sync.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ShardWriter:
         rows: Sequence[ShardRow],
         *,
         allow_nonfinite: bool = False,
+        sync: bool = True,
     ) -> None:
         """Lay out the file.
 
@@ -64,6 +66,9 @@ class ShardWriter:
             spec: what the rows have in common.
             rows: at least one, sorted by id.
             allow_nonfinite: store NaN and infinity, where the dtype has them, too.
+            sync: wait until the disk has the shard before it takes its name; without, the system
+                writes it when it likes, and whoever reads it must hold its rows against their
+                checksums, and the rest of it against its digest.
 
         Raises:
             StoreError: there are no rows, they are not in order, or the disk is full.
@@ -73,6 +78,7 @@ class ShardWriter:
         self._rows = tuple(rows)
         self._encoding = find_encoding(spec.dtype)
         self._checks_finite = self._encoding.rounds and not allow_nonfinite
+        self._syncs = sync
         self._index = {row.id: index for index, row in enumerate(self._rows)}
         self._written: dict[str, WrittenRow] = {}
         self._pieces: dict[str, RowPieces] = {}
@@ -183,7 +189,9 @@ class ShardWriter:
                     expected=f"all of its {len(self._rows)} rows",
                     got=f"{len(unwritten)} unwritten, first {min(unwritten)!r}",
                 )
-            return self._without_discarded() if self._discarded else self._finish(self._file)
+            if self._discarded:
+                return self._without_discarded()
+            return self._finish(self._file)
         except OSError as error:
             raise disk_fault(f"shard {self.path}", error) from error
         finally:
@@ -224,6 +232,7 @@ class ShardWriter:
             scales,
             [one.max_abs_error for one in written],
             [one.sum_abs_error for one in written],
+            sync=self._syncs,
         )
 
     def _without_discarded(self) -> ShardInfo | None:

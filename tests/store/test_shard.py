@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -104,6 +105,26 @@ def test_order_and_discarded_rows_leave_no_trace(
 def test_a_shard_whose_rows_all_failed_is_no_file(tmp_path: Path) -> None:
     assert write(tmp_path / NAME, ROWS, written=[], discarded=ROWS) is None
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("discarded", [[], ROWS[1:2]], ids=["whole", "discarded"])
+def test_a_shard_waits_for_the_disk_but_where_it_is_told_not_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, discarded: Sequence[ShardRow]
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    found = []
+    for sync in (True, False):
+        writer = ShardWriter(tmp_path / NAME, SPEC, ROWS, sync=sync)
+        for row in ROWS:
+            writer.write(row.id, values(row))
+        for row in discarded:
+            writer.discard(row.id)
+        info = writer.close()
+        found.append((info, (tmp_path / NAME).read_bytes(), len(synced)))
+        synced.clear()
+    assert found[0][:2] == found[1][:2]
+    assert [one[2] for one in found] == [2, 0]  # the file, and the name in its folder
 
 
 def test_a_shard_without_a_single_frame_is_valid(tmp_path: Path) -> None:
