@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,6 +106,11 @@ class Run:
         keep_work: leave that, as second names of the published shards, until
             `featbank.engine.work.drop_published` finds them safe elsewhere.
         advance: told the seconds of audio done.
+        task_s: seconds of audio that a worker computes before it has finished something; None for
+            what suits the run. It changes no byte.
+
+    Raises:
+        ConfigError: `task_s` is out of its range.
     """
 
     corpus: PreparedCorpus
@@ -115,6 +121,12 @@ class Run:
     work: Path
     keep_work: bool = False
     advance: Advance = lambda _: None
+    task_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.task_s is not None and not 0 < self.task_s < math.inf:
+            raise ConfigError("task_s", expected="more than 0 seconds", got=self.task_s)
 
     def of_sample(self, manifests: Path, work: Path) -> Run:
         """Return the run over a sample of the corpus, which leaves nothing behind.

@@ -304,6 +304,17 @@ class UtteranceExtractor(Extractor):
         """
         raise NotImplementedError
 
+    def _compute_windows_together(
+        self,
+        recording: LongWaveform,
+        batch_samples: int,  # noqa: ARG002 - one by one, unless a subclass knows better
+    ) -> Iterator[Mapping[str, torch.Tensor]]:
+        """Compute a long waveform as `_compute_windows` does, several windows at once in one shape.
+
+        Given by a subclass that `batches`. `batch_samples`, over 0, may be computed together.
+        """
+        return self._compute_windows(recording)
+
     def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:  # noqa: ARG002
         """Compute all features of a batch, as numpy arrays.
 
@@ -357,11 +368,7 @@ class UtteranceExtractor(Extractor):
             yield {name: values[row, :number] for name, values in on_cpu.items()}
 
     def compute_pieces(
-        self,
-        recording: LongWaveform,
-        split: str,
-        *,
-        batch_samples: int = 0,  # noqa: ARG002 - windows are computed one by one
+        self, recording: LongWaveform, split: str, *, batch_samples: int = 0
     ) -> Iterator[dict[str, Any]]:
         """Compute all features of a long utterance, as numpy arrays, piece by piece.
 
@@ -370,16 +377,23 @@ class UtteranceExtractor(Extractor):
                 extractor has no `max_samples`.
         """
         if self.max_samples is None:
-            return super().compute_pieces(recording, split)
+            return super().compute_pieces(recording, split, batch_samples=batch_samples)
         check_feature_names(self.outputs)
-        return self._pieces_checked(recording)
+        return self._pieces_checked(recording, batch_samples)
 
     @torch.inference_mode()  # on while a piece is computed, off while the caller has it
-    def _pieces_checked(self, recording: LongWaveform) -> Iterator[dict[str, Any]]:
+    def _pieces_checked(
+        self, recording: LongWaveform, batch_samples: int
+    ) -> Iterator[dict[str, Any]]:
         num_frames = self.framing.num_frames(recording.num_samples)
         where = f"of a recording of {recording.num_samples} samples"
         done = 0
-        for features in self._compute_windows(recording):
+        computed = (
+            self._compute_windows_together(recording, batch_samples)
+            if batch_samples
+            else self._compute_windows(recording)
+        )
+        for features in computed:
             num_new = max(1, min(len(features[name]) for name in self.outputs))
             yield self._as_promised(features, num_new, f"from frame {done} on {where}")
             done += num_new

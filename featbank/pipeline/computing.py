@@ -50,13 +50,17 @@ def computing_run(config: ComputingConfig, name: str, advance: Advance = lambda 
         ),
         definition=feature_definition(config),
         computing=Computing(
-            device=config.device, num_threads=config.num_threads, batch_s=config.batch_s
+            device=config.device,
+            num_threads=config.num_threads,
+            batch_s=config.batch_s,
+            num_decoders=config.num_decoders,
         ),
         runner=build(config.runner.arguments, config.trusted_modules, Runner),
         budget=Budget(
             max_failures=config.max_failures, path=config.runtime.failures / f"{name}.jsonl"
         ),
         work=config.runtime.work / name,
+        task_s=config.task_s,
         keep_work=dvc_outputs.is_run_by_dvc(),
         advance=advance,
     )

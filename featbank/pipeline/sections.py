@@ -20,6 +20,8 @@ from featbank.pipeline.schema import (
     Open,
     Seconds,
     Splits,
+    TaskSeconds,
+    Threads,
     fault,
     knob,
     section,
@@ -73,6 +75,16 @@ class Knobs:
         knob(
             "of audio computed together: null is 30 on a GPU, and each utterance alone else",
             unit="s",
+        ),
+    ]
+    num_decoders: Annotated[
+        Threads | None,
+        knob("of a worker, that decode audio ahead of its device: null is by its processors"),
+    ]
+    task_s: Annotated[
+        TaskSeconds | None,
+        knob(
+            "of audio that a worker loses at most when it is killed: null is by the run", unit="s"
         ),
     ]
     runtime: Annotated[Runtime, knob("how a stage shows itself, and its own files")]

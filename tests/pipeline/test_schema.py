@@ -103,6 +103,7 @@ def test_what_conf_says_is_valid_and_every_key_is_explained(stage: str) -> None:
     values, _ = plain_values(composed(stage, *typed.get(stage, [])))
     config = validated(CONFIGS[stage], values, Origin(stage=stage))
     assert (config.device, config.batch_s) == ("cpu", None)
+    assert (config.num_decoders, config.task_s) == (None, None)
     with pytest.raises(FrozenInstanceError):
         config.device = "cuda"  # type: ignore[misc]
     schema = Described.of(CONFIGS[stage])
@@ -142,6 +143,22 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         "zz: expected a value that fit takes, got one in conf/fit.yaml that nothing reads; "
         "--help lists them",
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("task_s", 0, "a number over 0 up to 86400 (s) or null, got 0"),
+        ("task_s", -1.5, "a number over 0 up to 86400 (s) or null, got -1.5"),
+        ("task_s", "600 s", "a number over 0 up to 86400 (s) or null, got '600 s'"),
+        ("num_decoders", 0, "an integer from 1 to 1024 or null, got 0"),
+        ("num_decoders", 1.5, "an integer from 1 to 1024 or null, got 1.5"),
+        ("num_decoders", "all", "an integer from 1 to 1024 or null, got 'all'"),
+    ],
+)
+def test_a_task_and_its_decoders_are_of_sane_numbers(key: str, value: Any, expected: str) -> None:
+    values, _ = plain_values(composed("extract"))
+    assert faults("extract", {**values, key: value}) == [f"{key}: expected {expected}"]
 
 
 ANYTHING = (None, True, 0, -1, 3, 1 << 62, 0.5, -1e300, "", "x", "no", "3", [], ["x"], {}, {"a": 1})
