@@ -56,7 +56,9 @@ def _convolved(
         if norm is None:
             hidden = convolution.run(hidden)
             continue
-        hidden = _normalized(conv(hidden).float(), lengths.unsqueeze(1), norm.eps)
+        hidden = conv(hidden)
+        hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+        hidden = _normalized(hidden, lengths.unsqueeze(1), norm.eps)
         hidden = hidden * norm.weight.unsqueeze(1) + norm.bias.unsqueeze(1)
         hidden = convolution.activation(hidden)
     return hidden.transpose(1, 2), lengths

@@ -114,16 +114,17 @@ class EncoderParts:
         return last if self.norm_first else self.norm(last)
 
 
-def padding_scores(mask: Tensor) -> Tensor:
+def padding_scores(mask: Tensor, like: Tensor) -> Tensor:
     """Return a mask of padded frames, to be added to the scores of attention.
 
     Args:
         mask: (B, T), true where a frame is no padding.
+        like: the hidden states; in another dtype attention on a CPU misreads them without a word.
 
     Returns:
         (B, T) of 0 and -inf.
     """
-    return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, float("-inf"))
+    return like.new_zeros(mask.shape).masked_fill(~mask, float("-inf"))
 
 
 def convolution_framing(convolutions: Iterable[tuple[int, int]], sample_rate: int) -> Framing:
@@ -174,7 +175,7 @@ def _run_layer(
 ) -> tuple[Tensor, Tensor | None]:
     options = {}
     if mask is not None:
-        scores = padding_scores(mask)
+        scores = padding_scores(mask, hidden)
         if isinstance(layer.attention, SelfAttention):
             rows = scores.view(len(mask), 1, 1, -1).expand(-1, 1, mask.shape[1], -1)
             options = {"attention_mask": rows}

@@ -68,5 +68,6 @@ def _run_layer(
         return output
     added = None
     if mask is not None:
-        added = padding_scores(mask).view(len(mask), 1, 1, -1).expand(-1, 1, mask.shape[1], -1)
+        scores = padding_scores(mask, hidden)
+        added = scores.view(len(mask), 1, 1, -1).expand(-1, 1, mask.shape[1], -1)
     return layer(hidden, attention_mask=added), None
