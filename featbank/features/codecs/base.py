@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 
 from featbank.base.framing import Framing
 from featbank.errors import ConfigError, FeatbankError
-from featbank.features.base import LongWaveform, Output
+from featbank.features.base import AudioBatch, LongWaveform, Output
+from featbank.features.shapes import BatchShape
 from featbank.features.weights.pretrained_extractor import PretrainedExtractor
 from featbank.features.weights.sources import RANDOM
 from featbank.features.windows import check_context, plan_windows, read_windows
@@ -30,8 +32,10 @@ _MAX_SAMPLES = 1 << 24
 class Codec(PretrainedExtractor):
     """A codec model of transformers, whose codes are (Q, T) under one feature name.
 
-    An utterance is encoded alone and unpadded, but for what the model itself puts behind it to
-    fill the last frame: masks do not keep padding out of these models (transformers#43377).
+    On the CPU an utterance is encoded alone and unpadded, but for what the model itself puts behind
+    it to fill the last frame. Masks do not keep padding out of these models (transformers#43377),
+    so a batch on a device goes through `_embed`, which gives each row what its waveform gives
+    alone. A model of which that does not hold has no batches: each utterance is encoded alone.
 
     A recording longer than `max_window_s` is encoded in windows that overlap by their contexts.
 
@@ -83,6 +87,7 @@ class Codec(PretrainedExtractor):
             seed=seed,
             license=license,
         )
+        self._has_batches = self._embeds_rows()
         if weights == RANDOM:
             self._draw_codebooks(torch.Generator().manual_seed(seed))
         if max_window_s is None:
@@ -118,12 +123,29 @@ class Codec(PretrainedExtractor):
         """Encode (num_samples,): (Q, T)."""
 
     @abstractmethod
+    def _embed(self, waveforms: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
+        """Return what codes are chosen by: (B, D, T), of each row what its waveform gives alone.
+
+        Args:
+            waveforms: (B, num_samples), zeros behind the end of each, which are not written to.
+            num_samples: (B,), of each row.
+        """
+
+    @abstractmethod
+    def _quantize(self, embedded: torch.Tensor) -> torch.Tensor:
+        """Return the codes (B, Q, T) of (B, D, T)."""
+
+    @abstractmethod
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Decode (Q, T): a waveform of any shape, of one channel."""
 
     @property
     def _sample_rate(self) -> int:
         return int(self._model.config.sampling_rate)
+
+    def _embeds_rows(self) -> bool:
+        """Tell whether `_embed` can keep padding out of this model."""
+        return True
 
     @property
     def _reach_frames(self) -> int:
@@ -189,16 +211,27 @@ class Codec(PretrainedExtractor):
         # a copy lies in torch's own memory
         return {self._name: self._encode(waveform.to(self._device, copy=True)).T}
 
+    def batch_shape(self, num_samples: int, batch_samples: int) -> BatchShape | None:
+        """Return the shape for an utterance; None of a model that has no batches."""
+        return super().batch_shape(num_samples, batch_samples) if self._has_batches else None
+
+    @property
+    def batches(self) -> bool:
+        """Whether a batch gives each utterance what it gives alone."""
+        return self._has_batches and super().batches
+
     def compute_batch(
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
         """Compute a padded batch; see `Extractor.compute_batch`."""
-        # one by one: a padded row would see its padding
-        rows = [
-            self._compute(row[:length])[self._name]
-            for row, length in zip(waveforms, num_samples.tolist(), strict=True)
-        ]
-        return {self._name: torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)}
+        codes = self._quantize(self._embed(waveforms, num_samples))
+        return {self._name: codes.transpose(1, 2)}
+
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
+        """Compute all features of a batch; see `Extractor.compute_features`."""
+        return super().compute_features(
+            batch if self._has_batches else replace(batch, shape=None), split
+        )
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
         windows = plan_windows(
