@@ -77,6 +77,7 @@ class Xcodec(CodecAtBandwidth):
             lengths + 2 * model.pad,
             num_layers=len(self._semantic_parts.layers),
             epsilon=None,
+            dtype=model.fc.weight.dtype,
         )
         hidden = torch.stack(states, dim=1).mean(dim=1).transpose(1, 2)
         semantic, _ = encode_semantic(model.encoder_semantic, hidden, num_frames)
