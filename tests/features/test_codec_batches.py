@@ -12,7 +12,7 @@ from featbank.features.base import AudioBatch
 from featbank.features.codecs import padded_causal, padded_symmetric
 from featbank.features.codecs.encodec import Encodec
 from featbank.features.shapes import BatchShape
-from tests.features.checks import compute
+from tests.features.checks import Held, compute, joined
 from tests.features.tiny_codecs import ENCODEC, KINDS, make_codec
 
 SAMPLES = 57_611
@@ -163,6 +163,28 @@ def test_what_it_is_given_is_not_written_to(codec: Any) -> None:
     with torch.inference_mode():
         codec.compute_batch(rows, torch.tensor([9_000, 16_384]))
     assert torch.equal(rows, before)
+
+
+def test_windows_of_a_long_recording_are_encoded_together(
+    kind: str, speech: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windowed: Any = make_codec(kind, max_window_s=2.0, context_s=0.5)
+    recording = Held(torch.cat(list(speech.values()))[:200_001])
+    one_by_one = joined(list(windowed.compute_pieces(recording, "train")), "codes")
+    shapes, compute_batch = [], windowed.compute_batch
+
+    def watched(waveforms: torch.Tensor, num_samples: torch.Tensor) -> Any:
+        shapes.append(waveforms.shape)
+        return compute_batch(waveforms, num_samples)
+
+    monkeypatch.setattr(windowed, "compute_batch", watched)
+    three_at_once = 3 * windowed.max_samples
+    pieces = list(windowed.compute_pieces(recording, "train", batch_samples=three_at_once))
+    found = joined(pieces, "codes")
+    assert len(pieces) > len(shapes) > 1
+    assert len(set(shapes)) == 1
+    assert found.shape == one_by_one.shape
+    assert (found != one_by_one).any(axis=1).mean() < 0.01  # ties
 
 
 def test_of_a_model_that_looks_ahead_each_utterance_is_one_call_alone() -> None:

@@ -23,7 +23,13 @@ from featbank.features.base import AudioBatch, LongWaveform, Output
 from featbank.features.shapes import BatchShape
 from featbank.features.weights.pretrained_extractor import PretrainedExtractor
 from featbank.features.weights.sources import RANDOM
-from featbank.features.windows import check_context, plan_windows, read_windows
+from featbank.features.windows import (
+    Window,
+    check_context,
+    plan_windows,
+    read_windows,
+    window_batches,
+)
 
 # transformers reckons the padding of causal convolutions in float32, which counts no further
 _MAX_SAMPLES = 1 << 24
@@ -234,15 +240,28 @@ class Codec(PretrainedExtractor):
         )
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
-        windows = plan_windows(
-            recording.num_samples,
+        for window, samples in read_windows(recording, self._windows(recording.num_samples)):
+            codes = self._compute(torch.from_numpy(samples))[self._name]
+            yield {self._name: codes[window.kept_rows]}
+
+    def _compute_windows_together(
+        self, recording: LongWaveform, batch_samples: int
+    ) -> Iterator[Mapping[str, torch.Tensor]]:
+        windows = self._windows(recording.num_samples)
+        for batch in window_batches(recording, windows, batch_samples):
+            rows = self.compute_batch(
+                batch.waveforms.to(self._device), batch.num_samples.to(self._device)
+            )[self._name].cpu()
+            for window, codes in zip(batch.windows, rows, strict=False):  # silence behind the last
+                yield {self._name: codes[window.kept_rows]}
+
+    def _windows(self, num_samples: int) -> list[Window]:
+        return plan_windows(
+            num_samples,
             self.framing,
             max_frames=self._window_samples // self.hop_length,
             context_frames=self._context_frames,
         )
-        for window, samples in read_windows(recording, windows):
-            codes = self._compute(torch.from_numpy(samples))[self._name]
-            yield {self._name: codes[window.kept_rows]}
 
     def _check_longest(self, max_window_s: float) -> None:
         longest_s = _MAX_SAMPLES / self.framing.sample_rate
