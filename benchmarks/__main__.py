@@ -18,6 +18,7 @@ from benchmarks import (
     dense,
     extraction,
     growth,
+    host,
     large,
     loader,
     preparing,
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Shelf, Scale], Iterable[Report]]] = {
     "segments": segments.measure,
     "prepare": preparing.measure,
     "extraction": extraction.measure,
+    "host": host.measure,
     "kmeans": clustering.measure,
 }
 
