@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Generic
 
 from featbank.audio import close_passes
@@ -18,9 +18,12 @@ from featbank.engine.device.lane import lane_to
 from featbank.engine.device.line import DeviceLine
 from featbank.engine.device.reduction import Reduction
 from featbank.engine.making import ShardInMaking, Sink
+from featbank.engine.previous_rows import OpenedShards
 from featbank.engine.reading import AudioReader
+from featbank.engine.rows import task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Workload
 from featbank.engine.utterances import UtteranceComputer
+from featbank.engine.work import read_result
 from featbank.numerics import CPU
 from featbank.store import ShardSpec
 
@@ -53,16 +56,18 @@ class ShardWorker(ABC, Generic[Sink]):
         framing, limit = self.extractor.framing, self.extractor.max_samples
         self._reader = AudioReader(recipe.audio_root, framing, limit)
         self._compute = UtteranceComputer(self.extractor, self._reader, computing.decoders)
+        self._opened = OpenedShards()
 
     def __call__(self, workload: Workload, advance: Advance) -> tuple[ShardResult, ...]:
         """Make the shards of each task, and note of each in the work folder that it is made."""
         try:
             if self._line is not None:
-                advance = _one_at_a_time(advance)
-                return self._line(workload.tasks, lambda task: ShardInMaking(task, self, advance))
-            return tuple(self._made(task, advance) for task in workload.tasks)
+                return self._line(workload, partial(self._begin, workload, _in_turn(advance)))
+            every = (*workload.beside, *workload.tasks)
+            return tuple(self._finished(self._begin(workload, advance, task)) for task in every)
         finally:
             close_passes()
+            self._opened.close()
 
     @cached_property
     def _line(self) -> DeviceLine | None:
@@ -96,14 +101,28 @@ class ShardWorker(ABC, Generic[Sink]):
             AudioError: a value cannot be stored.
         """
 
-    def _made(self, task: ShardTask, advance: Advance) -> ShardResult:
-        with ShardInMaking(task, self, advance) as making:
-            for row, pieces in self._compute(making.missing, task.split):
+    def _begin(
+        self, workload: Workload, advance: Advance, task: ShardTask
+    ) -> ShardInMaking[Sink] | ShardResult:
+        """Begin to make the shards of a task, unless another worker did that before it died."""
+        if task.is_interim and len(workload.tasks) > 1:
+            here = task_numerics(self.numerics, task.rows, self.extractor.framing)
+            if (result := read_result(task)) and result.numerics == here:
+                advance(result.audio_s)
+                return result
+        return ShardInMaking(task, self, advance, self._opened)
+
+    def _finished(self, begun: ShardInMaking[Sink] | ShardResult) -> ShardResult:
+        """Compute what shards lack, one utterance after the other."""
+        if isinstance(begun, ShardResult):
+            return begun
+        with begun as making:
+            for row, pieces in self._compute(making.missing, making.task.split):
                 making.write(row, pieces)
             return making.finish()
 
 
-def _one_at_a_time(advance: Advance) -> Advance:
+def _in_turn(advance: Advance) -> Advance:
     """Let several threads tell of progress."""
     lock = threading.Lock()
 

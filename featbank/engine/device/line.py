@@ -9,7 +9,9 @@ the plan, whatever finishes first.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -20,14 +22,14 @@ from featbank.engine.device.decoding import Decoding, Input, Making
 from featbank.engine.device.memory import NUM_INPUTS, NUM_OUTPUTS, Block
 from featbank.engine.reading import AudioReader
 from featbank.engine.rows import num_samples
-from featbank.engine.tasks import ShardResult, ShardTask
+from featbank.engine.tasks import ShardResult, ShardTask, Workload
 from featbank.features.shapes import BatchShape
 
 _STEPS_AHEAD = 64  # of batches that have their memory
 _LACKING_AHEAD = 2  # tasks whose shards are open
 
-Begin = Callable[[ShardTask], Making]
-"""Begins to make the shards of a task: opens them, and copies what is there."""
+Begin = Callable[[ShardTask], Making | ShardResult]
+"""Begins to make the shards of a task: opens them, and copies what is there; or finds them made."""
 
 
 class DeviceLine:
@@ -51,8 +53,8 @@ class DeviceLine:
         """Memory of the host that batches have taken so far."""
         return sum(block.num_bytes for block in (*self._inputs, *self._outputs))
 
-    def __call__(self, tasks: Sequence[ShardTask], begin: Begin) -> tuple[ShardResult, ...]:
-        """Make the shards of tasks, each finished alone; in their order.
+    def __call__(self, workload: Workload, begin: Begin) -> tuple[ShardResult, ...]:
+        """Make the shards of a workload's tasks, each finished alone.
 
         A task that copies rows from other shards is begun in a thread beside the others, so that
         the device need not wait for the disk; what it lacks is computed behind the others.
@@ -61,7 +63,7 @@ class DeviceLine:
             FeatbankError: what the making of shards raises, in whichever thread. Shards that are
                 not finished are dropped.
         """
-        shards = _Shards(tasks, begin)
+        shards = _Shards((*workload.tasks, *workload.beside), begin)
         try:
             with Crew() as crew:
                 self._run(crew, shards)
@@ -126,6 +128,7 @@ class _Shards:
         self._begin = begin
         self._open: dict[Making, int] = {}
         self._results: dict[int, ShardResult] = {}
+        self._finished = time.perf_counter()
 
     @property
     def results(self) -> tuple[ShardResult, ...]:
@@ -135,15 +138,20 @@ class _Shards:
     def begun(self, *, copying: bool) -> Iterator[Making]:
         """Begin one task after the other, of those that copy rows or of those that do not."""
         for number, task in enumerate(self._tasks):
-            if bool(task.sources) == copying:
-                making = self._begin(task)
-                self._open[making] = number
-                yield making
+            if bool(task.sources or task.interim) != copying:
+                continue
+            begun = self._begin(task)
+            if isinstance(begun, ShardResult):
+                self._results[number] = begun
+            else:
+                self._open[begun] = number
+                yield begun
 
     def finish(self, making: Making) -> None:
-        """Finish the shards of a task."""
-        self._results[self._open[making]] = making.finish()
-        del self._open[making]
+        """Finish the shards of a task, which took the time since those before it."""
+        result, now = making.finish(), time.perf_counter()
+        took_s, self._finished = now - self._finished, now
+        self._results[self._open.pop(making)] = replace(result, wall_s=min(result.wall_s, took_s))
 
     def abort(self) -> None:
         """Drop what was not finished."""
