@@ -15,6 +15,7 @@ from rich.console import Console
 from benchmarks import (
     batching,
     clustering,
+    cutting,
     dense,
     extraction,
     growth,
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Shelf, Scale], Iterable[Report]]] = {
     "prepare": preparing.measure,
     "extraction": extraction.measure,
     "host": host.measure,
+    "cut": cutting.measure,
     "kmeans": clustering.measure,
 }
 

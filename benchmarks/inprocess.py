@@ -14,7 +14,7 @@ from featbank.engine.extract import feature_job
 from featbank.engine.job import Job
 from featbank.engine.run import Budget, PreparedCorpus, Run
 from featbank.numerics import Computing
-from featbank.runners.base import Worker
+from featbank.runners.base import Runner, Worker
 from featbank.runners.inline import InlineRunner
 
 
@@ -52,7 +52,7 @@ def job_of(
     definition: FeatureDefinition,
     speech: Speech,
     computing: Computing,
-    runner: WorkerAtHand,
+    runner: Runner,
     folder: Path,
     *,
     manifests: Path | None = None,
@@ -63,7 +63,7 @@ def job_of(
         definition: of the features.
         speech: the corpus.
         computing: how.
-        runner: that has the worker.
+        runner: that has the workers.
         folder: of the stores, the shards on their way to them, and the list of failures.
         manifests: of some of the corpus; None for all.
     """

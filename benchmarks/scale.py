@@ -37,6 +37,9 @@ class Scale:
         host_hours: of audio that the host takes to the disk.
         host_rounds: of that.
         stub_hours: of audio beside a stub of a device.
+        window_hours: of audio that batches are formed of, on paper.
+        cut_hours: of audio that is cut into tasks, on paper.
+        cut_rate: of a stub, in x real time, that two workers share the demo corpus out to.
     """
 
     num_dense: int
@@ -66,6 +69,9 @@ class Scale:
     host_hours: float
     host_rounds: int
     stub_hours: float
+    window_hours: float
+    cut_hours: float
+    cut_rate: float
 
 
 SCALES = {
@@ -97,6 +103,9 @@ SCALES = {
         host_hours=1,
         host_rounds=5,
         stub_hours=5,
+        window_hours=50,
+        cut_hours=1000,
+        cut_rate=8,
     ),
     "small": Scale(
         num_dense=40,
@@ -126,5 +135,8 @@ SCALES = {
         host_hours=0.02,
         host_rounds=1,
         stub_hours=0.02,
+        window_hours=50,
+        cut_hours=10,
+        cut_rate=100,
     ),
 }

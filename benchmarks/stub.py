@@ -100,3 +100,15 @@ class StubDevice(UtteranceExtractor):
     def left_s(self) -> float:
         """Seconds until it is done with all that it was given."""
         return max(0.0, self._ends - time.perf_counter())
+
+
+class SleepingStub(StubDevice):
+    """Computes each utterance alone, on the CPU as it were: it sleeps as long as that takes."""
+
+    @property
+    def uses_device(self) -> bool:
+        """False: a GPU would not make it faster."""
+        return False
+
+    def _work(self, num_samples: int) -> None:
+        time.sleep(self._wait * num_samples / _FRAMING.sample_rate)
