@@ -46,6 +46,11 @@ class Cutter:
         self.keeps_whole = False
         self._plan = plan
 
+    @property
+    def joins_beside(self) -> bool:
+        """Whether workers join shards beside their computing, not in its place."""
+        return False
+
     def windows(self, shards: Iterable[ShardTask]) -> Iterator[Window]:
         """Cut the shards of a plan that workers have to make, one after the other."""
         for shard in shards:

@@ -93,14 +93,22 @@ class Supply:
                 else:
                     self._joining[task.split, task.key] = opened, task
                     opened.num_joins += 1
-            yield from self._ready()
-            yield workload
+            if self._cutter.joins_beside:
+                yield replace(workload, beside=self._some_joins())
+            else:
+                yield from self._ready()
+                yield workload
         opened.is_cut = True
         self._settle(opened)
 
     def _ready(self) -> Iterator[Workload]:
         while self._joins:
             yield Workload(tasks=(self._joins.popleft(),))
+
+    def _some_joins(self) -> tuple[ShardTask, ...]:
+        """Take one worker's share of the joins that are ready."""
+        share = -(-len(self._joins) // self._cutter.pace.num_workers)
+        return tuple(self._joins.popleft() for _ in range(share))
 
     def _settle(self, opened: _Open) -> None:
         """Have shards joined once all their rows are computed, and then clear up behind them."""
