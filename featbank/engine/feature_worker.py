@@ -43,7 +43,8 @@ class FeatureWorker(ShardWorker[ShardWriter]):
         """Begin a shard of a task."""
         path = shard_path(task.work, spec.numerics, name, task.names[name])
         path.parent.mkdir(parents=True, exist_ok=True)
-        return ShardWriter(path, spec, laid_out(task.rows, self.extractor.framing))
+        rows = laid_out(task.rows, self.extractor.framing)
+        return ShardWriter(path, spec, rows, sync=not task.is_interim)
 
     def write_row(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, ShardWriter]

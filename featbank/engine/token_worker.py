@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class TokenWorker(ShardWorker["_TokenShard"]):
         """Begin a shard of a task."""
         path = shard_path(task.work, spec.numerics, name, task.names[name])
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _TokenShard(path, spec, task.rows)
+        return _TokenShard(path, spec, task)
 
     def write_row(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, _TokenShard]
@@ -80,10 +80,11 @@ class TokenWorker(ShardWorker["_TokenShard"]):
 class _TokenShard:
     """A shard whose rows wait in memory, for their lengths are known only at the end."""
 
-    def __init__(self, path: Path, spec: ShardSpec, rows: Sequence[Utterance]) -> None:
+    def __init__(self, path: Path, spec: ShardSpec, task: ShardTask) -> None:
         self._path = path
         self._spec = spec
-        self._rows = rows
+        self._rows = task.rows
+        self._sync = not task.is_interim
         self._tokens: dict[str, Encoded] = {}
 
     def write(self, utterance_id: str, values: Encoded) -> None:
@@ -104,7 +105,7 @@ class _TokenShard:
             )
             for row in rows
         ]
-        writer = ShardWriter(self._path, self._spec, laid_out)
+        writer = ShardWriter(self._path, self._spec, laid_out, sync=self._sync)
         try:
             for row in rows:
                 writer.write(row.id, self._tokens[row.id])

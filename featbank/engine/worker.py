@@ -11,8 +11,11 @@ from featbank.base.manifest import Utterance
 from featbank.base.progress import Advance
 from featbank.engine.definition import ExtractorRecipe
 from featbank.engine.making import ShardInMaking, Sink
+from featbank.engine.previous_rows import OpenedShards
+from featbank.engine.rows import task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Workload
 from featbank.engine.utterances import Features, UtteranceComputer
+from featbank.engine.work import read_result
 from featbank.store import ShardSpec
 
 
@@ -37,13 +40,15 @@ class ShardWorker(ABC, Generic[Sink]):
         self.audio_root = recipe.audio_root
         self.extractor = self._compute.extractor
         self.numerics = self._compute.numerics
+        self._opened = OpenedShards()
 
     def __call__(self, workload: Workload, advance: Advance) -> tuple[ShardResult, ...]:
         """Make the shards of each task, and note of each in the work folder that it is made."""
         try:
-            return tuple(self._made(task, advance) for task in workload.tasks)
+            return tuple(self._done(task, workload, advance) for task in workload.tasks)
         finally:
             close_passes()
+            self._opened.close()
 
     @abstractmethod
     def open_sink(self, task: ShardTask, name: str, spec: ShardSpec) -> Sink:
@@ -59,8 +64,17 @@ class ShardWorker(ABC, Generic[Sink]):
             AudioError: a value cannot be stored.
         """
 
+    def _done(self, task: ShardTask, workload: Workload, advance: Advance) -> ShardResult:
+        """Make the shards of a task, unless another worker did that before it died."""
+        if task.is_interim and len(workload.tasks) > 1:
+            here = task_numerics(self.numerics, task.rows, self.extractor.framing)
+            if (result := read_result(task)) and result.numerics == here:
+                advance(result.audio_s)
+                return result
+        return self._made(task, advance)
+
     def _made(self, task: ShardTask, advance: Advance) -> ShardResult:
-        with ShardInMaking(task, self, advance) as making:
+        with ShardInMaking(task, self, advance, self._opened) as making:
             for row, pieces in self._compute(making.missing, task.split):
                 making.write(row, pieces)
             return making.finish()

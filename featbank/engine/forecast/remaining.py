@@ -15,7 +15,7 @@ from featbank.base.manifest import Utterance
 from featbank.engine.forecast.timing import Row
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
-from featbank.engine.previous import PreviousRows
+from featbank.engine.previous_rows import PreviousRows
 from featbank.engine.rows import cut_into_shards, laid_out, num_frames
 from featbank.engine.space import (
     DiskNeed,

@@ -79,7 +79,7 @@ class Convolution:
         return means, ((filters @ covariance) * filters).sum(dim=-1).clamp(min=0)
 
     def normalized_by(self, hidden: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """Run it with given moments in its group norm, which is computed in float32.
+        """Run it with given moments in its group norm, which is computed in float32 or more.
 
         Args:
             hidden: (B, 1, N).
@@ -91,8 +91,9 @@ class Convolution:
         output = self.conv(hidden)
         rows = output.flatten(0, 1).unsqueeze(0) if mean.dim() == 2 else output
         times = rows.shape[1] // norm.num_channels
-        weight, bias = (one.float().repeat(times) for one in (norm.weight, norm.bias))
-        moments = mean.flatten().float(), variance.flatten().float()
+        dtype = torch.promote_types(output.dtype, torch.float32)
+        weight, bias = (one.to(dtype).repeat(times) for one in (norm.weight, norm.bias))
+        moments = mean.flatten().to(dtype), variance.flatten().to(dtype)
         rows = batch_norm(rows, *moments, weight, bias, eps=norm.eps)
         return self.activation(rows.view(output.shape))
 
