@@ -15,9 +15,11 @@ from rich.console import Console
 from benchmarks import (
     batching,
     clustering,
+    cutting,
     dense,
     extraction,
     growth,
+    host,
     large,
     loader,
     preparing,
@@ -40,6 +42,8 @@ PARTS: dict[str, Callable[[Shelf, Scale], Iterable[Report]]] = {
     "segments": segments.measure,
     "prepare": preparing.measure,
     "extraction": extraction.measure,
+    "host": host.measure,
+    "cut": cutting.measure,
     "kmeans": clustering.measure,
 }
 

@@ -9,14 +9,15 @@ and put into batches as extraction does. Nothing is decoded or computed.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import soundfile
 
 from featbank.base.manifest import Utterance
 from featbank.engine.batching import batches
-from featbank.features.shapes import batch_shape
+from featbank.features.shapes import BatchShape, batch_shape
 
 SHARDS_S = (900, 3500)
 BATCHES_S = (30, 60, 120)
@@ -44,6 +45,27 @@ def padding(rows: Sequence[Utterance], shard_s: float, batch_s: float) -> float:
             assert shape is not None
             computed += shape.rows * shape.samples
         used += sum(row.num_samples for row in shard)
+    return 1 - used / computed
+
+
+def waste_of_window(lengths_s: Iterable[float], sample_rate: int, batch_s: float) -> float:
+    """Return the share of the computed samples that belong to no utterance of a window.
+
+    Batches are of one shape each; at the end of the window those that are not full are computed.
+
+    Args:
+        lengths_s: of the utterances of a window, in seconds.
+        sample_rate: in Hz.
+        batch_s: of a batch, padding included, in seconds.
+    """
+    used, rows = 0, Counter[BatchShape]()
+    for length_s in lengths_s:
+        num_samples = round(length_s * sample_rate)
+        used += num_samples
+        rows[batch_shape(num_samples, round(batch_s * sample_rate))] += 1
+    computed = sum(
+        -(-number // shape.rows) * shape.rows * shape.samples for shape, number in rows.items()
+    )
     return 1 - used / computed
 
 

@@ -54,7 +54,7 @@ def write_ragged(
         encoding: of the files.
         duration_s: give the files further names until the corpus lasts that long; None: once each.
     """
-    speech = _endless(source, encoding.sample_rate)
+    speech = endless(source, encoding.sample_rate)
     rows = []
     for number, length_s in enumerate(lengths_s):
         name = f"{number // 100:04}/{number % 100:02}"
@@ -91,7 +91,7 @@ def _again(folder: Path, rows: list[Utterance], duration_s: float | None) -> Ite
             yield new
 
 
-def _endless(source: Path, sample_rate: int) -> NDArray[np.float32]:
+def endless(source: Path, sample_rate: int) -> NDArray[np.float32]:
     """Return all speech of a folder in one waveform."""
     waveforms = [
         soundfile.read(source / row.audio, dtype="float32")[0] for row in read_source(source)

@@ -34,6 +34,12 @@ class Scale:
         segment_minutes: of each file that segments are read of.
         num_segments: of each file.
         segment_rounds: of such readings.
+        host_hours: of audio that the host takes to the disk.
+        host_rounds: of that.
+        stub_hours: of audio beside a stub of a device.
+        window_hours: of audio that batches are formed of, on paper.
+        cut_hours: of audio that is cut into tasks, on paper.
+        cut_rate: of a stub, in x real time, that two workers share the demo corpus out to.
     """
 
     num_dense: int
@@ -60,6 +66,12 @@ class Scale:
     segment_minutes: float
     num_segments: int
     segment_rounds: int
+    host_hours: float
+    host_rounds: int
+    stub_hours: float
+    window_hours: float
+    cut_hours: float
+    cut_rate: float
 
 
 SCALES = {
@@ -88,6 +100,12 @@ SCALES = {
         segment_minutes=30,
         num_segments=200,
         segment_rounds=5,
+        host_hours=1,
+        host_rounds=5,
+        stub_hours=5,
+        window_hours=50,
+        cut_hours=1000,
+        cut_rate=8,
     ),
     "small": Scale(
         num_dense=40,
@@ -114,5 +132,11 @@ SCALES = {
         segment_minutes=1,
         num_segments=20,
         segment_rounds=1,
+        host_hours=0.02,
+        host_rounds=1,
+        stub_hours=0.02,
+        window_hours=50,
+        cut_hours=10,
+        cut_rate=100,
     ),
 }

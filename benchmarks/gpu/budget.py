@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -29,6 +30,6 @@ class Deadline:
     def is_over(self) -> bool:
         return self.left_s <= 0
 
-    def part(self, share: float) -> Deadline:
-        """Return an earlier one: in a share of what is left."""
-        return Deadline(max(0.0, self.left_s) * share, self._clock)
+    def part(self, share: float, most_s: float = math.inf) -> Deadline:
+        """Return an earlier one: in a share of what is left, and no more than `most_s`."""
+        return Deadline(min(max(0.0, self.left_s) * share, most_s), self._clock)

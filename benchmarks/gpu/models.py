@@ -23,9 +23,10 @@ _TINY_BUNDLES = {
 }
 _TINY = {
     "whisper_large_v3": {
+        "context_s": 1.0,
         "architecture": {
             "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2,
-            "encoder_ffn_dim": 64, "num_mel_bins": 80,
+            "encoder_ffn_dim": 64, "num_mel_bins": 80, "max_source_positions": 150,
         },
     },
     "encodec_24khz": {

@@ -7,7 +7,7 @@ HuBERT, transformers' Whisper encoder, EnCodec and Mimi, with weights by chance.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -46,6 +46,10 @@ class Reference(ABC):
     def build(self, settings: Mapping[str, Any]) -> torch.nn.Module:
         """Make the model."""
 
+    def padded(self, length: int) -> int:
+        """Return the samples that an utterance of some samples is computed in, at least."""
+        return length
+
     def inputs(self, rows: int, samples: int) -> torch.Tensor:
         """Return what it takes for waveforms of a shape, as noise."""
         return torch.randn(rows, samples, device=self.device).mul_(0.1).to(self.dtype)
@@ -65,7 +69,7 @@ class Reference(ABC):
         for length_s in _COUNTED_S:
             inputs = self.inputs(1, round(length_s * self.sample_rate))
             counter = FlopCounterMode(display=False)
-            with _counting_lstms(self.model) as of_lstms, sdpa_kernel(SDPBackend.MATH), counter:
+            with counting_lstms(self.model) as of_lstms, sdpa_kernel(SDPBackend.MATH), counter:
                 self.forward(inputs)
             counted.append(counter.get_total_flops() + sum(of_lstms))
         curve = np.polynomial.Polynomial.fit(_COUNTED_S, counted, 2)
@@ -103,11 +107,15 @@ class Whisper(Reference):
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
         config = WhisperConfig(**settings["architecture"])
-        self._num_mel_bins = config.num_mel_bins
+        self._mel = config.num_mel_bins, 2 * config.max_source_positions
         return WhisperEncoder(config)
 
+    def padded(self, length: int) -> int:
+        _, num_mel_frames = self._mel
+        return max(length, 160 * num_mel_frames)
+
     def inputs(self, rows: int, samples: int) -> torch.Tensor:  # noqa: ARG002 - always 30 s
-        return torch.randn(rows, self._num_mel_bins, 3000, device=self.device).to(self.dtype)
+        return torch.randn(rows, *self._mel, device=self.device).to(self.dtype)
 
     def forward(self, inputs: torch.Tensor) -> object:
         return self.model(inputs)
@@ -153,16 +161,19 @@ def reference(model: Model, device: torch.device) -> Reference:
     return _KINDS.get(model.option, Torchaudio)(model.extractor, device)
 
 
-def equal_batches(lengths: Sequence[int], batch_samples: int) -> Iterator[list[int]]:
+def equal_batches(
+    lengths: Iterable[int], padded: Callable[[int], int], batch_samples: int
+) -> Iterator[list[int]]:
     """Give lengths in batches as a careful user makes them: sorted, each padded to its longest.
 
     Args:
         lengths: of utterances, in samples.
+        padded: what an utterance of a length takes at least.
         batch_samples: of a batch, padding included, at most, unless it is a single one.
     """
     batch: list[int] = []
     for length in sorted(lengths):
-        if batch and (len(batch) + 1) * length > batch_samples:
+        if batch and (len(batch) + 1) * padded(length) > batch_samples:
             yield batch
             batch = []
         batch.append(length)
@@ -171,7 +182,7 @@ def equal_batches(lengths: Sequence[int], batch_samples: int) -> Iterator[list[i
 
 
 @contextmanager
-def _counting_lstms(model: torch.nn.Module) -> Iterator[list[float]]:
+def counting_lstms(model: torch.nn.Module) -> Iterator[list[float]]:
     """Note what LSTMs cost, which torch's counter passes by: four gates of two products each."""
     found: list[float] = []
 

@@ -5,24 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from featbank.base.manifest import Utterance
-from featbank.engine.rows import num_samples
-from featbank.features.base import Extractor
 from featbank.features.shapes import BatchShape
-
-
-def shape_of(row: Utterance, extractor: Extractor, seconds_together: float) -> BatchShape | None:
-    """Return the shape that an utterance is computed in; None for alone and unpadded.
-
-    Args:
-        row: the utterance.
-        extractor: that computes it.
-        seconds_together: of audio; 0 for each utterance alone.
-    """
-    framing, limit = extractor.framing, extractor.max_samples
-    length = num_samples(row, framing)
-    if not seconds_together or (limit is not None and length > limit):
-        return None
-    return extractor.batch_shape(length, round(seconds_together * framing.sample_rate))
 
 
 def batches(

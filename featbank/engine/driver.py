@@ -13,11 +13,13 @@ from typing import Any
 
 from featbank.base.failures import Failure, allowed_failures, check_budget
 from featbank.base.progress import Advance
+from featbank.engine.cutting import Cutter, audio_s
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.engine.run import Budget
 from featbank.engine.space import warn_of_full_disk
-from featbank.engine.tasks import ShardResult, Tally, Workload
+from featbank.engine.supply import Supply
+from featbank.engine.tasks import ShardResult, ShardTask, Tally
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import FeatbankError
@@ -77,7 +79,8 @@ def compute_shards(job: Job, plan: ShardPlan) -> MadeShards:
     """Have workers make the shards of a plan that are not there yet; see `ShardRun`."""
     warn_of_full_disk(job, plan)
     run = job.run
-    return ShardRun(plan=plan, budget=run.budget)(job.make_worker, run.runner, run.advance)
+    made = ShardRun(plan=plan, cutter=job.cutter(plan), budget=run.budget)
+    return made(job.make_worker, run.runner, run.advance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +89,12 @@ class ShardRun:
 
     Args:
         plan: which has no worker of another numerics class where it is strict.
+        cutter: of the plan.
         budget: of failures.
     """
 
     plan: ShardPlan
+    cutter: Cutter
     budget: Budget
 
     def __call__(
@@ -107,28 +112,35 @@ class ShardRun:
         for split, rows in self.plan.rows.items():
             outcome.failures[split] += rows.too_short
         self._check_budget(outcome)  # before days of computing, and after each shard
-        with closing(runner.run(make_worker, self._left(outcome, advance), advance)) as results:
+        supply = Supply(self.cutter, self._left(outcome, advance))
+        with closing(runner.run(make_worker, supply.workloads(), advance)) as results:
             for result in chain.from_iterable(results):
                 self._refuse_other_class(result)
-                self._add(outcome, result)
+                self._add(outcome, result, supply.take(result))
                 self._check_budget(outcome)
         self._check_whole(outcome)
         return outcome
 
-    def _left(self, outcome: MadeShards, advance: Advance) -> Iterator[Workload]:
-        """Give what is left for workers; take in what is there already."""
+    def _left(self, outcome: MadeShards, advance: Advance) -> Iterator[ShardTask]:
+        """Give the shards that are left for workers; take in what is there already."""
         for task, there in self.plan.verified():
             if there is None:
-                yield Workload(tasks=(task,))
+                yield task
                 continue
             for name, (path, info, numerics) in there.items():
                 outcome.add(task.split, name, path, info, numerics)
             outcome.tally += Tally(num_kept=len(task.rows), num_shards_kept=len(there))
-            advance(sum(row.duration_s for row in task.rows))
+            there_s = audio_s(task.rows)
+            self.cutter.pace.see(there_s, missing_s=0)
+            advance(there_s)
 
-    def _add(self, outcome: MadeShards, result: ShardResult) -> None:
-        outcome.failures[result.split] += result.failures
+    def _add(
+        self, outcome: MadeShards, result: ShardResult, new_failures: Sequence[Failure]
+    ) -> None:
+        outcome.failures[result.split] += new_failures
         outcome.tally += result.tally
+        if result.is_interim:
+            return
         for name, info in result.shards.items():
             path = shard_path(self.plan.work, result.numerics, name, info.name)
             outcome.add(result.split, name, path, info, result.numerics)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance
+from featbank.engine.calling import Features
 from featbank.engine.definition import ExtractorRecipe
+from featbank.engine.device.reduction import FeatureReduction
 from featbank.engine.rows import laid_out, num_frames
 from featbank.engine.tasks import ShardTask
-from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import AudioError, FeatbankError, StoreError
@@ -43,7 +44,12 @@ class FeatureWorker(ShardWorker[ShardWriter]):
         """Begin a shard of a task."""
         path = shard_path(task.work, spec.numerics, name, task.names[name])
         path.parent.mkdir(parents=True, exist_ok=True)
-        return ShardWriter(path, spec, laid_out(task.rows, self.extractor.framing))
+        rows = laid_out(task.rows, self.extractor.framing)
+        return ShardWriter(path, spec, rows, sync=not task.is_interim)
+
+    def reduction(self) -> FeatureReduction:
+        """Return what narrows features on the device; see `ShardWorker.reduction`."""
+        return FeatureReduction(self.extractor.outputs, self._storage)
 
     def write_row(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, ShardWriter]

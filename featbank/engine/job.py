@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.split_names import in_order, split_names
+from featbank.engine.cutting import Cutter
 from featbank.engine.definition import BuiltDefinition
+from featbank.engine.pace import TaskPace
 from featbank.engine.plan import ShardPlan
 from featbank.engine.previous import PreviousShards
-from featbank.engine.rows import SplitRows, num_frames
+from featbank.engine.rows import SplitRows, batch_shape_of, num_frames
 from featbank.engine.run import WHAT_FITS, Reuse, Run
+from featbank.engine.tasks import INTERIM
 from featbank.engine.upsampling import warn_of_upsampling
+from featbank.engine.windows import WindowCutter
 from featbank.engine.work import finished, shard_path, work_name
 from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError, StoreError
@@ -150,10 +154,12 @@ class Job:
         }
         folder = self.work_folder
         results = finished(folder, anew=reuse.anew)
+        there = {folder: results, folder / INTERIM: finished(folder / INTERIM)}
         for name, of_name in previous.items():
             of_name.add_finished(
-                (shard_path(folder, result.numerics, name, info.name), info)
-                for result in results.values()
+                (shard_path(place, result.numerics, name, info.name), info)
+                for place, in_place in there.items()
+                for result in in_place.values()
                 if (info := result.shards.get(name))
             )
         return ShardPlan(
@@ -167,6 +173,22 @@ class Job:
             strict=reuse.is_strict,
             on_damage=reuse.on_damage,
         )
+
+    def cutter(self, plan: ShardPlan) -> Cutter:
+        """Return what cuts a plan of this job into tasks for the workers of its run."""
+        splits = plan.rows.values()
+        num_there = min(previous.num_utterances for previous in plan.previous.values())
+        num_rows = sum(rows.num_utterances for rows in splits)
+        pace = TaskPace(
+            task_s=self.run.task_s,
+            total_s=sum(rows.duration_s for rows in splits),
+            missing_share=max(0.0, 1 - num_there / max(1, num_rows)),
+            count_workers=self.run.runner.count_workers,
+        )
+        together_s = self.computing.seconds_together
+        if not together_s:
+            return Cutter(plan, pace)
+        return WindowCutter(plan, pace, lambda row: batch_shape_of(row, self.extractor, together_s))
 
     def _check_lists_of_splits(self, roots: Sequence[Path], reuse: Reuse) -> None:
         """Say so where what lists the splits of a previous store is damaged: it is made anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Generic, Protocol, Self, TypeVar
 from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
 from featbank.base.progress import Advance
-from featbank.engine.previous import PreviousRows
+from featbank.engine.calling import Features
+from featbank.engine.previous_rows import OpenedShards, PreviousRows
 from featbank.engine.rows import task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Source, Tally
-from featbank.engine.utterances import Features
 from featbank.engine.work import put, shard_path, write_result
 from featbank.errors import AudioError, FeatbankError
 from featbank.features.base import Extractor
@@ -69,13 +70,20 @@ class ShardInMaking(Generic[Sink]):
         numerics: class of the shards: that of the process, with what decides their samples.
     """
 
-    def __init__(self, task: ShardTask, maker: ShardMaker[Sink], advance: Advance) -> None:
+    def __init__(
+        self,
+        task: ShardTask,
+        maker: ShardMaker[Sink],
+        advance: Advance,
+        opened: OpenedShards | None = None,
+    ) -> None:
         """Open the shards and copy what is there.
 
         Args:
             task: to make.
             maker: knows how rows are stored.
             advance: told the seconds of audio done.
+            opened: keeps previous shards open for other tasks.
         """
         self.task = task
         self.numerics = task_numerics(maker.numerics, task.rows, maker.extractor.framing)
@@ -84,14 +92,20 @@ class ShardInMaking(Generic[Sink]):
         self._specs = {
             name: replace(spec, numerics=self.numerics) for name, spec in maker.specs.items()
         }
-        self._failures: list[Failure] = []
+        self._began = time.perf_counter()
+        self._failures = list(task.failed)
         self._sinks: dict[str, Sink] = {}
-        self._previous = PreviousRows(task, self._specs)
-        self.missing: list[Utterance] = [row for row in task.rows if row.id not in self._previous]
+        self._previous = PreviousRows(task, self._specs, opened)
+        failed = {failure.id for failure in task.failed}
+        self._rows = [row for row in task.rows if row.id not in failed]
+        self.missing: list[Utterance] = [row for row in self._rows if row.id not in self._previous]
         self._as_before = self._shards_without(self.missing)
+        self._num_joined = 0
         try:
             for name in task.names:
                 self._sinks[name] = maker.open_sink(task, name, self._specs[name])
+                for utterance_id in failed:
+                    self._sinks[name].discard(utterance_id)
             if not self._as_before:
                 self.missing = self._copied()
         except BaseException:
@@ -125,8 +139,7 @@ class ShardInMaking(Generic[Sink]):
 
     def put(self, row: Utterance, values: Mapping[str, Encoded]) -> None:
         """Take a missing row as it is stored, by the names of the shards."""
-        for name, sink in self._sinks.items():
-            sink.write(row.id, values[name])
+        self._store(row, values)
         self._advance(row.duration_s)
 
     def fail(self, row: Utterance, error: AudioError) -> None:
@@ -154,7 +167,7 @@ class ShardInMaking(Generic[Sink]):
         Raises:
             StoreError: a missing row was not handed in, or the disk is full.
         """
-        if self._as_before and len(self._failures) == len(self.missing):
+        if self._as_before and len(self._failures) == len(self.missing) + len(self.task.failed):
             self.abort()
             result = self._taken_over(self._as_before)
         else:
@@ -172,19 +185,28 @@ class ShardInMaking(Generic[Sink]):
     def _copied(self) -> list[Utterance]:
         """Copy the rows that are there; return those that are not, or are damaged."""
         missing = []
-        for row in self.task.rows:
+        for row in self._rows:
             if found := self._previous.find(row):
-                self.put(row, found)
+                self._store(row, found)
+                if self._previous.is_interim(row):  # the task that computed it has told
+                    self._num_joined += 1
+                else:
+                    self._advance(row.duration_s)
             else:
                 missing.append(row)
         return missing
+
+    def _store(self, row: Utterance, values: Mapping[str, Encoded]) -> None:
+        for name, sink in self._sinks.items():
+            sink.write(row.id, values[name])
 
     def _shards_without(self, missing: Sequence[Utterance]) -> dict[str, Source]:
         """Find previous shards that lack only rows that failed then: for if they fail again."""
         if not missing or not all(row.id in self.task.failed_before for row in missing):
             return {}
         found = {}
-        for name, shard in self._names({row.id for row in missing}).items():
+        failed = {row.id for row in missing} | {failure.id for failure in self.task.failed}
+        for name, shard in self._names(failed).items():
             source = self._previous.whole(name, shard)
             if source is None:
                 return {}
@@ -199,8 +221,7 @@ class ShardInMaking(Generic[Sink]):
             target = shard_path(self.task.work, self.numerics, name, info.name)
             if not (target.exists() and target.samefile(path)):
                 put(path, target)
-        failed = {failure.id for failure in self._failures}
-        kept = [row for row in self.task.rows if row.id not in failed]
+        kept = self._kept()
         self._advance(sum(row.duration_s for row in kept))
         return self._result(shards, Tally(num_kept=len(kept), num_shards_kept=len(shards)))
 
@@ -214,21 +235,30 @@ class ShardInMaking(Generic[Sink]):
         return self._result(
             shards,
             Tally(
-                num_computed=len(self.missing) - len(failed),
-                num_copied=len(self.task.rows) - len(self.missing),
-                num_shards_written=len(shards),
+                num_computed=len(self.missing) - len(failed) + len(self.task.failed),
+                num_copied=len(self._rows) - len(self.missing) - self._num_joined,
+                num_shards_written=0 if self.task.is_interim else len(shards),
                 computed_s=sum(row.duration_s for row in self.missing if row.id not in failed),
             ),
         )
 
     def _result(self, shards: Mapping[str, ShardInfo], tally: Tally) -> ShardResult:
         return ShardResult(
+            key=self.task.key,
+            is_interim=self.task.is_interim,
             split=self.task.split,
             shards=shards,
             failures=tuple(self._failures),
             numerics=self.numerics,
             tally=tally,
+            audio_s=sum(row.duration_s for row in self._kept()),
+            wall_s=time.perf_counter() - self._began,
         )
+
+    def _kept(self) -> list[Utterance]:
+        """Return the rows that did not fail."""
+        failed = {failure.id for failure in self._failures}
+        return [row for row in self.task.rows if row.id not in failed]
 
     def _named(self, info: ShardInfo, name: str, shard: str) -> ShardInfo:
         """Give a finished shard its final name."""

@@ -14,9 +14,15 @@ Source = tuple[Path, ShardInfo]
 """A shard of a previous run: its file, and what its header lists of it."""
 
 
+INTERIM = "interim"
+"""The folder, in a work folder, of shards that are joined into those of the stores."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardTask:
     """One shard of each of the stores that are made together: the same rows in all of them.
+
+    A task computes a shard of a store, or an interim one of some of its rows; or it joins those.
 
     Args:
         split: that the rows belong to.
@@ -25,6 +31,8 @@ class ShardTask:
         work: folder that takes the shards, in a folder for each feature, and the result.
         sources: shards of previous runs that may hold some of the rows, by feature name.
         failed_before: ids of rows that a previous run could not use.
+        interim: shards of other tasks of this run, to be joined, by feature name.
+        failed: rows that failed in those tasks: they are not tried again.
     """
 
     split: str
@@ -33,11 +41,18 @@ class ShardTask:
     work: str
     sources: Mapping[str, Sequence[Source]] = field(default_factory=dict)
     failed_before: frozenset[str] = frozenset()
+    interim: Mapping[str, Sequence[Source]] = field(default_factory=dict)
+    failed: tuple[Failure, ...] = ()
 
     @property
     def key(self) -> str:
         """What the task is made from, in 16 hexadecimal digits."""
         return self.names[min(self.names)].removesuffix(".h5")
+
+    @property
+    def is_interim(self) -> bool:
+        """Whether its shards are of no store, but joined into those."""
+        return Path(self.work).name == INTERIM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +60,15 @@ class Workload:
     """What a worker is handed at once: tasks, each of which is finished alone.
 
     Of a worker that dies, only the task in its hands is lost: the others have their results in the
-    work folder.
+    work folder, where the next worker finds them.
+
+    Args:
+        tasks: to do, one after the other.
+        beside: tasks that join interim shards, for a thread of the worker while it computes.
     """
 
     tasks: tuple[ShardTask, ...]
+    beside: tuple[ShardTask, ...] = ()
 
 
 def shard_task(
@@ -103,15 +123,23 @@ class ShardResult:
     """The result of a task; it has no shards where all of its rows failed.
 
     Args:
+        key: of the task.
         split: that the rows belong to.
         shards: by feature name; each with its part.
         failures: rows that are in none of them.
         numerics: the class of the machine that computed them.
         tally: what it took.
+        is_interim: whether these are of no store, but to be joined.
+        audio_s: in the shards, in seconds.
+        wall_s: wall-clock seconds that it took.
     """
 
+    key: str = ""
     split: str
     shards: Mapping[str, ShardInfo]
     failures: tuple[Failure, ...]
     numerics: Numerics
     tally: Tally
+    is_interim: bool = False
+    audio_s: float = 0.0
+    wall_s: float = 0.0

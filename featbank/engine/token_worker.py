@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from featbank.base.manifest import Utterance
+from featbank.engine.calling import Features
 from featbank.engine.definition import ExtractorRecipe
+from featbank.engine.device.reduction import TokenReduction
 from featbank.engine.feature_worker import encode, feature_of
 from featbank.engine.tasks import ShardTask
-from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.feature_io.stage_storage import PackedStorage
@@ -53,7 +54,12 @@ class TokenWorker(ShardWorker["_TokenShard"]):
         """Begin a shard of a task."""
         path = shard_path(task.work, spec.numerics, name, task.names[name])
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _TokenShard(path, spec, task.rows)
+        return _TokenShard(path, spec, task)
+
+    def reduction(self) -> TokenReduction:
+        """Return what assigns units on the device; see `ShardWorker.reduction`."""
+        output = self.extractor.outputs[self._entry.name]
+        return TokenReduction(output, self._entry, self._stores, self._computing.device)
 
     def write_row(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, _TokenShard]
@@ -80,10 +86,11 @@ class TokenWorker(ShardWorker["_TokenShard"]):
 class _TokenShard:
     """A shard whose rows wait in memory, for their lengths are known only at the end."""
 
-    def __init__(self, path: Path, spec: ShardSpec, rows: Sequence[Utterance]) -> None:
+    def __init__(self, path: Path, spec: ShardSpec, task: ShardTask) -> None:
         self._path = path
         self._spec = spec
-        self._rows = rows
+        self._rows = task.rows
+        self._sync = not task.is_interim
         self._tokens: dict[str, Encoded] = {}
 
     def write(self, utterance_id: str, values: Encoded) -> None:
@@ -104,7 +111,7 @@ class _TokenShard:
             )
             for row in rows
         ]
-        writer = ShardWriter(self._path, self._spec, laid_out)
+        writer = ShardWriter(self._path, self._spec, laid_out, sync=self._sync)
         try:
             for row in rows:
                 writer.write(row.id, self._tokens[row.id])

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from featbank.engine.tasks import ShardResult, ShardTask
+from featbank.base.amounts import amount
+from featbank.engine.tasks import INTERIM, ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
 from featbank.files.disk import fsync_file, naming
 from featbank.files.json_files import read_json
@@ -78,6 +79,7 @@ class WorkFolder:
         if keep or self._was_kept:  # what DVC would delete it does whoever runs the stage again
             headers = {str(path): file_sha256(path / HEADER_NAME) for path in stores}
             write_atomic(self.path / _PUBLISHED, readable_json({"headers": headers}))
+            shutil.rmtree(self.path / INTERIM, ignore_errors=True)
         else:
             _clear(self.path)
 
@@ -87,14 +89,20 @@ class WorkFolder:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Let another run have the folder; say what is kept in it. An empty one goes."""
-        num_finished = len(list((self.path / _RESULTS).glob("*.json")))
-        if num_finished and kind is not None:
+        if kind is not None and (results := self._kept()):
+            kept_s = sum(result.audio_s for result in results)
             _log.warning(
-                "%d finished shards are kept in %s: run again to go on", num_finished, self.path
+                "%s h of audio in %d finished shards are kept in %s: run again to go on",
+                amount(kept_s / 3600, 1),
+                len(results),
+                self.path,
             )
         with suppress(OSError):  # it holds something
             self.path.rmdir()
         self._lock.release()
+
+    def _kept(self) -> list[ShardResult]:
+        return [*finished(self.path).values(), *finished(self.path / INTERIM).values()]
 
 
 def work_name(out: Path, specs: Mapping[str, ShardSpec]) -> str:
@@ -155,7 +163,21 @@ def _read_result(path: Path) -> ShardResult | None:
 def write_result(task: ShardTask, result: ShardResult) -> None:
     """Note that a task is done: the last thing a worker writes."""
     fields = asdict(result)
-    write_atomic(result_path(task), canonical_json({"digest": digest(fields), "result": fields}))
+    data = canonical_json({"digest": digest(fields), "result": fields})
+    write_atomic(result_path(task), data, sync=not task.is_interim)
+
+
+def read_result(task: ShardTask) -> ShardResult | None:
+    """Return what became of a task, if it is done and no row of it failed."""
+    result = _read_result(result_path(task))
+    return result if result and not result.failures else None
+
+
+def drop_task(task: ShardTask, result: ShardResult) -> None:
+    """Remove the shards of a task, then its result."""
+    for name, info in result.shards.items():
+        shard_path(task.work, result.numerics, name, info.name).unlink(missing_ok=True)
+    result_path(task).unlink(missing_ok=True)
 
 
 def drop_published(work: Path, is_safe: Callable[[Path, str], bool]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from featbank.base.components import Identity
 from featbank.base.framing import Framing
@@ -102,6 +103,21 @@ class Pooled(Extractor):
         """Return the shape in which the extractor computes an utterance."""
         return self.extractor.batch_shape(num_samples, batch_samples)
 
+    @property
+    def batches(self) -> bool:
+        """Whether the extractor does."""
+        return super().batches and self.extractor.batches
+
+    def compute_batch(
+        self, waveforms: torch.Tensor, num_samples: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
+        """Pool the features of a padded batch on its device; see `Extractor.compute_batch`."""
+        num_frames = _num_frames(num_samples, self.extractor.framing)
+        return {
+            f"{name}{_SUFFIX}": _pooled_rows(frames, num_frames)
+            for name, frames in self.extractor.compute_batch(waveforms, num_samples).items()
+        }
+
     def compute_features(self, batch: AudioBatch, split: str) -> list[Features]:
         """Pool the features of a batch; see `Extractor.compute_features`."""
         return [
@@ -114,10 +130,11 @@ class Pooled(Extractor):
         recording: LongWaveform,
         split: str,
         *,
-        batch_samples: int = 0,  # noqa: ARG002 - windows are computed one by one
+        batch_samples: int = 0,
     ) -> Iterator[Features]:
         """Pool a long utterance; see `Extractor.compute_pieces`."""
-        yield self._pooled(self.extractor.compute_pieces(recording, split))
+        options = {"batch_samples": batch_samples} if batch_samples else {}
+        yield self._pooled(self.extractor.compute_pieces(recording, split, **options))
 
     def _pooled(self, pieces: Iterable[Features]) -> Features:
         names = list(self.extractor.outputs)
@@ -152,3 +169,28 @@ class _Statistics:
         mean = self._sum / self._count
         variance = np.maximum(self._squares / self._count - mean * mean, 0.0)
         return np.concatenate([self._first + mean, np.sqrt(variance)], axis=-1).astype(np.float32)
+
+
+def _pooled_rows(frames: torch.Tensor, num_frames: torch.Tensor) -> torch.Tensor:
+    """Return means and standard deviations (B, ..., 2 D) of the first frames of each row.
+
+    Args:
+        frames: (B, T, ..., D).
+        num_frames: (B,), of each row.
+    """
+    exact = frames.double()
+    ones = [1] * (frames.ndim - 2)
+    valid = torch.arange(frames.shape[1], device=frames.device) < num_frames.unsqueeze(1)
+    first, count = exact[:, :1], num_frames.view(-1, *ones)
+    around = (exact - first).masked_fill_(~valid.view(*valid.shape, *ones), 0.0)
+    mean = around.sum(dim=1) / count
+    variance = (around.square().sum(dim=1) / count - mean.square()).clamp(min=0.0)
+    return torch.cat([first[:, 0] + mean, variance.sqrt()], dim=-1).float()
+
+
+def _num_frames(num_samples: torch.Tensor, framing: Framing) -> torch.Tensor:
+    """Return what `Framing.num_frames` gives of lengths that have a frame, where these are."""
+    if not framing.snip_edges:
+        return (num_samples + framing.hop_length // 2) // framing.hop_length
+    padded = framing.left + num_samples + framing.right
+    return 1 + (padded - framing.window_length) // framing.hop_length

@@ -132,8 +132,8 @@ class Several(Extractor):
 
     @property
     def batches(self) -> bool:
-        """Whether all extractors do."""
-        return all(extractor.batches for extractor in self.extractors)
+        """Whether all extractors do: those that stay on the CPU do not."""
+        return super().batches and all(extractor.batches for extractor in self.extractors)
 
     def compute_batch(
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
@@ -162,13 +162,16 @@ class Several(Extractor):
         recording: LongWaveform,
         split: str,
         *,
-        batch_samples: int = 0,  # noqa: ARG002 - windows are computed one by one
+        batch_samples: int = 0,
     ) -> Iterator[Features]:
         """Compute all features of a long utterance; see `Extractor.compute_pieces`.
 
         An extractor that takes more at once is given the whole, as it would be alone.
         """
-        streams = [_Stream(_pieces(extractor, recording, split)) for extractor in self.extractors]
+        streams = [
+            _Stream(_pieces(extractor, recording, split, batch_samples))
+            for extractor in self.extractors
+        ]
         while num_frames := min(stream.num_ready() for stream in streams):
             piece: Features = {}
             for stream in streams:
@@ -176,10 +179,13 @@ class Several(Extractor):
             yield piece
 
 
-def _pieces(extractor: Extractor, recording: LongWaveform, split: str) -> Iterator[Features]:
+def _pieces(
+    extractor: Extractor, recording: LongWaveform, split: str, batch_samples: int
+) -> Iterator[Features]:
     limit = extractor.max_samples
     if limit is not None and recording.num_samples > limit:
-        yield from extractor.compute_pieces(recording, split)
+        options = {"batch_samples": batch_samples} if batch_samples else {}
+        yield from extractor.compute_pieces(recording, split, **options)
         return
     [waveform] = recording.blocks(recording.num_samples)
     batch = AudioBatch(ids=["recording"], waveforms=[torch.from_numpy(waveform)])

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from featbank.base.framing import Framing
@@ -147,6 +149,61 @@ def read_windows(
         yield window, held[: len(window.samples)]
     for _ in blocks:
         pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowBatch:
+    """Windows of one waveform that are computed together.
+
+    Args:
+        windows: one a row, in their order.
+        waveforms: (rows, samples) float32, zeros behind the end of each; rows behind the last
+            window hold silence.
+        num_samples: (rows,) int64; of rows without a window, all.
+    """
+
+    windows: Sequence[Window]
+    waveforms: torch.Tensor
+    num_samples: torch.Tensor
+
+
+def window_batches(
+    waveform: LongWaveform, windows: Sequence[Window], batch_samples: int
+) -> Iterator[WindowBatch]:
+    """Read a waveform once and give its windows in batches of one shape.
+
+    The shape follows from the waveform's own length and `batch_samples`.
+
+    Raises:
+        FeatbankError: as `read_windows` does.
+    """
+    samples = max(len(window.samples) for window in windows)
+    rows = rows_together(len(windows), samples, batch_samples)
+    reading = read_windows(waveform, windows)
+    while read := list(islice(reading, rows)):
+        waveforms = torch.zeros(rows, samples)
+        num_samples = torch.full((rows,), samples)
+        for row, (window, held) in enumerate(read):
+            waveforms[row, : len(held)] = torch.from_numpy(held)
+            num_samples[row] = len(window.samples)
+        yield WindowBatch(
+            windows=[window for window, _ in read], waveforms=waveforms, num_samples=num_samples
+        )
+
+
+def rows_together(num_windows: int, samples: int, batch_samples: int) -> int:
+    """Return how many windows to compute at once: they fill the fewest batches evenly.
+
+    Args:
+        num_windows: of a waveform.
+        samples: of the longest.
+        batch_samples: of a batch at most; one window may be longer.
+
+    >>> rows_together(9, samples=480_000, batch_samples=3_840_000)
+    5
+    """
+    num_batches = -(-num_windows // max(1, batch_samples // samples))
+    return -(-num_windows // num_batches)
 
 
 def samples_seen(frames: range, num_samples: int, framing: Framing) -> range:

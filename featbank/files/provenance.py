@@ -54,9 +54,10 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
     return {"featbank": __version__, **{name: metadata.version(name) for name in names}}
 
 
-def write_atomic(path: str | Path, data: str | bytes) -> None:
+def write_atomic(path: str | Path, data: str | bytes, *, sync: bool = True) -> None:
     """Write a whole file or none; see `open_atomic`."""
-    write_atomic_lines(path, [data.encode() if isinstance(data, str) else data])
+    with open_atomic(path, sync=sync) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
 
 
 def write_atomic_lines(path: str | Path, lines: Iterable[bytes]) -> None:
@@ -66,11 +67,16 @@ def write_atomic_lines(path: str | Path, lines: Iterable[bytes]) -> None:
 
 
 @contextmanager
-def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
+def open_atomic(path: str | Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """Give a file to write, then put it in its place, whole, or leave nothing of it.
 
     Temporary file beside it, fsync, rename, fsync of the folder. An existing `path` is replaced,
     never written into: DVC may have hard-linked it to its cache.
+
+    Args:
+        path: of the file.
+        sync: wait for the disk. Without, a machine that fails may leave a part of it: for what is
+            held against a digest when it is read, and made again.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,9 +85,11 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
         with naming(path, "writing"), open(temporary, "wb") as file:
             yield file
             file.flush()
-            fsync_file(file.fileno(), path)
+            if sync:
+                fsync_file(file.fileno(), path)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    fsync_folder(path.parent)
+    if sync:
+        fsync_folder(path.parent)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from typing import Protocol, TypeVar, runtime_checkable
+from enum import Enum
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from featbank.base.progress import Advance
-from featbank.errors import ConfigError
+from featbank.errors import ConfigError, FeatbankError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+class _Wait(Enum):
+    NOT_YET = "not yet"
+
+
+NotYet: TypeAlias = Literal[_Wait.NOT_YET]
+
+NOT_YET: Final = _Wait.NOT_YET
+"""In place of a task: none is known before another result has been taken in."""
 
 Worker = Callable[[Task, Advance], Result]
 """Runs one task, telling the seconds of audio as they are done. Made once a process."""
@@ -42,7 +53,7 @@ class Runner(Protocol):
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],
-        tasks: Iterable[Task],
+        tasks: Iterable[Task | NotYet],
         advance: Advance,
     ) -> Generator[Result, None, None]:
         """Run every task and give each result once, as it comes, in any order.
@@ -53,15 +64,23 @@ class Runner(Protocol):
         Args:
             make_worker: picklable; called once in each process, so that a model is loaded once.
             tasks: each picklable; taken as workers become free, a few ahead of them, and handed out
-                one at a time, so that a slow one holds up nobody.
+                one at a time, so that a slow one holds up nobody. At `NOT_YET` they are asked again
+                once the caller has taken the next result; it is never the first, nor said while no
+                task is out and no result on its way.
             advance: told the seconds of audio done, whichever worker did them; once, even where a
                 task was begun twice.
 
         Raises:
-            FeatbankError: a task saw its workers die more than `max_retries` times.
+            FeatbankError: a task saw its workers die more than `max_retries` times; or tasks wait
+                for a result that cannot come.
             Exception: the first error that a worker raises, or that making one does. It ends the
                 run, and has the worker's traceback as a note.
         """
+
+
+def refuse_to_wait() -> FeatbankError:
+    """Return the error that tasks wait for a result where none is on its way."""
+    return FeatbankError("tasks for workers", expected="one, or an end", got="none until a result")
 
 
 def check_at_least(name: str, value: float | None, least: float) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol
 
 from featbank.base.progress import Advance
 from featbank.errors import FeatbankError
-from featbank.runners.base import Task
+from featbank.runners.base import NOT_YET, NotYet, Task, refuse_to_wait
 from featbank.runners.performing import Outcome
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Crew(Protocol):
 
 
 def coordinate(
-    crew: Crew, tasks: Iterable[Task], *, max_retries: int, advance: Advance, hint: str
+    crew: Crew, tasks: Iterable[Task | NotYet], *, max_retries: int, advance: Advance, hint: str
 ) -> Generator[Any, None, None]:
     """Run tasks on a crew and end it, however this ends; see `Runner.run`.
 
@@ -108,7 +108,10 @@ def coordinate(
                 if isinstance(event, Done):
                     results.append(event.outcome.get())
             handout.fill(crew)  # before the caller takes its time over the results
-            yield from results
+            for result in results:
+                yield result
+                handout.fill(crew)  # with what waited for it
+        handout.check_over()
     finally:
         crew.end()
 
@@ -117,7 +120,7 @@ class _Handout(Generic[Task]):
     """Tasks to hand out: first those that came back, then new ones, taken one at a time."""
 
     def __init__(
-        self, tasks: Iterable[Task], *, max_retries: int, advance: Advance, hint: str
+        self, tasks: Iterable[Task | NotYet], *, max_retries: int, advance: Advance, hint: str
     ) -> None:
         self._tasks = iter(tasks)
         self._max_retries = max_retries
@@ -125,6 +128,11 @@ class _Handout(Generic[Task]):
         self._hint = hint
         self._back: deque[Attempt[Task]] = deque()
         self._taken = 0
+        self._waits = False  # for a result
+
+    def check_over(self) -> None:
+        if self._waits:
+            raise refuse_to_wait()
 
     def fill(self, crew: Crew) -> None:
         while crew.has_room and (attempt := self._take()):
@@ -133,7 +141,11 @@ class _Handout(Generic[Task]):
     def _take(self) -> Attempt[Task] | None:
         if self._back:
             return self._back.popleft()
+        self._waits = False
         for task in self._tasks:
+            if task is NOT_YET:
+                self._waits = True
+                return None
             self._taken += 1
             return Attempt(self._taken - 1, task)
         return None

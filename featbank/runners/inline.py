@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import ClassVar
 
 from featbank.base.progress import Advance
-from featbank.runners.base import Result, Task, Worker
+from featbank.runners.base import NOT_YET, NotYet, Result, Task, Worker, refuse_to_wait
 
 
 class InlineRunner:
@@ -24,11 +24,13 @@ class InlineRunner:
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],
-        tasks: Iterable[Task],
+        tasks: Iterable[Task | NotYet],
         advance: Advance,
     ) -> Generator[Result, None, None]:
         """Run the tasks; see `Runner.run`. The worker is made for the first of them."""
         worker: Worker[Task, Result] | None = None
         for task in tasks:
+            if task is NOT_YET:  # though all results have been taken
+                raise refuse_to_wait()
             worker = worker or make_worker()
             yield worker(task, advance)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from featbank.base.processors import usable_processors
 from featbank.base.progress import Advance
 from featbank.errors import ConfigError
-from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
+from featbank.runners.base import MAX_RETRIES, NotYet, Result, Task, Worker, check_at_least
 from featbank.runners.coordinating import coordinate
 from featbank.runners.processes import ProcessCrew
 
@@ -61,7 +61,7 @@ class LocalRunner:
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],
-        tasks: Iterable[Task],
+        tasks: Iterable[Task | NotYet],
         advance: Advance,
     ) -> Generator[Result, None, None]:
         """Run the tasks; see `Runner.run`."""

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from featbank.base.progress import Advance
 from featbank.errors import ConfigError
-from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
+from featbank.runners.base import MAX_RETRIES, NotYet, Result, Task, Worker, check_at_least
 from featbank.runners.coordinating import coordinate
 from featbank.runners.ray_crew import NodeShare, RayCrew
 
@@ -69,6 +69,7 @@ class RayRunner:
         self._max_retries = max_retries
         self._address = address
         self._share = NodeShare(num_cpus=num_cpus, num_gpus=num_gpus)
+        self._run: ExitStack | None = None
 
     @property
     def gives_gpu(self) -> bool:
@@ -81,13 +82,15 @@ class RayRunner:
         Raises:
             ConfigError: there is no such cluster, or it has not room for the workers.
         """
+        if self._run is not None:  # a cluster that is started to be counted stays for the run
+            return self._fitting(self._run.enter_context(connected(self._address)))
         with connected(self._address) as ray:
             return self._fitting(ray)
 
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],
-        tasks: Iterable[Task],
+        tasks: Iterable[Task | NotYet],
         advance: Advance,
     ) -> Generator[Result, None, None]:
         """Run the tasks; see `Runner.run`.
@@ -95,13 +98,15 @@ class RayRunner:
         Raises:
             ConfigError: besides: there is no such cluster, or it has not room for the workers.
         """
-        tasks = iter(tasks)
-        first = list(islice(tasks, 1))
-        if not first:
-            return  # a cluster takes seconds to start
         make_here = functools.partial(_make_in, str(Path.cwd()), make_worker)
-        with connected(self._address) as ray:
-            num_workers = self._fitting(ray)
+        with ExitStack() as stack:
+            self._run = stack
+            stack.callback(setattr, self, "_run", None)
+            tasks = iter(tasks)
+            first = list(islice(tasks, 1))
+            if not first:
+                return  # a cluster takes seconds to start
+            num_workers = self.count_workers()
             yield from coordinate(
                 RayCrew(pickle.dumps(make_here), num_workers, self._share),
                 chain(first, tasks),

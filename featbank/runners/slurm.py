@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from featbank.base.progress import Advance
-from featbank.runners.base import MAX_RETRIES, Result, Task, Worker, check_at_least
+from featbank.runners.base import MAX_RETRIES, NotYet, Result, Task, Worker, check_at_least
 from featbank.runners.coordinating import coordinate
 from featbank.runners.exchange import Exchange
 from featbank.runners.slurm_crew import JobPatience, SlurmCrew
@@ -103,7 +103,7 @@ class SlurmRunner:
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],
-        tasks: Iterable[Task],
+        tasks: Iterable[Task | NotYet],
         advance: Advance,
     ) -> Generator[Result, None, None]:
         """Run the tasks; see `Runner.run`.

@@ -8,7 +8,15 @@ from typing import ClassVar
 
 from featbank.base.processors import usable_processors
 from featbank.base.progress import Advance
-from featbank.runners.base import Result, Task, Worker, check_at_least
+from featbank.runners.base import (
+    NOT_YET,
+    NotYet,
+    Result,
+    Task,
+    Worker,
+    check_at_least,
+    refuse_to_wait,
+)
 
 
 class ThreadRunner:
@@ -37,7 +45,7 @@ class ThreadRunner:
     def run(
         self,
         make_worker: Callable[[], Worker[Task, Result]],
-        tasks: Iterable[Task],
+        tasks: Iterable[Task | NotYet],
         advance: Advance,
     ) -> Generator[Result, None, None]:
         """Run the tasks; see `Runner.run`."""
@@ -46,8 +54,11 @@ class ThreadRunner:
         waiting: set[Future[Result]] = set()
         try:
             for task in tasks:
-                waiting.add(pool.submit(worker, task, advance))
-                if len(waiting) > self._num_workers:
+                if task is not NOT_YET:
+                    waiting.add(pool.submit(worker, task, advance))
+                elif not waiting:
+                    raise refuse_to_wait()
+                if task is NOT_YET or len(waiting) > self._num_workers:
                     done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     for future in done:
                         yield future.result()

@@ -18,7 +18,7 @@ from featbank.engine.forecast.advice import advice
 from featbank.engine.forecast.decoding import DecodedKind, Decoding
 from featbank.engine.forecast.drawing import BatchSample
 from featbank.engine.forecast.forecasting import Forecast, forecast_run
-from featbank.engine.forecast.interim import WINDOW_S, InterimPeak
+from featbank.engine.forecast.interim import WaitingBytes
 from featbank.engine.forecast.kinds import AudioKind, AudioLeft
 from featbank.engine.forecast.rates import MeasuredRate, RateTable, cost_digest
 from featbank.engine.forecast.remaining import Remaining
@@ -177,7 +177,7 @@ def _forecast(
         "num_utterances": len(rows), "audio_s": seconds, "num_too_short": 0,
         "num_left": len(rows), "left_s": seconds, "longest_s": 10.0, "resampled_s": 0.0,
         "target_rate": 16_000, "audio": left, "num_shards": 1, "num_tasks": 1,
-        "task_s": seconds, "num_workers": 1, "on_gpu": False, "sample": None,
+        "num_workers": 1, "on_gpu": False, "sample": None,
         "decoding": Decoding(num_threads=2, kinds=kinds), "speeds": [], "stores": [], "disks": [],
         "interim_bytes": 0, "upload_bytes": 10_000_000,
     }  # fmt: skip
@@ -187,7 +187,8 @@ def _forecast(
 def test_segments_of_files_that_cannot_seek_are_told_with_the_hours_decoded_for_them() -> None:
     segments = [_row("a.m4a", start_s=start) for start in (600, 1200, 3590)]
     [line] = advice(_forecast(segments, {".m4a": DecodedKind(can_seek=False)}))
-    assert line.startswith(".m4a of 16,000 Hz cannot seek: for 30.0 s of its segments 1.0 h are")
+    assert line.startswith(".m4a of 16,000 Hz cannot seek: for 30.0 s of its segments at least ")
+    assert " 1.0 h are decoded" in line
     assert "convert to FLAC" in line
     assert not list(advice(_forecast(segments, {".m4a": DecodedKind(can_seek=True)})))
     whole = [_row(f"{name}.m4a") for name in "abc"]
@@ -233,16 +234,24 @@ def test_an_upload_takes_hours_only_where_it_is_said_how_fast_it_is() -> None:
     assert dict(facts(forecast, runtime))["upload"] == f"{sent}: 2.0 h at 5.0 MB/s"
 
 
-def test_two_windows_of_a_device_wait_at_a_time_at_most() -> None:
-    # 50 h at 50 frames a second of 768 values in float16
-    hour = 3600 * 50 * 768 * 2
-    peak = InterimPeak(WINDOW_S)
-    for _ in range(50):
-        peak.add(3600.0, hour)
-    assert peak.num_bytes == 50 * hour == pytest.approx(14e9, rel=0.02)
-    for _ in range(500):
-        peak.add(3600.0, hour)
-    assert peak.num_bytes == 100 * hour
+def test_the_windows_that_are_open_at_a_time_have_their_interim_shards_on_the_disk() -> None:
+    waiting = WaitingBytes(2)
+    for num_bytes in (5, 1, 7, 2):
+        waiting.add(num_bytes)
+    assert waiting.most == 9
+    assert WaitingBytes(2).most == 0
+
+
+def test_the_disk_of_a_window_is_forecast(corpus: Path, tmp_path: Path) -> None:
+    together = Computing(batch_s=15)
+    whole = _job(corpus, tmp_path / "out", runner=InThisProcess(2), computing=together)
+    remaining = Remaining(whole, whole.plan())
+    # all is one window, whose tasks hold the values that the stores will hold, and some more
+    # than that in headers
+    stores = sum(store.num_bytes for store in remaining.stores)
+    assert stores < remaining.interim_bytes < 3 * stores
+    [disk] = remaining.disks(2)
+    assert disk.num_bytes == stores + remaining.interim_bytes
 
 
 def test_a_corpus_of_mp3_segments_is_measured_by_the_kind_of_its_files(

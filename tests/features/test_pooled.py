@@ -12,8 +12,9 @@ import torch
 from featbank.base.framing import Framing
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch
-from featbank.features.pooled import Pooled
+from featbank.features.pooled import Pooled, _num_frames
 from featbank.features.several import Several
+from featbank.features.shapes import BatchShape
 from featbank.features.signal.kaldi import Fbank, Mfcc
 from featbank.store import open_store
 from featbank.tokenizers.sample import write_sample
@@ -21,6 +22,7 @@ from featbank.validation.stores import validate_stores
 from tests.extracting import files, run_extraction
 from tests.features.checks import compute
 from tests.features.test_several import Waveform, _noise
+from tests.tiny_encoder import TinyEncoder
 
 MFCC = {"_target_": "featbank.features.signal.kaldi.Mfcc"}
 STATS = {"_target_": "featbank.features.pooled.Pooled", "extractor": MFCC}
@@ -42,6 +44,45 @@ def test_a_long_recording_is_pooled_piece_by_piece() -> None:
     batch = AudioBatch(ids=["a"], waveforms=[torch.from_numpy(samples)])
     [whole] = pooled.compute_features(batch, "train")
     np.testing.assert_allclose(piece["fbank_stats"], whole["fbank_stats"], rtol=1e-5)
+
+
+def test_rows_of_a_batch_are_pooled_over_their_own_frames() -> None:
+    encoder = TinyEncoder(layers={"low": 1, "every": "all"})
+    pooled = Pooled(extractor=encoder)
+    assert pooled.batches
+    assert not Pooled(extractor=Mfcc()).batches
+    lengths = [345, 9_000, 16_384, 16_384]
+    rows = torch.from_numpy(np.stack([_noise(16_384)] * 4))
+    for row, length in zip(rows, lengths, strict=True):
+        row[length:] = 0
+    shape = BatchShape(rows=4, samples=16_384)
+    batch = AudioBatch(
+        ids=["a", "b", "c"],
+        waveforms=[row[:length] for row, length in zip(rows[:3], lengths[:3], strict=True)],
+        shape=shape,
+    )
+    with torch.inference_mode():
+        found = pooled.compute_batch(rows, torch.tensor(lengths))
+    for row, expected in enumerate(pooled.compute_features(batch, "train")):
+        for name in pooled.outputs:
+            assert found[name].shape == (4, *pooled.outputs[name].shape)
+            np.testing.assert_allclose(
+                found[name][row].numpy(), expected[name], rtol=1e-6, atol=1e-7
+            )
+
+
+def test_frames_of_rows_are_counted_as_a_grid_counts_them() -> None:
+    kaldi = {"sample_rate": 16000, "window_length": 400, "hop_length": 160}
+    for grid in (
+        Framing(**kaldi),
+        Framing(**kaldi, snip_edges=False),
+        Framing(**kaldi, left=200, right=200),
+        Framing(**kaldi, left=400, right=360),
+        Framing(sample_rate=24000, window_length=320, hop_length=320, right=319),
+    ):
+        lengths = torch.arange(grid.min_samples, 2000)
+        expected = [grid.num_frames(length) for length in lengths.tolist()]
+        assert _num_frames(lengths, grid).tolist() == expected
 
 
 def test_what_has_no_frames_is_not_pooled() -> None:

@@ -113,6 +113,46 @@ def test_those_that_use_a_device_are_given_batches_of_a_shape() -> None:
         np.testing.assert_array_equal(found["fbank"], alone["fbank"])
 
 
+def test_those_that_all_take_batches_are_given_one_and_each_row_is_as_alone_in_its_shape() -> None:
+    first, second = TinyEncoder(), TinyEncoder("wav2vec2 large", layers={"other": 1})
+    both = Several(extractors=[first, second])
+    assert both.batches
+    assert both.batch_shape(9_000, 65_536) == first.batch_shape(9_000, 65_536)
+    waveforms = torch.from_numpy(np.stack([_noise(16_384), _noise(16_384)[::-1]]))
+    num_samples = torch.tensor([16_384, 9_000])
+    waveforms[1, 9_000:] = 0
+    with torch.inference_mode():
+        found = both.compute_batch(waveforms, num_samples)
+        expected = {
+            **first.compute_batch(waveforms, num_samples),
+            **second.compute_batch(waveforms, num_samples),
+        }
+    assert list(found) == list(both.outputs) == ["low", "high", "other"]
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_in_a_pass_of_two_shapes_each_utterance_is_alone() -> None:
+    class Shapeless(TinyEncoder):
+        def batch_shape(self, num_samples: int, batch_samples: int) -> None:  # noqa: ARG002
+            return None
+
+    shapeless = Shapeless(layers={"other": 1})
+    assert Several(extractors=[TinyEncoder(), shapeless]).batch_shape(9_000, 65_536) is None
+
+
+def test_what_stays_on_the_cpu_keeps_a_pass_from_one_batch_but_not_from_its_shape() -> None:
+    encoder = TinyEncoder()
+    grid = encoder.framing
+    fbank = Fbank(
+        num_mel_bins=20,
+        frame_length_ms=grid.window_length / 16,
+        frame_shift_ms=grid.hop_length / 16,
+    )
+    both = Several(extractors=[fbank, encoder])
+    assert not both.batches
+    assert both.batch_shape(9_000, 65_536) == encoder.batch_shape(9_000, 65_536)
+
+
 @pytest.mark.parametrize(
     ("extractors", "said"),
     [

@@ -91,14 +91,17 @@ def test_convolutions_in_windows_give_what_they_give_of_the_whole(
         windows = plan_windows(len(uneven), made.framing, max_frames=1000)
         assert len(windows) == 8
         found = torch.cat(
-            [front_end(torch.from_numpy(read)) for _, read in read_windows(Held(uneven), windows)],
+            [
+                front_end(torch.from_numpy(read)[None])
+                for _, read in read_windows(Held(uneven), windows)
+            ],
             dim=1,
         )
         assert (found - whole).abs().max() < 2e-6 * whole.abs().max()
         # which windows each normalised by themselves do not
         if normalize or architecture.params["extractor_mode"] == "group_norm":
             first = uneven[: windows[0].samples.stop]
-            alone = RecordingFrontEnd(made._parts, Held(first), epsilon=epsilon)(first)
+            alone = RecordingFrontEnd(made._parts, Held(first), epsilon=epsilon)(first[None])
             assert (alone - whole[:, : alone.shape[1]]).abs().max() > 1e-2
 
 

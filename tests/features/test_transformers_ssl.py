@@ -241,7 +241,10 @@ def test_convolutions_in_windows_give_what_they_give_of_the_whole(
         front_end = RecordingFrontEnd(encoder._parts, Held(uneven), epsilon=encoder._epsilon)
         windows = plan_windows(len(uneven), encoder.framing, max_frames=100)
         found = torch.cat(
-            [front_end(uneven[w.samples.start : w.samples.stop])[:, w.kept_rows] for w in windows],
+            [
+                front_end(uneven[None, w.samples.start : w.samples.stop])[:, w.kept_rows]
+                for w in windows
+            ],
             dim=1,
         )
     assert len(windows) == 4
@@ -295,7 +298,10 @@ def test_weights_may_lack_what_only_training_reads(
     [
         ({"kind": "wavlm2"}, "kind of encoder: expected wavlm or hubert or .*, got wavlm2"),
         ({"layers": {"a": 4}}, "tiny/encoder: a: expected a layer from 0 to 3"),
-        ({"precision": "int8"}, "precision: expected float32 or bfloat16 or float16, got int8"),
+        (
+            {"precision": "int8"},
+            "precision: expected float32 or bfloat16 or float16 or tf32, got int8",
+        ),
         (
             {"max_window_s": 2.0, "context_s": 1.0},
             "context_s: expected 0 seconds or more, and under half a window of 1.98",

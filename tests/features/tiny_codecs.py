@@ -153,7 +153,7 @@ def save_codec(kind: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def make_codec(kind: str) -> Codec:
-    """Make a random codec that was saved and read."""
+def make_codec(kind: str, **changes: Any) -> Codec:
+    """Make a random codec that was saved and read, with other arguments."""
     with TemporaryDirectory() as folder:
-        return KINDS[kind][1](**save_codec(kind, Path(folder)))
+        return KINDS[kind][1](**{**save_codec(kind, Path(folder)), **changes})

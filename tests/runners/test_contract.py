@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from featbank.errors import ConfigError, FeatbankError
+from featbank.runners.base import NOT_YET, NotYet
 from tests.runners.conftest import MakeRunner
 from tests.runners.workers import (
     Deadly,
@@ -56,6 +57,30 @@ def test_tasks_without_end_are_taken_a_few_ahead_of_the_results(make_runner: Mak
         for given, _ in enumerate(itertools.islice(results, 50), start=1):
             assert taken <= given + 8
     assert taken >= 50
+
+
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_a_task_that_waits_for_results_is_handed_out_once_these_are_taken(
+    make_runner: MakeRunner, num_workers: int
+) -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int | NotYet]:
+        for generation in range(3):
+            while len(taken) < 5 * generation:  # each waits for all results of the one before it
+                yield NOT_YET
+            yield from range(5)
+
+    for result in make_runner(num_workers).run(Squares, tasks(), _ignore):
+        taken.append(result)  # noqa: PERF402 - the tasks look at it
+    assert sorted(taken) == sorted([0, 1, 4, 9, 16] * 3)
+
+
+def test_tasks_that_wait_for_a_result_that_cannot_come_end_the_run(make_runner: MakeRunner) -> None:
+    results = make_runner(2).run(Squares, itertools.chain([3], itertools.repeat(NOT_YET)), _ignore)
+    assert next(results) == 9
+    with pytest.raises(FeatbankError, match="tasks for workers: expected one, or an end"):
+        list(results)
 
 
 def test_a_worker_is_made_once_a_process(make_runner: MakeRunner) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ from omegaconf import OmegaConf
 
 import featbank.pipeline.choices  # noqa: F401 - registers the resolver of the choices
 from featbank.base.trusted import build
-from featbank.errors import ConfigError
-from featbank.runners.base import Runner
+from featbank.errors import ConfigError, FeatbankError
+from featbank.runners.base import NOT_YET, NotYet, Runner
+from featbank.runners.inline import InlineRunner
+from featbank.runners.threads import ThreadRunner
 from tests.conftest import ROOT
+from tests.runners.workers import Squares
 
 OPTIONS = sorted(path.stem for path in (ROOT / "conf" / "runner").glob("*.yaml"))
 
@@ -70,3 +75,22 @@ def test_every_option_of_a_runner_is_explained_where_it_stands_or_in_the_docs(op
         if name != "_target_":
             told = any(line.startswith(f"{name}:") and "#" in line for line in lines)
             assert told or f"`{name}`" in text or f"`{name}: " in text, name
+
+
+@pytest.mark.parametrize("runner", [InlineRunner(), ThreadRunner(num_workers=2)])
+def test_runners_in_this_process_keep_the_contract_of_tasks_that_wait(runner: Runner) -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int | NotYet]:
+        yield from range(3)
+        while len(taken) < 3:
+            yield NOT_YET
+        yield 3
+
+    for result in runner.run(Squares, tasks(), lambda _: None):
+        taken.append(result)  # noqa: PERF402 - the tasks look at it
+    assert sorted(taken) == [0, 1, 4, 9]
+    endless = runner.run(Squares, chain([2], repeat(NOT_YET)), lambda _: None)
+    assert next(endless) == 4
+    with pytest.raises(FeatbankError, match="tasks for workers"):
+        next(endless)

@@ -70,8 +70,9 @@ def _decoded_again(kind: AudioKind, found: DecodedKind, left: KindLeft) -> Itera
     decoded_s = found.decoded_s(left)
     if found.can_seek is False and decoded_s > _TOO_OFTEN * left.audio_s:
         yield (
-            f"{kind} cannot seek: for {hours(left.audio_s)} of its segments {hours(decoded_s)} are "
-            "decoded, each task from the start of a file; convert to FLAC, or raise task_s"
+            f"{kind} cannot seek: for {hours(left.audio_s)} of its segments at least "
+            f"{hours(decoded_s)} are decoded, from the start of a file each time that a worker "
+            "comes to it; convert to FLAC, or raise task_s"
         )
 
 

@@ -47,7 +47,6 @@ class Forecast:
         audio: of these, by the kind of their files.
         num_shards: that workers have to make.
         num_tasks: into which that is cut, of which a worker has one in hands at a time.
-        task_s: audio of a task, in seconds.
         num_workers: that a run would have at a time.
         on_gpu: whether they compute on GPUs.
         sample: what was measured; None where nothing is to be computed, or there is no such device.
@@ -71,7 +70,6 @@ class Forecast:
     audio: Mapping[AudioKind, KindLeft]
     num_shards: int
     num_tasks: int
-    task_s: float
     num_workers: int
     on_gpu: bool
     sample: TimedSample | None
@@ -81,6 +79,11 @@ class Forecast:
     disks: Sequence[DiskNeed]
     interim_bytes: int
     upload_bytes: int
+
+    @property
+    def task_s(self) -> float:
+        """Seconds of audio of a task, on average."""
+        return self.left_s / max(1, self.num_tasks)
 
     @property
     def num_busy(self) -> int:
@@ -119,9 +122,9 @@ def forecast_run(
         FeatbankError: the run would end with it: a worker dies, a cluster has no room for the
             workers.
     """
-    num_workers = job.run.runner.count_workers()
     plan = job.plan(reuse)
-    remaining = Remaining(job, plan, num_workers)
+    remaining = Remaining(job, plan)
+    num_workers = remaining.num_workers
     decoding = sample = None
     if remaining.longest is not None:
         decoding = _decoded(job, remaining, _DECODING_SHARE * sample_s)
@@ -147,7 +150,6 @@ def forecast_run(
         audio=remaining.audio,
         num_shards=remaining.num_shards,
         num_tasks=remaining.num_tasks,
-        task_s=remaining.task_s,
         num_workers=num_workers,
         on_gpu=job.computing.device != CPU,
         sample=sample,

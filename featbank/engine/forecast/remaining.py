@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance
-from featbank.engine.batching import shape_of
+from featbank.engine.cutting import Cutter, Window, missing_rows
 from featbank.engine.forecast.drawing import BatchSample, DrawnBatch, Row, RowSample
-from featbank.engine.forecast.interim import LONGEST_TASK_S, WINDOW_S, InterimPeak, task_seconds
+from featbank.engine.forecast.interim import WaitingBytes
 from featbank.engine.forecast.kinds import AudioLeft
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
-from featbank.engine.previous import PreviousRows
-from featbank.engine.rows import cut_into_shards, laid_out, num_frames
+from featbank.engine.rows import batch_shape_of, cut_into_shards, laid_out, num_frames
 from featbank.engine.space import (
     DiskNeed,
     free_bytes,
     is_bound,
     on_one_disk,
 )
+from featbank.engine.tasks import ShardTask
 from featbank.store import planned_bytes
 
 _SAMPLE_ROWS = 512
@@ -47,7 +46,7 @@ class StoreSize:
 
 
 class Remaining:
-    """What a plan leaves to compute, counted in one pass over its shards.
+    """What a plan leaves to compute, counted as a run cuts it into tasks, in one pass.
 
     Attributes:
         num_left: utterances to compute.
@@ -55,39 +54,41 @@ class Remaining:
         longest: of these; None where there is none.
         audio: of these, by the kind of their files.
         resampled_s: of these, whose files have another rate than the extractor.
-        task_s: audio of a task, in seconds.
+        num_workers: that the runner would have at a time.
         interim_bytes: of shards that wait at a time to be joined, at most.
         num_tasks: into which workers' computing is cut.
         num_shards: that workers have to make.
     """
 
-    def __init__(self, job: Job, plan: ShardPlan, num_workers: int = 1) -> None:
+    def __init__(self, job: Job, plan: ShardPlan) -> None:
         """Look at every shard.
 
         Args:
             job: what is to be made.
             plan: of the job.
-            num_workers: among which the tasks are cut.
+
+        Raises:
+            FeatbankError: the runner has no room for its workers.
         """
         self._job = job
         self._plan = plan
         self._together_s = job.computing.seconds_together
         self._rows = RowSample(_SAMPLE_ROWS)
-        self._batches = BatchSample(lambda row: shape_of(row, job.extractor, self._together_s))
-        self._unjoined: list[tuple[int, float, int]] = []  # rows, audio, bytes of each new shard
-        self._num_workers = num_workers
+        self._batches = BatchSample(
+            lambda row: batch_shape_of(row, job.extractor, self._together_s)
+        )
         self.audio = AudioLeft()
         self.resampled_s = 0.0
         self._new: Counter[str] = Counter()  # bytes of shards to be made, by name
         self._copied: Counter[str] = Counter()  # bytes of shards that cannot be linked
         self._largest = 0  # shard to be compressed
-        self.interim_bytes, self.task_s = 0, 0.0
         self.num_left = self.num_tasks = self.num_shards = 0
         self.left_s = 0.0
         self.longest: Row | None = None
         self._sizes = Counter(dict.fromkeys(job.paths, 0))  # of the stores, by name and split
-        self._look()
-        self._cut_into_tasks()
+        cutter = job.cutter(plan)
+        self.num_workers = cutter.pace.num_workers
+        self.interim_bytes = self._look_at_tasks(cutter)
         if job.shard_bytes is not None:
             self._look_at_rewritten(job.shard_bytes)
 
@@ -115,7 +116,34 @@ class Remaining:
         changed = self._new if self._job.shard_bytes is None else self._copied
         return sum(changed.values())
 
-    def _look(self) -> None:
+    def _look_at_tasks(self, cutter: Cutter) -> int:
+        """Count what workers compute; return the most bytes of interim shards at a time."""
+        # a device joins one window while it computes the next; else shards wait for each worker
+        waiting = WaitingBytes(2 if cutter.joins_beside else self.num_workers + 1)
+        for window in cutter.windows(self._to_make()):
+            num_bytes = self._look_at(window)
+            if window.shards:
+                waiting.add(num_bytes)
+        return waiting.most
+
+    def _look_at(self, window: Window) -> int:
+        """Count the tasks of a window; return the bytes of its interim shards."""
+        num_bytes = 0
+        for workload in window.workloads:
+            group: list[Row] = []  # whose decoders wait for each other's files
+            for task in workload.tasks:
+                self.num_tasks += 1
+                rows, _ = missing_rows(self._plan, task)
+                group += [(task.split, row) for row in rows]
+                if task.is_interim:
+                    num_bytes += sum(self._planned(name, task.rows) for name in task.names)
+            for split, row in group:
+                self._add(split, row)
+            self.audio.add(group)
+        return num_bytes
+
+    def _to_make(self) -> Iterator[ShardTask]:
+        """Give the shards that workers have to make; count the bytes of all."""
         linked = on_one_disk(self._plan.work, self._job.out)
         for task, there in self._plan:
             if there is not None:
@@ -125,49 +153,14 @@ class Remaining:
                         self._copied[name] += info.num_bytes
                 continue
             self.num_shards += 1
-            new_bytes = 0
             for name in task.names:
                 size = self._planned(name, task.rows)
-                new_bytes += size
                 self._sizes[name, task.split] += size
                 self._new[name] += size
                 self._copied[name] += 0 if linked else size
                 if self._job.specs[name].compression:
                     self._largest = max(self._largest, size)
-            previous = PreviousRows(task, self._plan.specs)
-            missing = [(task.split, row) for row in task.rows if row.id not in previous]
-            for split, row in missing:
-                self._add(split, row)
-            left_s = sum(row.duration_s for _, row in missing)
-            self._unjoined.append((len(missing), left_s, new_bytes))
-            for group in self._read_together(missing):
-                self.audio.add(group)
-
-    def _read_together(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
-        """Cut rows as workers take them, who keep decoders for what they have at a time."""
-        task_s = self._job.run.task_s or LONGEST_TASK_S
-        group: list[Row] = []
-        group_s = 0.0
-        for row in rows:
-            group.append(row)
-            group_s += row[1].duration_s
-            if group_s >= task_s:
-                yield group
-                group, group_s = [], 0.0
-        if group:
-            yield group
-
-    def _cut_into_tasks(self) -> None:
-        """Count the tasks, and the interim shards that wait at a time to be joined."""
-        self.task_s = task_seconds(self._job.run.task_s, self.left_s, self._num_workers)
-        window_s = WINDOW_S if self._together_s else 2 * self._num_workers * self.task_s
-        peak = InterimPeak(window_s)
-        for num_rows, left_s, num_bytes in self._unjoined:
-            number = max(1, min(num_rows, math.ceil(left_s / self.task_s))) if self.task_s else 1
-            self.num_tasks += number
-            if number > 1:
-                peak.add(left_s, num_bytes)
-        self.interim_bytes = peak.num_bytes
+            yield task
 
     def disks(self, num_workers: int) -> list[DiskNeed]:
         """Return what the run adds to the disks of the work folder and of the stores."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,10 +19,17 @@ from numpy.typing import NDArray
 
 from featbank.base.framing import Framing
 from featbank.errors import ConfigError, FeatbankError
-from featbank.features.base import LongWaveform, Output
+from featbank.features.base import AudioBatch, LongWaveform, Output
+from featbank.features.shapes import BatchShape
 from featbank.features.weights.pretrained_extractor import PretrainedExtractor
 from featbank.features.weights.sources import RANDOM
-from featbank.features.windows import check_context, plan_windows, read_windows
+from featbank.features.windows import (
+    Window,
+    check_context,
+    plan_windows,
+    read_windows,
+    window_batches,
+)
 
 # transformers reckons the padding of causal convolutions in float32, which counts no further
 _MAX_SAMPLES = 1 << 24
@@ -30,8 +38,10 @@ _MAX_SAMPLES = 1 << 24
 class Codec(PretrainedExtractor):
     """A codec model of transformers, whose codes are (Q, T) under one feature name.
 
-    An utterance is encoded alone and unpadded, but for what the model itself puts behind it to
-    fill the last frame: masks do not keep padding out of these models (transformers#43377).
+    On the CPU an utterance is encoded alone and unpadded, but for what the model itself puts behind
+    it to fill the last frame. Masks do not keep padding out of these models (transformers#43377),
+    so a batch on a device goes through `_embed`, which gives each row what its waveform gives
+    alone. A model of which that does not hold has no batches: each utterance is encoded alone.
 
     A recording longer than `max_window_s` is encoded in windows that overlap by their contexts.
 
@@ -83,6 +93,7 @@ class Codec(PretrainedExtractor):
             seed=seed,
             license=license,
         )
+        self._has_batches = self._embeds_rows()
         if weights == RANDOM:
             self._draw_codebooks(torch.Generator().manual_seed(seed))
         if max_window_s is None:
@@ -118,12 +129,29 @@ class Codec(PretrainedExtractor):
         """Encode (num_samples,): (Q, T)."""
 
     @abstractmethod
+    def _embed(self, waveforms: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
+        """Return what codes are chosen by: (B, D, T), of each row what its waveform gives alone.
+
+        Args:
+            waveforms: (B, num_samples), zeros behind the end of each, which are not written to.
+            num_samples: (B,), of each row.
+        """
+
+    @abstractmethod
+    def _quantize(self, embedded: torch.Tensor) -> torch.Tensor:
+        """Return the codes (B, Q, T) of (B, D, T)."""
+
+    @abstractmethod
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Decode (Q, T): a waveform of any shape, of one channel."""
 
     @property
     def _sample_rate(self) -> int:
         return int(self._model.config.sampling_rate)
+
+    def _embeds_rows(self) -> bool:
+        """Tell whether `_embed` can keep padding out of this model."""
+        return True
 
     @property
     def _reach_frames(self) -> int:
@@ -189,27 +217,51 @@ class Codec(PretrainedExtractor):
         # a copy lies in torch's own memory
         return {self._name: self._encode(waveform.to(self._device, copy=True)).T}
 
+    def batch_shape(self, num_samples: int, batch_samples: int) -> BatchShape | None:
+        """Return the shape for an utterance; None of a model that has no batches."""
+        return super().batch_shape(num_samples, batch_samples) if self._has_batches else None
+
+    @property
+    def batches(self) -> bool:
+        """Whether a batch gives each utterance what it gives alone."""
+        return self._has_batches and super().batches
+
     def compute_batch(
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
         """Compute a padded batch; see `Extractor.compute_batch`."""
-        # one by one: a padded row would see its padding
-        rows = [
-            self._compute(row[:length])[self._name]
-            for row, length in zip(waveforms, num_samples.tolist(), strict=True)
-        ]
-        return {self._name: torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)}
+        codes = self._quantize(self._embed(waveforms, num_samples))
+        return {self._name: codes.transpose(1, 2)}
+
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
+        """Compute all features of a batch; see `Extractor.compute_features`."""
+        return super().compute_features(
+            batch if self._has_batches else replace(batch, shape=None), split
+        )
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
-        windows = plan_windows(
-            recording.num_samples,
+        for window, samples in read_windows(recording, self._windows(recording.num_samples)):
+            codes = self._compute(torch.from_numpy(samples))[self._name]
+            yield {self._name: codes[window.kept_rows]}
+
+    def _compute_windows_together(
+        self, recording: LongWaveform, batch_samples: int
+    ) -> Iterator[Mapping[str, torch.Tensor]]:
+        windows = self._windows(recording.num_samples)
+        for batch in window_batches(recording, windows, batch_samples):
+            rows = self.compute_batch(
+                batch.waveforms.to(self._device), batch.num_samples.to(self._device)
+            )[self._name].cpu()
+            for window, codes in zip(batch.windows, rows, strict=False):  # silence behind the last
+                yield {self._name: codes[window.kept_rows]}
+
+    def _windows(self, num_samples: int) -> list[Window]:
+        return plan_windows(
+            num_samples,
             self.framing,
             max_frames=self._window_samples // self.hop_length,
             context_frames=self._context_frames,
         )
-        for window, samples in read_windows(recording, windows):
-            codes = self._compute(torch.from_numpy(samples))[self._name]
-            yield {self._name: codes[window.kept_rows]}
 
     def _check_longest(self, max_window_s: float) -> None:
         longest_s = _MAX_SAMPLES / self.framing.sample_rate

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 from featbank.features.codecs.choosing import (
     CodecOfFirstCodebooks,  # first: it says what is lacking
 )
+from featbank.features.codecs.padded_symmetric import encode_dac
 
 # isort: split
 from transformers import DacModel
@@ -54,6 +55,17 @@ class Dac(CodecOfFirstCodebooks):
         filled = pad(waveform, (0, -len(waveform) % self.hop_length))
         encoded = self._model.encode(filled[None, None], n_quantizers=self.num_codebooks)
         codes: torch.Tensor = encoded.audio_codes[0]
+        return codes
+
+    def _embed(self, waveforms: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
+        hop = self.hop_length
+        filled = pad(waveforms, (0, -waveforms.shape[1] % hop))
+        lengths = num_samples + -num_samples % hop
+        embedded, _ = encode_dac(self._model.encoder, filled, lengths)
+        return embedded
+
+    def _quantize(self, embedded: torch.Tensor) -> torch.Tensor:
+        codes: torch.Tensor = self._model.quantizer(embedded, self.num_codebooks)[1]
         return codes
 
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from featbank.features.codecs.choosing import (  # first: it says what is lackin
     RANDOM_STD,
     CodecAtBandwidth,
 )
+from featbank.features.codecs.padded_causal import encode_causal
 
 # isort: split
 from transformers import EncodecModel
@@ -49,6 +50,19 @@ class Encodec(CodecAtBandwidth):
         encoded = self._model.encode(waveform[None, None], bandwidth=self._bandwidth_kbps)
         codes: torch.Tensor = encoded.audio_codes[0, 0]
         return codes
+
+    def _embeds_rows(self) -> bool:
+        config = self._model.config
+        return bool(config.use_causal_conv) and config.norm_type == "weight_norm"
+
+    def _embed(self, waveforms: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
+        layers = self._model.encoder.layers
+        embedded, _ = encode_causal(layers, waveforms.unsqueeze(1), num_samples)
+        return embedded
+
+    def _quantize(self, embedded: torch.Tensor) -> torch.Tensor:
+        codes: torch.Tensor = self._model.quantizer.encode(embedded, self._bandwidth_kbps)
+        return codes.transpose(0, 1)
 
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:
         waveform: torch.Tensor = self._model.decode(codes[None, None], [None]).audio_values

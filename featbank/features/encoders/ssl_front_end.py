@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch.nn.functional import batch_norm
 
 from featbank.features.base import LongWaveform
 from featbank.features.encoders.ssl_parts import EncoderParts
@@ -32,37 +31,36 @@ class RecordingFrontEnd:
                 variance 1; None: it takes it as it is.
         """
         self._parts = parts
+        self._dtype = parts.convolutions[0].conv.weight.dtype
         self._scaling = _Scaling(0.0, 1.0) if epsilon is None else _scaling(recording, epsilon)
         self._channels = self._first_channels(recording)
 
-    def __call__(self, samples: torch.Tensor) -> torch.Tensor:
-        """Turn the samples (n,) of a window into frames (1, T, C)."""
-        waveform = (samples - self._scaling.mean) * self._scaling.factor
+    def __call__(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Turn the samples of windows (B, S) into frames (B, T, C).
+
+        A frame is that of the whole recording where it sees none of the padding of its row.
+        """
+        waveforms = (waveforms - self._scaling.mean) * self._scaling.factor
+        hidden = waveforms.to(self._dtype)
         if self._channels is None:
-            return self._parts.convolve(waveform.unsqueeze(0))
+            return self._parts.convolve(hidden)
         first, *rest = self._parts.convolutions
-        norm = first.group_norm
-        assert norm is not None
-        hidden = first.conv(waveform.view(1, 1, -1)).float()
-        hidden = batch_norm(hidden, *self._channels, norm.weight, norm.bias, eps=norm.eps)
-        hidden = first.activation(hidden)
+        hidden = first.normalized_by(hidden.unsqueeze(1), *self._channels)
         for convolution in rest:
             hidden = convolution.run(hidden)
         return hidden.transpose(1, 2)
 
-    def _first_channels(self, recording: LongWaveform) -> _Channels | None:
+    def _first_channels(self, recording: LongWaveform) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return mean and variance of each channel of a first convolution with a norm, (C,)."""
         first = self._parts.convolutions[0]
         if first.group_norm is None:
             return None
         conv = first.conv
         moments = frame_moments(recording, length=conv.kernel_size[0], hop=conv.stride[0])
-        filters = conv.weight.squeeze(1).double().cpu()
-        mean = filters @ ((moments.mean - self._scaling.mean) * self._scaling.factor)
-        if conv.bias is not None:
-            mean += conv.bias.cpu()
-        variance = ((filters @ moments.covariance) * filters).sum(dim=1) * self._scaling.factor**2
+        mean = (moments.mean - self._scaling.mean) * self._scaling.factor
         device = conv.weight.device
-        return _Channels(mean.float().to(device), variance.clamp(min=0).float().to(device))
+        means, variances = first.channel_moments(mean.to(device), moments.covariance.to(device))
+        return means, variances * self._scaling.factor**2
 
 
 class _Scaling(NamedTuple):
@@ -70,13 +68,6 @@ class _Scaling(NamedTuple):
 
     mean: float
     factor: float
-
-
-class _Channels(NamedTuple):
-    """Mean and variance of each channel of the first convolution, (C,) float32."""
-
-    mean: torch.Tensor
-    variance: torch.Tensor
 
 
 def _scaling(recording: LongWaveform, epsilon: float) -> _Scaling:

@@ -11,20 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
+from torch.nn.functional import batch_norm, linear
 from torchaudio.models import Wav2Vec2Model
-from torchaudio.models.wav2vec2.components import SelfAttention
+from torchaudio.models.wav2vec2.wavlm_attention import WavLMSelfAttention
 
 from featbank.base.framing import Framing
+from featbank.features.encoders.padded_attention import ValidFrames
+from featbank.features.encoders.relative_bias import RelativeBias
+from featbank.features.encoders.ssl_layers import TransformerLayer, in_heads, project_by_three
 
 Tensor: TypeAlias = torch.Tensor
 Mask: TypeAlias = Tensor | None
 """(B, T), true where a frame is no padding; None: all frames are valid."""
-
-Layer: TypeAlias = Callable[[Tensor, Tensor | None, Mask], tuple[Tensor, Tensor | None]]
-"""Takes hidden states (B, T, D), the position bias that WavLM's layers hand on, and the mask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,45 @@ class Convolution:
         assert norm.num_groups == norm.num_channels
         return norm
 
+    def num_frames(self, lengths: Tensor) -> Tensor:
+        """Return how many frames it gives of so many values."""
+        return (lengths - self.conv.kernel_size[0]) // self.conv.stride[0] + 1
+
+    def channel_moments(self, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of its channels, each (..., C) float64, of one input channel.
+
+        A channel is linear in the values x that one of its frames sees: its mean is w m and its
+        variance w C w^T, with their mean m and covariance C.
+
+        Args:
+            mean: (..., K) float64, of the K values that one of its frames sees.
+            covariance: (..., K, K) float64, of these.
+        """
+        filters = self.conv.weight.squeeze(1).double()
+        means = mean @ filters.T
+        if self.conv.bias is not None:
+            means = means + self.conv.bias
+        return means, ((filters @ covariance) * filters).sum(dim=-1).clamp(min=0)
+
+    def normalized_by(self, hidden: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """Run it with given moments in its group norm, which is computed in float32 or more.
+
+        Args:
+            hidden: (B, 1, N).
+            mean: of its channels, (C,) for all rows or (B, C).
+            variance: likewise.
+        """
+        norm = self.group_norm
+        assert norm is not None
+        output = self.conv(hidden)
+        rows = output.flatten(0, 1).unsqueeze(0) if mean.dim() == 2 else output
+        times = rows.shape[1] // norm.num_channels
+        dtype = torch.promote_types(output.dtype, torch.float32)
+        weight, bias = (one.to(dtype).repeat(times) for one in (norm.weight, norm.bias))
+        moments = mean.flatten().to(dtype), variance.flatten().to(dtype)
+        rows = batch_norm(rows, *moments, weight, bias, eps=norm.eps)
+        return self.activation(rows.view(output.shape))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderParts:
@@ -69,6 +109,7 @@ class EncoderParts:
         norm: before the first layer or behind the last.
         norm_first: which of the two.
         layers: of the transformer.
+        bias: of the positions, for layers that are gated.
     """
 
     convolutions: Sequence[Convolution]
@@ -76,7 +117,14 @@ class EncoderParts:
     positions: Callable[[Tensor, Mask], Tensor]
     norm: Callable[[Tensor], Tensor]
     norm_first: bool
-    layers: Sequence[Layer]
+    layers: Sequence[TransformerLayer]
+    bias: RelativeBias | None = None
+
+    def num_frames(self, num_samples: Tensor) -> Tensor:
+        """Return how many frames the convolutions give of so many samples."""
+        for convolution in self.convolutions:
+            num_samples = convolution.num_frames(num_samples)
+        return num_samples
 
     def convolve(self, waveforms: Tensor) -> Tensor:
         """Turn waveforms (B, S) into frames (B, T, C)."""
@@ -85,45 +133,43 @@ class EncoderParts:
             hidden = convolution.run(hidden)
         return hidden.transpose(1, 2)
 
-    def states(self, frames: Tensor, num_layers: int, mask: Mask = None) -> list[Tensor]:
+    def states(
+        self, frames: Tensor, num_layers: int, valid: ValidFrames | None = None
+    ) -> list[Tensor]:
         """Return what the first layer takes and what each of the first layers gives.
 
         Args:
             frames: (B, T, C), of the convolutions.
             num_layers: that are run.
-            mask: of the frames that may be seen; the others are zero to the positional convolution,
-                which pads by zeros itself, and hidden from attention.
+            valid: those of padded rows that may be seen; the others are zero to the positional
+                convolution, which pads by zeros itself, and hidden from attention. None: there is
+                one row, without padding.
 
         Returns:
             (B, T, D) for each state from 0 to `num_layers`, before a norm behind the last layer.
         """
         hidden = self.project(frames)
+        mask = None if valid is None else valid.mask
         if mask is not None:
             hidden = hidden * mask.unsqueeze(2)
         hidden = hidden + self.positions(hidden, mask)
         if self.norm_first:
             hidden = self.norm(hidden)
-        states, position_bias = [hidden], None
+        states = [hidden]
+        if valid is not None:
+            bias = None if self.bias is None else self.bias(hidden.shape[1])
+            for layer in self.layers[:num_layers]:
+                states.append(layer.padded(states[-1], valid, bias))
+            return states
+        handed_on = None
         for layer in self.layers[:num_layers]:
-            hidden, position_bias = layer(hidden, position_bias, mask)
+            hidden, handed_on = layer.alone(hidden, handed_on)
             states.append(hidden)
         return states
 
     def final(self, last: Tensor) -> Tensor:
         """Return the output of the whole model, given what its last layer gave."""
         return last if self.norm_first else self.norm(last)
-
-
-def padding_scores(mask: Tensor) -> Tensor:
-    """Return a mask of padded frames, to be added to the scores of attention.
-
-    Args:
-        mask: (B, T), true where a frame is no padding.
-
-    Returns:
-        (B, T) of 0 and -inf.
-    """
-    return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, float("-inf"))
 
 
 def convolution_framing(convolutions: Iterable[tuple[int, int]], sample_rate: int) -> Framing:
@@ -146,6 +192,7 @@ def convolution_framing(convolutions: Iterable[tuple[int, int]], sample_rate: in
 def torchaudio_parts(model: Wav2Vec2Model) -> EncoderParts:
     """Return the parts of one of torchaudio's models."""
     transformer = model.encoder.transformer
+    first = transformer.layers[0].attention
     return EncoderParts(
         convolutions=[
             Convolution(
@@ -159,7 +206,8 @@ def torchaudio_parts(model: Wav2Vec2Model) -> EncoderParts:
         positions=lambda hidden, _: transformer.pos_conv_embed(hidden),
         norm=transformer.layer_norm,
         norm_first=transformer.layer_norm_first,
-        layers=[partial(_run_layer, layer) for layer in transformer.layers],
+        layers=[_layer(layer) for layer in transformer.layers],
+        bias=RelativeBias(first) if isinstance(first, WavLMSelfAttention) else None,
     )
 
 
@@ -169,16 +217,21 @@ def _run_convolution(layer: torch.nn.Module, hidden: Tensor) -> Tensor:
     return output
 
 
-def _run_layer(
-    layer: torch.nn.Module, hidden: Tensor, bias: Tensor | None, mask: Mask
-) -> tuple[Tensor, Tensor | None]:
-    options = {}
-    if mask is not None:
-        scores = padding_scores(mask)
-        if isinstance(layer.attention, SelfAttention):
-            rows = scores.view(len(mask), 1, 1, -1).expand(-1, 1, mask.shape[1], -1)
-            options = {"attention_mask": rows}
-        else:  # WavLM's
-            options = {"key_padding_mask": scores}
-    output: tuple[Tensor, Tensor | None] = layer(hidden, position_bias=bias, **options)
-    return output
+def _layer(layer: Any) -> TransformerLayer:
+    attention = layer.attention
+    is_wavlm = isinstance(attention, WavLMSelfAttention)
+    return TransformerLayer(
+        module=layer,
+        alone=lambda hidden, bias: layer(hidden, position_bias=bias),
+        norm_first=layer.layer_norm_first,
+        project=partial(_project_at_once if is_wavlm else project_by_three, attention),
+        combine=attention.attention.out_proj if is_wavlm else attention.out_proj,
+        gated=is_wavlm,
+    )
+
+
+def _project_at_once(attention: Any, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    projection = attention.attention
+    projected = linear(hidden, projection.in_proj_weight, projection.in_proj_bias)
+    query, key, value = (in_heads(one, attention.num_heads) for one in projected.chunk(3, dim=-1))
+    return query, key, value

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Any
 
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
-from featbank.features.encoders.ssl_parts import (
-    Convolution,
-    EncoderParts,
-    Mask,
-    Tensor,
-    padding_scores,
-)
-
-_BOTH_MASKS = "Support for mismatched key_padding_mask and attn_mask is deprecated"
+from featbank.features.encoders.relative_bias import RelativeBias
+from featbank.features.encoders.ssl_layers import TransformerLayer, project_by_three
+from featbank.features.encoders.ssl_parts import Convolution, EncoderParts, Mask, Tensor
 
 
 def transformers_parts(model: Any) -> EncoderParts:
     """Return the parts of a WavLM, HuBERT, wav2vec 2.0 or data2vec model."""
     encoder = model.encoder
+    stable = getattr(model.config, "do_stable_layer_norm", False)  # data2vec has none
+    first = encoder.layers[0].attention
     return EncoderParts(
         convolutions=[
             Convolution(module=layer, run=layer, activation=layer.activation)
@@ -30,8 +25,9 @@ def transformers_parts(model: Any) -> EncoderParts:
         project=partial(_project, model.feature_projection),
         positions=partial(_positions, encoder.pos_conv_embed),
         norm=encoder.layer_norm,
-        norm_first=not getattr(model.config, "do_stable_layer_norm", False),  # data2vec has none
-        layers=[partial(_run_layer, layer) for layer in encoder.layers],
+        norm_first=not stable,
+        layers=[_layer(layer, norm_first=stable) for layer in encoder.layers],
+        bias=RelativeBias(first) if isinstance(first, WavLMAttention) else None,
     )
 
 
@@ -58,15 +54,22 @@ def _positions(embedding: Any, hidden: Tensor, mask: Mask) -> Tensor:
     return hidden.transpose(1, 2)
 
 
-def _run_layer(
-    layer: Any, hidden: Tensor, bias: Tensor | None, mask: Mask
-) -> tuple[Tensor, Tensor | None]:
-    if isinstance(layer.attention, WavLMAttention):
-        with warnings.catch_warnings():  # it gives torch a float bias and a mask of booleans
-            warnings.filterwarnings("ignore", message=_BOTH_MASKS)
-            output: tuple[Tensor, Tensor] = layer(hidden, attention_mask=mask, position_bias=bias)
-        return output
-    added = None
-    if mask is not None:
-        added = padding_scores(mask).view(len(mask), 1, 1, -1).expand(-1, 1, mask.shape[1], -1)
-    return layer(hidden, attention_mask=added), None
+def _layer(layer: Any, *, norm_first: bool) -> TransformerLayer:
+    is_wavlm = isinstance(layer.attention, WavLMAttention)
+    return TransformerLayer(
+        module=layer,
+        alone=partial(_wavlm_alone if is_wavlm else _alone, layer),
+        norm_first=norm_first,
+        project=partial(project_by_three, layer.attention),
+        combine=layer.attention.out_proj,
+        gated=is_wavlm,
+    )
+
+
+def _wavlm_alone(layer: Any, hidden: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    output: tuple[Tensor, Tensor] = layer(hidden, position_bias=bias)
+    return output
+
+
+def _alone(layer: Any, hidden: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
+    return layer(hidden, attention_mask=None), None

@@ -9,17 +9,24 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import pad
 
 from featbank.base.framing import Framing
-from featbank.features.base import AudioBatch, LongWaveform, Output
+from featbank.features.base import AudioBatch, LongWaveform
+from featbank.features.encoders.conformer_layers import RelativeKeys, layer_over_padded
+from featbank.features.encoders.encoder import Encoder
+from featbank.features.encoders.padded_attention import ValidFrames
 from featbank.features.layers import Layers
-from featbank.features.precision import FLOAT32, check_precision, computing_in
+from featbank.features.precision import FLOAT32, check_precision
 from featbank.features.signal.kaldi import INT16_SCALE, Fbank
 from featbank.features.weights.pretrained_extractor import PretrainedExtractor
-from featbank.features.windows import check_context, plan_windows, read_windows
+from featbank.features.windows import (
+    Window,
+    check_context,
+    plan_windows,
+    read_windows,
+    window_batches,
+)
 
-from transformers.masking_utils import create_bidirectional_mask  # isort: skip
 from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertModel  # isort: skip
 
 _STACKED = 2  # frames of the filterbank in one of the encoder
@@ -27,7 +34,7 @@ _LEAST_VARIANCE = 1e-7
 _FRAMING = Framing(sample_rate=16000, window_length=400 + 160, hop_length=_STACKED * 160)
 
 
-class Wav2Vec2BertEncoder(PretrainedExtractor):
+class Wav2Vec2BertEncoder(Encoder, PretrainedExtractor):
     """Hidden states of a Wav2Vec2-BERT encoder, 50 a second.
 
     The front end is that of `SeamlessM4TFeatureExtractor`: Kaldi's log-mel filterbank of the 16-bit
@@ -35,7 +42,7 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
     at the end counts in the statistics and is then left, having no partner: the reference gives a
     row for it that it masks. The filterbank is computed in float32, as Kaldi's is, and the
     reference's in float64: normalised values differ by 1e-6 on average, and by up to 0.03 where the
-    audio has next to nothing in a band.
+    audio has next to nothing in a band. A batch has its front end on the device of the model.
 
     A recording longer than `max_window_s` is computed in windows of about the same length, with the
     statistics of the whole recording, from a pass of their own; attention sees one window.
@@ -50,7 +57,8 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
         weights_sha256: of the weights file in a folder.
         seed: of random weights.
         license: of the weights.
-        precision: float32, bfloat16 or, on a GPU, float16; features are float32 in any.
+        precision: float32, bfloat16 or, on a GPU, float16 or tf32, as of
+            `featbank.features.precision`; features are float32 in any, and so is the front end.
         max_window_s: the longest waveform that is computed at once, in seconds; None for any.
             Memory grows with the square: the relative positions of 30 s take 0.6 GB, those of 60 s
             2.3 GB.
@@ -99,13 +107,6 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
             layers, num_layers=config.num_hidden_layers, dimension=config.hidden_size, where=model
         )
 
-    def deciding(self, output: str | None = None) -> dict[str, Any]:
-        """Return what decides the values: the layers asked for, no context without windows."""
-        found = {**super().deciding(output), "layers": self._layers.chosen(output)}
-        if self._max_samples is None:
-            found.pop("context_s", None)
-        return found
-
     @property
     def framing(self) -> Framing:
         """The frame grid: two frames of the filterbank, every 20 ms."""
@@ -116,43 +117,56 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
         """Number of samples that `max_window_s` lasts."""
         return self._max_samples
 
-    @property
-    def outputs(self) -> Mapping[str, Output]:
-        """The encoder's width for each feature name, or its layers by it."""
-        return self._layers.outputs
-
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        features = self._encode(self._rows(waveform).unsqueeze(0))
-        return {name: states[0] for name, states in features.items()}
+        with self._computing():
+            return self._encode_alone(self._rows(waveform))
 
-    def compute_batch(
+    def _compute_padded(
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
-        """Compute a padded batch; see `Extractor.compute_batch`. The front end runs on the CPU."""
-        rows = [
-            self._rows(waveform[:length])
-            for waveform, length in zip(waveforms.cpu(), num_samples.tolist(), strict=True)
-        ]
-        # as many frames as the shape of the batch has, whichever rows are in it
-        longest = _FRAMING.num_frames(waveforms.shape[1])
-        padded = torch.stack([pad(row, (0, 0, 0, longest - len(row))) for row in rows])
-        lengths = torch.tensor([len(row) for row in rows])
-        return self._encode(padded, torch.arange(longest) < lengths.unsqueeze(1))
+        num_frames = _num_frames(num_samples, self._fbank.framing)
+        log_mel = self._log_mel_of_rows(waveforms)
+        rows = _stacked_rows(log_mel, *_moments(log_mel, num_frames))
+        return self._encode_padded(rows, num_frames // _STACKED)
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
+        scaling = self._scaling_of(recording)
+        for window, samples in read_windows(recording, self._windows(recording)):
+            rows = _stacked(self._log_mel(torch.from_numpy(samples)), scaling)
+            with self._computing():
+                features = self._encode_alone(rows)
+            yield {name: states[window.kept_rows] for name, states in features.items()}
+
+    def _compute_windows_together(
+        self, recording: LongWaveform, batch_samples: int
+    ) -> Iterator[Mapping[str, torch.Tensor]]:
+        mean, factor = map(torch.from_numpy, self._scaling_of(recording))
+        for batch in window_batches(recording, self._windows(recording), batch_samples):
+            with self._computing():
+                waveforms, num_samples, *scaling = (
+                    one.to(self._device)
+                    for one in (batch.waveforms, batch.num_samples, mean, factor)
+                )
+                rows = _stacked_rows(self._log_mel_of_rows(waveforms), *scaling)
+                num_frames = _num_frames(num_samples, self._fbank.framing) // _STACKED
+                features = {
+                    name: states.cpu()
+                    for name, states in self._encode_padded(rows, num_frames).items()
+                }
+            for row, window in enumerate(batch.windows):
+                yield {name: states[row, window.kept_rows] for name, states in features.items()}
+
+    def _windows(self, recording: LongWaveform) -> list[Window]:
         assert self._max_samples is not None
-        pieces = self._fbank.compute_pieces(recording, "")
-        scaling = _scaling(piece["fbank"] for piece in pieces)
-        windows = plan_windows(
+        return plan_windows(
             recording.num_samples,
             _FRAMING,
             max_frames=_FRAMING.num_frames(self._max_samples),
             context_frames=self._context_frames,
         )
-        for window, samples in read_windows(recording, windows):
-            rows = _stacked(self._log_mel(torch.from_numpy(samples)), scaling)
-            features = self._encode(rows.unsqueeze(0))
-            yield {name: states[0, window.kept_rows] for name, states in features.items()}
+
+    def _scaling_of(self, recording: LongWaveform) -> _MelScaling:
+        return _scaling(piece["fbank"] for piece in self._fbank.compute_pieces(recording, ""))
 
     def _rows(self, waveform: torch.Tensor) -> torch.Tensor:
         """Return what the encoder takes of a whole waveform, (T, 160)."""
@@ -169,31 +183,46 @@ class Wav2Vec2BertEncoder(PretrainedExtractor):
         log_mel: NDArray[np.float32] = features["fbank"]
         return log_mel
 
-    def _encode(
-        self, rows: torch.Tensor, mask: torch.Tensor | None = None
-    ) -> dict[str, torch.Tensor]:
-        """Turn (B, T, 160) into features (B, T, ...); frames outside the mask (B, T) are unseen."""
-        with computing_in(self._precision, self._device, self._model):
-            encoder, mask = self._model.encoder, None if mask is None else mask.to(self._device)
-            hidden, _ = self._model.feature_projection(rows.to(self._device))
-            if mask is not None:
-                hidden = hidden.masked_fill(~mask.unsqueeze(-1), 0)
-            attended = create_bidirectional_mask(
-                config=self._model.config, inputs_embeds=hidden, attention_mask=mask
+    def _log_mel_of_rows(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Return the filterbank of padded waveforms (B, S), on their device."""
+        with self._computing_exactly():
+            return self._fbank.log_mel(waveforms)
+
+    def _encode_alone(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Turn what the encoder takes of one waveform, (T, 160), into features (T, ...)."""
+        encoder = self._model.encoder
+        taken = rows.to(self._device, self._dtype).unsqueeze(0)
+        hidden, _ = self._model.feature_projection(taken)
+        positions = encoder.embed_positions and encoder.embed_positions(hidden)
+        states = [hidden]
+        for layer in encoder.layers[: self._layers.deepest]:
+            states.append(layer(states[-1], relative_position_embeddings=positions))
+        features = self._layers(states, states[-1])
+        return {name: values[0] for name, values in features.items()}
+
+    def _encode_padded(
+        self, rows: torch.Tensor, num_frames: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
+        """Turn padded rows (B, T, 160), of which (B,) are valid, into features (B, T, ...)."""
+        encoder = self._model.encoder
+        hidden, _ = self._model.feature_projection(rows.to(self._dtype))
+        valid = ValidFrames(num_frames, hidden.shape[1], hidden.dtype)
+        hidden = hidden * valid.mask.unsqueeze(2)
+        positions = encoder.embed_positions and self._constant(
+            # held here: the module drops them for those of another length, and a graph reads on
+            f"positions of {hidden.shape[1]}",
+            lambda: encoder.embed_positions(hidden),
+        )
+        states = [hidden]
+        for layer in encoder.layers[: self._layers.deepest]:
+            states.append(
+                layer_over_padded(layer, states[-1], valid, positions, self._relative_keys)
             )
-            positions = encoder.embed_positions and encoder.embed_positions(hidden)
-            states = [hidden]
-            for layer in encoder.layers[: self._layers.deepest]:
-                states.append(
-                    layer(
-                        states[-1],
-                        attention_mask=attended,
-                        relative_position_embeddings=positions,
-                        conv_attention_mask=mask,
-                    )
-                )
-            features = self._layers(states, states[-1])
-        return {name: values.float() for name, values in features.items()}
+        return self._layers(states, states[-1])
+
+    @cached_property
+    def _relative_keys(self) -> RelativeKeys:
+        return RelativeKeys()
 
 
 class _MelScaling(NamedTuple):
@@ -221,3 +250,26 @@ def _stacked(log_mel: NDArray[np.float32], scaling: _MelScaling) -> torch.Tensor
     paired = log_mel[: len(log_mel) // _STACKED * _STACKED].astype(np.float64)
     normal = torch.from_numpy((paired - scaling.mean) * scaling.factor)
     return normal.float().view(-1, _STACKED * log_mel.shape[1])  # in torch's own memory
+
+
+def _num_frames(num_samples: torch.Tensor, framing: Framing) -> torch.Tensor:
+    """Return how many frames of the filterbank waveforms (B,) have."""
+    return (num_samples - framing.window_length) // framing.hop_length + 1
+
+
+def _moments(log_mel: torch.Tensor, num_frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the `_MelScaling` of the valid frames of each row: (B, 1, num_mel_bins) each."""
+    valid = torch.arange(log_mel.shape[1], device=log_mel.device) < num_frames.unsqueeze(1)
+    values = log_mel.double() * valid.unsqueeze(2)
+    count = num_frames.view(-1, 1, 1)
+    mean = values.sum(dim=1, keepdim=True) / count
+    squares = values.square().sum(dim=1, keepdim=True)
+    variance = (squares - count * mean.square()).clamp(min=0) / (count - 1)
+    return mean, (variance + _LEAST_VARIANCE).rsqrt()
+
+
+def _stacked_rows(log_mel: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Normalise (B, T, D) and return pairs of frames, (B, T // 2, 2 D) float32."""
+    paired = log_mel[:, : log_mel.shape[1] // _STACKED * _STACKED].double()
+    normal = ((paired - mean) * factor).float()
+    return normal.view(len(normal), -1, _STACKED * normal.shape[2])

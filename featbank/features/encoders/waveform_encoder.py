@@ -10,16 +10,23 @@ import torch
 from torch.nn.functional import layer_norm
 
 from featbank.base.framing import Framing
-from featbank.features.base import LongWaveform, Output, UtteranceExtractor
+from featbank.features.base import LongWaveform
+from featbank.features.encoders.encoder import Encoder
 from featbank.features.encoders.ssl_front_end import RecordingFrontEnd
-from featbank.features.encoders.ssl_padded import encode_padded
+from featbank.features.encoders.ssl_padded import encode_frames, encode_padded
 from featbank.features.encoders.ssl_parts import EncoderParts
 from featbank.features.layers import Layers
-from featbank.features.precision import check_precision, computing_in
-from featbank.features.windows import check_context, plan_windows, read_windows
+from featbank.features.precision import check_precision
+from featbank.features.windows import (
+    Window,
+    check_context,
+    plan_windows,
+    read_windows,
+    window_batches,
+)
 
 
-class WaveformEncoder(UtteranceExtractor):
+class WaveformEncoder(Encoder):
     """Hidden states of a model of wav2vec 2.0's build.
 
     Only as many layers run as the deepest one asked for. A waveform is computed alone and unpadded,
@@ -41,7 +48,8 @@ class WaveformEncoder(UtteranceExtractor):
         where: names the model, for errors.
         epsilon: added to the variance of waveforms that the model takes with mean 0 and variance 1;
             None: it takes them as they are.
-        precision: float32, bfloat16 or, on a GPU, float16; features are float32 in any.
+        precision: float32, bfloat16 or, on a GPU, float16 or tf32, as of
+            `featbank.features.precision`; features are float32 in any.
         max_window_s: the longest waveform that is computed at once, in seconds; None for any.
         context_s: what a window computes beyond each of its seams and leaves to its neighbour.
 
@@ -49,8 +57,6 @@ class WaveformEncoder(UtteranceExtractor):
         ConfigError: there is no such layer or precision, or the windows are too short for their
             contexts.
     """
-
-    _model: torch.nn.Module
 
     def __init__(
         self,
@@ -74,14 +80,6 @@ class WaveformEncoder(UtteranceExtractor):
         self._layers = Layers(layers, num_layers=num_layers, dimension=dimension, where=where)
         self._precision = check_precision(precision)
         self._epsilon = epsilon
-        self._device = torch.device("cpu")
-
-    def deciding(self, output: str | None = None) -> dict[str, Any]:
-        """Return what decides the values: the layers asked for, no context without windows."""
-        found = {**super().deciding(output), "layers": self._layers.chosen(output)}
-        if self._max_samples is None:
-            found.pop("context_s", None)
-        return found
 
     @cached_property
     def _parts(self) -> EncoderParts:
@@ -98,27 +96,12 @@ class WaveformEncoder(UtteranceExtractor):
         """Number of samples that `max_window_s` lasts."""
         return self._max_samples
 
-    @property
-    def outputs(self) -> Mapping[str, Output]:
-        """The encoder's width, or all its layers of that width, by feature name."""
-        return self._layers.outputs
-
-    @property
-    def uses_device(self) -> bool:
-        """True: a GPU computes a batch many times as fast as a processor."""
-        return True
-
-    def to(self, device: str) -> None:
-        """Move the model to a device."""
-        self._model.to(device)
-        self._device = torch.device(device)
-
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        waveform = waveform.to(self._device, copy=True)  # into torch's own memory
-        if self._epsilon is not None:
-            waveform = layer_norm(waveform, waveform.shape, eps=self._epsilon)
-        with computing_in(self._precision, self._device, self._model):
-            return self._encode(self._parts.convolve(waveform.unsqueeze(0)))
+        with self._computing():
+            waveform = waveform.to(self._device, copy=True)  # into torch's own memory
+            if self._epsilon is not None:
+                waveform = layer_norm(waveform, waveform.shape, eps=self._epsilon)
+            return self._encode(self._parts.convolve(waveform.to(self._dtype).unsqueeze(0)))
 
     def _encode(self, frames: torch.Tensor) -> Mapping[str, torch.Tensor]:
         """Run the transformer over what the convolutions gave, (1, T, C)."""
@@ -129,31 +112,56 @@ class WaveformEncoder(UtteranceExtractor):
         final = self._parts.final(states[-1]) if self._layers.wants_final else None
         return self._layers(states, final)
 
-    def compute_batch(
+    def _compute_padded(
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
-        """Compute a padded batch; see `Extractor.compute_batch`."""
-        with computing_in(self._precision, self._device, self._model):
-            states = encode_padded(
-                self._parts,
-                waveforms,
-                num_samples,
-                num_layers=self._layers.deepest,
-                epsilon=self._epsilon,
-            )
-            return self._chosen(states)
+        states = encode_padded(
+            self._parts,
+            waveforms,
+            num_samples,
+            num_layers=self._layers.deepest,
+            epsilon=self._epsilon,
+            dtype=self._dtype,
+        )
+        return self._chosen(states)
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
+        with self._computing():
+            front_end = self._front_end(recording)
+        for window, samples in read_windows(recording, self._windows(recording)):
+            waveform = torch.from_numpy(samples).to(self._device)
+            with self._computing():
+                features = self._encode(front_end(waveform.unsqueeze(0)))
+            yield {name: rows[window.kept_rows] for name, rows in features.items()}
+
+    def _compute_windows_together(
+        self, recording: LongWaveform, batch_samples: int
+    ) -> Iterator[Mapping[str, torch.Tensor]]:
+        with self._computing():
+            front_end = self._front_end(recording)
+        for batch in window_batches(recording, self._windows(recording), batch_samples):
+            waveforms, num_samples = (
+                one.to(self._device) for one in (batch.waveforms, batch.num_samples)
+            )
+            with self._computing():
+                states = encode_frames(
+                    self._parts,
+                    front_end(waveforms),
+                    self._parts.num_frames(num_samples),
+                    num_layers=self._layers.deepest,
+                )
+                features = {name: rows.cpu() for name, rows in self._chosen(states).items()}
+            for row, window in enumerate(batch.windows):
+                yield {name: rows[row, window.kept_rows] for name, rows in features.items()}
+
+    def _front_end(self, recording: LongWaveform) -> RecordingFrontEnd:
+        return RecordingFrontEnd(self._parts, recording, epsilon=self._epsilon)
+
+    def _windows(self, recording: LongWaveform) -> list[Window]:
         assert self._max_samples is not None
-        windows = plan_windows(
+        return plan_windows(
             recording.num_samples,
             self.framing,
             max_frames=self.framing.num_frames(self._max_samples),
             context_frames=self._context_frames,
         )
-        front_end = RecordingFrontEnd(self._parts, recording, epsilon=self._epsilon)
-        for window, samples in read_windows(recording, windows):
-            waveform = torch.from_numpy(samples).to(self._device)
-            with computing_in(self._precision, self._device, self._model):
-                features = self._encode(front_end(waveform))
-            yield {name: rows[window.kept_rows] for name, rows in features.items()}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from itertools import islice
 from typing import Any, ClassVar
 
 import torch
 from torch.nn.functional import gelu, pad
 
 from featbank.base.framing import Framing
-from featbank.features.base import LongWaveform, Output
+from featbank.features.base import LongWaveform
+from featbank.features.encoders.encoder import Encoder
 from featbank.features.layers import Layers
-from featbank.features.precision import FLOAT32, check_precision, computing_in
+from featbank.features.precision import FLOAT32, check_precision
+from featbank.features.shapes import BatchShape
 from featbank.features.signal.whisper_mel import (
     HOP_LENGTH,
     MEL_FRAMING,
@@ -30,6 +32,7 @@ from featbank.features.windows import (
     check_context,
     plan_windows,
     read_windows,
+    rows_together,
     samples_seen,
 )
 
@@ -73,7 +76,7 @@ _UNREAD = (  # by the encoder: fields of the decoder, of generation and of train
 )
 
 
-class WhisperEncoder(PretrainedExtractor):
+class WhisperEncoder(Encoder, PretrainedExtractor):
     """Hidden states of Whisper's encoder, 50 a second.
 
     The model always takes 30 seconds. A shorter waveform is followed by silence, as in training,
@@ -95,7 +98,8 @@ class WhisperEncoder(PretrainedExtractor):
         weights_sha256: of the weights file in a folder.
         seed: of random weights.
         license: of the weights.
-        precision: float32, bfloat16 or, on a GPU, float16; features are float32 in any.
+        precision: float32, bfloat16 or, on a GPU, float16 or tf32, as of
+            `featbank.features.precision`; features are float32 in any, and so is the log-mel.
         context_s: what a window computes beyond each of its seams and leaves to its neighbour.
 
     Raises:
@@ -138,10 +142,6 @@ class WhisperEncoder(PretrainedExtractor):
         )
         self._context_frames = check_context(context_s, _FRAMING, config.max_source_positions)
 
-    def deciding(self, output: str | None = None) -> dict[str, Any]:
-        """Return what decides the values: the layers asked for, not others."""
-        return {**super().deciding(output), "layers": self._layers.chosen(output)}
-
     @property
     def framing(self) -> Framing:
         """The frame grid: five log-mel frames, every 20 ms."""
@@ -152,55 +152,76 @@ class WhisperEncoder(PretrainedExtractor):
         """Number of samples of 30 seconds."""
         return int(self._model.config.max_source_positions) * _FRAMING.hop_length
 
-    @property
-    def outputs(self) -> Mapping[str, Output]:
-        """The encoder's width for each feature name, or its layers by it."""
-        return self._layers.outputs
+    def batch_shape(self, num_samples: int, batch_samples: int) -> BatchShape:  # noqa: ARG002
+        """Return the one shape of all utterances: rows of 30 seconds."""
+        return BatchShape(rows=max(1, batch_samples // self.max_samples), samples=self.max_samples)
 
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        features = self._encode_padded(waveform.unsqueeze(0))
+        with self._computing():
+            features = self._encode_waveforms(waveform.unsqueeze(0).to(self._device))
         num_frames = _FRAMING.num_frames(len(waveform))
         return {name: states[0, :num_frames] for name, states in features.items()}
 
-    def compute_batch(
+    def _compute_padded(
         self,
         waveforms: torch.Tensor,
         num_samples: torch.Tensor,  # noqa: ARG002 - what is behind is silence either way
     ) -> Mapping[str, torch.Tensor]:
-        """Compute a padded batch; see `Extractor.compute_batch`."""
-        # each row becomes 30 seconds: as many at once as the samples of the batch have room for,
-        # and always that many, so that all rows are computed in one shape
-        at_once = max(1, waveforms.numel() // self.max_samples)
-        rows = pad(waveforms, (0, 0, 0, -len(waveforms) % at_once))
-        parts = [self._encode_padded(part) for part in torch.split(rows, at_once)]
-        return {name: torch.cat([part[name] for part in parts]) for name in self.outputs}
+        return self._encode_waveforms(waveforms)
 
-    def _encode_padded(self, waveforms: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _encode_waveforms(self, waveforms: torch.Tensor) -> dict[str, torch.Tensor]:
         """Encode waveforms (B, S) with silence up to 30 seconds, or cut there."""
-        padded = pad(waveforms.to(self._device), (0, self.max_samples - waveforms.shape[1]))
-        return self._encode(log_mel(padded, self._filters.to(self._device)))
+        padded = pad(waveforms, (0, self.max_samples - waveforms.shape[1]))
+        with self._computing_exactly():
+            spectrogram = log_mel(padded, self._filters)
+        return self._encode(spectrogram)
 
     def _encode(self, log_mel: torch.Tensor) -> dict[str, torch.Tensor]:
         """Turn log-mel frames (B, num_mel_bins, 3000) into features (B, 1500, ...)."""
         model = self._model
-        with computing_in(self._precision, self._device, self._model):
-            hidden = gelu(model.conv2(gelu(model.conv1(log_mel)))).transpose(1, 2)
-            states = [hidden + model.embed_positions.weight]
-            for layer in model.layers[: self._layers.deepest]:
-                states.append(layer(states[-1], None))
-            final = model.layer_norm(states[-1]) if self._layers.wants_final else None
-            features = self._layers(states, final)
-        return {name: values.float() for name, values in features.items()}
+        taken = log_mel.to(self._dtype)
+        hidden = gelu(model.conv2(gelu(model.conv1(taken)))).transpose(1, 2)
+        states = [hidden + model.embed_positions.weight]
+        for layer in model.layers[: self._layers.deepest]:
+            states.append(layer(states[-1], None))
+        final = model.layer_norm(states[-1]) if self._layers.wants_final else None
+        return self._layers(states, final)
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
+        return self._windows_in_rows(recording, rows=1)
+
+    def _compute_windows_together(
+        self, recording: LongWaveform, batch_samples: int
+    ) -> Iterator[Mapping[str, torch.Tensor]]:
+        num_windows = len(self._windows(recording.num_samples))
+        rows = rows_together(num_windows, self.max_samples, batch_samples)
+        return self._windows_in_rows(recording, rows)
+
+    def _windows_in_rows(
+        self, recording: LongWaveform, rows: int
+    ) -> Iterator[Mapping[str, torch.Tensor]]:
+        """Compute so many windows at once, in one shape."""
         num_samples = recording.num_samples
-        greatest = greatest_log10_mel(recording, self._filters)
-        for window, samples in read_windows(recording, self._windows(num_samples)):
-            values = log10_mel_within(
-                torch.from_numpy(samples), self._mel_frames(window), num_samples, self._filters
-            )
-            features = self._encode(scaled(values, greatest).unsqueeze(0).to(self._device))
-            yield {name: states[0, window.kept_rows] for name, states in features.items()}
+        with self._computing(), self._computing_exactly():
+            greatest = greatest_log10_mel(recording, self._filters)
+        reading = read_windows(recording, self._windows(num_samples))
+        while read := list(islice(reading, rows)):
+            with self._computing():
+                with self._computing_exactly():
+                    values = [
+                        log10_mel_within(
+                            torch.from_numpy(samples).to(self._device),
+                            self._mel_frames(window),
+                            num_samples,
+                            self._filters,
+                        )
+                        for window, samples in read
+                    ]
+                    values += [torch.zeros_like(values[0])] * (rows - len(read))
+                    spectrogram = scaled(torch.stack(values), greatest)
+                features = self._encode(spectrogram)
+            for row, (window, _) in enumerate(read):
+                yield {name: states[row, window.kept_rows] for name, states in features.items()}
 
     def _windows(self, num_samples: int) -> list[Window]:
         """Plan the windows; each reads on to its 30 seconds, beyond the frames that are its own."""
@@ -222,9 +243,9 @@ class WhisperEncoder(PretrainedExtractor):
         first = _MEL_PER_FRAME * window.frames.start
         return range(first, first + _MEL_PER_FRAME * self._model.config.max_source_positions)
 
-    @cached_property
+    @property
     def _filters(self) -> torch.Tensor:
-        return mel_filters(self._model.config.num_mel_bins)
+        return self._constant("filters", lambda: mel_filters(self._model.config.num_mel_bins))
 
 
 class _Encoder(modeling_whisper.WhisperEncoder):  # type: ignore[no-untyped-call]

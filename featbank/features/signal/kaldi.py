@@ -133,14 +133,25 @@ class KaldiExtractor(FramewiseExtractor):
         emphasized = frames.clone()
         emphasized[:, 1:].sub_(frames[:, :-1], alpha=self.preemphasis)
         emphasized[:, 0] *= 1 - self.preemphasis  # Kaldi repeats the first sample before itself
-        emphasized *= self._window
+        window, mel = self._placed(frames.device)
+        emphasized *= window
         spectrum = torch.fft.rfft(emphasized, n=self._fft_length)
         power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
-        return (power @ self._mel).clamp_(min=_EPSILON).log_(), log_energy
+        return (power @ mel).clamp_(min=_EPSILON).log_(), log_energy
 
     def _log_energy(self, frames: torch.Tensor) -> torch.Tensor:
         floor = max(self.energy_floor, _EPSILON)
         return frames.square().sum(dim=1, keepdim=True).clamp_(min=floor).log_()
+
+    def _placed(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the window and the filters on a device."""
+        if device not in self._on_devices:
+            self._on_devices[device] = (self._window.to(device), self._mel.to(device))
+        return self._on_devices[device]
+
+    @cached_property
+    def _on_devices(self) -> dict[torch.device, tuple[torch.Tensor, torch.Tensor]]:
+        return {}
 
     @cached_property
     def _fft_length(self) -> int:
@@ -167,6 +178,17 @@ class Fbank(KaldiExtractor):
     def outputs(self) -> Mapping[str, Output]:
         """`fbank`, (D,)."""
         return {"fbank": Output((self.num_mel_bins + self.use_energy,))}
+
+    def log_mel(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Return the log-mel filterbank of waveforms (B, S) on any device, (B, T, num_mel_bins).
+
+        For a model that takes it: in one block, and only where `snip_edges`.
+        """
+        assert self.snip_edges
+        grid = self.framing
+        frames = self._scaled(waveforms).unfold(1, grid.window_length, grid.hop_length)
+        log_mel, _ = self._log_mel(frames.flatten(0, 1))
+        return log_mel.view(*frames.shape[:2], -1)
 
     def _features(self, rows: torch.Tensor) -> Mapping[str, torch.Tensor]:
         return {"fbank": rows}

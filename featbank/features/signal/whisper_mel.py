@@ -81,7 +81,7 @@ def log10_mel_within(
         samples: those that the frames see, inside the waveform.
         frames: of `MEL_FRAMING`, or behind its last.
         num_samples: of the waveform.
-        filters: of `mel_filters`.
+        filters: of `mel_filters`, on the same device.
 
     Returns:
         (num_mel_bins, len(frames)).
@@ -92,11 +92,17 @@ def log10_mel_within(
 
 
 def greatest_log10_mel(recording: LongWaveform, filters: torch.Tensor) -> torch.Tensor:
-    """Return the greatest value that `log10_mel` has of a recording, in a pass over it."""
+    """Return the greatest value that `log10_mel` has of a recording, in a pass over it.
+
+    It is computed where the filters are.
+    """
     windows = plan_windows(recording.num_samples, MEL_FRAMING, max_frames=_BLOCK_FRAMES)
     greatest = [
         log10_mel_within(
-            torch.from_numpy(samples), window.frames, recording.num_samples, filters
+            torch.from_numpy(samples).to(filters.device),
+            window.frames,
+            recording.num_samples,
+            filters,
         ).amax()
         for window, samples in read_windows(recording, windows)
     ]
