@@ -217,7 +217,7 @@ def _speeds(
         return [speed] if speed else []
     if job.computing.sees_device:
         return []  # nothing to compute
-    asked_s = job.computing.batch_s
+    asked_s = job.run.computing.batch_s
     return [
         known_speed(rate, decoders, job.computing.num_decoders)
         for rate in rates.fastest(job.extractor, asked_s)
