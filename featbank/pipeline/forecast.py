@@ -13,7 +13,6 @@ from featbank.base.printing import print_facts, print_line, size_text
 from featbank.engine.forecast.advice import advice, hours
 from featbank.engine.forecast.forecasting import NO_RATES, Forecast, forecast_run
 from featbank.engine.forecast.rates import read_rates
-from featbank.engine.forecast.speed import Speed
 from featbank.engine.forecast.timing import TimedSample
 from featbank.engine.job import Job
 from featbank.engine.run import Reuse
@@ -72,7 +71,11 @@ def facts(forecast: Forecast, runtime: Runtime | None = None) -> Iterator[tuple[
 def _speeds(forecast: Forecast, runtime: Runtime | None) -> Iterator[tuple[str, str]]:
     for speed in forecast.speeds:
         yield "a worker", f"{times_real_time(speed.real_time_factor)}, {speed.told}"
-        yield "computing", _computing(forecast, speed)
+        if speed.decoding_factor is not None:
+            decoded = f"{speed.num_decoders:,}, {times_real_time(speed.decoding_factor)}"
+            yield "its decoders", f"{decoded} over this corpus"
+        took = hours(3600 * forecast.hours_at(speed))
+        yield "computing", f"{took}, if workers do not hinder each other"
         if forecast.on_gpu:
             yield "GPU-hours", amount(forecast.hours_at(speed) * forecast.num_busy, 1)
     if not forecast.speeds and forecast.on_gpu and forecast.sample is None:
@@ -82,13 +85,10 @@ def _speeds(forecast: Forecast, runtime: Runtime | None) -> Iterator[tuple[str, 
             f"unknown: this process sees no GPU, and {table} no rate of this extractor; start the "
             "dry run where there is a GPU, or have `python -m benchmarks.gpu --rates FILE` measure",
         )
-
-
-def _computing(forecast: Forecast, speed: Speed) -> str:
-    tasks = f"tasks: {forecast.num_tasks:,} of about {amount(forecast.task_s)} s of audio"
-    return (
-        f"{hours(3600 * forecast.hours_at(speed))}, if workers do not hinder each other; "
-        f"workers: {forecast.num_workers:,}, {tasks}, shards to make: {forecast.num_shards:,}"
+    yield (
+        "tasks",
+        f"{forecast.num_tasks:,} of about {amount(forecast.task_s)} s of audio; "
+        f"workers: {forecast.num_workers:,}, shards to make: {forecast.num_shards:,}",
     )
 
 

@@ -20,14 +20,16 @@ from featbank.engine.forecast.drawing import BatchSample
 from featbank.engine.forecast.forecasting import Forecast, forecast_run
 from featbank.engine.forecast.interim import WaitingBytes
 from featbank.engine.forecast.kinds import AudioKind, AudioLeft
-from featbank.engine.forecast.rates import MeasuredRate, RateTable, cost_digest
+from featbank.engine.forecast.rates import MeasuredRate, RateTable, add_rates, cost_digest
 from featbank.engine.forecast.remaining import Remaining
 from featbank.engine.forecast.speed import Decoders, Speed, known_speed
 from featbank.engine.job import Job
+from featbank.engine.run import Reuse
+from featbank.errors import FeatbankError
 from featbank.features.shapes import BatchShape
 from featbank.files.provenance import file_sha256
 from featbank.numerics import Computing
-from featbank.pipeline.forecast import facts
+from featbank.pipeline.forecast import facts, print_forecast
 from featbank.pipeline.sections import Runtime
 from tests.extracting import demo_run
 from tests.runners.workers import InThisProcess
@@ -56,6 +58,13 @@ def _row(name: str, *, start_s: float = 0, seconds: float = 10, rate: int = 16_0
     return Utterance(
         id=f"{name}-{start_s}", audio=name, audio_digest="", sample_rate=rate,
         start_sample=round(start_s * rate), num_samples=round(seconds * rate),
+    )  # fmt: skip
+
+
+def _runtime(rates: Path, upload_mb_per_s: float | None = None) -> Runtime:
+    return Runtime(
+        progress=None, records=Path(), checks=Path(), stability=Path(), certificates=Path(),
+        failures=Path(), work=Path(), scans=Path(), rates=rates, upload_mb_per_s=upload_mb_per_s,
     )  # fmt: skip
 
 
@@ -139,6 +148,24 @@ def test_where_nobody_measured_the_hours_on_a_gpu_are_unknown_and_never_those_of
     assert "computing" not in printed
     assert "GPU-hours" not in printed
     assert "store low/train" in printed
+
+
+def test_a_stage_prints_the_hours_of_the_table_that_it_is_told_of(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    job = _job(corpus, tmp_path / "out", computing=ON_A_GPU, runner=InThisProcess(1))
+    add_rates(tmp_path / "rates.json", [replace(RATE, extractor=cost_digest(job.extractor))])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    print_forecast(job, Reuse(), _runtime(tmp_path / "rates.json"))
+    printed = capsys.readouterr().out
+    assert "on NVIDIA H200, measured 2026-11-30" in printed
+    assert "GPU-hours" in printed
+    (tmp_path / "rates.json").write_text("{}")
+    with pytest.raises(FeatbankError, match=r"table of rates .*rates\.json"):
+        print_forecast(job, Reuse(), _runtime(tmp_path / "rates.json"))
 
 
 def test_a_rate_at_the_size_of_batches_that_a_run_names_goes_before_a_faster_one(
@@ -227,11 +254,7 @@ def test_an_upload_takes_hours_only_where_it_is_said_how_fast_it_is() -> None:
     forecast = _forecast([_row("a.wav")], {}, upload_bytes=36_000_000_000)
     sent = "36.00 GB of new shards, by dvc push"
     assert dict(facts(forecast))["upload"] == sent
-    runtime = Runtime(
-        progress=None, records=Path(), checks=Path(), stability=Path(), certificates=Path(),
-        failures=Path(), work=Path(), scans=Path(), rates=Path(), upload_mb_per_s=5.0,
-    )  # fmt: skip
-    assert dict(facts(forecast, runtime))["upload"] == f"{sent}: 2.0 h at 5.0 MB/s"
+    assert dict(facts(forecast, _runtime(Path(), 5.0)))["upload"] == f"{sent}: 2.0 h at 5.0 MB/s"
 
 
 def test_the_windows_that_are_open_at_a_time_have_their_interim_shards_on_the_disk() -> None:
