@@ -34,13 +34,13 @@ class Device:
 
     Args:
         extractor: on the device.
-        batch_samples: computed together.
+        seconds_together: of audio in a batch; 0 for each utterance alone.
         reduction: of batches, to what is stored.
         lane: to the device.
     """
 
     extractor: Extractor
-    batch_samples: int
+    seconds_together: float
     reduction: Reduction
     lane: Lane
 
@@ -60,7 +60,8 @@ class DeviceComputer:
         self, crew: Crew, device: Device, outputs: Iterable[Block], leave: Callable[[Step], None]
     ) -> None:
         self._device = device
-        self._call = Caller(device.extractor, device.batch_samples)
+        sample_rate = device.extractor.framing.sample_rate
+        self._call = Caller(device.extractor, round(device.seconds_together * sample_rate))
         self._leave = leave
         self._pieces: Channel[Features | AudioError | None] = Channel(crew, AHEAD)
         self._outputs: Channel[Block] = Channel(crew)
@@ -184,7 +185,7 @@ class DeviceComputer:
             longest = max(values.shape[1] for values in batch.values())
             valid = torch.arange(longest, device=num_frames.device) < num_frames.unsqueeze(1)
             reduced = reduction.reduce(batch, valid)
-            leaving, wait = lane.fetch(list(reduced.leaving.values()), output.first)
+        leaving, wait = lane.fetch(list(reduced.leaving.values()), output.first)
 
         def take() -> None:
             wait()

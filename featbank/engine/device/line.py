@@ -15,15 +15,13 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 
-from featbank.base.manifest import Utterance
 from featbank.engine.device.computing import Device, DeviceComputer, Step
 from featbank.engine.device.crew import Channel, Crew
 from featbank.engine.device.decoding import Decoding, Input, Making
 from featbank.engine.device.memory import NUM_INPUTS, NUM_OUTPUTS, Block
 from featbank.engine.reading import AudioReader
-from featbank.engine.rows import num_samples
+from featbank.engine.rows import batch_shape_of
 from featbank.engine.tasks import ShardResult, ShardTask, Workload
-from featbank.features.shapes import BatchShape
 
 _STEPS_AHEAD = 64  # of batches that have their memory
 _LACKING_AHEAD = 2  # tasks whose shards are open
@@ -73,7 +71,12 @@ class DeviceLine:
 
     def _run(self, crew: Crew, shards: _Shards) -> None:
         framing = self._device.extractor.framing
-        decoding = Decoding(crew, self._reader, framing, self._shape_of, self._inputs)
+        shape_of = partial(
+            batch_shape_of,
+            extractor=self._device.extractor,
+            seconds_together=self._device.seconds_together,
+        )
+        decoding = Decoding(crew, self._reader, framing, shape_of, self._inputs)
         steps: Channel[Step] = Channel(crew, _STEPS_AHEAD)
         written: Channel[bool] = Channel(crew)
         lacking: Channel[Making] = Channel(crew, _LACKING_AHEAD)
@@ -105,14 +108,6 @@ class DeviceLine:
                 steps.put(partial(shards.finish, read))
         steps.end()
         written.get()
-
-    def _shape_of(self, row: Utterance) -> BatchShape | None:
-        """Return the shape that an utterance is computed in; None for alone and unpadded."""
-        extractor = self._device.extractor
-        limit, length = extractor.max_samples, num_samples(row, extractor.framing)
-        if not self._device.batch_samples or (limit is not None and length > limit):
-            return None
-        return extractor.batch_shape(length, self._device.batch_samples)
 
 
 class _Shards:
