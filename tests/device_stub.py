@@ -102,3 +102,16 @@ class BrokenStub(ExactStub):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         computed = super().compute_batch(waveforms, num_samples)
         return {name: rows[:, 1:] for name, rows in computed.items()}
+
+
+class SpectrumStub(ExactStub):
+    """Gives `mfcc`: some samples of each frame, and their products."""
+
+    @property
+    def outputs(self) -> Mapping[str, Output]:
+        return {"mfcc": Output((8,))}
+
+    def _frames(self, waveforms: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        frames = waveforms.unfold(1, 400, 320)
+        some = frames[..., 8:400:100]
+        return {"mfcc": 10 * torch.cat([some, some * some.flip(2)], 2)}
