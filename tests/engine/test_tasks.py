@@ -121,14 +121,14 @@ def _cutter(
     return Cutter(plan, pace), plan
 
 
-def test_sizes_fall_towards_the_end_and_no_lower_than_half_a_second_of_work() -> None:
+def test_sizes_fall_towards_the_end_and_no_lower_than_a_quarter_of_a_second_of_work() -> None:
     pace = TaskPace(task_s=None, total_s=8000.0, missing_share=1.0, count_workers=lambda: 4)
     pace.see(8000.0, missing_s=8000.0)
     assert pace.size_s == 250
     pace.hand_out(7800.0)
     assert pace.size_s == 6.25
     pace.learn(computed_s=900.0, wall_s=3.0)
-    assert pace.size_s == 150
+    assert pace.size_s == 75
     alone = TaskPace(task_s=60.0, total_s=8000.0, missing_share=1.0, count_workers=lambda: 1)
     assert alone.size_s == 60
 
