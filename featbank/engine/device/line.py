@@ -16,9 +16,9 @@ from functools import partial
 from itertools import chain
 
 from featbank.engine.device.computing import Device, DeviceComputer, Step
-from featbank.engine.device.crew import Channel, Crew
 from featbank.engine.device.decoding import Decoding, Input, Making
 from featbank.engine.device.memory import NUM_INPUTS, NUM_OUTPUTS, Block
+from featbank.engine.device.thread_group import Channel, ThreadGroup
 from featbank.engine.reading import AudioReader
 from featbank.engine.rows import batch_shape_of
 from featbank.engine.tasks import ShardResult, ShardTask, Workload
@@ -63,23 +63,23 @@ class DeviceLine:
         """
         shards = _Shards((*workload.tasks, *workload.beside), begin)
         try:
-            with Crew() as crew:
-                self._run(crew, shards)
+            with ThreadGroup() as group:
+                self._run(group, shards)
         finally:
             shards.abort()
         return shards.results
 
-    def _run(self, crew: Crew, shards: _Shards) -> None:
+    def _run(self, group: ThreadGroup, shards: _Shards) -> None:
         framing = self._device.extractor.framing
         shape_of = partial(
             batch_shape_of,
             extractor=self._device.extractor,
             seconds_together=self._device.seconds_together,
         )
-        decoding = Decoding(crew, self._reader, framing, shape_of, self._inputs)
-        steps: Channel[Step] = Channel(crew, _STEPS_AHEAD)
-        written: Channel[bool] = Channel(crew)
-        lacking: Channel[Making] = Channel(crew, _LACKING_AHEAD)
+        decoding = Decoding(group, self._reader, framing, shape_of, self._inputs)
+        steps: Channel[Step] = Channel(group, _STEPS_AHEAD)
+        written: Channel[bool] = Channel(group)
+        lacking: Channel[Making] = Channel(group, _LACKING_AHEAD)
 
         def copy() -> None:
             for making in shards.begun(copying=True):
@@ -94,12 +94,12 @@ class DeviceLine:
                 step()
             written.put(True)
 
-        crew.start(copy, "copy")
-        crew.start(lambda: decoding.plan(chain(shards.begun(copying=False), lacking)), "plan")
+        group.start(copy, "copy")
+        group.start(lambda: decoding.plan(chain(shards.begun(copying=False), lacking)), "plan")
         for _ in range(self._num_decoders):
-            crew.start(decoding.decode, "decode")
-        crew.start(write, "write")
-        compute = DeviceComputer(crew, self._device, self._outputs, steps.put)
+            group.start(decoding.decode, "decode")
+        group.start(write, "write")
+        compute = DeviceComputer(group, self._device, self._outputs, steps.put)
         for read in decoding:
             if isinstance(read, Input):
                 compute(read)
