@@ -48,6 +48,7 @@ class Forecast:
         num_shards: that workers have to make.
         num_tasks: into which that is cut, of which a worker has one in hands at a time.
         num_workers: that a run would have at a time.
+        batch_s: seconds of audio that they compute together.
         on_gpu: whether they compute on GPUs.
         sample: what was measured; None where nothing is to be computed, or there is no such device.
         decoding: how files decode here; None where that was not looked at.
@@ -71,6 +72,7 @@ class Forecast:
     num_shards: int
     num_tasks: int
     num_workers: int
+    batch_s: float
     on_gpu: bool
     sample: TimedSample | None
     decoding: Decoding | None
@@ -151,6 +153,7 @@ def forecast_run(
         num_shards=remaining.num_shards,
         num_tasks=remaining.num_tasks,
         num_workers=num_workers,
+        batch_s=job.computing.seconds_together,
         on_gpu=job.computing.device != CPU,
         sample=sample,
         decoding=decoding,
@@ -212,14 +215,14 @@ def _speeds(
     job: Job, sample: TimedSample | None, decoders: Decoders, rates: RateTable
 ) -> list[Speed]:
     """Return the speeds to expect: never that of a CPU for a GPU."""
+    together_s = job.computing.seconds_together
     if sample is not None:
-        speed = timed_speed(sample, device_name(job.computing.device), decoders)
+        speed = timed_speed(sample, device_name(job.computing.device), decoders, together_s)
         return [speed] if speed else []
     if job.computing.sees_device:
         return []  # nothing to compute
-    asked_s = job.run.computing.batch_s
     return [
         known_speed(rate, decoders, job.computing.num_decoders)
-        for rate in rates.fastest(job.extractor, asked_s)
+        for rate in rates.fastest(job.extractor, together_s)
         if rate.device != CPU
     ]
