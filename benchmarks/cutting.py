@@ -17,13 +17,13 @@ from benchmarks.padding import waste_of_window
 from benchmarks.scale import Scale
 from benchmarks.shelf import Shelf
 from benchmarks.speech import SAMPLE_RATE, Speech, write_speech
-from benchmarks.stub import SleepingStub
+from benchmarks.stub import SleepingStub, stub_definition
 from featbank.base.components import ComponentConfig
 from featbank.base.manifest import Utterance, write_manifest
 from featbank.engine.definition import FeatureDefinition
 from featbank.engine.extract import make_features
 from featbank.engine.run import WHAT_FITS
-from featbank.feature_io import PackedStorage, read_storage
+from featbank.feature_io import read_storage
 from featbank.numerics import ON_CPU
 from featbank.runners.local import LocalRunner
 
@@ -50,13 +50,7 @@ def _two_workers(folder: Path, rate: float) -> Report:
     """Extract the demo corpus, which is one shard, with an extractor that sleeps."""
     speech = write_speech(folder / "speech", DEMO)
     runner = NotingRunner(LocalRunner(num_workers=NUM_WORKERS), folder / "notes")
-    target = f"{SleepingStub.__module__}.{SleepingStub.__qualname__}"
-    definition = FeatureDefinition(
-        name="stub",
-        extractor=ComponentConfig(target, {"real_time_factor": rate}),
-        storage=[PackedStorage("stub", "float16", shard_bytes=1 << 28)],
-        trusted_modules=[SleepingStub.__module__.partition(".")[0]],
-    )
+    definition = stub_definition(rate, SleepingStub)
     make_features(job_of(definition, speech, ON_CPU, runner, folder / "out"), WHAT_FITS)
     ended = time.monotonic()
     notes = runner.notes()
