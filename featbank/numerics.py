@@ -7,7 +7,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 import torch
@@ -23,7 +23,9 @@ _AUDIO = "audio"  # what decided the samples, by name: its version
 
 _MAX_DECODERS = 16  # some 50,000 x real time of 16 kHz FLAC
 
-_GPU_BATCH_S = 30.0  # few enough for the batches of a shard to fill
+_BATCH_S = ((64 << 30, 480.0), (32 << 30, 240.0), (12 << 30, 120.0))  # by the memory of a GPU
+_LEAST_BATCH_S = 30.0
+_UNSEEN_BATCH_S = 120.0
 _GPU_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE")
 _VARIABLES = (
     "ATEN_CPU_CAPABILITY",
@@ -42,7 +44,9 @@ class Computing:
         device: `cpu` or `cuda`: the GPU that the runner gives a worker.
         num_threads: that compute an utterance on the CPU.
         batch_s: seconds of audio, padding included, that are computed together; 0 for each
-            utterance alone, None for what suits the device: 30 on a GPU, else 0.
+            utterance alone, None for what suits the device: by the memory of the GPU that this
+            process sees 480 (64 GiB), 240 (32), 120 (12) or 30, where it sees none 120; without a
+            GPU 0.
         in_bfloat16: whether the extractor computes in bfloat16. That is no choice of the machine's,
             but machines that agree in float32 may differ in it.
         libraries: distributions that compute beside torch. That is no choice, either.
@@ -76,8 +80,12 @@ class Computing:
     def seconds_together(self) -> float:
         """Seconds of audio computed together: `batch_s`, or its default for the device."""
         if self.batch_s is None:
-            return _GPU_BATCH_S if self.device == CUDA else 0.0
+            return _batch_s_of_gpu() if self.device == CUDA else 0.0
         return float(self.batch_s)
+
+    def settled(self) -> Computing:
+        """Return these settings for all workers of a run: seconds together as of this process."""
+        return replace(self, batch_s=self.seconds_together)
 
     @property
     def decoders(self) -> int:
@@ -204,6 +212,14 @@ def _bfloat16_instructions() -> str:
     return ", ".join(
         sorted(name for name, has in torch.cpu.get_capabilities().items() if has and "bf16" in name)
     )
+
+
+def _batch_s_of_gpu() -> float:
+    """Return how many seconds a GPU is to compute together, which fills it and leaves it room."""
+    if not torch.cuda.is_available():
+        return _UNSEEN_BATCH_S
+    memory = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    return next((batch_s for least, batch_s in _BATCH_S if memory >= least), _LEAST_BATCH_S)
 
 
 def _gpu() -> dict[str, object]:

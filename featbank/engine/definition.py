@@ -173,7 +173,10 @@ def build_definition(
     built = recipe.build()
     if not built.uses_device:
         computing = computing.on_cpu()
-    computing = replace(computing, in_bfloat16=built.in_bfloat16, libraries=tuple(built.libraries))
+    # settled where the run is planned: workers with other GPUs compute in the shapes of the plan
+    computing = replace(
+        computing.settled(), in_bfloat16=built.in_bfloat16, libraries=tuple(built.libraries)
+    )
     outputs = {name: output.codebook_size for name, output in built.outputs.items()}
     entries = storage_by_name(definition.storage, outputs)
     described = {name: Description.of(built, name) for name in entries}

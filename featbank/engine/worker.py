@@ -77,7 +77,7 @@ class ShardWorker(ABC, Generic[Sink]):
             return None
         device = Device(
             extractor=extractor,
-            batch_samples=round(computing.seconds_together * extractor.framing.sample_rate),
+            seconds_together=computing.seconds_together,
             reduction=self.reduction(),
             lane=lane_to(computing.device),
         )

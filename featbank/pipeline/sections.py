@@ -73,7 +73,7 @@ class Knobs:
     batch_s: Annotated[
         Seconds | None,
         knob(
-            "of audio computed together: null is 30 on a GPU, and each utterance alone else",
+            "of audio computed together: null is by a GPU's memory, and each utterance alone else",
             unit="s",
         ),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import soundfile
 import torch
 
 from featbank.base.manifest import read_manifest
+from featbank.base.processors import usable_processors
 from featbank.engine.batching import batches
 from featbank.errors import ConfigError, FeatbankError
 from featbank.features.shapes import batch_shape
@@ -212,5 +214,27 @@ def test_what_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Computing(**wrong)
     assert Computing().seconds_together == 0
-    assert Computing(device="cuda").seconds_together == 30
     assert Computing(device="cuda", batch_s=0).seconds_together == 0
+
+
+@pytest.mark.parametrize(
+    ("gib", "batch_s"), [(141, 480), (79.3, 480), (47.5, 240), (15.8, 120), (7.9, 30), (None, 120)]
+)
+def test_a_batch_is_by_the_memory_of_the_gpu_and_settled_where_the_run_is_planned(
+    gib: float | None, batch_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    properties = SimpleNamespace(total_memory=int((gib or 0) * (1 << 30)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gib is not None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    settled = Computing(device="cuda").settled()
+    assert settled.seconds_together == batch_s
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert settled.seconds_together == batch_s
+    assert Computing().settled().seconds_together == 0
+
+
+def test_decoders_are_by_the_processors_beside_a_gpu_and_one_without() -> None:
+    assert Computing().decoders == 1
+    assert Computing(num_decoders=3).decoders == Computing(num_decoders=3).on_cpu().decoders == 3
+    assert Computing(device="cuda").decoders == min(16, usable_processors())

@@ -14,13 +14,14 @@ import torch
 
 from featbank.audio.recording import Recording
 from featbank.engine.calling import Caller, Features, enough_memory
-from featbank.engine.device.crew import Channel, Crew
 from featbank.engine.device.decoding import Input
 from featbank.engine.device.lane import Lane
 from featbank.engine.device.memory import Block
 from featbank.engine.device.narrowing import as_floats
 from featbank.engine.device.pieces import AHEAD, Pieces
+from featbank.engine.device.read_ahead import ReadAhead
 from featbank.engine.device.reduction import Batch, Reduced, Reduction
+from featbank.engine.device.thread_group import Channel, ThreadGroup
 from featbank.errors import AudioError, FeatbankError
 from featbank.features.base import Extractor
 
@@ -34,13 +35,13 @@ class Device:
 
     Args:
         extractor: on the device.
-        batch_samples: computed together.
+        seconds_together: of audio in a batch; 0 for each utterance alone.
         reduction: of batches, to what is stored.
         lane: to the device.
     """
 
     extractor: Extractor
-    batch_samples: int
+    seconds_together: float
     reduction: Reduction
     lane: Lane
 
@@ -49,7 +50,7 @@ class DeviceComputer:
     """Computes batches, one after the other, in one thread.
 
     Args:
-        crew: of this thread and the one that does the steps that are left.
+        group: of this thread and the one that does the steps that are left.
         device: that computes.
         outputs: memory for what comes back from a device that is behind; with as many batches at
             most it is ahead of who takes them.
@@ -57,13 +58,18 @@ class DeviceComputer:
     """
 
     def __init__(
-        self, crew: Crew, device: Device, outputs: Iterable[Block], leave: Callable[[Step], None]
+        self,
+        group: ThreadGroup,
+        device: Device,
+        outputs: Iterable[Block],
+        leave: Callable[[Step], None],
     ) -> None:
         self._device = device
-        self._call = Caller(device.extractor, device.batch_samples)
+        sample_rate = device.extractor.framing.sample_rate
+        self._call = Caller(device.extractor, round(device.seconds_together * sample_rate))
         self._leave = leave
-        self._pieces: Channel[Features | AudioError | None] = Channel(crew, AHEAD)
-        self._outputs: Channel[Block] = Channel(crew)
+        self._pieces: Channel[Features | AudioError | None] = Channel(group, AHEAD)
+        self._outputs: Channel[Block] = Channel(group)
         for block in outputs:
             self._outputs.put(block)
 
@@ -96,7 +102,8 @@ class DeviceComputer:
             pieces.close()
 
         self._leave(take)
-        pieces.send(self._call.pieces(row, recording, read.making.task.split))
+        ahead = ReadAhead(recording)
+        pieces.send(self._call.pieces(row, ahead, read.making.task.split))
 
     def _compute_arrays(self, read: Input, good: Sequence[int]) -> None:
         """Compute a batch, or an utterance alone, of which the extractor gives arrays."""
@@ -184,7 +191,7 @@ class DeviceComputer:
             longest = max(values.shape[1] for values in batch.values())
             valid = torch.arange(longest, device=num_frames.device) < num_frames.unsqueeze(1)
             reduced = reduction.reduce(batch, valid)
-            leaving, wait = lane.fetch(list(reduced.leaving.values()), output.first)
+        leaving, wait = lane.fetch(list(reduced.leaving.values()), output.first)
 
         def take() -> None:
             wait()

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance
 from featbank.engine.batching import batches
-from featbank.engine.device.crew import Channel, Crew
 from featbank.engine.device.memory import Block
+from featbank.engine.device.thread_group import Channel, ThreadGroup
 from featbank.engine.making import ShardInMaking
 from featbank.engine.reading import Audio, AudioReader
 from featbank.errors import AudioError
@@ -102,7 +102,7 @@ class Decoding:
     """Reads batches in their order, each in as many threads as there are.
 
     Args:
-        crew: of the threads.
+        group: of the threads.
         reader: of the audio.
         framing: of the extractor.
         shape_of: an utterance's batch shape.
@@ -111,23 +111,23 @@ class Decoding:
 
     def __init__(
         self,
-        crew: Crew,
+        group: ThreadGroup,
         reader: AudioReader,
         framing: Framing,
         shape_of: Callable[[Utterance], BatchShape | None],
         blocks: Iterable[Block],
     ) -> None:
-        self._crew = crew
+        self._group = group
         self._reader = reader
         self._framing = framing
         self._shape_of = shape_of
-        self._free: Channel[Block] = Channel(crew)
+        self._free: Channel[Block] = Channel(group)
         for block in blocks:
             self._free.put(block)
-        self._jobs: Channel[tuple[Input, Sequence[int]]] = Channel(crew)
-        self._begun: Channel[Input | Making] = Channel(crew)
+        self._jobs: Channel[tuple[Input, Sequence[int]]] = Channel(group)
+        self._begun: Channel[Input | Making] = Channel(group)
         self._left: dict[int, int] = {}  # jobs of a batch, by its id
-        self._is_read = crew.condition()
+        self._is_read = group.condition()
 
     def plan(self, makings: Iterable[Making]) -> None:
         """Give the threads their work: the batches of each shard, and behind them the shard."""
@@ -165,7 +165,7 @@ class Decoding:
         for begun in self._begun:
             if isinstance(begun, Input):
                 with self._is_read:
-                    self._crew.wait(self._is_read, partial(self._is_read_whole, begun))
+                    self._group.wait(self._is_read, partial(self._is_read_whole, begun))
                     del self._left[id(begun)]
             yield begun
 

@@ -15,15 +15,13 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 
-from featbank.base.manifest import Utterance
 from featbank.engine.device.computing import Device, DeviceComputer, Step
-from featbank.engine.device.crew import Channel, Crew
 from featbank.engine.device.decoding import Decoding, Input, Making
 from featbank.engine.device.memory import NUM_INPUTS, NUM_OUTPUTS, Block
+from featbank.engine.device.thread_group import Channel, ThreadGroup
 from featbank.engine.reading import AudioReader
-from featbank.engine.rows import num_samples
+from featbank.engine.rows import batch_shape_of
 from featbank.engine.tasks import ShardResult, ShardTask, Workload
-from featbank.features.shapes import BatchShape
 
 _STEPS_AHEAD = 64  # of batches that have their memory
 _LACKING_AHEAD = 2  # tasks whose shards are open
@@ -65,18 +63,23 @@ class DeviceLine:
         """
         shards = _Shards((*workload.tasks, *workload.beside), begin)
         try:
-            with Crew() as crew:
-                self._run(crew, shards)
+            with ThreadGroup() as group:
+                self._run(group, shards)
         finally:
             shards.abort()
         return shards.results
 
-    def _run(self, crew: Crew, shards: _Shards) -> None:
+    def _run(self, group: ThreadGroup, shards: _Shards) -> None:
         framing = self._device.extractor.framing
-        decoding = Decoding(crew, self._reader, framing, self._shape_of, self._inputs)
-        steps: Channel[Step] = Channel(crew, _STEPS_AHEAD)
-        written: Channel[bool] = Channel(crew)
-        lacking: Channel[Making] = Channel(crew, _LACKING_AHEAD)
+        shape_of = partial(
+            batch_shape_of,
+            extractor=self._device.extractor,
+            seconds_together=self._device.seconds_together,
+        )
+        decoding = Decoding(group, self._reader, framing, shape_of, self._inputs)
+        steps: Channel[Step] = Channel(group, _STEPS_AHEAD)
+        written: Channel[bool] = Channel(group)
+        lacking: Channel[Making] = Channel(group, _LACKING_AHEAD)
 
         def copy() -> None:
             for making in shards.begun(copying=True):
@@ -91,12 +94,12 @@ class DeviceLine:
                 step()
             written.put(True)
 
-        crew.start(copy, "copy")
-        crew.start(lambda: decoding.plan(chain(shards.begun(copying=False), lacking)), "plan")
+        group.start(copy, "copy")
+        group.start(lambda: decoding.plan(chain(shards.begun(copying=False), lacking)), "plan")
         for _ in range(self._num_decoders):
-            crew.start(decoding.decode, "decode")
-        crew.start(write, "write")
-        compute = DeviceComputer(crew, self._device, self._outputs, steps.put)
+            group.start(decoding.decode, "decode")
+        group.start(write, "write")
+        compute = DeviceComputer(group, self._device, self._outputs, steps.put)
         for read in decoding:
             if isinstance(read, Input):
                 compute(read)
@@ -105,14 +108,6 @@ class DeviceLine:
                 steps.put(partial(shards.finish, read))
         steps.end()
         written.get()
-
-    def _shape_of(self, row: Utterance) -> BatchShape | None:
-        """Return the shape that an utterance is computed in; None for alone and unpadded."""
-        extractor = self._device.extractor
-        limit, length = extractor.max_samples, num_samples(row, extractor.framing)
-        if not self._device.batch_samples or (limit is not None and length > limit):
-            return None
-        return extractor.batch_shape(length, self._device.batch_samples)
 
 
 class _Shards:

@@ -18,6 +18,11 @@ from featbank.features.base import Output
 from featbank.store import Encoded, find_encoding
 
 _AT_ONCE = 1 << 25  # values: what is kept beside them takes 20 bytes each, for a moment
+_EXPONENTS = {
+    torch.float32: (torch.int32, 0x7F800000),
+    torch.float16: (torch.int16, 0x7C00),
+    torch.bfloat16: (torch.int16, 0x7F80),
+}
 
 
 class Narrowed(NamedTuple):
@@ -70,13 +75,13 @@ class Narrowing:
             values: (rows, T, *shape), floats, or integers for codes.
             valid: (rows, T), of frames that belong to an utterance; None for all.
         """
+        values = values.contiguous()  # codes come with the codebooks first, seen from the side
         if self._codebook_size is not None:
             return self._codes(values, valid, self._codebook_size)
         if values.dtype != torch.float64 and values.dtype != self._torch_dtype:
             values = values.float()
         if values.dtype == self._torch_dtype:
-            is_bad = _any(_not_finite(values), valid)
-            return Narrowed(_bits(values.contiguous()), is_bad)
+            return Narrowed(_bits(values), _is_not_finite(values, valid))
         rows = max(1, _AT_ONCE * len(values) // max(1, values.numel()))
         parts = [
             self._rounded(part, None if valid is None else valid[start : start + rows])
@@ -119,7 +124,10 @@ class Narrowing:
         greatest = difference.amax(2) if difference.shape[2] else difference.sum(2)
         if valid is not None:
             greatest = torch.where(valid, greatest, 0.0)
-        is_bad = _any(_not_finite(values) | _not_finite(back), valid)
+        # what was not finite is not by now, but for steps of an infinite scale
+        is_bad = _is_not_finite(back, valid)
+        if self._has_scale:
+            is_bad |= _is_not_finite(values, valid)
         return Narrowed(
             _bits(stored), is_bad, greatest.amax(1), frame_sums(difference.double()), scale
         )
@@ -146,10 +154,18 @@ def _any(wrong: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
     return (in_frame if valid is None else in_frame & valid).any(1)
 
 
-def _not_finite(values: torch.Tensor) -> torch.Tensor:
-    if values.dtype is torch.float16:  # by the exponent: converting each takes longer
-        return (values.view(torch.int16) & 0x7C00) == 0x7C00
-    return ~values.isfinite()
+def _is_not_finite(values: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    """Tell of each row whether a value in a frame of its own is NaN or infinite.
+
+    By the exponent, which is all ones then: several times as fast as `isfinite` on the CPU.
+    """
+    if values.dtype not in _EXPONENTS or not values.numel():
+        return _any(~values.isfinite(), valid)
+    integers, exponent = _EXPONENTS[values.dtype]
+    exponents = (values.view(integers) & exponent).flatten(2)
+    if valid is None:
+        return exponents.flatten(1).amax(1) == exponent
+    return ((exponents.amax(2) == exponent) & valid).any(1)
 
 
 def _bits(stored: torch.Tensor) -> torch.Tensor:

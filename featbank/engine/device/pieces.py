@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from featbank.engine.calling import Features
-from featbank.engine.device.crew import Channel
+from featbank.engine.device.thread_group import Channel
 from featbank.errors import AudioError
 
 AHEAD = 2

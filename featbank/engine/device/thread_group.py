@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 class Stopped(BaseException):
-    """Raised in a thread whose crew has been stopped: nothing more is wanted of it.
+    """Raised in a thread whose group has been stopped: nothing more is wanted of it.
 
     No `Exception`, so that nothing on the way takes it for a fault of an utterance.
     """
 
 
-class Crew:
+class ThreadGroup:
     """Some threads, of which the first error stops all.
 
     Whoever waits, waits by `wait`, so that nobody waits for a thread that has ended. To be used in
@@ -32,7 +32,7 @@ class Crew:
         self._error: BaseException | None = None
 
     def condition(self) -> threading.Condition:
-        """Return a condition over the one lock of the crew, which `stop` wakes."""
+        """Return a condition over the one lock of the group, which `stop` wakes."""
         made = threading.Condition(self._lock)
         self._conditions.append(made)
         return made
@@ -41,7 +41,7 @@ class Crew:
         """Wait on a condition that this thread holds.
 
         Raises:
-            Stopped: the crew was stopped.
+            Stopped: the group was stopped.
         """
         while not self._is_stopped and not until():
             condition.wait()
@@ -58,7 +58,7 @@ class Crew:
         """End all threads as soon as each is done with what it has in hand.
 
         Args:
-            error: that the crew ends with, if it is the first.
+            error: that the group ends with, if it is the first.
         """
         with self._lock:
             self._is_stopped = True
@@ -66,8 +66,8 @@ class Crew:
             for condition in self._conditions:
                 condition.notify_all()
 
-    def __enter__(self) -> Crew:
-        """Return the crew."""
+    def __enter__(self) -> ThreadGroup:
+        """Return the group."""
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -92,29 +92,31 @@ class Crew:
 
 
 class Channel(Generic[T]):
-    """A queue of limited length between threads of a crew.
+    """A queue of limited length between threads of a group.
 
     Args:
-        crew: whose end wakes who waits.
+        group: whose end wakes who waits.
         size: of the queue; 0 for any.
     """
 
-    def __init__(self, crew: Crew, size: int = 0) -> None:
-        self._crew = crew
+    def __init__(self, group: ThreadGroup, size: int = 0) -> None:
+        self._group = group
         self._size = size
         self._items: deque[T] = deque()
         self._is_ended = False
-        self._has_room = crew.condition()
-        self._has_item = crew.condition()
+        self._has_room = group.condition()
+        self._has_item = group.condition()
 
     def put(self, item: T) -> None:
         """Add an item, when there is room.
 
         Raises:
-            Stopped: the crew was stopped.
+            Stopped: the group was stopped.
         """
         with self._has_room:
-            self._crew.wait(self._has_room, lambda: not self._size or len(self._items) < self._size)
+            self._group.wait(
+                self._has_room, lambda: not self._size or len(self._items) < self._size
+            )
             self._items.append(item)
             self._has_item.notify()
 
@@ -122,7 +124,7 @@ class Channel(Generic[T]):
         """Take the oldest item, when there is one.
 
         Raises:
-            Stopped: the crew was stopped.
+            Stopped: the group was stopped.
         """
         [item] = self._next(lambda: bool(self._items))
         return item
@@ -137,14 +139,14 @@ class Channel(Generic[T]):
         """Take items until the end.
 
         Raises:
-            Stopped: the crew was stopped.
+            Stopped: the group was stopped.
         """
         while found := self._next(lambda: self._items or self._is_ended):
             yield from found
 
     def _next(self, until: Callable[[], object]) -> list[T]:
         with self._has_item:
-            self._crew.wait(self._has_item, until)
+            self._group.wait(self._has_item, until)
             if not self._items:
                 return []
             item = self._items.popleft()
