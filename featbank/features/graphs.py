@@ -104,13 +104,14 @@ class CudaRecorder:
 
     def __init__(self) -> None:
         self._pool: object = None
+        self._stream: torch.cuda.Stream | None = None
 
     def __call__(self, compute: Callable[[], Outputs]) -> Recording:
         """Record a computation, and wait for the device meanwhile."""
-        if self._pool is None:
+        if self._stream is None:
             self._pool = torch.cuda.graph_pool_handle()
-        graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        graph, stream = torch.cuda.CUDAGraph(), self._stream
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             compute()  # once more, on the stream: its libraries take their memory there

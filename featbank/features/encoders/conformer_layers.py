@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from featbank.features.encoders.kept import Kept
 from featbank.features.encoders.padded_attention import ValidFrames, aligned
 from featbank.features.encoders.ssl_layers import in_heads
-
-_KEPT = 64  # lengths; there are 8 an octave
 
 
 def layer_over_padded(
@@ -55,7 +54,7 @@ class RelativeKeys:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[torch.device, int, int, int], torch.Tensor] = {}
+        self._kept = Kept()
 
     def attend(self, attention: Any, hidden: torch.Tensor, valid: ValidFrames) -> torch.Tensor:
         """Return the output of an attention over padded rows (B, T, D)."""
@@ -74,18 +73,14 @@ class RelativeKeys:
         return output
 
     def _distances(self, attention: Any, size: int, device: torch.device) -> torch.Tensor:
-        """Return the number of the distance of each frame to each, (size, aligned(size)).
-
-        Kept for as long as the model, since a CUDA graph may read it.
-        """
+        """Return the number of the distance of each frame to each, (size, aligned(size))."""
         left = attention.left_max_position_embeddings
         right = attention.right_max_position_embeddings
-        key = (device, left, right, size)
-        if key in self._kept:
-            return self._kept[key]
-        columns = torch.arange(aligned(size), device=device)
-        distances = columns - torch.arange(size, device=device).unsqueeze(1)
-        pairs: torch.Tensor = distances.clamp_(-left, right) + left
-        if len(self._kept) < _KEPT:
-            self._kept[key] = pairs
-        return pairs
+
+        def make() -> torch.Tensor:
+            columns = torch.arange(aligned(size), device=device)
+            distances = columns - torch.arange(size, device=device).unsqueeze(1)
+            pairs: torch.Tensor = distances.clamp_(-left, right) + left
+            return pairs
+
+        return self._kept((device, left, right, size), make)

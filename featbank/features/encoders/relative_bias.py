@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 
+from featbank.features.encoders.kept import Kept
 from featbank.features.encoders.padded_attention import aligned
-
-_KEPT = 64  # lengths; there are 8 an octave
 
 
 class RelativeBias:
@@ -25,35 +24,25 @@ class RelativeBias:
 
     def __init__(self, attention: Any) -> None:
         self._attention = attention
-        self._tables: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
-        self._kept: dict[tuple[torch.device, torch.dtype, int], torch.Tensor] = {}
+        self._tables, self._biases = Kept(), Kept()
 
     def __call__(self, size: int) -> torch.Tensor:
-        """Return what is added to the scores of `size` frames: (1, H, size, aligned(size)).
-
-        Tensors are kept for as long as the model, since a CUDA graph may read them.
-        """
+        """Return what is added to the scores of `size` frames: (1, H, size, aligned(size))."""
         weight = self._attention.rel_attn_embed.weight
-        key = (weight.device, weight.dtype, size)
-        if key in self._kept:
-            return self._kept[key]
-        table = self._table(weight)
-        furthest = table.shape[1] // 2
-        columns = torch.arange(aligned(size), device=weight.device)
-        distances = columns - torch.arange(size, device=weight.device).unsqueeze(1)
-        bias = table[:, distances.clamp_(-furthest, furthest) + furthest].unsqueeze(0)
-        if len(self._kept) < _KEPT:
-            self._kept[key] = bias
-        return bias
-
-    def _table(self, weight: torch.Tensor) -> torch.Tensor:
-        """Return the bias of each distance, from the furthest that is told apart: (H, 2 M + 1)."""
         key = (weight.device, weight.dtype)
-        if key not in self._tables:
-            furthest = int(self._attention.max_distance)
-            # on the CPU: at the edge of a bucket, rounding decides
-            buckets = self._attention._relative_positions_bucket(
-                torch.arange(-furthest, furthest + 1)
-            )
-            self._tables[key] = weight[buckets.to(weight.device)].T.contiguous()
-        return self._tables[key]
+        table = self._tables(key, lambda: self._by_distance(weight))
+        return self._biases((*key, size), lambda: _spread(table, size))
+
+    def _by_distance(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return the bias of each distance, up to the furthest that is told apart: (H, 2 M + 1)."""
+        furthest = int(self._attention.max_distance)
+        # on the CPU: at the edge of a bucket, rounding decides
+        buckets = self._attention._relative_positions_bucket(torch.arange(-furthest, furthest + 1))
+        return weight[buckets.to(weight.device)].T.contiguous()
+
+
+def _spread(table: torch.Tensor, size: int) -> torch.Tensor:
+    furthest = table.shape[1] // 2
+    columns = torch.arange(aligned(size), device=table.device)
+    distances = columns - torch.arange(size, device=table.device).unsqueeze(1)
+    return table[:, distances.clamp_(-furthest, furthest) + furthest].unsqueeze(0)

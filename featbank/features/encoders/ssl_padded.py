@@ -8,7 +8,7 @@ by, and the frames that the transformer is given are zero behind the last valid 
 convolution pads them.
 
 What is left of a difference to an utterance computed alone is rounding: the sums of another shape
-are taken in another order, and those of the group norm in float64, whatever the model computes in.
+are taken in another order, and those over the waveform in float64, whatever the model computes in.
 """
 
 from __future__ import annotations
@@ -86,19 +86,22 @@ def _channel_moments(
     return convolution.channel_moments(mean, covariance)
 
 
-def _normalized(values: torch.Tensor, lengths: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Give the valid values of each row (B, N) mean 0 and variance 1; the others become 0.
+def _normalized(waveforms: torch.Tensor, lengths: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Give the valid samples of each row (B, S) mean 0 and variance 1; the others become 0.
+
+    In float64: where a waveform is near its mean, what float32 leaves of that is all there is.
 
     Args:
-        values: float32.
+        waveforms: float32.
         lengths: (B,), of what is valid.
         epsilon: added to the variance.
     """
-    valid, counts = _valid(lengths, values.shape[1]), lengths.unsqueeze(1)
+    values, counts = waveforms.double(), lengths.unsqueeze(1)
+    valid = _valid(lengths, values.shape[1])
     mean = (values * valid).sum(dim=1, keepdim=True) / counts
     centered = (values - mean) * valid
     variance = centered.square().sum(dim=1, keepdim=True) / counts
-    return centered * (variance + epsilon).rsqrt()
+    return (centered * (variance + epsilon).rsqrt()).float()
 
 
 def _valid(lengths: torch.Tensor, size: int) -> torch.Tensor:

@@ -208,7 +208,11 @@ class Wav2Vec2BertEncoder(Encoder, PretrainedExtractor):
         hidden, _ = self._model.feature_projection(rows.to(self._dtype))
         valid = ValidFrames(num_frames, hidden.shape[1], hidden.dtype)
         hidden = hidden * valid.mask.unsqueeze(2)
-        positions = encoder.embed_positions and encoder.embed_positions(hidden)
+        positions = encoder.embed_positions and self._constant(
+            # held here: the module drops them for those of another length, and a graph reads on
+            f"positions of {hidden.shape[1]}",
+            lambda: encoder.embed_positions(hidden),
+        )
         states = [hidden]
         for layer in encoder.layers[: self._layers.deepest]:
             states.append(

@@ -1,0 +1,108 @@
+"""CUDA graphs: what is recorded when, and what goes in and out; a recorder of its own stands in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from featbank.features.graphs import Graphs, Outputs, Recording
+
+
+class Replayed:
+    """Computes again at each replay, into the same memory, as a graph does."""
+
+    def __init__(self, compute: Callable[[], Outputs]) -> None:
+        self._compute = compute
+        self.outputs = compute()
+        for values in self.outputs.values():
+            values.fill_(torch.nan)  # recording computes nothing
+
+    def replay(self) -> None:
+        for name, values in self._compute().items():
+            self.outputs[name].copy_(values)
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.num_recorded = 0
+
+    def __call__(self, compute: Callable[[], Outputs]) -> Recording:
+        self.num_recorded += 1
+        return Replayed(compute)
+
+
+def twice(waveforms: torch.Tensor, num_samples: torch.Tensor) -> Outputs:
+    return {"a": 2 * waveforms, "b": waveforms.sum(dim=1) + num_samples}
+
+
+def batch(rows: int, value: float) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.full((rows, 3), value), torch.full((rows,), 3)
+
+
+def test_a_shape_is_recorded_when_it_comes_up_the_third_time_and_gives_the_same() -> None:
+    recorder = Recorder()
+    graphs = Graphs(twice, recorder)
+    recorded = []
+    for call in range(5):
+        for rows in (2, 5):
+            inputs = batch(rows, float(call))
+            found, expected = graphs(*inputs), twice(*inputs)
+            assert all(torch.equal(found[name], expected[name]) for name in expected)
+        recorded.append(recorder.num_recorded)
+    assert recorded == [0, 0, 2, 2, 2]
+
+
+def test_what_was_given_is_the_callers_and_what_was_taken_is_not_written_to() -> None:
+    graphs = Graphs(twice, Recorder())
+    for _ in range(3):
+        graphs(*batch(2, 0.0))
+    inputs = batch(2, 1.0)
+    first = graphs(*inputs)
+    graphs(*batch(2, 9.0))
+    assert torch.equal(first["a"], torch.full((2, 3), 2.0))
+    assert torch.equal(inputs[0], torch.full((2, 3), 1.0))
+
+
+def test_there_are_so_many_graphs_and_no_more() -> None:
+    recorder = Recorder()
+    graphs = Graphs(twice, recorder, most=2)
+    for _ in range(4):
+        for rows in (1, 2, 3):
+            inputs = batch(rows, 4.0)
+            assert torch.equal(graphs(*inputs)["b"], twice(*inputs)["b"])
+    assert recorder.num_recorded == 2
+
+
+def test_where_recording_fails_all_goes_on_and_the_log_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls = 0
+
+    def failing(_: Callable[[], Outputs]) -> Recording:
+        nonlocal calls
+        calls += 1
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    graphs = Graphs(twice, failing)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            for rows in (1, 2):
+                inputs = batch(rows, 4.0)
+                assert torch.equal(graphs(*inputs)["a"], twice(*inputs)["a"])
+    assert calls == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "no CUDA graphs from here on: operation not permitted when stream is capturing"
+    ]
+
+
+def test_an_error_of_the_computation_itself_is_the_callers() -> None:
+    def wrong(*_: torch.Tensor) -> Outputs:
+        raise ValueError("of its own")
+
+    graphs = Graphs(wrong, Recorder())
+    for _ in range(4):
+        with pytest.raises(ValueError, match="of its own"):
+            graphs(*batch(1, 0.0))
