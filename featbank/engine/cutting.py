@@ -16,7 +16,7 @@ from featbank.engine.tasks import INTERIM, ShardTask, Source, Workload, shard_ta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class ShardWindow:
     """Consecutive shards of a plan, and the workloads that compute what these lack.
 
     Args:
@@ -51,17 +51,17 @@ class Cutter:
         """Whether workers join shards beside their computing, not in its place."""
         return False
 
-    def windows(self, shards: Iterable[ShardTask]) -> Iterator[Window]:
+    def windows(self, shards: Iterable[ShardTask]) -> Iterator[ShardWindow]:
         """Cut the shards of a plan that workers have to make, one after the other."""
         for shard in shards:
             missing, counts = missing_rows(self._plan, shard)
             self.pace.see(audio_s(shard.rows), audio_s(missing))
             if self.keeps_whole or self._is_one_task(shard, missing):
                 self.pace.hand_out(audio_s(missing))
-                yield Window(workloads=iter([Workload(tasks=(shard,))]), spent=spent(counts))
+                yield ShardWindow(workloads=iter([Workload(tasks=(shard,))]), spent=spent(counts))
             else:
                 workloads = self._workloads(shard, missing)
-                yield Window(workloads=workloads, shards=(shard,), spent=spent(counts))
+                yield ShardWindow(workloads=workloads, shards=(shard,), spent=spent(counts))
 
     def _is_one_task(self, shard: ShardTask, missing: Sequence[Utterance]) -> bool:
         """Tell whether a worker makes a shard at once: it lacks little, or what failed before."""

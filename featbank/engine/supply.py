@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from featbank.base.failures import Failure
-from featbank.engine.cutting import Cutter, Window
+from featbank.engine.cutting import Cutter, ShardWindow
 from featbank.engine.tasks import ShardResult, ShardTask, Source, Workload
 from featbank.engine.work import drop_task, shard_path
 from featbank.files.provenance import canonical_json
@@ -82,7 +82,7 @@ class Supply:
         known = {failure.id for failure in shard.failed}
         return tuple(failure for failure in result.failures if failure.id not in known)
 
-    def _window(self, window: Window) -> Iterator[Workload]:
+    def _window(self, window: ShardWindow) -> Iterator[Workload]:
         opened = _Open(window.shards, window.spent)
         self._num_unjoined += bool(window.shards)
         for workload in window.workloads:

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from featbank.base.manifest import Utterance
 from featbank.engine.batching import batches
-from featbank.engine.cutting import Cutter, Window, audio_s, interim_task, missing_rows, spent
+from featbank.engine.cutting import Cutter, ShardWindow, audio_s, interim_task, missing_rows, spent
 from featbank.engine.pace import TaskPace
 from featbank.engine.plan import ShardPlan
 from featbank.engine.previous_rows import OpenedShards
@@ -58,7 +58,7 @@ class WindowCutter(Cutter):
         """True: a worker's processor joins shards while its device computes."""
         return True
 
-    def windows(self, shards: Iterable[ShardTask]) -> Iterator[Window]:
+    def windows(self, shards: Iterable[ShardTask]) -> Iterator[ShardWindow]:
         """Cut the shards of a plan that workers have to make, a window after the other."""
         gathered = _Gathered()
         opened = OpenedShards()
@@ -68,7 +68,7 @@ class WindowCutter(Cutter):
             self.pace.see(audio_s(shard.rows), missing_s)
             if self.keeps_whole or all(row.id in shard.failed_before for row in missing):
                 self.pace.hand_out(missing_s)
-                yield Window(workloads=iter([Workload(tasks=(shard,))]), spent=spent(counts))
+                yield ShardWindow(workloads=iter([Workload(tasks=(shard,))]), spent=spent(counts))
                 continue
             gathered.shards.append((shard, missing))
             gathered.counts += counts
@@ -84,13 +84,15 @@ class WindowCutter(Cutter):
     def _window_s(self) -> float:
         return WINDOW_S * min(self.pace.num_workers, _MOST_WINDOWS)
 
-    def _window(self, gathered: _Gathered, *, is_last: bool) -> Window:
+    def _window(self, gathered: _Gathered, *, is_last: bool) -> ShardWindow:
         shards = tuple(shard for shard, _ in gathered.shards)
         used = spent(gathered.counts)
         if self.keeps_whole or (is_last and gathered.missing_s <= self.pace.size_s):
             self.pace.hand_out(gathered.missing_s)
-            return Window(workloads=iter([Workload(tasks=shards)]), spent=used)
-        return Window(workloads=self._workloads_of(gathered, is_last), shards=shards, spent=used)
+            return ShardWindow(workloads=iter([Workload(tasks=shards)]), spent=used)
+        return ShardWindow(
+            workloads=self._workloads_of(gathered, is_last), shards=shards, spent=used
+        )
 
     def _workloads_of(self, gathered: _Gathered, is_last: bool) -> Iterator[Workload]:
         """Give the tasks of a window in equal workloads; at the end of a run in falling ones."""

@@ -14,7 +14,7 @@ import pytest
 from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.engine import windows
 from featbank.engine.batching import batches
-from featbank.engine.cutting import Window, audio_s
+from featbank.engine.cutting import ShardWindow, audio_s
 from featbank.engine.pace import MOST_S
 from featbank.engine.rows import batch_shape_of
 from featbank.engine.tasks import ShardResult
@@ -69,7 +69,7 @@ def _manifest(folder: Path, law: Callable[[random.Random], float], hours: float)
     write_manifest(folder / "manifests" / "train.jsonl", rows)
 
 
-def _windows(folder: Path, *, batch_s: float, num_workers: int) -> list[Window]:
+def _windows(folder: Path, *, batch_s: float, num_workers: int) -> list[ShardWindow]:
     from featbank.engine.extract import feature_job
 
     (folder / "corpus").mkdir(exist_ok=True)
