@@ -12,6 +12,7 @@ from featbank.base.failures import Failure
 from featbank.engine.cutting import Cutter, ShardWindow
 from featbank.engine.tasks import ShardResult, ShardTask, Source, Workload
 from featbank.engine.work import drop_task, shard_path
+from featbank.errors import FeatbankError
 from featbank.files.provenance import canonical_json
 from featbank.numerics import with_audio
 from featbank.runners.base import NOT_YET, NotYet
@@ -65,7 +66,11 @@ class Supply:
                 yield NOT_YET
 
     def take(self, result: ShardResult) -> tuple[Failure, ...]:
-        """Take in the result of a task; return the failures that are news."""
+        """Take in the result of a task; return the failures that are news.
+
+        Raises:
+            FeatbankError: no such task is out.
+        """
         key = result.split, result.key
         self._cutter.pace.learn(result.tally.computed_s, result.wall_s)
         self._watch_classes(result)
@@ -76,6 +81,10 @@ class Supply:
             opened.results.append(result)
             self._settle(opened)
             return result.failures
+        if key not in self._joining:
+            raise FeatbankError(
+                "a result from the runner", expected="one of each task", got=f"a second of {key}"
+            )
         opened, shard = self._joining.pop(key)
         opened.num_joins -= 1
         self._settle(opened)

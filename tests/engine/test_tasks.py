@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,35 @@ def test_a_task_is_of_minutes_of_audio_whatever_a_shard_weighs(tmp_path: Path) -
     assert window.shards == (shard,)
 
 
+def test_tasks_of_a_file_that_cannot_be_sought_in_go_to_one_worker_one_after_the_other(
+    tmp_path: Path,
+) -> None:
+    framing = Framing(sample_rate=24000, window_length=1920, hop_length=1920)
+    for name, num_together in (("m4a", {6}), ("wav", {1})):  # an hour each
+        cutter, plan = _cutter(
+            tmp_path,
+            framing,
+            num_rows=1200,
+            num_workers=1,
+            audio=lambda n: f"{n // 120}.{name}",  # noqa: B023
+        )
+        [window] = cutter.windows(task for task, _ in plan)
+        sizes = [len(workload.tasks) for workload in window.workloads]
+        assert set(sizes[:8]) == num_together
+
+
 def _cutter(
-    folder: Path, framing: Framing, *, num_rows: int, num_workers: int
+    folder: Path,
+    framing: Framing,
+    *,
+    num_rows: int,
+    num_workers: int,
+    audio: Callable[[int], str] = "{}.wav".format,
 ) -> tuple[Cutter, ShardPlan]:
     rows = [
         Utterance(
             id=f"{n:07}",
-            audio=f"{n}.wav",
+            audio=audio(n),
             audio_digest=f"{n:032x}",
             sample_rate=framing.sample_rate,
             num_samples=30 * framing.sample_rate,
@@ -205,10 +227,15 @@ def test_grown_shards_are_cut_too_and_their_other_rows_copied_once(
     manifest = tmp_path / "manifests" / "train.jsonl"
     rows = read_manifest(manifest)
     write_manifest(manifest, rows[::2])
-    extract_corpus(corpus, tmp_path / "out", num_workers=None)
+    earlier = tmp_path / "interim"  # no name of a user's folder stands for our own
+    extract_corpus(corpus, earlier, num_workers=None)
+    before = files(earlier)
     write_manifest(manifest, rows)
     runner = InTurn()
-    tally = run_extraction(corpus, tmp_path / "out", runner=runner, task_s=8.0).tally
+    tally = run_extraction(
+        corpus, tmp_path / "out", runner=runner, task_s=8.0, previous=[earlier]
+    ).tally
+    assert files(earlier) == before
     assert (tally.num_computed, tally.num_copied) == (len(rows[1::2]), len(rows[::2]))
     assert sum(task.is_interim for one in runner.workloads for task in one.tasks) > 3
     assert files(tmp_path / "out") == _whole(corpus, tmp_path / "whole")

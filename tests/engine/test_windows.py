@@ -78,7 +78,9 @@ def _windows(folder: Path, *, batch_s: float, num_workers: int) -> list[ShardWin
     runner = InTurn(num_workers=num_workers)
     job = feature_job(demo_run(folder / "corpus", runner=runner, **settings), folder / "out")
     plan = job.plan()
-    return list(job.cutter(plan).windows(task for task, _ in plan))
+    cutter = job.cutter(plan)
+    cutter.pace.learn(computed_s=10_000.0, wall_s=1.0)
+    return list(cutter.windows(task for task, _ in plan))
 
 
 @pytest.mark.parametrize("batch_s", [120, 480])
