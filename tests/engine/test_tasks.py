@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from featbank.base.amounts import format_duration
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.engine.cutting import Cutter, audio_s
@@ -176,9 +177,10 @@ def test_a_stopped_run_goes_on_with_the_tasks_that_are_done_in_tasks_of_another_
     with pytest.raises(KeyboardInterrupt):
         extract_corpus(corpus, tmp_path / "out", runner=InTurn(after=stop), task_s=12.0)
     kept_s = sum(result.audio_s for result in results if result.is_interim)
-    assert f" h of audio in {len(_interim(tmp_path))} finished shards are kept in " in caplog.text
-    assert float(caplog.text.split(" h of audio")[0].split()[-1]) == pytest.approx(
-        kept_s / 3600, rel=0.1
+    num_kept = len(_interim(tmp_path))
+    assert (
+        f" {format_duration(kept_s)} of audio in {num_kept} finished shards are kept in "
+        in caplog.text
     )
     done = run_extraction(corpus, tmp_path / "out", runner=InTurn(), task_s=7.0)
     assert done.tally.computed_s == pytest.approx(CORPUS_S - kept_s, abs=1)
