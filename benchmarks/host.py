@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import plain
 from benchmarks.bars import Bar, Report
-from benchmarks.inprocess import WorkerAtHand, job_of
+from benchmarks.inprocess import WorkerAtHand, job_of, workload
 from benchmarks.laws import about_12_s, lengths, prompts
 from benchmarks.ragged import FLAC, Encoding, write_ragged
 from benchmarks.scale import Scale
@@ -21,12 +21,9 @@ from benchmarks.stub import StubDevice
 from benchmarks.timing import median_ratio
 from benchmarks.usage import COLUMNS, Usage, measured
 from featbank.base.components import ComponentConfig
-from featbank.engine.batching import batches
 from featbank.engine.definition import FeatureDefinition
 from featbank.engine.extract import make_features
-from featbank.engine.rows import num_samples
 from featbank.engine.run import WHAT_FITS
-from featbank.engine.tasks import Workload, shard_task
 from featbank.feature_io import PackedStorage
 from featbank.numerics import Computing
 
@@ -40,7 +37,6 @@ NUM_DECODERS = 2
 
 _OTHERS = 0.05  # of the processors' time: with less, what was measured is this process's
 _BATCH_S = 120.0
-_TASK_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,33 +180,13 @@ def _worker(speech: Speech, out: Path, device_rate: float) -> Turn:
     runner = WorkerAtHand()
     job = job_of(_definition(device_rate), speech, _COMPUTING, runner, out)
     worker = job.make_worker()
-    extractor = worker.extractor
-    together = round(_COMPUTING.seconds_together * extractor.framing.sample_rate)
-
-    def shape_of(row: Any) -> Any:
-        return extractor.batch_shape(num_samples(row, extractor.framing), together)
-
-    waiting: dict[Any, list[Any]] = {}
-    tasks = []
-    for shape, batch in batches(speech.rows, shape_of):
-        rows = waiting.setdefault(shape, [])
-        rows += batch
-        if sum(row.duration_s for row in rows) >= _TASK_S:
-            tasks.append(waiting.pop(shape))
-    tasks += waiting.values()
-    work = out / "work"
-    workload = Workload(
-        tasks=tuple(
-            shard_task(worker.specs, "train", sorted(rows, key=lambda row: row.id), work)
-            for rows in tasks
-        )
-    )
+    work = workload(worker, speech.rows, _COMPUTING.seconds_together, out / "work")
     with measured() as usage:
-        results = worker(workload, lambda _: None)
+        results = worker(work, lambda _: None)
     done = sum(result.tally.num_computed for result in results)
     if done != len(speech.rows):
         raise RuntimeError(f"expected {len(speech.rows)} utterances, got {done}")
-    return Turn(speech.duration_s, usage, extractor.busy_s)
+    return Turn(speech.duration_s, usage, worker.extractor.busy_s)
 
 
 def _extract(speech: Speech, out: Path, device_rate: float) -> Turn:

@@ -44,6 +44,15 @@ class NotingRunner:
         self._folder = folder
         folder.mkdir(parents=True)
 
+    @property
+    def gives_gpu(self) -> bool:
+        """Whether the other runner does."""
+        return self._runner.gives_gpu
+
+    def count_workers(self) -> int:
+        """Return the number of the other runner's."""
+        return self._runner.count_workers()
+
     def run(
         self,
         make_worker: Callable[[], Worker[Any, Any]],

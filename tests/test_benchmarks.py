@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.padding import padding
 from featbank.base.manifest import Utterance
+from featbank.engine.forecast.rates import read_rates
 from featbank.features.shapes import batch_shape
 from tests.waiting import HANG_S
 
@@ -69,6 +70,63 @@ def test_the_benchmark_of_extraction_runs_on_the_demo_corpus(root: Path, tmp_pat
         assert ours["x real time"] > 0
     waits = [row["seconds"] for row in reports[3]["rows"]]
     assert 0 < waits[0] < waits[1] < waits[2]
+
+
+def test_the_host_and_the_cutting_of_work_are_measured(root: Path, tmp_path: Path) -> None:
+    host, beside, others, two, waste = _reports(root, tmp_path / "numbers.json", "host", "cut")
+    assert [row["what"] for row in host["rows"]] == [
+        "plain pipeline", "featbank, a worker", "featbank, `extract`",
+    ]  # fmt: skip
+    for row in [*host["rows"], *beside["rows"], *others["rows"]]:
+        assert row["x real time"] > 0
+        assert row["user s"] > 0
+    assert all(0 < row["busy"] <= 1 for row in beside["rows"])
+    # a bar that other load forbids to judge is said to be skipped, never left out
+    for report in (host, beside):
+        assert report["bars"] or any(note.startswith("skipped") for note in report["notes"])
+    assert two["rows"][0]["/ ideal"] >= 1
+    assert all(bar["is_met"] for bar in waste["bars"])
+
+
+_WITHOUT = """
+import runpy, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Absent())
+sys.argv = ["benchmarks.gpu", *{arguments}]
+runpy.run_module("benchmarks.gpu", run_name="__main__")
+"""
+
+
+def test_the_command_for_a_gpu_is_rehearsed_on_the_cpu_with_tiny_models(
+    root: Path, tmp_path: Path
+) -> None:
+    numbers, table = tmp_path / "gpu.json", tmp_path / "rates.json"
+    models = ["wavlm", "whisper_large_v3", "mimi"]
+    arguments = ["--device", "cpu", "--tiny", "--models", *models]
+    arguments += ["--json", str(numbers), "--rates", str(table)]
+    # no more than small wheels beside torch: what the pipeline and peers need is not there
+    absent = ["dvc", "hydra", "omegaconf", "pydantic", "grimp", "rapidfuzz", "lhotse"]
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT.format(names=absent, arguments=arguments)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks, rates, used = json.loads(numbers.read_text())["reports"]
+    assert {row["model"] for row in checks["rows"]} == set(models)
+    assert all(row["found"] <= row["at most"] for row in checks["rows"])
+    assert any("flip rate" in row["check"] for row in checks["rows"])
+    assert any("graphs" in row["check"] for row in checks["rows"])
+    for row in rates["rows"]:
+        assert min(row[name] for name in ("x real time", "not stored", "reference")) > 0
+    assert all(0 < row["busy"] <= 1 and row["MB/s written"] > 0 for row in used["rows"])
+    assert [rate.option for rate in read_rates(table).rates] == models
 
 
 @pytest.mark.slow

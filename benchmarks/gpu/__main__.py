@@ -48,8 +48,9 @@ _FAILURES = (
 )  # fmt: skip
 _COLUMNS = (
     "model", "x real time", "goal", "not stored", "own bare forward", "/ that", "reference",
-    "/ that ", "busy", "MFU", "MB/s written", "GB of GPU", "h of audio",
+    "/ reference",
 )  # fmt: skip
+_MORE_COLUMNS = ("model", "busy", "MFU", "MB/s written", "GB of GPU", "h of audio", "batch_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +174,8 @@ class _Run:
             "ragged speech as in LibriSpeech",
             _COLUMNS,
         )
-        self.reports = [self._correctness, self._measured]
+        self._used = Report("What that took, storage included", _MORE_COLUMNS)
+        self.reports = [self._correctness, self._measured, self._used]
         self.rates: list[MeasuredRate] = []
         self.num_failed = 0
 
@@ -261,14 +263,18 @@ class _Run:
             [
                 model.option, found.stored, model.goal or "none", found.unstored, found.bare,
                 found.stored / found.bare, found.reference, found.stored / found.reference,
-                found.busy, found.stored * found.flops / peak, found.bytes_per_s / 1e6,
-                found.memory_bytes / 1e9, found.audio_s / 3600,
             ]
         )  # fmt: skip
-        self._measured.notes.append(
+        self._used.rows.append(
+            [
+                model.option, found.busy, found.stored * found.flops / peak,
+                found.bytes_per_s / 1e6, found.memory_bytes / 1e9, found.audio_s / 3600,
+                found.computing.seconds_together,
+            ]
+        )  # fmt: skip
+        self._used.notes.append(
             f"{model.option}: {found.flops / 1e9:.3g} GFLOP a second of audio, unpadded; peak of "
-            f"{model.precision or 'float32'} {peak / 1e12:,.3g} TFLOP/s, {source}; batches of "
-            f"{found.computing.seconds_together:g} s"
+            f"{model.precision or 'float32'} {peak / 1e12:,.3g} TFLOP/s, {source}"
         )
         if self._tiny:
             return

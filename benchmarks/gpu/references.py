@@ -69,7 +69,7 @@ class Reference(ABC):
         for length_s in _COUNTED_S:
             inputs = self.inputs(1, round(length_s * self.sample_rate))
             counter = FlopCounterMode(display=False)
-            with _counting_lstms(self.model) as of_lstms, sdpa_kernel(SDPBackend.MATH), counter:
+            with counting_lstms(self.model) as of_lstms, sdpa_kernel(SDPBackend.MATH), counter:
                 self.forward(inputs)
             counted.append(counter.get_total_flops() + sum(of_lstms))
         curve = np.polynomial.Polynomial.fit(_COUNTED_S, counted, 2)
@@ -182,7 +182,7 @@ def equal_batches(
 
 
 @contextmanager
-def _counting_lstms(model: torch.nn.Module) -> Iterator[list[float]]:
+def counting_lstms(model: torch.nn.Module) -> Iterator[list[float]]:
     """Note what LSTMs cost, which torch's counter passes by: four gates of two products each."""
     found: list[float] = []
 

@@ -14,6 +14,7 @@ from featbank.audio.digests import check_digest
 from featbank.audio.flac_md5 import FlacMd5
 from featbank.audio.passes import open_segment
 from featbank.audio.resampling import resample
+from featbank.audio.sndfile import SndFile
 from featbank.base.manifest import MIX_CHANNELS
 from featbank.errors import AudioError
 
@@ -100,7 +101,7 @@ def read_segment(
         done = 0
         while done < num_samples:
             wanted = min(_BLOCK, num_samples - done)
-            block = file.read(wanted)
+            block = _next(file, wanted, md5)
             done += len(block)
             if len(block) < wanted:
                 file.check_end()
@@ -110,8 +111,6 @@ def read_segment(
                     expected=f"{num_samples} samples",
                     got=f"{done} decoded",
                 )
-            if md5:
-                md5.update(block)
             if md5 and done == num_samples:
                 md5.check(path, digest)
             if digest and done == num_samples:
@@ -119,6 +118,19 @@ def read_segment(
             waveform = _one_channel(block, channel)
             check_finite(path, waveform)
             yield waveform
+
+
+def _next(file: AudioFile, frames: int, md5: FlacMd5 | None) -> NDArray[np.float32]:
+    """Read on, and tell the MD5 of the samples what was read."""
+    if md5 is None or not isinstance(file, SndFile):
+        block = file.read(frames)
+        if md5:
+            md5.update(block)
+        return block
+    # as the integers that are hashed: floats would be turned back into them, at as much cost
+    samples = file.read(frames, dtype=md5.dtype)
+    md5.update(samples)
+    return md5.floats(samples)
 
 
 def _written(path: str | Path) -> tuple[int, int, int] | None:

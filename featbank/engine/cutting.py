@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from featbank.audio import decided_by
 from featbank.base.manifest import Utterance
 from featbank.engine.pace import TaskPace
 from featbank.engine.plan import ShardPlan
-from featbank.engine.previous_rows import PreviousRows
-from featbank.engine.tasks import INTERIM, ShardTask, Workload, shard_task
+from featbank.engine.previous_rows import OpenedShards, PreviousRows
+from featbank.engine.tasks import INTERIM, ShardTask, Source, Workload, shard_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +23,12 @@ class Window:
         workloads: cut as they are asked for.
         shards: to be joined from what the workloads make; none where a workload makes the shards
             themselves.
+        spent: interim shards that a stopped run has left, all of whose rows are in these shards.
     """
 
     workloads: Iterator[Workload]
     shards: tuple[ShardTask, ...] = ()
+    spent: tuple[Path, ...] = ()
 
 
 class Cutter:
@@ -42,16 +46,22 @@ class Cutter:
         self.keeps_whole = False
         self._plan = plan
 
+    @property
+    def joins_beside(self) -> bool:
+        """Whether workers join shards beside their computing, not in its place."""
+        return False
+
     def windows(self, shards: Iterable[ShardTask]) -> Iterator[Window]:
         """Cut the shards of a plan that workers have to make, one after the other."""
         for shard in shards:
-            missing = missing_rows(self._plan, shard)
+            missing, counts = missing_rows(self._plan, shard)
             self.pace.see(audio_s(shard.rows), audio_s(missing))
             if self.keeps_whole or self._is_one_task(shard, missing):
                 self.pace.hand_out(audio_s(missing))
-                yield Window(workloads=iter([Workload(tasks=(shard,))]))
+                yield Window(workloads=iter([Workload(tasks=(shard,))]), spent=spent(counts))
             else:
-                yield Window(workloads=self._workloads(shard, missing), shards=(shard,))
+                workloads = self._workloads(shard, missing)
+                yield Window(workloads=workloads, shards=(shard,), spent=spent(counts))
 
     def _is_one_task(self, shard: ShardTask, missing: Sequence[Utterance]) -> bool:
         """Tell whether a worker makes a shard at once: it lacks little, or what failed before."""
@@ -81,15 +91,34 @@ class Cutter:
             yield Workload(tasks=tuple(together))
 
 
-def missing_rows(plan: ShardPlan, shard: ShardTask) -> Sequence[Utterance]:
+def missing_rows(
+    plan: ShardPlan, shard: ShardTask, opened: OpenedShards | None = None
+) -> tuple[Sequence[Utterance], Counter[Source]]:
     """Return the rows of a shard that are in no previous one, as far as this process can tell.
 
     Those that a worker of another numerics class could copy are among them; that worker does.
+
+    Args:
+        plan: of the shard.
+        shard: that a worker has to make.
+        opened: keeps previous shards open for other shards.
+
+    Returns:
+        The rows, and how many of the others each previous shard has.
     """
     if not any(shard.sources.values()):
-        return shard.rows
-    previous = PreviousRows(shard, plan.specs)
-    return [row for row in shard.rows if row.id not in previous]
+        return shard.rows, Counter()
+    previous = PreviousRows(shard, plan.specs, opened)
+    return [row for row in shard.rows if row.id not in previous], previous.counts()
+
+
+def spent(counts: Counter[Source]) -> tuple[Path, ...]:
+    """Return the interim shards of stopped runs of which every row has been counted."""
+    return tuple(
+        path
+        for (path, info), number in counts.items()
+        if number == info.num_utterances and path.parents[2].name == INTERIM
+    )
 
 
 def interim_task(

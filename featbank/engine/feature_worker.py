@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance
+from featbank.engine.calling import Features
 from featbank.engine.definition import ExtractorRecipe
+from featbank.engine.device.reduction import FeatureReduction
 from featbank.engine.rows import laid_out, num_frames
 from featbank.engine.tasks import ShardTask
-from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.errors import AudioError, FeatbankError, StoreError
@@ -45,6 +46,10 @@ class FeatureWorker(ShardWorker[ShardWriter]):
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = laid_out(task.rows, self.extractor.framing)
         return ShardWriter(path, spec, rows, sync=not task.is_interim)
+
+    def reduction(self) -> FeatureReduction:
+        """Return what narrows features on the device; see `ShardWorker.reduction`."""
+        return FeatureReduction(self.extractor.outputs, self._storage)
 
     def write_row(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, ShardWriter]

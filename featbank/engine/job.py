@@ -15,10 +15,11 @@ from featbank.engine.definition import BuiltDefinition
 from featbank.engine.pace import TaskPace
 from featbank.engine.plan import ShardPlan
 from featbank.engine.previous import PreviousShards
-from featbank.engine.rows import SplitRows, num_frames
+from featbank.engine.rows import SplitRows, batch_shape_of, num_frames
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.tasks import INTERIM
 from featbank.engine.upsampling import warn_of_upsampling
+from featbank.engine.windows import WindowCutter
 from featbank.engine.work import finished, shard_path, work_name
 from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError, StoreError
@@ -184,7 +185,10 @@ class Job:
             missing_share=max(0.0, 1 - num_there / max(1, num_rows)),
             count_workers=self.run.runner.count_workers,
         )
-        return Cutter(plan, pace)
+        together_s = self.computing.seconds_together
+        if not together_s:
+            return Cutter(plan, pace)
+        return WindowCutter(plan, pace, lambda row: batch_shape_of(row, self.extractor, together_s))
 
     def _check_lists_of_splits(self, roots: Sequence[Path], reuse: Reuse) -> None:
         """Say so where what lists the splits of a previous store is damaged: it is made anew."""

@@ -11,10 +11,10 @@ from typing import Generic, Protocol, Self, TypeVar
 from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
 from featbank.base.progress import Advance
+from featbank.engine.calling import Features
 from featbank.engine.previous_rows import OpenedShards, PreviousRows
 from featbank.engine.rows import task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Source, Tally
-from featbank.engine.utterances import Features
 from featbank.engine.work import put, shard_path, write_result
 from featbank.errors import AudioError, FeatbankError
 from featbank.features.base import Extractor

@@ -9,7 +9,7 @@ MOST_S = 600.0
 """Seconds of audio in a task, unless the run says otherwise: what a worker that is killed loses."""
 
 _ROUNDS = 8  # tasks of the present size that each worker would get of what is left
-_LEAST_WALL_S = 0.5  # of a worker's time: less is spent on handing out, opening and closing
+_LEAST_WALL_S = 0.25  # of a worker's time: less is spent on handing out, opening and closing
 
 
 class TaskPace:

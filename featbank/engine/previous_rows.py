@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -96,6 +96,16 @@ class PreviousRows:
     def __contains__(self, utterance_id: str) -> bool:
         """Tell whether a row is there under every name."""
         return utterance_id in self._places
+
+    def counts(self) -> Counter[Source]:
+        """Return how many rows each shard has for this task."""
+        found = Counter(
+            shard.path for places in self._places.values() for shard, _ in places.values()
+        )
+        infos = {shard.path: info for shards in self._shards.values() for shard, info in shards}
+        return Counter(
+            {(path, infos[path]): number for path, number in found.items() if path in infos}
+        )
 
     def is_interim(self, row: Utterance) -> bool:
         """Tell whether a row that is there is from an interim shard of this run."""

@@ -36,17 +36,19 @@ class AudioReader:
         self._framing = framing
         self._max_samples = max_samples
 
-    def read_ahead(self, rows: Iterable[Utterance]) -> Iterator[tuple[Utterance, Future[Audio]]]:
-        """Give each row with its audio, which a thread reads while those before it are computed.
+    def read_ahead(
+        self, rows: Iterable[Utterance], num_threads: int = 1
+    ) -> Iterator[tuple[Utterance, Future[Audio]]]:
+        """Give each row with its audio, which threads read while those before it are computed.
 
         The future raises what `read` does.
         """
-        with ThreadPoolExecutor(1, thread_name_prefix="decode") as thread:
+        with ThreadPoolExecutor(num_threads, thread_name_prefix="decode") as threads:
             waiting: deque[tuple[Utterance, Future[Audio]]] = deque()
             waiting_s = 0.0
             try:
                 for row in rows:
-                    waiting.append((row, thread.submit(self.read, row)))
+                    waiting.append((row, threads.submit(self.read, row)))
                     waiting_s += row.duration_s
                     while waiting_s > _AHEAD_S:
                         waiting_s -= waiting[0][0].duration_s
@@ -54,7 +56,7 @@ class AudioReader:
                 while waiting:
                     yield waiting.popleft()
             finally:
-                thread.shutdown(cancel_futures=True)
+                threads.shutdown(cancel_futures=True)
 
     def read(self, row: Utterance) -> Audio:
         """Return the audio of an utterance.

@@ -12,6 +12,8 @@ from featbank.base.failures import Failure
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance, iterate_with_offsets, read_rows_at
 from featbank.errors import ManifestError
+from featbank.features.base import Extractor
+from featbank.features.shapes import BatchShape
 from featbank.files.provenance import file_sha256
 from featbank.numerics import with_audio
 from featbank.store import Numerics, ShardCutter, ShardRow, row_bytes
@@ -26,6 +28,23 @@ def num_samples(row: Utterance, framing: Framing) -> int:
 def num_frames(row: Utterance, framing: Framing) -> int:
     """Return the frames that an utterance has."""
     return framing.num_frames(num_samples(row, framing))
+
+
+def batch_shape_of(
+    row: Utterance, extractor: Extractor, seconds_together: float
+) -> BatchShape | None:
+    """Return the shape that an utterance is computed in beside others; None for alone.
+
+    Args:
+        row: the utterance.
+        extractor: that computes it.
+        seconds_together: of audio in a batch; 0 for each utterance alone.
+    """
+    framing, limit = extractor.framing, extractor.max_samples
+    length = num_samples(row, framing)
+    if not seconds_together or (limit is not None and length > limit):
+        return None
+    return extractor.batch_shape(length, round(seconds_together * framing.sample_rate))
 
 
 def task_numerics(numerics: Numerics, rows: Iterable[Utterance], framing: Framing) -> Numerics:

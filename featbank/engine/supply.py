@@ -6,10 +6,11 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from featbank.base.failures import Failure
 from featbank.engine.cutting import Cutter, Window
-from featbank.engine.tasks import INTERIM, ShardResult, ShardTask, Source, Workload
+from featbank.engine.tasks import ShardResult, ShardTask, Source, Workload
 from featbank.engine.work import drop_task, shard_path
 from featbank.files.provenance import canonical_json
 from featbank.numerics import with_audio
@@ -22,7 +23,8 @@ _log = logging.getLogger(__name__)
 class _Open:
     """Shards whose rows are being computed, and what has come of these so far."""
 
-    shards: tuple[ShardTask, ...]
+    shards: tuple[ShardTask, ...]  # to be joined
+    spent: tuple[Path, ...]  # removed with the interim shards
     tasks: list[ShardTask] = field(default_factory=list)  # done
     results: list[ShardResult] = field(default_factory=list)
     num_out: int = 0  # tasks
@@ -34,8 +36,7 @@ class Supply:
     """Gives workloads as a runner asks for them, and takes in what came of their tasks.
 
     Open at a time are the shards whose tasks are out, few more than there are workers. An interim
-    shard is removed once all the shards that it was made for are there; what is left of a stopped
-    run, once the shard that its rows lie in is.
+    shard is removed once all the shards that it was made for are there.
     """
 
     def __init__(self, cutter: Cutter, shards: Iterable[ShardTask]) -> None:
@@ -73,16 +74,16 @@ class Supply:
             opened.num_out -= 1
             opened.tasks.append(task)
             opened.results.append(result)
-            self._close(opened)
+            self._settle(opened)
             return result.failures
         opened, shard = self._joining.pop(key)
         opened.num_joins -= 1
-        self._clear(opened, shard)
+        self._settle(opened)
         known = {failure.id for failure in shard.failed}
         return tuple(failure for failure in result.failures if failure.id not in known)
 
     def _window(self, window: Window) -> Iterator[Workload]:
-        opened = _Open(window.shards)
+        opened = _Open(window.shards, window.spent)
         self._num_unjoined += bool(window.shards)
         for workload in window.workloads:
             for task in workload.tasks:
@@ -92,25 +93,40 @@ class Supply:
                 else:
                     self._joining[task.split, task.key] = opened, task
                     opened.num_joins += 1
-            yield from self._ready()
-            yield workload
+            if self._cutter.joins_beside:
+                yield replace(workload, beside=self._some_joins())
+            else:
+                yield from self._ready()
+                yield workload
         opened.is_cut = True
-        self._close(opened)
+        self._settle(opened)
 
     def _ready(self) -> Iterator[Workload]:
         while self._joins:
             yield Workload(tasks=(self._joins.popleft(),))
 
-    def _close(self, opened: _Open) -> None:
-        """Have shards joined once all their rows are computed."""
-        if not opened.shards or not opened.is_cut or opened.num_out:
+    def _some_joins(self) -> tuple[ShardTask, ...]:
+        """Take one worker's share of the joins that are ready."""
+        share = -(-len(self._joins) // self._cutter.pace.num_workers)
+        return tuple(self._joins.popleft() for _ in range(share))
+
+    def _settle(self, opened: _Open) -> None:
+        """Have shards joined once all their rows are computed, and then clear up behind them."""
+        if not opened.is_cut or opened.num_out or opened.num_joins:
             return
-        self._num_unjoined -= 1
-        for shard in opened.shards:
-            join = self._join(shard, opened)
-            self._joining[shard.split, shard.key] = opened, join
-            opened.num_joins += 1
-            self._joins.append(join)
+        if opened.shards:
+            self._num_unjoined -= 1
+            for shard in opened.shards:
+                join = self._join(shard, opened)
+                self._joining[shard.split, shard.key] = opened, join
+                self._joins.append(join)
+            opened.num_joins, opened.shards = len(opened.shards), ()
+            return
+        for task, result in zip(opened.tasks, opened.results, strict=True):
+            drop_task(task, result)
+        for path in opened.spent:
+            path.unlink(missing_ok=True)
+        opened.tasks, opened.results, opened.spent = [], [], ()
 
     def _join(self, shard: ShardTask, opened: _Open) -> ShardTask:
         first, last = shard.rows[0].id, shard.rows[-1].id
@@ -128,18 +144,6 @@ class Supply:
             ids = {row.id for row in shard.rows}
             failures = [failure for failure in failures if failure.id in ids]
         return replace(shard, interim=interim, failed=tuple(failures))
-
-    def _clear(self, opened: _Open, shard: ShardTask) -> None:
-        """Remove what a finished shard was joined from, unless others still need it."""
-        if not opened.num_joins and opened.is_cut:
-            for task, result in zip(opened.tasks, opened.results, strict=True):
-                drop_task(task, result)
-        first, last = shard.rows[0].id, shard.rows[-1].id
-        for sources in shard.sources.values():
-            for path, info in sources:
-                is_ours = path.parents[2].name == INTERIM
-                if is_ours and first <= info.first_id and info.last_id <= last:
-                    path.unlink(missing_ok=True)
 
     def _watch_classes(self, result: ShardResult) -> None:
         """Cut no more shards where workers differ: none copies what another has computed."""

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance
+from featbank.engine.calling import Features
 from featbank.engine.definition import ExtractorRecipe
+from featbank.engine.device.reduction import TokenReduction
 from featbank.engine.feature_worker import encode, feature_of
 from featbank.engine.tasks import ShardTask
-from featbank.engine.utterances import Features
 from featbank.engine.work import shard_path
 from featbank.engine.worker import ShardWorker
 from featbank.feature_io.stage_storage import PackedStorage
@@ -54,6 +55,11 @@ class TokenWorker(ShardWorker["_TokenShard"]):
         path = shard_path(task.work, spec.numerics, name, task.names[name])
         path.parent.mkdir(parents=True, exist_ok=True)
         return _TokenShard(path, spec, task)
+
+    def reduction(self) -> TokenReduction:
+        """Return what assigns units on the device; see `ShardWorker.reduction`."""
+        output = self.extractor.outputs[self._entry.name]
+        return TokenReduction(output, self._entry, self._stores, self._computing.device)
 
     def write_row(
         self, row: Utterance, pieces: Iterator[Features], sinks: Mapping[str, _TokenShard]

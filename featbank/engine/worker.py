@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
 from typing import Generic
 
 from featbank.audio import close_passes
 from featbank.base.manifest import Utterance
 from featbank.base.progress import Advance
+from featbank.engine.calling import Features
 from featbank.engine.definition import ExtractorRecipe
+from featbank.engine.device.computing import Device
+from featbank.engine.device.lane import lane_to
+from featbank.engine.device.line import DeviceLine
+from featbank.engine.device.reduction import Reduction
 from featbank.engine.making import ShardInMaking, Sink
 from featbank.engine.previous_rows import OpenedShards
+from featbank.engine.reading import AudioReader
 from featbank.engine.rows import task_numerics
 from featbank.engine.tasks import ShardResult, ShardTask, Workload
-from featbank.engine.utterances import Features, UtteranceComputer
+from featbank.engine.utterances import UtteranceComputer
 from featbank.engine.work import read_result
+from featbank.numerics import CPU
 from featbank.store import ShardSpec
 
 
@@ -36,19 +45,47 @@ class ShardWorker(ABC, Generic[Sink]):
     specs: Mapping[str, ShardSpec]
 
     def __init__(self, recipe: ExtractorRecipe) -> None:
-        self._compute = UtteranceComputer(recipe)
+        computing = recipe.computing
+        computing.begin()
         self.audio_root = recipe.audio_root
-        self.extractor = self._compute.extractor
-        self.numerics = self._compute.numerics
+        self.extractor = recipe.build()
+        if self.extractor.uses_device:
+            self.extractor.to(computing.device)
+        self.numerics = computing.numerics()
+        self._computing = computing
+        framing, limit = self.extractor.framing, self.extractor.max_samples
+        self._reader = AudioReader(recipe.audio_root, framing, limit)
+        self._compute = UtteranceComputer(self.extractor, self._reader, computing.decoders)
         self._opened = OpenedShards()
 
     def __call__(self, workload: Workload, advance: Advance) -> tuple[ShardResult, ...]:
         """Make the shards of each task, and note of each in the work folder that it is made."""
         try:
-            return tuple(self._done(task, workload, advance) for task in workload.tasks)
+            if self._line is not None:
+                return self._line(workload, partial(self._begin, workload, _in_turn(advance)))
+            every = (*workload.beside, *workload.tasks)
+            return tuple(self._finished(self._begin(workload, advance, task)) for task in every)
         finally:
             close_passes()
             self._opened.close()
+
+    @cached_property
+    def _line(self) -> DeviceLine | None:
+        """The line of a worker that has a device, or computes utterances together without one."""
+        computing, extractor = self._computing, self.extractor
+        if computing.device == CPU and not computing.seconds_together:
+            return None
+        device = Device(
+            extractor=extractor,
+            batch_samples=round(computing.seconds_together * extractor.framing.sample_rate),
+            reduction=self.reduction(),
+            lane=lane_to(computing.device),
+        )
+        return DeviceLine(device, self._reader, computing.decoders)
+
+    @abstractmethod
+    def reduction(self) -> Reduction:
+        """Return what reduces batches on the device to rows as `open_sink` takes them."""
 
     @abstractmethod
     def open_sink(self, task: ShardTask, name: str, spec: ShardSpec) -> Sink:
@@ -64,17 +101,33 @@ class ShardWorker(ABC, Generic[Sink]):
             AudioError: a value cannot be stored.
         """
 
-    def _done(self, task: ShardTask, workload: Workload, advance: Advance) -> ShardResult:
-        """Make the shards of a task, unless another worker did that before it died."""
+    def _begin(
+        self, workload: Workload, advance: Advance, task: ShardTask
+    ) -> ShardInMaking[Sink] | ShardResult:
+        """Begin to make the shards of a task, unless another worker did that before it died."""
         if task.is_interim and len(workload.tasks) > 1:
             here = task_numerics(self.numerics, task.rows, self.extractor.framing)
             if (result := read_result(task)) and result.numerics == here:
                 advance(result.audio_s)
                 return result
-        return self._made(task, advance)
+        return ShardInMaking(task, self, advance, self._opened)
 
-    def _made(self, task: ShardTask, advance: Advance) -> ShardResult:
-        with ShardInMaking(task, self, advance, self._opened) as making:
-            for row, pieces in self._compute(making.missing, task.split):
+    def _finished(self, begun: ShardInMaking[Sink] | ShardResult) -> ShardResult:
+        """Compute what shards lack, one utterance after the other."""
+        if isinstance(begun, ShardResult):
+            return begun
+        with begun as making:
+            for row, pieces in self._compute(making.missing, making.task.split):
                 making.write(row, pieces)
             return making.finish()
+
+
+def _in_turn(advance: Advance) -> Advance:
+    """Let several threads tell of progress."""
+    lock = threading.Lock()
+
+    def told(seconds: float) -> None:
+        with lock:
+            advance(seconds)
+
+    return told

@@ -128,15 +128,17 @@ class Codebook:
         """The centroids as (Q, K, D), whatever Q is."""
         return self.centroids.reshape(-1, *self.centroids.shape[-2:])
 
+    @property
+    def centered(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Each codebook, (K, D), and the mean of its centroids, around which units are assigned."""
+        books = torch.from_numpy(self._books)
+        means = books.mean(dim=1, dtype=torch.float64).float()
+        return list(zip(books, means, strict=True))
+
     @cached_property
     def _nearest(self) -> list[tuple[torch.Tensor, torch.Tensor, NearestCentroid]]:
         """Each codebook, the mean of its centroids, and a search among them around that mean."""
-        books = torch.from_numpy(self._books)
-        means = books.mean(dim=1, dtype=torch.float64).float()
-        return [
-            (book, mean, NearestCentroid(book - mean))
-            for book, mean in zip(books, means, strict=True)
-        ]
+        return [(book, mean, NearestCentroid(book - mean)) for book, mean in self.centered]
 
     def _assign_block(self, features: Floats) -> npt.NDArray[Any]:
         if features.ndim != 2 or features.shape[1] != self.centroids.shape[-1]:

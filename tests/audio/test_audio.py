@@ -203,6 +203,22 @@ def test_scan_checks_the_md5_of_a_flac(tmp_path: Path, subtype: str) -> None:
         scan_audio(path)
 
 
+@pytest.mark.parametrize("channel", [0, 1, MIX_CHANNELS])
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_a_flac_whose_md5_is_checked_gives_the_floats_of_its_decoder(
+    tmp_path: Path, subtype: str, channel: int
+) -> None:
+    path, extremes = tmp_path / "x.flac", np.array([-1, 1, 2**-23, -(2**-15)])
+    samples = np.concatenate([speech(), extremes])
+    soundfile.write(path, np.stack([samples, -0.3 * samples], axis=1), 16000, subtype=subtype)
+    place = {"sample_rate": 16000, "num_samples": len(samples), "channel": channel}
+    checked = load_audio(path, **place, digest=audio_digest(path))
+    decoded = soundfile.read(path, dtype="float32")[0]
+    expected = decoded.mean(axis=1) if channel == MIX_CHANNELS else decoded[:, channel]
+    assert checked.dtype == np.float32
+    assert checked.tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("name", sorted(set(WRITERS) - {"x.mp3", "x.opus"}))
 def test_a_segment_is_that_part_of_the_whole(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, speech())

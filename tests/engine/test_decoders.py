@@ -169,9 +169,11 @@ def test_a_strict_run_refuses_a_worker_with_another_ffmpeg(root: Path, tmp_path:
         """Has a worker that finds another ffmpeg than the run that it works for."""
 
         def run(self, make_worker: Any, tasks: Any, advance: Any) -> Any:
-            for result in super().run(make_worker, tasks, advance):
-                numerics = {**result.numerics, "audio": {"ffmpeg": "elsewhere"}}
-                yield replace(result, numerics=numerics)
+            for results in super().run(make_worker, tasks, advance):
+                yield tuple(
+                    replace(one, numerics={**one.numerics, "audio": {"ffmpeg": "elsewhere"}})
+                    for one in results
+                )
 
     with pytest.raises(
         FeatbankError, match=rf"class of a worker: .*{re.escape(ffmpeg_here())}.*got .*elsewhere"

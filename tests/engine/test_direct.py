@@ -37,6 +37,7 @@ from featbank.tokenizers.sample import write_pins, write_sample
 from featbank.tokenizers.token_stores import TokenStores
 from featbank.tokenizers.tokenize import tokenize
 from tests.conftest import ROOT
+from tests.engine.in_turn import InTurn
 from tests.extracting import demo_run, files, prepare_corpus
 from tests.flipping import flip_in, fullest_shard
 from tests.two_features import FbankAndEnergy
@@ -119,6 +120,22 @@ def test_codes_of_residual_codebooks_are_those_of_two_steps(project: Project) ->
     store = open_store(out / "units" / "train")
     assert (store.shape, store.header.time_axis, store.header.codebook_size) == ((3,), -1, 10)
     assert store[store.ids[0]].shape == (3, store.num_frames(store.ids[0]))
+
+
+@pytest.mark.parametrize("merge_repeats", [False, True])
+def test_tasks_of_seconds_that_are_joined_give_the_same_tokens_and_sample(
+    project: Project, merge_repeats: bool
+) -> None:
+    expected = project.two_steps(merge_repeats)
+    runner = InTurn()
+    out, tally = project.direct(merge_repeats, runner=runner, task_s=4.0)
+    assert files(out) == files(expected)
+    assert (tally.num_computed, tally.num_copied) == (38, 0)
+    sampled = project.folder / "sampled"
+    sample_audio(project.run(runner=runner, task_s=4.0), sampled, project.pinned)
+    assert files(sampled) == files(project.folder / "sample")
+    interim = [task for one in runner.workloads for task in one.tasks if task.is_interim]
+    assert len({tuple(task.names) for task in interim}) == 2  # of tokens, and of the sample
 
 
 def test_many_workers_write_the_same_tokens(project: Project) -> None:

@@ -1,0 +1,1 @@
+"""The pipeline of a worker with a device: decode, copy, compute, reduce, copy back, write."""
