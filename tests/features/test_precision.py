@@ -79,7 +79,7 @@ def test_w2v_bert_in_bfloat16_is_transformers_own_model_on_a_front_end_of_float3
     narrow = of("w2v-BERT", precision="bfloat16", layers={"last": "final"})
     assert isinstance(narrow, Wav2Vec2BertEncoder)
     reference = of("w2v-BERT", layers={"last": "final"})._model.to(torch.bfloat16)
-    given = narrow._rows(waveform)
+    given = narrow._front_end.alone(waveform)
     assert given.dtype == torch.float32
     with torch.inference_mode():
         expected = reference(given.to(torch.bfloat16)[None]).last_hidden_state[0].float().numpy()

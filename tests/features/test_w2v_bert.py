@@ -95,7 +95,7 @@ def test_features_are_those_of_transformers_without_the_frame_it_masks(
         )
         valid = given["attention_mask"][0].bool()
         assert valid.tolist() == [True] * (frames // 2) + [False] * (frames % 2)
-        rows = made._rows(samples)
+        rows = made._front_end.alone(samples)
         assert (rows - given["input_features"][0, valid]).abs().mean() < 1e-5
         found = compute(made, samples)
         for name, expected in by_transformers(saved, **given).items():
@@ -120,7 +120,7 @@ def test_frames_are_as_many_as_pairs_around_every_boundary(
 def test_silence_is_nothing_but_numbers(saved: Path) -> None:
     made = encoder(saved)
     assert np.isfinite(compute(made, torch.zeros(16000))["last"]).all()
-    assert (made._rows(torch.zeros(16000)) == 0).all()
+    assert (made._front_end.alone(torch.zeros(16000)) == 0).all()
 
 
 def test_batch_mates_change_no_bit(saved: Path, speech: dict[str, torch.Tensor]) -> None:

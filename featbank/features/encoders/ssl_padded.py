@@ -17,7 +17,8 @@ import torch
 from torch.nn.functional import pad
 
 from featbank.features.encoders.padded_attention import ValidFrames
-from featbank.features.encoders.ssl_parts import Convolution, EncoderParts
+from featbank.features.encoders.ssl_convolution import Convolution
+from featbank.features.encoders.ssl_parts import EncoderParts
 
 _BLOCK_FRAMES = 1024  # whose products are summed at once: many small blocks fill a GPU
 
