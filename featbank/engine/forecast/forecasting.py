@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.processors import usable_processors
-from featbank.engine.forecast.decoding import CorpusDecoding, DecodingTask, DecodingTimer
+from featbank.engine.forecast.decoding import TimedDecoding, DecodingTask, DecodingTimer
 from featbank.engine.forecast.kinds import AudioKind, KindLeft
 from featbank.engine.forecast.rates import RateTable, device_name
 from featbank.engine.forecast.remaining import Remaining, StoreSize
@@ -75,7 +75,7 @@ class Forecast:
     batch_s: float
     on_gpu: bool
     sample: TimedSample | None
-    decoding: CorpusDecoding | None
+    decoding: TimedDecoding | None
     speeds: Sequence[Speed]
     stores: Sequence[StoreSize]
     disks: Sequence[DiskNeed]
@@ -173,7 +173,7 @@ def _by_a_process(make_worker: Callable[[], Worker[Any, Any]], task: Any) -> Any
     return result
 
 
-def _decoded(job: Job, remaining: Remaining, limit_s: float) -> CorpusDecoding | None:
+def _decoded(job: Job, remaining: Remaining, limit_s: float) -> TimedDecoding | None:
     """Look at the files of each kind: their decoding is timed where a device waits for it.
 
     Elsewhere a thread decodes beside the computing, and only segments are looked at.
@@ -191,12 +191,12 @@ def _decoded(job: Job, remaining: Remaining, limit_s: float) -> CorpusDecoding |
     )
     num_threads = min(job.computing.decoders, usable_processors()) if is_timed else 0
     task = DecodingTask(kinds=kinds, num_threads=num_threads, limit_s=limit_s)
-    found: CorpusDecoding = _by_a_process(make_timer, task)
+    found: TimedDecoding = _by_a_process(make_timer, task)
     return found
 
 
 def _decoders(
-    job: Job, remaining: Remaining, decoding: CorpusDecoding | None, num_workers: int
+    job: Job, remaining: Remaining, decoding: TimedDecoding | None, num_workers: int
 ) -> Decoders:
     """Return what decoders give a worker: of local ones each has its share of the processors."""
     if decoding is None or not decoding.num_threads:
