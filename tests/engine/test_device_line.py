@@ -133,6 +133,12 @@ def test_batches_store_what_each_utterance_alone_does(
     assert _extract(noise, tmp_path / "out", extractor=extractor, computing=computing) == alone
 
 
+def test_several_decoders_of_a_cpu_change_no_byte(
+    noise: Path, alone: dict[str, Any], tmp_path: Path
+) -> None:
+    assert _extract(noise, tmp_path / "out", computing=Computing(num_decoders=3)) == alone
+
+
 @pytest.mark.usefixtures("behind")
 def test_a_device_that_is_behind_stores_what_each_utterance_alone_does(
     noise: Path, alone: dict[str, Any], tmp_path: Path

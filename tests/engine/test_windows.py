@@ -14,7 +14,7 @@ import pytest
 from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.engine import windows
 from featbank.engine.batching import batches
-from featbank.engine.cutting import Window, audio_s
+from featbank.engine.cutting import ShardWindow, audio_s
 from featbank.engine.pace import MOST_S
 from featbank.engine.rows import batch_shape_of
 from featbank.engine.tasks import ShardResult
@@ -69,7 +69,7 @@ def _manifest(folder: Path, law: Callable[[random.Random], float], hours: float)
     write_manifest(folder / "manifests" / "train.jsonl", rows)
 
 
-def _windows(folder: Path, *, batch_s: float, num_workers: int) -> list[Window]:
+def _windows(folder: Path, *, batch_s: float, num_workers: int) -> list[ShardWindow]:
     from featbank.engine.extract import feature_job
 
     (folder / "corpus").mkdir(exist_ok=True)
@@ -78,7 +78,9 @@ def _windows(folder: Path, *, batch_s: float, num_workers: int) -> list[Window]:
     runner = InTurn(num_workers=num_workers)
     job = feature_job(demo_run(folder / "corpus", runner=runner, **settings), folder / "out")
     plan = job.plan()
-    return list(job.cutter(plan).windows(task for task, _ in plan))
+    cutter = job.cutter(plan)
+    cutter.pace.learn(computed_s=10_000.0, wall_s=1.0)
+    return list(cutter.windows(task for task, _ in plan))
 
 
 @pytest.mark.parametrize("batch_s", [120, 480])
