@@ -205,7 +205,8 @@ def _forecast(
         "num_left": len(rows), "left_s": seconds, "longest_s": 10.0, "resampled_s": 0.0,
         "target_rate": 16_000, "audio": left, "num_shards": 1, "num_tasks": 1,
         "num_workers": 1, "batch_s": 0, "on_gpu": False, "sample": None,
-        "decoding": TimedDecoding(num_threads=2, kinds=kinds), "speeds": [], "stores": [], "disks": [],
+        "decoding": TimedDecoding(num_threads=2, kinds=kinds),
+        "speeds": [], "stores": [], "disks": [],
         "interim_bytes": 0, "upload_bytes": 10_000_000,
     }  # fmt: skip
     return Forecast(**{**values, **changes})
