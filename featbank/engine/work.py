@@ -169,7 +169,8 @@ def write_result(task: ShardTask, result: ShardResult) -> None:
 
 def read_result(task: ShardTask) -> ShardResult | None:
     """Return what became of a task, if it is done and no row of it failed."""
-    result = _read_result(result_path(task))
+    path = result_path(task)
+    result = _read_result(path) if path.exists() else None
     return result if result and not result.failures else None
 
 

@@ -15,7 +15,7 @@ from featbank.base.amounts import amount
 from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.engine.extract import feature_job
 from featbank.engine.forecast.advice import advice
-from featbank.engine.forecast.decoding import TimedDecoding, DecodedKind
+from featbank.engine.forecast.decoding import DecodedKind, TimedDecoding
 from featbank.engine.forecast.drawing import BatchSample
 from featbank.engine.forecast.forecasting import Forecast, forecast_run
 from featbank.engine.forecast.interim import WaitingBytes
@@ -205,8 +205,9 @@ def _forecast(
         "num_left": len(rows), "left_s": seconds, "longest_s": 10.0, "resampled_s": 0.0,
         "target_rate": 16_000, "audio": left, "num_shards": 1, "num_tasks": 1,
         "num_workers": 1, "batch_s": 0, "on_gpu": False, "sample": None,
-        "decoding": TimedDecoding(num_threads=2, kinds=kinds), "speeds": [], "stores": [],
-        "disks": [], "interim_bytes": 0, "upload_bytes": 10_000_000,
+        "decoding": TimedDecoding(num_threads=2, kinds=kinds),
+        "speeds": [], "stores": [], "disks": [],
+        "interim_bytes": 0, "upload_bytes": 10_000_000,
     }  # fmt: skip
     return Forecast(**{**values, **changes})
 

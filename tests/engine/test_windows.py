@@ -135,7 +135,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_windows")
 @pytest.mark.parametrize("num_workers", [1, 2, 4])
 def test_windows_write_the_bytes_of_whole_shards(
-    num_workers: int, corpus: Path, tmp_path: Path
+    num_workers: int, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = tmp_path / "manifests" / "train.jsonl"
     rows = read_manifest(manifest)
@@ -143,6 +143,7 @@ def test_windows_write_the_bytes_of_whole_shards(
     runner = InTurn(num_workers=num_workers)
     done = run_extraction(corpus, tmp_path / "out", runner=runner, task_s=12.0, **TINY)
     assert any(one.beside for one in runner.workloads)
+    assert caplog.records == []  # nothing that is only not there yet is called damaged
     extract_corpus(corpus, tmp_path / "whole", num_workers=None, task_s=1e6, **TINY)
     assert files(tmp_path / "out") == files(tmp_path / "whole")
     assert (done.tally.num_computed, done.tally.num_copied) == (38, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.processors import usable_processors
-from featbank.engine.forecast.decoding import TimedDecoding, DecodingTask, DecodingTimer
+from featbank.engine.forecast.decoding import DecodingTask, DecodingTimer, TimedDecoding
 from featbank.engine.forecast.kinds import AudioKind, KindLeft
 from featbank.engine.forecast.rates import RateTable, device_name
 from featbank.engine.forecast.remaining import Remaining, StoreSize
