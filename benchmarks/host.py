@@ -11,20 +11,18 @@ from typing import Any
 
 from benchmarks import plain
 from benchmarks.bars import Bar, Report
+from benchmarks.crossing import count_crossing
 from benchmarks.inprocess import WorkerAtHand, job_of, workload
 from benchmarks.laws import about_12_s, lengths, prompts
 from benchmarks.ragged import FLAC, Encoding, write_ragged
 from benchmarks.scale import Scale
 from benchmarks.shelf import Shelf
 from benchmarks.speech import Speech
-from benchmarks.stub import StubDevice
+from benchmarks.stub import StubDevice, stub_definition
 from benchmarks.timing import median_ratio
 from benchmarks.usage import COLUMNS, Usage, measured
-from featbank.base.components import ComponentConfig
-from featbank.engine.definition import FeatureDefinition
 from featbank.engine.extract import make_features
 from featbank.engine.run import WHAT_FITS
-from featbank.feature_io import PackedStorage
 from featbank.numerics import Computing
 
 ROOT = Path(__file__).parent.parent
@@ -77,6 +75,8 @@ def measure(shelf: Shelf, scale: Scale) -> Iterator[Report]:
     )
     yield _beside_a_device(folder / "out", long)
     yield _others(folder, source, hour)
+    few = write_ragged(folder / "few", source, lengths(about_12_s, hour / 20))
+    yield count_crossing(few, folder / "crossing")
 
 
 def _host(out: Path, speech: Speech, rounds: int) -> Report:
@@ -178,7 +178,7 @@ def _plain(speech: Speech, out: Path, device_rate: float) -> Turn:
 def _worker(speech: Speech, out: Path, device_rate: float) -> Turn:
     """Have a worker make tasks of one shape each, as a run cuts them, into shards that last."""
     runner = WorkerAtHand()
-    job = job_of(_definition(device_rate), speech, _COMPUTING, runner, out)
+    job = job_of(stub_definition(device_rate), speech, _COMPUTING, runner, out)
     worker = job.make_worker()
     work = workload(worker, speech.rows, _COMPUTING.seconds_together, out / "work")
     with measured() as usage:
@@ -192,7 +192,7 @@ def _worker(speech: Speech, out: Path, device_rate: float) -> Turn:
 def _extract(speech: Speech, out: Path, device_rate: float) -> Turn:
     """Extract a corpus: plan, compute, join shards, publish."""
     runner = WorkerAtHand()
-    job = job_of(_definition(device_rate), speech, _COMPUTING, runner, out)
+    job = job_of(stub_definition(device_rate), speech, _COMPUTING, runner, out)
     runner.worker = job.make_worker()
     with measured() as usage:
         done = make_features(job, WHAT_FITS)
@@ -203,16 +203,6 @@ def _extract(speech: Speech, out: Path, device_rate: float) -> Turn:
 
 _COMPUTING = Computing(batch_s=_BATCH_S, num_decoders=NUM_DECODERS)
 _TAKES: Mapping[str, Take] = {PLAIN: _plain, ENGINE: _worker, WHOLE: _extract}
-
-
-def _definition(device_rate: float) -> FeatureDefinition:
-    target = f"{StubDevice.__module__}.{StubDevice.__qualname__}"
-    return FeatureDefinition(
-        name="stub",
-        extractor=ComponentConfig(target, {"real_time_factor": device_rate}),
-        storage=[PackedStorage("stub", "float16", shard_bytes=1 << 28)],
-        trusted_modules=[StubDevice.__module__.partition(".")[0]],
-    )
 
 
 def _cells(turns: Sequence[Turn]) -> list[float]:

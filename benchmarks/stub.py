@@ -11,7 +11,10 @@ from typing import ClassVar
 
 import torch
 
+from featbank.base.components import ComponentConfig
 from featbank.base.framing import Framing
+from featbank.engine.definition import FeatureDefinition
+from featbank.feature_io import PackedStorage
 from featbank.features.base import Output, UtteranceExtractor
 
 WIDTH = 768
@@ -112,3 +115,22 @@ class SleepingStub(StubDevice):
 
     def _work(self, num_samples: int) -> None:
         time.sleep(self._wait * num_samples / _FRAMING.sample_rate)
+
+
+def stub_definition(
+    real_time_factor: float, kind: type[StubDevice] = StubDevice
+) -> FeatureDefinition:
+    """Return the definition of a stub's features, which are stored as they come.
+
+    Args:
+        real_time_factor: of the stub.
+        kind: of stub.
+    """
+    return FeatureDefinition(
+        name="stub",
+        extractor=ComponentConfig(
+            f"{kind.__module__}.{kind.__qualname__}", {"real_time_factor": real_time_factor}
+        ),
+        storage=[PackedStorage("stub", "float16", shard_bytes=1 << 28)],
+        trusted_modules=[kind.__module__.partition(".")[0]],
+    )

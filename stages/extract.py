@@ -75,7 +75,7 @@ def _forecast(config: ExtractConfig, out: Path, name: str) -> None:
     from featbank.pipeline.forecast import print_forecast
 
     reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=config.numerics)
-    print_forecast(feature_job(computing_run(config, name), out), reuse)
+    print_forecast(feature_job(computing_run(config, name), out), reuse, config.runtime)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def _forecast(config: TokenizeConfig, out: Path, *, from_audio: bool) -> None:
     tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
     job = token_job(computing_run(config, _run_name(config, out)), out, tokens)
     reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=STRICT)
-    print_forecast(job, reuse)
+    print_forecast(job, reuse, config.runtime)
 
 
 def _stores(config: TokenizeConfig) -> "TokenStores":

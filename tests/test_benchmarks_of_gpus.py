@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.bars import Bar, Report
 from benchmarks.gpu.budget import Deadline
 from benchmarks.gpu.correctness import NUM_ROWS, Checks, correctness
 from benchmarks.gpu.models import MODELS, Model
 from benchmarks.gpu.references import counting_lstms, equal_batches, reference
 from benchmarks.padding import waste_of_window
+from benchmarks.tables import lines
 from featbank.features.encoders.ssl import SslEncoder
 from featbank.features.shapes import batch_shape
 from featbank.numerics import Computing
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RATE = 16_000
 
@@ -92,3 +96,16 @@ def _found(model: Model) -> dict[str, tuple[float, float]]:
     report: Any = correctness()
     Checks(model.read(tiny=True), waveforms, Computing(batch_s=4)).add_to(report)
     return {check: (value, bound) for _, check, value, bound in report.rows}
+
+
+def test_a_report_becomes_a_table_for_a_readme() -> None:
+    report = Report("Host", ["what", "rate"], [["ours", 1234.5]], [Bar("ours", 2000, 1234.5)])
+    assert list(lines(report.to_json())) == [
+        "Host:\n",
+        "| what | rate |",
+        "| --- | --- |",
+        "| ours | 1,234 |",
+        "\n| bar | bound | measured |",
+        "| --- | --- | --- |",
+        "| ours | 2,000 | 1,234, not met |",
+    ]

@@ -92,6 +92,9 @@ class Checks:
                 0,
                 self._changed(lower),
             )
+            if getattr(self._extractor, "uses_graphs", False):
+                text = f"{self._model.precision}: utterances whose bits graphs change"
+                yield text, 0, self._changed_by_graphs(lower)
             yield (
                 f"{self._model.precision} against float32: flip rate of units, "
                 f"{NUM_CENTROIDS} centroids",

@@ -35,7 +35,7 @@ _WARM_ROUNDS = 3  # a shape is captured as a graph when it is seen for the third
 _OF_DISK = 0.3  # that is free: shards take it twice, on their way and published
 
 # of the time that is left to a model by then; its start, and what is forecast wrongly, take some
-_REFERENCE, _BARE, _UNSTORED, _STORED = 0.15, 0.2, 0.3, 0.7
+_REFERENCE, _BARE, _UNSTORED, _STORED = 0.15, 0.2, 0.15, 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +117,10 @@ class Measuring:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        unstored = self._unstored(bare, self._deadline.part(_UNSTORED))
-        audio_s, seconds, busy, num_bytes = self._stored(bare, self._deadline.part(_STORED))
+        unstored = self._unstored(job, bare, self._deadline.part(_UNSTORED))
+        audio_s, seconds, busy, num_bytes = self._stored(
+            min(bare, unstored), self._deadline.part(_STORED)
+        )
         return Rates(
             extractor=extractor,
             computing=job.computing,
@@ -185,11 +187,11 @@ class Measuring:
             synchronize(self._device)
         return done_s / (time.perf_counter() - began)
 
-    def _unstored(self, rate: float, deadline: Deadline) -> float:
+    def _unstored(self, job: Job, rate: float, deadline: Deadline) -> float:
         """Return the rate of the same pipeline where its shards are written nowhere."""
         worker, folder = self._runner.worker, self._folder / "unstored"
         rows = self._rows(rate * max(1.0, deadline.left_s))
-        work = workload(worker, rows, self._computing.seconds_together, folder)
+        work = workload(worker, rows, job.computing.seconds_together, folder)
         with storing_nothing(worker):
             began = time.perf_counter()
             results = worker(work, lambda _: None)

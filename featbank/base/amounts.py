@@ -39,3 +39,17 @@ def times_real_time(factor: float) -> str:
     ('0.38 x real time', '1,346 x real time')
     """
     return f"{amount(factor)} x real time"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a length of time in the unit that suits it.
+
+    >>> [format_duration(seconds) for seconds in (0, 26.4, 145, 11_310, 180e6)]
+    ['0 s', '26.4 s', '2.4 min', '3.14 h', '50,000 h']
+    """
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.1f} min"
+    hours = seconds / 3600
+    return f"{hours:.2f} h" if hours < 100 else f"{hours:,.0f} h"

@@ -16,7 +16,7 @@ from featbank.engine.tasks import INTERIM, ShardTask, Source, Workload, shard_ta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class ShardWindow:
     """Consecutive shards of a plan, and the workloads that compute what these lack.
 
     Args:
@@ -51,17 +51,21 @@ class Cutter:
         """Whether workers join shards beside their computing, not in its place."""
         return False
 
-    def windows(self, shards: Iterable[ShardTask]) -> Iterator[Window]:
+    def windows(self, shards: Iterable[ShardTask]) -> Iterator[ShardWindow]:
         """Cut the shards of a plan that workers have to make, one after the other."""
         for shard in shards:
             missing, counts = missing_rows(self._plan, shard)
             self.pace.see(audio_s(shard.rows), audio_s(missing))
             if self.keeps_whole or self._is_one_task(shard, missing):
                 self.pace.hand_out(audio_s(missing))
-                yield Window(workloads=iter([Workload(tasks=(shard,))]), spent=spent(counts))
+                yield ShardWindow(
+                    workloads=iter([Workload(tasks=(shard,))]), spent=spent(self._plan, counts)
+                )
             else:
                 workloads = self._workloads(shard, missing)
-                yield Window(workloads=workloads, shards=(shard,), spent=spent(counts))
+                yield ShardWindow(
+                    workloads=workloads, shards=(shard,), spent=spent(self._plan, counts)
+                )
 
     def _is_one_task(self, shard: ShardTask, missing: Sequence[Utterance]) -> bool:
         """Tell whether a worker makes a shard at once: it lacks little, or what failed before."""
@@ -112,12 +116,12 @@ def missing_rows(
     return [row for row in shard.rows if row.id not in previous], previous.counts()
 
 
-def spent(counts: Counter[Source]) -> tuple[Path, ...]:
+def spent(plan: ShardPlan, counts: Counter[Source]) -> tuple[Path, ...]:
     """Return the interim shards of stopped runs of which every row has been counted."""
     return tuple(
         path
         for (path, info), number in counts.items()
-        if number == info.num_utterances and path.parents[2].name == INTERIM
+        if number == info.num_utterances and path.is_relative_to(plan.work / INTERIM)
     )
 
 

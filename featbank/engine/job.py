@@ -183,7 +183,7 @@ class Job:
             task_s=self.run.task_s,
             total_s=sum(rows.duration_s for rows in splits),
             missing_share=max(0.0, 1 - num_there / max(1, num_rows)),
-            count_workers=self.run.runner.count_workers,
+            count_workers=lambda: self.run.runner.count_workers(),
         )
         together_s = self.computing.seconds_together
         if not together_s:

@@ -61,8 +61,12 @@ class TaskPace:
         """Seconds of audio that the next task gets at most, unless it is one utterance."""
         if self.num_workers == 1:
             return self.most_s
-        least_s = _LEAST_WALL_S * self._computed_s / self._wall_s if self._wall_s else 0.0
+        least_s = self.done_within(_LEAST_WALL_S) if self._wall_s else 0.0
         return min(self.most_s, max(least_s, self.left_s / (_ROUNDS * self.num_workers)))
+
+    def done_within(self, wall_s: float) -> float:
+        """Return the seconds of audio that a worker does in a time; of no known pace, a task's."""
+        return wall_s * self._computed_s / self._wall_s if self._wall_s else self.most_s
 
     def see(self, audio_s: float, missing_s: float) -> None:
         """Take note of a shard of so much audio, of which so much is to be computed."""

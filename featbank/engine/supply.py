@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from featbank.base.failures import Failure
-from featbank.engine.cutting import Cutter, Window
+from featbank.engine.cutting import Cutter, ShardWindow
 from featbank.engine.tasks import ShardResult, ShardTask, Source, Workload
 from featbank.engine.work import drop_task, shard_path
+from featbank.errors import FeatbankError
 from featbank.files.provenance import canonical_json
 from featbank.numerics import with_audio
 from featbank.runners.base import NOT_YET, NotYet
@@ -65,7 +66,11 @@ class Supply:
                 yield NOT_YET
 
     def take(self, result: ShardResult) -> tuple[Failure, ...]:
-        """Take in the result of a task; return the failures that are news."""
+        """Take in the result of a task; return the failures that are news.
+
+        Raises:
+            FeatbankError: no such task is out.
+        """
         key = result.split, result.key
         self._cutter.pace.learn(result.tally.computed_s, result.wall_s)
         self._watch_classes(result)
@@ -76,13 +81,17 @@ class Supply:
             opened.results.append(result)
             self._settle(opened)
             return result.failures
+        if key not in self._joining:
+            raise FeatbankError(
+                "a result from the runner", expected="one of each task", got=f"a second of {key}"
+            )
         opened, shard = self._joining.pop(key)
         opened.num_joins -= 1
         self._settle(opened)
         known = {failure.id for failure in shard.failed}
         return tuple(failure for failure in result.failures if failure.id not in known)
 
-    def _window(self, window: Window) -> Iterator[Workload]:
+    def _window(self, window: ShardWindow) -> Iterator[Workload]:
         opened = _Open(window.shards, window.spent)
         self._num_unjoined += bool(window.shards)
         for workload in window.workloads:

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from featbank.base.manifest import Utterance
 from featbank.engine.batching import batches
-from featbank.engine.cutting import Cutter, Window, audio_s, interim_task, missing_rows, spent
+from featbank.engine.cutting import Cutter, ShardWindow, audio_s, interim_task, missing_rows, spent
 from featbank.engine.pace import TaskPace
 from featbank.engine.plan import ShardPlan
 from featbank.engine.previous_rows import OpenedShards
@@ -21,6 +21,7 @@ WINDOW_S = 180_000.0
 
 _MOST_WINDOWS = 4  # in one, so that many workers have their fill of it: its interim shards wait
 _SHARES = 2  # of a worker in a window: workloads, between which its line of work runs empty
+_WALL_S = 120.0  # of a worker's time in a workload, whose failures are told at its end
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +59,7 @@ class WindowCutter(Cutter):
         """True: a worker's processor joins shards while its device computes."""
         return True
 
-    def windows(self, shards: Iterable[ShardTask]) -> Iterator[Window]:
+    def windows(self, shards: Iterable[ShardTask]) -> Iterator[ShardWindow]:
         """Cut the shards of a plan that workers have to make, a window after the other."""
         gathered = _Gathered()
         opened = OpenedShards()
@@ -68,7 +69,9 @@ class WindowCutter(Cutter):
             self.pace.see(audio_s(shard.rows), missing_s)
             if self.keeps_whole or all(row.id in shard.failed_before for row in missing):
                 self.pace.hand_out(missing_s)
-                yield Window(workloads=iter([Workload(tasks=(shard,))]), spent=spent(counts))
+                yield ShardWindow(
+                    workloads=iter([Workload(tasks=(shard,))]), spent=spent(self._plan, counts)
+                )
                 continue
             gathered.shards.append((shard, missing))
             gathered.counts += counts
@@ -84,13 +87,16 @@ class WindowCutter(Cutter):
     def _window_s(self) -> float:
         return WINDOW_S * min(self.pace.num_workers, _MOST_WINDOWS)
 
-    def _window(self, gathered: _Gathered, *, is_last: bool) -> Window:
+    def _window(self, gathered: _Gathered, *, is_last: bool) -> ShardWindow:
         shards = tuple(shard for shard, _ in gathered.shards)
-        used = spent(gathered.counts)
+        used = spent(self._plan, gathered.counts)
         if self.keeps_whole or (is_last and gathered.missing_s <= self.pace.size_s):
             self.pace.hand_out(gathered.missing_s)
-            return Window(workloads=iter([Workload(tasks=shards)]), spent=used)
-        return Window(workloads=self._workloads_of(gathered, is_last), shards=shards, spent=used)
+            whole = [(shard,) for shard in shards] if self.keeps_whole else [shards]
+            return ShardWindow(workloads=(Workload(tasks=tasks) for tasks in whole), spent=used)
+        return ShardWindow(
+            workloads=self._workloads_of(gathered, is_last), shards=shards, spent=used
+        )
 
     def _workloads_of(self, gathered: _Gathered, is_last: bool) -> Iterator[Workload]:
         """Give the tasks of a window in equal workloads; at the end of a run in falling ones."""
@@ -100,9 +106,9 @@ class WindowCutter(Cutter):
         while tasks and not self.keeps_whole:
             if is_last and shares > 1:
                 share_s = left_s / shares
-            taken, taken_s = [tasks.pop()], 0.0
-            taken_s += audio_s(taken[0].rows)
-            while tasks and taken_s < share_s:
+            taken = [tasks.pop()]
+            taken_s = audio_s(taken[0].rows)
+            while tasks and taken_s < min(share_s, self.pace.done_within(_WALL_S)):
                 taken.append(tasks.pop())
                 taken_s += audio_s(taken[-1].rows)
             left_s -= taken_s

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from featbank.base.amounts import amount
+from featbank.base.amounts import format_duration
 from featbank.engine.tasks import INTERIM, ShardResult, ShardTask
 from featbank.errors import FeatbankError, StoreError
 from featbank.files.disk import fsync_file, naming
@@ -92,8 +92,8 @@ class WorkFolder:
         if kind is not None and (results := self._kept()):
             kept_s = sum(result.audio_s for result in results)
             _log.warning(
-                "%s h of audio in %d finished shards are kept in %s: run again to go on",
-                amount(kept_s / 3600, 1),
+                "%s of audio in %d finished shards are kept in %s: run again to go on",
+                format_duration(kept_s),
                 len(results),
                 self.path,
             )
@@ -169,7 +169,8 @@ def write_result(task: ShardTask, result: ShardResult) -> None:
 
 def read_result(task: ShardTask) -> ShardResult | None:
     """Return what became of a task, if it is done and no row of it failed."""
-    result = _read_result(result_path(task))
+    path = result_path(task)
+    result = _read_result(path) if path.exists() else None
     return result if result and not result.failures else None
 
 

@@ -25,11 +25,12 @@ What it keeps from one call to the next, it has made by its second call in a sha
 """
 
 _CALLS_BEFORE = 2  # that libraries choose their algorithms in, and constants are made
-_MOST = 64  # shapes: each graph holds its inputs and outputs
+_MOST = 64  # shapes
+_MOST_BYTES = 8 << 30  # of inputs and outputs, which each graph holds
 
 
-class Recording(Protocol):
-    """Protocol of a recorded computation."""
+class CapturedGraph(Protocol):
+    """Protocol of a computation that was recorded."""
 
     outputs: Outputs
     """Where `replay` leaves what it computed."""
@@ -38,7 +39,7 @@ class Recording(Protocol):
         """Compute what the inputs hold that it was recorded with."""
 
 
-Recorder: TypeAlias = Callable[[Callable[[], Outputs]], Recording]
+Capture: TypeAlias = Callable[[Callable[[], Outputs]], CapturedGraph]
 """Runs a computation once, recording it; raises a RuntimeError where it cannot be."""
 
 
@@ -47,18 +48,25 @@ class Graphs:
 
     Args:
         compute: the function.
-        recorder: of a computation; of CUDA's, one that shares its memory among all shapes.
+        capture: of a computation; of CUDA's, one that shares its memory among all shapes.
         most: graphs that are held; further shapes are computed without.
+        most_bytes: of inputs and outputs behind which none is added.
     """
 
     def __init__(
-        self, compute: Computation, recorder: Recorder | None = None, *, most: int = _MOST
+        self,
+        compute: Computation,
+        capture: Capture | None = None,
+        *,
+        most: int = _MOST,
+        most_bytes: int = _MOST_BYTES,
     ) -> None:
         self._compute = compute
-        self._record = recorder or CudaRecorder()
-        self._most = most
+        self._capture = capture or CudaCapture()
+        self._most, self._most_bytes = most, most_bytes
         self._calls: Counter[tuple[torch.Size, ...]] = Counter()
         self._graphs: dict[tuple[torch.Size, ...], _Graph] = {}
+        self._num_bytes = 0
         self._has_failed = False
 
     def __call__(self, *inputs: torch.Tensor) -> Outputs:
@@ -67,11 +75,11 @@ class Graphs:
         if shape in self._graphs:
             return self._graphs[shape](*inputs)
         self._calls[shape] += 1
-        is_full = len(self._graphs) >= self._most
+        is_full = len(self._graphs) >= self._most or self._num_bytes >= self._most_bytes
         if self._has_failed or is_full or self._calls[shape] <= _CALLS_BEFORE:
             return self._compute(*inputs)
         try:
-            graph = _Graph(self._compute, self._record, inputs)
+            graph = _Graph(self._compute, self._capture, inputs)
         except RuntimeError as error:  # what cannot be recorded; memory for it, too
             self._has_failed = True
             logger.warning(
@@ -79,6 +87,7 @@ class Graphs:
             )
             return self._compute(*inputs)
         self._graphs[shape] = graph
+        self._num_bytes += graph.num_bytes
         return graph(*inputs)
 
 
@@ -86,27 +95,29 @@ class _Graph:
     """A recording with its inputs and outputs, which stay where they are."""
 
     def __init__(
-        self, compute: Computation, record: Recorder, inputs: tuple[torch.Tensor, ...]
+        self, compute: Computation, capture: Capture, inputs: tuple[torch.Tensor, ...]
     ) -> None:
         self._inputs = [one.clone() for one in inputs]
-        self._recording = record(lambda: compute(*self._inputs))
+        self._captured = capture(lambda: compute(*self._inputs))
+        held = (*self._inputs, *self._captured.outputs.values())
+        self.num_bytes = sum(one.nbytes for one in held)
 
     def __call__(self, *inputs: torch.Tensor) -> Outputs:
         for held, given in zip(self._inputs, inputs, strict=True):
             held.copy_(given)
-        self._recording.replay()
+        self._captured.replay()
         # a copy: the next replay, of any shape, may write there
-        return {name: values.clone() for name, values in self._recording.outputs.items()}
+        return {name: values.clone() for name, values in self._captured.outputs.items()}
 
 
-class CudaRecorder:
+class CudaCapture:
     """Records CUDA graphs that share their memory, since no two are replayed at once."""
 
     def __init__(self) -> None:
         self._pool: object = None
         self._stream: torch.cuda.Stream | None = None
 
-    def __call__(self, compute: Callable[[], Outputs]) -> Recording:
+    def __call__(self, compute: Callable[[], Outputs]) -> CapturedGraph:
         """Record a computation, and wait for the device meanwhile."""
         if self._stream is None:
             self._pool = torch.cuda.graph_pool_handle()
@@ -123,10 +134,10 @@ class CudaRecorder:
             capture_error_mode="thread_local",
         ):
             outputs = compute()
-        return _CudaRecording(graph, outputs)
+        return _CapturedOnCuda(graph, outputs)
 
 
-class _CudaRecording:
+class _CapturedOnCuda:
     def __init__(self, graph: torch.cuda.CUDAGraph, outputs: Outputs) -> None:
         self._graph = graph
         self.outputs = outputs

@@ -11,6 +11,7 @@ from pydantic import Field
 from featbank.corpora.splits import HELD_OUT, TRAIN
 from featbank.pipeline.schema import (
     UNIT,
+    Bandwidth,
     ComponentOption,
     Count,
     Device,
@@ -51,6 +52,16 @@ class Runtime:
     scans: Annotated[
         Path,
         knob("what was found of audio files: one that has not changed is not decoded again"),
+    ]
+    rates: Annotated[
+        Path,
+        knob(
+            "how fast GPUs were, for forecasts: `python -m benchmarks.gpu --rates FILE` writes it"
+        ),
+    ]
+    upload_mb_per_s: Annotated[
+        Bandwidth | None,
+        knob("of the way to DVC's remote: forecasts tell the hours then", unit="MB/s"),
     ]
 
 

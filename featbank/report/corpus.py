@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from featbank.base.amounts import format_duration
 from featbank.errors import ConfigError
-from featbank.report.words import format_duration
 
 _COUNTED = {
     "num_unlisted": "audio files are in no table or left out",

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from featbank.base.amounts import percent
+from featbank.base.amounts import format_duration, percent
 from featbank.base.split_names import in_order
 from featbank.base.visible import visible
 from featbank.files.provenance import readable_json, write_atomic
@@ -25,7 +25,7 @@ from featbank.report.tables import (
     label_tables,
     stability_tables,
 )
-from featbank.report.words import counted, format_duration, format_number, format_size
+from featbank.report.words import counted, format_number, format_size
 from featbank.stability.result import Stability
 from featbank.validation.result import CheckResult, StoreCheck
 

@@ -17,20 +17,6 @@ def format_size(num_bytes: int) -> str:
     return f"{size:.1f} TB"
 
 
-def format_duration(seconds: float) -> str:
-    """Return a length of time in the unit that suits it.
-
-    >>> [format_duration(seconds) for seconds in (0, 26.4, 145, 11_310, 180e6)]
-    ['0 s', '26.4 s', '2.4 min', '3.14 h', '50,000 h']
-    """
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.1f} min"
-    hours = seconds / 3600
-    return f"{hours:.2f} h" if hours < 100 else f"{hours:,.0f} h"
-
-
 def format_number(value: float | None) -> str:
     """Return a measured value in four digits, or a dash where there is none.
 

@@ -116,6 +116,19 @@ class _Row:
     audio = "a.wav"
 
 
+@pytest.mark.parametrize(("codebook_size", "dtype"), [(900, "uint16"), (None, "float16")])
+def test_what_is_stored_lies_as_it_is_written_however_the_batch_lies(
+    codebook_size: int | None, dtype: str
+) -> None:
+    values = torch.arange(2 * 4 * 5).view(2, 4, 5).mT  # codebooks first, seen from the side
+    values = values if codebook_size else values.float()
+    narrowed = Narrowing(Output((4,), codebook_size), dtype)(values, None)
+    for row in range(2):
+        encoded = narrowed.encoded(row, 3, dtype)
+        assert encoded.stored.flags.c_contiguous
+        assert encoded.stored.tolist() == values[row, :3].tolist()
+
+
 @pytest.mark.parametrize(("value", "is_bad"), [(0, False), (699, False), (700, True), (-1, True)])
 @pytest.mark.parametrize("dtype", ["uint16", "int32"])
 def test_codes_outside_of_their_codebook_are_told(dtype: str, value: int, is_bad: bool) -> None:

@@ -15,8 +15,10 @@ import pytest
 
 from featbank.base.manifest import read_manifest, write_manifest
 from featbank.engine.extract import feature_job
+from featbank.engine.forecast.advice import advice
 from featbank.engine.forecast.forecasting import Forecast, forecast_run
 from featbank.engine.forecast.remaining import Remaining
+from featbank.engine.forecast.speed import Decoders, timed_speed
 from featbank.engine.forecast.timing import SampleTimer, TimingTask
 from featbank.engine.job import Job
 from featbank.engine.run import Reuse
@@ -79,7 +81,9 @@ def test_the_disk_forecast_is_what_is_written_to_the_byte(
     sizes = _sizes(remaining)
     assert len(open_store(tmp_path / "out" / "fbank" / "train").shards) > 1
     assert sizes == _written(tmp_path / "out", sizes)
-    assert disk.num_bytes == disk.least_bytes == sum(sizes.values())
+    assert disk.least_bytes == sum(sizes.values())
+    # shards of several tasks lie there twice until they are joined
+    assert disk.num_bytes == disk.least_bytes + remaining.interim_bytes
     assert not any(store.at_most for store in remaining.stores)
 
 
@@ -171,21 +175,27 @@ def test_a_forecast_says_what_was_measured_and_keeps_nothing(corpus: Path, tmp_p
     assert dict(facts(forecast))["to compute"].startswith("38, ")
 
 
-def test_more_workers_than_shards_save_no_time(corpus: Path, tmp_path: Path) -> None:
+def test_more_workers_than_utterances_save_no_time(corpus: Path, tmp_path: Path) -> None:
     forecast = _forecast(_job(corpus, tmp_path / "out", runner=LocalRunner(num_workers=50)))
-    assert forecast.num_tasks == 3  # a split each
+    assert forecast.num_shards == 3  # a split each, of tasks for many workers
+    assert 3 < forecast.num_tasks <= 38
     assert forecast.sample is not None
     assert forecast.sample.real_time_factor is not None
     assert forecast.hours == pytest.approx(
-        forecast.left_s / forecast.sample.real_time_factor / 3 / 3600
+        forecast.left_s / forecast.sample.real_time_factor / forecast.num_tasks / 3600
     )
+    [idle] = advice(forecast)
+    assert idle.startswith(f"50 workers have {forecast.num_tasks} tasks")
 
 
 def test_slower_than_real_time_is_told_in_two_digits(corpus: Path, tmp_path: Path) -> None:
     forecast = _forecast(_job(corpus, tmp_path / "out"))
     assert forecast.sample is not None
-    slow = replace(forecast, sample=replace(forecast.sample, audio_s=1.0, seconds=26.0))
-    assert dict(facts(slow))["a worker"] == "0.038 x real time"
+    sample = replace(forecast.sample, audio_s=1.0, seconds=26.0)
+    speed = timed_speed(sample, "cpu", Decoders())
+    assert speed is not None
+    slow = replace(forecast, sample=sample, speeds=[speed])
+    assert dict(facts(slow))["a worker"] == "0.038 x real time, timed on this machine"
 
 
 def test_what_a_stopped_run_has_finished_is_not_left(corpus: Path, tmp_path: Path) -> None:
@@ -206,7 +216,7 @@ def test_what_a_stopped_run_has_finished_is_not_left(corpus: Path, tmp_path: Pat
     done = run_extraction(corpus, tmp_path / "out", num_workers=None, storage=SMALL_SHARDS)
     assert done.tally.num_computed == rest.num_left
     assert done.tally.computed_s == pytest.approx(rest.left_s)
-    assert done.tally.num_shards_written == rest.num_tasks
+    assert done.tally.num_shards_written == rest.num_shards
     finished = _forecast(job)
     assert (finished.num_left, finished.num_tasks, finished.sample) == (0, 0, None)
     assert finished.hours == 0
@@ -224,8 +234,10 @@ def test_of_a_corpus_that_grew_only_the_new_audio_is_left(corpus: Path, tmp_path
     assert remaining.left_s == pytest.approx(sum(row.duration_s for row in rows[-2:]))
     # the shard that they go to is written anew as a whole, beside the one that is there
     [disk] = remaining.disks(1)
-    assert disk.num_bytes == _sizes(remaining)["fbank", "train"]
-    assert {row.id for _, row in remaining.drawn} == {row.id for row in rows[-2:]}
+    assert disk.least_bytes == _sizes(remaining)["fbank", "train"]
+    assert {row.id for batch in remaining.drawn for row in batch.rows} == {
+        row.id for row in rows[-2:]
+    }
 
 
 def test_a_forecast_asks_for_no_lock_of_a_run_at_work(corpus: Path, tmp_path: Path) -> None:
@@ -299,7 +311,7 @@ def test_the_sample_ends_in_time_and_cuts_what_takes_too_long(corpus: Path, tmp_
     assert remaining.longest is not None
     (tmp_path / "sample").mkdir()
     task = TimingTask(
-        rows=remaining.drawn, longest=remaining.longest, work=tmp_path / "sample", limit_s=0.6
+        batches=remaining.drawn, longest=remaining.longest, work=tmp_path / "sample", limit_s=0.6
     )
     sample = SampleTimer(job.make_worker)(task, lambda _: None)
     assert 0 < sample.num_utterances < 38
@@ -321,7 +333,7 @@ def test_the_longest_utterance_is_computed_up_to_what_goes_in_at_once(
     assert remaining.longest is not None
     (tmp_path / "sample").mkdir()
     task = TimingTask(
-        rows=remaining.drawn[:2], longest=remaining.longest, work=tmp_path / "sample", limit_s=60
+        batches=remaining.drawn[:2], longest=remaining.longest, work=tmp_path / "sample", limit_s=60
     )
     sample = SampleTimer(job.make_worker)(task, lambda _: None)
     assert remaining.longest[1].duration_s > 2

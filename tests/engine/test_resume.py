@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,15 @@ SLOWLY = {"extractor": SLOW, "storage": SMALL_SHARDS, "trusted_modules": ["tests
 
 def _results(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "work").glob("*/results/*.json"))
+
+
+def _kept(work: Path) -> set[str]:
+    """The ids of what is in finished shards."""
+    return {
+        utterance_id
+        for path in work.glob("**/*.h5")
+        for utterance_id in MappedShard(path, path.stat().st_size).ids()
+    }
 
 
 def _held(hold: Path) -> list[int]:
@@ -111,11 +121,12 @@ def test_a_run_goes_on_with_the_finished_shards_of_a_killed_one(
     child.wait()
     wait_until_gone(started)
     assert not list((tmp_path / "out").rglob("header.json"))
-    finished = len(_results(tmp_path))
+    finished, kept = len(_results(tmp_path)), _kept(tmp_path / "work")
     hold.unlink()
     done = run_extraction(corpus, tmp_path / "out", **held)
     assert done.tally.num_shards_kept == finished
-    assert 0 < done.tally.num_kept == 38 - done.tally.num_computed
+    assert 0 < done.tally.num_kept + done.tally.num_copied == len(kept)
+    assert done.tally.num_computed == 38 - len(kept)
     run_extraction(corpus, tmp_path / "clean", **held)
     assert files(tmp_path / "out") == files(tmp_path / "clean")
 
@@ -170,16 +181,19 @@ def test_a_stage_that_is_stopped_says_what_it_keeps_and_goes_on_from_there(
     # Ctrl-C reaches the whole group; a scheduler stops the process it started
     os.killpg(child.pid, number) if number == signal.SIGINT else child.send_signal(number)
     assert child.wait(timeout=HANG_S) == 130
-    num_kept = len(list(work.glob("*/results/*.json")))
-    assert (tmp_path / "log").read_text() == (
-        f"{num_kept} finished shards are kept in {next(work.iterdir())}: run again to go on\n"
-        "interrupted; what was there before is as it was\n"
-    )
+    kept, num_kept = _kept(work), len(list(work.glob("**/results/*.json")))
+    told = (tmp_path / "log").read_text()
+    assert re.fullmatch(
+        rf"[0-9.]+ (s|min) of audio in {num_kept} finished shards are kept in "
+        rf"{next(work.iterdir())}: run again to go on\n"
+        "interrupted; what was there before is as it was\n",
+        told,
+    ), told
     assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
     wait_until_gone(started)
     hold.unlink()
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
-    assert f"kept in {num_kept} shards" in said
+    assert f" {38 - len(kept)} utterances computed, " in said
     assert len(open_store(tmp_path / "data" / "features" / "demo" / "fbank")) == 38
     assert list(work.iterdir()) == []
 
@@ -262,11 +276,7 @@ def test_what_a_stopped_run_has_finished_is_copied_when_the_corpus_has_changed(
         write_manifest(manifest, rows[number::2])
         with pytest.raises(FailureBudgetError), thread_count(1):
             extract_corpus(corpus, tmp_path / "out", num_workers=None, storage=SMALL_SHARDS)
-    there = {
-        utterance_id
-        for path in (tmp_path / "work").rglob("*.h5")
-        for utterance_id in MappedShard(path, path.stat().st_size).ids()
-    }
+    there = _kept(tmp_path / "work")
     away.rename(corpus / "june_fr" / "vm-toreply.flac")
     changed = rows[1:]  # the first shard is another one now
     write_manifest(manifest, changed)

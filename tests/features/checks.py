@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
-from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor
 
 
@@ -65,21 +63,3 @@ def boundary_lengths(window_length: int, hop_length: int) -> list[int]:
     """Lengths around every change of the frame count over the first few frames."""
     edges = [window_length + n * hop_length for n in range(4)] + [2 * window_length]
     return sorted({length + d for length in edges for d in (-1, 0, 1)} - {window_length - 1})
-
-
-def assert_bfloat16_is_near_and_float16_needs_a_gpu(
-    make: Callable[[str], Extractor], waveform: torch.Tensor
-) -> None:
-    """Compare an encoder with itself in fewer bits; `make` takes the precision."""
-    exact, found = (compute(make(one), waveform) for one in ("float32", "bfloat16"))
-    for feature in exact:
-        if feature == "id":
-            continue
-        assert found[feature].dtype == np.float32
-        difference = np.abs(found[feature] - exact[feature])
-        assert difference.max() > 1e-5
-        assert np.sqrt((difference**2).mean()) < 0.03 * exact[feature].std()
-    with pytest.raises(ConfigError, match="precision: float16: expected a GPU, got a CPU"):
-        compute(make("float16"), waveform)
-    with pytest.raises(ConfigError, match="precision: expected float32 or bfloat16"):
-        make("int8")

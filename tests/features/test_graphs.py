@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from featbank.features.graphs import Graphs, Outputs, Recording
+from featbank.features.graphs import CapturedGraph, Graphs, Outputs
 
 
 class Replayed:
@@ -29,7 +29,7 @@ class Recorder:
     def __init__(self) -> None:
         self.num_recorded = 0
 
-    def __call__(self, compute: Callable[[], Outputs]) -> Recording:
+    def __call__(self, compute: Callable[[], Outputs]) -> CapturedGraph:
         self.num_recorded += 1
         return Replayed(compute)
 
@@ -67,13 +67,14 @@ def test_what_was_given_is_the_callers_and_what_was_taken_is_not_written_to() ->
 
 
 def test_there_are_so_many_graphs_and_no_more() -> None:
-    recorder = Recorder()
-    graphs = Graphs(twice, recorder, most=2)
-    for _ in range(4):
-        for rows in (1, 2, 3):
-            inputs = batch(rows, 4.0)
-            assert torch.equal(graphs(*inputs)["b"], twice(*inputs)["b"])
-    assert recorder.num_recorded == 2
+    for limit in ({"most": 2}, {"most_bytes": 100}):  # 36 bytes a row
+        recorder = Recorder()
+        graphs = Graphs(twice, recorder, **limit)
+        for _ in range(4):
+            for rows in (1, 2, 3):
+                inputs = batch(rows, 4.0)
+                assert torch.equal(graphs(*inputs)["b"], twice(*inputs)["b"])
+        assert recorder.num_recorded == 2
 
 
 def test_where_recording_fails_all_goes_on_and_the_log_says_so_once(
@@ -81,7 +82,7 @@ def test_where_recording_fails_all_goes_on_and_the_log_says_so_once(
 ) -> None:
     calls = 0
 
-    def failing(_: Callable[[], Outputs]) -> Recording:
+    def failing(_: Callable[[], Outputs]) -> CapturedGraph:
         nonlocal calls
         calls += 1
         raise RuntimeError("operation not permitted when stream is capturing\nmore")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +22,12 @@ from featbank.features.encoders.whisper import WhisperEncoder
 from featbank.features.precision import cast, computing_in
 from featbank.features.signal.whisper_mel import log_mel, mel_filters
 from featbank.features.weights.checkpoint import tensors_digest
+from featbank.files.provenance import file_sha256
 from tests.features.checks import compute
 from tests.features.encoders import ENCODERS, of
 from tests.tiny_encoder import TinyEncoder
 
+REAL = Path(os.environ.get("FEATBANK_WHISPER_TINY_EN", "")).absolute()
 PRECISIONS = ("float32", "bfloat16", "float16", "tf32")
 
 
@@ -75,7 +79,7 @@ def test_w2v_bert_in_bfloat16_is_transformers_own_model_on_a_front_end_of_float3
     narrow = of("w2v-BERT", precision="bfloat16", layers={"last": "final"})
     assert isinstance(narrow, Wav2Vec2BertEncoder)
     reference = of("w2v-BERT", layers={"last": "final"})._model.to(torch.bfloat16)
-    given = narrow._rows(waveform)
+    given = narrow._front_end.alone(waveform)
     assert given.dtype == torch.float32
     with torch.inference_mode():
         expected = reference(given.to(torch.bfloat16)[None]).last_hidden_state[0].float().numpy()
@@ -102,6 +106,36 @@ def test_a_padded_row_in_bfloat16_is_as_near_to_float32_as_alone(
             for found in (row, alone):
                 off = np.sqrt(np.square(found[feature] - expected[feature]).mean())
                 assert 1e-5 * scale < off < 0.03 * scale
+
+
+@pytest.mark.skipif(
+    not (REAL / "model.safetensors").is_file(), reason="FEATBANK_WHISPER_TINY_EN names no model"
+)
+def test_published_weights_in_bfloat16_are_near_float32_and_keep_their_name(
+    speech: dict[str, torch.Tensor],
+) -> None:
+    exact, narrow = (
+        WhisperEncoder(
+            model="openai/whisper-tiny.en",
+            architecture={},
+            layers={"second": 2, "last": "final"},
+            weights=str(REAL),
+            weights_sha256=file_sha256(REAL / "model.safetensors"),
+            precision=precision,
+        )
+        for precision in ("float32", "bfloat16")
+    )
+    waveforms = list(speech.values())[:3]
+    shape = exact.batch_shape(1, 90 * 16_000)
+    rows = narrow.compute_features(
+        AudioBatch(ids=["a", "b", "c"], waveforms=waveforms, shape=shape), "train"
+    )
+    for row, waveform in zip(rows, waveforms, strict=True):
+        expected = compute(exact, waveform)
+        for feature in exact.outputs:
+            off = np.sqrt(np.square(row[feature] - expected[feature]).mean())
+            assert off < 0.02 * expected[feature].std()
+    assert narrow.weights == exact.weights
 
 
 @pytest.mark.parametrize("name", ENCODERS)

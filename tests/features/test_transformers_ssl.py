@@ -29,7 +29,6 @@ from featbank.files.provenance import file_sha256
 from tests.features.checks import (
     Held,
     assert_batch_mates_change_no_bit,
-    assert_bfloat16_is_near_and_float16_needs_a_gpu,
     boundary_lengths,
     compute,
     compute_pieces,
@@ -254,18 +253,6 @@ def test_convolutions_in_windows_give_what_they_give_of_the_whole(
     features = joined(compute_pieces(windowed, uneven), "all")
     assert features.shape == (windowed.framing.num_frames(100_000), 4, 16)
     assert windowed.max_samples == 32_000
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_bfloat16_is_near_float32_and_float16_needs_a_gpu(
-    name: str, folders: Mapping[str, Path], waveform: torch.Tensor
-) -> None:
-    wide = {"hidden_size": 32, "conv_dim": [32] * 4, "num_conv_pos_embedding_groups": 1}
-    architecture = {**TINY, **MODELS[name][1], **wide}
-    settings = {"weights": "random", "weights_sha256": None, "architecture": architecture}
-    assert_bfloat16_is_near_and_float16_needs_a_gpu(
-        lambda precision: encoder_of(folders[name], precision=precision, **settings), waveform
-    )
 
 
 def test_weights_are_named_by_what_they_are(folders: Mapping[str, Path]) -> None:

@@ -12,13 +12,10 @@ import torch
 from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from featbank.errors import AudioError, ConfigError
-from featbank.features.base import AudioBatch
 from featbank.features.encoders.w2v_bert import Wav2Vec2BertEncoder
-from featbank.features.shapes import batch_shape
 from featbank.files.provenance import file_sha256
 from tests.features.checks import (
     assert_batch_mates_change_no_bit,
-    assert_bfloat16_is_near_and_float16_needs_a_gpu,
     boundary_lengths,
     compute,
     compute_pieces,
@@ -98,7 +95,7 @@ def test_features_are_those_of_transformers_without_the_frame_it_masks(
         )
         valid = given["attention_mask"][0].bool()
         assert valid.tolist() == [True] * (frames // 2) + [False] * (frames % 2)
-        rows = made._rows(samples)
+        rows = made._front_end.alone(samples)
         assert (rows - given["input_features"][0, valid]).abs().mean() < 1e-5
         found = compute(made, samples)
         for name, expected in by_transformers(saved, **given).items():
@@ -123,30 +120,11 @@ def test_frames_are_as_many_as_pairs_around_every_boundary(
 def test_silence_is_nothing_but_numbers(saved: Path) -> None:
     made = encoder(saved)
     assert np.isfinite(compute(made, torch.zeros(16000))["last"]).all()
-    assert (made._rows(torch.zeros(16000)) == 0).all()
+    assert (made._front_end.alone(torch.zeros(16000)) == 0).all()
 
 
 def test_batch_mates_change_no_bit(saved: Path, speech: dict[str, torch.Tensor]) -> None:
     assert_batch_mates_change_no_bit(encoder(saved), speech)
-
-
-def test_a_batch_of_a_shape_gives_what_each_gives_alone(
-    saved: Path, speech: dict[str, torch.Tensor]
-) -> None:
-    made = encoder(saved)
-    assert made.uses_device
-    made.to("cpu")
-    waveforms = [waveform[: 32000 - 5000 * row] for row, waveform in enumerate(speech.values())]
-    waveforms[1] = waveforms[1][:560]
-    batch = AudioBatch(
-        ids=[str(row) for row in range(len(waveforms))],
-        waveforms=waveforms,
-        shape=batch_shape(40_000, 8 * 40_000),  # longer than each of them
-    )
-    for features, waveform in zip(made.compute_features(batch, "train"), waveforms, strict=True):
-        alone = compute(made, waveform)
-        for name in made.outputs:
-            np.testing.assert_allclose(features[name], alone[name], atol=1e-5, rtol=1e-5)
 
 
 def test_fewer_layers_are_run_than_there_are(saved: Path, speech: dict[str, torch.Tensor]) -> None:
@@ -195,11 +173,3 @@ def test_a_context_that_leaves_nothing_of_a_window_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="context_s: expected 0 seconds or more, and under half"):
         encoder(saved, max_window_s=1.0, context_s=context_s)
-
-
-def test_bfloat16_is_near_float32_and_float16_needs_a_gpu(
-    saved: Path, speech: dict[str, torch.Tensor]
-) -> None:
-    assert_bfloat16_is_near_and_float16_needs_a_gpu(
-        lambda precision: encoder(saved, precision=precision), next(iter(speech.values()))[:16000]
-    )

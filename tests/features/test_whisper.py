@@ -27,7 +27,6 @@ from featbank.files.provenance import file_sha256
 from tests.features.checks import (
     Held,
     assert_batch_mates_change_no_bit,
-    assert_bfloat16_is_near_and_float16_needs_a_gpu,
     boundary_lengths,
     compute,
     compute_pieces,
@@ -310,11 +309,3 @@ def test_pieces_of_any_length_have_the_formulas_frames(
 def test_a_context_that_leaves_nothing_of_a_window_is_refused(context_s: float) -> None:
     with pytest.raises(ConfigError, match="context_s: expected 0 seconds or more, and under half"):
         random_encoder(context_s=context_s)
-
-
-def test_bfloat16_is_near_float32_and_float16_needs_a_gpu(
-    saved: Path, speech: dict[str, torch.Tensor]
-) -> None:
-    assert_bfloat16_is_near_and_float16_needs_a_gpu(
-        lambda precision: encoder(saved, precision=precision), next(iter(speech.values()))[:16000]
-    )

@@ -75,13 +75,13 @@ class Narrowing:
             values: (rows, T, *shape), floats, or integers for codes.
             valid: (rows, T), of frames that belong to an utterance; None for all.
         """
+        values = values.contiguous()  # codes come with the codebooks first, seen from the side
         if self._codebook_size is not None:
             return self._codes(values, valid, self._codebook_size)
         if values.dtype != torch.float64 and values.dtype != self._torch_dtype:
             values = values.float()
         if values.dtype == self._torch_dtype:
-            stored = values.contiguous()
-            return Narrowed(_bits(stored), _is_not_finite(stored, valid))
+            return Narrowed(_bits(values), _is_not_finite(values, valid))
         rows = max(1, _AT_ONCE * len(values) // max(1, values.numel()))
         parts = [
             self._rounded(part, None if valid is None else valid[start : start + rows])

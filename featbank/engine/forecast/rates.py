@@ -83,6 +83,22 @@ class RateTable:
         found = [one for one in self.rates if (one.extractor, one.device) == (key, device)]
         return max(found, key=lambda one: one.real_time_factor, default=None)
 
+    def fastest(self, extractor: Extractor, batch_s: float | None = None) -> list[MeasuredRate]:
+        """Return the rate of an extractor on each device that has one, the fastest device first.
+
+        Args:
+            extractor: whose.
+            batch_s: of a run: rates at it are preferred to others of the same device.
+        """
+        key = cost_digest(extractor)
+        best: dict[str, MeasuredRate] = {}
+        for one in sorted(
+            (one for one in self.rates if one.extractor == key),
+            key=lambda one: (one.batch_s == batch_s, one.real_time_factor),
+        ):
+            best[one.device] = one
+        return sorted(best.values(), key=lambda one: -one.real_time_factor)
+
     def with_new(self, new: Iterable[MeasuredRate]) -> RateTable:
         """Return the table with new rates in place of older ones of the same."""
         kept = {_key(one): one for one in self.rates}

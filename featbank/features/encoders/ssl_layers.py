@@ -67,7 +67,7 @@ def gate_of(attention: Any, hidden: Tensor) -> Tensor:
     """
     shares = in_heads(hidden, attention.num_heads).transpose(1, 2)
     gates = attention.gru_rel_pos_linear(shares)
-    gates = gates.view(*gates.shape[:-1], 2, 4).sum(-1).sigmoid()
+    gates = gates.reshape(*gates.shape[:-1], 2, 4).sum(-1).sigmoid()
     update, reset = gates.chunk(2, dim=-1)
     gate: Tensor = update * (reset * attention.gru_rel_pos_const - 1) + 2
     return gate

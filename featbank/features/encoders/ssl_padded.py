@@ -17,7 +17,8 @@ import torch
 from torch.nn.functional import pad
 
 from featbank.features.encoders.padded_attention import ValidFrames
-from featbank.features.encoders.ssl_parts import Convolution, EncoderParts
+from featbank.features.encoders.ssl_convolution import Convolution
+from featbank.features.encoders.ssl_parts import EncoderParts
 
 _BLOCK_FRAMES = 1024  # whose products are summed at once: many small blocks fill a GPU
 
@@ -92,7 +93,7 @@ def _normalized(waveforms: torch.Tensor, lengths: torch.Tensor, epsilon: float) 
     In float64: where a waveform is near its mean, what float32 leaves of that is all there is.
 
     Args:
-        waveforms: float32.
+        waveforms: of any type, in which they are returned.
         lengths: (B,), of what is valid.
         epsilon: added to the variance.
     """
@@ -101,7 +102,7 @@ def _normalized(waveforms: torch.Tensor, lengths: torch.Tensor, epsilon: float) 
     mean = (values * valid).sum(dim=1, keepdim=True) / counts
     centered = (values - mean) * valid
     variance = centered.square().sum(dim=1, keepdim=True) / counts
-    return (centered * (variance + epsilon).rsqrt()).float()
+    return (centered * (variance + epsilon).rsqrt()).to(waveforms.dtype)
 
 
 def _valid(lengths: torch.Tensor, size: int) -> torch.Tensor:

@@ -8,8 +8,9 @@ from typing import Any
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 from featbank.features.encoders.relative_bias import RelativeBias
+from featbank.features.encoders.ssl_convolution import Convolution
 from featbank.features.encoders.ssl_layers import TransformerLayer, project_by_three
-from featbank.features.encoders.ssl_parts import Convolution, EncoderParts, Mask, Tensor
+from featbank.features.encoders.ssl_parts import EncoderParts, Mask, Tensor
 
 
 def transformers_parts(model: Any) -> EncoderParts:

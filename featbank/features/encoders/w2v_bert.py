@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from featbank.base.framing import Framing
-from featbank.features.base import AudioBatch, LongWaveform
+from featbank.features.base import LongWaveform
 from featbank.features.encoders.conformer_layers import RelativeKeys, layer_over_padded
 from featbank.features.encoders.encoder import Encoder
 from featbank.features.encoders.padded_attention import ValidFrames
+from featbank.features.encoders.w2v_bert_front_end import STACKED, RowScaling, StackedFbank
 from featbank.features.layers import Layers
 from featbank.features.precision import FLOAT32, check_precision
-from featbank.features.signal.kaldi import INT16_SCALE, Fbank
 from featbank.features.weights.pretrained_extractor import PretrainedExtractor
 from featbank.features.windows import (
     Window,
@@ -29,9 +27,7 @@ from featbank.features.windows import (
 
 from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertModel  # isort: skip
 
-_STACKED = 2  # frames of the filterbank in one of the encoder
-_LEAST_VARIANCE = 1e-7
-_FRAMING = Framing(sample_rate=16000, window_length=400 + 160, hop_length=_STACKED * 160)
+_FRAMING = Framing(sample_rate=16000, window_length=400 + 160, hop_length=STACKED * 160)
 
 
 class Wav2Vec2BertEncoder(Encoder, PretrainedExtractor):
@@ -119,39 +115,34 @@ class Wav2Vec2BertEncoder(Encoder, PretrainedExtractor):
 
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
         with self._computing():
-            return self._encode_alone(self._rows(waveform))
+            return self._encode_alone(self._front_end.alone(waveform))
 
     def _compute_padded(
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
-        num_frames = _num_frames(num_samples, self._fbank.framing)
-        log_mel = self._log_mel_of_rows(waveforms)
-        rows = _stacked_rows(log_mel, *_moments(log_mel, num_frames))
-        return self._encode_padded(rows, num_frames // _STACKED)
+        return self._encode_rows(waveforms, num_samples)
 
     def _compute_windows(self, recording: LongWaveform) -> Iterator[Mapping[str, torch.Tensor]]:
-        scaling = self._scaling_of(recording)
+        scaling = self._front_end.scaling(recording)
         for window, samples in read_windows(recording, self._windows(recording)):
-            rows = _stacked(self._log_mel(torch.from_numpy(samples)), scaling)
+            pairs = self._front_end.of_window(torch.from_numpy(samples), scaling)
             with self._computing():
-                features = self._encode_alone(rows)
+                features = self._encode_alone(pairs)
             yield {name: states[window.kept_rows] for name, states in features.items()}
 
     def _compute_windows_together(
         self, recording: LongWaveform, batch_samples: int
     ) -> Iterator[Mapping[str, torch.Tensor]]:
-        mean, factor = map(torch.from_numpy, self._scaling_of(recording))
+        with self._computing(), self._computing_exactly():
+            scaling = self._front_end.scaling_on(self._device, recording)
         for batch in window_batches(recording, self._windows(recording), batch_samples):
             with self._computing():
-                waveforms, num_samples, *scaling = (
-                    one.to(self._device)
-                    for one in (batch.waveforms, batch.num_samples, mean, factor)
+                waveforms, num_samples = (
+                    one.to(self._device) for one in (batch.waveforms, batch.num_samples)
                 )
-                rows = _stacked_rows(self._log_mel_of_rows(waveforms), *scaling)
-                num_frames = _num_frames(num_samples, self._fbank.framing) // _STACKED
                 features = {
                     name: states.cpu()
-                    for name, states in self._encode_padded(rows, num_frames).items()
+                    for name, states in self._encode_rows(waveforms, num_samples, scaling).items()
                 }
             for row, window in enumerate(batch.windows):
                 yield {name: states[row, window.kept_rows] for name, states in features.items()}
@@ -165,33 +156,14 @@ class Wav2Vec2BertEncoder(Encoder, PretrainedExtractor):
             context_frames=self._context_frames,
         )
 
-    def _scaling_of(self, recording: LongWaveform) -> _MelScaling:
-        return _scaling(piece["fbank"] for piece in self._fbank.compute_pieces(recording, ""))
-
-    def _rows(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Return what the encoder takes of a whole waveform, (T, 160)."""
-        log_mel = self._log_mel(waveform)
-        return _stacked(log_mel, _scaling([log_mel]))
-
     @cached_property
-    def _fbank(self) -> Fbank:
-        num_mel_bins = self._model.config.feature_projection_input_dim // _STACKED
-        return Fbank(num_mel_bins=num_mel_bins, waveform_scale=INT16_SCALE)
+    def _front_end(self) -> StackedFbank:
+        return StackedFbank(self._model.config.feature_projection_input_dim // STACKED)
 
-    def _log_mel(self, waveform: torch.Tensor) -> NDArray[np.float32]:
-        [features] = self._fbank.compute_features(AudioBatch(ids=[""], waveforms=[waveform]), "")
-        log_mel: NDArray[np.float32] = features["fbank"]
-        return log_mel
-
-    def _log_mel_of_rows(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """Return the filterbank of padded waveforms (B, S), on their device."""
-        with self._computing_exactly():
-            return self._fbank.log_mel(waveforms)
-
-    def _encode_alone(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _encode_alone(self, pairs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Turn what the encoder takes of one waveform, (T, 160), into features (T, ...)."""
         encoder = self._model.encoder
-        taken = rows.to(self._device, self._dtype).unsqueeze(0)
+        taken = pairs.to(self._device, self._dtype).unsqueeze(0)
         hidden, _ = self._model.feature_projection(taken)
         positions = encoder.embed_positions and encoder.embed_positions(hidden)
         states = [hidden]
@@ -200,12 +172,15 @@ class Wav2Vec2BertEncoder(Encoder, PretrainedExtractor):
         features = self._layers(states, states[-1])
         return {name: values[0] for name, values in features.items()}
 
-    def _encode_padded(
-        self, rows: torch.Tensor, num_frames: torch.Tensor
+    def _encode_rows(
+        self, waveforms: torch.Tensor, num_samples: torch.Tensor, scaling: RowScaling | None = None
     ) -> Mapping[str, torch.Tensor]:
-        """Turn padded rows (B, T, 160), of which (B,) are valid, into features (B, T, ...)."""
+        """Turn padded waveforms (B, S) into features (B, T, ...); see `StackedFbank.of_rows`."""
+        with self._computing_exactly():
+            pairs = self._front_end.of_rows(waveforms, num_samples, scaling)
         encoder = self._model.encoder
-        hidden, _ = self._model.feature_projection(rows.to(self._dtype))
+        hidden, _ = self._model.feature_projection(pairs.to(self._dtype))
+        num_frames = self._front_end.num_frames(num_samples)
         valid = ValidFrames(num_frames, hidden.shape[1], hidden.dtype)
         hidden = hidden * valid.mask.unsqueeze(2)
         positions = encoder.embed_positions and self._constant(
@@ -223,53 +198,3 @@ class Wav2Vec2BertEncoder(Encoder, PretrainedExtractor):
     @cached_property
     def _relative_keys(self) -> RelativeKeys:
         return RelativeKeys()
-
-
-class _MelScaling(NamedTuple):
-    """A normalised value is (value - mean) x factor; each (num_mel_bins,) float64."""
-
-    mean: NDArray[np.float64]
-    factor: NDArray[np.float64]
-
-
-def _scaling(pieces: Iterable[NDArray[np.float32]]) -> _MelScaling:
-    """Gather mean and variance, over the count less one, of all frames (T, num_mel_bins)."""
-    count, total, squares = 0, np.float64(0), np.float64(0)
-    for piece in pieces:
-        values = piece.astype(np.float64)
-        count += len(values)
-        total = total + values.sum(axis=0)
-        squares = squares + np.square(values).sum(axis=0)
-    mean = np.asarray(total / count)
-    variance = np.maximum(squares - count * np.square(mean), 0) / (count - 1)
-    return _MelScaling(mean, (variance + _LEAST_VARIANCE) ** -0.5)
-
-
-def _stacked(log_mel: NDArray[np.float32], scaling: _MelScaling) -> torch.Tensor:
-    """Normalise (T, D) and return pairs of frames, (T // 2, 2 D)."""
-    paired = log_mel[: len(log_mel) // _STACKED * _STACKED].astype(np.float64)
-    normal = torch.from_numpy((paired - scaling.mean) * scaling.factor)
-    return normal.float().view(-1, _STACKED * log_mel.shape[1])  # in torch's own memory
-
-
-def _num_frames(num_samples: torch.Tensor, framing: Framing) -> torch.Tensor:
-    """Return how many frames of the filterbank waveforms (B,) have."""
-    return (num_samples - framing.window_length) // framing.hop_length + 1
-
-
-def _moments(log_mel: torch.Tensor, num_frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the `_MelScaling` of the valid frames of each row: (B, 1, num_mel_bins) each."""
-    valid = torch.arange(log_mel.shape[1], device=log_mel.device) < num_frames.unsqueeze(1)
-    values = log_mel.double() * valid.unsqueeze(2)
-    count = num_frames.view(-1, 1, 1)
-    mean = values.sum(dim=1, keepdim=True) / count
-    squares = values.square().sum(dim=1, keepdim=True)
-    variance = (squares - count * mean.square()).clamp(min=0) / (count - 1)
-    return mean, (variance + _LEAST_VARIANCE).rsqrt()
-
-
-def _stacked_rows(log_mel: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Normalise (B, T, D) and return pairs of frames, (B, T // 2, 2 D) float32."""
-    paired = log_mel[:, : log_mel.shape[1] // _STACKED * _STACKED].double()
-    normal = ((paired - mean) * factor).float()
-    return normal.view(len(normal), -1, _STACKED * normal.shape[2])
