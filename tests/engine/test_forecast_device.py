@@ -15,7 +15,7 @@ from featbank.base.amounts import amount
 from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.engine.extract import feature_job
 from featbank.engine.forecast.advice import advice
-from featbank.engine.forecast.decoding import DecodedKind, Decoding
+from featbank.engine.forecast.decoding import DecodedKind, TimedDecoding
 from featbank.engine.forecast.drawing import BatchSample
 from featbank.engine.forecast.forecasting import Forecast, forecast_run
 from featbank.engine.forecast.interim import WaitingBytes
@@ -204,8 +204,9 @@ def _forecast(
         "num_utterances": len(rows), "audio_s": seconds, "num_too_short": 0,
         "num_left": len(rows), "left_s": seconds, "longest_s": 10.0, "resampled_s": 0.0,
         "target_rate": 16_000, "audio": left, "num_shards": 1, "num_tasks": 1,
-        "num_workers": 1, "on_gpu": False, "sample": None,
-        "decoding": Decoding(num_threads=2, kinds=kinds), "speeds": [], "stores": [], "disks": [],
+        "num_workers": 1, "batch_s": 0, "on_gpu": False, "sample": None,
+        "decoding": TimedDecoding(num_threads=2, kinds=kinds),
+        "speeds": [], "stores": [], "disks": [],
         "interim_bytes": 0, "upload_bytes": 10_000_000,
     }  # fmt: skip
     return Forecast(**{**values, **changes})
@@ -226,7 +227,7 @@ def test_the_slowest_kind_is_named_where_a_device_waits_for_audio() -> None:
     rows = [_row("a.mp3"), _row("b.flac")]
     speed = Speed(
         device="NVIDIA H200", real_time_factor=900, decoding_factor=1000, device_factor=6000,
-        num_decoders=2, origin="",
+        num_decoders=2, batch_s=0, origin="",
     )  # fmt: skip
     decoded = {
         ".mp3": DecodedKind(can_seek=True, real_time_factor=300),
@@ -312,3 +313,11 @@ def test_a_corpus_of_mp3_segments_is_measured_by_the_kind_of_its_files(
 def test_the_demo_on_the_cpu_is_not_held_against_decoders(corpus: Path, tmp_path: Path) -> None:
     forecast = forecast_run(_job(corpus, tmp_path / "out"), sample_s=1.0)
     assert forecast.decoding is None
+
+
+def test_a_rate_of_other_batches_than_those_of_the_run_says_so() -> None:
+    speed = known_speed(RATE, Decoders(), None)
+    [line] = advice(_forecast([_row("a.wav")], {}, speeds=[speed], on_gpu=True, batch_s=120.0))
+    assert line.startswith("NVIDIA H200 was measured with 480 s computed together, and this run")
+    assert "batch_s=480" in line
+    assert not list(advice(_forecast([_row("a.wav")], {}, speeds=[speed], batch_s=480.0)))

@@ -16,6 +16,7 @@ def advice(forecast: Forecast) -> Iterator[str]:
     """Yield what will hold the run up, and what to do."""
     if not forecast.num_left:
         return
+    yield from _in_other_batches(forecast)
     yield from _starved(forecast)
     if forecast.decoding is not None:
         for kind, found in forecast.decoding.kinds.items():
@@ -33,6 +34,17 @@ def advice(forecast: Forecast) -> Iterator[str]:
             f"{forecast.num_workers:,} workers have {forecast.num_tasks:,} tasks: {idle:,} idle; "
             "start fewer, or lower task_s"
         )
+
+
+def _in_other_batches(forecast: Forecast) -> Iterator[str]:
+    """Warn where a rate was measured with other batches than the run will have."""
+    for speed in forecast.speeds:
+        if speed.batch_s != forecast.batch_s:
+            yield (
+                f"{speed.device} was measured with {speed.batch_s:g} s computed together, and this "
+                f"run computes {forecast.batch_s:g} s: set batch_s={speed.batch_s:g} to have its "
+                "rate"
+            )
 
 
 def _starved(forecast: Forecast) -> Iterator[str]:

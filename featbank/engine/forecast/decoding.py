@@ -56,7 +56,7 @@ class DecodedKind:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decoding:
+class TimedDecoding:
     """How the files of a corpus decode on this machine.
 
     Args:
@@ -93,10 +93,10 @@ class DecodingTimer:
         self._root = audio_root
         self._reader = AudioReader(audio_root, framing, None)
 
-    def __call__(self, task: DecodingTask, _: Advance) -> Decoding:
+    def __call__(self, task: DecodingTask, _: Advance) -> TimedDecoding:
         """Time each kind for its share of the limit."""
         limit_s = task.limit_s / max(1, len(task.kinds))
-        return Decoding(
+        return TimedDecoding(
             num_threads=task.num_threads,
             kinds={
                 kind: self._timed(_cut(rows), task.num_threads, limit_s)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.processors import usable_processors
-from featbank.engine.forecast.decoding import Decoding, DecodingTask, DecodingTimer
+from featbank.engine.forecast.decoding import DecodingTask, DecodingTimer, TimedDecoding
 from featbank.engine.forecast.kinds import AudioKind, KindLeft
 from featbank.engine.forecast.rates import RateTable, device_name
 from featbank.engine.forecast.remaining import Remaining, StoreSize
@@ -48,6 +48,7 @@ class Forecast:
         num_shards: that workers have to make.
         num_tasks: into which that is cut, of which a worker has one in hands at a time.
         num_workers: that a run would have at a time.
+        batch_s: seconds of audio that they compute together.
         on_gpu: whether they compute on GPUs.
         sample: what was measured; None where nothing is to be computed, or there is no such device.
         decoding: how files decode here; None where that was not looked at.
@@ -71,9 +72,10 @@ class Forecast:
     num_shards: int
     num_tasks: int
     num_workers: int
+    batch_s: float
     on_gpu: bool
     sample: TimedSample | None
-    decoding: Decoding | None
+    decoding: TimedDecoding | None
     speeds: Sequence[Speed]
     stores: Sequence[StoreSize]
     disks: Sequence[DiskNeed]
@@ -151,6 +153,7 @@ def forecast_run(
         num_shards=remaining.num_shards,
         num_tasks=remaining.num_tasks,
         num_workers=num_workers,
+        batch_s=job.computing.seconds_together,
         on_gpu=job.computing.device != CPU,
         sample=sample,
         decoding=decoding,
@@ -170,7 +173,7 @@ def _by_a_process(make_worker: Callable[[], Worker[Any, Any]], task: Any) -> Any
     return result
 
 
-def _decoded(job: Job, remaining: Remaining, limit_s: float) -> Decoding | None:
+def _decoded(job: Job, remaining: Remaining, limit_s: float) -> TimedDecoding | None:
     """Look at the files of each kind: their decoding is timed where a device waits for it.
 
     Elsewhere a thread decodes beside the computing, and only segments are looked at.
@@ -188,12 +191,12 @@ def _decoded(job: Job, remaining: Remaining, limit_s: float) -> Decoding | None:
     )
     num_threads = min(job.computing.decoders, usable_processors()) if is_timed else 0
     task = DecodingTask(kinds=kinds, num_threads=num_threads, limit_s=limit_s)
-    found: Decoding = _by_a_process(make_timer, task)
+    found: TimedDecoding = _by_a_process(make_timer, task)
     return found
 
 
 def _decoders(
-    job: Job, remaining: Remaining, decoding: Decoding | None, num_workers: int
+    job: Job, remaining: Remaining, decoding: TimedDecoding | None, num_workers: int
 ) -> Decoders:
     """Return what decoders give a worker: of local ones each has its share of the processors."""
     if decoding is None or not decoding.num_threads:
@@ -212,14 +215,14 @@ def _speeds(
     job: Job, sample: TimedSample | None, decoders: Decoders, rates: RateTable
 ) -> list[Speed]:
     """Return the speeds to expect: never that of a CPU for a GPU."""
+    together_s = job.computing.seconds_together
     if sample is not None:
-        speed = timed_speed(sample, device_name(job.computing.device), decoders)
+        speed = timed_speed(sample, device_name(job.computing.device), decoders, together_s)
         return [speed] if speed else []
     if job.computing.sees_device:
         return []  # nothing to compute
-    asked_s = job.run.computing.batch_s
     return [
         known_speed(rate, decoders, job.computing.num_decoders)
-        for rate in rates.fastest(job.extractor, asked_s)
+        for rate in rates.fastest(job.extractor, together_s)
         if rate.device != CPU
     ]

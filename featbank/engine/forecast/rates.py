@@ -88,7 +88,7 @@ class RateTable:
 
         Args:
             extractor: whose.
-            batch_s: that a run names: rates at it are preferred to others of the same device.
+            batch_s: of a run: rates at it are preferred to others of the same device.
         """
         key = cost_digest(extractor)
         best: dict[str, MeasuredRate] = {}

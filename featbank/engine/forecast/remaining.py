@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance
-from featbank.engine.cutting import Cutter, Window, missing_rows
+from featbank.engine.cutting import Cutter, ShardWindow, missing_rows
 from featbank.engine.forecast.drawing import BatchSample, DrawnBatch, Row, RowSample
 from featbank.engine.forecast.interim import WaitingBytes
 from featbank.engine.forecast.kinds import AudioLeft
@@ -126,7 +126,7 @@ class Remaining:
                 waiting.add(num_bytes)
         return waiting.most
 
-    def _look_at(self, window: Window) -> int:
+    def _look_at(self, window: ShardWindow) -> int:
         """Count the tasks of a window; return the bytes of its interim shards."""
         num_bytes = 0
         for workload in window.workloads:

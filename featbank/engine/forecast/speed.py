@@ -21,6 +21,7 @@ class Speed:
         decoding_factor: the same of its decoders alone, over this corpus; None if unknown.
         device_factor: the same of its device alone, audio always ready; None if unknown.
         num_decoders: threads that decode.
+        batch_s: seconds of audio that were computed together.
         origin: where this is known from, for people.
     """
 
@@ -29,6 +30,7 @@ class Speed:
     decoding_factor: float | None
     device_factor: float | None
     num_decoders: int
+    batch_s: float
     origin: str
 
     @property
@@ -66,8 +68,17 @@ class Decoders:
         return None if self.factor is None else self.factor / self.num_threads * num_threads
 
 
-def timed_speed(sample: TimedSample, device: str, decoders: Decoders) -> Speed | None:
-    """Return the speed that a sample had on this machine; None where all of it failed."""
+def timed_speed(
+    sample: TimedSample, device: str, decoders: Decoders, batch_s: float = 0.0
+) -> Speed | None:
+    """Return the speed that a sample had on this machine; None where all of it failed.
+
+    Args:
+        sample: that was timed.
+        device: what it is called.
+        decoders: of this machine.
+        batch_s: seconds of audio that were computed together.
+    """
     if sample.real_time_factor is None:
         return None
     return Speed(
@@ -76,6 +87,7 @@ def timed_speed(sample: TimedSample, device: str, decoders: Decoders) -> Speed |
         decoding_factor=None if decoders.factor is None else decoders.factor * decoders.share,
         device_factor=None,
         num_decoders=decoders.num_threads,
+        batch_s=batch_s,
         origin="timed on this machine",
     )
 
@@ -97,5 +109,6 @@ def known_speed(rate: MeasuredRate, decoders: Decoders, num_decoders: int | None
         decoding_factor=decoding,
         device_factor=rate.computing_factor,
         num_decoders=threads,
+        batch_s=rate.batch_s,
         origin=f"measured {rate.date} with {rate.machine}, {together}",
     )
