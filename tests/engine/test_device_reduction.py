@@ -220,6 +220,23 @@ def test_tokens_from_batches_are_those_of_two_steps(
             assert found
 
 
+def test_tokens_of_an_encoder_are_those_of_its_batches_in_a_store(
+    demo_corpus: Path, tmp_path: Path
+) -> None:
+    """An encoder gives other last bits in batches: both ways compute in them."""
+    project = Project(Path(shutil.copytree(demo_corpus, tmp_path / "corpus")), "float16")
+    settings: dict[str, Any] = {
+        "extractor": {"_target_": "tests.tiny_encoder.TinyEncoder", "layers": {"mfcc": 2}},
+        "trusted_modules": ["tests"],
+        "computing": Computing(batch_s=15, num_decoders=2),
+    }
+    expected = project.two_steps(**settings)
+    out, tally = project.direct(**settings)
+    assert tally.num_computed == 38
+    for split in ("train", "dev", "test"):
+        assert _rows(out / "units" / split) == _rows(expected / "units" / split)
+
+
 def _rows(store: Path) -> dict[str, bytes]:
     opened = open_store(store)
     return {name: np.asarray(opened[name]).tobytes() for name in opened}
