@@ -10,6 +10,7 @@ import errno
 import os
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 from featbank.errors import StoreError
@@ -18,13 +19,19 @@ from featbank.files.disk import named, path_of
 _BUFFER_BYTES = 1 << 20
 
 
-def write_at(descriptor: int, data: memoryview, start: int) -> None:
+def write_at(
+    descriptor: int,
+    data: memoryview,
+    start: int,
+    write: Callable[[int, memoryview, int], int] = os.pwrite,
+) -> None:
     """Write all bytes to an open file, from `start` on.
 
     Args:
         descriptor: of the file.
         data: of bytes.
         start: where they belong.
+        write: takes some of them, as `os.pwrite` does.
 
     Raises:
         OSError: the disk is full, or fails; with the path.
@@ -32,7 +39,7 @@ def write_at(descriptor: int, data: memoryview, start: int) -> None:
     written = 0
     while written < len(data):  # one call takes at most 2 GiB
         try:
-            count = os.pwrite(descriptor, data[written:], start + written)
+            count = write(descriptor, data[written:], start + written)
         except OSError as error:
             raise named(error, path_of(descriptor), "writing") from error
         if not count:

@@ -84,7 +84,7 @@ class ShardWriter:
         self._pieces: dict[str, RowPieces] = {}
         self._discarded: set[str] = set()
         try:
-            self._file = _create(self.path, spec, self._rows)
+            self._file = self._create(self._rows)
         except OSError as error:
             raise disk_fault(f"shard {self.path}", error) from error
 
@@ -203,6 +203,16 @@ class ShardWriter:
             self._pieces.popitem()[1].close()
         self._file.abort()
 
+    def _create(self, rows: Sequence[ShardRow]) -> ShardFile:
+        return ShardFile(
+            self.path,
+            self._spec,
+            [row.id for row in rows],
+            [row.num_frames for row in rows],
+            [row.input_digest for row in rows],
+            is_read_soon=not self._syncs,
+        )
+
     def _encode(self, values: Any, where: str) -> Encoded:
         if isinstance(values, Encoded):
             return values
@@ -239,7 +249,7 @@ class ShardWriter:
         kept = [index for index, row in enumerate(self._rows) if row.id not in self._discarded]
         if not kept:
             return None
-        rest = _create(self.path, self._spec, [self._rows[index] for index in kept])
+        rest = self._create([self._rows[index] for index in kept])
         try:
             starts = self._file.starts
             for place, index in enumerate(kept):
@@ -275,13 +285,3 @@ def check_digest(utterance_id: str, input_digest: bytes) -> None:
             expected=f"{DIGEST_BYTES} bytes or none",
             got=f"{len(input_digest)} bytes",
         )
-
-
-def _create(path: Path, spec: ShardSpec, rows: Sequence[ShardRow]) -> ShardFile:
-    return ShardFile(
-        path,
-        spec,
-        [row.id for row in rows],
-        [row.num_frames for row in rows],
-        [row.input_digest for row in rows],
-    )

@@ -18,6 +18,7 @@ from featbank.files.disk import fsync_file, fsync_folder, naming
 from featbank.store.encoding import SCALES_DTYPE, Array, find_encoding
 from featbank.store.format import DIGEST_BYTES, NO_DIGEST
 from featbank.store.id_index import MAX_ROWS, build_slots
+from featbank.store.outlet import Outlet
 from featbank.store.own_process import OwnProcess
 from featbank.store.platform import start_writeback
 from featbank.store.raw_file import read_into, write_at
@@ -25,6 +26,7 @@ from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec, compressed_image, compressed_step, lay_out
 
 _BLOCK_BYTES = 1 << 24
+_LARGE_BYTES = 1 << 25  # of values, that push more out of the cache of files than they are worth
 
 
 class ShardFile:
@@ -40,6 +42,8 @@ class ShardFile:
         ids: Sequence[str],
         num_frames: Sequence[int],
         input_digests: Sequence[bytes],
+        *,
+        is_read_soon: bool = False,
     ) -> None:
         """Lay out the file.
 
@@ -49,6 +53,7 @@ class ShardFile:
             ids: of the rows, rising.
             num_frames: of each row.
             input_digests: of each row, 16 bytes or none.
+            is_read_soon: it is only on its way, and better left in the cache of files.
 
         Raises:
             StoreError: there are no rows, too many, or they are not in order.
@@ -68,6 +73,12 @@ class ShardFile:
         self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         self._is_named = False
         self._descriptor = _create(self._temporary)
+        is_large = self.starts[-1] * spec.frame_bytes >= _LARGE_BYTES
+        self._outlet = (
+            Outlet(self._descriptor)
+            if is_large and not is_read_soon and spec.compression is None
+            else None
+        )
         try:
             with naming(self._temporary, "sizing"):
                 os.ftruncate(self._descriptor, layout.num_bytes)
@@ -84,12 +95,16 @@ class ShardFile:
             data: of bytes.
         """
         self._owner.check()
-        write_at(self._descriptor, data, self._values_start + start)
+        if self._outlet is None:
+            write_at(self._descriptor, data, self._values_start + start)
+        else:
+            self._outlet.write(self._values_start + start, data)
 
     def write_through(self, start: int, data: memoryview) -> None:
         """Write stored bytes, many of them, and let the disk begin with them at once."""
         self.write(start, data)
-        start_writeback(self._descriptor, self._values_start + start, data.nbytes)
+        if self._outlet is None:
+            start_writeback(self._descriptor, self._values_start + start, data.nbytes)
 
     def write_row(self, row: int, stored: Array) -> None:
         """Write the values of a row, (num_frames, *shape), as stored."""
@@ -98,6 +113,7 @@ class ShardFile:
 
     def written(self, frames: range) -> Array:
         """Return frames that were written, (len(frames), *shape), as stored."""
+        self._flush()
         start = self._values_start + frames.start * self._spec.frame_bytes
         data = np.empty(len(frames) * self._spec.frame_bytes, np.uint8)
         read_into(self._descriptor, data.data, start)
@@ -125,6 +141,7 @@ class ShardFile:
             What the header lists of it, with an empty part.
         """
         self._owner.check()
+        self._flush()
         columns = {"checksums": np.array(checksums, "<u8")}
         if scales is not None:
             columns["scales"] = np.ascontiguousarray(scales, SCALES_DTYPE)
@@ -163,6 +180,8 @@ class ShardFile:
     def abort(self) -> None:
         """Drop the unfinished file; after `finish` only its descriptor is closed."""
         if self._descriptor >= 0:
+            if self._outlet is not None:
+                self._outlet.close()
             os.close(self._descriptor)
             self._descriptor = -1
             if self._owner.is_here and not self._is_named:
@@ -176,6 +195,10 @@ class ShardFile:
     @property
     def _values_start(self) -> int:
         return self._places["values"]
+
+    def _flush(self) -> None:
+        if self._outlet is not None:
+            self._outlet.flush()
 
     def _compress(self, columns: Mapping[str, Array]) -> None:
         """Exchange the file for one whose values are compressed."""

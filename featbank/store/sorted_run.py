@@ -18,6 +18,7 @@ from featbank.store.waiting_rows import ByteQueue, Columns, write_shard
 
 _SETTLE_BYTES = 1 << 20
 _SETTLE_ROWS = 1 << 14
+_LARGE_BYTES = 1 << 15  # a row that is worth calls of its own
 
 
 class SortedRun:
@@ -37,7 +38,7 @@ class SortedRun:
         # of the rows of this part: how many the cutter has seen, how many are in shards
         self._num_settled = self._num_cut = 0
         self._new: list[bytes] = []  # values that are not yet in `values`
-        self._new_bytes = 0
+        self._new_bytes = 0  # that came since the last time
         self._frame_bytes = spec.frame_bytes
 
     def ids(self) -> Iterator[str]:
@@ -55,10 +56,10 @@ class SortedRun:
         self.last_id = utterance_id
         self.waiting.append(utterance_id, input_digest, encoded)
         stored = encoded.stored
-        if stored.nbytes < _SETTLE_BYTES:
+        if stored.nbytes < _LARGE_BYTES:
             self._new.append(stored.tobytes())
         else:  # one copy less
-            self.gather()
+            self._gather()
             self.waiting.checksums.append(encoded.checksum)
             self.values.append(stored.reshape(-1).view(np.uint8))
         if encoded.scale is not None:
@@ -69,10 +70,18 @@ class SortedRun:
 
     def gather(self) -> None:
         """Make `values` and the checksums hold those of all waiting rows."""
-        self.waiting.checksums.extend(map(xxh3_64_intdigest, self._new))
-        self.values.append(np.frombuffer(b"".join(self._new), np.uint8))
-        self._new.clear()
+        self._gather()
         self._new_bytes = 0
+
+    def close(self) -> None:
+        """Drop the values that wait."""
+        self.values.close()
+
+    def _gather(self) -> None:
+        if self._new:
+            self.waiting.checksums.extend(map(xxh3_64_intdigest, self._new))
+            self.values.append(np.frombuffer(b"".join(self._new), np.uint8))
+            self._new.clear()
 
     def written(self) -> Iterator[tuple[MappedShard, Columns]]:
         """Give the shards that are written, with their rows."""
@@ -91,6 +100,7 @@ class SortedRun:
     def finish(self) -> list[ShardInfo]:
         """Write what is left; return all shards, in order."""
         self._end_part()
+        self.close()
         return self.shards
 
     def _end_part(self) -> None:

@@ -100,6 +100,7 @@ class Spool:
             run.values.drop(values_bytes)
             scale_at = number * self._scale_bytes
             self._file.append(memoryview(run.scales)[scale_at : scale_at + self._scale_bytes])
+        run.close()
         self._rows.extend(run.waiting)
         self._parts.extend([run.part] * len(run.waiting))
 

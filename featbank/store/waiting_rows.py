@@ -11,12 +11,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from featbank.store.blocks import BLOCK_BYTES, give_block, take_block
 from featbank.store.encoding import SCALES_DTYPE, Encoded
 from featbank.store.shard_file import ShardFile
 from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
-
-_BLOCK_BYTES = 1 << 25  # NumPy asks for huge pages for blocks of this size, which fill faster
 
 
 class Columns:
@@ -72,7 +71,6 @@ class ByteQueue:
 
     def __init__(self) -> None:
         self._blocks: deque[npt.NDArray[np.uint8]] = deque()
-        self._unused: list[npt.NDArray[np.uint8]] = []
         self._start = 0  # in the first block
         self._size = 0
 
@@ -84,11 +82,10 @@ class ByteQueue:
         """Add bytes at the end, copied."""
         done, size = 0, len(data)
         while done < size:
-            at = (self._start + self._size) % _BLOCK_BYTES
-            if self._start + self._size == len(self._blocks) * _BLOCK_BYTES:
-                block = self._unused.pop() if self._unused else np.empty(_BLOCK_BYTES, np.uint8)
-                self._blocks.append(block)
-            count = min(size - done, _BLOCK_BYTES - at)
+            at = (self._start + self._size) % BLOCK_BYTES
+            if self._start + self._size == len(self._blocks) * BLOCK_BYTES:
+                self._blocks.append(take_block())
+            count = min(size - done, BLOCK_BYTES - at)
             self._blocks[-1][at : at + count] = data[done : done + count]
             done += count
             self._size += count
@@ -99,7 +96,7 @@ class ByteQueue:
         for block in self._blocks:
             if num_bytes <= 0:
                 return
-            stop = min(start + num_bytes, _BLOCK_BYTES)
+            stop = min(start + num_bytes, BLOCK_BYTES)
             yield block[start:stop].data
             num_bytes -= stop - start
             start = 0
@@ -108,9 +105,15 @@ class ByteQueue:
         """Drop the first bytes."""
         self._start += num_bytes
         self._size -= num_bytes
-        while self._blocks and self._start >= _BLOCK_BYTES:
-            self._unused.append(self._blocks.popleft())
-            self._start -= _BLOCK_BYTES
+        while self._blocks and self._start >= BLOCK_BYTES:
+            give_block(self._blocks.popleft())
+            self._start -= BLOCK_BYTES
+
+    def close(self) -> None:
+        """Drop all bytes."""
+        while self._blocks:
+            give_block(self._blocks.popleft())
+        self._start = self._size = 0
 
 
 def write_shard(

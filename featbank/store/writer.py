@@ -311,6 +311,8 @@ class StoreWriter(PublishingWriter):
     def _drop(self) -> None:
         if self._spool is not None:
             self._spool.close()
+        if self._run is not None:
+            self._run.close()
         self._run = self._spool = None
         self._builder.abort()
 
