@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +13,11 @@ from xxhash import xxh3_64_intdigest
 
 from featbank.store.encoding import Encoded
 from featbank.store.mapped import MappedShard
+from featbank.store.own_process import OwnProcess
 from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import ShardCutter, row_bytes, shard_name
-from featbank.store.waiting_rows import ByteQueue, Columns, write_shard
+from featbank.store.waiting_rows import ByteQueue, Columns, Taken, write_shard
 
 _SETTLE_BYTES = 1 << 20
 _SETTLE_ROWS = 1 << 14
@@ -22,10 +25,17 @@ _LARGE_BYTES = 1 << 15  # a row that is worth calls of its own
 
 
 class SortedRun:
-    """Keeps the rows that no shard is certain of yet: at most twice the target size of values."""
+    """Keeps the rows that no shard is certain of yet: at most twice the target size of values.
+
+    A thread writes a shard while the rows of the next one come in, which are put into the memory
+    that it is done with. What goes wrong there is raised by the next call.
+    """
 
     def __init__(self, folder: Path, spec: ShardSpec, shard_bytes: int) -> None:
-        self.shards: list[ShardInfo] = []
+        self._shards: list[ShardInfo] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write shards")
+        self._writing: Future[ShardInfo] | None = None
+        self._owner = OwnProcess(f"shards of {folder}")
         self.waiting = Columns()
         self.values = ByteQueue()
         self.scales = bytearray()
@@ -40,6 +50,18 @@ class SortedRun:
         self._new: list[bytes] = []  # values that are not yet in `values`
         self._new_bytes = 0  # that came since the last time
         self._frame_bytes = spec.frame_bytes
+
+    @property
+    def shards(self) -> list[ShardInfo]:
+        """The shards that are written, in order.
+
+        Raises:
+            OSError: the disk is full, or fails.
+        """
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            self._shards.append(writing.result())
+        return self._shards
 
     def ids(self) -> Iterator[str]:
         """Give all ids."""
@@ -74,7 +96,13 @@ class SortedRun:
         self._new_bytes = 0
 
     def close(self) -> None:
-        """Drop the values that wait."""
+        """Drop the values that wait, once none is being written any more."""
+        if self._owner.is_here:  # a forked child has no thread to wait for
+            if self._writing is not None:
+                with suppress(Exception):  # whoever closes has an error already
+                    self._writing.result()
+            self._thread.shutdown()
+        self._writing = None
         self.values.close()
 
     def _gather(self) -> None:
@@ -100,8 +128,9 @@ class SortedRun:
     def finish(self) -> list[ShardInfo]:
         """Write what is left; return all shards, in order."""
         self._end_part()
+        shards = self.shards
         self.close()
-        return self.shards
+        return shards
 
     def _end_part(self) -> None:
         self._settle()
@@ -112,6 +141,8 @@ class SortedRun:
     def _settle(self) -> None:
         """See which shards the rows that came since the last time make certain; write these."""
         self.gather()
+        if self._writing is not None and self._writing.done():
+            _ = self.shards  # what went wrong is told as soon as it can be
         first, frame_bytes = self._num_settled - self._num_cut, self._frame_bytes
         keys = [one.encode() for one in self.waiting.ids[first:]]
         lengths = self.waiting.num_frames[first:]
@@ -126,15 +157,15 @@ class SortedRun:
     def _write(self, num_rows: int) -> None:
         scales_bytes = len(self.scales) // len(self.waiting) * num_rows
         rows = self.waiting.take(num_rows)
-        values_bytes = sum(rows.num_frames) * self._frame_bytes
         name = shard_name(self._spec.fingerprint, rows.ids, rows.input_digests)
-        info = write_shard(
-            self._folder / name,
-            self._spec,
-            rows,
-            self.values.first(values_bytes),
-            bytes(self.scales[:scales_bytes]),
-        )
-        self.shards.append(replace(info, part=self.part))
+        values = self.values.take(sum(rows.num_frames) * self._frame_bytes)
+        scales = bytes(self.scales[:scales_bytes])
         del self.scales[:scales_bytes]
-        self.values.drop(values_bytes)
+        _ = self.shards  # one at a time, or memory would have no bound
+        self._writing = self._thread.submit(self._written, name, rows, values, scales, self.part)
+
+    def _written(
+        self, name: str, rows: Columns, values: Taken, scales: bytes, part: str
+    ) -> ShardInfo:
+        info = write_shard(self._folder / name, self._spec, rows, values, scales)
+        return replace(info, part=part)

@@ -95,9 +95,8 @@ class Spool:
             self._sources.append(_SPOOL)
             self._places.append(self._file.size)
             values_bytes = num_frames * self._frame_bytes
-            for piece in run.values.first(values_bytes):
+            for piece in run.values.take(values_bytes):
                 self._file.append(piece)
-            run.values.drop(values_bytes)
             scale_at = number * self._scale_bytes
             self._file.append(memoryview(run.scales)[scale_at : scale_at + self._scale_bytes])
         run.close()

@@ -66,6 +66,20 @@ class Columns:
         return picked
 
 
+class Taken:
+    """Bytes in blocks that are given back one by one, as they are used."""
+
+    def __init__(self, pieces: Sequence[tuple[npt.NDArray[np.uint8], memoryview]]) -> None:
+        self._pieces = deque(pieces)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        """Give the bytes in pieces, each good until the next is asked for."""
+        while self._pieces:
+            block, piece = self._pieces.popleft()
+            yield piece
+            give_block(block)
+
+
 class ByteQueue:
     """First in, first out. A growing `bytearray` would move, and fault in its pages anew."""
 
@@ -90,24 +104,27 @@ class ByteQueue:
             done += count
             self._size += count
 
-    def first(self, num_bytes: int) -> Iterator[memoryview]:
-        """Give the first bytes in pieces, which are good until the next change."""
-        start = self._start
-        for block in self._blocks:
-            if num_bytes <= 0:
-                return
-            stop = min(start + num_bytes, BLOCK_BYTES)
-            yield block[start:stop].data
-            num_bytes -= stop - start
-            start = 0
+    def take(self, num_bytes: int) -> Taken:
+        """Remove the first bytes, and hand their blocks on.
 
-    def drop(self, num_bytes: int) -> None:
-        """Drop the first bytes."""
-        self._start += num_bytes
-        self._size -= num_bytes
-        while self._blocks and self._start >= BLOCK_BYTES:
-            give_block(self._blocks.popleft())
-            self._start -= BLOCK_BYTES
+        The block that also holds what follows stays here, and what is taken of it is copied.
+        """
+        pieces: list[tuple[npt.NDArray[np.uint8], memoryview]] = []
+        while num_bytes:
+            count = min(num_bytes, BLOCK_BYTES - self._start, self._size)
+            block = self._blocks[0]
+            view = block[self._start : self._start + count]
+            if self._start + count == BLOCK_BYTES:
+                pieces.append((self._blocks.popleft(), view.data))
+                self._start = 0
+            else:
+                own = take_block()
+                own[:count] = view
+                pieces.append((own, own[:count].data))
+                self._start += count
+            self._size -= count
+            num_bytes -= count
+        return Taken(pieces)
 
     def close(self) -> None:
         """Drop all bytes."""
