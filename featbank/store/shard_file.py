@@ -26,7 +26,8 @@ from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec, compressed_image, compressed_step, lay_out
 
 _BLOCK_BYTES = 1 << 24
-_LARGE_BYTES = 1 << 25  # of values, that push more out of the cache of files than they are worth
+LARGE_BYTES = 1 << 25
+"""Of a shard's values: so many push more out of the cache of files than they are worth there."""
 
 
 class ShardFile:
@@ -73,7 +74,7 @@ class ShardFile:
         self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         self._is_named = False
         self._descriptor = _create(self._temporary)
-        is_large = self.starts[-1] * spec.frame_bytes >= _LARGE_BYTES
+        is_large = self.starts[-1] * spec.frame_bytes >= LARGE_BYTES
         self._outlet = (
             Outlet(self._descriptor)
             if is_large and not is_read_soon and spec.compression is None

@@ -14,6 +14,7 @@ from xxhash import xxh3_64_intdigest
 from featbank.store.encoding import Encoded
 from featbank.store.mapped import MappedShard
 from featbank.store.own_process import OwnProcess
+from featbank.store.shard_file import LARGE_BYTES
 from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
 from featbank.store.sharding import ShardCutter, row_bytes, shard_name
@@ -21,20 +22,22 @@ from featbank.store.waiting_rows import ByteQueue, Columns, Taken, write_shard
 
 _SETTLE_BYTES = 1 << 20
 _SETTLE_ROWS = 1 << 14
-_LARGE_BYTES = 1 << 15  # a row that is worth calls of its own
+_LARGE_ROW_BYTES = 1 << 15  # is worth calls of its own
+_MORE_BYTES = 1 << 26  # that memory may hold while a shard is written
 
 
 class SortedRun:
     """Keeps the rows that no shard is certain of yet: at most twice the target size of values.
 
-    A thread writes a shard while the rows of the next one come in, which are put into the memory
-    that it is done with. What goes wrong there is raised by the next call.
+    A thread writes a large shard while the rows of the next one come in, which are put into the
+    memory that it is done with. What goes wrong there is raised by the next call.
     """
 
     def __init__(self, folder: Path, spec: ShardSpec, shard_bytes: int) -> None:
         self._shards: list[ShardInfo] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write shards")
         self._writing: Future[ShardInfo] | None = None
+        self._writing_bytes = 0
         self._owner = OwnProcess(f"shards of {folder}")
         self.waiting = Columns()
         self.values = ByteQueue()
@@ -78,7 +81,7 @@ class SortedRun:
         self.last_id = utterance_id
         self.waiting.append(utterance_id, input_digest, encoded)
         stored = encoded.stored
-        if stored.nbytes < _LARGE_BYTES:
+        if stored.nbytes < _LARGE_ROW_BYTES:
             self._new.append(stored.tobytes())
         else:  # one copy less
             self._gather()
@@ -87,6 +90,8 @@ class SortedRun:
         if encoded.scale is not None:
             self.scales.extend(encoded.scale.tobytes())
         self._new_bytes += stored.nbytes
+        if self._held_bytes > 2 * self._shard_bytes + _MORE_BYTES:
+            _ = self.shards  # or memory would hold what is written, too
         if self._new_bytes >= _SETTLE_BYTES or len(self._new) >= _SETTLE_ROWS:
             self._settle()
 
@@ -104,6 +109,11 @@ class SortedRun:
             self._thread.shutdown()
         self._writing = None
         self.values.close()
+
+    @property
+    def _held_bytes(self) -> int:
+        """Bytes of values that memory holds at most, but for those of a few small rows."""
+        return len(self.values) + (self._writing_bytes if self._writing is not None else 0)
 
     def _gather(self) -> None:
         if self._new:
@@ -158,10 +168,15 @@ class SortedRun:
         scales_bytes = len(self.scales) // len(self.waiting) * num_rows
         rows = self.waiting.take(num_rows)
         name = shard_name(self._spec.fingerprint, rows.ids, rows.input_digests)
-        values = self.values.take(sum(rows.num_frames) * self._frame_bytes)
+        num_bytes = sum(rows.num_frames) * self._frame_bytes
+        values = self.values.take(num_bytes)
         scales = bytes(self.scales[:scales_bytes])
         del self.scales[:scales_bytes]
-        _ = self.shards  # one at a time, or memory would have no bound
+        shards = self.shards  # one at a time
+        if num_bytes < LARGE_BYTES:  # a thread would cost more than it saves
+            shards.append(self._written(name, rows, values, scales, self.part))
+            return
+        self._writing_bytes = num_bytes
         self._writing = self._thread.submit(self._written, name, rows, values, scales, self.part)
 
     def _written(

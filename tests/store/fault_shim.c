@@ -26,6 +26,15 @@ static int hit(int kind) { return armed && (kinds & kind) && __sync_add_and_fetc
     }
 PWRITE(pwrite)
 PWRITE(pwrite64)
+#define PWRITEV2(name) \
+    ssize_t name(int f, const struct iovec *v, int c, off_t o, int flags) { \
+        REAL(ssize_t, #name, int, const struct iovec *, int, off_t, int); \
+        struct iovec one = *v; \
+        if (hit(WRITES)) { if (error || one.iov_len < 2) { errno = error; return -1; } one.iov_len /= 2; } \
+        return real(f, &one, 1, o, flags); \
+    }
+PWRITEV2(pwritev2)
+PWRITEV2(pwritev64v2)
 ssize_t write(int f, const void *b, size_t n) {
     REAL(ssize_t, "write", int, const void *, size_t);
     if (f > 2 && hit(WRITES)) { if (error || n < 2) { errno = error; return -1; } n /= 2; }

@@ -24,10 +24,13 @@ from pathlib import Path
 import numpy as np
 from featbank.errors import FeatbankError
 from featbank.feature_io import NumpyHdf5Reader, NumpyHdf5Writer
-from featbank.store import StoreWriter, open_store
+from featbank.store import StoreWriter, open_store, outlet, shard_file, sorted_run
 
 folder, kind, kinds, act = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 shim = ctypes.CDLL(None)
+if kind == "large":  # shards as if they were: past the cache of files, on a thread
+    shard_file.LARGE_BYTES = sorted_run.LARGE_BYTES = 0
+    outlet._ENOUGH_BYTES = 100
 options = {"compressed": {"compression": "zstd"}, "scaled": {"dtype": "int8_scaled"}}.get(kind, {})
 step = -1 if kind in ("spooled", "scaled") else 1
 ids = [f"u{number:02d}" for number in range(12)]
@@ -106,7 +109,7 @@ def _fail_everywhere(
     return set(seen)
 
 
-@pytest.mark.parametrize("kind", ["sorted", "spooled", "compressed", "scaled", "hdf5"])
+@pytest.mark.parametrize("kind", ["sorted", "large", "spooled", "compressed", "scaled", "hdf5"])
 def test_a_write_that_fails_is_refused_and_the_earlier_store_stays(
     shim: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -115,7 +118,7 @@ def test_a_write_that_fails_is_refused_and_the_earlier_store_stays(
     assert {"refused:1"} <= seen <= {"refused:1", "done:2"}
 
 
-@pytest.mark.parametrize("kind", ["spooled", "compressed", "hdf5"])
+@pytest.mark.parametrize("kind", ["large", "spooled", "compressed", "hdf5"])
 def test_a_write_that_takes_half_of_its_bytes_is_gone_on_with(
     shim: Path, tmp_path: Path, kind: str
 ) -> None:
