@@ -10,7 +10,7 @@ from pathlib import Path
 
 from featbank.base.manifest import Utterance
 from featbank.engine.previous import same_way, shard_problem
-from featbank.engine.tasks import ShardTask, Source
+from featbank.engine.tasks import INTERIM, ShardTask, Source
 from featbank.errors import FeatbankError, StoreError
 from featbank.numerics import as_here
 from featbank.store import Encoded, MappedShard, ShardInfo, ShardSpec
@@ -80,7 +80,7 @@ class PreviousRows:
             name: [
                 (shard, source[1])
                 for source in task.sources.get(name, ())
-                if (shard := opened.open(source, specs[name]))
+                if not _is_used_up(source[0]) and (shard := opened.open(source, specs[name]))
             ]
             for name in task.names
         }
@@ -193,6 +193,11 @@ class _Around:
             insort(self._around, self._coming.popleft(), key=lambda one: one[0])
         self._around = [one for one in self._around if one[2].last_id >= utterance_id]
         return (shard for _, shard, _ in self._around)
+
+
+def _is_used_up(path: Path) -> bool:
+    """Tell whether a shard was an interim one of a stopped run, removed since this one began."""
+    return path.parents[2].name == INTERIM and not path.exists()
 
 
 def _open(path: Path, info: ShardInfo) -> MappedShard | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from featbank.base.failures import Failure
 from featbank.engine.cutting import Cutter, ShardWindow
 from featbank.engine.tasks import ShardResult, ShardTask, Source, Workload
-from featbank.engine.work import drop_task, shard_path
+from featbank.engine.work import drop_spent, drop_task, shard_path
 from featbank.errors import FeatbankError
 from featbank.files.provenance import canonical_json
 from featbank.numerics import with_audio
@@ -134,7 +134,7 @@ class Supply:
         for task, result in zip(opened.tasks, opened.results, strict=True):
             drop_task(task, result)
         for path in opened.spent:
-            path.unlink(missing_ok=True)
+            drop_spent(path)
         opened.tasks, opened.results, opened.spent = [], [], ()
 
     def _join(self, shard: ShardTask, opened: _Open) -> ShardTask:

@@ -8,12 +8,12 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Self
 
 from featbank.base.amounts import format_duration
-from featbank.engine.tasks import INTERIM, ShardResult, ShardTask
+from featbank.engine.tasks import INTERIM, ShardResult, ShardTask, Tally
 from featbank.errors import FeatbankError, StoreError
 from featbank.files.disk import fsync_file, naming
 from featbank.files.json_files import read_json
@@ -168,10 +168,17 @@ def write_result(task: ShardTask, result: ShardResult) -> None:
 
 
 def read_result(task: ShardTask) -> ShardResult | None:
-    """Return what became of a task, if it is done and no row of it failed."""
+    """Return what became of a task, if it is done and no row of it failed.
+
+    Where another split has the same rows it may have been done for that one.
+    """
     path = result_path(task)
     result = _read_result(path) if path.exists() else None
-    return result if result and not result.failures else None
+    if not result or result.failures:
+        return None
+    return (
+        result if result.split == task.split else replace(result, split=task.split, tally=Tally())
+    )
 
 
 def drop_task(task: ShardTask, result: ShardResult) -> None:
@@ -179,6 +186,12 @@ def drop_task(task: ShardTask, result: ShardResult) -> None:
     for name, info in result.shards.items():
         shard_path(task.work, result.numerics, name, info.name).unlink(missing_ok=True)
     result_path(task).unlink(missing_ok=True)
+
+
+def drop_spent(shard: Path) -> None:
+    """Remove an interim shard that a stopped run has left, and the result that is named alike."""
+    shard.unlink(missing_ok=True)
+    (shard.parents[2] / _RESULTS / f"{shard.stem}.json").unlink(missing_ok=True)
 
 
 def drop_published(work: Path, is_safe: Callable[[Path, str], bool]) -> None:

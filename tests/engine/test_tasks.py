@@ -390,3 +390,26 @@ def test_a_run_that_is_killed_loses_no_more_than_the_tasks_in_hand(
 def _rows(tmp_path: Path) -> Iterator[Utterance]:
     for path in (tmp_path / "manifests").glob("*.jsonl"):
         yield from read_manifest(path)
+
+
+def test_what_a_stopped_run_has_left_goes_once_it_is_used_and_nobody_calls_it_damaged(
+    corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop(_: ShardResult) -> None:
+        if len(_interim(tmp_path)) == 5:
+            raise KeyboardInterrupt
+
+    small: dict[str, Any] = {"storage": [{"name": "fbank", "shard_bytes": 100_000}], "task_s": 4.0}
+    with pytest.raises(KeyboardInterrupt):
+        extract_corpus(corpus, tmp_path / "out", runner=InTurn(after=stop), **small)
+    left = _interim(tmp_path)
+    still_there: set[Path] = set()
+
+    def look(_: ShardResult) -> None:
+        still_there.clear()
+        still_there.update(path for path in left if path.exists())
+
+    caplog.clear()
+    run_extraction(corpus, tmp_path / "out", runner=InTurn(num_workers=1, after=look), **small)
+    assert still_there == set()
+    assert caplog.messages == []

@@ -170,3 +170,14 @@ def test_a_stopped_run_goes_on_from_what_its_windows_have_left(
     assert done.tally.num_computed < 38
     extract_corpus(corpus, tmp_path / "whole", num_workers=None, task_s=1e6, **TINY)
     assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_splits_that_share_rows_share_no_result(corpus: Path, tmp_path: Path) -> None:
+    """The tasks of both have one name: what one split has made is told of the other as its own."""
+    manifests = tmp_path / "manifests"
+    write_manifest(manifests / "dev.jsonl", read_manifest(manifests / "train.jsonl"))
+    runner = InTurn(num_workers=2)
+    run_extraction(corpus, tmp_path / "out", runner=runner, task_s=12.0, **TINY)
+    extract_corpus(corpus, tmp_path / "whole", num_workers=None, task_s=1e6, **TINY)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
