@@ -80,12 +80,14 @@ class Corpus:
         return np.ones((int(self.lengths.max()), *self.shape), self.dtype)
 
 
-def dense_corpus(num_utterances: int, seed: int = 0) -> Corpus:
-    """Return 768 normal float32 a frame, as a base encoder gives: about 1.6 MB an utterance."""
+def dense_corpus(num_utterances: int, seed: int = 0, dtype: str = "float32") -> Corpus:
+    """Return 768 normal values a frame, as a base encoder gives: in float32 1.6 MB an utterance."""
     rng = np.random.default_rng(seed)
     pool = rng.standard_normal((_POOL_BYTES // (4 * 768), 768), np.float32)
     lengths = np.clip(rng.lognormal(6.15, 0.44, num_utterances), 50, 2000).astype(np.int64)
-    return Corpus("dense", pool, lengths, rng.integers(0, len(pool) - lengths))
+    name = "dense" if dtype == "float32" else f"dense {dtype}"
+    starts = rng.integers(0, len(pool) - lengths)
+    return Corpus(name, pool.astype(dtype, copy=False), lengths, starts)
 
 
 def token_corpus(num_utterances: int, mean_length: int = 600, seed: int = 0) -> Corpus:

@@ -15,6 +15,8 @@ class Scale:
         rounds: of reads.
         turn_s: seconds of one contender's turn in a round.
         write_rounds: of writes, which take long.
+        first_bytes: of the first store of a fresh process.
+        first_rounds: of such processes.
         bounded_bytes: of the store that is written in bounded memory.
         sizes: of the stores of the large corpus, in utterances.
         large_rounds: of fresh processes at each size.
@@ -47,6 +49,8 @@ class Scale:
     rounds: int
     turn_s: float
     write_rounds: int
+    first_bytes: int
+    first_rounds: int
     bounded_bytes: int
     sizes: tuple[int, ...]
     large_rounds: int
@@ -81,6 +85,8 @@ SCALES = {
         rounds=21,
         turn_s=0.2,
         write_rounds=5,
+        first_bytes=2_500_000_000,
+        first_rounds=5,
         bounded_bytes=10_000_000_000,
         sizes=(10**4, 10**5, 10**6, 10**7),
         large_rounds=5,
@@ -113,6 +119,8 @@ SCALES = {
         rounds=3,
         turn_s=0.05,
         write_rounds=2,
+        first_bytes=60_000_000,
+        first_rounds=1,
         bounded_bytes=300_000_000,
         sizes=(10**4, 10**5),
         large_rounds=1,

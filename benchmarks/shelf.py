@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from benchmarks.contender import Contender, Keys, Read
 from benchmarks.corpora import Corpus, Row
+from benchmarks.usage import Usage, measured
 
 _NUM_CHECKED = 20
 _NUM_WARMING = 10
@@ -27,13 +27,13 @@ class Written:
         contender: that did.
         folder: that holds it.
         keys: that its reader needs.
-        elapsed_s: it took.
+        usage: what that took.
     """
 
     contender: Contender
     folder: Path
     keys: Keys
-    elapsed_s: float
+    usage: Usage
 
     def reader(self) -> Read:
         """Open it."""
@@ -51,7 +51,7 @@ class Written:
 def write(
     contender: Contender, folder: Path, corpus: Corpus, order: Iterable[int] | None = None
 ) -> Written:
-    """Write a corpus anew, and time it.
+    """Write a corpus anew, and measure that.
 
     Before the clock starts, what others left to write goes to the disk, and the rows are made, but
     for corpora whose list of rows is large itself.
@@ -62,9 +62,9 @@ def write(
     if len(corpus) <= _MAX_LISTED:
         rows = list(rows)
     os.sync()
-    begin = time.perf_counter()
-    keys = contender.write(folder, rows)
-    return Written(contender, folder, keys, time.perf_counter() - begin)
+    with measured() as usage:
+        keys = contender.write(folder, rows)
+    return Written(contender, folder, keys, usage)
 
 
 class Shelf:

@@ -1,9 +1,9 @@
-"""Bar 3: writes, and the memory they take."""
+"""Writes against the floor, what they take of the machine, and the memory they take."""
 
 from __future__ import annotations
 
 import shutil
-import time
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -15,66 +15,146 @@ from benchmarks.contender import Contender
 from benchmarks.corpora import Array, Corpus, dense_corpus, token_corpus
 from benchmarks.floor import FlatFile
 from benchmarks.fresh import in_fresh_process, memory_mb
-from benchmarks.ours import Featbank
+from benchmarks.ours import Featbank, Shards
 from benchmarks.peers import PEERS
 from benchmarks.reading import FLOOR, OURS
 from benchmarks.scale import Scale
 from benchmarks.shelf import Shelf, write
 from benchmarks.timing import interleave, median_ratio
+from benchmarks.usage import COLUMNS, Usage
 
 SORTED, SHUFFLED = f"{OURS}, ids sorted", f"{OURS}, ids in any order"
+SHARDS = f"{OURS}, shards of known rows"
+DTYPES = ("float32", "float16")
+BOUNDS = {SORTED: 0.8, SHARDS: 0.8, SHUFFLED: 0.5}
+"""Of the floor, each; what comes later in a process, and its first store."""
+
 MEMORY_MB = 1000
+_NOTE = f"{FLOOR} and {OURS} digest every row and wait for the disk; peers do neither"
+_ROW_BYTES = 1_590_000  # of an utterance of the dense corpus in float32, on average
+_WRITERS: dict[str, type[Contender]] = {
+    FLOOR: FlatFile,
+    SORTED: Featbank,
+    SHARDS: Shards,
+    SHUFFLED: Featbank,
+}
 
 
 def measure(shelf: Shelf, scale: Scale) -> list[Report]:
     """Write dense features, tokens, and a store larger than the memory it may take."""
-    dense, _ = _rates(shelf, dense_corpus(scale.num_dense), scale)
-    dense.bars = [
-        Bar(f"dense writes of {SORTED} / {FLOOR}", 0.8, _of_floor(dense, SORTED)),
-        Bar(f"dense writes of {SHUFFLED} / {FLOOR}", 0.4, _of_floor(dense, SHUFFLED)),
-    ]
-    tokens, over_best = _rates(shelf, token_corpus(scale.num_tokens), scale)
-    tokens.bars = [Bar("token writes / the best peer's", 5.0, over_best)]
-    return [dense, tokens, _memory(shelf.folder, scale)]
+    corpora = [dense_corpus(scale.num_dense, dtype=dtype) for dtype in DTYPES]
+    dense = [_later(shelf, corpus, scale) for corpus in corpora]
+    for kind in PEERS:  # in float32, which all of them hold
+        _add_peer(dense[0], kind, shelf, corpora[0])
+    first = [_first(shelf.folder, dtype, scale) for dtype in DTYPES]
+    return [*dense, *first, _tokens(shelf, scale), _memory(shelf.folder, scale)]
 
 
-def _rates(shelf: Shelf, corpus: Corpus, scale: Scale) -> tuple[Report, float]:
-    """Write a corpus with the floor and featbank in rounds, and with each peer once."""
-    shuffled = np.random.default_rng(3).permutation(len(corpus))
-    rates = interleave(
-        {
-            FLOOR: partial(_write, FlatFile(), shelf.folder, corpus),
-            SORTED: partial(_write, Featbank(), shelf.folder, corpus),
-            SHUFFLED: partial(_write, Featbank(), shelf.folder, corpus, shuffled),
-        },
-        scale.write_rounds,
+def _later(shelf: Shelf, corpus: Corpus, scale: Scale) -> Report:
+    """Write a corpus again and again in one process."""
+    usages: dict[str, list[Usage]] = defaultdict(list)
+
+    def turn(name: str) -> float:
+        usages[name].append(_write(name, shelf.folder / "write", corpus))
+        return 1 / usages[name][-1].elapsed_s
+
+    rates = interleave({name: partial(turn, name) for name in _WRITERS}, scale.write_rounds)
+    later = {name: ones[1:] for name, ones in usages.items()}
+    report = _report(f"Writes: {_sized(corpus)}, rounds after the first", corpus.num_bytes, later)
+    for name, bound in BOUNDS.items():
+        ratio = median_ratio(rates[name][1:], rates[FLOOR][1:])
+        report.bars.append(Bar(f"{corpus.name} writes of {name} / {FLOOR}", bound, ratio))
+    return report
+
+
+def _add_peer(report: Report, kind: type[Contender], shelf: Shelf, corpus: Corpus) -> None:
+    if not kind.is_installed():
+        report.rows.append([kind.name, "not installed", "", *("" for _ in COLUMNS)])
+        return
+    usage = shelf.get(kind(), corpus).usage
+    rate = corpus.num_bytes / 1e6 / usage.elapsed_s
+    of_floor = rate / float(report.rows[0][1])
+    report.rows.append([kind.name, rate, of_floor, *usage.cells])
+
+
+def _first(folder: Path, dtype: str, scale: Scale) -> Report:
+    """Write the first store of fresh processes, whose memory was never touched."""
+    num_rows = scale.first_bytes // (_ROW_BYTES * np.dtype(dtype).itemsize // 4)
+    corpus = dense_corpus(num_rows, dtype=dtype)
+    usages: dict[str, list[Usage]] = defaultdict(list)
+
+    def turn(name: str) -> float:
+        usage = in_fresh_process(_write_first, name, folder / "first", num_rows, dtype)
+        usages[name].append(usage)
+        return 1 / usage.elapsed_s
+
+    rates = interleave({name: partial(turn, name) for name in _WRITERS}, scale.first_rounds)
+    report = _report(
+        f"Writes: {_sized(corpus)}, first store of a process", corpus.num_bytes, usages
     )
-    report = Report(
-        f"Writes: {corpus.name}, {corpus.num_bytes / 1e6:,.0f} MB",
-        ["store", "MB/s", "of the floor"],
-    )
+    for name, bound in BOUNDS.items():
+        ratio = median_ratio(rates[name], rates[FLOOR])
+        text = f"{corpus.name} writes of {name}, first of a process, / {FLOOR}"
+        report.bars.append(Bar(text, bound, ratio))
+    return report
+
+
+def _report(title: str, num_bytes: int, usages: dict[str, list[Usage]]) -> Report:
+    report = Report(title, ["store", "MB/s", "of the floor", *COLUMNS])
+    for name, ones in usages.items():
+        speeds = [num_bytes / 1e6 / one.elapsed_s for one in ones]
+        ratios = [
+            floor.elapsed_s / one.elapsed_s for one, floor in zip(ones, usages[FLOOR], strict=True)
+        ]
+        columns = zip(*(one.cells for one in ones), strict=True)
+        report.rows.append([name, median(speeds), median(ratios), *map(median, columns)])
+    report.notes = [_NOTE]
+    return report
+
+
+def _tokens(shelf: Shelf, scale: Scale) -> Report:
+    """Write tokens, and with the peers once what each can hold."""
+    corpus = token_corpus(scale.num_tokens)
+    names = [FLOOR, SORTED, SHUFFLED]
+    turns = {
+        name: lambda name=name: 1 / _write(name, shelf.folder / "write", corpus).elapsed_s
+        for name in names
+    }
+    rates = interleave(turns, scale.write_rounds)
+    megabytes = corpus.num_bytes / 1e6
+    report = Report(f"Writes: {_sized(corpus)}", ["store", "MB/s", "of the floor"])
     for name, ones in rates.items():
-        report.rows.append([name, median(ones), median_ratio(ones, rates[FLOOR])])
+        report.rows.append([name, megabytes * median(ones), median_ratio(ones, rates[FLOOR])])
     best = 0.0
     for kind in PEERS:
         if kind.is_installed():
-            rate = corpus.num_bytes / 1e6 / shelf.get(kind(), corpus).elapsed_s
-            report.rows.append([kind.name, rate, rate / median(rates[FLOOR])])
+            rate = 1 / shelf.get(kind(), corpus).usage.elapsed_s
+            report.rows.append([kind.name, megabytes * rate, rate / median(rates[FLOOR])])
             best = max(best, rate)
         else:
             report.rows.append([kind.name, "not installed", ""])
-    report.notes = [f"{FLOOR} and {OURS} digest every row and wait for the disk; peers do neither"]
-    return report, median(rates[SORTED]) / best if best else float("inf")
+    over_best = median(rates[SORTED]) / best if best else float("inf")
+    report.bars = [Bar("token writes / the best peer's", 5.0, over_best)]
+    report.notes = [_NOTE]
+    return report
 
 
-def _of_floor(report: Report, name: str) -> float:
-    return next(float(row[2]) for row in report.rows if row[0] == name)
+def _sized(corpus: Corpus) -> str:
+    return f"{corpus.name}, {corpus.num_bytes / 1e6:,.0f} MB"
 
 
-def _write(contender: Contender, folder: Path, corpus: Corpus, order: Array | None = None) -> float:
-    written = write(contender, folder / "write", corpus, order)
+def _order(name: str, corpus: Corpus) -> Array | None:
+    return np.random.default_rng(3).permutation(len(corpus)) if name == SHUFFLED else None
+
+
+def _write(name: str, folder: Path, corpus: Corpus) -> Usage:
+    written = write(_WRITERS[name](), folder, corpus, _order(name, corpus))
     written.remove()
-    return corpus.num_bytes / 1e6 / written.elapsed_s
+    return written.usage
+
+
+def _write_first(name: str, folder: Path, num_rows: int, dtype: str) -> Usage:
+    return _write(name, folder, dense_corpus(num_rows, dtype=dtype))
 
 
 def _memory(folder: Path, scale: Scale) -> Report:
@@ -96,9 +176,9 @@ def _memory(folder: Path, scale: Scale) -> Report:
 
 def _write_much(folder: Path, num_bytes: int, order: str) -> tuple[float, float, float]:
     """Return the peak of memory before the first row and at the end, and the rate in MB/s."""
-    corpus = dense_corpus(num_bytes // 1_590_000)
+    corpus = dense_corpus(num_bytes // _ROW_BYTES)
     numbers = np.random.default_rng(4).permutation(len(corpus)) if order == "any" else None
     before = memory_mb("VmHWM")
-    begin = time.perf_counter()
-    Featbank().write(folder, corpus.rows(numbers))
-    return before, memory_mb("VmHWM"), corpus.num_bytes / 1e6 / (time.perf_counter() - begin)
+    folder.mkdir(parents=True)
+    written = write(Featbank(), folder, corpus, numbers)
+    return before, memory_mb("VmHWM"), corpus.num_bytes / 1e6 / written.usage.elapsed_s
