@@ -59,9 +59,9 @@ def test_a_rate_is_found_again_by_extractor_and_device_the_fastest_of_several(
     add_rates(tmp_path / "rates.json", [faster])
     table = read_rates(tmp_path / "rates.json")
     assert table == RateTable((rate, faster))
-    assert table.find(dac(seed=3), "NVIDIA H200") == faster
-    assert table.find(extractor, "cpu") is None
-    assert table.find(dac(num_codebooks=1), "NVIDIA H200") is None
+    assert table.fastest(dac(seed=3)) == [faster]
+    assert table.fastest(extractor, batch_s=rate.batch_s) == [rate]
+    assert table.fastest(dac(num_codebooks=1)) == []
 
 
 def test_a_new_measurement_takes_the_place_of_the_older_one(tmp_path: Path) -> None:

@@ -74,15 +74,6 @@ class RateTable:
 
     rates: Sequence[MeasuredRate] = ()
 
-    def find(self, extractor: Extractor, device: str) -> MeasuredRate | None:
-        """Return the fastest rate of an extractor on a device of that name; None if none is known.
-
-        Rates at several sizes of batches are of choices: a run that names none takes a good one.
-        """
-        key = cost_digest(extractor)
-        found = [one for one in self.rates if (one.extractor, one.device) == (key, device)]
-        return max(found, key=lambda one: one.real_time_factor, default=None)
-
     def fastest(self, extractor: Extractor, batch_s: float | None = None) -> list[MeasuredRate]:
         """Return the rate of an extractor on each device that has one, the fastest device first.
 
