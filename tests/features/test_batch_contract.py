@@ -93,4 +93,4 @@ def test_several_of_which_some_stay_on_the_cpu_have_no_batch() -> None:
 def test_what_pools_an_encoder_has_its_shapes() -> None:
     pooled = Pooled(extractor=TinyEncoder())
     assert pooled.batch_shape(16_000, 960_000) == batch_shape(16_000, 960_000)
-    assert not pooled.batches
+    assert pooled.batches
