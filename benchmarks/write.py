@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -40,14 +41,18 @@ _WRITERS: dict[str, type[Contender]] = {
 }
 
 
-def measure(shelf: Shelf, scale: Scale) -> list[Report]:
+def measure(shelf: Shelf, scale: Scale) -> Iterator[Report]:
     """Write dense features, tokens, and a store larger than the memory it may take."""
-    corpora = [dense_corpus(scale.num_dense, dtype=dtype) for dtype in DTYPES]
-    dense = [_later(shelf, corpus, scale) for corpus in corpora]
-    for kind in PEERS:  # in float32, which all of them hold
-        _add_peer(dense[0], kind, shelf, corpora[0])
-    first = [_first(shelf.folder, dtype, scale) for dtype in DTYPES]
-    return [*dense, *first, _tokens(shelf, scale), _memory(shelf.folder, scale)]
+    for dtype in DTYPES:
+        corpus = dense_corpus(scale.num_dense, dtype=dtype)
+        report = _later(shelf, corpus, scale)
+        for kind in PEERS if dtype == "float32" else ():  # which all of them hold
+            _add_peer(report, kind, shelf, corpus)
+        yield report
+    for dtype in DTYPES:
+        yield _first(shelf.folder, dtype, scale)
+    yield _tokens(shelf, scale)
+    yield _memory(shelf.folder, scale)
 
 
 def _later(shelf: Shelf, corpus: Corpus, scale: Scale) -> Report:
