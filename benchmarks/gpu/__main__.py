@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--device", choices=(CUDA, CPU), default=CUDA)
     parser.add_argument("--tiny", action="store_true", help="tiny models and seconds of audio")
-    parser.add_argument("--minutes", type=float, help="for everything: 7.5, or 1 of tiny models")
+    parser.add_argument("--minutes", type=float, help="for everything: 7.5, or 3 of tiny models")
     parser.add_argument("--batch-s", type=float, help="seconds together; else by the device")
     parser.add_argument(
         "--models", nargs="+", choices=[model.option for model in MODELS], help="only these"

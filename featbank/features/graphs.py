@@ -78,6 +78,11 @@ class Graphs:
         is_full = len(self._graphs) >= self._most or self._num_bytes >= self._most_bytes
         if self._has_failed or is_full or self._calls[shape] <= _CALLS_BEFORE:
             return self._compute(*inputs)
+        self._record(shape, inputs)
+        # only now: while an error is handled, it holds the memory that the recording took
+        return self._graphs.get(shape, self._compute)(*inputs)
+
+    def _record(self, shape: tuple[torch.Size, ...], inputs: tuple[torch.Tensor, ...]) -> None:
         try:
             graph = _Graph(self._compute, self._capture, inputs)
         except RuntimeError as error:  # what cannot be recorded; memory for it, too
@@ -85,10 +90,9 @@ class Graphs:
             logger.warning(
                 "no CUDA graphs from here on: %s", str(error).partition("\n")[0] or repr(error)
             )
-            return self._compute(*inputs)
+            return
         self._graphs[shape] = graph
         self._num_bytes += graph.num_bytes
-        return graph(*inputs)
 
 
 class _Graph:
@@ -124,16 +128,17 @@ class CudaCapture:
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         graph, stream = torch.cuda.CUDAGraph(), self._stream
         stream.wait_stream(torch.cuda.current_stream())
+        # around all of it, for torch does not leave the stream of a recording that fails
         with torch.cuda.stream(stream):
             compute()  # once more, on the stream: its libraries take their memory there
-        # of this thread's calls alone: others copy and wait for events meanwhile
-        with torch.cuda.graph(
-            graph,
-            pool=self._pool,  # type: ignore[arg-type]
-            stream=stream,
-            capture_error_mode="thread_local",
-        ):
-            outputs = compute()
+            # of this thread's calls alone: others copy and wait for events meanwhile
+            with torch.cuda.graph(
+                graph,
+                pool=self._pool,  # type: ignore[arg-type]
+                stream=stream,
+                capture_error_mode="thread_local",
+            ):
+                outputs = compute()
         return _CapturedOnCuda(graph, outputs)
 
 

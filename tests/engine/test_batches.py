@@ -218,8 +218,10 @@ def test_what_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gib", "batch_s"), [(141, 480), (79.3, 480), (47.5, 240), (15.8, 120), (7.9, 30), (None, 120)]
-)
+    ("gib", "batch_s"),
+    [(141, 480), (79.3, 480), (63.4, 480), (47.5, 240), (31.4, 240), (15.8, 120), (11.6, 120),
+     (7.9, 30), (None, 120)],
+)  # fmt: skip
 def test_a_batch_is_by_the_memory_of_the_gpu_and_settled_where_the_run_is_planned(
     gib: float | None, batch_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from featbank.engine.device.frame_sums import frame_sums
 from featbank.engine.device.narrowing import Narrowing
-from featbank.engine.device.reduction import Reduced, TokenReduction
+from featbank.engine.device.reduction import FeatureReduction, Reduced, TokenReduction
 from featbank.engine.feature_worker import encode
 from featbank.errors import AudioError
 from featbank.feature_io import PackedStorage
@@ -90,6 +90,31 @@ def test_values_are_narrowed_in_parts_of_bounded_memory(monkeypatch: pytest.Monk
         assert isinstance(one, torch.Tensor)
         assert isinstance(other, torch.Tensor)
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_features_may_give_more_frames_than_one_another_behind_the_longest_row(dtype: str) -> None:
+    short = _values(torch.float32, (20,))
+    longer = torch.nn.functional.pad(short, (0, 0, 0, 3), value=torch.nan)
+    names = ("short", "longer")
+    reduction = FeatureReduction(
+        dict.fromkeys(names, Output((20,))),
+        {name: PackedStorage(name=name, dtype=dtype) for name in names},
+    )
+    valid = torch.arange(12) < torch.tensor(COUNTS).unsqueeze(1)
+    reduced = reduction.reduce({"short": short, "longer": longer}, valid)
+    for row, count in enumerate(COUNTS):
+        found = reduction.row(reduced, row, count, nullcontext())
+        assert found is not None
+        assert found["short"].checksum == found["longer"].checksum
+
+
+def test_float64_is_rounded_to_float16_once() -> None:
+    middle = 1 + 2**-11  # of 1 and the next
+    values = [middle + 2**-40, middle - 2**-40, middle, 65519.999999, 2**-25 * (1 + 2**-40), 0.0]
+    values = torch.tensor([*values, *(-one for one in values)], dtype=torch.float64).view(1, 1, -1)
+    narrowed = Narrowing(Output((12,)), "float16")(values, None)
+    assert narrowed.stored.numpy().tobytes() == values.numpy().astype(np.float16).tobytes()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 
-from featbank.features.graphs import CapturedGraph, Graphs, Outputs
+from featbank.features.graphs import CapturedGraph, CudaCapture, Graphs, Outputs
 
 
 class Replayed:
@@ -107,3 +109,62 @@ def test_an_error_of_the_computation_itself_is_the_callers() -> None:
     for _ in range(4):
         with pytest.raises(ValueError, match="of its own"):
             graphs(*batch(1, 0.0))
+
+
+def test_what_a_recording_took_that_fails_is_free_when_the_batch_is_computed_without() -> None:
+    taken: list[weakref.ref[torch.Tensor]] = []
+    held = []
+
+    def compute(*inputs: torch.Tensor) -> Outputs:
+        held.append([one for one in taken if one() is not None])
+        return twice(*inputs)
+
+    def failing(_: Callable[[], Outputs]) -> CapturedGraph:
+        memory = torch.empty(10)
+        taken.append(weakref.ref(memory))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    graphs = Graphs(compute, failing)
+    for _ in range(3):
+        graphs(*batch(2, 0.0))
+    assert len(taken) == 1
+    assert held == [[], [], []]
+
+
+def test_a_recording_that_fails_leaves_the_thread_on_its_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As torch's own context does not, whose `capture_end` raises before it leaves the stream."""
+    streams = ["computing"]
+
+    class Stream:
+        def wait_stream(self, _: object) -> None:
+            pass
+
+    @contextmanager
+    def stream(_: object) -> Iterator[None]:
+        before = list(streams)
+        streams.append("recording")
+        try:
+            yield
+        finally:
+            streams[:] = before
+
+    class Graph:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def __enter__(self) -> None:
+            streams.append("recording")
+
+        def __exit__(self, *_: object) -> None:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    for name, fake in {
+        "Stream": Stream, "stream": stream, "graph": Graph, "CUDAGraph": object,
+        "graph_pool_handle": object, "current_stream": lambda: streams[-1],
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, fake)
+    with pytest.raises(RuntimeError, match="previous error"):
+        CudaCapture()(lambda: twice(*batch(1, 0.0)))
+    assert streams == ["computing"]

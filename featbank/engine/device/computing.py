@@ -117,16 +117,19 @@ class DeviceComputer:
                 self._leave(partial(read.making.write, row, iter([features])))
 
     def _compute_batch(self, read: Input, good: Sequence[int]) -> None:
-        waveforms, lengths = self._device.lane.send([read.waveforms, read.lengths])
+        rows, samples = read.waveforms.shape
+        with enough_memory(f"{rows} x {samples} samples"):
+            waveforms, lengths = self._device.lane.send([read.waveforms, read.lengths])
         try:
             batch = self._computed(waveforms, lengths, read)
         except AudioError as error:
-            if len(good) > 1:
-                self._compute_each(waveforms, lengths, read, good)
-            else:
+            if len(good) == 1:
                 self._leave(partial(read.making.fail, read.rows[good[0]], error))
+                return
         else:
             self._reduce(batch, lengths[1], read, {row: row for row in good})
+            return
+        self._compute_each(waveforms, lengths, read, good)
 
     def _compute_each(
         self, waveforms: torch.Tensor, lengths: torch.Tensor, read: Input, good: Sequence[int]

@@ -73,8 +73,10 @@ class Narrowing:
 
         Args:
             values: (rows, T, *shape), floats, or integers for codes.
-            valid: (rows, T), of frames that belong to an utterance; None for all.
+            valid: (rows, T) or more, of frames that belong to an utterance; None for all.
         """
+        if valid is not None:  # of the feature with the most frames
+            valid = valid[:, : values.shape[1]]
         values = values.contiguous()  # codes come with the codebooks first, seen from the side
         if self._codebook_size is not None:
             return self._codes(values, valid, self._codebook_size)
@@ -116,8 +118,10 @@ class Narrowing:
             stored = steps.round().clamp(-127, 127).to(torch.int8)
             back = stored * step
         else:
-            # float64 by way of float32 to bfloat16, as on the host
+            # float64 by way of float32 to bfloat16, as on the host, but to float16 at once
             through = values.float() if self._torch_dtype is torch.bfloat16 else values
+            if through.dtype is torch.float64 and self._torch_dtype is torch.float16:
+                through = _rounded_to_odd(through)
             stored = through.to(self._torch_dtype)
             back = stored
         difference = (values - back).abs().flatten(2)
@@ -146,6 +150,17 @@ class Narrowing:
     ) -> Narrowed:
         is_bad = _any((values < 0) | (values >= codebook_size), valid)
         return Narrowed(values.to(self._torch_dtype), is_bad)
+
+
+def _rounded_to_odd(values: torch.Tensor) -> torch.Tensor:
+    """Return float64 in float32, of which float16 is rounded as of float64 itself.
+
+    torch goes by way of float32 too, and rounds twice: values a little off the middle of two others
+    go the wrong way. Rounded to odd (Boldo and Melquiond 2008), none comes to lie in the middle.
+    """
+    near = values.float()
+    bits = near.view(torch.int32) - (near.double().abs() > values.abs()).int()  # towards zero
+    return (bits | (near.double() != values).int()).view(torch.float32)
 
 
 def _any(wrong: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:

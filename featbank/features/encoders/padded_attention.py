@@ -145,6 +145,8 @@ def has_varlen(device: torch.device, dtype: torch.dtype, width: int) -> bool:
         return False
     try:
         wrong = [size for size in _PROBED if _deviation(device, dtype, width, size) > 0.02]
+    except torch.OutOfMemoryError:
+        raise  # which says nothing of the kernel
     except RuntimeError as error:  # no such kernel for this GPU
         logger.info("attention by masks: %s", str(error).partition("\n")[0])
         return False
