@@ -11,6 +11,7 @@ import torch
 from featbank.features.base import AudioBatch
 from featbank.features.codecs import padded_causal, padded_symmetric
 from featbank.features.codecs.encodec import Encodec
+from featbank.features.precision import TF32, computing_in
 from featbank.features.shapes import BatchShape
 from tests.features.checks import Held, compute, joined
 from tests.features.tiny_codecs import ENCODEC, KINDS, make_codec
@@ -86,6 +87,15 @@ def test_what_codes_are_chosen_by_is_the_same_in_ragged_rows_as_alone(exact: Any
     assert greatest_difference(exact, LENGTHS) < 1e-9
 
 
+def test_attention_over_more_frames_than_it_looks_back_is_that_of_each_row_alone() -> None:
+    window = 8  # frames, of which the longest row has some sixty
+    codec: Any = make_codec("mimi")
+    codec._model.double()
+    codec._model.config.sliding_window = window
+    codec._model.encoder.encoder_transformer.config.sliding_window = window
+    assert greatest_difference(codec, [23_456, 38_399, SAMPLES]) < 1e-9
+
+
 def test_padding_of_any_other_kind_makes_a_difference(
     exact: Any, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +166,23 @@ def test_a_batch_asks_the_device_for_nothing(kind: str) -> None:
     assert codes.dtype == torch.int64
 
 
+def test_a_gpu_computes_no_codes_in_tf32_whatever_the_process_allows(
+    codec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, quantize = [], codec._quantize
+
+    def watched(embedded: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
+        return quantize(embedded)
+
+    monkeypatch.setattr(codec, "_quantize", watched)
+    monkeypatch.setattr(codec, "_device", torch.device("cuda"))  # it is told, and not used here
+    with torch.inference_mode(), computing_in(TF32, torch.device("cuda")):
+        codec.compute_batch(noise([9_000]), torch.tensor([9_000]))
+        assert torch.backends.cudnn.allow_tf32  # of the process again
+    assert seen == [False]
+
+
 def test_what_it_is_given_is_not_written_to(codec: Any) -> None:
     rows = noise([9_000, 16_384])
     rows[0, 9_000:] = 0
@@ -182,7 +209,8 @@ def test_windows_of_a_long_recording_are_encoded_together(
     pieces = list(windowed.compute_pieces(recording, "train", batch_samples=three_at_once))
     found = joined(pieces, "codes")
     assert len(pieces) > len(shapes) > 1
-    assert len(set(shapes)) == 1
+    assert sum(rows for rows, _ in shapes) == len(pieces)  # no row without a window
+    assert len({samples for _, samples in shapes}) == 1
     assert found.shape == one_by_one.shape
     assert (found != one_by_one).any(axis=1).mean() < 0.01  # ties
 

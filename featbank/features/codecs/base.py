@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from featbank.base.framing import Framing
 from featbank.errors import ConfigError, FeatbankError
 from featbank.features.base import AudioBatch, LongWaveform, Output
+from featbank.features.precision import FLOAT32, computing_in
 from featbank.features.shapes import BatchShape
 from featbank.features.weights.pretrained_extractor import PretrainedExtractor
 from featbank.features.weights.sources import RANDOM
@@ -209,13 +210,16 @@ class Codec(PretrainedExtractor):
                 expected=wanted,
                 got=f"{codes.dtype} from {codes.min()} to {codes.max()}",
             )
-        found = self._decode(torch.from_numpy(codes.astype(np.int64)).to(self._device))
+        with computing_in(FLOAT32, self._device):
+            found = self._decode(torch.from_numpy(codes.astype(np.int64)).to(self._device))
         waveform: NDArray[np.float32] = found.reshape(-1).cpu().numpy()
         return waveform
 
     def _compute(self, waveform: torch.Tensor) -> Mapping[str, torch.Tensor]:
         # a copy lies in torch's own memory
-        return {self._name: self._encode(waveform.to(self._device, copy=True)).T}
+        own = waveform.to(self._device, copy=True)
+        with computing_in(FLOAT32, self._device):
+            return {self._name: self._encode(own).T}
 
     def batch_shape(self, num_samples: int, batch_samples: int) -> BatchShape | None:
         """Return the shape for an utterance; None of a model that has no batches."""
@@ -230,7 +234,8 @@ class Codec(PretrainedExtractor):
         self, waveforms: torch.Tensor, num_samples: torch.Tensor
     ) -> Mapping[str, torch.Tensor]:
         """Compute a padded batch; see `Extractor.compute_batch`."""
-        codes = self._quantize(self._embed(waveforms, num_samples))
+        with computing_in(FLOAT32, self._device):
+            codes = self._quantize(self._embed(waveforms, num_samples))
         return {self._name: codes.transpose(1, 2)}
 
     def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
@@ -249,10 +254,11 @@ class Codec(PretrainedExtractor):
     ) -> Iterator[Mapping[str, torch.Tensor]]:
         windows = self._windows(recording.num_samples)
         for batch in window_batches(recording, windows, batch_samples):
+            used = slice(len(batch.windows))  # as many as follow from the recording's own length
             rows = self.compute_batch(
-                batch.waveforms.to(self._device), batch.num_samples.to(self._device)
+                batch.waveforms[used].to(self._device), batch.num_samples[used].to(self._device)
             )[self._name].cpu()
-            for window, codes in zip(batch.windows, rows, strict=False):  # silence behind the last
+            for window, codes in zip(batch.windows, rows, strict=True):
                 yield {self._name: codes[window.kept_rows]}
 
     def _windows(self, num_samples: int) -> list[Window]:
