@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,8 +61,8 @@ class SortedRun:
             OSError: the disk is full, or fails.
         """
         if self._writing is not None:
-            writing, self._writing = self._writing, None
-            self._shards.append(writing.result())
+            self._shards.append(self._writing.result())  # what failed fails whoever asks again
+            self._writing = None
         return self._shards
 
     def ids(self) -> Iterator[str]:
@@ -103,9 +102,6 @@ class SortedRun:
     def close(self) -> None:
         """Drop the values that wait, once none is being written any more."""
         if self._owner.is_here:  # a forked child has no thread to wait for
-            if self._writing is not None:
-                with suppress(Exception):  # whoever closes has an error already
-                    self._writing.result()
             self._thread.shutdown()
         self._writing = None
         self.values.close()

@@ -17,6 +17,8 @@ from featbank.store.shard_file import ShardFile
 from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec
 
+_ENOUGH_BYTES = 1 << 18  # for a block of their own: giving one back costs more than a small copy
+
 
 class Columns:
     """One entry a row in each column; no object a row, of which ten million are slow and large."""
@@ -69,7 +71,8 @@ class Columns:
 class Taken:
     """Bytes in blocks that are given back one by one, as they are used."""
 
-    def __init__(self, pieces: Sequence[tuple[npt.NDArray[np.uint8], memoryview]]) -> None:
+    def __init__(self, pieces: Sequence[tuple[npt.NDArray[np.uint8] | None, memoryview]]) -> None:
+        """Take pieces, each with the block to give back, if it lies in one."""
         self._pieces = deque(pieces)
 
     def __iter__(self) -> Iterator[memoryview]:
@@ -77,7 +80,8 @@ class Taken:
         while self._pieces:
             block, piece = self._pieces.popleft()
             yield piece
-            give_block(block)
+            if block is not None:
+                give_block(block)
 
 
 class ByteQueue:
@@ -109,7 +113,7 @@ class ByteQueue:
 
         The block that also holds what follows stays here, and what is taken of it is copied.
         """
-        pieces: list[tuple[npt.NDArray[np.uint8], memoryview]] = []
+        pieces: list[tuple[npt.NDArray[np.uint8] | None, memoryview]] = []
         while num_bytes:
             count = min(num_bytes, BLOCK_BYTES - self._start, self._size)
             block = self._blocks[0]
@@ -117,6 +121,9 @@ class ByteQueue:
             if self._start + count == BLOCK_BYTES:
                 pieces.append((self._blocks.popleft(), view.data))
                 self._start = 0
+            elif count < _ENOUGH_BYTES:
+                pieces.append((None, view.copy().data))
+                self._start += count
             else:
                 own = take_block()
                 own[:count] = view

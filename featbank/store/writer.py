@@ -325,7 +325,12 @@ class StoreWriter(PublishingWriter):
     def _refuse_known(self, utterance_id: str) -> None:
         """Refuse an id that is here already; from now on, all of them are kept to tell."""
         if self._known is None:
-            self._known = set(self._run.ids()) if self._run else set()
+            state, self._state = self._state, "failed"  # until all shards are there
+            try:
+                self._known = set(self._run.ids()) if self._run else set()
+            except OSError as error:
+                raise disk_fault(f"store {self.storage_path}", error) from error
+            self._state = state
         if utterance_id in self._known or utterance_id in self._failures:
             where = f"utterance {utterance_id!r}{self._in_store}"
             raise StoreError(where, expected="one write", got="a second one")
