@@ -14,7 +14,7 @@ def batches(
     """Give rows in batches of one shape each: full ones as they fill, the others at the end.
 
     Args:
-        rows: of one shard.
+        rows: of one split.
         shape_of: None for a row that is computed alone and unpadded.
     """
     filling: dict[BatchShape, list[Utterance]] = {}

@@ -51,6 +51,16 @@ def _whole(extractor: Extractor, samples: NDArray[np.float32]) -> dict[str, Any]
     return features
 
 
+def _fbank_beside(encoder: TinyEncoder) -> Fbank:
+    """Return filterbanks on the frame grid of an encoder."""
+    grid = encoder.framing
+    return Fbank(
+        num_mel_bins=20,
+        frame_length_ms=grid.window_length / 16,
+        frame_shift_ms=grid.hop_length / 16,
+    )
+
+
 def test_each_feature_is_the_one_computed_alone() -> None:
     both = Several(extractors=[Fbank(num_mel_bins=40), Mfcc(deltas=2)])
     assert both.outputs == {"fbank": Output((40,)), "mfcc": Output((39,))}
@@ -90,12 +100,7 @@ def test_an_extractor_that_takes_the_whole_is_given_it() -> None:
 
 def test_those_that_use_a_device_are_given_batches_of_a_shape() -> None:
     encoder = TinyEncoder()
-    grid = encoder.framing
-    fbank = Fbank(
-        num_mel_bins=20,
-        frame_length_ms=grid.window_length / 16,
-        frame_shift_ms=grid.hop_length / 16,
-    )
+    fbank = _fbank_beside(encoder)
     assert not Several(extractors=[fbank]).uses_device
     both = Several(extractors=[encoder, fbank])
     assert both.uses_device
@@ -142,12 +147,7 @@ def test_in_a_pass_of_two_shapes_each_utterance_is_alone() -> None:
 
 def test_what_stays_on_the_cpu_keeps_a_pass_from_one_batch_but_not_from_its_shape() -> None:
     encoder = TinyEncoder()
-    grid = encoder.framing
-    fbank = Fbank(
-        num_mel_bins=20,
-        frame_length_ms=grid.window_length / 16,
-        frame_shift_ms=grid.hop_length / 16,
-    )
+    fbank = _fbank_beside(encoder)
     both = Several(extractors=[fbank, encoder])
     assert not both.batches
     assert both.batch_shape(9_000, 65_536) == encoder.batch_shape(9_000, 65_536)
