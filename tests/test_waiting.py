@@ -106,7 +106,8 @@ def test_what_hangs_in_c_or_in_hypothesis_fails_by_name_with_its_stack_and_the_o
 ) -> None:
     tests = IN_C + IN_A_FORK_TOO + OF_HYPOTHESIS + AND_WELL
     limits = ["--override-ini=timeout=2", "--override-ini=faulthandler_timeout=5"]
-    with suite(root, tmp_path, tests, *limits) as run:
+    # one process at a time, or two that hang from the same moment on would mix their stacks
+    with suite(root, tmp_path, tests, *limits, "--numprocesses", "1") as run:
         wait_until(lambda: run.poll() is not None, (tmp_path / "output").read_text)
     said = (tmp_path / "output").read_text()
     for name in ("hangs", "forks", "is_tried_again"):
