@@ -36,9 +36,11 @@ from tests.tiny_encoder import KINDS, TinyEncoder
 from tests.waiting import HANG_S
 
 LAYERS = {"low": 1, "middle": 4, "again": 4}
-PUBLISHED = [
-    name for name, one in vars(torchaudio.pipelines).items() if isinstance(one, Wav2Vec2Bundle)
-]
+PUBLISHED = {
+    name: bundle
+    for name in torchaudio.pipelines.__all__
+    if isinstance(bundle := getattr(torchaudio.pipelines, name), Wav2Vec2Bundle)
+}
 
 
 @pytest.fixture(scope="module")
@@ -350,10 +352,8 @@ def test_dropout_is_off_whatever_the_weights_come_from(
 
 
 def test_license_of_every_bundle_is_the_one_torchaudio_documents() -> None:
-    pipelines = vars(torchaudio.pipelines).items()
-    bundles = {n: b for n, b in pipelines if isinstance(b, Wav2Vec2Bundle)}
-    assert set(LICENSES) == set(bundles)
-    for name, bundle in bundles.items():
+    assert set(LICENSES) == set(PUBLISHED)
+    for name, bundle in PUBLISHED.items():
         documented = " ".join(bundle.__doc__.split()).replace("CC-BY-NC", "CC BY-NC")
         assert re.search(rf" under \[?`?{re.escape(LICENSES[name])} ", documented), name
         assert ("BY-NC" in documented) == ("BY-NC" in LICENSES[name])
