@@ -21,6 +21,7 @@ from benchmarks.speech import Speech
 from benchmarks.stub import StubDevice, stub_definition
 from benchmarks.timing import median_ratio
 from benchmarks.usage import COLUMNS, Usage, measured
+from featbank.base.processors import usable_processors
 from featbank.engine.extract import make_features
 from featbank.engine.run import WHAT_FITS
 from featbank.numerics import Computing
@@ -31,7 +32,7 @@ DEMO = ROOT / "corpora" / "demo"
 PLAIN, ENGINE, WHOLE = "plain pipeline", "featbank, a worker", "featbank, `extract`"
 HOST_RATE = 5_000.0  # x real time: 6 ms for 30 s
 BUSY = 0.95
-NUM_DECODERS = 2
+NUM_DECODERS = usable_processors() + 1  # as many as a worker with a GPU would take
 
 _OTHERS = 0.05  # of the processors' time: with less, what was measured is this process's
 _BATCH_S = 120.0
@@ -73,14 +74,14 @@ def measure(shelf: Shelf, scale: Scale) -> Iterator[Report]:
     long = write_ragged(
         folder / "long", source, lengths(about_12_s, hour), duration_s=3600 * scale.stub_hours
     )
-    yield _beside_a_device(folder / "out", long)
+    yield _beside_a_device(folder / "out", long, scale.stub_rounds)
     yield _others(folder, source, hour)
     few = write_ragged(folder / "few", source, lengths(about_12_s, hour / 20))
     yield count_crossing(few, folder / "crossing")
 
 
 def _host(out: Path, speech: Speech, rounds: int) -> Report:
-    turns = _in_rounds(out, speech, rounds)
+    turns = _in_rounds(out, speech, rounds, 0)
     report = Report(
         f"Host: decode, check, digest, write, fsync; {speech.duration_s / 3600:.1f} h of FLAC of "
         "12 s, 768 float16 a frame",
@@ -97,18 +98,19 @@ def _host(out: Path, speech: Speech, rounds: int) -> Report:
     return report
 
 
-def _beside_a_device(out: Path, speech: Speech) -> Report:
+def _beside_a_device(out: Path, speech: Speech, rounds: int) -> Report:
     report = Report(
         f"A device of {HOST_RATE:,.0f} x real time, that sleeps 6 ms for 30 s; "
         f"{speech.duration_s / 3600:.1f} h of FLAC of 12 s",
         ["what", "busy", "x real time", *COLUMNS, "others"],
     )
-    for name, take in _TAKES.items():
-        turn = _turn(take, out, speech, HOST_RATE)
-        others = turn.usage.others
-        report.rows.append([name, turn.busy, turn.rate, *turn.usage.cells, others])
+    turns = _in_rounds(out, speech, rounds, HOST_RATE)
+    for name, ones in turns.items():
+        busy, rate = median(one.busy for one in ones), median(one.rate for one in ones)
+        report.rows.append([name, busy, rate, *_cells(ones), _others_of(ones)])
         if name == ENGINE:
-            _bar(report, Bar(f"the device of {ENGINE} is busy", BUSY, turn.busy), others)
+            bar = Bar(f"the device of {ENGINE} is busy", BUSY, busy)
+            _bar(report, bar, _others_of(ones))
     report.notes.append("busy: share of the time, padding of batches is work as well")
     return report
 
@@ -148,13 +150,15 @@ def _bar(report: Report, bar: Bar, others: float) -> None:
         report.bars.append(bar)
 
 
-def _in_rounds(out: Path, speech: Speech, rounds: int) -> Mapping[str, Sequence[Turn]]:
+def _in_rounds(
+    out: Path, speech: Speech, rounds: int, device_rate: float
+) -> Mapping[str, Sequence[Turn]]:
     """Let everyone take turns; every other round goes backwards, against drift."""
     turns: dict[str, list[Turn]] = {name: [] for name in _TAKES}
     for number in range(rounds):
         names = list(_TAKES) if number % 2 == 0 else list(reversed(_TAKES))
         for name in names:
-            turns[name].append(_turn(_TAKES[name], out, speech, 0))
+            turns[name].append(_turn(_TAKES[name], out, speech, device_rate))
     return turns
 
 

@@ -39,6 +39,7 @@ class Scale:
         host_hours: of audio that the host takes to the disk.
         host_rounds: of that.
         stub_hours: of audio beside a stub of a device.
+        stub_rounds: of that.
         window_hours: of audio that batches are formed of, on paper.
         cut_hours: of audio that is cut into tasks, on paper.
         cut_rate: of a stub, in x real time, that two workers share the demo corpus out to.
@@ -73,6 +74,7 @@ class Scale:
     host_hours: float
     host_rounds: int
     stub_hours: float
+    stub_rounds: int
     window_hours: float
     cut_hours: float
     cut_rate: float
@@ -109,6 +111,7 @@ SCALES = {
         host_hours=1,
         host_rounds=5,
         stub_hours=5,
+        stub_rounds=3,
         window_hours=50,
         cut_hours=1000,
         cut_rate=8,
@@ -143,6 +146,7 @@ SCALES = {
         host_hours=0.02,
         host_rounds=1,
         stub_hours=0.02,
+        stub_rounds=1,
         window_hours=50,
         cut_hours=10,
         cut_rate=100,

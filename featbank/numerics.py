@@ -52,8 +52,8 @@ class Computing:
             but machines that agree in float32 may differ in it.
         libraries: distributions that compute beside torch. That is no choice, either.
         num_decoders: threads that decode and resample ahead of the computing, which change no bit;
-            None for what suits the machine: on a GPU as many as the process has cores, at most 16,
-            else 1.
+            None for what suits the machine: on a GPU one more than the process has cores, for
+            they wait for each other now and then, at most 16; else 1.
 
     Raises:
         ConfigError: one is out of its range.
@@ -93,7 +93,7 @@ class Computing:
         """Number of threads that decode: `num_decoders`, or its default for this process."""
         if self.num_decoders is not None:
             return self.num_decoders
-        return 1 if self.device == CPU else min(_MAX_DECODERS, usable_processors())
+        return 1 if self.device == CPU else min(_MAX_DECODERS, usable_processors() + 1)
 
     @property
     def sees_device(self) -> bool:

@@ -13,6 +13,7 @@ from featbank.errors import AudioError
 
 _WIDTHS = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}
 _DTYPES = {1: "int16", 2: "int16", 3: "int32"}  # to read samples of so many bytes
+_SCALES = {dtype: np.float32(-np.iinfo(dtype).min) for dtype in _DTYPES.values()}
 
 
 class FlacMd5:
@@ -38,14 +39,20 @@ class FlacMd5:
     def update(self, block: NDArray[Any]) -> None:
         """Take in samples (n, channels), of `dtype` or as float32 below 1."""
         if block.dtype == np.float32:
-            scale = np.float32(-int(np.iinfo(self.dtype).min))
-            block = (block * scale).astype(self.dtype)
+            block = (block * _SCALES[self.dtype]).astype(self.dtype)
         self._md5.update(_pcm_bytes(block, self._width))
 
-    def floats(self, block: NDArray[Any]) -> NDArray[np.float32]:
-        """Return samples read as `dtype` in [-1, 1): the very floats that libsndfile gives."""
-        scale = np.float32(-1 / int(np.iinfo(self.dtype).min))  # a power of two: nothing is rounded
-        found: NDArray[np.float32] = np.multiply(block, scale, dtype=np.float32)
+    def floats(
+        self, samples: NDArray[Any], room: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Return samples read as `dtype` in [-1, 1): the very floats that libsndfile gives.
+
+        Args:
+            samples: of any shape.
+            room: of the same shape, for the result; None for an array of its own.
+        """
+        step = 1 / _SCALES[self.dtype]  # a power of two, as the scale is: nothing is rounded
+        found: NDArray[np.float32] = np.multiply(samples, step, out=room, dtype=np.float32)
         return found
 
     def check(self, path: str | Path, digest: str) -> None:

@@ -282,7 +282,7 @@ def open_segment(path: str | Path, start_sample: int, *, digest: str = "") -> It
 def file_key(path: str | Path, digest: str) -> Key:
     """Return the key of a file as it is now."""
     try:
-        now = Path(path).stat()
+        now = os.stat(path)  # noqa: PTH116 - a Path costs as much as the call
     except (OSError, ValueError):  # which opening it tells in full
         return Key(path=str(path), digest=digest)
     return Key(

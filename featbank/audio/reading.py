@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,7 @@ def load_audio(
     channel: int = 0,
     target_rate: int | None = None,
     digest: str = "",
+    room: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Read one utterance as a waveform.
 
@@ -44,6 +47,8 @@ def load_audio(
         channel: index from 0, or `MIX_CHANNELS` for the mean of all.
         target_rate: rate of the result; None keeps the file's.
         digest: that the file is expected to have, as `audio_digest` gives it; empty takes any.
+        room: (n,) that the samples may be read to, where they are not resampled; the result is its
+            beginning then. After an error it holds anything.
 
     Returns:
         (resampled_length(num_samples, sample_rate, target_rate),) float32.
@@ -54,6 +59,9 @@ def load_audio(
             another length than its formula.
         OSError, MemoryError: the machine failed, not the file.
     """
+    target_rate = target_rate or sample_rate
+    if target_rate != sample_rate:
+        room = None
     blocks = list(
         read_segment(
             path,
@@ -62,10 +70,14 @@ def load_audio(
             start_sample=start_sample,
             channel=channel,
             digest=digest,
+            room=room,
         )
     )
-    waveform = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    return resample(waveform, sample_rate, target_rate or sample_rate)
+    if room is not None:
+        waveform = room[:num_samples]
+    else:
+        waveform = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return resample(waveform, sample_rate, target_rate)
 
 
 def read_segment(
@@ -76,13 +88,14 @@ def read_segment(
     start_sample: int = 0,
     channel: int = 0,
     digest: str = "",
+    room: NDArray[np.float32] | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Read one utterance at the file's own rate, in blocks of a million samples at most.
 
     Arguments and errors are those of `load_audio`; an error may come after the first blocks.
 
     Yields:
-        (n,) float32, n over 0, together `num_samples` samples.
+        (n,) float32, n over 0, together `num_samples` samples; parts of `room` where it is given.
     """
     if start_sample < 0 or num_samples < 1:
         raise AudioError(
@@ -102,6 +115,7 @@ def read_segment(
         while done < num_samples:
             wanted = min(_BLOCK, num_samples - done)
             block = _next(file, wanted, md5)
+            place = None if room is None else room[done : done + len(block)]
             done += len(block)
             if len(block) < wanted:
                 file.check_end()
@@ -115,28 +129,29 @@ def read_segment(
                 md5.check(path, digest)
             if digest and done == num_samples:
                 _check_unwritten(path, digest, begun)
-            waveform = _one_channel(block, channel)
-            check_finite(path, waveform)
+            waveform = _one_channel(block, channel, md5, place)
+            if block.dtype == np.float32:
+                check_finite(path, waveform)
             yield waveform
 
 
-def _next(file: AudioFile, frames: int, md5: FlacMd5 | None) -> NDArray[np.float32]:
-    """Read on, and tell the MD5 of the samples what was read."""
-    if md5 is None or not isinstance(file, SndFile):
+def _next(file: AudioFile, frames: int, md5: FlacMd5 | None) -> NDArray[Any]:
+    """Read on, and tell the MD5 of the samples what was read: floats, or what is hashed."""
+    block: NDArray[Any]
+    if md5 and isinstance(file, SndFile):
+        # as the integers that are hashed: floats would be turned back into them, at as much cost
+        block = file.read(frames, dtype=md5.dtype)
+    else:
         block = file.read(frames)
-        if md5:
-            md5.update(block)
-        return block
-    # as the integers that are hashed: floats would be turned back into them, at as much cost
-    samples = file.read(frames, dtype=md5.dtype)
-    md5.update(samples)
-    return md5.floats(samples)
+    if md5:
+        md5.update(block)
+    return block
 
 
 def _written(path: str | Path) -> tuple[int, int, int] | None:
     """Return which file is there and when it was written to; None where none is found."""
     try:
-        now = Path(path).stat()
+        now = os.stat(path)  # noqa: PTH116 - a Path costs as much as the call
     except (OSError, ValueError):
         return None
     return now.st_ino, now.st_size, now.st_mtime_ns
@@ -156,13 +171,26 @@ def _check_unwritten(path: str | Path, digest: str, begun: tuple[int, int, int] 
             check_digest(path, file, digest)
 
 
-def _one_channel(block: NDArray[np.float32], channel: int) -> NDArray[np.float32]:
-    if channel == MIX_CHANNELS:
-        mixed: NDArray[np.float32] = block.mean(axis=1)
+def _one_channel(
+    block: NDArray[Any],
+    channel: int,
+    md5: FlacMd5 | None,
+    room: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """Return a channel of a block (n, channels), or the mean of all, in `room` if that is given."""
+    is_mixed = channel == MIX_CHANNELS
+    samples = block if is_mixed else block[:, channel]
+    if block.dtype != np.float32:
+        assert md5
+        samples = md5.floats(samples, None if is_mixed else room)
+    if is_mixed:
+        mixed: NDArray[np.float32] = samples.mean(axis=1, out=room)
         return mixed
-    if block.shape[1] == 1:
-        return block[:, 0]
-    return block[:, channel].copy()  # a view would keep the other channels in memory
+    if block.dtype != np.float32 or (room is None and block.shape[1] == 1):
+        return samples
+    waveform = np.empty(len(samples), np.float32) if room is None else room
+    waveform[:] = samples  # a view would keep the other channels in memory
+    return waveform
 
 
 def check_finite(path: str | Path, samples: NDArray[np.float32]) -> None:

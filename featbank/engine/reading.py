@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +59,12 @@ class AudioReader:
             finally:
                 threads.shutdown(cancel_futures=True)
 
-    def read(self, row: Utterance) -> Audio:
+    def read(self, row: Utterance, room: NDArray[np.float32] | None = None) -> Audio:
         """Return the audio of an utterance.
+
+        Args:
+            row: of the manifest.
+            room: that a waveform may be read to, of at least its length; see `load_audio`.
 
         Raises:
             AudioError: its file is unusable, or another one than when the manifest was made.
@@ -69,17 +74,17 @@ class AudioReader:
         patience = ReadPatience(row.audio)
         while True:
             try:
-                return self._read(row)
+                return self._read(row, room)
             except OSError as error:
                 patience.wait(error)
 
-    def _read(self, row: Utterance) -> Audio:
+    def _read(self, row: Utterance, room: NDArray[np.float32] | None) -> Audio:
         is_long = self._max_samples is not None and (
             num_samples(row, self._framing) > self._max_samples
         )
-        read = Recording if is_long else load_audio
+        read = Recording if is_long else partial(load_audio, room=room)
         return read(
-            Path(self._root, row.audio),
+            os.path.join(self._root, row.audio),  # noqa: PTH118 - a Path costs more
             sample_rate=row.sample_rate,
             start_sample=row.start_sample,
             num_samples=row.num_samples,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from featbank.files.disk import NOT_OFFERED
 from featbank.store.blocks import BLOCK_BYTES, Array, give_block, take_block
 from featbank.store.platform import start_writeback, write_past_cache
@@ -50,7 +52,8 @@ class Outlet:
             self._block = take_block()
         if not self._filled:
             self._start = start
-        self._block.data[self._filled : self._filled + size] = data
+        # NumPy lets other threads run while it copies
+        self._block[self._filled : self._filled + size] = np.frombuffer(data, np.uint8)
         self._filled += size
 
     def flush(self) -> None:

@@ -129,6 +129,27 @@ def test_a_segment_in_several_blocks_is_that_in_one(
     np.testing.assert_array_equal(load_audio(tmp_path / "x.wav", **place), expected[3:5003, 1])
 
 
+@pytest.mark.parametrize("channel", [0, 1, MIX_CHANNELS])
+@pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.ogg"])
+def test_samples_are_the_same_in_room_that_is_given(
+    name: str, channel: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featbank.audio.reading._BLOCK", 999)
+    path = tmp_path / name
+    soundfile.write(path, sound(4001, 2) / 2, 16_000)
+    place = {"sample_rate": 16_000, "num_samples": 4001, "channel": channel}
+    place["digest"] = scan_audio(path).digest  # of a FLAC, it has the integers hashed
+    expected = load_audio(path, **place)
+    room = np.full(5000, 7, np.float32)
+    found = load_audio(path, **place, room=room)
+    assert np.shares_memory(found, room)
+    np.testing.assert_array_equal(found, expected)
+    assert (room[4001:] == 7).all()
+    resampled = load_audio(path, **place, room=room, target_rate=8_000)
+    assert not np.shares_memory(resampled, room)
+    np.testing.assert_array_equal(resampled, load_audio(path, **place, target_rate=8_000))
+
+
 def test_every_rate_goes_through_prepare_and_extract(tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     root.mkdir()

@@ -239,4 +239,4 @@ def test_a_batch_is_by_the_memory_of_the_gpu_and_settled_where_the_run_is_planne
 def test_decoders_are_by_the_processors_beside_a_gpu_and_one_without() -> None:
     assert Computing().decoders == 1
     assert Computing(num_decoders=3).decoders == Computing(num_decoders=3).on_cpu().decoders == 3
-    assert Computing(device="cuda").decoders == min(16, usable_processors())
+    assert Computing(device="cuda").decoders == min(16, usable_processors() + 1)

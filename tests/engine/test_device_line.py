@@ -320,11 +320,11 @@ def test_ctrl_c_ends_a_worker_that_waits_for_audio(
     before, pressed = _threads(), threading.Event()
     read = AudioReader.read
 
-    def press(reader: AudioReader, row: Utterance) -> Any:
+    def press(reader: AudioReader, row: Utterance, room: Any) -> Any:
         if not pressed.is_set():
             pressed.set()
             os.kill(os.getpid(), signal.SIGINT)
-        return read(reader, row)
+        return read(reader, row, room)
 
     monkeypatch.setattr(AudioReader, "read", press)
     with pytest.raises(KeyboardInterrupt):

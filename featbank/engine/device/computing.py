@@ -65,6 +65,7 @@ class DeviceComputer:
         leave: Callable[[Step], None],
     ) -> None:
         self._device = device
+        self._in_batches = device.extractor.batches
         sample_rate = device.extractor.framing.sample_rate
         self._call = Caller(device.extractor, round(device.seconds_together * sample_rate))
         self._leave = leave
@@ -88,7 +89,7 @@ class DeviceComputer:
         first = read.audio[good[0]]
         if isinstance(first, Recording):
             self._compute_pieces(read, first)
-        elif read.shape is None or not self._device.extractor.batches:
+        elif read.shape is None or not self._in_batches:
             self._compute_arrays(read, good)
         else:
             self._compute_batch(read, good)
@@ -209,8 +210,10 @@ class DeviceComputer:
         """Reduce row by row, without what is behind its end, and within the processor's cache."""
         for row, place in places.items():
             num_frames = read.num_frames(row)
-            own = {name: values[place : place + 1, :num_frames] for name, values in batch.items()}
             with torch.inference_mode():
+                own = {
+                    name: values[place : place + 1, :num_frames] for name, values in batch.items()
+                }
                 reduced = self._device.reduction.reduce(own, None)
             self._take(reduced, 0, own, read, row)
 

@@ -78,14 +78,19 @@ class Input:
         """Return the number of frames of a row."""
         return int(self._counts[1, row])
 
+    def room(self, row: int) -> NDArray[np.float32] | None:
+        """Return where the waveform of a row belongs, or None: it is kept as it is."""
+        return None if self.shape is None else self._samples[row]
+
     def take(self, row: int, audio: Audio | AudioError) -> None:
-        """Take the audio of a row."""
+        """Take the audio of a row, which may be there already."""
         self.audio[row] = audio
         if self.shape is None:
             return
         if isinstance(audio, np.ndarray):
             length = len(audio)
-            self._samples[row, :length] = audio
+            if not np.may_share_memory(audio, self._samples[row]):
+                self._samples[row, :length] = audio
             self._samples[row, length:] = 0
             self._counts[:, row] = length, self._framing.num_frames(length)
             self.audio[row] = self._samples[row, :length]
@@ -152,7 +157,7 @@ class Decoding:
         for read, job in self._jobs:
             for row in job:
                 if row < len(read.rows):
-                    read.take(row, self._audio_of(read.rows[row]))
+                    read.take(row, self._audio_of(read.rows[row], read.room(row)))
                 else:
                     read.leave([row])
             with self._is_read:
@@ -176,9 +181,9 @@ class Decoding:
         """Let the memory of a batch be used again."""
         self._free.put(block)
 
-    def _audio_of(self, row: Utterance) -> Audio | AudioError:
+    def _audio_of(self, row: Utterance, room: NDArray[np.float32] | None) -> Audio | AudioError:
         try:
-            return self._reader.read(row)
+            return self._reader.read(row, room)
         except AudioError as error:
             return error
 
