@@ -1,0 +1,51 @@
+"""Names of audio that lies inside another file: a member of a tar, a cell of a Parquet file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_INSIDE = "!/"
+_FORM = re.compile(r"(?P<container>.+?)!/(?P<member>.+?)(?:@(?P<start>\d+)\+(?P<size>\d+))?", re.S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where audio lies inside a file, as the `audio` of a manifest row says it.
+
+    Args:
+        container: path of the file, relative to the corpus root.
+        member: what the audio is called in it; it may hold `/`.
+        start: first byte of the audio in the file; None where it has no bytes of its own there,
+            such as a cell of a compressed Parquet file.
+        num_bytes: of the audio there; None where `start` is.
+
+    >>> place = Place(container="a/0.tar", member="clips/x.flac", start=512, num_bytes=9)
+    >>> str(place), Place.parse(str(place)) == place
+    ('a/0.tar!/clips/x.flac@512+9', True)
+    >>> str(Place(container="0.parquet", member="audio/00000017")), Place.parse("a/x.flac")
+    ('0.parquet!/audio/00000017', None)
+    """
+
+    container: str
+    member: str
+    start: int | None = None
+    num_bytes: int | None = None
+
+    def __str__(self) -> str:
+        """Return the name, which `parse` reads."""
+        where = "" if self.start is None else f"@{self.start}+{self.num_bytes}"
+        return f"{self.container}{_INSIDE}{self.member}{where}"
+
+    @classmethod
+    def parse(cls, audio: str) -> Place | None:
+        """Read a name; None for that of a file of its own."""
+        if _INSIDE not in audio or not (found := _FORM.fullmatch(audio)):
+            return None
+        start, size = found["start"], found["size"]
+        return cls(
+            container=found["container"],
+            member=found["member"],
+            start=None if start is None else int(start),
+            num_bytes=None if size is None else int(size),
+        )
