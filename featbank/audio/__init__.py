@@ -6,7 +6,7 @@ from featbank.audio.digests import audio_digest
 from featbank.audio.passes import close_passes
 from featbank.audio.patience import ReadPatience
 from featbank.audio.reading import DECODE_VERSION, load_audio, read_segment
-from featbank.audio.resampling import resample, resampled_length
+from featbank.audio.resampling import length_at, resample, resampled_length
 from featbank.audio.scanning import AudioScan, scan_audio
 from featbank.audio.sndfile import UNKNOWN_LENGTH
 from featbank.audio.versions import decided_by, version_here
@@ -22,6 +22,7 @@ __all__ = [
     "close_passes",
     "decided_by",
     "go_to",
+    "length_at",
     "load_audio",
     "open_audio",
     "read_blocks",
