@@ -76,14 +76,15 @@ def open_file(path: str | Path) -> BufferedReader:
         OSError: the machine failed, not the file.
     """
     if "!/" in os.fspath(path) and (place := find_place(path)):
-        with _open(place.container) as container:
+        with _open(place.container, path) as container:
             return open_payload(path, place, container)
-    return _open(path)
+    return _open(path, path)
 
 
-def _open(path: str | Path) -> BufferedReader:
+def _open(file: str | Path, path: str | Path) -> BufferedReader:
+    """Open a file; an error names the path of the audio that is, or lies in, it."""
     try:
-        return open_regular(path)
+        return open_regular(file)
     except NotAFileError as error:
         raise AudioError(
             f"audio {path}", kind="not_a_file", expected="a file", got=error.strerror
