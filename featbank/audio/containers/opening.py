@@ -11,7 +11,8 @@ from featbank.audio.containers.container import Container
 from featbank.audio.containers.kinds import check_container
 from featbank.errors import AudioError, AudioFault
 from featbank.files.disk import read_at
-from featbank.files.opening import NotAFileError, open_regular
+from featbank.files.opening import NotAFileError
+from featbank.files.remote import open_any
 
 # faults of the file or its name; any other, such as EIO or EMFILE, is the machine's
 _FILE_FAULTS: dict[int, AudioFault] = {
@@ -63,14 +64,14 @@ def read_through(descriptor: int) -> None:
 
 
 def open_file(path: str | Path) -> BufferedReader:
-    """Open a regular file, of which nothing is read yet.
+    """Open a regular file, of which nothing is read yet; one of a URL is fetched whole.
 
     Raises:
         AudioError: it is missing, no file, or may not be read.
         OSError: the machine failed, not the file.
     """
     try:
-        return open_regular(path)
+        return open_any(path)
     except NotAFileError as error:
         raise AudioError(
             f"audio {path}", kind="not_a_file", expected="a file", got=error.strerror
