@@ -186,7 +186,8 @@ class ScanWorker:
         found: AudioScan | AudioError
         sha256 = ""
         try:
-            found = scan_audio(str(path), self._tolerate)
+            what = path if isinstance(path, Path) else str(path)
+            found = scan_audio(what, self._tolerate) if self._tolerate else scan_audio(what)
             sha256 = found.sha256
             if found.digest.startswith("sha256:"):
                 sha256 = found.digest.removeprefix("sha256:")

@@ -12,6 +12,7 @@ import io
 import os
 import tempfile
 import threading
+from collections.abc import Iterable
 from io import BufferedReader
 from typing import IO, NamedTuple
 
@@ -58,21 +59,23 @@ class _Spool:
                 os.lseek(file.fileno(), 0, os.SEEK_SET)
                 return BufferedReader(io.FileIO(os.dup(file.fileno())))
         with self._lock:
-            self._kept = [one for one in self._kept if one.path != fetched.path]
+            self._close(one for one in self._kept if one.path == fetched.path)
             self._kept.append(fetched)
             while len(self._kept) > 1 and (
                 len(self._kept) > _KEPT_FILES
                 or sum(one.stat.num_bytes for one in self._kept) > _KEPT_BYTES
             ):
-                self._kept.pop(0).file.close()
+                self._close(self._kept[:1])
             return _again(fetched.file)
 
     def close(self) -> None:
-        """Let all go."""
-        with self._lock:
-            kept, self._kept = self._kept, []
-        for one in kept:
+        """Let all go; in a forked child too, whose parent may hold the lock."""
+        self._close(self._kept)
+
+    def _close(self, some: Iterable[_Fetched]) -> None:
+        for one in list(some):
             one.file.close()
+            self._kept.remove(one)
 
 
 _SPOOL = _Spool()
@@ -145,6 +148,7 @@ def _again(file: IO[bytes]) -> BufferedReader:
 def _forget() -> None:
     """Leave all to the process that this one was forked from, whoever held the lock there."""
     global _SPOOL
+    _SPOOL.close()
     _SPOOL = _Spool()
 
 
