@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from featbank.audio import TOLERANCES
 from featbank.base.components import Component
@@ -18,6 +18,7 @@ from featbank.corpora import CORPORA
 from featbank.corpora.links import Links
 from featbank.corpora.splits import HELD_OUT, TRAIN, SplitNames, SplitRule, check_roles
 from featbank.errors import ConfigError, CorpusError, FeatbankError
+from featbank.files.remote import RemotePath, any_path, check_reachable
 
 EACH = "each"
 """`channel` of a definition that makes an utterance of each channel of a file."""
@@ -102,6 +103,8 @@ class Corpus(Component, ABC):
     """Base class of corpus layouts: a folder of audio and the rules to read it."""
 
     registry = CORPORA
+    reads_elsewhere: ClassVar[bool] = False
+    """Whether it reads a root on another machine, such as `s3://bucket/corpus`."""
 
     def __init__(
         self,
@@ -126,7 +129,7 @@ class Corpus(Component, ABC):
 
         Args:
             name: names its outputs.
-            root: its folder; manifests hold paths relative to it.
+            root: its folder, or for some layouts a URL; manifests hold paths relative to it.
             license: as its publisher states it.
             url: where it comes from.
             language: of utterances that do not say their own.
@@ -146,11 +149,11 @@ class Corpus(Component, ABC):
             tolerate: faults of audio to take it in spite of, of `TOLERANCES`.
 
         Raises:
-            ConfigError: a channel, speed, split, split rule, tolerance or fault that cannot be
-                used.
+                    ConfigError: a channel, speed, split, split rule, tolerance or fault that cannot be
+                used; or a root elsewhere of a layout that reads none, or without its package.
         """
         self.name = name
-        self.root = Path(root)
+        self.root = any_path(root)
         self.license = license
         self.url = url
         self.language = language
@@ -174,6 +177,24 @@ class Corpus(Component, ABC):
                 "corpus.tolerate", expected=", ".join(sorted(TOLERANCES)), got=repr(unknown[0])
             )
         self.tolerate = frozenset(one for one in TOLERANCES if one in tolerate)
+        if isinstance(self.root, RemotePath):
+            self._check_elsewhere(self.root)
+
+    def _check_elsewhere(self, root: RemotePath) -> None:
+        if not self.reads_elsewhere:
+            raise ConfigError(
+                "corpus.root",
+                expected=f"a folder of this machine: {type(self).__name__} reads no other",
+                got=str(root),
+                hint="TableCorpus and FolderCorpus read a URL; or copy it here by dvc import-url",
+            )
+        if self.labels:
+            raise ConfigError(
+                "corpus.labels",
+                expected=f"null, for labels are read on this machine and corpus.root is {root}",
+                got=self.labels,
+            )
+        check_reachable(root)
 
     def list_utterances(self) -> Listing:
         """Read the whole corpus into memory; `prepare` reads it in a stream.
@@ -210,7 +231,7 @@ class Corpus(Component, ABC):
         Raises:
             CorpusError: the corpus cannot be read, or a link leads out of it.
         """
-        if not self.root.is_dir():
+        if isinstance(self.root, Path) and not self.root.is_dir():
             raise CorpusError(
                 f"corpus {self.name}: root {self.root}",
                 expected="a folder",

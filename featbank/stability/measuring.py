@@ -18,6 +18,7 @@ from featbank.engine.recomputing import DrawnSample, recomputed
 from featbank.engine.run import Run
 from featbank.errors import AudioError, FeatbankError, StoreError
 from featbank.files.provenance import digest
+from featbank.files.remote import AnyPath
 from featbank.stability.disturbances import Waveform, disturb, disturbances
 from featbank.stability.flips import Tokens, aligned, frames_between, unit_edit_distance
 from featbank.stability.result import DisturbedTokens, Flips, Stability
@@ -96,7 +97,7 @@ def measure_stability(
 
 
 def _write_sample(
-    drawn: Sequence[Utterance], audio_root: Path, root: Path, seed: int
+    drawn: Sequence[Utterance], audio_root: AnyPath, root: Path, seed: int
 ) -> list[Utterance]:
     """Write the utterances that can be read, clean and disturbed, and return the row of each file.
 
@@ -108,7 +109,7 @@ def _write_sample(
     for row in drawn:
         try:
             clean = load_audio(
-                audio_root / row.audio,
+                str(audio_root / row.audio),
                 sample_rate=row.sample_rate,
                 num_samples=row.num_samples,
                 start_sample=row.start_sample,
