@@ -149,7 +149,7 @@ class Corpus(Component, ABC):
             tolerate: faults of audio to take it in spite of, of `TOLERANCES`.
 
         Raises:
-                    ConfigError: a channel, speed, split, split rule, tolerance or fault that cannot be
+            ConfigError: a channel, speed, split, split rule, tolerance or fault that cannot be
                 used; or a root elsewhere of a layout that reads none, or without its package.
         """
         self.name = name
