@@ -21,7 +21,7 @@ from featbank.base.manifest import Utterance, iterate_manifest
 from featbank.base.split_names import split_names
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io.cmvn_file import BY, Cmvn
-from featbank.store import Store, open_verified
+from featbank.store import HEADER_NAME, Store, open_verified
 
 TRAIN = "train"
 """The split that statistics of a corpus are of, unless others are named."""
@@ -50,7 +50,8 @@ def compute_cmvn(
         advance: told the seconds of audio done.
 
     Raises:
-        ConfigError: another `by`, a split that is not there, or nobody speaks in the manifests.
+        ConfigError: another `by`, one store in the place of a folder of them, a split that is not
+            there, or nobody speaks in the manifests.
         StoreError: the values are no features, or are damaged, or not finite, or are not those of
             the manifests.
         ManifestError: a manifest is missing or malformed.
@@ -59,13 +60,13 @@ def compute_cmvn(
         raise ConfigError("cmvn: by", expected=" or ".join(BY), got=repr(by))
     stores = _open(Path(features), _chosen_splits(Path(manifests), by, splits))
     first = next(iter(stores.values()))
-    every, of_speakers, seen = _Moments(first.shape), dict[str, _Moments](), sha256()
+    every, of_speakers, seen = _FrameMoments(first.shape), dict[str, _FrameMoments](), sha256()
     for split, store in stores.items():
         for row, values in _rows(Path(manifests, f"{split}.jsonl"), store, advance):
-            of_row = _Moments.of(values, f"utterance {row.id!r} of store {store.path}")
+            of_row = _FrameMoments.of(values, f"utterance {row.id!r} of store {store.path}")
             every.add(of_row)
             if by == "speaker" and row.speaker:
-                of_speakers.setdefault(row.speaker, _Moments(first.shape)).add(of_row)
+                of_speakers.setdefault(row.speaker, _FrameMoments(first.shape)).add(of_row)
             seen.update(row.id.encode() + b"\0" + row.input_digest)
     if not every.num_frames:
         raise StoreError(f"features {features}", expected="frames", got="none")
@@ -116,6 +117,11 @@ def _chosen_splits(manifests: Path, by: str, splits: Sequence[str] | None) -> Se
 
 def _open(features: Path, splits: Sequence[str]) -> dict[str, Store]:
     """Open the stores of one feature, by split."""
+    if (features / HEADER_NAME).exists():
+        raise ConfigError(
+            f"features {features}", expected="a folder with a store a split", got="one store",
+            hint=f"give {features.parent}, and name the split {features.name}",
+        )  # fmt: skip
     stores: dict[str, Store] = {split: open_verified(features / split) for split in splits}
     first = stores[splits[0]]
     for store in stores.values():
@@ -150,7 +156,7 @@ def _rows(
 
 
 @dataclass(slots=True)
-class _Moments:
+class _FrameMoments:
     """Number, mean and squared deviations of frames.
 
     Attributes:
@@ -166,7 +172,7 @@ class _Moments:
         self.mean, self.deviations = np.zeros(self.shape), np.zeros(self.shape)
 
     @classmethod
-    def of(cls, frames: npt.NDArray[Any], where: str) -> _Moments:
+    def of(cls, frames: npt.NDArray[Any], where: str) -> _FrameMoments:
         """Return those of the frames (T, *shape) of an utterance, one block after the other.
 
         Raises:
@@ -184,7 +190,7 @@ class _Moments:
             found.add(of_block)
         return found
 
-    def add(self, other: _Moments) -> None:
+    def add(self, other: _FrameMoments) -> None:
         """Join the moments of other frames to these."""
         total = self.num_frames + other.num_frames
         if not other.num_frames:

@@ -232,6 +232,8 @@ def test_statistics_are_of_features_of_these_manifests(project: Project, tmp_pat
     ):
         with pytest.raises(ConfigError, match=expected):
             project.compute(**options)
+    with pytest.raises(ConfigError, match=r"got one store; give .*fbank, and name the split dev"):
+        compute_cmvn(project.features / "dev", project.manifests, by="corpus")
     shutil.copytree(project.manifests, tmp_path / "manifests")
     path = tmp_path / "manifests/train.jsonl"
     rows = project.rows("train")
