@@ -63,6 +63,8 @@ class ArkReader:
                 self._path = path
             assert self._file is not None
             size = os.fstat(self._file.fileno()).st_size
+            if offset >= size:
+                raise _no_audio(where, offset, f"an archive of {size} bytes")
             found = _payload(self._file, offset, size, where)
         except (FileNotFoundError, NotADirectoryError, NotAFileError, PermissionError) as error:
             raise CorpusError(

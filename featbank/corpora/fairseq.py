@@ -75,10 +75,10 @@ class FairseqCorpus(Corpus):
                 try:
                     row = self._row(line.rstrip("\r\n"), f"{folder}/", where, paths)
                     check_utf8(text, where)
+                    paths.check_links(row.audio, where)
                 except CorpusError as error:
                     yield bad_row(error, where)
                 else:
-                    paths.check_links(row.audio, where)
                     yield row._replace(text=text, split=split)
 
     def _with_texts(

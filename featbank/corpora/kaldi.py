@@ -14,10 +14,18 @@ from featbank.base.places import Place
 from featbank.corpora.arks import ArkReader
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row, parse_channel
 from featbank.corpora.by_split import paths_by_split
-from featbank.corpora.kaldi_files import AUDIO, Entry, Recording, recordings, utterances
+from featbank.corpora.kaldi_files import (
+    AUDIO,
+    CHANNELS,
+    Entry,
+    channels,
+    recordings,
+    utterances,
+)
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, walk_audio
 from featbank.corpora.times import parse_seconds
+from featbank.corpora.wav_scp import parse_source
 from featbank.errors import CorpusError
 
 _log = logging.getLogger(__name__)
@@ -71,7 +79,8 @@ class _Directory:
         self._corpus, self._path, self._split = corpus, path, split
         self._paths = AudioPaths(corpus.root, links)
         self._arks = ArkReader()
-        self._known: Mapping[str, Recording] = {}
+        self._recordings: Mapping[str, Entry] = {}
+        self._channels: Mapping[str, int] = {}
         self._converted = ""  # where a command converts the sample rate
 
     def close(self) -> None:
@@ -81,10 +90,14 @@ class _Directory:
     def read(self) -> Iterator[Found]:
         """Yield an utterance, or a failure, for each id of its files, in order."""
         root, has_segments = self._corpus.root, (self._path / "segments").exists()
-        if has_segments or (self._path / "reco2file_and_channel").exists():
-            self._known, failures = recordings(self._path, root)
+        has_channels = (self._path / CHANNELS).exists()
+        if has_segments or has_channels:
+            self._recordings, failures = recordings(self._path, root)
             if has_segments:  # else they are utterances, and told as such
                 yield from failures
+        if has_channels:
+            self._channels, failures = channels(self._path, root, self._recordings)
+            yield from failures
         for said in utterances(self._path, root, has_segments=has_segments):
             if isinstance(said, Failure):
                 yield said
@@ -102,8 +115,7 @@ class _Directory:
             )
 
     def _whole(self, said: Mapping[str, Entry]) -> CorpusRow:
-        entry = said[AUDIO]
-        return self._row(said, self._known.get(entry.key, Recording(entry=entry)), entry)
+        return self._row(said, said[AUDIO], said[AUDIO])
 
     def _segment(self, said: Mapping[str, Entry]) -> CorpusRow:
         entry = said[AUDIO]
@@ -114,7 +126,7 @@ class _Directory:
                 expected="utterance, recording, start and end, maybe a channel",
                 got=f"{len(cells) + 1} cells",
             )
-        if cells[0] not in self._known:
+        if cells[0] not in self._recordings:
             raise CorpusError(
                 f"recording in {entry.where}", expected="one of wav.scp", got=repr(cells[0])
             )
@@ -126,7 +138,7 @@ class _Directory:
                 raise CorpusError(
                     f"end in {entry.where}", expected=f"above {cells[1]}", got=cells[2]
                 )
-        row = self._row(said, self._known[cells[0]], entry)
+        row = self._row(said, self._recordings[cells[0]], entry)
         channel = row.channel
         if len(cells) > len(_SEGMENT):
             channel = parse_channel(cells[3], f"channel in {entry.where}", CorpusError)
@@ -138,30 +150,36 @@ class _Directory:
                 )
         return row._replace(start_s=start_s, duration_s=duration_s, channel=channel)
 
-    def _row(self, said: Mapping[str, Entry], recording: Recording, entry: Entry) -> CorpusRow:
-        source = recording.source(entry.where)
+    def _row(self, said: Mapping[str, Entry], recording: Entry, entry: Entry) -> CorpusRow:
+        """Return the row of an utterance, as long as its recording.
+
+        Args:
+            said: what the files say of it.
+            recording: its line in `wav.scp`.
+            entry: its line in `segments`, else the same.
+        """
+        where = entry.where if recording is entry else f"{entry.where}, {recording.where}"
+        source = parse_source(recording.value, where)
         if source.sample_rate and not self._converted:
-            self._converted = recording.entry.where
-        audio = self._paths.relative(source.file, entry.where)
-        self._paths.check_links(audio, entry.where)
+            self._converted = recording.where
+        audio = self._paths.relative(source.file, where)
+        self._paths.check_links(audio, where)
         if source.offset is not None:
-            found = self._arks.find(self._corpus.root / audio, source.offset, entry.where)
-            audio = str(
-                Place(
-                    container=audio,
-                    member=recording.entry.key,
-                    start=found.start,
-                    num_bytes=found.num_bytes,
-                )
-            )
-            check_id(audio, CorpusError)
+            audio = self._place(audio, source.offset, recording.key, where)
+        channel = source.channel
         return CorpusRow(
             id=entry.key,
             audio=audio,
             where=entry.where,
-            channel=recording.channel if source.channel is None else source.channel,
+            channel=self._channels.get(recording.key) if channel is None else channel,
             speaker=said["utt2spk"].value if "utt2spk" in said else "",
             language=said["utt2lang"].value if "utt2lang" in said else self._corpus.language,
             text=said["text"].value if "text" in said else "",
             split=self._split,
         )
+
+    def _place(self, archive: str, offset: int, key: str, where: str) -> str:
+        found = self._arks.find(self._corpus.root / archive, offset, where)
+        place = Place(container=archive, member=key, start=found.start, num_bytes=found.num_bytes)
+        check_id(str(place), CorpusError)
+        return str(place)

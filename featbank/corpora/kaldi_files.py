@@ -15,11 +15,12 @@ from featbank.corpora.base import bad_row
 from featbank.corpora.cells import check_utf8, open_table
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
-from featbank.corpora.wav_scp import AudioSource, parse_source
 from featbank.errors import CorpusError
 
 AUDIO = "audio"
 """What stands for the line of an utterance's audio: of `segments`, else of `wav.scp`."""
+
+CHANNELS = "reco2file_and_channel"
 
 _SAYS = ("text", "utt2lang", "utt2spk")
 _SPACE = re.compile(r"[ \t]+")  # as Kaldi splits: other spaces are of texts
@@ -41,74 +42,63 @@ class Entry:
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """A recording of a `wav.scp`.
-
-    Args:
-        entry: its line.
-        channel: that `reco2file_and_channel` gives it; None where nothing needs one.
-    """
-
-    entry: Entry
-    channel: int | None = None
-
-    def source(self, where: str) -> AudioSource:
-        """Return what is read of it.
-
-        Args:
-            where: what names it, for messages.
-
-        Raises:
-            CorpusError: the line is of no form that is understood.
-        """
-        told = self.entry.where if where == self.entry.where else f"{where}, {self.entry.where}"
-        return parse_source(self.entry.value, told)
-
-
-def recordings(folder: Path, root: Path) -> tuple[dict[str, Recording], list[Failure]]:
-    """Return the recordings of a directory, by name; memory holds all of them.
-
-    Where several are of one file, `reco2file_and_channel` says which channel each is. Kaldi itself
-    never reads it for that: of a file that one recording has alone, it changes nothing.
+def recordings(folder: Path, root: Path) -> tuple[dict[str, Entry], list[Failure]]:
+    """Return the lines of a `wav.scp` by recording, of which memory holds all.
 
     Returns:
-        The recordings, and lines of their files that cannot be used.
+        The lines, and those that cannot be used.
 
     Raises:
-        CorpusError: a file is unreadable.
+        CorpusError: the file is unreadable.
     """
-    failures: list[Failure] = []
-    found = _by_key(folder / "wav.scp", root, failures)
-    channels: dict[str, int] = {}
-    if (table := folder / "reco2file_and_channel").exists():
-        times = Counter(entry.value for entry in found.values())
-        for key, entry in _by_key(table, root, failures).items():
-            if key not in found or times[found[key].value] == 1:
-                continue
-            channel = _CHANNELS.get(_SPACE.split(entry.value)[-1])
-            if channel is None:
-                error = CorpusError(
-                    entry.where, expected="recording, file and A or B", got=repr(entry.value)
-                )
-                failures.append(bad_row(error, entry.where))
-                del found[key]
-            else:
-                channels[key] = channel
-    known = {key: Recording(entry=entry, channel=channels.get(key)) for key, entry in found.items()}
-    return known, failures
+    return _by_key(folder / "wav.scp", root)
 
 
-def _by_key(path: Path, root: Path, failures: list[Failure]) -> dict[str, Entry]:
+def channels(
+    folder: Path, root: Path, known: Mapping[str, Entry]
+) -> tuple[dict[str, int], list[Failure]]:
+    """Return the channels that `reco2file_and_channel` gives to recordings of one file.
+
+    Kaldi itself never reads it for that, so of a file that one recording has alone, such as one
+    that a call was split into, it changes nothing.
+
+    Args:
+        folder: the directory.
+        root: of the corpus, for messages.
+        known: the recordings of its `wav.scp`.
+
+    Returns:
+        An index from 0 by recording, and lines that cannot be used.
+
+    Raises:
+        CorpusError: the file is unreadable.
+    """
+    found: dict[str, int] = {}
+    entries, failures = _by_key(folder / CHANNELS, root)
+    times = Counter(entry.value for entry in known.values())
+    for key, entry in entries.items():
+        if key not in known or times[known[key].value] == 1:
+            continue
+        channel = _CHANNELS.get(_SPACE.split(entry.value)[-1])
+        if channel is None:
+            error = CorpusError(
+                entry.where, expected="a recording, a file and A or B", got=repr(entry.value)
+            )
+            failures.append(bad_row(error, entry.where))
+        else:
+            found[key] = channel
+    return found, failures
+
+
+def _by_key(path: Path, root: Path) -> tuple[dict[str, Entry], list[Failure]]:
     found: dict[str, Entry] = {}
+    failures: list[Failure] = []
     for entry in _entries(path, root):
         if isinstance(entry, CorpusError):
             failures.append(bad_row(entry, entry.what))
-        elif entry.key in found:
+        elif found.setdefault(entry.key, entry) is not entry:
             failures.append(_again(entry))
-        else:
-            found[entry.key] = entry
-    return found
+    return found, failures
 
 
 def _again(entry: Entry) -> Failure:
