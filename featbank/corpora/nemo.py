@@ -82,7 +82,8 @@ class NemoCorpus(Corpus):
                 try:
                     check_utf8(line, where)
                     said = parse_json(line, where, CorpusError)
-                    path_said = _text(said, _AUDIO, where)
+                    if not (path_said := _text(said, _AUDIO, where)):
+                        raise CorpusError(where, expected="audio_filepath", got="none")
                     if tars is None:
                         audio = name = self._audio(path_said, path.parent, where, paths)
                     else:
@@ -98,7 +99,7 @@ class NemoCorpus(Corpus):
 
     def _audio(self, path: str, folder: Path, where: str, paths: AudioPaths) -> str:
         beside = folder / path
-        is_beside = folder != self.root and "\0" not in path and beside.exists()
+        is_beside = folder != self.root and "\0" not in path and beside.is_file()
         audio = paths.relative(str(beside) if is_beside else path, where)
         paths.check_links(audio, where)
         return audio
