@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from featbank.audio import TOLERANCES
 from featbank.base.components import Component
 from featbank.base.failures import Failure, brief
+from featbank.base.label_forms import LabelSource
 from featbank.base.manifest import MIX_CHANNELS
 from featbank.corpora import CORPORA
 from featbank.corpora.links import Links
@@ -109,7 +110,7 @@ class Corpus(Component, ABC):
         split_rule: Mapping[str, Any] | None = None,
         train: Sequence[str] = TRAIN,
         held_out: Sequence[str] = HELD_OUT,
-        labels: str | None = None,
+        labels: str | Mapping[str, Any] | None = None,
         follow_links: bool = False,
         segment_tolerance_s: float = 0.1,
         tolerate: Sequence[str] = (),
@@ -130,7 +131,7 @@ class Corpus(Component, ABC):
             train: splits that codebooks may be fitted on; see `sample`.
             held_out: splits that nothing is fitted on; see `validate`.
             labels: time-aligned labels below the root, such as phones, which `validate` holds
-                tokens against; None for none.
+                tokens against: their path, or the fields of a `LabelSource`; None for none.
             follow_links: take files that symbolic links lead to, wherever these lie.
             segment_tolerance_s: seconds by which a segment may end behind its file, as rounded
                 times do; it is then cut at the file's end, and counted.
@@ -148,7 +149,7 @@ class Corpus(Component, ABC):
         self.splits = SplitNames(splits or {})
         self.split_rule = SplitRule.of(split_rule or {})
         check_roles(train, held_out)
-        self.labels = labels
+        self.labels = None if labels is None else LabelSource.of(labels, self.root)
         self.follow_links = follow_links
         if not (math.isfinite(segment_tolerance_s) and segment_tolerance_s >= 0):
             raise ConfigError(
