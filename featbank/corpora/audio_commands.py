@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from featbank.base.manifest import MIX_CHANNELS
+from featbank.base.speeds import check_speed
+from featbank.errors import FeatbankError
 
 UNDERSTOOD = (
     "a file, ARCHIVE:OFFSET, or a command that docs/corpora.md lists, of cat, flac -c -d -s, "
@@ -19,11 +22,12 @@ UNDERSTOOD = (
 """What `parse_source` takes, for messages."""
 
 _MOST_CHANNELS = 1024
+_RATIO = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,9})?|\.[0-9]{1,9}")
 _RATE = re.compile(r"([0-9]{1,9})(?:\.0+)?(k?)")
 
 
-class UnknownFormError(Exception):
-    """A wav.scp says something that is not understood; the message says what."""
+class UnknownFormError(FeatbankError):
+    """A wav.scp says something that is not understood."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +38,14 @@ class Step:
         file: that it reads; `-` for what the command before it writes.
         channel: that it selects, as in `AudioSource`; None where it passes all.
         sample_rate: that it converts to, in Hz; None where it does not.
+        speed: that it plays at, as `sox speed`: tempo and pitch together.
         takes_archives: whether `file` may be a place in an archive.
     """
 
     file: str
     channel: int | None = None
     sample_rate: int | None = None
+    speed: float = 1.0
     takes_archives: bool = False
 
 
@@ -80,7 +86,7 @@ def _sph2pipe(words: Sequence[str]) -> Step:
 
 
 def _ffmpeg(words: Sequence[str]) -> Step:
-    file, out, found = "", "", dict[str, int]()
+    file, out, found = "", "", dict[str, Any]()
     rest = iter(words)
     for word in rest:
         if word == "-i" and not file:
@@ -93,11 +99,11 @@ def _ffmpeg(words: Sequence[str]) -> Step:
         raise UnknownFormError("ffmpeg without -i FILE and -")
     if re.match(r"[a-z0-9]+:", file):  # `concat:a|b`, `http://x`
         raise UnknownFormError(f"ffmpeg that reads {file!r}, which is no file")
-    return Step(file=file, channel=found.get("channel"), sample_rate=found.get("sample_rate"))
+    return Step(file=file, **found)
 
 
 def _sox(words: Sequence[str]) -> Step:
-    file, found = "", dict[str, int]()
+    file, found = "", dict[str, Any]()
     rest = iter(words)
     for word in rest:
         if word.startswith("-") and word != "-":
@@ -112,14 +118,14 @@ def _sox(words: Sequence[str]) -> Step:
             raise UnknownFormError(f"sox that writes or joins {word!r}")
     else:
         raise UnknownFormError("sox without a file and -")
-    effects = dict[str, int]()
+    effects = dict[str, Any]()
     for effect in rest:
         one = _option("sox", _SOX_EFFECTS, effect, rest)
         if one.keys() & effects.keys():
             raise UnknownFormError(f"sox with {effect} twice")
         effects |= one
     found |= effects  # channels are mixed after all effects, of which one may have left but one
-    return Step(file=file, channel=found.get("channel"), sample_rate=found.get("sample_rate"))
+    return Step(file=file, **found)
 
 
 def _wav_copy(words: Sequence[str]) -> Step:
@@ -139,13 +145,14 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], Step]] = {
 """By the name of the program: what reads the words behind it."""
 
 
-_Takes = Callable[[str], dict[str, int]] | Sequence[str] | None
+_Said = dict[str, Any]
+"""What options say of the fields of a `Step`, by their names."""
+
+_Takes = Callable[[str], _Said] | Sequence[str] | None
 """Value of an option: what it selects, the only ones that select nothing, or that it has none."""
 
 
-def _option(
-    program: str, known: Mapping[str, _Takes], word: str, words: Iterator[str]
-) -> dict[str, int]:
+def _option(program: str, known: Mapping[str, _Takes], word: str, words: Iterator[str]) -> _Said:
     """Read an option and its value; return what it says of the fields of a `Step`."""
     if word not in known:
         raise UnknownFormError(f"{program} with {word!r}")
@@ -160,22 +167,29 @@ def _option(
     return {}
 
 
-def _mix(text: str) -> dict[str, int]:
+def _mix(text: str) -> _Said:
     """Read a number of channels, which must be 1: all are mixed."""
     if text != "1":
         raise UnknownFormError(f"{text} channels")
     return {"channel": MIX_CHANNELS}
 
 
-def _remix(text: str) -> dict[str, int]:
+def _remix(text: str) -> _Said:
     return {"channel": MIX_CHANNELS if text == "-" else _channel(text)}
 
 
-def _rate(text: str) -> dict[str, int]:
+def _rate(text: str) -> _Said:
     """Read a sample rate: `16000`, `16k`."""
     if not (found := _RATE.fullmatch(text)) or not int(found[1]):
         raise UnknownFormError(f"the sample rate {text!r}")
     return {"sample_rate": int(found[1]) * (1000 if found[2] else 1)}
+
+
+def _speed(text: str) -> _Said:
+    """Read a ratio; `100c`, in cents, is none."""
+    if not _RATIO.fullmatch(text):
+        raise UnknownFormError(f"the speed {text!r}")
+    return {"speed": check_speed(float(text), "speed of sox", UnknownFormError)}
 
 
 _LOG_LEVELS = ("quiet", "panic", "fatal", "error", "warning", "info", *map(str, range(49)))
@@ -210,7 +224,7 @@ _SOX_BEHIND: Mapping[str, _Takes] = {
 _SOX_EFFECTS: Mapping[str, _Takes] = {
     "remix": _remix,
     "rate": _rate,
-    "speed": ("1", "1.0"),
+    "speed": _speed,
 }
 
 

@@ -38,6 +38,7 @@ class FairseqCorpus(Corpus):
     """
 
     version = 1
+    root: Path  # it reads no other
 
     def __init__(
         self,

@@ -39,8 +39,8 @@ class KaldiCorpus(Corpus):
 
     A directory holds `wav.scp`, and where it has them `segments`, `reco2file_and_channel`,
     `utt2spk`, `text` and `utt2lang`, sorted or not. No command of a `wav.scp` is run: those that
-    recipes use are read as the file and the channel that they mean, and any other is a failure of
-    its row. Files keep their own sample rate, whatever a command converts to.
+    recipes use are read as the file, the channel and the speed that they mean, and any other is a
+    failure of its row. Files keep their own sample rate, whatever a command converts to.
 
     Args:
         dirs: the directory of each split, absolute or below the root; or one directory, whose
@@ -52,6 +52,7 @@ class KaldiCorpus(Corpus):
     """
 
     version = 1
+    root: Path  # it reads no other
 
     def __init__(self, *, dirs: Mapping[str, str] | str, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -75,7 +76,7 @@ class _Directory:
         links: of the corpus that may be followed.
     """
 
-    def __init__(self, corpus: Corpus, path: Path, split: str, links: Links) -> None:
+    def __init__(self, corpus: KaldiCorpus, path: Path, split: str, links: Links) -> None:
         self._corpus, self._path, self._split = corpus, path, split
         self._paths = AudioPaths(corpus.root, links)
         self._arks = ArkReader()
@@ -176,6 +177,7 @@ class _Directory:
             language=said["utt2lang"].value if "utt2lang" in said else self._corpus.language,
             text=said["text"].value if "text" in said else "",
             split=self._split,
+            speed=source.speed,
         )
 
     def _place(self, archive: str, offset: int, key: str, where: str) -> str:

@@ -42,6 +42,7 @@ class NemoCorpus(Corpus):
     """
 
     version = 1
+    root: Path  # it reads no other
 
     def __init__(
         self,

@@ -9,9 +9,11 @@ from pathlib import Path, PurePosixPath
 
 from featbank.base.failures import brief
 from featbank.base.manifest import check_id
+from featbank.base.places import Place
 from featbank.corpora.base import Present
 from featbank.corpora.links import Links
 from featbank.errors import AudioError, CorpusError
+from featbank.files.remote import AnyPath, RemotePath, walk_remote
 
 READABLE_SUFFIXES = frozenset([
     ".flac", ".wav", ".wave", ".bwf", ".rf64", ".w64", ".ogg", ".oga", ".opus", ".mp3", ".aif",
@@ -38,9 +40,11 @@ class AudioPaths:
         links: which of its links may lead out of it.
     """
 
-    def __init__(self, root: Path, links: Links) -> None:
-        self._links = links
-        self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
+    def __init__(self, root: AnyPath, links: Links) -> None:
+        self._root, self._links = root, links
+        self._roots: set[PurePosixPath] = set()
+        if isinstance(root, Path):
+            self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
         self._checked: tuple[str | None, str] = (None, "")  # the last, which many repeat
         self._linked = ""
 
@@ -68,6 +72,8 @@ class AudioPaths:
                 f"audio path in {where}", expected="a path inside the corpus", got=brief(repr(text))
             )
         check_id(audio, CorpusError)
+        if "!/" in audio and isinstance(self._root, Path) and os.path.lexists(self._root / audio):
+            raise _taken_for_a_place(audio)
         self._checked = (text, audio)
         return audio
 
@@ -78,7 +84,7 @@ class AudioPaths:
             self._linked = audio
 
 
-def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
+def walk_audio(root: AnyPath, links: Links, folder: str = "") -> Iterator[Present]:
     """Give the audio files below a folder of the corpus, in no order.
 
     A name may be no UTF-8, or have a control character: see `check_name`.
@@ -88,6 +94,9 @@ def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
             A link that stays inside is not followed, since what it shows is found in its own place.
         OSError: a folder cannot be read.
     """
+    if isinstance(root, RemotePath):
+        yield from _walk_elsewhere(root, folder)
+        return
     # a folder, whether it is hidden, and what the links on its way lead to
     waiting: list[tuple[str, bool, tuple[Path, ...]]] = [(folder, False, (links.real_root,))]
     while waiting:
@@ -107,6 +116,12 @@ def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
                     yield Present(audio=path, is_hidden=hides)
 
 
+def _walk_elsewhere(root: RemotePath, folder: str) -> Iterator[Present]:
+    for path in walk_remote(root, folder):
+        if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES:
+            yield Present(audio=path, is_hidden=any(map(hidden, path.split("/"))))
+
+
 def hidden(name: str) -> bool:
     """Tell whether a file or folder is hidden: what systems and editors put into a corpus.
 
@@ -120,7 +135,8 @@ def check_name(audio: str) -> None:
     """Refuse the name of a file that no manifest can hold.
 
     Raises:
-        AudioError: it is not UTF-8, or has a control character or a line separator.
+        AudioError: it is not UTF-8, has a control character or a line separator, or reads as that
+            of audio inside another file.
     """
     try:
         check_id(audio, CorpusError)
@@ -132,6 +148,11 @@ def check_name(audio: str) -> None:
             got=error.got,
             hint="rename it",
         ) from error
+    if Place.parse(audio):
+        fault = _taken_for_a_place(audio)
+        raise AudioError(
+            fault.what, kind="bad_name", expected=fault.expected, got=fault.got, hint=fault.hint
+        )
 
 
 @lru_cache(maxsize=1)  # many segments of a file follow each other
@@ -142,6 +163,15 @@ def stem(audio: str) -> str:
     'june_fr/vm-toreply'
     """
     return str(PurePosixPath(audio).with_suffix(""))
+
+
+def _taken_for_a_place(audio: str) -> CorpusError:
+    return CorpusError(
+        f"audio {audio}",
+        expected="a name without '!/', which stands for audio inside a file",
+        got="a file of such a name",
+        hint="rename the folder whose name ends with '!'",
+    )
 
 
 def _leads_to_folder(link: os.DirEntry[str]) -> bool:

@@ -32,12 +32,14 @@ class AudioSource:
         channel: that is taken: an index from 0, or `MIX_CHANNELS` for the mean of all; None for
             the file's only one.
         sample_rate: that a command converts to, in Hz; None for that of the file.
+        speed: that a command plays it at.
     """
 
     file: str
     offset: int | None = None
     channel: int | None = None
     sample_rate: int | None = None
+    speed: float = 1.0
 
 
 def parse_source(text: str, where: str) -> AudioSource:
@@ -48,7 +50,7 @@ def parse_source(text: str, where: str) -> AudioSource:
     >>> parse_source("data/wav.ark:123", "wav.scp:1").offset
     123
     >>> parse_source("sph2pipe -f wav -p -c 2 x.sph | sox -t wav - -r 8k -t wav - |", "wav.scp:1")
-    AudioSource(file='x.sph', offset=None, channel=1, sample_rate=8000)
+    AudioSource(file='x.sph', offset=None, channel=1, sample_rate=8000, speed=1.0)
 
     Args:
         text: a path, `archive:offset`, or a command that ends with `|`.
@@ -120,6 +122,8 @@ def _after(source: AudioSource | None, step: Step) -> AudioSource:
         source = _file(step.file) if step.takes_archives else AudioSource(file=step.file)
     elif step.file != "-":
         raise UnknownFormError("a command in a pipe that does not read the one before it")
+    if step.speed != 1 != source.speed:
+        raise UnknownFormError("a speed twice")
     channel = source.channel
     if channel is None:
         channel = step.channel
@@ -130,4 +134,5 @@ def _after(source: AudioSource | None, step: Step) -> AudioSource:
         offset=source.offset,
         channel=channel,
         sample_rate=step.sample_rate or source.sample_rate,
+        speed=step.speed * source.speed,
     )

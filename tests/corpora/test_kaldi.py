@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from featbank.audio import audio_digest, load_audio
 from featbank.base.manifest import MIX_CHANNELS, read_manifest
 from featbank.base.places import Place
 from featbank.corpora.base import Listing
@@ -316,3 +317,35 @@ def test_manifests_hold_segments_in_samples(root: Path, record: Recorder, tmp_pa
     prepare(kaldi(root, {"train": "data/train"}), tmp_path / "out", failures_path=tmp_path / "f")
     [row] = read_manifest(tmp_path / "out" / "train.jsonl")
     assert (row.id, row.start_sample, row.num_samples, row.speaker) == ("u", 4000, 8000, "ann")
+
+
+def test_audio_in_archives_is_that_of_its_files(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    files = sorted(DEMO.glob("june_fr/*.flac"))[:5]
+    write(root, {"utt2spk": "".join(f"{path.stem} june\n" for path in files)})
+    lines = ""
+    with open(root / "flac.ark", "wb") as ark:
+        for path in files:
+            data = path.read_bytes()
+            ark.write(f"{path.stem} ".encode())
+            lines += f"{path.stem} flac.ark:{ark.tell()}\n"
+            ark.write(b"AUDIO\x03" + len(data).to_bytes(3, "little") + data)  # as ESPnet has it
+    write(root, {"wav.scp": lines})
+    prepare(kaldi(root, {"train": "data/train"}), tmp_path / "out", failures_path=tmp_path / "f")
+    rows = read_manifest(tmp_path / "out" / "train.jsonl")
+    assert [row.id for row in rows] == [path.stem for path in files]
+    for row, path in zip(rows, files, strict=True):
+        whole = {"sample_rate": row.sample_rate, "num_samples": row.num_samples}
+        found, expected = load_audio(root / row.audio, **whole), load_audio(path, **whole)
+        assert np.array_equal(found, expected)
+        assert row.audio_digest == audio_digest(path)
+
+
+def test_a_speed_of_sox_is_the_speed_of_the_row(root: Path, record: Recorder) -> None:
+    record("a.wav")
+    files = {
+        "wav.scp": "sp0.9-r sox -t wav a.wav -t wav - speed 0.9 |\nr a.wav\n",
+        "segments": "sp0.9-u sp0.9-r 0 0.1\nu r 0 0.1\n",
+    }
+    rows = listed(root, files).rows
+    assert [(row.id, row.speed) for row in rows] == [("sp0.9-u", 0.9), ("u", 1.0)]

@@ -129,6 +129,30 @@ def test_members_of_tars_are_places(tarred: Path) -> None:
     assert listing.rows[2].audio == listing.rows[3].audio
 
 
+def test_audio_in_tars_is_prepared_as_that_in_files(
+    tarred: Path, record: Recorder, tmp_path: Path
+) -> None:
+    numbered = [(name, shard) for shard in range(2) for name in "ab"]
+    manifest(
+        tarred / "m.json",
+        *({"audio_filepath": f"{name}{shard}.flac", "shard_id": shard} for name, shard in numbered),
+    )
+    tars = {"train": "audio_{0..1}.tar"}
+    for name, corpus in (
+        ("tars", nemo(tarred, {"train": "m.json"}, tars=tars)),
+        ("files", nemo(tarred, {"train": "m.json"})),
+    ):
+        if name == "files":
+            for one, shard in numbered:
+                record(f"{one}{shard}.flac")
+        prepare(corpus, tmp_path / name, failures_path=tmp_path / "failures")
+    rows = [read_manifest(tmp_path / name / "train.jsonl") for name in ("tars", "files")]
+    assert [(row.id, row.input_digest) for row in rows[0]] == [
+        (row.id, row.input_digest) for row in rows[1]
+    ]
+    assert len(rows[0]) == 4
+
+
 def test_one_tar_needs_no_number(tarred: Path) -> None:
     [row] = of_tars(tarred, {"audio_filepath": "a1.flac"}, tars="audio_1.tar").rows
     assert row.audio.startswith("audio_1.tar!/a1.flac@")

@@ -46,6 +46,11 @@ from featbank.errors import CorpusError
         ("sox a.wav -c 1 -t wav - remix 2 |", {"file": "a.wav", "channel": 1}),
         ("sox a.wav -t wav - remix - rate 8000 speed 1.0 |",
          {"file": "a.wav", "channel": MIX_CHANNELS, "sample_rate": 8000}),
+        ("sox -t wav a.wav -t wav - speed 0.9 |", {"file": "a.wav", "speed": 0.9}),
+        (
+            "flac -c -d -s a.flac | sox -t wav - -t wav - speed 1.1 |",
+            {"file": "a.flac", "speed": 1.1},
+        ),
         ("wav-copy data/wav.ark:77 - |", {"file": "data/wav.ark", "offset": 77}),
         (
             "sph2pipe -f wav -p -c 1 a.sph | sox -t wav - -r 8000 -c 1 -t wav - |",
@@ -98,7 +103,10 @@ def test_a_form_that_recipes_use_is_read_as_what_it_means(
         ("ffmpeg -i a.wav -f wav - b.wav |", "ffmpeg with 'b.wav'"),
         ("flac -c -d -s -o x a.flac |", "flac with '-o'"),
         # what would change samples
-        ("sox a.wav -t wav - speed 0.9 |", "sox speed 0.9"),
+        ("sox a.wav -t wav - speed 100c |", "the speed '100c'"),
+        ("sox a.wav -t wav - speed 0 |", "speed of sox.*a speed from 0.1 to 10"),
+        ("sox a.wav -t wav - speed 0.9 speed 0.9 |", "speed twice"),
+        ("sox a.wav -t wav - speed 2 | sox - -t wav - speed 2 |", "a speed twice"),
         ("sox a.wav -t wav - trim 0 1 |", "sox with 'trim'"),
         ("sox -v 0.5 a.wav -t wav - |", "sox with '-v'"),
         ("sox -t raw -r 8000 -e mu-law a.ul -t wav - |", "sox -t raw"),
