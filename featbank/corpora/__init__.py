@@ -14,6 +14,9 @@ CORPORA = Registry(
         "table": "featbank.corpora.table:TableCorpus",
         "folder": "featbank.corpora.folder:FolderCorpus",
         "librispeech": "featbank.corpora.librispeech:LibriSpeechCorpus",
+        "kaldi": "featbank.corpora.kaldi:KaldiCorpus",
+        "fairseq": "featbank.corpora.fairseq:FairseqCorpus",
+        "nemo": "featbank.corpora.nemo:NemoCorpus",
         "ljspeech": "featbank.corpora.ljspeech:LJSpeechCorpus",
     },
 )
