@@ -73,7 +73,7 @@ class TimitCorpus(Corpus):
         path = PurePosixPath(audio)
         # .TXT beside .WAV: as its disc, or the system that read it, writes names
         ending = ".TXT" if path.suffix.isupper() else ".txt"
-        text = read_text(self, str(path.with_suffix(ending)))
+        text = read_text(self.root, str(path.with_suffix(ending)))
         found = _TEXT.fullmatch(text or "")
         if not found:
             raise CorpusError(

@@ -116,7 +116,7 @@ class TreeCorpus(Corpus):
         meant = said.groupdict()
         text: str | None = None
         if self.text_path:
-            text = _read_text(self.root, self.text_path.fill(meant))
+            text = read_text(self.root, self.text_path.fill(meant))
         elif self.transcripts:
             text = texts.get(meant["name"])
         if text is None and self.need_text:
@@ -133,7 +133,7 @@ class TreeCorpus(Corpus):
         )
 
 
-def _read_text(root: Path, path: str) -> str | None:
+def read_text(root: Path, path: str) -> str | None:
     """Return the text that is a file of a corpus, without white space around it; None without one.
 
     Args:
