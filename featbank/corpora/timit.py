@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
@@ -32,6 +32,7 @@ class TimitCorpus(Corpus):
     """
 
     version = 1
+    root: Path  # it reads no other
 
     def __init__(self, *, sentences: Sequence[str] = _KINDS, **arguments: Any) -> None:
         super().__init__(**arguments)
