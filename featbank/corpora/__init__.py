@@ -15,6 +15,8 @@ CORPORA = Registry(
         "folder": "featbank.corpora.folder:FolderCorpus",
         "librispeech": "featbank.corpora.librispeech:LibriSpeechCorpus",
         "ljspeech": "featbank.corpora.ljspeech:LJSpeechCorpus",
+        "webdataset": "featbank.corpora.webdataset:WebDatasetCorpus",
+        "huggingface": "featbank.corpora.huggingface:HuggingFaceCorpus",
     },
 )
 
