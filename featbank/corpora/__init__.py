@@ -22,6 +22,8 @@ CORPORA = Registry(
         "ljspeech": "featbank.corpora.ljspeech:LJSpeechCorpus",
         "mls": "featbank.corpora.mls:MLSCorpus",
         "timit": "featbank.corpora.timit:TimitCorpus",
+        "webdataset": "featbank.corpora.webdataset:WebDatasetCorpus",
+        "huggingface": "featbank.corpora.huggingface:HuggingFaceCorpus",
     },
 )
 
