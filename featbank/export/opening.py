@@ -100,9 +100,12 @@ def _by_split(
             )
         if alone or wanted is None or name in wanted:
             found[name] = open_verified(path)
-    if missing := sorted(set(wanted or ()) - set(found)):
-        there = ", ".join(in_order(path.absolute().name for path in headers))
-        raise StoreError(f"splits of {folder}", expected=", ".join(missing), got=f"{there} alone")
+    if not alone and (missing := sorted(set(wanted or ()) - set(found))):
+        raise StoreError(
+            f"splits of {folder}",
+            expected=f"a split {missing[0]}",
+            got=", ".join(in_order(path.absolute().name for path in headers)),
+        )
     return found
 
 
