@@ -54,8 +54,8 @@ class HuggingfaceExport(Export):
                     got=field.name,
                     hint=f"give it another: my_{field.name}=FOLDER",
                 )
-            if not 1 <= len(field.axes) <= (2 if field.is_codes else _MOST_AXES):
-                refuse_field(field, "hf", expected="1 to 5 axes, or codes (Q, T)")
+            if len(field.axes) > (2 if field.is_codes else _MOST_AXES):
+                refuse_field(field, "hf", expected="5 axes at most, or codes (Q, T)")
         names = [_split_name(split.name) for split in source.splits]
         if len(set(names)) < len(names):
             raise ConfigError(
@@ -73,7 +73,7 @@ class HuggingfaceExport(Export):
                 name = f"data/{_split_name(split.name)}-{piece.number:05d}-of-{of:05d}.parquet"
                 work.make(partial(_write_parquet, piece, source), name)
         splits = {_split_name(split.name): len(split) for split in source.splits}
-        work.make_text("README.md", card(source, work.out.name, splits))
+        work.make_text("README.md", card(source, splits))
 
 
 def _split_name(split: str) -> str:
@@ -139,6 +139,8 @@ def _extension(feature: Mapping[str, Any]) -> Mapping[str, str] | None:
 def _feature(field: ExportField) -> Mapping[str, Any]:
     """Return a column as datasets describes it."""
     value = _value(field.dtype.name)
+    if not field.axes:
+        return value
     if field.is_codes:
         return {"feature": {"feature": value, "_type": "List"}, "_type": "List"}
     if len(field.axes) == 1:

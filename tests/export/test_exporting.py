@@ -269,8 +269,18 @@ def test_stores_with_other_splits_are_refused(demo: Demo, tmp_path: Path) -> Non
         export_espnet(stores, tmp_path / "out")
     done = export_espnet(stores, tmp_path / "out", splits=["train", "dev"])
     assert done.num_utterances == 31
-    with pytest.raises(StoreError, match="expected a split eval"):
+    with pytest.raises(StoreError, match="expected one split 'eval', got dev, test, train"):
         export_espnet(stores, tmp_path / "other", splits=["eval"])
+
+
+def test_a_split_that_was_pulled_alone_is_exported_by_its_name(demo: Demo, tmp_path: Path) -> None:
+    shutil.copytree(demo.folder / "units" / "dev", tmp_path / "units" / "dev")
+    (tmp_path / "units" / "train").mkdir()
+    (tmp_path / "units" / "train" / "header.json").write_text("{}")
+    done = export_espnet(tmp_path / "units", tmp_path / "out", splits=["dev"])
+    assert done.num_utterances == 7
+    with pytest.raises(StoreError, match="expected one split 'train'"):
+        export_espnet(tmp_path / "units" / "dev", tmp_path / "other", splits=["train"])
 
 
 def test_two_stores_of_one_feature_need_names(store: Path, tmp_path: Path) -> None:

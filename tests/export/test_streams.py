@@ -119,6 +119,9 @@ def test_streams_of_other_things_are_refused(demo: Demo, tmp_path: Path) -> None
         demo.folder / "fbank"
     )
     assert "expected one store" in refused(demo.folder / "units", demo.folder / "codes")
+    with StoreWriter(tmp_path / "one", name="units", codebook_size=9, time_axis=None) as writer:
+        writer.write("a", np.array([0, 3]))
+    assert "expected units (T,) or codes (Q, T), got uint8 (2)" in refused(tmp_path / "one")
     with StoreWriter(tmp_path / "unknown", name="units", dtype="uint16") as writer:
         writer.write("a", np.array([0, 3]))
     assert "expected a store that states its codebook_size" in refused(tmp_path / "unknown")

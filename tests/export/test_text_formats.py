@@ -76,8 +76,8 @@ def test_fairseq_refuses_codes_and_parts_of_files(demo: Demo, tmp_path: Path) ->
         export_fairseq(demo.folder / "codes", tmp_path / "out", manifests=demo.manifests, **given)
     rows = read_manifest(demo.manifests / "dev.jsonl")
     for change, problem in (
-        ({"start_sample": 5}, "a part of one"),
-        ({"channel": 1}, "a channel of one"),
+        ({"start_sample": 5}, "a part of a file"),
+        ({"channel": 1}, "a channel of a file"),
         ({"audio": "x.tar!/a.flac@512+9"}, "audio inside another file"),
     ):
         changed = [*rows[:3], replace(rows[3], **change), *rows[4:]]  # type: ignore[arg-type]
@@ -86,6 +86,14 @@ def test_fairseq_refuses_codes_and_parts_of_files(demo: Demo, tmp_path: Path) ->
             export_fairseq(
                 demo.folder / "units", tmp_path / "out", manifests=tmp_path / "m", **given
             )
+
+
+def test_fairseq_refuses_labels_that_would_share_a_file(demo: Demo, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"manifests": demo.manifests, "audio_root": demo.audio_root}
+    units = demo.folder / "units"
+    for stores in ([f"tsv={units}"], [units, f"km={units}"]):
+        with pytest.raises(ConfigError, match="labels of a name of their own"):
+            export_fairseq(stores, tmp_path / "out", **given)
 
 
 def test_fairseq_and_nemo_say_what_they_need_to_know_of_the_audio(
