@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,8 +15,10 @@ import numpy as np
 import pytest
 
 from featbank.base.manifest import read_manifest, write_manifest
+from featbank.cli import main
 from featbank.errors import ConfigError, FeatbankError, ManifestError, StoreError
 from featbank.export import (  # type: ignore[attr-defined]
+    EXPORTS,
     EspnetExport,
     export_espnet,
     export_kaldi,
@@ -326,3 +330,30 @@ def test_a_missing_package_names_its_extra(
     monkeypatch.setitem(sys.modules, "kaldiio", None)
     with pytest.raises(FeatbankError, match=r'pip install "featbank\[kaldi\]"'):
         export_kaldi(store, tmp_path / "out")
+
+
+# -- the docs ------------------------------------------------------------------------------------
+
+
+def test_every_command_of_the_docs_runs_and_every_format_is_in_their_table(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "export.md").read_text()
+    [variables, more, *commands] = page.split("```sh\n")[2].partition("```")[0].splitlines()
+    said = dict(one.split("=", 1) for one in shlex.split(f"{variables} {more}"))
+    for folder, name in ((said["F"], "fbank"), (said["U"], "units")):
+        (tmp_path / folder).parent.mkdir(parents=True)
+        (tmp_path / folder).symlink_to(demo.folder / name)
+    (tmp_path / "data" / "manifests").symlink_to(demo.manifests.parent)
+    (tmp_path / "corpora").symlink_to(demo.audio_root.parent)
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        for name, value in said.items():
+            command = command.replace(f"${name}", value)
+        python, flag, package, *arguments = shlex.split(command)
+        assert (python, flag, package) == ("python", "-m", "featbank")
+        assert main(arguments) == 0
+        assert any(Path(arguments[arguments.index("--to") + 2]).iterdir())
+    run = {shlex.split(command)[shlex.split(command).index("--to") + 1] for command in commands}
+    assert EXPORTS.table.keys() <= run | {"lhotse"}
+    assert EXPORTS.table.keys() <= {*re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE), "lhotse"}
