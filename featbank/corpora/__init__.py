@@ -15,6 +15,7 @@ CORPORA = Registry(
         "folder": "featbank.corpora.folder:FolderCorpus",
         "librispeech": "featbank.corpora.librispeech:LibriSpeechCorpus",
         "ljspeech": "featbank.corpora.ljspeech:LJSpeechCorpus",
+        "lhotse": "featbank.corpora.lhotse:LhotseCorpus",
     },
 )
 
