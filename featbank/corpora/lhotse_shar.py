@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from featbank.audio.tars import tar_members
 from featbank.base.failures import Failure, brief
 from featbank.base.places import Place
 from featbank.corpora.base import bad_row
 from featbank.corpora.lhotse_lines import read_lines
 from featbank.corpora.lhotse_rows import Said
 from featbank.corpora.links import Links
-from featbank.errors import CorpusError
-from featbank.files.opening import open_regular
+from featbank.errors import AudioError, CorpusError
 
 _ABSENT = (".nodata", ".nometa")
 
@@ -89,20 +89,14 @@ def _with_place(said: Said, place: Place | None, tar: str, where: str) -> Said:
 def _audio(tar: str, root: Path) -> Iterator[Place]:
     """Yield the members that hold audio, of which each has one of metadata behind it.
 
-    The end of a truncated tar file is an end: what has no audio then, fails by name.
+    What ends a damaged tar file is its end: the cuts that have no audio then fail by name.
     """
-    try:
-        with open_regular(root / tar) as file, tarfile.open(fileobj=file, mode="r:") as members:
-            while (member := members.next()) is not None:
-                members.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
-                if member.isreg() and not member.name.endswith((".json", ".nometa")):
-                    yield Place(
-                        container=tar,
-                        member=member.name,
-                        start=member.offset_data,
-                        num_bytes=member.size,
-                    )
-    except tarfile.ReadError:
-        return
-    except OSError as error:
-        raise CorpusError(f"{tar} in {root}", expected="a tar file", got=error.strerror) from error
+    with suppress(AudioError):
+        for member in tar_members(root / tar):
+            if not (member.fault or member.name.endswith((".json", ".nometa"))):
+                yield Place(
+                    container=tar,
+                    member=member.name,
+                    start=member.start,
+                    num_bytes=member.num_bytes,
+                )
