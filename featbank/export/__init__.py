@@ -1,0 +1,28 @@
+"""Exports: stores written as the files that other toolkits read, by their public names."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from featbank.base.registry import Registry
+
+EXPORTS = Registry(
+    kind="export format",
+    group="featbank.exports",
+    contract="featbank.export.base:Export",
+    table={
+        "espnet": "featbank.export.espnet:EspnetExport",
+    },
+)
+
+_FUNCTION = "export_"
+
+
+def __getattr__(name: str) -> Any:
+    """Offer each format's class, and its function: `export_kaldi(stores, out)`."""
+    if name.startswith(_FUNCTION) and name.removeprefix(_FUNCTION) in EXPORTS.table:
+        exporting = import_module("featbank.export.exporting")  # which looks names up here
+        return partial(exporting.export_stores, name.removeprefix(_FUNCTION))
+    return EXPORTS.offer(name)

@@ -1,0 +1,139 @@
+"""Opening of the stores and manifests that an export is given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from featbank.base.split_names import in_order, split_names
+from featbank.errors import ConfigError, ManifestError, StoreError
+from featbank.export.source import ExportField, ExportSource, ExportSplit
+from featbank.store import StoreHeader, find_encoding, open_verified
+from featbank.store.joining import is_store, read_headers
+from featbank.store.verified import VerifiedStore
+
+_NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
+
+
+def open_source(
+    stores: Sequence[str | Path],
+    *,
+    manifests: str | Path | None = None,
+    audio_root: str | Path | None = None,
+    splits: Sequence[str] | None = None,
+) -> ExportSource:
+    """Open what is to be exported.
+
+    Args:
+        stores: folders, each of a store or of the splits of one; `NAME=FOLDER` gives a feature
+            another name.
+        manifests: folder of the manifests, `<split>.jsonl`, that the stores were made from.
+        audio_root: folder that the audio paths in the manifests are relative to.
+        splits: those that are exported; None for all.
+
+    Raises:
+        ConfigError: two fields have one name, or the audio's folder is not there.
+        StoreError: a store is missing or damaged, or they do not hold the same splits or ids.
+        ManifestError: a split has no manifest.
+    """
+    fields: list[ExportField] = []
+    opened: dict[str, dict[str, VerifiedStore]] = {}  # by field, then split
+    alone = all(is_store(_folder(given)[1]) for given in stores)
+    for given in stores:
+        name, folder = _folder(given)
+        headers, joined = read_headers(folder)
+        name = name or joined.name
+        if name in opened:
+            raise ConfigError(
+                f"stores {', '.join(map(str, stores))}",
+                expected="each with a name of its own",
+                got=f"{name} twice",
+                hint=f"name one of them: {name}2={folder}",
+            )
+        opened[name] = _by_split(folder, headers, splits, alone=alone)
+        dtype = find_encoding(joined.dtype).read
+        fields.append(ExportField(name=name, header=joined, dtype=dtype))
+    names = _same_splits(opened, alone=alone)
+    found = _manifests(names, manifests)
+    if audio_root is not None and not Path(audio_root).is_dir():
+        raise ConfigError("audio root", expected="a folder", got=f"none at {audio_root}")
+    source = ExportSource(
+        fields=tuple(fields),
+        splits=tuple(
+            ExportSplit(
+                name=split,
+                stores={name: one[split] for name, one in opened.items()},
+                manifest=found.get(split),
+            )
+            for split in names
+        ),
+        audio_root=None if audio_root is None else Path(audio_root).absolute(),
+    )
+    for one in source.splits:
+        one.refuse_other_ids()
+    return source
+
+
+def _folder(given: str | Path) -> tuple[str, Path]:
+    """Split `NAME=FOLDER`; the name is empty where there is none."""
+    named = _NAMED.fullmatch(str(given))
+    if named is None or Path(given).exists():
+        return "", Path(given)
+    return named[1], Path(named[2])
+
+
+def _by_split(
+    folder: Path,
+    headers: Mapping[Path, StoreHeader],
+    wanted: Sequence[str] | None,
+    *,
+    alone: bool,
+) -> dict[str, VerifiedStore]:
+    """Open the stores of a folder, each under the name of its split; one alone has its folder's."""
+    found: dict[str, VerifiedStore] = {}
+    for path in headers:
+        name = path.absolute().name
+        if name in found:
+            raise StoreError(
+                f"folder {folder}", expected="each split once", got=f"{name} in several folders"
+            )
+        if alone or wanted is None or name in wanted:
+            found[name] = open_verified(path)
+    if missing := sorted(set(wanted or ()) - set(found)):
+        there = ", ".join(in_order(path.absolute().name for path in headers))
+        raise StoreError(f"splits of {folder}", expected=", ".join(missing), got=f"{there} alone")
+    return found
+
+
+def _same_splits(opened: dict[str, dict[str, VerifiedStore]], *, alone: bool) -> list[str]:
+    """Return the splits that every field has; stores given one by one are of one split."""
+    first, *others = opened
+    names = in_order(opened[first])
+    for other in others:
+        if alone:
+            [store] = opened[other].values()
+            opened[other] = {names[0]: store}
+        elif set(opened[other]) != set(names):
+            raise StoreError(
+                "stores that are exported together",
+                expected=f"the splits of {first}: {', '.join(names)}",
+                got=f"{', '.join(in_order(opened[other]))} of {other}",
+                hint="choose those that all have: --split NAME",
+            )
+    return names
+
+
+def _manifests(splits: Sequence[str], manifests: str | Path | None) -> dict[str, Path]:
+    if manifests is None:
+        return {}
+    there = split_names(manifests)
+    for split in splits:
+        if split not in there:
+            raise ManifestError(
+                f"manifests in {manifests}",
+                expected=f"one of split {split}",
+                got=", ".join(there),
+                hint="a store that is not called as its split is needs a folder that is",
+            )
+    return {split: Path(manifests, f"{split}.jsonl") for split in splits}
