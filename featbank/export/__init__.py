@@ -13,7 +13,14 @@ EXPORTS = Registry(
     group="featbank.exports",
     contract="featbank.export.base:Export",
     table={
+        "hf": "featbank.export.huggingface:HuggingfaceExport",
+        "webdataset": "featbank.export.webdataset:WebdatasetExport",
+        "kaldi": "featbank.export.kaldi:KaldiExport",
         "espnet": "featbank.export.espnet:EspnetExport",
+        "fairseq": "featbank.export.fairseq:FairseqExport",
+        "nemo": "featbank.export.nemo:NemoExport",
+        "nanogpt": "featbank.export.nanogpt:NanogptExport",
+        "megatron": "featbank.export.megatron:MegatronExport",
     },
 )
 

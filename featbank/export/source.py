@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,14 @@ class ExportRow:
         return self.stores[field].num_frames(self.id)
 
     @property
+    def num_bytes(self) -> int:
+        """Bytes of its values as they are read, in all fields."""
+        return sum(
+            store.num_frames(self.id) * prod(store.shape) * store.dtype.itemsize
+            for store in self.stores.values()
+        )
+
+    @property
     def manifest_row(self) -> Utterance:
         """Its row of the manifest, of formats that demand manifests."""
         assert self.utterance is not None
@@ -105,6 +114,10 @@ class ExportPiece:
     split: str
     number: int
     rows: tuple[ExportRow, ...]
+
+    def groups(self, max_bytes: int) -> Iterator[tuple[ExportRow, ...]]:
+        """Cut the utterances into groups whose values have `max_bytes` at most, or are one row."""
+        return cut(self.rows, max_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,29 +175,16 @@ class ExportSplit:
         Which rows are in a piece follows from the stores alone, so that a run that was stopped
         finds its pieces again. A split without utterances has one piece, an empty one.
         """
-        rows: list[ExportRow] = []
-        number, num_bytes = 0, 0
-        for row in self.rows():
-            size = self.row_bytes(row)
-            if rows and num_bytes + size > max_bytes:
-                yield ExportPiece(split=self.name, number=number, rows=tuple(rows))
-                rows, number, num_bytes = [], number + 1, 0
-            rows.append(row)
-            num_bytes += size
-        if rows or not number:
-            yield ExportPiece(split=self.name, number=number, rows=tuple(rows))
+        number = -1
+        for number, rows in enumerate(cut(self.rows(), max_bytes)):
+            yield ExportPiece(split=self.name, number=number, rows=rows)
+        if number < 0:
+            yield ExportPiece(split=self.name, number=0, rows=())
 
     def num_pieces(self, max_bytes: int) -> int:
         """Return how many pieces there are, for formats that state it in the names of files."""
         silent = replace(self, manifest=None, advance=_tell_nobody)
         return sum(1 for _ in silent.pieces(max_bytes))
-
-    def row_bytes(self, row: ExportRow) -> int:
-        """Return the bytes of the values of an utterance as they are read, in all fields."""
-        return sum(
-            row.num_frames(name) * int(np.prod(store.shape)) * store.dtype.itemsize
-            for name, store in self.stores.items()
-        )
 
     def refuse_other_ids(self) -> None:
         """Refuse stores that do not hold the same utterances.
@@ -263,6 +263,20 @@ class ExportSource:
             for said in _said(field.header.provenance, "license"):
                 found.setdefault(said)
         return tuple(found)
+
+
+def cut(rows: Iterable[ExportRow], max_bytes: int) -> Iterator[tuple[ExportRow, ...]]:
+    """Cut utterances into groups whose values have `max_bytes` at most, or are one utterance."""
+    group: list[ExportRow] = []
+    num_bytes = 0
+    for row in rows:
+        if group and num_bytes + row.num_bytes > max_bytes:
+            yield tuple(group)
+            group, num_bytes = [], 0
+        group.append(row)
+        num_bytes += row.num_bytes
+    if group:
+        yield tuple(group)
 
 
 def _ids_of(store: VerifiedStore, shards: Sequence[int]) -> Iterator[str]:
