@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from featbank.errors import ConfigError, StoreError
+from featbank.export.lhotse_manifests import STORAGE_TYPE
 from featbank.store import HEADER_NAME, Store, StoreWriter, as_array, open_store
 from featbank.store.encoding import Array
 
@@ -36,9 +37,6 @@ except ImportError as error:
         got=str(error),
         hint='pip install "featbank[lhotse]"',
     ) from error
-
-STORAGE_TYPE = "featbank"
-"""What lhotse's manifests call a store; beside it, its folder and the id of an utterance."""
 
 _MAX_OPEN = 256  # stores of a process: their headers and maps, not their values
 _MODES = ("w", "x", "a")
@@ -78,7 +76,9 @@ class FeatbankReader(FeaturesReader):  # type: ignore[misc]
         Raises:
             StoreError: no such store or id, or a damaged one.
         """
-        path = self._path if "://" in self._path else os.path.abspath(self._path)
+        path = self._path
+        if "://" not in path:
+            path = os.path.abspath(path)  # noqa: PTH100 - a path object costs more than the read
         values = _open(path).read(key, left_offset_frames, right_offset_frames)
         return values.astype(_as_lhotse_has_it(values.dtype))
 
