@@ -14,6 +14,7 @@ from featbank.audio.containers import open_container
 from featbank.audio.decoding import AudioFile, go_to
 from featbank.audio.digests import check_digest
 from featbank.audio.flac_md5 import FlacMd5
+from featbank.audio.inside import file_on_disk
 from featbank.audio.passes import open_segment
 from featbank.audio.resampling import resample
 from featbank.audio.sndfile import SndFile
@@ -151,7 +152,7 @@ def _next(file: AudioFile, frames: int, md5: FlacMd5 | None) -> NDArray[Any]:
 def _written(path: str | Path) -> tuple[int, int, int] | None:
     """Return which file is there and when it was written to; None where none is found."""
     try:
-        now = os.stat(path)  # noqa: PTH116 - a Path costs as much as the call
+        now = os.stat(file_on_disk(path))  # noqa: PTH116 - a Path costs as much as the call
     except (OSError, ValueError):
         return None
     return now.st_ino, now.st_size, now.st_mtime_ns

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from featbank.audio import file_on_disk
 from featbank.errors import CorpusError
 
 _FOLDERS = 4096  # whose links are remembered: rows that follow each other share folders
@@ -43,6 +44,9 @@ class Links:
         """
         if self._follow:
             return
+        if "!/" in audio:  # inside a file, which is what a link may lead to
+            found = os.fspath(file_on_disk(f"{self._root}/{audio}"))
+            audio = found.removeprefix(f"{self._root}/")
         folder, _, name = audio.rpartition("/")
         links = self._links_on_plain_way(folder)
         if links is None or name in links:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from featbank.base.failures import brief
 from featbank.base.manifest import check_id
+from featbank.base.places import Place
 from featbank.corpora.base import Present
 from featbank.corpora.links import Links
 from featbank.errors import AudioError, CorpusError
@@ -39,7 +40,7 @@ class AudioPaths:
     """
 
     def __init__(self, root: Path, links: Links) -> None:
-        self._links = links
+        self._root, self._links = root, links
         self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
         self._checked: tuple[str | None, str] = (None, "")  # the last, which many repeat
         self._linked = ""
@@ -68,6 +69,8 @@ class AudioPaths:
                 f"audio path in {where}", expected="a path inside the corpus", got=brief(repr(text))
             )
         check_id(audio, CorpusError)
+        if "!/" in audio and os.path.lexists(self._root / audio):
+            raise _taken_for_a_place(audio)
         self._checked = (text, audio)
         return audio
 
@@ -120,7 +123,8 @@ def check_name(audio: str) -> None:
     """Refuse the name of a file that no manifest can hold.
 
     Raises:
-        AudioError: it is not UTF-8, or has a control character or a line separator.
+        AudioError: it is not UTF-8, has a control character or a line separator, or reads as that
+            of audio inside another file.
     """
     try:
         check_id(audio, CorpusError)
@@ -132,6 +136,11 @@ def check_name(audio: str) -> None:
             got=error.got,
             hint="rename it",
         ) from error
+    if Place.parse(audio):
+        fault = _taken_for_a_place(audio)
+        raise AudioError(
+            fault.what, kind="bad_name", expected=fault.expected, got=fault.got, hint=fault.hint
+        )
 
 
 @lru_cache(maxsize=1)  # many segments of a file follow each other
@@ -142,6 +151,15 @@ def stem(audio: str) -> str:
     'june_fr/vm-toreply'
     """
     return str(PurePosixPath(audio).with_suffix(""))
+
+
+def _taken_for_a_place(audio: str) -> CorpusError:
+    return CorpusError(
+        f"audio {audio}",
+        expected="a name without '!/', which stands for audio inside a file",
+        got="a file of such a name",
+        hint="rename the folder whose name ends with '!'",
+    )
 
 
 def _leads_to_folder(link: os.DirEntry[str]) -> bool:
