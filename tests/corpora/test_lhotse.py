@@ -8,6 +8,7 @@ import random
 import shutil
 import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from lhotse import (
     SupervisionSet,
 )
 
+from featbank.audio import load_audio
+from featbank.base.manifest import read_manifest
 from featbank.base.places import Place
 from featbank.corpora.base import CorpusRow, Listing
 from featbank.corpora.lhotse import LhotseCorpus
@@ -124,6 +127,27 @@ def test_a_shar_gives_the_same_utterances_with_their_places_in_its_tars(demo: Pa
         ours, _ = soundfile.read(demo.parent / "member.flac", dtype="int16")
         theirs, _ = soundfile.read(DEMO / f"{row.id}.flac", dtype="int16")
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_shar_is_prepared_where_it_lies(
+    demo: Path, folder_manifests: Path, tmp_path: Path
+) -> None:
+    manifests = {split: f"shar/{split}" for split in SPLITS}
+    corpus = LhotseCorpus(name="c", root=demo, license="", manifests=manifests)
+    prepare(corpus, tmp_path / "out", failures_path=tmp_path / "failures.jsonl")
+    for split in SPLITS:
+        name = f"{split}.jsonl"
+        ours = read_manifest(tmp_path / "out" / name)
+        theirs = read_manifest(folder_manifests / name)
+        assert [replace(row, audio="") for row in ours] == [
+            replace(row, audio="") for row in theirs
+        ]
+    row = ours[0]
+    place = {"sample_rate": row.sample_rate, "num_samples": row.num_samples}
+    np.testing.assert_array_equal(
+        load_audio(demo / row.audio, **place, target_rate=16000, digest=row.audio_digest),
+        load_audio(DEMO / theirs[0].audio, **place, target_rate=16000),
+    )
 
 
 def test_a_supervision_is_a_stretch_of_its_cut_and_of_its_file(root: Path) -> None:
