@@ -7,7 +7,7 @@ from featbank.audio.inside import file_on_disk, find_place
 from featbank.audio.passes import close_passes
 from featbank.audio.patience import ReadPatience
 from featbank.audio.reading import DECODE_VERSION, load_audio, read_segment
-from featbank.audio.resampling import resample, resampled_length
+from featbank.audio.resampling import length_at, resample, resampled_length
 from featbank.audio.scanning import AudioScan, scan_audio
 from featbank.audio.sndfile import UNKNOWN_LENGTH
 from featbank.audio.versions import decided_by, version_here
@@ -25,6 +25,7 @@ __all__ = [
     "file_on_disk",
     "find_place",
     "go_to",
+    "length_at",
     "load_audio",
     "open_audio",
     "read_blocks",

@@ -1,7 +1,8 @@
 """Versions of what decides samples besides their file: lossy decoders and the resampler.
 
 A manifest row tells which take part, before any file is opened: by the digest of its audio, the end
-of its name and its rate. FLAC and the samples that a WAV holds are exact, whoever reads them.
+of its name, its rate and its speed. FLAC and the samples that a WAV holds are exact, whoever reads
+them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def decided_by(row: Utterance, target_rate: int) -> frozenset[str]:
     """Return the names of what decides an utterance's samples at a rate, besides its file."""
     is_flac = row.audio_digest.startswith("md5:")
     suffix = "" if is_flac else audio_suffix(row.audio)
-    return _decided_by(is_flac or suffix in _EXACT, suffix, row.sample_rate != target_rate)
+    return _decided_by(is_flac or suffix in _EXACT, suffix, row.played_rate != target_rate)
 
 
 @functools.lru_cache(maxsize=256)  # asked for each row of a manifest

@@ -11,7 +11,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from featbank.base.failures import Failure, brief
@@ -23,8 +22,8 @@ from featbank.files.opening import (
     NotAFileError,
     TooLargeError,
     bounded_lines,
-    open_regular,
 )
+from featbank.files.remote import AnyPath, open_any
 
 _KINDS = (".tsv", ".csv", ".jsonl")
 _NO_UTF8 = re.compile("[\udc80-\udcff]")  # how Python keeps bytes that are none
@@ -50,7 +49,7 @@ class Table:
         ConfigError: another suffix.
     """
 
-    def __init__(self, path: Path, root: Path) -> None:
+    def __init__(self, path: AnyPath, root: AnyPath) -> None:
         self.name = _name(path, root)
         self._path, self._root = path, root
         self._kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
@@ -111,7 +110,7 @@ class Table:
 
 
 @contextmanager
-def open_table(path: Path, root: Path) -> Iterator[Iterator[tuple[int, str]]]:
+def open_table(path: AnyPath, root: AnyPath) -> Iterator[Iterator[tuple[int, str]]]:
     """Open a text of a corpus and give its lines with their ends, each with its number from 1.
 
     A byte order mark is dropped; bytes that are not UTF-8 are kept as half surrogate pairs.
@@ -121,7 +120,7 @@ def open_table(path: Path, root: Path) -> Iterator[Iterator[tuple[int, str]]]:
     """
     where = f"table {_name(path, root)} in {root}"
     try:
-        with open_regular(path) as file:
+        with open_any(path) as file:
             if path.suffix == ".gz":
                 with gzip.GzipFile(fileobj=file) as unpacked:
                     yield _numbered(io.BufferedReader(unpacked))
@@ -215,5 +214,5 @@ def check_utf8(text: str, where: str) -> None:
         )
 
 
-def _name(path: Path, root: Path) -> str:
+def _name(path: AnyPath, root: AnyPath) -> str:
     return os.path.relpath(path, root) if path.is_relative_to(root) else str(path)

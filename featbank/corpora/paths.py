@@ -13,6 +13,7 @@ from featbank.base.places import Place
 from featbank.corpora.base import Present
 from featbank.corpora.links import Links
 from featbank.errors import AudioError, CorpusError
+from featbank.files.remote import AnyPath, RemotePath, walk_remote
 
 READABLE_SUFFIXES = frozenset([
     ".flac", ".wav", ".wave", ".bwf", ".rf64", ".w64", ".ogg", ".oga", ".opus", ".mp3", ".aif",
@@ -39,9 +40,11 @@ class AudioPaths:
         links: which of its links may lead out of it.
     """
 
-    def __init__(self, root: Path, links: Links) -> None:
+    def __init__(self, root: AnyPath, links: Links) -> None:
         self._root, self._links = root, links
-        self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
+        self._roots: set[PurePosixPath] = set()
+        if isinstance(root, Path):
+            self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
         self._checked: tuple[str | None, str] = (None, "")  # the last, which many repeat
         self._linked = ""
 
@@ -69,7 +72,7 @@ class AudioPaths:
                 f"audio path in {where}", expected="a path inside the corpus", got=brief(repr(text))
             )
         check_id(audio, CorpusError)
-        if "!/" in audio and os.path.lexists(self._root / audio):
+        if "!/" in audio and isinstance(self._root, Path) and os.path.lexists(self._root / audio):
             raise _taken_for_a_place(audio)
         self._checked = (text, audio)
         return audio
@@ -81,7 +84,7 @@ class AudioPaths:
             self._linked = audio
 
 
-def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
+def walk_audio(root: AnyPath, links: Links, folder: str = "") -> Iterator[Present]:
     """Give the audio files below a folder of the corpus, in no order.
 
     A name may be no UTF-8, or have a control character: see `check_name`.
@@ -91,6 +94,9 @@ def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
             A link that stays inside is not followed, since what it shows is found in its own place.
         OSError: a folder cannot be read.
     """
+    if isinstance(root, RemotePath):
+        yield from _walk_elsewhere(root, folder)
+        return
     # a folder, whether it is hidden, and what the links on its way lead to
     waiting: list[tuple[str, bool, tuple[Path, ...]]] = [(folder, False, (links.real_root,))]
     while waiting:
@@ -108,6 +114,12 @@ def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
                     waiting.append((path, hides, (*ways, target)))
                 elif PurePosixPath(entry.name).suffix.lower() in AUDIO_SUFFIXES:
                     yield Present(audio=path, is_hidden=hides)
+
+
+def _walk_elsewhere(root: RemotePath, folder: str) -> Iterator[Present]:
+    for path in walk_remote(root, folder):
+        if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES:
+            yield Present(audio=path, is_hidden=any(map(hidden, path.split("/"))))
 
 
 def hidden(name: str) -> bool:

@@ -8,6 +8,7 @@ import os
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -28,8 +29,8 @@ from featbank.corpora.scans import FileScan, ScanMemory, ScanStamp
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import AudioError, AudioFault
-from featbank.files.opening import open_regular
 from featbank.files.provenance import digest
+from featbank.files.remote import AnyPath, RemoteError, RemotePath, open_any, stat_remote
 from featbank.runners.base import Runner
 
 SCAN_VERSION = 1
@@ -38,6 +39,7 @@ SCAN_VERSION = 1
 _DOUBT_NS = 2_000_000_000  # file systems count in up to two seconds
 _SAMPLED = 100
 _BATCH_FILES, _BATCH_BYTES = 64, 256 << 20
+_ASKED_AT_ONCE, _STAMPED_TOGETHER = 16, 1024  # of a server
 
 # of the name or the place, not of the bytes
 _NOT_REMEMBERED: frozenset[AudioFault] = frozenset(
@@ -71,7 +73,7 @@ class Survey:
     """
 
     def __init__(
-        self, root: Path, memory: ScanMemory, *, tolerate: frozenset[str], scratch: Scratch
+        self, root: AnyPath, memory: ScanMemory, *, tolerate: frozenset[str], scratch: Scratch
     ) -> None:
         self.num_known = self.num_pending = self.pending_bytes = 0
         self._root, self._memory, self._tolerate = root, memory, tolerate
@@ -82,11 +84,10 @@ class Survey:
         """Look at each file once, sorted; `take` is given what is known of those that are known."""
         remembered = self._memory.read()
         last = next(remembered, None)
-        for audio in files:
+        for audio, stamp in _stamped(self._root, files):
             while last and last.audio < audio:
                 last = next(remembered, None)
             before = last if last and last.audio == audio and last.by == self._by else None
-            stamp = _stamp(self._root / audio)
             if before and before.is_sure and before.stamp == stamp:
                 self.num_known += 1
                 take(before)
@@ -167,18 +168,16 @@ class ScanWorker:
         by: what the scan depends on beside the file.
     """
 
-    def __init__(self, root: Path, tolerate: frozenset[str], by: str) -> None:
+    def __init__(self, root: AnyPath, tolerate: frozenset[str], by: str) -> None:
         self._root, self._tolerate, self._by = root, tolerate, by
 
     def __call__(self, task: Sequence[Pending], advance: Advance) -> list[FileScan]:
         """Scan files, telling the seconds of audio."""
-        scans = []
-        for pending in task:
-            scan = self._look(pending)
-            scans.append(scan)
-            if isinstance(scan.found, AudioScan):
-                advance(scan.found.duration_s)
-        return scans
+        if isinstance(self._root, RemotePath):
+            # most of the time of each is spent waiting for the server
+            with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="scan") as threads:
+                return [_told(scan, advance) for scan in threads.map(self._look, task)]
+        return [_told(self._look(pending), advance) for pending in task]
 
     def _look(self, pending: Pending) -> FileScan:
         path = self._root / pending.audio
@@ -200,7 +199,8 @@ class ScanWorker:
         found: AudioScan | AudioError
         sha256 = ""
         try:
-            found = scan_audio(path, self._tolerate) if self._tolerate else scan_audio(path)
+            what = path if isinstance(path, Path) else str(path)
+            found = scan_audio(what, self._tolerate) if self._tolerate else scan_audio(what)
             sha256 = found.sha256
             if found.digest.startswith("sha256:"):
                 sha256 = found.digest.removeprefix("sha256:")
@@ -223,16 +223,38 @@ class ScanWorker:
         )
 
 
+def _told(scan: FileScan, advance: Advance) -> FileScan:
+    if isinstance(scan.found, AudioScan):
+        advance(scan.found.duration_s)
+    return scan
+
+
+def _stamped(root: AnyPath, files: Iterable[str]) -> Iterator[tuple[str, ScanStamp | None]]:
+    """Give each file with its stamp, in order; of a server, some are asked for at once."""
+    if isinstance(root, Path):
+        for audio in files:
+            yield audio, _stamp(root / audio)
+        return
+    files = iter(files)
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="stat") as threads:
+        while some := list(islice(files, _STAMPED_TOGETHER)):
+            yield from zip(some, threads.map(_stamp, [root / audio for audio in some]), strict=True)
+
+
 def scanner_digest(tolerate: frozenset[str]) -> str:
     """Return a digest of what a scan depends on beside the file."""
     versions = [version_here(name) for name in ("libsndfile", "ffmpeg")]
     return digest([SCAN_VERSION, DECODE_VERSION, *versions, sorted(tolerate)])
 
 
-def _stamp(path: Path) -> ScanStamp | None:
+def _stamp(path: AnyPath) -> ScanStamp | None:
     """Return the stamp of a file, or of the one that something is in."""
     try:
+        if isinstance(path, RemotePath):
+            return ScanStamp.of_remote(stat_remote(path))
         return ScanStamp.of(os.stat(file_on_disk(path)))  # noqa: PTH116 - it may be a text
+    except RemoteError:
+        raise  # which says nothing of the file
     except (OSError, ValueError):
         return None  # the scan says what is wrong
 
@@ -241,10 +263,10 @@ def _is_sure(stamp: ScanStamp, now: int) -> bool:
     return max(stamp.mtime_ns, stamp.ctime_ns) < now - _DOUBT_NS
 
 
-def _sha256(path: Path) -> str:
-    is_inside = "!/" in str(path)
+def _sha256(path: AnyPath) -> str:
     try:
-        with open_file(path) if is_inside else open_regular(path) as file:
+        is_inside = isinstance(path, Path) and "!/" in str(path)
+        with open_file(str(path)) if is_inside else open_any(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return ""  # gone meanwhile
@@ -252,7 +274,7 @@ def _sha256(path: Path) -> str:
         return ""  # nothing of it is there
 
 
-def _other_form(root: Path, audio: str) -> str:
+def _other_form(root: AnyPath, audio: str) -> str:
     """Return the path of a file that is there, if one but for the Unicode form of its name is."""
     for other in unicodedata.normalize("NFC", audio), unicodedata.normalize("NFD", audio):
         if other != audio and _stamp(root / other):

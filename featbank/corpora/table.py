@@ -53,6 +53,7 @@ class TableCorpus(Corpus):
     """
 
     version = 1
+    reads_elsewhere = True
 
     def __init__(
         self,
