@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.failures import Failure, brief
+from featbank.base.split_names import check_split
 from featbank.corpora.base import Corpus, Found, bad_row
 from featbank.corpora.lhotse_lines import Joined, read_lines
-from featbank.corpora.lhotse_rows import FIELDS, Cut, CutRows, Said
+from featbank.corpora.lhotse_rows import FIELDS, Cut, CutRows
+from featbank.corpora.lhotse_said import Said
 from featbank.corpora.lhotse_shar import read_shar
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, walk_audio
@@ -38,11 +40,13 @@ class LhotseCorpus(Corpus):
         rows: `supervisions` for a row of each, or `cuts` for a row of each cut, or recording.
         fields: where in a supervision, or in a cut where `rows` says so, a field of a row stands
             if that is not the usual place: `{text: custom.texts.0, part: custom.book}`.
-        path_prefix: beginning of the manifests' paths that stands for the root.
+        replacements: where the paths of audio begin -> the folder below the root that this stands
+            for: `{download/librilight: ""}`.
         arguments: as of `Corpus`. `channel` is taken of what is of several channels.
     """
 
     version = 1
+    root: Path  # it reads no other
 
     def __init__(
         self,
@@ -50,12 +54,15 @@ class LhotseCorpus(Corpus):
         manifests: Any,
         rows: str = "supervisions",
         fields: Mapping[str, str] | None = None,
-        path_prefix: str = "",
+        replacements: Mapping[str, str] | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         by_split = manifests if isinstance(manifests, Mapping) and manifests else {"": manifests}
-        self.manifests = {str(split): _names(files) for split, files in by_split.items()}
+        self.manifests = {
+            split and check_split(split, "corpus.manifests", ConfigError): _names(files)
+            for split, files in by_split.items()
+        }
         if rows not in _ROWS:
             raise ConfigError("corpus.rows", expected=" or ".join(_ROWS), got=repr(rows))
         self.rows = rows
@@ -64,7 +71,7 @@ class LhotseCorpus(Corpus):
             raise ConfigError(
                 "corpus.fields", expected=f"names among {', '.join(FIELDS)}", got=unknown[0]
             )
-        self.path_prefix = path_prefix
+        self.replacements = dict(replacements or {})
 
     def read(self, links: Links) -> Iterator[Found]:
         """Read the manifests, split by split, then give the audio files that there are."""
@@ -73,7 +80,7 @@ class LhotseCorpus(Corpus):
             fields=self.fields,
             language=self.language,
             channel=self.channel,
-            prefix=self.path_prefix,
+            replacements=self.replacements,
             paths=AudioPaths(self.root, links),
         )
         with Scratch(Path(tempfile.gettempdir())) as scratch:

@@ -10,7 +10,8 @@ from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
 from featbank.corpora.base import bad_row
 from featbank.corpora.cells import open_table
-from featbank.corpora.lhotse_rows import Cut, Said
+from featbank.corpora.lhotse_rows import Cut
+from featbank.corpora.lhotse_said import Said
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import CorpusError

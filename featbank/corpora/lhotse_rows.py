@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import PurePosixPath
 
 from featbank.base.failures import brief
 from featbank.corpora.base import CorpusRow, Found, Present, bad_row
+from featbank.corpora.lhotse_said import (
+    Said,
+    channels_of,
+    list_of,
+    mapping_of,
+    seconds_of,
+    text_of,
+    value_at,
+)
 from featbank.corpora.paths import AudioPaths
 from featbank.errors import CorpusError
-
-Said = Mapping[str, Any]
-"""A recording, a supervision or a cut, as a line of a manifest has it."""
 
 FIELDS = ("speaker", "language", "text", "part")
 """What of a row can be taken from another place in a manifest than the usual one."""
 
 _USUAL = ("speaker", "language", "text")  # of them, what lhotse says itself
-_LONGEST_S = 1e9
 _ROUNDING_S = 1e-3  # by which sums of times may fall before the start of a file
 _DIGITS = 8  # to which lhotse rounds times
 _NO_FILES = {
@@ -62,8 +66,8 @@ class Cut:
                 got=brief(str(kind)),
                 hint="mixes and padding are no audio of a corpus",
             )
-        recording = _mapping(said.get("recording"), f"recording in {where}")
-        supervisions = _list(said.get("supervisions") or [], f"supervisions in {where}")
+        recording = mapping_of(said.get("recording"), f"recording in {where}")
+        supervisions = list_of(said.get("supervisions") or [], f"supervisions in {where}")
         one = len(supervisions) == 1
         return cls(
             said=said,
@@ -94,7 +98,7 @@ class CutRows:
         fields: where in a supervision, or in a cut, a field of its row stands: `custom.texts.0`.
         language: of what does not say its own.
         channel: taken of what is of several channels; None, or below 0, leaves that to the file.
-        prefix: beginning of paths that stands for the root.
+        replacements: where paths begin -> the folder below the root that this stands for.
         paths: checks paths.
     """
 
@@ -105,14 +109,16 @@ class CutRows:
         fields: Mapping[str, str],
         language: str,
         channel: int | None,
-        prefix: str,
+        replacements: Mapping[str, str],
         paths: AudioPaths,
     ) -> None:
         self._a_cut = a_cut
         self._fields = {field: at.split(".") for field, at in fields.items()}
         self._language = language
         self._channel = channel
-        self._prefix = prefix
+        self._replacements = [
+            (PurePosixPath(begin), folder) for begin, folder in replacements.items()
+        ]
         self._paths = paths
 
     def of(self, cut: Cut, split: str) -> Iterator[Found]:
@@ -128,10 +134,10 @@ class CutRows:
     def _made(self, said: Said, where: str, cut: Cut, split: str, start_s: float | None) -> Found:
         """Return the row of a supervision, or of a cut where its start is given."""
         try:
-            _mapping(said, where)
+            mapping_of(said, where)
             if start_s is None:
-                start_s = _seconds(said, "start", where)
-                usual = {one: _text(said.get(one), f"{one} in {where}") for one in _USUAL}
+                start_s = seconds_of(said, "start", where)
+                usual = {one: text_of(said.get(one), f"{one} in {where}") for one in _USUAL}
             else:
                 usual = _joined(cut.supervisions)
             texts = {**usual, **self._told(said, where)}
@@ -150,13 +156,13 @@ class CutRows:
 
     def _told(self, said: Said, where: str) -> dict[str, str]:
         """Return what `fields` finds, by field."""
-        return {one: _at(said, at, f"{one} in {where}") for one, at in self._fields.items()}
+        return {one: value_at(said, at, f"{one} in {where}") for one, at in self._fields.items()}
 
     def _row(self, said: Said, where: str, cut: Cut, start_s: float) -> CorpusRow:
-        offset_s = _seconds(cut.said, "start", where)
-        file_s = _seconds(cut.recording, "duration", f"recording of {where}")
+        offset_s = seconds_of(cut.said, "start", where)
+        file_s = seconds_of(cut.recording, "duration", f"recording of {where}")
         start_s = round(offset_s + start_s, _DIGITS)
-        duration_s = _seconds(said, "duration", where)
+        duration_s = seconds_of(said, "duration", where)
         if -_ROUNDING_S < start_s < 0:
             start_s = 0.0
         if start_s < 0 or duration_s <= 0:
@@ -166,10 +172,10 @@ class CutRows:
                 got=f"{start_s} s and {duration_s} s",
             )
         own = said.get("channel", cut.said.get("channel", cut.recording.get("channel_ids")))
-        source, channel = self._source(cut.recording, _channels(own, where), where)
+        source, channel = self._source(cut.recording, channels_of(own, where), where)
         is_whole = start_s == 0 and abs(duration_s - file_s) < 10**-_DIGITS
         return CorpusRow(
-            id=_text(said.get("id"), f"id in {where}"),
+            id=text_of(said.get("id"), f"id in {where}"),
             audio=self._relative(source, where),
             where=where,
             start_s=start_s,
@@ -210,7 +216,12 @@ class CutRows:
         )
 
     def _relative(self, source: str, where: str) -> str:
-        return self._paths.relative(source.removeprefix(self._prefix), where)
+        path = PurePosixPath(source)
+        for begin, folder in self._replacements:
+            if path.is_relative_to(begin):
+                source = str(folder / path.relative_to(begin))
+                break
+        return self._paths.relative(source, where)
 
     def _unused(self, cut: Cut) -> Iterator[Present]:
         """Yield the files of what nothing is said of, so that they are counted."""
@@ -227,8 +238,8 @@ def _files(recording: Said, where: str) -> list[tuple[str, list[int]]]:
     """Return the files of a recording, each with the numbers of its channels."""
     files = []
     where = f"recording of {where}"
-    for source in _list(recording.get("sources"), f"sources of the {where}"):
-        kind = _mapping(source, f"source of the {where}").get("type")
+    for source in list_of(recording.get("sources"), f"sources of the {where}"):
+        kind = mapping_of(source, f"source of the {where}").get("type")
         name = source.get("source")
         if kind == "file" and isinstance(name, str) and "://" in name:
             kind = "url"
@@ -238,7 +249,7 @@ def _files(recording: Said, where: str) -> list[tuple[str, list[int]]]:
                 expected="a file",
                 got=_NO_FILES.get(str(kind)) or brief(f"{kind}: {name!r}"),
             )
-        files.append((name, _channels(source.get("channels"), where)))
+        files.append((name, channels_of(source.get("channels"), where)))
     if not files:
         raise CorpusError(where, expected="sources", got="none")
     return files
@@ -247,64 +258,13 @@ def _files(recording: Said, where: str) -> list[tuple[str, list[int]]]:
 def _joined(supervisions: Sequence[tuple[Said, str]]) -> dict[str, str]:
     """Return what the supervisions of a cut say together: their texts, and what is said by all."""
     found: dict[str, list[str]] = {field: [] for field in _USUAL}
-    said = [(_mapping(one, where), where) for one, where in supervisions]
-    for one, where in sorted(said, key=lambda each: _seconds(each[0], "start", each[1])):
+    said = [(mapping_of(one, where), where) for one, where in supervisions]
+    for one, where in sorted(said, key=lambda each: seconds_of(each[0], "start", each[1])):
         for field, texts in found.items():
-            texts.append(_text(one.get(field), f"{field} in {where}"))
+            texts.append(text_of(one.get(field), f"{field} in {where}"))
     return {
         field: " ".join(filter(None, texts))
         if field == "text"
         else (texts[0] if len(set(texts)) == 1 else "")
         for field, texts in found.items()
     }
-
-
-def _at(said: Any, steps: Sequence[str], where: str) -> str:
-    """Return the text at the end of a way through objects and lists."""
-    for step in steps:
-        if isinstance(said, Mapping) and step in said:
-            said = said[step]
-        elif isinstance(said, list) and step.isdecimal() and int(step) < len(said):
-            said = said[int(step)]
-        else:
-            raise CorpusError(where, expected=".".join(steps), got=f"no {step}")
-    return _text(said, where)
-
-
-def _mapping(value: Any, where: str) -> Said:
-    if isinstance(value, dict):
-        return value
-    raise CorpusError(where, expected="a JSON object", got=brief(json.dumps(value)))
-
-
-def _list(value: Any, where: str) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    raise CorpusError(where, expected="a JSON list", got=brief(json.dumps(value)))
-
-
-def _text(value: Any, where: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise CorpusError(where, expected="a text", got=brief(json.dumps(value)))
-
-
-def _seconds(said: Said, key: str, where: str) -> float:
-    value: Any = said.get(key)
-    if type(value) in (int, float) and math.isfinite(value) and abs(value) <= _LONGEST_S:
-        return float(value)
-    raise CorpusError(f"{key} in {where}", expected="seconds", got=brief(json.dumps(value)))
-
-
-def _channels(value: Any, where: str) -> list[int]:
-    """Return numbers of channels; none means all."""
-    found = [] if value is None else value if isinstance(value, list) else [value]
-    if all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in found):
-        return found
-    raise CorpusError(
-        f"channels in {where}", expected="numbers from 0", got=brief(json.dumps(value))
-    )

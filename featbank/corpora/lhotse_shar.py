@@ -12,7 +12,7 @@ from featbank.base.failures import Failure, brief
 from featbank.base.places import Place
 from featbank.corpora.base import bad_row
 from featbank.corpora.lhotse_lines import read_lines
-from featbank.corpora.lhotse_rows import Said
+from featbank.corpora.lhotse_said import Said
 from featbank.corpora.links import Links
 from featbank.errors import AudioError, CorpusError
 

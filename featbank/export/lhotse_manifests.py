@@ -123,7 +123,7 @@ def new_cut(row: ExportRow, fields: Sequence[CutField], root: Path | None) -> An
     placed = said is not None and recording is not None
     cut = MonoCut(
         id=row.id,
-        start=said.start_s if said is not None and placed else 0.0,
+        start=said.start_sample / said.played_rate if said is not None and placed else 0.0,
         duration=said.duration_s if said is not None else 0.0,
         channel=said.channel if said is not None and placed else 0,
         recording=recording,
@@ -154,8 +154,6 @@ def _recording(said: Utterance, root: Path) -> Any:
     problem = "audio inside another file" if Place.parse(said.audio) is not None else ""
     if said.channel == MIX_CHANNELS:
         problem = "the mean of all channels"
-    if getattr(said, "speed", 1.0) != 1.0:
-        problem = "another speed than that of its file"
     if problem:
         raise StoreError(
             f"utterance {said.id!r} in lhotse's manifest",
@@ -163,7 +161,8 @@ def _recording(said: Utterance, root: Path) -> Any:
             got=problem,
             hint="add the stores to the CutSet that it came from: --set cuts=FILE",
         )
-    return _file(said.audio, root / said.audio, said.start_sample + said.num_samples)
+    recording = _file(said.audio, root / said.audio, said.start_sample + said.num_samples)
+    return recording if said.speed == 1 else recording.perturb_speed(said.speed)
 
 
 def _file(audio: str, path: Path, num_samples: int) -> Any:

@@ -229,7 +229,7 @@ def test_libriheavy_is_read_as_it_is_published(root: Path) -> None:
         root,
         manifests={"train": "libriheavy_cuts_small.jsonl.gz"},
         fields={"text": "custom.texts.0"},
-        path_prefix="download/librilight/",
+        replacements={"download/librilight": ""},
     ).rows
     one = "small/100/sea_fairies_64kb_mp3/01_baum_sea_fairies_64kb"
     assert (row.id, row.audio) == (f"{one}_0", f"{one}.flac")

@@ -135,6 +135,26 @@ def test_a_recipe_trains_on_stores_as_on_lhotses_own(data: Path, tmp_path: Path)
     assert int((units == -100).sum()) == int((lengths.max() - lengths).sum())
 
 
+def test_utterances_at_a_speed_are_recordings_at_that_speed(tmp_path: Path) -> None:
+    corpus = TableCorpus(
+        name="demo", root=DEMO, license="", table="transcripts.tsv", speeds=[0.9, 1.0]
+    )
+    prepare(corpus, tmp_path / "manifests", failures_path=tmp_path / "failures.jsonl")
+    rows = {row.id: row for row in read_manifest(tmp_path / "manifests/train.jsonl")}
+    with StoreWriter(
+        tmp_path / "units/train", name="units", codebook_size=9, frame_rate=50.0
+    ) as writer:
+        for one, row in rows.items():
+            writer.write(one, np.zeros(int(row.duration_s * 50), np.uint8))
+    out = export(tmp_path, tmp_path / "out", "units", **with_audio(tmp_path))
+    slow = [cut for cut in CutSet.from_file(out / "cuts_train.jsonl.gz") if "sp0.9" in cut.id]
+    assert len(slow) == len(rows) / 2
+    for cut in slow[:3]:
+        row = rows[cut.id]
+        assert cut.duration == row.duration_s
+        assert cut.load_audio().shape == (1, round(row.duration_s * row.sample_rate))
+
+
 def test_features_need_no_manifest(data: Path, tmp_path: Path) -> None:
     out = export(data, tmp_path / "out", "fbank", "units-50")
     cuts = CutSet.from_file(out / "cuts_train.jsonl.gz")
@@ -237,7 +257,7 @@ def test_what_is_exported_comes_back_as_a_corpus(data: Path, tmp_path: Path) -> 
     shutil.copytree(DEMO, root)
     shutil.copytree(out, root / "cuts")
     corpus = LhotseCorpus(
-        name="demo", root=root, license="", path_prefix=f"{DEMO}/",
+        name="demo", root=root, license="", replacements={str(DEMO): ""},
         manifests={split: f"cuts/cuts_{split}.jsonl.gz" for split in SPLITS},
     )  # fmt: skip
     prepare(corpus, tmp_path / "again", failures_path=tmp_path / "failures.jsonl")
