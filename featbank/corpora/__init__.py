@@ -20,6 +20,7 @@ CORPORA = Registry(
         "fairseq": "featbank.corpora.fairseq:FairseqCorpus",
         "nemo": "featbank.corpora.nemo:NemoCorpus",
         "ljspeech": "featbank.corpora.ljspeech:LJSpeechCorpus",
+        "lhotse": "featbank.corpora.lhotse:LhotseCorpus",
         "mls": "featbank.corpora.mls:MLSCorpus",
         "timit": "featbank.corpora.timit:TimitCorpus",
         "webdataset": "featbank.corpora.webdataset:WebDatasetCorpus",
