@@ -293,7 +293,7 @@ class _Chosen(Sequence[Item]):
             "id": ids,
             **{field: [one[field] for one in texts] for field in texts[0]},
             **{
-                name: dataset._pad(name, [*map(store.read, ids)])
+                name: dataset._pad(name, [*store.read_many(ids)])
                 for name, store in dataset.stores.items()
             },
         }
