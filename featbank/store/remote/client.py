@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from featbank.errors import StoreError
+from featbank.errors import ConfigError, StoreError
 from featbank.store.remote.elsewhere import Elsewhere, make_file_system
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ _inherited: list[Any] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Persistence:
     """How long to wait for an answer, and how often to ask.
 
     Args:
@@ -78,12 +78,12 @@ class RemoteClient:
 
     Args:
         place: of the store.
-        patience: with its server.
+        persistence: with its server.
     """
 
-    def __init__(self, place: Elsewhere, patience: Patience = Patience()) -> None:
+    def __init__(self, place: Elsewhere, persistence: Persistence = Persistence()) -> None:
         self.place = place
-        self._patience = patience
+        self._persistence = persistence
         self._process = -1
         self._file_system: Any = None
         self._slots: asyncio.Semaphore | None = None
@@ -92,7 +92,7 @@ class RemoteClient:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the place."""
-        return RemoteClient, (self.place, self._patience)
+        return RemoteClient, (self.place, self._persistence)
 
     def fetch(self, ranges: Sequence[ByteRange]) -> Iterator[bytearray | StoreError]:
         """Fetch ranges, all at once; give them in order, or what is wrong with one."""
@@ -137,7 +137,7 @@ class RemoteClient:
         ask = asyncio.to_thread(self._file_system.find, self.place.root, maxdepth=depth)
         try:
             future = asyncio.run_coroutine_threadsafe(
-                asyncio.wait_for(ask, self._patience.timeout_s), loop
+                asyncio.wait_for(ask, self._persistence.timeout_s), loop
             )
             found = future.result()
         except FileNotFoundError:
@@ -171,10 +171,12 @@ class RemoteClient:
             raise _absent(where)
         assert self._slots is not None
         async with self._slots:
-            for attempt in range(1, self._patience.attempts + 1):
+            for attempt in range(1, self._persistence.attempts + 1):
                 self.num_requests += 1
                 try:
-                    body = await asyncio.wait_for(self._ask(path, part), self._patience.timeout_s)
+                    body = await asyncio.wait_for(
+                        self._ask(path, part), self._persistence.timeout_s
+                    )
                     _measure(body, part)
                     return body
                 except FileNotFoundError as error:
@@ -185,9 +187,15 @@ class RemoteClient:
                     raise StoreError(
                         where, expected="leave to read it", got=_said(error)
                     ) from error
+                except TypeError as error:  # which libraries raise at the first request
+                    raise ConfigError(
+                        f"storage_options of {self.place.url}",
+                        expected="what the file system takes",
+                        got=_said(error),
+                    ) from error
                 except _faults() as error:
                     status = getattr(error, "status", None)
-                    if attempt == self._patience.attempts or status in _NOT_AGAIN:
+                    if attempt == self._persistence.attempts or status in _NOT_AGAIN:
                         raise StoreError(
                             where,
                             expected=f"an answer in {attempt} attempts",
@@ -195,7 +203,7 @@ class RemoteClient:
                             hint="is it reachable from here?" if status is None else "",
                         ) from error
                     _log.info("%s: %s; asking again", where, _said(error))
-                wait_s = self._patience.wait_s * 2 ** (attempt - 1)
+                wait_s = self._persistence.wait_s * 2 ** (attempt - 1)
                 await asyncio.sleep(wait_s * random.uniform(1, 2))  # noqa: S311 - no secret
         raise AssertionError
 

@@ -17,7 +17,7 @@ from featbank.store.format import FAILURES_NAME
 from featbank.store.mapped import MappedShard
 from featbank.store.reader import Located, Store, in_order_of_axes
 from featbank.store.remote.cache import ShardCache
-from featbank.store.remote.client import ByteRange, Patience, RemoteClient
+from featbank.store.remote.client import ByteRange, Persistence, RemoteClient
 from featbank.store.remote.elsewhere import Elsewhere
 from featbank.store.remote.headers import RemoteHeader, open_headers
 from featbank.store.remote.heads import HeadFetcher
@@ -36,7 +36,7 @@ def open_remote(
     splits: str | Sequence[str] | None = None,
     *,
     cache_bytes: int | None = None,
-    patience: Patience | None = None,
+    persistence: Persistence | None = None,
 ) -> RemoteStore:
     """Open a store elsewhere; see `open_store`.
 
@@ -44,12 +44,12 @@ def open_remote(
         place: of the store, or of a folder of its splits.
         splits: those that are read; all by default.
         cache_bytes: of this disk that the cache may take; see `ShardCache`.
-        patience: with the server.
+        persistence: with the server.
 
     Raises:
         StoreError: as of `open_store`.
     """
-    return RemoteStore(place, splits, cache_bytes=cache_bytes, patience=patience)
+    return RemoteStore(place, splits, cache_bytes=cache_bytes, persistence=persistence)
 
 
 class RemoteStore(Store):
@@ -61,7 +61,7 @@ class RemoteStore(Store):
         splits: str | Sequence[str] | None = None,
         *,
         cache_bytes: int | None = None,
-        patience: Patience | None = None,
+        persistence: Persistence | None = None,
     ) -> None:
         """Open; see `open_remote`."""
         self.storage_path = place.url
@@ -69,8 +69,8 @@ class RemoteStore(Store):
             self.chosen_splits = None
         else:
             self.chosen_splits = (splits,) if isinstance(splits, str) else tuple(splits)
-        self._made_with = cache_bytes, patience
-        self._client = RemoteClient(place, patience or Patience())
+        self._made_with = cache_bytes, persistence
+        self._client = RemoteClient(place, persistence or Persistence())
         self._remote, self.header = open_headers(self._client, self.chosen_splits)
         self._headers = [*self._remote]
         self._owners = [opened for opened in self._remote for _ in opened.header.shards]
@@ -91,8 +91,10 @@ class RemoteStore(Store):
 
     def choose(self, splits: str | Sequence[str]) -> RemoteStore:
         """Open some of its splits alone; see `Store.choose`."""
-        cache_bytes, patience = self._made_with
-        return RemoteStore(self._client.place, splits, cache_bytes=cache_bytes, patience=patience)
+        cache_bytes, persistence = self._made_with
+        return RemoteStore(
+            self._client.place, splits, cache_bytes=cache_bytes, persistence=persistence
+        )
 
     def open_shard(self, number: int) -> MappedShard:
         """Return the shard that `shards[number]` lists; see `Store.open_shard`.
@@ -217,11 +219,11 @@ def _reopen(
     place: Elsewhere,
     splits: tuple[str, ...] | None,
     cache_bytes: int | None,
-    patience: Patience | None,
+    persistence: Persistence | None,
     expected: str,
 ) -> RemoteStore:
     """Open the store that was pickled, and no other."""
-    store = RemoteStore(place, splits, cache_bytes=cache_bytes, patience=patience)
+    store = RemoteStore(place, splits, cache_bytes=cache_bytes, persistence=persistence)
     if store._digest() != expected:
         raise replaced(f"store {place.url}")
     return store
