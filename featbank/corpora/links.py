@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from featbank.audio import file_on_disk
 from featbank.errors import CorpusError
 from featbank.files.remote import AnyPath, RemotePath
 
@@ -44,6 +45,9 @@ class Links:
         """
         if self._follow or isinstance(self._root, RemotePath):
             return
+        if "!/" in audio:  # inside a file, which is what a link may lead to
+            found = os.fspath(file_on_disk(f"{self._root}/{audio}"))
+            audio = found.removeprefix(f"{self._root}/")
         folder, _, name = audio.rpartition("/")
         links = self._links_on_plain_way(folder)
         if links is None or name in links:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,16 +14,17 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import soundfile
-
 from featbank.audio import (
     DECODE_VERSION,
-    UNKNOWN_LENGTH,
     AudioScan,
+    file_on_disk,
     scan_audio,
     version_here,
 )
+from featbank.audio.containers import open_file
+from featbank.base.places import Place
 from featbank.base.progress import Advance
+from featbank.corpora.estimating import audio_bytes, estimate_duration_s
 from featbank.corpora.scans import FileScan, ScanMemory, ScanStamp
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
@@ -90,7 +92,7 @@ class Survey:
                 self.num_known += 1
                 take(before)
                 continue
-            size = stamp.size if stamp else 0
+            size = audio_bytes(audio, stamp)
             self.num_pending += 1
             self.pending_bytes += size
             self._lines.add(audio, f"{size} {before.said() if before else ''}")
@@ -138,14 +140,23 @@ def _batches(pending: Iterator[Pending]) -> Iterator[list[Pending]]:
     batch: list[Pending] = []
     num_bytes = num_sent = 0
     for one in pending:
-        batch.append(one)
-        num_bytes += one.size
-        if len(batch) >= min(_BATCH_FILES, 1 + num_sent // 16) or num_bytes >= _BATCH_BYTES:
+        is_full = len(batch) >= min(_BATCH_FILES, 1 + num_sent // 16) or num_bytes >= _BATCH_BYTES
+        if batch and is_full and not _is_read_with(batch[-1].audio, one.audio):
             yield batch
             num_sent += len(batch)
             batch, num_bytes = [], 0
+        batch.append(one)
+        num_bytes += one.size
     if batch:
         yield batch
+
+
+def _is_read_with(one: str, other: str) -> bool:
+    """Tell whether two cells are of one row group, which is read as a whole."""
+    if "!/" not in one or one.rpartition("/")[0] != other.rpartition("/")[0]:
+        return False
+    place = Place.parse(one)
+    return place is not None and place.start is None
 
 
 class ScanWorker:
@@ -175,7 +186,9 @@ class ScanWorker:
         before = pending.before
         if stamp is None or before is None or before.stamp is None:
             return self._scan(pending.audio, now, stamp)
-        if before.stamp.size == stamp.size and before.sha256 == _sha256(path):
+        # the size is that of what it lies in, where that is another file
+        is_as_large = before.stamp.size == stamp.size or "!/" in pending.audio
+        if is_as_large and before.sha256 == _sha256(path):
             # touched, copied or linked anew: the same bytes
             is_sure = _is_sure(stamp, now) and stamp == _stamp(path)
             return replace(before, stamp=stamp, is_sure=is_sure)
@@ -234,42 +247,12 @@ def scanner_digest(tolerate: frozenset[str]) -> str:
     return digest([SCAN_VERSION, DECODE_VERSION, *versions, sorted(tolerate)])
 
 
-def estimate_duration_s(root: AnyPath, files: Iterable[str], num_bytes: int | None = None) -> float:
-    """Estimate the seconds of audio in files, for a progress bar, from the headers of some.
-
-    Args:
-        root: of the corpus.
-        files: some of them.
-        num_bytes: of all of them; None where these are all.
-
-    Returns:
-        The estimate; 0 when none of the few can be opened and states a length.
-    """
-    seconds, seen_bytes = 0.0, 0
-    if not isinstance(root, Path):
-        return 0.0  # a hundred files would have to be fetched
-    for file in files:
-        path = root / file
-        try:
-            if not path.is_file():
-                continue
-            info, size = soundfile.info(path), path.stat().st_size
-        except (soundfile.LibsndfileError, OSError):
-            continue  # the scan says what is wrong
-        if info.frames == UNKNOWN_LENGTH:
-            continue
-        seconds += info.frames / info.samplerate
-        seen_bytes += size
-    if not seen_bytes:
-        return 0.0
-    return seconds * (1 if num_bytes is None else num_bytes / seen_bytes)
-
-
 def _stamp(path: AnyPath) -> ScanStamp | None:
+    """Return the stamp of a file, or of the one that something is in."""
     try:
         if isinstance(path, RemotePath):
             return ScanStamp.of_remote(stat_remote(path))
-        return ScanStamp.of(path.stat())
+        return ScanStamp.of(os.stat(file_on_disk(path)))  # noqa: PTH116 - it may be a text
     except RemoteError:
         raise  # which says nothing of the file
     except (OSError, ValueError):
@@ -282,10 +265,13 @@ def _is_sure(stamp: ScanStamp, now: int) -> bool:
 
 def _sha256(path: AnyPath) -> str:
     try:
-        with open_any(path) as file:
+        is_inside = isinstance(path, Path) and "!/" in str(path)
+        with open_file(str(path)) if is_inside else open_any(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return ""  # gone meanwhile
+    except AudioError:
+        return ""  # nothing of it is there
 
 
 def _other_form(root: AnyPath, audio: str) -> str:

@@ -95,5 +95,6 @@ class AudioReader:
             num_samples=row.num_samples,
             channel=row.channel,
             target_rate=self._framing.sample_rate,
+            speed=row.speed,
             digest=row.audio_digest,
         )

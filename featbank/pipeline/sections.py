@@ -15,6 +15,7 @@ from featbank.pipeline.schema import (
     ComponentOption,
     Count,
     Device,
+    LabelsOption,
     Modules,
     Name,
     Numerics,
@@ -152,7 +153,7 @@ class CorpusOption(ComponentOption):
 
     name: Annotated[Name, Field(description="folder of its outputs")]
     root: Annotated[str, Field(description="folder of its audio and tables, or their URL")]
-    labels: Annotated[str | None, Field(description="time-aligned labels, below root")] = None
+    labels: Annotated[LabelsOption, Field(description="time-aligned labels, below root")] = None
     train: Annotated[Splits, Field(description="splits that codebooks may be fitted on")] = TRAIN
     held_out: Annotated[Splits, Field(description="splits that nothing is fitted on")] = HELD_OUT
 

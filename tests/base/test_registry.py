@@ -16,6 +16,7 @@ from featbank.base.registry import Registry
 from featbank.base.trusted import build, locate_class
 from featbank.corpora import CORPORA
 from featbank.errors import ConfigError
+from featbank.export import EXPORTS
 from featbank.feature_io import READERS, WRITERS
 from featbank.features import EXTRACTORS
 from featbank.features.base import Extractor
@@ -24,7 +25,7 @@ from featbank.runners import RUNNERS
 from featbank.stability import DISTURBANCES
 from featbank.tokenizers import TOKENIZERS
 
-REGISTRIES = (EXTRACTORS, CORPORA, RUNNERS, TOKENIZERS, DISTURBANCES, WRITERS, READERS)
+REGISTRIES = (EXTRACTORS, CORPORA, RUNNERS, TOKENIZERS, DISTURBANCES, WRITERS, READERS, EXPORTS)
 NAMES = [(registry, name) for registry in REGISTRIES for name in registry.table]
 
 

@@ -148,6 +148,6 @@ class DecodingTimer:
 def _cut(rows: Sequence[Row]) -> list[Utterance]:
     """Return the beginnings of utterances."""
     return [
-        replace(row, num_samples=min(row.num_samples, round(_LONGEST_S * row.sample_rate)))
+        replace(row, num_samples=min(row.num_samples, round(_LONGEST_S * row.played_rate)))
         for _, row in rows
     ]

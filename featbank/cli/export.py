@@ -1,0 +1,129 @@
+"""`featbank export STORE ... --to FORMAT OUT`: write stores as the files of another toolkit."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from featbank.base.printing import print_json, print_line, size_text
+from featbank.errors import ConfigError
+from featbank.export import EXPORTS
+from featbank.export.base import load_packages, parse_options
+from featbank.export.exporting import Exported, export_stores, find_export
+
+_TEXT = "write stores as the files of another toolkit, whole; a stopped run goes on"
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "export",
+        help=_TEXT,
+        description=_TEXT,
+        add_help=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "-h", "--help", nargs=0, action=_HelpWithFormats, help="show this, and exit"
+    )
+    command.add_argument(
+        "stores",
+        nargs="+",
+        metavar="STORE",
+        help="folder of a store, or of its splits; NAME=FOLDER gives the feature another name; "
+        "several are joined by id",
+    )
+    command.add_argument(
+        "--to",
+        nargs=2,
+        required=True,
+        metavar=("FORMAT", "OUT"),
+        help="a format of those below, and the folder to be",
+    )
+    command.add_argument(
+        "--manifests", type=Path, metavar="FOLDER", help="such as data/manifests/CORPUS: for texts"
+    )
+    command.add_argument(
+        "--audio-root", type=Path, metavar="FOLDER", help="of the corpus: for paths of audio"
+    )
+    command.add_argument(
+        "--split", action="append", metavar="NAME", help="only this one; may be repeated"
+    )
+    command.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the format"
+    )
+    command.add_argument("--replace", action="store_true", help="an earlier export there")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_run)
+
+
+class _HelpWithFormats(argparse.Action):
+    """Shows the help with all formats, which are imported only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        parser.epilog = "\n".join(["formats:", *_formats()])
+        parser.print_help()
+        parser.exit()
+
+
+def _formats() -> Iterator[str]:
+    for name in sorted({one.name for one in EXPORTS.components()}):
+        kind = find_export(name)
+        line = (kind.__doc__ or "").partition("\n")[0]
+        yield f"  {name:<12}{line}"
+        if options := [f"{one.name}={_typed(one.default)}" for one in fields(kind)]:
+            yield f"  {'':<12}--set {' '.join(options)}"
+
+
+def _typed(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    name, out = parsed.to
+    kind = find_export(name)
+    export = parse_options(name, kind, _options(parsed.set))
+    load_packages(name, kind)
+    exported = export_stores(
+        export,
+        parsed.stores,
+        out,
+        manifests=parsed.manifests,
+        audio_root=parsed.audio_root,
+        splits=parsed.split,
+        replace=parsed.replace,
+    )
+    if parsed.json:
+        print_json({**asdict(exported), "out": str(exported.out)})
+    else:
+        _print(exported)
+    return 0
+
+
+def _options(given: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in given:
+        option, sign, value = one.partition("=")
+        if not sign or option in found:
+            raise ConfigError(
+                f"--set {one}",
+                expected="OPTION=VALUE, each option once",
+                got="the option again" if sign else "no value",
+            )
+        found[option] = value
+    return found
+
+
+def _print(exported: Exported) -> None:
+    size = size_text(exported.num_bytes)
+    text = f"{exported.num_utterances:,} utterances, {exported.num_files:,} files, {size}"
+    if exported.was_there:
+        text += ": there already, made from the same"
+    elif exported.num_kept:
+        text += f", {exported.num_kept:,} of the files kept from a stopped run"
+    print_line(f"{exported.out}: {text}")
+    if exported.num_failures:
+        print_line(f"{exported.num_failures:,} utterances failed, and are not in it")

@@ -1,0 +1,154 @@
+"""Datasets of Hugging Face: Parquet files with their features in the schema, and a card."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from math import prod
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+
+from featbank.errors import ConfigError
+from featbank.export.base import Export, refuse_field
+from featbank.export.huggingface_card import card
+from featbank.export.source import ExportField, ExportPiece, ExportSource
+from featbank.export.work import ExportWork
+from featbank.store.encoding import Array
+
+_MOST_AXES = 5  # of datasets' arrays
+_GROUP_BYTES = 32 << 20  # of the values in a row group, which is read as one
+
+_DESCRIBED = {"duration_s": "float64", "text": "string", "speaker": "string", "language": "string"}
+"""Columns of a manifest, by their types."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HuggingfaceExport(Export):
+    """Hugging Face dataset, Parquet files `data/<split>-...` and a card; codes as lists (Q, T).
+
+    `datasets.load_dataset(OUT)` reads it. Units are lists, features (T, D) an Array2D, vectors (D,)
+    lists of a fixed length. With manifests there are duration_s, text, speaker and language, too.
+    What is no letter, digit or _ in the name of a split becomes _, as datasets demands.
+
+    Args:
+        shard_mb: of values in a Parquet file, at most.
+    """
+
+    packages: ClassVar[tuple[str, ...]] = ("pyarrow",)
+    extra: ClassVar[str] = "huggingface"
+
+    shard_mb: int = 256
+
+    def check(self, source: ExportSource) -> None:
+        """Refuse what there are no columns for; see `Export.check`."""
+        for field in source.fields:
+            if field.name in ("id", *_DESCRIBED):
+                raise ConfigError(
+                    f"export of {field.name} to hf",
+                    expected="a name that no other column has",
+                    got=field.name,
+                    hint=f"give it another: my_{field.name}=FOLDER",
+                )
+            if len(field.axes) > (2 if field.is_codes else _MOST_AXES):
+                refuse_field(field, "hf", expected="5 axes at most, or codes (Q, T)")
+        names = [_split_name(split.name) for split in source.splits]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                "export to hf",
+                expected="splits whose letters and digits differ",
+                got=", ".join(split.name for split in source.splits),
+            )
+
+    def write(self, source: ExportSource, work: ExportWork) -> None:
+        """Write Parquet files, a piece each, and the card; see `Export.write`."""
+        max_bytes = self.shard_mb << 20
+        for split in source.splits:
+            of = split.num_pieces(max_bytes)
+            for piece in split.pieces(max_bytes):
+                name = f"data/{_split_name(split.name)}-{piece.number:05d}-of-{of:05d}.parquet"
+                work.make(partial(_write_parquet, piece, source), name)
+        splits = {_split_name(split.name): len(split) for split in source.splits}
+        work.make_text("README.md", card(source, splits))
+
+
+def _split_name(split: str) -> str:
+    return re.sub(r"\W", "_", split, flags=re.ASCII)
+
+
+def _write_parquet(piece: ExportPiece, source: ExportSource, file: BinaryIO) -> None:
+    pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    schema = _schema(pyarrow, source)
+    with parquet.ParquetWriter(file, schema) as writer:
+        for rows in piece.groups(_GROUP_BYTES):
+            columns = [pyarrow.array([row.id for row in rows], pyarrow.string())]
+            if source.has_manifests:
+                for name in _DESCRIBED:
+                    values = [getattr(row.manifest_row, name) for row in rows]
+                    columns.append(pyarrow.array(values, schema.field(name).type))
+            for field in source.fields:
+                arrays = [row.read(field.name) for row in rows]
+                column = _lists(pyarrow, arrays, len(field.axes))
+                columns.append(column.cast(schema.field(field.name).type))
+            writer.write_table(pyarrow.Table.from_arrays(columns, schema=schema))
+
+
+def _lists(pyarrow: Any, arrays: Sequence[Array], num_axes: int) -> Any:
+    """Return arrays as one column of lists in lists, without a Python object a value."""
+    column = pyarrow.array(np.concatenate([one.reshape(-1) for one in arrays]))
+    for axis in reversed(range(num_axes)):
+        # one list for each place of the axes before this one
+        sizes = [np.full(prod(one.shape[:axis]), one.shape[axis]) for one in arrays]
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+        column = pyarrow.ListArray.from_arrays(offsets.astype(np.int32), column)
+    return column
+
+
+def _schema(pyarrow: Any, source: ExportSource) -> Any:
+    """Return the schema, with the features of datasets among its metadata."""
+    columns = [pyarrow.field("id", pyarrow.string())]
+    features: dict[str, Any] = {"id": _value("string")}
+    for name, kind in _DESCRIBED.items() if source.has_manifests else ():
+        columns.append(pyarrow.field(name, pyarrow.type_for_alias(kind)))
+        features[name] = _value(kind)
+    for field in source.fields:
+        feature = features[field.name] = _feature(field)
+        is_vector = len(field.axes) == 1 and field.axes[0] is not None
+        lists = pyarrow.from_numpy_dtype(field.dtype)
+        for _ in field.axes:
+            lists = pyarrow.list_(lists, field.axes[0]) if is_vector else pyarrow.list_(lists)
+        columns.append(pyarrow.field(field.name, lists, metadata=_extension(feature)))
+    said = json.dumps({"info": {"features": features}})
+    return pyarrow.schema(columns, metadata={"huggingface": said})
+
+
+def _extension(feature: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """Return what names an Array2D to Arrow: datasets takes no other lists for one."""
+    if not feature["_type"].startswith("Array"):
+        return None
+    return {
+        "ARROW:extension:name": f"datasets.features.features.{feature['_type']}ExtensionType",
+        "ARROW:extension:metadata": json.dumps([feature["shape"], feature["dtype"]]),
+    }
+
+
+def _feature(field: ExportField) -> Mapping[str, Any]:
+    """Return a column as datasets describes it."""
+    value = _value(field.dtype.name)
+    if not field.axes:
+        return value
+    if field.is_codes:
+        return {"feature": {"feature": value, "_type": "List"}, "_type": "List"}
+    if len(field.axes) == 1:
+        length = field.axes[0] or -1
+        return {"feature": value, "length": length, "_type": "List"}
+    kind = f"Array{len(field.axes)}D"
+    return {"shape": list(field.axes), "dtype": field.dtype.name, "_type": kind}
+
+
+def _value(dtype: str) -> Mapping[str, str]:
+    return {"dtype": dtype, "_type": "Value"}

@@ -1,0 +1,73 @@
+"""NeMo's manifests, JSON lines of audio and text, with the tokens of each utterance beside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+from featbank.errors import ConfigError
+from featbank.export.audio import audio_path
+from featbank.export.base import Export
+from featbank.export.source import ExportRow, ExportSource, ExportSplit
+from featbank.export.tokens import check_tokens
+from featbank.export.work import ExportWork
+
+_TAKEN = frozenset(["audio_filepath", "duration", "offset", "text", "speaker", "lang", "id"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NemoExport(Export):
+    """NeMo `<split>.json`, JSON lines of audio and text with units, or codes as Q lists.
+
+    Paths of audio are absolute, times in seconds; `offset` stands where an utterance is a part of
+    its file.
+    """
+
+    needs_manifests: ClassVar[bool] = True
+    needs_audio_root: ClassVar[bool] = True
+
+    def check(self, source: ExportSource) -> None:
+        """Refuse what is no tokens; see `Export.check`."""
+        check_tokens(source, "NeMo")
+        for field in source.fields:
+            if field.name in _TAKEN:
+                raise ConfigError(
+                    f"export of {field.name} to NeMo",
+                    expected="a name that NeMo's manifest does not have",
+                    got=field.name,
+                    hint=f"give it another: my_{field.name}=FOLDER",
+                )
+
+    def write(self, source: ExportSource, work: ExportWork) -> None:
+        """Write a manifest a split; see `Export.write`."""
+        for split in source.splits:
+            assert source.audio_root is not None  # of formats that need it
+            work.make(partial(_write_lines, split, source.audio_root), f"{split.name}.json")
+
+
+def _write_lines(split: ExportSplit, root: Path, file: BinaryIO) -> None:
+    for row in split.rows():
+        tokens = {name: row.read(name).tolist() for name in row.stores}
+        line = json.dumps({**_described(row, root), **tokens}, ensure_ascii=False)
+        file.write(f"{line}\n".encode())
+
+
+def _described(row: ExportRow, root: Path) -> Mapping[str, Any]:
+    utterance = row.manifest_row
+    fields: dict[str, Any] = {
+        "audio_filepath": str(root / audio_path(row, "NeMo", parts=True)),
+        "duration": utterance.duration_s,
+        "text": utterance.text,
+        "id": utterance.id,
+    }
+    if utterance.start_sample:
+        fields["offset"] = utterance.start_s
+    if utterance.speaker:
+        fields["speaker"] = utterance.speaker
+    if utterance.language:
+        fields["lang"] = utterance.language
+    return fields

@@ -1,0 +1,130 @@
+"""Opening of the stores and manifests that an export is given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from featbank.base.split_names import in_order, split_names
+from featbank.base.trusted import check_name
+from featbank.errors import ConfigError, ManifestError, StoreError
+from featbank.export.source import ExportField, ExportSource, ExportSplit
+from featbank.store import find_encoding, open_verified
+from featbank.store.joining import is_store, read_chosen, read_headers
+from featbank.store.verified import VerifiedStore
+
+_NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
+
+
+def open_source(
+    stores: Sequence[str | Path],
+    *,
+    manifests: str | Path | None = None,
+    audio_root: str | Path | None = None,
+    splits: Sequence[str] | None = None,
+) -> ExportSource:
+    """Open what is to be exported.
+
+    Args:
+        stores: folders, each of a store or of the splits of one; `NAME=FOLDER` gives a feature
+            another name.
+        manifests: folder of the manifests, `<split>.jsonl`, that the stores were made from.
+        audio_root: folder that the audio paths in the manifests are relative to.
+        splits: those that are exported; None for all.
+
+    Raises:
+        ConfigError: two fields have one name, or the audio's folder is not there.
+        StoreError: a store is missing or damaged, or they do not hold the same splits or ids.
+        ManifestError: a split has no manifest.
+    """
+    fields: list[ExportField] = []
+    opened: dict[str, dict[str, VerifiedStore]] = {}  # by field, then split
+    for given in stores:
+        name, folder = _folder(given)
+        headers, joined = read_headers(folder) if splits is None else read_chosen(folder, splits)
+        name = name or check_name(joined.name, f"name of the feature in {folder}")
+        if name in opened:
+            raise ConfigError(
+                f"stores {', '.join(map(str, stores))}",
+                expected="each with a name of its own",
+                got=f"{name} twice",
+                hint=f"name one of them: {name}2={folder}",
+            )
+        opened[name] = _by_split(folder, headers)
+        dtype = find_encoding(joined.dtype).read
+        fields.append(ExportField(name=name, header=joined, dtype=dtype))
+    by_split = _joined(opened, alone=all(is_store(_folder(given)[1]) for given in stores))
+    found = _manifests([*by_split], manifests)
+    if audio_root is not None and not Path(audio_root).is_dir():
+        raise ConfigError("audio root", expected="a folder", got=f"none at {audio_root}")
+    source = ExportSource(
+        fields=tuple(fields),
+        splits=tuple(
+            ExportSplit(name=split, stores=of_split, manifest=found.get(split))
+            for split, of_split in by_split.items()
+        ),
+        audio_root=None if audio_root is None else Path(audio_root).absolute(),
+    )
+    for one in source.splits:
+        one.refuse_other_ids()
+    return source
+
+
+def _folder(given: str | Path) -> tuple[str, Path]:
+    """Split `NAME=FOLDER`; the name is empty where there is none."""
+    named = _NAMED.fullmatch(str(given))
+    if named is None or Path(given).exists():
+        return "", Path(given)
+    return named[1], Path(named[2])
+
+
+def _by_split(folder: Path, headers: Iterable[Path]) -> dict[str, VerifiedStore]:
+    """Open the stores of a folder, each under the name of its own, which is that of its split."""
+    found: dict[str, VerifiedStore] = {}
+    for path in headers:
+        name = path.absolute().name
+        if name in found:
+            raise StoreError(
+                f"folder {folder}", expected="each split once", got=f"{name} in several folders"
+            )
+        found[name] = open_verified(path)
+    return found
+
+
+def _joined(
+    opened: Mapping[str, Mapping[str, VerifiedStore]], *, alone: bool
+) -> dict[str, dict[str, VerifiedStore]]:
+    """Return the stores by split, then field; those given one by one are of one split.
+
+    Raises:
+        StoreError: fields have other splits.
+    """
+    first = next(iter(opened))
+    names = in_order(opened[first])
+    if alone:
+        return {names[0]: {name: store for name, one in opened.items() for store in one.values()}}
+    for name, one in opened.items():
+        if set(one) != set(names):
+            raise StoreError(
+                "stores that are exported together",
+                expected=f"the splits of {first}: {', '.join(names)}",
+                got=f"{', '.join(in_order(one))} of {name}",
+                hint="choose those that all have: --split NAME",
+            )
+    return {split: {name: one[split] for name, one in opened.items()} for split in names}
+
+
+def _manifests(splits: Sequence[str], manifests: str | Path | None) -> dict[str, Path]:
+    if manifests is None:
+        return {}
+    there = split_names(manifests)
+    for split in splits:
+        if split not in there:
+            raise ManifestError(
+                f"manifests in {manifests}",
+                expected=f"one of split {split}",
+                got=", ".join(there),
+                hint="a store that is not called as its split is needs a folder that is",
+            )
+    return {split: Path(manifests, f"{split}.jsonl") for split in splits}

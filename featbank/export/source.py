@@ -1,0 +1,297 @@
+"""What an export is given: stores joined by id, split by split, with the manifests' rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import merge
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featbank.base.manifest import Utterance, iterate_manifest
+from featbank.errors import ManifestError, StoreError
+from featbank.store import StoreHeader
+from featbank.store.encoding import Array
+from featbank.store.verified import VerifiedStore
+
+Advance = Callable[[int], object]
+"""Told how many utterances were gone through since the last call."""
+
+
+def _tell_nobody(_: int) -> None:
+    """Let utterances go by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportField:
+    """One feature that is exported: a column, or a file of its own.
+
+    Args:
+        name: of the feature, or as the user names it.
+        header: of its stores, joined where there are several splits.
+        dtype: of the values as a read gives them: float32 for `bfloat16` and `int8_scaled`.
+    """
+
+    name: str
+    header: StoreHeader
+    dtype: np.dtype[Any]
+
+    @property
+    def is_tokens(self) -> bool:
+        """Whether it holds integers: units (T,), or codes (Q, T)."""
+        return self.dtype.kind in "iu"
+
+    @property
+    def is_codes(self) -> bool:
+        """Whether an utterance is (Q, T), of Q codebooks."""
+        return self.header.time_axis == -1
+
+    @property
+    def axes(self) -> tuple[int | None, ...]:
+        """The shape of an utterance as it is read, None for T: (None, 80), (8, None), (256,)."""
+        shape = self.header.shape
+        if self.header.time_axis is None:
+            return shape
+        return (*shape, None) if self.is_codes else (None, *shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRow:
+    """One utterance; its values are read when they are asked for.
+
+    Args:
+        id: of it.
+        split: it is in.
+        stores: that hold it, by field.
+        utterance: its row of the manifest; None where no manifests were given.
+    """
+
+    id: str
+    split: str
+    stores: Mapping[str, VerifiedStore]
+    utterance: Utterance | None
+
+    def read(self, field: str) -> Array:
+        """Return the values of a field, held against their checksum; read-only.
+
+        Raises:
+            StoreError: they are not those that were written; it names the utterance.
+        """
+        return self.stores[field].read(self.id)
+
+    def num_frames(self, field: str) -> int:
+        """Return T of a field; 1 where there is one value an utterance."""
+        return self.stores[field].num_frames(self.id)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of its values as they are read, in all fields."""
+        return sum(
+            store.num_frames(self.id) * prod(store.shape) * store.dtype.itemsize
+            for store in self.stores.values()
+        )
+
+    @property
+    def manifest_row(self) -> Utterance:
+        """Its row of the manifest, of formats that demand manifests."""
+        assert self.utterance is not None
+        return self.utterance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportPiece:
+    """Consecutive utterances of a split that go into one file.
+
+    Args:
+        split: they are of.
+        number: of the piece in its split, from 0 on.
+        rows: the utterances.
+    """
+
+    split: str
+    number: int
+    rows: tuple[ExportRow, ...]
+
+    def groups(self, max_bytes: int) -> Iterator[tuple[ExportRow, ...]]:
+        """Cut the utterances into groups whose values have `max_bytes` at most, or are one row."""
+        return cut(self.rows, max_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSplit:
+    """The utterances of one split, sorted by id, as every export has them.
+
+    Args:
+        name: of the split.
+        stores: one a field; they hold the same ids.
+        manifest: of the split; None where none was given.
+        advance: told of each utterance that was gone through.
+    """
+
+    name: str
+    stores: Mapping[str, VerifiedStore]
+    manifest: Path | None = None
+    advance: Advance = _tell_nobody
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+        return len(self._first)
+
+    @property
+    def _first(self) -> VerifiedStore:
+        return next(iter(self.stores.values()))
+
+    @property
+    def num_failures(self) -> int:
+        """How many utterances failed, and are in no store: the most that a field lacks."""
+        return max(store.header.num_failures for store in self.stores.values())
+
+    def ids(self) -> Iterator[str]:
+        """Give the ids, sorted; of a store in parts, too, each of which is sorted by itself."""
+        store = self._first
+        parts: dict[str, list[int]] = {}
+        for number, shard in enumerate(store.shards):
+            parts.setdefault(shard.part, []).append(number)
+        return merge(*(_ids_of(store, numbers) for numbers in parts.values()))
+
+    def rows(self) -> Iterator[ExportRow]:
+        """Give the utterances, sorted by id, each with its row of the manifest.
+
+        Raises:
+            ManifestError: the manifest lacks one.
+        """
+        utterances = None if self.manifest is None else iterate_manifest(self.manifest)
+        for one in self.ids():
+            utterance = None if utterances is None else self._described(one, utterances)
+            yield ExportRow(id=one, split=self.name, stores=self.stores, utterance=utterance)
+            self.advance(1)
+
+    def pieces(self, max_bytes: int) -> Iterator[ExportPiece]:
+        """Cut the utterances into pieces whose values have `max_bytes` at most, or are one row.
+
+        Which rows are in a piece follows from the stores alone, so that a run that was stopped
+        finds its pieces again. A split without utterances has one piece, an empty one.
+        """
+        number = -1
+        for number, rows in enumerate(cut(self.rows(), max_bytes)):
+            yield ExportPiece(split=self.name, number=number, rows=rows)
+        if number < 0:
+            yield ExportPiece(split=self.name, number=0, rows=())
+
+    def num_pieces(self, max_bytes: int) -> int:
+        """Return how many pieces there are, for formats that state it in the names of files."""
+        silent = replace(self, manifest=None, advance=_tell_nobody)
+        return sum(1 for _ in silent.pieces(max_bytes))
+
+    def refuse_other_ids(self) -> None:
+        """Refuse stores that do not hold the same utterances.
+
+        Raises:
+            StoreError: one lacks an utterance that another has; it is named.
+        """
+        first, *others = self.stores
+        for one in self.ids() if others else ():
+            for name in others:
+                if one not in self.stores[name]:
+                    self._refuse_lack(name, one, first)
+        for name in others:
+            if len(self.stores[name]) != len(self):
+                extra = next(one for one in self.stores[name] if one not in self._first)
+                self._refuse_lack(first, extra, name)
+
+    def _refuse_lack(self, lacks: str, one: str, has: str) -> None:
+        raise StoreError(
+            f"utterance {one!r} of split {self.name}",
+            expected=f"in {lacks}, as in {has}: stores that are exported together hold the same",
+            got=f"none in {self.stores[lacks].path}",
+            hint="export them one by one, or make both from the same manifests",
+        )
+
+    def _described(self, one: str, utterances: Iterator[Utterance]) -> Utterance:
+        """Return the row of an id; a manifest has those that failed, too, which are passed by."""
+        for utterance in utterances:
+            if utterance.id == one:
+                return utterance
+            if utterance.id > one:
+                break
+        raise ManifestError(
+            f"manifest {self.manifest}",
+            expected=f"utterance {one!r}, as store {self._first.path} has it",
+            got="no such row",
+            hint="give the manifests that the stores were made from",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSource:
+    """All that is exported.
+
+    Args:
+        fields: one a store that was given, each with a name of its own.
+        splits: in order of listing, each with a store a field.
+        audio_root: folder that the audio paths of the manifests are relative to; None where it was
+            not given.
+    """
+
+    fields: tuple[ExportField, ...]
+    splits: tuple[ExportSplit, ...]
+    audio_root: Path | None = None
+
+    @property
+    def has_manifests(self) -> bool:
+        """Whether every utterance comes with its row of a manifest."""
+        return all(split.manifest is not None for split in self.splits)
+
+    def telling(self, advance: Advance) -> ExportSource:
+        """Return the same, which tells `advance` of utterances as they are gone through."""
+        splits = tuple(replace(split, advance=advance) for split in self.splits)
+        return replace(self, splits=splits)
+
+    @property
+    def num_utterances(self) -> int:
+        """Utterances of all splits."""
+        return sum(map(len, self.splits))
+
+    @property
+    def licenses(self) -> tuple[str, ...]:
+        """Licences that the stores state, of corpora and of weights, each once."""
+        found: dict[str, None] = {}
+        for field in self.fields:
+            for said in _said(field.header.provenance, "license"):
+                found.setdefault(said)
+        return tuple(found)
+
+
+def cut(rows: Iterable[ExportRow], max_bytes: int) -> Iterator[tuple[ExportRow, ...]]:
+    """Cut utterances into groups whose values have `max_bytes` at most, or are one utterance."""
+    group: list[ExportRow] = []
+    num_bytes = 0
+    for row in rows:
+        if group and num_bytes + row.num_bytes > max_bytes:
+            yield tuple(group)
+            group, num_bytes = [], 0
+        group.append(row)
+        num_bytes += row.num_bytes
+    if group:
+        yield tuple(group)
+
+
+def _ids_of(store: VerifiedStore, shards: Sequence[int]) -> Iterator[str]:
+    for number in shards:
+        yield from store.open_shard(number).ids()
+
+
+def _said(value: Any, key: str) -> Iterator[str]:
+    """Give the texts that stand under a key, at any depth."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if name == key and isinstance(inner, str) and inner:
+                yield inner
+            else:
+                yield from _said(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _said(inner, key)
