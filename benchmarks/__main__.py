@@ -23,6 +23,7 @@ from benchmarks import (
     large,
     loader,
     preparing,
+    remote,
     segments,
     tokens,
     write,
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[[Shelf, Scale], Iterable[Report]]] = {
     "host": host.measure,
     "cut": cutting.measure,
     "kmeans": clustering.measure,
+    "remote": remote.measure,
 }
 
 _QUIET_AND_OFFLINE = {

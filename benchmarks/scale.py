@@ -42,6 +42,8 @@ class Scale:
         stub_rounds: of that.
         window_hours: of audio that batches are formed of, on paper.
         cut_hours: of audio that is cut into tasks, on paper.
+        remote_bytes: of a store that lies elsewhere.
+        remote_batches: of it.
         cut_rate: of a stub, in x real time, that two workers share the demo corpus out to.
     """
 
@@ -77,6 +79,8 @@ class Scale:
     stub_rounds: int
     window_hours: float
     cut_hours: float
+    remote_bytes: int
+    remote_batches: int
     cut_rate: float
 
 
@@ -114,6 +118,8 @@ SCALES = {
         stub_rounds=3,
         window_hours=50,
         cut_hours=1000,
+        remote_bytes=1_000_000_000,
+        remote_batches=20,
         cut_rate=8,
     ),
     "small": Scale(
@@ -149,6 +155,8 @@ SCALES = {
         stub_rounds=1,
         window_hours=50,
         cut_hours=10,
+        remote_bytes=30_000_000,
+        remote_batches=3,
         cut_rate=100,
     ),
 }

@@ -38,7 +38,7 @@ def main(config: ExtractConfig) -> None:
     damaged: list[Path] = []
     watch = Stopwatch()
     with (
-        previous_output(out, config.runtime.work) as previous,
+        previous_output(out, config.runtime.work, fetch=config.fetch) as previous,
         progress_bar(
             f"extract {config.feature.name}", audio_s, show=config.runtime.progress
         ) as advance,

@@ -73,7 +73,7 @@ def _from_audio(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence
 
     tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
     damaged: list[Path] = []
-    with previous_output(out, config.runtime.work) as previous:
+    with previous_output(out, config.runtime.work, fetch=config.fetch) as previous:
         reuse = Reuse(
             previous=previous,
             overwrite=config.overwrite,

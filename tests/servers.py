@@ -37,10 +37,7 @@ def bucket_environment(address: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": address,
-        # neither this machine's credentials nor its place in a cloud are asked for
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",  # nobody asks whether this machine is in a cloud
     }
 
 
@@ -227,6 +224,7 @@ def bucket(bucket_address: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """A bucket of this test's own, empty; boto3, fsspec and DVC find it."""
     for name, value in bucket_environment(bucket_address).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
     return Bucket(f"bucket-{next(_numbers)}")
 
 

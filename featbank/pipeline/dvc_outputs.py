@@ -28,6 +28,7 @@ from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.files.json_files import parse_json
 from featbank.files.opening import open_regular, read_regular
 from featbank.files.provenance import file_sha256
+from featbank.pipeline.dvc_fetching import fetch_output
 from featbank.store import HEADER_NAME
 from featbank.store.splits import read_splits
 
@@ -96,31 +97,47 @@ def _read_for_dvc(path: Path) -> bytes:
 
 
 @contextmanager
-def previous_output(out: Path, work: Path) -> Iterator[Sequence[Path]]:
+def previous_output(out: Path, work: Path, *, fetch: bool = False) -> Iterator[Sequence[Path]]:
     """Yield folders with the previous content of `out`, made of links into DVC's cache.
 
     Nothing is given where all stores of `out` are still there, DVC does not know it, or its cache
-    lacks it: then there is less to take over, and nothing is wrong.
+    lacks it: then there is less to take over, and nothing is wrong. What it lacks, as after a pull
+    of other outputs alone, is warned of, for it is computed.
 
     Args:
         out: an output of a stage, a folder of stores: `<name>/<split>`.
         work: where the links go, in a folder of this run's own.
+        fetch: has DVC fetch what its cache lacks, from its remote.
     """
     digest = None if _is_whole(out) else _locked_digest(out)
     listed = _listed(digest) if digest else {}
-    if not listed:
-        if digest:  # as after a pull of other outputs alone
-            _log.warning(
-                "%s: DVC's cache has nothing of what it was, so all of it is computed; where a "
-                "remote has it, stop, run dvc fetch %s, and run again",
-                out,
-                out,
-            )
+    if digest and fetch and (not listed or None in listed.values()):
+        fetch_output(out)
+        listed = _listed(digest)
+    there = {relative: path for relative, path in listed.items() if path is not None}
+    if digest and (not there or len(there) < len(listed)):
+        _warn_of_lack(out, digest, len(there), len(listed))
+    if not there:
         yield []
         return
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="previous-", dir=work) as folder:
-        yield [Path(folder)] if _link(listed, Path(folder)) else []
+        yield [Path(folder)] if _link(there, Path(folder)) else []
+
+
+def _warn_of_lack(out: Path, digest: str, num_there: int, num_listed: int) -> None:
+    """Tell before it is computed anew what DVC has somewhere else."""
+    lack = f"{num_listed - num_there} of the {num_listed} files" if num_there else "any"
+    match _place(digest):
+        case DvcPlace.NOWHERE:
+            advice = "and no remote has them"
+        case DvcPlace.REMOTE:
+            advice = "but the remote has them: stop, and run it again with fetch=true"
+        case _:
+            advice = "but a remote may have them: stop, and run it again with fetch=true"
+    _log.warning(
+        "%s: DVC's cache lacks %s of what it was, so these are computed, %s", out, lack, advice
+    )
 
 
 def _link(files: Mapping[str, Path], folder: Path) -> bool:
@@ -162,7 +179,7 @@ def is_cached(store: Path, header_sha256: str) -> bool:
     """Tell whether all of a store is in DVC's cache, as part of an output that `dvc.lock` names."""
     for out in (store, *store.parents):
         if digest := _locked_digest(out):
-            listed = _listed(digest, whole=True)
+            listed = _whole(digest)
             header = listed.get((store.relative_to(out) / HEADER_NAME).as_posix())
             return header is not None and file_sha256(header) == header_sha256
     return False
@@ -290,7 +307,7 @@ def _place(digest: str) -> DvcPlace:
 
     if not digest:
         return DvcPlace.NOWHERE
-    if digest.endswith(".dir") and _listed(digest, whole=True):
+    if digest.endswith(".dir") and _whole(digest):
         return DvcPlace.CACHE
     try:
         with dvc_project() as repo:
@@ -349,11 +366,15 @@ def _locked() -> dict[str, str]:
         return {}
 
 
-def _listed(digest: str, *, whole: bool = False) -> dict[str, Path]:
-    """Return the files of a folder object that are in DVC's cache, by their paths in the folder.
+def _whole(digest: str) -> dict[str, Path]:
+    """Return the files of a folder object, by their paths in the folder; none where one lacks."""
+    listed = _listed(digest)
+    there = {relative: path for relative, path in listed.items() if path is not None}
+    return there if len(there) == len(listed) else {}
 
-    None, where one lacks and it must be whole.
-    """
+
+def _listed(digest: str) -> dict[str, Path | None]:
+    """Return the files of a folder object, by their paths in the folder; None where one lacks."""
     # imported here: it takes a second
     from dvc.exceptions import DvcException
 
@@ -366,8 +387,9 @@ def _listed(digest: str, *, whole: bool = False) -> dict[str, Path]:
     except (DvcException, FeatbankError, OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("DVC's cache is of no use to find the previous output: %s", error)
         return {}
-    there = {relative: path.resolve() for relative, path in found.items() if path.is_file()}
-    return {} if whole and len(there) < len(found) else there
+    return {
+        relative: path.resolve() if path.is_file() else None for relative, path in found.items()
+    }
 
 
 def _entries(cache: Path, digest: str) -> dict[str, Path]:

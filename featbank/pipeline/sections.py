@@ -77,6 +77,10 @@ class Knobs:
         bool,
         knob("true, or --break-lock, takes a lock whose owner is gone, where nobody can tell"),
     ]
+    fetch: Annotated[
+        bool,
+        knob("true has DVC fetch what its cache lacks of stores made before, to take it over"),
+    ]
     trusted_modules: Annotated[Modules, knob("packages beside featbank that a _target_ may name")]
     numerics: Annotated[
         Numerics, knob("strict takes over no shard that a machine of another numerics class made")
@@ -148,7 +152,7 @@ class CorpusOption(ComponentOption):
     """A corpus: its layout, and the name of its outputs."""
 
     name: Annotated[Name, Field(description="folder of its outputs")]
-    root: Annotated[str, Field(description="folder of its audio and tables")]
+    root: Annotated[str, Field(description="folder of its audio and tables, or their URL")]
     labels: Annotated[LabelsOption, Field(description="time-aligned labels, below root")] = None
     train: Annotated[Splits, Field(description="splits that codebooks may be fitted on")] = TRAIN
     held_out: Annotated[Splits, Field(description="splits that nothing is fitted on")] = HELD_OUT

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from tests.servers import bucket, bucket_address  # noqa: F401 - fixtures
 from tests.waiting import HANG_S
 
 _AUTHOR = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")

@@ -71,8 +71,8 @@ def _lock(listed: Any) -> None:
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
 
 
-def _given() -> Mapping[str, bytes] | None:
-    with previous_output(OUT, Path("work")) as folders:
+def _given(*, fetch: bool = False) -> Mapping[str, bytes] | None:
+    with previous_output(OUT, Path("work"), fetch=fetch) as folders:
         found = {name: data for folder in folders for name, data in files(folder).items()}
     assert not list(Path("work").glob("*"))
     return found or None
@@ -84,13 +84,46 @@ def test_an_output_that_is_gone_is_given() -> None:
 
 def test_an_output_that_only_a_remote_has_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
     shutil.rmtree(".dvc/cache")
+    lacks = f"{OUT}: DVC's cache lacks any of what it was, so these are computed, "
+    assert _given() is None
+    assert lacks + "and no remote has them" in caplog.text
+    caplog.clear()
+    _set_remote("s3://nobody/asks")
     assert _given() is None
     assert (
-        f"so all of it is computed; where a remote has it, stop, run dvc fetch {OUT}" in caplog.text
+        lacks + "but a remote may have them: stop, and run it again with fetch=true" in caplog.text
     )
     caplog.clear()
     Path("dvc.lock").unlink()
     assert (_given(), caplog.text) == (None, "")
+
+
+def test_of_an_output_that_was_pulled_in_part_the_rest_is_told_and_fetched(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(".dvc/cache/files", tmp_path / "pushed" / "files")
+    _set_remote(str(tmp_path / "pushed"))
+    stage = {"cmd": "true", "outs": [OUT.as_posix()]}
+    stages = {"extract": {"foreach": ["demo-fbank"], "do": stage}}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    lost = next(iter(HEADERS))
+    digest = md5(HEADERS[lost], usedforsecurity=False).hexdigest()
+    Path(".dvc/cache/files/md5", digest[:2], digest[2:]).unlink()
+    some = {name: data for name, data in CONTENT.items() if name != lost}
+    assert _given() == some
+    assert (
+        f"{OUT}: DVC's cache lacks 1 of the {len(CONTENT)} files of what it was, so these are "
+        "computed, but the remote has them: stop, and run it again with fetch=true" in caplog.text
+    )
+    caplog.clear()
+    assert _given(fetch=True) == CONTENT
+    assert "lacks" not in caplog.text
+    shutil.rmtree(".dvc/cache/files")
+    assert _given(fetch=True) == CONTENT
+    shutil.rmtree(".dvc/cache/files")
+    shutil.rmtree(tmp_path / "pushed")
+    assert _given(fetch=True) is None
+    assert "lacks any of what it was, so these are computed, and no remote has them" in caplog.text
 
 
 def test_an_output_is_in_the_cache_or_a_remote_or_nowhere(tmp_path: Path) -> None:
