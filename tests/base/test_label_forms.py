@@ -193,9 +193,7 @@ def test_the_textgrid_release_of_librispeech_is_told_apart_by_its_form(tmp_path:
     put(folder / "84-121123.alignment.txt", ALIGNED)
     one = "dev-clean/84/121123/84-121123-0000"
     assert labels_of(tmp_path, one) == PHONES
-    with pytest.raises(
-        CorpusError, match=r"form: (textgrid|librispeech) or"
-    ):
+    with pytest.raises(CorpusError, match=r"form: (textgrid|librispeech) or"):
         labels_of(tmp_path, one, tier="words")
     assert labels_of(tmp_path, one, tier="words", form="textgrid") == WORDS
     assert labels_of(tmp_path, one, tier="words", form="librispeech") == SAID
