@@ -176,7 +176,7 @@ class TableCorpus(Corpus):
         at = {} if split is None else {"split": split}
 
         def with_path(cells: list[str]) -> Texts:
-            filled = {**at, **{column: cells[place] for column, place in fields.items()}}
+            filled = {**{column: cells[place] for column, place in fields.items()}, **at}
             return (template.fill(filled), *choose([*cells, *behind])[1:])
 
         return with_path

@@ -240,7 +240,7 @@ def test_gigaspeech(root: Path) -> None:
     assert [one.id for one in made.failures] == [
         "GigaSpeech.json:audios[0].segments[3]", "GigaSpeech.json:audios[2]",
     ]  # fmt: skip
-    assert "expected" not in made.failures[0].error
+    assert made.failures[0].expected == "seconds, 0 or more"
     small = prepared("gigaspeech", root, splits={"{S}": "train", "{TEST}": "test"})
     assert small.splits["train"] == ["YOU02_S0000003"]
     both = prepared("gigaspeech", root, splits={"{XL}": "all", "{DEV}": "all"})
@@ -340,6 +340,8 @@ def test_mls(root: Path, suffix: str) -> None:
     assert {one.id: one.kind for one in made.failures} == {
         "dev/transcripts.txt:3": "bad_row", "dev/audio/9/9/9_9_000009": "missing",
     }  # fmt: skip
+    with pytest.raises(CorpusError, match=r"expected SPLIT/transcripts.txt, in the folder of a la"):
+        prepared("mls", root / "dev", suffix=suffix)
     with pytest.raises(ConfigError, match=r"corpus.suffix: expected .flac or .opus, got '.mp3'"):
         prepared("mls", root, suffix=".mp3")
 
@@ -370,6 +372,8 @@ def test_timit(root: Path, case: Any) -> None:
     assert made.num_unlisted == 3
     usual = prepared("timit", root, sentences=["SI", "SX"])
     assert sorted(usual.rows) == sorted([case(names[1]), case(names[2])])
+    with pytest.raises(CorpusError, match=r"expected folders TRAIN and TEST, got neither; set co"):
+        prepared("timit", root / case("TRAIN"))
     for wrong in ("SX", [], ["SZ"]):
         with pytest.raises(ConfigError, match=r"sentences: expected a list"):
             prepared("timit", root, sentences=wrong)

@@ -317,3 +317,31 @@ def test_a_table_may_lack_a_header_and_have_its_own_separator(root: Path) -> Non
     ]
     [row] = rows_of(root, "x.wav hello", "t.txt", header=["path", "text"], separator=" ")
     assert (row.audio, row.text) == ("x.wav", "hello")
+
+
+def test_manifests_of_speechbrain_are_read_as_they_are(root: Path) -> None:
+    settings: dict[str, Any] = {
+        "columns": {"ID": "id", "wav": "path", "spk_id": "speaker", "wrd": "text"},
+        "replacements": {"$data_root": "", "{data_root}": ""},
+    }
+    text = 'ID,duration,wav,spk_id,wrd\nx-1,2.5,$data_root/a/x.flac,anna,"one, two"\n'
+    [row] = rows_of(root, text, "train.csv", **settings)
+    assert row == CorpusRow(
+        id="x-1", audio="a/x.flac", where="train.csv:2", speaker="anna", text="one, two",
+        claimed_duration_s=2.5,
+    )  # fmt: skip
+    said = {"x-1": {"wav": "{data_root}/a/x.flac", "length": 2.5, "words": "one, two"}}
+    settings["columns"] = {"wav": "path", "length": "duration", "words": "text"}
+    [row] = rows_of(root, json.dumps(said, indent=2), "train.json", **settings)
+    assert (row.id, row.audio, row.text) == ("x-1", "a/x.flac", "one, two")
+
+
+def test_manifests_of_nemo_are_tables_of_json_lines_called_json(root: Path) -> None:
+    said = {"audio_filepath": "/data/x.wav", "duration": 1.25, "offset": 0.5, "text": "one",
+            "lang": "de", "pnc": True, "tags": ["a"]}  # fmt: skip
+    columns = {"audio_filepath": "path", "offset": "start", "lang": "language"}
+    [row] = rows_of(
+        root, json.dumps(said), "train.json", columns=columns, ignore_columns="rest",
+        replacements={"/data": "wav"},
+    )  # fmt: skip
+    assert (row.audio, row.start_s, row.duration_s, row.language) == ("wav/x.wav", 0.5, 1.25, "de")
