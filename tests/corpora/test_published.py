@@ -377,3 +377,23 @@ def test_timit(root: Path, case: Any) -> None:
     for wrong in ("SX", [], ["SZ"]):
         with pytest.raises(ConfigError, match=r"sentences: expected a list"):
             prepared("timit", root, sentences=wrong)
+
+
+def test_libritts_is_a_tree(root: Path) -> None:
+    names = ("dev-clean/84/121123/84_121123_000007_000001", "test-other/1/2/1_2_0_0")
+    for number, name in enumerate(names):
+        text = say(root, number, f"{name}.wav")
+        (root / f"{name}.normalized.txt").write_text(text)
+    made = prepared(
+        "vctk", root, paths="{split}/{speaker}/{book}/{name}.wav",
+        text_path="{split}/{speaker}/{book}/{name}.normalized.txt",
+    )  # fmt: skip
+    assert made.splits == {"dev-clean": [names[0]], "test-other": [names[1]]}
+    row = made.rows[names[1]]
+    assert (row.speaker, row.text) == ("1", "he was not an ill disposed young man")
+
+
+def test_the_docs_name_every_corpus_that_is_ready() -> None:
+    page = (PROJECT / "docs/corpora.md").read_text(encoding="utf-8")
+    for path in (PROJECT / "conf/corpus").glob("*.yaml"):
+        assert f"`{path.stem}`" in page, path.stem

@@ -78,6 +78,15 @@ def test_the_rest_of_the_columns_is_passed_by(root: Path) -> None:
     assert (found.audio, found.speaker, found.text) == ("x.wav", "anna", "hello")
 
 
+def test_columns_that_nobody_needs_may_share_a_name_of_any_bytes(root: Path) -> None:
+    text = b"\xff\t\t\tpath\ttext\na\tb\tc\tx.wav\thello\n"
+    [row] = rows_of(root, text, ignore_columns="rest")
+    assert (row.audio, row.text) == ("x.wav", "hello")
+    text = b"path\ttext\ttext\nx.wav\ta\tb\n"
+    with pytest.raises(CorpusError, match=r"header of t.tsv: expected each column once, got text"):
+        rows_of(root, text, ignore_columns="rest")
+
+
 def test_json_lines_with_keys_that_nobody_needs_are_rows(root: Path) -> None:
     lines = [
         '{"path": "x.wav", "text": "a"}',
@@ -140,7 +149,7 @@ def test_a_json_file_is_lines_or_a_list_or_an_object_of_objects(root: Path, pack
         "lines": "\n".join(map(json.dumps, rows)),
         "list": json.dumps(rows),
         "pretty list": "\ufeff" + json.dumps(rows, indent=2),
-        "object": json.dumps({"utt-x": rows[0], "utt-y": rows[1]}, indent=4),
+        "object": json.dumps({"utt-x": rows[0], "utt-?": {**rows[1], "id": "utt-y"}}, indent=4),
     }
     for form, text in forms.items():
         data = text.encode()
