@@ -74,14 +74,14 @@ class HuggingFaceCorpus(Corpus):
             for split, name in find_shards(self.root, self.files, "corpus.files"):
                 yield split or _split_of(name), name
             return
-        names = [name for suffix in _SUFFIXES for name in self._named(suffix)]
-        if not names:
+        by_kind = [names for suffix in _SUFFIXES if (names := list(self._named(suffix)))]
+        if len(by_kind) != 1:  # of both, one is most often made of the other
             raise CorpusError(
                 f"corpus {self.name} in {self.root}",
                 expected="files *.parquet or *.arrow",
-                got="none",
+                got="both: set corpus.files" if by_kind else "none",
             )
-        yield from ((_split_of(name), name) for name in names)
+        yield from ((_split_of(name), name) for name in by_kind[0])
 
     def _named(self, suffix: str) -> Iterator[str]:
         for path in sorted(self.root.rglob(f"*{suffix}")):
