@@ -13,10 +13,14 @@ CORPORA = Registry(
     table={
         "table": "featbank.corpora.table:TableCorpus",
         "folder": "featbank.corpora.folder:FolderCorpus",
+        "tree": "featbank.corpora.tree:TreeCorpus",
+        "recordings": "featbank.corpora.recordings:RecordingsCorpus",
         "librispeech": "featbank.corpora.librispeech:LibriSpeechCorpus",
         "ljspeech": "featbank.corpora.ljspeech:LJSpeechCorpus",
         "webdataset": "featbank.corpora.webdataset:WebDatasetCorpus",
         "huggingface": "featbank.corpora.huggingface:HuggingFaceCorpus",
+        "mls": "featbank.corpora.mls:MLSCorpus",
+        "timit": "featbank.corpora.timit:TimitCorpus",
     },
 )
 

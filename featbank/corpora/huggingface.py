@@ -37,6 +37,8 @@ class HuggingFaceCorpus(Corpus):
             One that is called `id` names the utterances. Others are not read.
         files: patterns of the files, relative to the root, or those of each split:
             `{train: data/train-*.parquet}`; None takes all that there are.
+        replacements: where paths of audio may begin -> the folder below the root that this stands
+            for: `{/data/calls: ""}`.
         arguments: as of `Corpus`.
 
     Raises:
@@ -51,16 +53,19 @@ class HuggingFaceCorpus(Corpus):
         audio: str = "audio",
         columns: Mapping[str, str] | None = None,
         files: Patterns | Mapping[str, Patterns] | None = None,
+        replacements: Mapping[str, str] | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         self.audio = audio
         self.fields = Fields(columns or {}, self.language)
         self.files = files
+        self.replacements = dict(replacements or {})
+        AudioPaths(self.root, Links(self.root), replacements=self.replacements)  # if they are such
 
     def read(self, links: Links) -> Iterator[Found]:
         """Read one file after the other, then give the audio files beside them."""
-        paths = AudioPaths(self.root, links)
+        paths = AudioPaths(self.root, links, replacements=self.replacements)
         found = list(self._found())
         yield from _missing(name for _, name in found)
         for split, name in found:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from functools import lru_cache
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from featbank.base.failures import brief
@@ -12,7 +12,7 @@ from featbank.base.manifest import check_id
 from featbank.base.places import Place
 from featbank.corpora.base import Present
 from featbank.corpora.links import Links
-from featbank.errors import AudioError, CorpusError
+from featbank.errors import AudioError, ConfigError, CorpusError
 
 READABLE_SUFFIXES = frozenset([
     ".flac", ".wav", ".wave", ".bwf", ".rf64", ".w64", ".ogg", ".oga", ".opus", ".mp3", ".aif",
@@ -29,6 +29,8 @@ AUDIO_SUFFIXES = READABLE_SUFFIXES | frozenset([
 ])  # fmt: skip
 
 _MAX_CHARACTERS = 4096  # of a path, on Linux
+# words joined by single dots and slashes: such a path is normal, and leads nowhere else
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*")
 
 
 class AudioPaths:
@@ -37,11 +39,18 @@ class AudioPaths:
     Args:
         root: of the corpus.
         links: which of its links may lead out of it.
+        replacements: where paths may begin -> the folder below the root that this stands for:
+            `{/data/calls: ""}`, `{$data_root: wav}`.
     """
 
-    def __init__(self, root: Path, links: Links) -> None:
-        self._root, self._links = root, links
+    def __init__(
+        self, root: Path, links: Links, *, replacements: Mapping[str, str] | None = None
+    ) -> None:
+        self._links, self._root = links, root
         self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
+        self._replacements = _beginnings(
+            {**{str(one): "" for one in self._roots}, **(replacements or {})}
+        )
         self._checked: tuple[str | None, str] = (None, "")  # the last, which many repeat
         self._linked = ""
 
@@ -57,16 +66,29 @@ class AudioPaths:
         """
         if text == self._checked[0]:
             return self._checked[1]
-        path = PurePosixPath(text)
+        below = text
+        for begin, folder in self._replacements:
+            if text.startswith(begin):
+                below = folder + text[len(begin) :].lstrip("/")
+                break
+        if len(below) <= _MAX_CHARACTERS and _PLAIN.fullmatch(below):
+            self._checked = (text, below)
+            return below
+        path = PurePosixPath(below)
         if path.is_absolute():
             path = next((path.relative_to(r) for r in self._roots if path.is_relative_to(r)), path)
         audio = str(path)
         if (
             not text or path.is_absolute() or ".." in path.parts or not path.parts
-            or len(audio) > _MAX_CHARACTERS
+            or len(audio) > _MAX_CHARACTERS or self._is_variable(path.parts[0])
         ):  # fmt: skip
             raise CorpusError(
-                f"audio path in {where}", expected="a path inside the corpus", got=brief(repr(text))
+                f"audio path in {where}",
+                expected="a path inside the corpus",
+                got=brief(repr(text)),
+                hint="corpus.replacements says where other folders lie: {/data/calls: calls}"
+                if text.startswith(("/", "$", "{"))
+                else "",
             )
         check_id(audio, CorpusError)
         if "!/" in audio and os.path.lexists(self._root / audio):
@@ -74,11 +96,35 @@ class AudioPaths:
         self._checked = (text, audio)
         return audio
 
+    def _is_variable(self, first: str) -> bool:
+        """Tell whether a path begins with a variable that nothing replaces: `$data_root`."""
+        return first.startswith(("$", "{")) and not (self._root / first).exists()
+
     def check_links(self, audio: str, where: str) -> None:
         """Refuse a file to which a link leads that may not; see `Links.check`."""
         if audio != self._linked:
             self._links.check(audio, where)
             self._linked = audio
+
+
+def _beginnings(replacements: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return beginnings of paths and what they stand for, both up to a slash, the longest first.
+
+    Raises:
+        ConfigError: a beginning is empty, or what it stands for is no folder below the root.
+    """
+    pairs = []
+    for begin, folder in replacements.items():
+        is_begin = isinstance(begin, str) and begin.strip()
+        below = PurePosixPath(folder) if isinstance(folder, str) else None
+        if not is_begin or below is None or below.is_absolute() or ".." in below.parts:
+            raise ConfigError(
+                "corpus.replacements",
+                expected="folders below the root by where paths begin: {/data/calls: calls}",
+                got=f"{begin!r}: {folder!r}",
+            )
+        pairs.append((begin.rstrip("/") + "/", f"{below}/" if below.parts else ""))
+    return sorted(pairs, key=lambda pair: (-len(pair[0]), pair[0]))
 
 
 def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
@@ -143,14 +189,14 @@ def check_name(audio: str) -> None:
         )
 
 
-@lru_cache(maxsize=1)  # many segments of a file follow each other
 def stem(audio: str) -> str:
     """Return a path without its last suffix.
 
-    >>> stem("june_fr/vm-toreply.flac")
-    'june_fr/vm-toreply'
+    >>> stem("june_fr/vm-toreply.flac"), stem("a.b/.x"), stem("x.")
+    ('june_fr/vm-toreply', 'a.b/.x', 'x.')
     """
-    return str(PurePosixPath(audio).with_suffix(""))
+    dot = audio.rfind(".")
+    return audio[:dot] if audio.rfind("/") + 1 < dot < len(audio) - 1 else audio
 
 
 def _taken_for_a_place(audio: str) -> CorpusError:

@@ -67,15 +67,23 @@ def test_rows_with_paths_refer_to_files_and_rows_with_neither_are_named(
         {"bytes": None, "path": "clips/b.flac"},
         {"bytes": None, "path": None},
         {"bytes": None, "path": "/elsewhere/c.flac"},
+        {"bytes": None, "path": "/data/b.flac"},
     ]
-    write_any(tmp_path / "corpus" / f"x.{suffix}", audio, sentence=["a", None, "c", "d"])
-    corpus = huggingface(tmp_path / "corpus", columns={"sentence": "text"}, split_rule=ALL_TRAIN)
+    write_any(tmp_path / "corpus" / f"x.{suffix}", audio, sentence=["a", None, "c", "d", "e"])
+    corpus = huggingface(
+        tmp_path / "corpus",
+        columns={"sentence": "text"},
+        split_rule=ALL_TRAIN,
+        replacements={"/data": "clips"},
+    )
     found = prepared(corpus, max_failures=2)["train"]
-    assert [(row.id, row.text) for row in found] == [("x/00000000", "a"), ("x/00000001", "")]
+    assert [(row.id, row.text) for row in found] == [
+        ("x/00000000", "a"), ("x/00000001", ""), ("x/00000004", "e"),
+    ]  # fmt: skip
     assert found[0].audio_digest == found[1].audio_digest
-    assert found[1].audio == "clips/b.flac"
+    assert found[1].audio == found[2].audio == "clips/b.flac"
     failed = read_failures(tmp_path / "manifests" / "failures.jsonl")
-    assert [(one.id, one.got) for one in failed] == [
+    assert [(one.id, one.got.partition(";")[0]) for one in failed] == [
         (f"x.{suffix}:2", "neither"), (f"x.{suffix}:3", "'/elsewhere/c.flac'"),
     ]  # fmt: skip
 
