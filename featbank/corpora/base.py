@@ -31,7 +31,7 @@ class CorpusRow(NamedTuple):
 
     Args:
         id: unique in the corpus.
-        audio: path relative to the corpus root, with forward slashes.
+        audio: path relative to the corpus root, with forward slashes; or the name of a `Place`.
         where: the place that describes it, for messages: `transcripts.tsv:12`.
         start_s: start in the file, in seconds as it is played.
         duration_s: length, in seconds; None goes on to the end of the file.
