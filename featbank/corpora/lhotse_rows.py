@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from featbank.base.failures import brief
 from featbank.corpora.base import CorpusRow, Found, Present, bad_row
@@ -98,7 +97,6 @@ class CutRows:
         fields: where in a supervision, or in a cut, a field of its row stands: `custom.texts.0`.
         language: of what does not say its own.
         channel: taken of what is of several channels; None, or below 0, leaves that to the file.
-        replacements: where paths begin -> the folder below the root that this stands for.
         paths: checks paths.
     """
 
@@ -109,16 +107,12 @@ class CutRows:
         fields: Mapping[str, str],
         language: str,
         channel: int | None,
-        replacements: Mapping[str, str],
         paths: AudioPaths,
     ) -> None:
         self._a_cut = a_cut
         self._fields = {field: at.split(".") for field, at in fields.items()}
         self._language = language
         self._channel = channel
-        self._replacements = [
-            (PurePosixPath(begin), folder) for begin, folder in replacements.items()
-        ]
         self._paths = paths
 
     def of(self, cut: Cut, split: str) -> Iterator[Found]:
@@ -176,7 +170,7 @@ class CutRows:
         is_whole = start_s == 0 and abs(duration_s - file_s) < 10**-_DIGITS
         return CorpusRow(
             id=text_of(said.get("id"), f"id in {where}"),
-            audio=self._relative(source, where),
+            audio=self._paths.relative(source, where),
             where=where,
             start_s=start_s,
             duration_s=None if is_whole else duration_s,
@@ -215,19 +209,11 @@ class CutRows:
             hint="corpus.channel names the one to take",
         )
 
-    def _relative(self, source: str, where: str) -> str:
-        path = PurePosixPath(source)
-        for begin, folder in self._replacements:
-            if path.is_relative_to(begin):
-                source = str(folder / path.relative_to(begin))
-                break
-        return self._paths.relative(source, where)
-
     def _unused(self, cut: Cut) -> Iterator[Present]:
         """Yield the files of what nothing is said of, so that they are counted."""
         try:
             sources = [source for source, _ in _files(cut.recording, cut.where)]
-            files = [self._relative(source, cut.where) for source in sources]
+            files = [self._paths.relative(source, cut.where) for source in sources]
         except CorpusError:
             return  # nothing would be read of them
         for audio in files:
