@@ -77,7 +77,7 @@ class LhotseCorpus(Corpus):
     def read(self, links: Links) -> Iterator[Found]:
         """Read the manifests, split by split, then give the audio files that there are."""
         make = CutRows(
-            a_cut=self.rows == "cuts",
+            by_cut=self.rows == "cuts",
             fields=self.fields,
             language=self.language,
             channel=self.channel,

@@ -93,7 +93,7 @@ class CutRows:
     """Makes the rows of cuts.
 
     Args:
-        a_cut: whether there is one row a cut; else there is one a supervision.
+        by_cut: whether there is one row a cut; else there is one a supervision.
         fields: where in a supervision, or in a cut, a field of its row stands: `custom.texts.0`.
         language: of what does not say its own.
         channel: taken of what is of several channels; None, or below 0, leaves that to the file.
@@ -103,13 +103,13 @@ class CutRows:
     def __init__(
         self,
         *,
-        a_cut: bool,
+        by_cut: bool,
         fields: Mapping[str, str],
         language: str,
         channel: int | None,
         paths: AudioPaths,
     ) -> None:
-        self._a_cut = a_cut
+        self._by_cut = by_cut
         self._fields = {field: at.split(".") for field, at in fields.items()}
         self._language = language
         self._channel = channel
@@ -117,7 +117,7 @@ class CutRows:
 
     def of(self, cut: Cut, split: str) -> Iterator[Found]:
         """Yield the rows of a cut, and the failures of those that cannot be; or its files."""
-        if self._a_cut:
+        if self._by_cut:
             yield self._made(cut.said, cut.where, cut, split, 0.0)
         elif not cut.supervisions:
             yield from self._unused(cut)
@@ -193,16 +193,16 @@ class CutRows:
                 got=f"transforms: {brief(json.dumps(transforms))}",
                 hint="save what they make with lhotse (`save_audios`)",
             )
-        one = self._channel
-        if one is not None and one in channels and len(channels) > 1:
-            channels = [one]
+        channels = channels or [one for _, own in files for one in own]
+        if self._channel is not None and self._channel in channels and len(channels) > 1:
+            channels = [self._channel]
         for source, own in files:
             if len(channels) == 1 and channels[0] in own:
                 return source, own.index(channels[0])
-            if set(channels or own) == set(own):
+            if set(channels) == set(own):
                 return source, None if len(own) > 1 else 0
         raise CorpusError(
-            f"channels {', '.join(map(str, channels)) or 'of all files'} in {where}",
+            f"channels {', '.join(map(str, channels))} in {where}",
             expected="one channel of the recording, or all of one file; it has "
             + ", and ".join(", ".join(map(str, own)) for _, own in files),
             got="others",
