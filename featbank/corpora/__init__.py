@@ -23,6 +23,8 @@ CORPORA = Registry(
         "lhotse": "featbank.corpora.lhotse:LhotseCorpus",
         "mls": "featbank.corpora.mls:MLSCorpus",
         "timit": "featbank.corpora.timit:TimitCorpus",
+        "webdataset": "featbank.corpora.webdataset:WebDatasetCorpus",
+        "huggingface": "featbank.corpora.huggingface:HuggingFaceCorpus",
     },
 )
 

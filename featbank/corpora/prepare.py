@@ -91,6 +91,11 @@ def prepare(
         failures = FailureList(scratch)
         join = Join(corpus, failures, scratch)
         join.read(Links(corpus.root, follow=corpus.follow_links, accepted=link_roots))
+        if corpus.speeds != (1.0,) and not {*corpus.train} & {*join.splits}:
+            _log.warning(
+                "%s: nothing is played at corpus.speeds, for it has no split of corpus.train: %s",
+                corpus.name, ", ".join(corpus.train),
+            )  # fmt: skip
         memory = ScanMemory(folder, scratch)
         survey = Survey(corpus.root, memory, tolerate=corpus.tolerate, scratch=scratch)
         try:

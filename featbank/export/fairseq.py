@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, ClassVar
 
-from featbank.base.places import Place
-from featbank.errors import StoreError
+from featbank.errors import ConfigError
+from featbank.export.audio import audio_path
 from featbank.export.base import Export
-from featbank.export.source import ExportField, ExportRow, ExportSource, ExportSplit
+from featbank.export.source import ExportField, ExportSource, ExportSplit
 from featbank.export.tokens import check_tokens, num_tokens, sequence_of
 from featbank.export.work import ExportWork
 
@@ -28,8 +28,16 @@ class FairseqExport(Export):
     def check(self, source: ExportSource) -> None:
         """Refuse what is no units; see `Export.check`."""
         check_tokens(source, "fairseq", codes=False)
+        labels = ["tsv", *map(_label, source.fields)]
         for field in source.fields:
             num_tokens(field, "fairseq")
+            if labels.count(_label(field)) > 1:
+                raise ConfigError(
+                    f"export of {field.name} to fairseq",
+                    expected="labels of a name of their own",
+                    got=_label(field),
+                    hint=f"give it another: my_{field.name}=FOLDER",
+                )
 
     def write(self, source: ExportSource, work: ExportWork) -> None:
         """Write a tsv a split, labels a split and field, and dictionaries; see `Export.write`."""
@@ -50,35 +58,11 @@ def _label(field: ExportField) -> str:
 def _write_audio(split: ExportSplit, root: str, file: BinaryIO) -> None:
     file.write(f"{root}\n".encode())
     for row in split.rows():
-        file.write(f"{_whole_file(row)}\t{row.manifest_row.num_samples}\n".encode())
+        file.write(
+            f"{audio_path(row, 'fairseq', parts=False)}\t{row.manifest_row.num_samples}\n".encode()
+        )
 
 
 def _write_units(split: ExportSplit, field: ExportField, file: BinaryIO) -> None:
     for row in split.rows():
         file.write((" ".join(map(str, sequence_of(row, field).tolist())) + "\n").encode())
-
-
-def _whole_file(row: ExportRow) -> str:
-    """Return the path of an utterance that is a whole file of one channel.
-
-    Raises:
-        StoreError: it is not, as far as its row tells.
-    """
-    utterance = row.manifest_row
-    problem = ""
-    if Place.parse(utterance.audio) is not None:
-        problem = "audio inside another file"
-    elif utterance.start_sample:
-        problem = "a part of one"
-    elif utterance.channel:
-        problem = "a channel of one, or a mix"
-    elif "\t" in utterance.audio:
-        problem = "a path with a tab"
-    if problem:
-        raise StoreError(
-            f"utterance {row.id!r} in fairseq's tsv",
-            expected="a file of its own",
-            got=problem,
-            hint="nemo holds parts of files; lhotse all of these",
-        )
-    return utterance.audio

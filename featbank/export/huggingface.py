@@ -54,8 +54,8 @@ class HuggingfaceExport(Export):
                     got=field.name,
                     hint=f"give it another: my_{field.name}=FOLDER",
                 )
-            if not 1 <= len(field.axes) <= (2 if field.is_codes else _MOST_AXES):
-                refuse_field(field, "hf", expected="1 to 5 axes, or codes (Q, T)")
+            if len(field.axes) > (2 if field.is_codes else _MOST_AXES):
+                refuse_field(field, "hf", expected="5 axes at most, or codes (Q, T)")
         names = [_split_name(split.name) for split in source.splits]
         if len(set(names)) < len(names):
             raise ConfigError(
@@ -73,7 +73,7 @@ class HuggingfaceExport(Export):
                 name = f"data/{_split_name(split.name)}-{piece.number:05d}-of-{of:05d}.parquet"
                 work.make(partial(_write_parquet, piece, source), name)
         splits = {_split_name(split.name): len(split) for split in source.splits}
-        work.make_text("README.md", card(source, work.out.name, splits))
+        work.make_text("README.md", card(source, splits))
 
 
 def _split_name(split: str) -> str:
@@ -110,25 +110,37 @@ def _lists(pyarrow: Any, arrays: Sequence[Array], num_axes: int) -> Any:
 
 def _schema(pyarrow: Any, source: ExportSource) -> Any:
     """Return the schema, with the features of datasets among its metadata."""
-    types: dict[str, Any] = {"id": pyarrow.string()}
+    columns = [pyarrow.field("id", pyarrow.string())]
     features: dict[str, Any] = {"id": _value("string")}
     for name, kind in _DESCRIBED.items() if source.has_manifests else ():
-        types[name] = pyarrow.string() if kind == "string" else pyarrow.float64()
+        columns.append(pyarrow.field(name, pyarrow.type_for_alias(kind)))
         features[name] = _value(kind)
     for field in source.fields:
-        kind = pyarrow.from_numpy_dtype(field.dtype)
+        feature = features[field.name] = _feature(field)
         is_vector = len(field.axes) == 1 and field.axes[0] is not None
+        lists = pyarrow.from_numpy_dtype(field.dtype)
         for _ in field.axes:
-            kind = pyarrow.list_(kind, field.axes[0]) if is_vector else pyarrow.list_(kind)
-        types[field.name] = kind
-        features[field.name] = _feature(field)
+            lists = pyarrow.list_(lists, field.axes[0]) if is_vector else pyarrow.list_(lists)
+        columns.append(pyarrow.field(field.name, lists, metadata=_extension(feature)))
     said = json.dumps({"info": {"features": features}})
-    return pyarrow.schema(list(types.items()), metadata={"huggingface": said})
+    return pyarrow.schema(columns, metadata={"huggingface": said})
+
+
+def _extension(feature: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """Return what names an Array2D to Arrow: datasets takes no other lists for one."""
+    if not feature["_type"].startswith("Array"):
+        return None
+    return {
+        "ARROW:extension:name": f"datasets.features.features.{feature['_type']}ExtensionType",
+        "ARROW:extension:metadata": json.dumps([feature["shape"], feature["dtype"]]),
+    }
 
 
 def _feature(field: ExportField) -> Mapping[str, Any]:
     """Return a column as datasets describes it."""
     value = _value(field.dtype.name)
+    if not field.axes:
+        return value
     if field.is_codes:
         return {"feature": {"feature": value, "_type": "List"}, "_type": "List"}
     if len(field.axes) == 1:

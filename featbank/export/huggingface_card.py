@@ -9,14 +9,14 @@ from featbank.export.source import ExportField, ExportSource
 from featbank.files.provenance import readable_json
 
 
-def card(source: ExportSource, name: str, splits: Mapping[str, int]) -> str:
+def card(source: ExportSource, splits: Mapping[str, int]) -> str:
     """Return the text of the card.
 
     Args:
         source: that is exported.
-        name: of the dataset.
         splits: utterances of each, by its name as datasets has it.
     """
+    name = ", ".join(field.name for field in source.fields)
     return "\n".join(
         [
             "---",

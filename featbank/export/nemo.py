@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from featbank.base.places import Place
-from featbank.errors import ConfigError, StoreError
+from featbank.errors import ConfigError
+from featbank.export.audio import audio_path
 from featbank.export.base import Export
 from featbank.export.source import ExportRow, ExportSource, ExportSplit
 from featbank.export.tokens import check_tokens
@@ -58,18 +58,8 @@ def _write_lines(split: ExportSplit, root: Path, file: BinaryIO) -> None:
 
 def _described(row: ExportRow, root: Path) -> Mapping[str, Any]:
     utterance = row.manifest_row
-    problem = "a channel of one, or a mix" if utterance.channel else ""
-    if Place.parse(utterance.audio) is not None:
-        problem = "audio inside another file"
-    if problem:
-        raise StoreError(
-            f"utterance {row.id!r} in NeMo's manifest",
-            expected="a file of one channel, or a part of one",
-            got=problem,
-            hint="lhotse holds all of these",
-        )
     fields: dict[str, Any] = {
-        "audio_filepath": str(root / utterance.audio),
+        "audio_filepath": str(root / audio_path(row, "NeMo", parts=True)),
         "duration": utterance.duration_s,
         "text": utterance.text,
         "id": utterance.id,

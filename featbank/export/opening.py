@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from featbank.base.split_names import in_order, split_names
+from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, ManifestError, StoreError
 from featbank.export.source import ExportField, ExportSource, ExportSplit
-from featbank.store import StoreHeader, find_encoding, open_verified
-from featbank.store.joining import is_store, read_headers
+from featbank.store import find_encoding, open_verified
+from featbank.store.joining import is_store, read_chosen, read_headers
 from featbank.store.verified import VerifiedStore
 
 _NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
@@ -39,11 +40,10 @@ def open_source(
     """
     fields: list[ExportField] = []
     opened: dict[str, dict[str, VerifiedStore]] = {}  # by field, then split
-    alone = all(is_store(_folder(given)[1]) for given in stores)
     for given in stores:
         name, folder = _folder(given)
-        headers, joined = read_headers(folder)
-        name = name or joined.name
+        headers, joined = read_headers(folder) if splits is None else read_chosen(folder, splits)
+        name = name or check_name(joined.name, f"name of the feature in {folder}")
         if name in opened:
             raise ConfigError(
                 f"stores {', '.join(map(str, stores))}",
@@ -51,22 +51,18 @@ def open_source(
                 got=f"{name} twice",
                 hint=f"name one of them: {name}2={folder}",
             )
-        opened[name] = _by_split(folder, headers, splits, alone=alone)
+        opened[name] = _by_split(folder, headers)
         dtype = find_encoding(joined.dtype).read
         fields.append(ExportField(name=name, header=joined, dtype=dtype))
-    names = _same_splits(opened, alone=alone)
-    found = _manifests(names, manifests)
+    by_split = _joined(opened, alone=all(is_store(_folder(given)[1]) for given in stores))
+    found = _manifests([*by_split], manifests)
     if audio_root is not None and not Path(audio_root).is_dir():
         raise ConfigError("audio root", expected="a folder", got=f"none at {audio_root}")
     source = ExportSource(
         fields=tuple(fields),
         splits=tuple(
-            ExportSplit(
-                name=split,
-                stores={name: one[split] for name, one in opened.items()},
-                manifest=found.get(split),
-            )
-            for split in names
+            ExportSplit(name=split, stores=of_split, manifest=found.get(split))
+            for split, of_split in by_split.items()
         ),
         audio_root=None if audio_root is None else Path(audio_root).absolute(),
     )
@@ -83,14 +79,8 @@ def _folder(given: str | Path) -> tuple[str, Path]:
     return named[1], Path(named[2])
 
 
-def _by_split(
-    folder: Path,
-    headers: Mapping[Path, StoreHeader],
-    wanted: Sequence[str] | None,
-    *,
-    alone: bool,
-) -> dict[str, VerifiedStore]:
-    """Open the stores of a folder, each under the name of its split; one alone has its folder's."""
+def _by_split(folder: Path, headers: Iterable[Path]) -> dict[str, VerifiedStore]:
+    """Open the stores of a folder, each under the name of its own, which is that of its split."""
     found: dict[str, VerifiedStore] = {}
     for path in headers:
         name = path.absolute().name
@@ -98,30 +88,31 @@ def _by_split(
             raise StoreError(
                 f"folder {folder}", expected="each split once", got=f"{name} in several folders"
             )
-        if alone or wanted is None or name in wanted:
-            found[name] = open_verified(path)
-    if missing := sorted(set(wanted or ()) - set(found)):
-        there = ", ".join(in_order(path.absolute().name for path in headers))
-        raise StoreError(f"splits of {folder}", expected=", ".join(missing), got=f"{there} alone")
+        found[name] = open_verified(path)
     return found
 
 
-def _same_splits(opened: dict[str, dict[str, VerifiedStore]], *, alone: bool) -> list[str]:
-    """Return the splits that every field has; stores given one by one are of one split."""
-    first, *others = opened
+def _joined(
+    opened: Mapping[str, Mapping[str, VerifiedStore]], *, alone: bool
+) -> dict[str, dict[str, VerifiedStore]]:
+    """Return the stores by split, then field; those given one by one are of one split.
+
+    Raises:
+        StoreError: fields have other splits.
+    """
+    first = next(iter(opened))
     names = in_order(opened[first])
-    for other in others:
-        if alone:
-            [store] = opened[other].values()
-            opened[other] = {names[0]: store}
-        elif set(opened[other]) != set(names):
+    if alone:
+        return {names[0]: {name: store for name, one in opened.items() for store in one.values()}}
+    for name, one in opened.items():
+        if set(one) != set(names):
             raise StoreError(
                 "stores that are exported together",
                 expected=f"the splits of {first}: {', '.join(names)}",
-                got=f"{', '.join(in_order(opened[other]))} of {other}",
+                got=f"{', '.join(in_order(one))} of {name}",
                 hint="choose those that all have: --split NAME",
             )
-    return names
+    return {split: {name: one[split] for name, one in opened.items()} for split in names}
 
 
 def _manifests(splits: Sequence[str], manifests: str | Path | None) -> dict[str, Path]:

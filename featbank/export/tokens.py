@@ -17,7 +17,8 @@ def check_tokens(source: ExportSource, format_name: str, *, codes: bool = True) 
             its store does not state the size of its codebook.
     """
     for field in source.fields:
-        if not field.is_tokens or len(field.axes) != 1 + field.is_codes:
+        has_frames = field.header.time_axis is not None
+        if not field.is_tokens or not has_frames or len(field.axes) != 1 + field.is_codes:
             refuse_field(field, format_name, expected="units (T,) or codes (Q, T)")
         if field.is_codes and not codes:
             refuse_field(

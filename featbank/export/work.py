@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from featbank.errors import FeatbankError, StoreError
-from featbank.files.disk import fsync_folder
+from featbank.files.disk import fsync_file, fsync_folder
 from featbank.files.json_files import read_json
 from featbank.files.provenance import (
     canonical_json,
@@ -86,8 +86,10 @@ class ExportWork:
         if found is None:
             with self._full_disk_told():
                 with ExitStack() as stack:
-                    # closed in turn; an error drops all of them
-                    write(*(stack.enter_context(open_atomic(self._files / name)) for name in names))
+                    # an error drops all of them; what a machine that fails leaves of them is held
+                    # against the digests, so that the disk is waited for only at the end
+                    paths = [self._files / name for name in names]
+                    write(*(stack.enter_context(open_atomic(one, sync=False)) for one in paths))
                 found = {
                     name: FinishedFile(
                         num_bytes=(self._files / name).stat().st_size,
@@ -96,7 +98,7 @@ class ExportWork:
                     for name in names
                 }
                 sizes = {name: [one.num_bytes, one.sha256] for name, one in found.items()}
-                write_atomic(record, canonical_json(sizes))
+                write_atomic(record, canonical_json(sizes), sync=False)
         else:
             self.num_kept += len(names)
         self._finished |= found
@@ -118,7 +120,8 @@ class ExportWork:
             write_atomic(
                 self._files / MARKER, readable_json({"made_from": self._made_from, "files": sizes})
             )
-        self._remove_unfinished()
+            self._remove_unfinished()
+            self._sync()
         if self.out.exists():
             self.out.rename(self._aside)
         self._files.rename(self.out)
@@ -171,6 +174,15 @@ class ExportWork:
                     path.unlink()
             with suppress(OSError):  # it holds files
                 Path(folder).rmdir()
+
+    def _sync(self) -> None:
+        """Wait until the disk has all files."""
+        for folder, _, files in os.walk(self._files):
+            for file in files:
+                path = Path(folder, file)
+                with open(path, "rb") as opened:
+                    fsync_file(opened.fileno(), path)
+            fsync_folder(folder)
 
     def _full_disk_told(self) -> _FullDisk:
         return _FullDisk(self.out)

@@ -168,6 +168,20 @@ def test_audio_of_a_held_out_split_that_is_trained_on_at_another_speed_is_told(
     assert warned["examples"] == ["b (dev), sp0.9-a (train)"]
 
 
+def test_speeds_of_a_corpus_with_nothing_to_train_on_are_warned_of(
+    root: Path, record: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    record("a.wav")
+    text = "path\tid\tsplit\na.wav\ta\ttraining\n"
+    run(table(root, text))
+    assert "corpus.speeds" not in caplog.text
+    run(table(root, text, speeds=THREE))
+    assert "nothing is played at corpus.speeds, for it has no split of corpus.train: train" in (
+        caplog.text
+    )
+    assert set(rows(root)) == {"a"}
+
+
 def test_a_manifest_says_a_speed_where_it_is_not_1_and_reads_as_it_was_written(
     root: Path, record: Recorder, tmp_path: Path
 ) -> None:

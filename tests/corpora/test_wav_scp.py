@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,3 +163,14 @@ def test_a_huge_line_is_quoted_in_part() -> None:
     with pytest.raises(CorpusError) as raised:
         parse_source("cat " + "x " * 1_000_000 + "|", "wav.scp:1")
     assert len(str(raised.value)) < 1000
+
+
+def test_every_form_in_the_docs_is_understood() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "corpora.md").read_text(encoding="utf-8")
+    rows = text.split("| form | is taken as |")[1].split("\n\n")[0].splitlines()[2:]
+    forms = [form for row in rows for form in re.findall("`([^`]+)`", row.split(" | ")[0])]
+    meant = {"R": "16000", "B": "16", "N": "2", "X": "0.9", "...": ""}
+    for form in forms:
+        words = re.sub(r"[\[\]\\\\]", "", form).split(" ")
+        parse_source(" ".join(meant.get(word, word) for word in words), "wav.scp:1")
+    assert len(forms) == 9

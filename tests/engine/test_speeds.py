@@ -6,6 +6,7 @@ So all is held against a corpus whose files hold these samples and say that rate
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -288,3 +289,18 @@ def test_the_decoding_of_rows_at_speeds_is_timed(twins: Twins) -> None:
     )
     assert timed.kinds[kind].can_seek
     assert timed.real_time_factor({kind: KindLeft(audio_s=1.0)})
+
+
+def test_who_asks_a_row_for_the_rate_of_its_file_opens_that_file(root: Path) -> None:
+    """All others ask for `played_rate`, `duration_s` or `length_at`: none may forget the speed."""
+    asking = {
+        path.relative_to(root / "featbank").as_posix()
+        for path in (root / "featbank").rglob("*.py")
+        if re.search(r"\b(row|utterance)\.sample_rate\b", path.read_text(encoding="utf-8"))
+    }
+    assert asking == {
+        "base/manifest.py",  # writes the row
+        "engine/forecast/kinds.py",  # of how fast a file is decoded, and where in it
+        "engine/reading.py",
+        "stability/measuring.py",  # which writes what it reads under the rate that it is played at
+    }

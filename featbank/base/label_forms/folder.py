@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from featbank.base.label_forms.forms import FORMS, Form, Place, Reading
+from featbank.base.label_forms.forms import FORMS, LabelForm, LabelPlace, Reading
 from featbank.base.labels import Intervals, intervals_of
 from featbank.errors import CorpusError
 from featbank.files.opening import NotAFileError, TooLargeError
@@ -53,7 +53,7 @@ class LabelFolder:
             raise _unreadable(place.path, error) from error
         return intervals_of(rows, f"{place.path}, labels of {utterance_id}")
 
-    def _place(self, utterance_id: str) -> Place | None:
+    def _place(self, utterance_id: str) -> LabelPlace | None:
         if (place := self._places.get(utterance_id)) is not None:
             return place
         found = [
@@ -71,11 +71,11 @@ class LabelFolder:
         return self._places[found[0]] if found else None
 
     @property
-    def _form(self) -> Form:
+    def _form(self) -> LabelForm:
         return self._files[0]
 
     @cached_property
-    def _files(self) -> tuple[Form, list[Path]]:
+    def _files(self) -> tuple[LabelForm, list[Path]]:
         """The form of the labels, and their files."""
         if not self._path.exists():
             raise CorpusError(
@@ -107,11 +107,11 @@ class LabelFolder:
         return wanted[fit[0]], found[fit[0]]
 
     @cached_property
-    def _places(self) -> dict[str, Place]:
+    def _places(self) -> dict[str, LabelPlace]:
         """Where the labels of each id lie."""
         form, files = self._files
         root = self._path if self._path.is_dir() else self._path.parent
-        places: dict[str, Place] = {}
+        places: dict[str, LabelPlace] = {}
         for path in files:
             folder = path.parent.relative_to(root).as_posix()
             prefix = f"{folder}/" if form.in_folders and folder != "." else ""
@@ -124,7 +124,7 @@ class LabelFolder:
                             expected="the labels of an id once, together",
                             got=f"{one!r} in {places[one].path}:{places[one].line} too",
                         )
-                    places[one] = Place(path=path, line=line, offset=offset)
+                    places[one] = LabelPlace(path=path, line=line, offset=offset)
             except (FileNotFoundError, NotAFileError, TooLargeError) as error:
                 raise _unreadable(path, error) from error
         return places
@@ -137,7 +137,7 @@ class LabelFolder:
         return found
 
 
-def _names(form: Form, path: Path) -> Iterator[tuple[str, int, int]]:
+def _names(form: LabelForm, path: Path) -> Iterator[tuple[str, int, int]]:
     if form.names is None:
         yield path.name[: -len(form.ending)], 1, 0
     else:

@@ -31,7 +31,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class LabelPlace:
     """Where the labels of an utterance begin.
 
     Args:
@@ -50,7 +50,7 @@ Named = Iterator[tuple[str, int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class LabelForm:
     """A form of files of labels.
 
     Args:
@@ -64,12 +64,12 @@ class Form:
 
     ending: str
     tier: str | None
-    rows: Callable[[Place, Reading], list[Row]]
+    rows: Callable[[LabelPlace, Reading], list[Row]]
     names: Callable[[Path], Named] | None = None
     in_folders: bool = True
 
 
-def _sample_rows(place: Place, reading: Reading) -> list[Row]:
+def _sample_rows(place: LabelPlace, reading: Reading) -> list[Row]:
     """Read TIMIT's lines of first sample, end and label."""
     rows: list[Row] = []
     with open_regular(place.path) as file:
@@ -96,7 +96,7 @@ def _ctm_names(path: Path) -> Named:
             offset += len(line)
 
 
-def _ctm_rows(place: Place, _: Reading) -> list[Row]:
+def _ctm_rows(place: LabelPlace, _: Reading) -> list[Row]:
     rows: list[Row] = []
     first: list[str] = []
     with open_regular(place.path) as file:
@@ -134,7 +134,7 @@ def _alignment_names(path: Path) -> Named:
             offset += len(line)
 
 
-def _alignment_rows(place: Place, _: Reading) -> list[Row]:
+def _alignment_rows(place: LabelPlace, _: Reading) -> list[Row]:
     """Read an id, its words and their ends, in commas; silence is an empty word."""
     where = f"{place.path}:{place.line}"
     with open_regular(place.path) as file:
@@ -155,23 +155,23 @@ def _alignment_rows(place: Place, _: Reading) -> list[Row]:
     return rows
 
 
-def _textgrid_rows(place: Place, reading: Reading) -> list[Row]:
+def _textgrid_rows(place: LabelPlace, reading: Reading) -> list[Row]:
     return textgrid_rows(place.path, reading.tier)
 
 
-FORMS: Mapping[str, Form] = {
-    "textgrid": Form(ending=".textgrid", tier=None, rows=_textgrid_rows),
-    "ctm": Form(ending=".ctm", tier=None, rows=_ctm_rows, names=_ctm_names, in_folders=False),
-    "phn": Form(ending=".phn", tier="phones", rows=_sample_rows),
-    "wrd": Form(ending=".wrd", tier="words", rows=_sample_rows),
-    "librispeech": Form(
+FORMS: Mapping[str, LabelForm] = {
+    "textgrid": LabelForm(ending=".textgrid", tier=None, rows=_textgrid_rows),
+    "ctm": LabelForm(ending=".ctm", tier=None, rows=_ctm_rows, names=_ctm_names, in_folders=False),
+    "phn": LabelForm(ending=".phn", tier="phones", rows=_sample_rows),
+    "wrd": LabelForm(ending=".wrd", tier="words", rows=_sample_rows),
+    "librispeech": LabelForm(
         ending=".alignment.txt", tier="words", rows=_alignment_rows, names=_alignment_names
     ),
 }
 """By the name that `corpus.labels.form` gives them."""
 
 
-def _line_at(file: BufferedReader, place: Place) -> bytes:
+def _line_at(file: BufferedReader, place: LabelPlace) -> bytes:
     file.seek(place.offset)
     return file.readline(MAX_LINE)
 

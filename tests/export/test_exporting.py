@@ -1,0 +1,359 @@
+"""An export is whole or absent, whatever happens; what stands in its place is never lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featbank.base.manifest import read_manifest, write_manifest
+from featbank.cli import main
+from featbank.errors import ConfigError, FeatbankError, ManifestError, StoreError
+from featbank.export import (  # type: ignore[attr-defined]
+    EXPORTS,
+    EspnetExport,
+    export_espnet,
+    export_kaldi,
+    export_webdataset,
+)
+from featbank.export.exporting import export_stores
+from featbank.store import StoreWriter, read_header
+from tests.conftest import ROOT
+from tests.export.conftest import Demo, files_of, write_store
+from tests.flipping import flip_in
+from tests.waiting import HANG_S
+
+IDS = [f"u{number:02d}" for number in range(6)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return write_store(tmp_path / "store", "units", IDS)
+
+
+def beside(out: Path) -> list[str]:
+    """Return what is left beside an export."""
+    return sorted(one.name for one in out.parent.iterdir() if one.name.startswith(f".{out.name}"))
+
+
+# -- stopped runs --------------------------------------------------------------------------------
+
+# Forks itself for each kill: SIGKILL before one of the calls to the file system that Python
+# reports, each time a later one, until an export makes no more of them.
+KILLED = """
+import itertools, os, shutil, signal, sys
+from pathlib import Path
+from featbank.export import export_webdataset
+
+store, out, step, replaces = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "True"
+
+def files():
+    return {str(one.relative_to(out)): one.read_bytes() for one in out.rglob("*") if one.is_file()}
+
+def export(**options):
+    return export_webdataset(store, out, shard_mb=0, replace=True, **options)
+
+export()
+clean = files()
+shutil.rmtree(out)
+older = {}
+if replaces:
+    export(splits=["a"])
+    older = files()
+    shutil.copytree(out, out.with_name("older"))
+
+def kill_before(call):
+    calls = itertools.count()
+    def report(event, arguments):
+        if event.startswith(("open", "os.", "shutil.", "fcntl.")) and next(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(report)
+
+num_kills = num_kept = 0
+for call in itertools.count(0, step):
+    child = os.fork()
+    if not child:
+        kill_before(call)
+        export()
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL), status
+    # whole, as it was, or for a moment between two renames absent
+    assert not out.exists() or files() in (clean, older)
+    num_kept += export().num_kept
+    assert files() == clean
+    left = [one for one in os.listdir(out.parent) if one.startswith(".out")]
+    assert not left, left
+    shutil.rmtree(out)
+    if replaces:
+        shutil.copytree(out.with_name("older"), out)
+    if status == 0:
+        break
+    num_kills += 1
+print(num_kills, num_kept)
+"""
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_an_export_that_is_killed_anywhere_is_whole_or_absent_and_goes_on_to_the_same_bytes(
+    tmp_path: Path, replaces: bool
+) -> None:
+    for split in ("a", "b"):
+        write_store(tmp_path / "units" / split, "units", [f"{split}{one}" for one in IDS[:3]])
+    arguments = [tmp_path / "units", tmp_path / "out", 71 if replaces else 53, replaces]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    num_kills, num_kept = map(int, done.stdout.split())
+    assert num_kills > 5
+    assert num_kept > 0
+
+
+def test_finished_files_are_kept_if_their_bytes_are_as_they_were_written(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_store(tmp_path / "bad", "units", IDS)
+    _damage_last_row(tmp_path / "bad")
+    with pytest.raises(StoreError, match="u05"):
+        export_webdataset(tmp_path / "bad", out, shard_mb=0)
+    assert not out.exists()
+    assert beside(out) == [".out.featbank-export"]
+    # one of the finished files changes, another goes
+    files = tmp_path / ".out.featbank-export" / "files"
+    first, second, *_ = sorted(files.iterdir())
+    first.write_bytes(first.read_bytes()[:-1] + b"x")
+    second.unlink()
+    shutil.rmtree(tmp_path / "bad")
+    write_store(tmp_path / "bad", "units", IDS)
+    done = export_webdataset(tmp_path / "bad", out, shard_mb=0)
+    assert done.num_kept == len(IDS) - 1 - 2
+    assert sorted(one for one in files_of(out) if one.endswith("tar")) == [
+        f"bad-{number:06d}.tar" for number in range(len(IDS))
+    ]
+    assert beside(out) == []
+
+
+def _damage_last_row(store: Path) -> None:
+    flip_in(store / read_header(store).shards[-1].name, "values")
+
+
+def test_what_was_made_from_something_else_is_not_kept(store: Path, tmp_path: Path) -> None:
+    bad = write_store(tmp_path / "bad", "units", IDS)
+    _damage_last_row(bad)
+    out = tmp_path / "out"
+    with pytest.raises(StoreError):
+        export_webdataset(bad, out, shard_mb=0)
+    assert export_webdataset(store, out, shard_mb=0).num_kept == 0
+    export_webdataset(store, tmp_path / "clean", shard_mb=0)
+    assert files_of(out) == files_of(tmp_path / "clean")
+
+
+def test_a_full_disk_is_named_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    # each utterance a file; the limit is behind what the first ones need
+    long = tmp_path / "long"
+    with StoreWriter(long, name="units", codebook_size=50) as writer:
+        for number in range(5):
+            writer.write(f"u{number}", np.zeros(100 if number < 4 else 400_000, np.int64))
+    out = tmp_path / "out"
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+            export_webdataset(long, out, shard_mb=0)
+        except StoreError as error:
+            status = 0 if "a disk with room" in str(error) and str(out) in str(error) else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not out.exists()
+    done = export_webdataset(long, out, shard_mb=0)
+    assert (done.num_kept, done.num_files) == (4, 5)
+
+
+# -- what stands in the place --------------------------------------------------------------------
+
+
+def test_the_same_export_again_writes_nothing(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert not export_espnet(store, out).was_there
+    before = (out / "store" / "units").stat()
+    assert export_espnet(store, out).was_there
+    assert (out / "store" / "units").stat() == before
+    assert beside(out) == []
+
+
+def test_what_is_no_export_is_never_replaced(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    for replace in (False, True):
+        with pytest.raises(StoreError, match="something there that is no export"):
+            export_espnet(store, out, replace=replace)
+    assert files_of(out) == {"thesis.txt": b"mine"}
+    assert beside(out) == []
+
+
+def test_an_export_of_other_options_is_replaced_only_where_that_is_said(
+    store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    export_espnet(store, out)
+    before = files_of(out)
+    with pytest.raises(StoreError, match="--replace"):
+        export_espnet(store, out, deduplicate=True)
+    assert files_of(out) == before
+    export_espnet(store, out, deduplicate=True, replace=True)
+    assert files_of(out) != before
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(StoreError, match=r"got notes\.txt; move your own files away"):
+        export_espnet(store, out, replace=True)
+
+
+def test_an_export_whose_files_were_changed_is_not_taken_for_whole(
+    store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    export_espnet(store, out)
+    (out / "store" / "units").unlink()
+    with pytest.raises(StoreError, match="one that was changed"):
+        export_espnet(store, out)
+    assert not export_espnet(store, out, replace=True).was_there
+
+
+def test_a_place_inside_a_store_is_refused(store: Path) -> None:
+    with pytest.raises(StoreError, match="outside of the stores"):
+        export_espnet(store, store / "out")
+
+
+# -- what goes in --------------------------------------------------------------------------------
+
+
+def test_a_row_whose_values_changed_ends_the_export_by_name(store: Path, tmp_path: Path) -> None:
+    _damage_last_row(store)
+    with pytest.raises(StoreError, match=r"utterance 'u05'.*expected the values that were written"):
+        export_kaldi(store, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_store_without_utterances_is_an_export_without_any(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", "units", [])
+    for name in ("espnet", "kaldi", "webdataset", "nanogpt", "megatron", "hf"):
+        done = export_stores(name, tmp_path / "store", tmp_path / name)
+        assert (done.num_utterances, done.num_failures) == (0, 1)
+        assert done.num_files
+
+
+def test_stores_that_lack_an_utterance_of_another_are_refused_by_name(
+    store: Path, tmp_path: Path
+) -> None:
+    more = write_store(tmp_path / "more", "codes", [*IDS, "u99"])
+    for stores in ([store, more], [more, store]):
+        with pytest.raises(StoreError, match=r"utterance 'u99' of split .*expected in units"):
+            export_espnet(stores, tmp_path / "out")
+
+
+def test_stores_with_other_splits_are_refused(demo: Demo, tmp_path: Path) -> None:
+    for split in ("train", "dev"):
+        write_store(tmp_path / "two" / split, "codes", demo.ids(split))
+    stores = [demo.folder / "units", tmp_path / "two"]
+    with pytest.raises(StoreError, match="expected the splits of units: train, dev, test"):
+        export_espnet(stores, tmp_path / "out")
+    done = export_espnet(stores, tmp_path / "out", splits=["train", "dev"])
+    assert done.num_utterances == 31
+    with pytest.raises(StoreError, match="expected one split 'eval', got dev, test, train"):
+        export_espnet(stores, tmp_path / "other", splits=["eval"])
+
+
+def test_a_split_that_was_pulled_alone_is_exported_by_its_name(demo: Demo, tmp_path: Path) -> None:
+    shutil.copytree(demo.folder / "units" / "dev", tmp_path / "units" / "dev")
+    (tmp_path / "units" / "train").mkdir()
+    (tmp_path / "units" / "train" / "header.json").write_text("{}")
+    done = export_espnet(tmp_path / "units", tmp_path / "out", splits=["dev"])
+    assert done.num_utterances == 7
+    with pytest.raises(StoreError, match="expected one split 'train'"):
+        export_espnet(tmp_path / "units" / "dev", tmp_path / "other", splits=["train"])
+
+
+def test_two_stores_of_one_feature_need_names(store: Path, tmp_path: Path) -> None:
+    other = write_store(tmp_path / "other", "units", IDS, codebook_size=60)
+    with pytest.raises(ConfigError, match=r"got units twice; name one of them: units2="):
+        export_espnet([store, other], tmp_path / "out")
+    export_espnet([store, f"units60={other}"], tmp_path / "out")
+    assert sorted(files_of(tmp_path / "out"))[1:] == ["store/units", "store/units60"]
+
+
+def test_parts_are_merged_so_that_ids_rise(tmp_path: Path) -> None:
+    ids = ["b_1", "a_2", "b_0", "c_5", "a_9"]  # the part is what stands before _
+    with StoreWriter(tmp_path / "store", name="units", codebook_size=9) as writer:
+        for number, one in enumerate(sorted(ids)):
+            writer.write(one, np.array([number]), part="yx"[number % 2])
+    export_espnet(tmp_path / "store", tmp_path / "out")
+    lines = (tmp_path / "out" / "store" / "units").read_text().splitlines()
+    assert lines == [f"{one} {number}" for number, one in enumerate(sorted(ids))]
+
+
+def test_a_manifest_without_an_utterance_of_the_store_ends_the_export_by_name(
+    demo: Demo, tmp_path: Path
+) -> None:
+    rows = read_manifest(demo.manifests / "dev.jsonl")
+    write_manifest(tmp_path / "m" / "dev.jsonl", [*rows[:2], *rows[3:]])
+    units = demo.folder / "units" / "dev"
+    with pytest.raises(ManifestError, match=f"expected utterance '{rows[2].id}'"):
+        export_webdataset(units, tmp_path / "out", manifests=tmp_path / "m")
+    with pytest.raises(ManifestError, match="expected one of split train"):
+        export_webdataset(demo.folder / "units", tmp_path / "out", manifests=tmp_path / "m")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_option_that_the_format_has_not_is_refused(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="options of export to espnet"):
+        export_espnet(store, tmp_path / "out", shards=3)
+    assert export_stores(EspnetExport(deduplicate=True), store, tmp_path / "out").num_files == 1
+
+
+def test_a_missing_package_names_its_extra(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kaldiio", None)
+    with pytest.raises(FeatbankError, match=r'pip install "featbank\[kaldi\]"'):
+        export_kaldi(store, tmp_path / "out")
+
+
+# -- the docs ------------------------------------------------------------------------------------
+
+
+def test_every_command_of_the_docs_runs_and_every_format_is_in_their_table(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "export.md").read_text()
+    [variables, more, *commands] = page.split("```sh\n")[2].partition("```")[0].splitlines()
+    said = dict(one.split("=", 1) for one in shlex.split(f"{variables} {more}"))
+    for folder, name in ((said["F"], "fbank"), (said["U"], "units")):
+        (tmp_path / folder).parent.mkdir(parents=True)
+        (tmp_path / folder).symlink_to(demo.folder / name)
+    (tmp_path / "data" / "manifests").symlink_to(demo.manifests.parent)
+    (tmp_path / "corpora").symlink_to(demo.audio_root.parent)
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        for name, value in said.items():
+            command = command.replace(f"${name}", value)
+        python, flag, package, *arguments = shlex.split(command)
+        assert (python, flag, package) == ("python", "-m", "featbank")
+        assert main(arguments) == 0
+        assert any(Path(arguments[arguments.index("--to") + 2]).iterdir())
+    run = {shlex.split(command)[shlex.split(command).index("--to") + 1] for command in commands}
+    assert EXPORTS.table.keys() <= run | {"lhotse"}
+    assert EXPORTS.table.keys() <= {*re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE), "lhotse"}

@@ -1,0 +1,146 @@
+"""ESPnet's token text, fairseq's labels and NeMo's manifests, line by line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from featbank.base.manifest import read_manifest, write_manifest
+from featbank.errors import ConfigError, StoreError
+from featbank.export import (  # type: ignore[attr-defined]
+    export_espnet,
+    export_fairseq,
+    export_nemo,
+)
+from featbank.sequences import deduplicate, unflatten
+from tests.export.conftest import NUM_CODEBOOKS, NUM_UNITS, SPLITS, Demo
+
+
+def lines_of(path: Path) -> list[list[str]]:
+    return [line.split(" ") for line in path.read_text().splitlines()]
+
+
+# -- ESPnet --------------------------------------------------------------------------------------
+
+
+def test_token_text_has_an_utterance_a_line_in_the_order_of_ids(demo: Demo, tmp_path: Path) -> None:
+    export_espnet([demo.folder / "units", demo.folder / "codes"], tmp_path / "out")
+    for split in SPLITS:
+        units, codes = demo.store("units", split), demo.store("codes", split)
+        lines = lines_of(tmp_path / "out" / split / "units")
+        assert [one for one, *_ in lines] == demo.ids(split)
+        for one, *tokens in lines:
+            assert list(map(int, tokens)) == units[one].tolist()
+        for one, *tokens in lines_of(tmp_path / "out" / split / "codes"):
+            flat = np.array(tokens, np.int64)
+            found = unflatten(flat, NUM_CODEBOOKS, NUM_UNITS)
+            np.testing.assert_array_equal(found.reshape(codes[one].shape), codes[one])
+
+
+def test_repeats_are_left_out_where_that_is_asked_for(demo: Demo, tmp_path: Path) -> None:
+    export_espnet(demo.folder / "units", tmp_path / "out", deduplicate=True)
+    store = demo.store("units", "dev")
+    for one, *tokens in lines_of(tmp_path / "out" / "dev" / "units"):
+        assert list(map(int, tokens)) == deduplicate(store[one])[0].tolist()
+
+
+# -- fairseq -------------------------------------------------------------------------------------
+
+
+def test_the_lines_of_labels_and_audio_belong_together(demo: Demo, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given: dict[str, Any] = {"manifests": demo.manifests, "audio_root": demo.audio_root}
+    export_fairseq(demo.folder / "units", out, **given)
+    for split in SPLITS:
+        root, *audio = (out / f"{split}.tsv").read_text().splitlines()
+        labels = (out / f"{split}.km").read_text().split("\n")[:-1]
+        assert len(labels) == len(audio)
+        store = demo.store("units", split)
+        for one, line, units in zip(demo.ids(split), audio, labels, strict=True):
+            path, _, num_samples = line.partition("\t")
+            assert soundfile.info(Path(root, path)).frames == int(num_samples)
+            assert list(map(int, units.split())) == store[one].tolist()
+    known = [line.split() for line in (out / "dict.km.txt").read_text().splitlines()]
+    assert known == [[str(one), "1"] for one in range(NUM_UNITS)]
+
+
+def test_fairseq_refuses_codes_and_parts_of_files(demo: Demo, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"audio_root": demo.audio_root, "splits": ["dev"]}
+    with pytest.raises(ConfigError, match=r"expected units \(T,\): one a frame"):
+        export_fairseq(demo.folder / "codes", tmp_path / "out", manifests=demo.manifests, **given)
+    rows = read_manifest(demo.manifests / "dev.jsonl")
+    for change, problem in (
+        ({"start_sample": 5}, "a part of a file"),
+        ({"channel": 1}, "a channel of a file"),
+        ({"audio": "x.tar!/a.flac@512+9"}, "audio inside another file"),
+    ):
+        changed = [*rows[:3], replace(rows[3], **change), *rows[4:]]  # type: ignore[arg-type]
+        write_manifest(tmp_path / "m" / "dev.jsonl", changed)
+        with pytest.raises(StoreError, match=f"{rows[3].id}.*got {problem}"):
+            export_fairseq(
+                demo.folder / "units", tmp_path / "out", manifests=tmp_path / "m", **given
+            )
+
+
+def test_fairseq_refuses_labels_that_would_share_a_file(demo: Demo, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"manifests": demo.manifests, "audio_root": demo.audio_root}
+    units = demo.folder / "units"
+    for stores in ([f"tsv={units}"], [units, f"km={units}"]):
+        with pytest.raises(ConfigError, match="labels of a name of their own"):
+            export_fairseq(stores, tmp_path / "out", **given)
+
+
+def test_fairseq_and_nemo_say_what_they_need_to_know_of_the_audio(
+    demo: Demo, tmp_path: Path
+) -> None:
+    for export in (export_fairseq, export_nemo):
+        with pytest.raises(ConfigError, match="give --manifests"):
+            export(demo.folder / "units", tmp_path / "out")
+        with pytest.raises(ConfigError, match="give --audio-root"):
+            export(demo.folder / "units", tmp_path / "out", manifests=demo.manifests)
+
+
+# -- NeMo ----------------------------------------------------------------------------------------
+
+
+def test_a_nemo_manifest_names_audio_that_is_there_with_its_tokens(
+    demo: Demo, tmp_path: Path
+) -> None:
+    export_nemo(
+        [demo.folder / "units", demo.folder / "codes"],
+        tmp_path / "out",
+        manifests=demo.manifests,
+        audio_root=demo.audio_root,
+    )
+    for split in SPLITS:
+        rows = read_manifest(demo.manifests / f"{split}.jsonl")
+        lines = (tmp_path / "out" / f"{split}.json").read_text().splitlines()
+        for line, row in zip(lines, rows, strict=True):
+            said = json.loads(line)
+            info = soundfile.info(said["audio_filepath"])
+            assert said["duration"] == info.frames / info.samplerate == row.duration_s
+            assert (said["text"], said["speaker"]) == (row.text, row.speaker)
+            assert "offset" not in said
+            for name in ("units", "codes"):
+                assert said[name] == demo.store(name, split)[row.id].tolist()
+
+
+def test_a_part_of_a_file_has_an_offset(demo: Demo, tmp_path: Path) -> None:
+    rows = read_manifest(demo.manifests / "dev.jsonl")
+    changed = replace(rows[0], start_sample=8000, num_samples=4000)
+    write_manifest(tmp_path / "m" / "dev.jsonl", [changed, *rows[1:]])
+    export_nemo(
+        demo.folder / "units",
+        tmp_path / "out",
+        manifests=tmp_path / "m",
+        audio_root=demo.audio_root,
+        splits=["dev"],
+    )
+    said = json.loads((tmp_path / "out" / "dev.json").read_text().splitlines()[0])
+    assert (said["offset"], said["duration"]) == (0.5, 0.25)
