@@ -16,6 +16,8 @@ from featbank.export.exporting import Exported, export_stores, find_export
 
 _TEXT = "write stores as the files of another toolkit, whole; a stopped run goes on"
 
+_VALUES = "values are what a read gives: float32 of bfloat16 and int8_scaled stores"
+
 
 def add_to(commands: Any) -> None:
     """Add the command."""
@@ -64,7 +66,7 @@ class _HelpWithFormats(argparse.Action):
     """Shows the help with all formats, which are imported only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        parser.epilog = "\n".join(["formats:", *_formats()])
+        parser.epilog = "\n".join(["formats:", *_formats(), "", _VALUES])
         parser.print_help()
         parser.exit()
 

@@ -125,6 +125,6 @@ def _manifests(splits: Sequence[str], manifests: str | Path | None) -> dict[str,
                 f"manifests in {manifests}",
                 expected=f"one of split {split}",
                 got=", ".join(there),
-                hint="a store that is not called as its split is needs a folder that is",
+                hint="the folder of a store is called as its split",
             )
     return {split: Path(manifests, f"{split}.jsonl") for split in splits}

@@ -13,7 +13,7 @@ import soundfile
 
 from featbank.base.manifest import read_manifest, write_manifest
 from featbank.errors import ConfigError, StoreError
-from featbank.export import (  # type: ignore[attr-defined]
+from featbank.export import (
     export_espnet,
     export_fairseq,
     export_nemo,
@@ -80,7 +80,7 @@ def test_fairseq_refuses_codes_and_parts_of_files(demo: Demo, tmp_path: Path) ->
         ({"channel": 1}, "a channel of a file"),
         ({"audio": "x.tar!/a.flac@512+9"}, "audio inside another file"),
     ):
-        changed = [*rows[:3], replace(rows[3], **change), *rows[4:]]  # type: ignore[arg-type]
+        changed = [*rows[:3], replace(rows[3], **change), *rows[4:]]
         write_manifest(tmp_path / "m" / "dev.jsonl", changed)
         with pytest.raises(StoreError, match=f"{rows[3].id}.*got {problem}"):
             export_fairseq(
