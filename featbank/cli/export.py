@@ -11,7 +11,7 @@ from typing import Any
 from featbank.base.printing import print_json, print_line, size_text
 from featbank.errors import ConfigError
 from featbank.export import EXPORTS
-from featbank.export.base import load_packages, parse_options
+from featbank.export.base import parse_options
 from featbank.export.exporting import Exported, export_stores, find_export
 
 _TEXT = "write stores as the files of another toolkit, whole; a stopped run goes on"
@@ -88,7 +88,6 @@ def _run(parsed: argparse.Namespace) -> int:
     name, out = parsed.to
     kind = find_export(name)
     export = parse_options(name, kind, _options(parsed.set))
-    load_packages(name, kind)
     exported = export_stores(
         export,
         parsed.stores,

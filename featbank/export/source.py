@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
+from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -246,8 +247,10 @@ class ExportSource:
         return all(split.manifest is not None for split in self.splits)
 
     def telling(self, advance: Advance) -> ExportSource:
-        """Return the same, which tells `advance` of utterances as they are gone through."""
-        splits = tuple(replace(split, advance=advance) for split in self.splits)
+        """Return the same, which tells `advance` of utterances when they are first gone through."""
+        splits = tuple(
+            replace(split, advance=_at_most(len(split), advance)) for split in self.splits
+        )
         return replace(self, splits=splits)
 
     @property
@@ -263,6 +266,16 @@ class ExportSource:
             for said in _said(field.header.provenance, "license"):
                 found.setdefault(said)
         return tuple(found)
+
+
+def _at_most(total: int, advance: Advance) -> Advance:
+    """Tell of no more than `total`: a format may go through a split for each of its files."""
+    left = iter(range(total))
+
+    def told(number: int) -> None:
+        advance(sum(1 for _ in islice(left, number)))
+
+    return told
 
 
 def cut(rows: Iterable[ExportRow], max_bytes: int) -> Iterator[tuple[ExportRow, ...]]:

@@ -20,11 +20,14 @@ from featbank.errors import ConfigError, FeatbankError, ManifestError, StoreErro
 from featbank.export import (
     EXPORTS,
     EspnetExport,
+    KaldiExport,
     export_espnet,
     export_kaldi,
     export_webdataset,
 )
 from featbank.export.exporting import export_stores
+from featbank.export.opening import open_source
+from featbank.export.work import ExportWork
 from featbank.store import StoreWriter, read_header
 from tests.conftest import ROOT
 from tests.export.conftest import Demo, files_of, write_store
@@ -197,6 +200,15 @@ def test_a_full_disk_is_named_and_the_next_run_goes_on(tmp_path: Path) -> None:
     assert not out.exists()
     done = export_webdataset(long, out, shard_mb=0)
     assert (done.num_kept, done.num_files) == (4, 5)
+
+
+def test_progress_ends_at_the_number_of_utterances_whatever_a_format_goes_through(
+    demo: Demo, tmp_path: Path
+) -> None:
+    told: list[int] = []
+    source = open_source([demo.folder / "fbank"], manifests=demo.manifests).telling(told.append)
+    KaldiExport().write(source, ExportWork(tmp_path / "out", {}))
+    assert sum(told) == source.num_utterances == 38
 
 
 # -- what stands in the place --------------------------------------------------------------------
