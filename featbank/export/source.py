@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance, iterate_manifest
-from featbank.errors import ManifestError, StoreError
+from featbank.errors import ManifestError
 from featbank.store import StoreHeader
 from featbank.store.encoding import Array
 from featbank.store.verified import VerifiedStore
@@ -186,30 +186,6 @@ class ExportSplit:
         """Return how many pieces there are, for formats that state it in the names of files."""
         silent = replace(self, manifest=None, advance=_tell_nobody)
         return sum(1 for _ in silent.pieces(max_bytes))
-
-    def refuse_other_ids(self) -> None:
-        """Refuse stores that do not hold the same utterances.
-
-        Raises:
-            StoreError: one lacks an utterance that another has; it is named.
-        """
-        first, *others = self.stores
-        for one in self.ids() if others else ():
-            for name in others:
-                if one not in self.stores[name]:
-                    self._refuse_lack(name, one, first)
-        for name in others:
-            if len(self.stores[name]) != len(self):
-                extra = next(one for one in self.stores[name] if one not in self._first)
-                self._refuse_lack(first, extra, name)
-
-    def _refuse_lack(self, lacks: str, one: str, has: str) -> None:
-        raise StoreError(
-            f"utterance {one!r} of split {self.name}",
-            expected=f"in {lacks}, as in {has}: stores that are exported together hold the same",
-            got=f"none in {self.stores[lacks].path}",
-            hint="export them one by one, or make both from the same manifests",
-        )
 
     def _described(self, one: str, utterances: Iterator[Utterance]) -> Utterance:
         """Return the row of an id; a manifest has those that failed, too, which are passed by."""
