@@ -22,7 +22,7 @@ import yaml
 
 from featbank.audio import load_audio
 from featbank.base.trusted import build
-from featbank.features.base import UtteranceExtractor
+from featbank.features.utterance_extractor import UtteranceExtractor
 
 NUM_UTTERANCES, SHORTEST_S, LONGEST_S = 4, 2.0, 6.0
 ROUNDS = 3

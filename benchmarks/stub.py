@@ -15,7 +15,8 @@ from featbank.base.components import ComponentConfig
 from featbank.base.framing import Framing
 from featbank.engine.definition import FeatureDefinition
 from featbank.feature_io import PackedStorage
-from featbank.features.base import Output, UtteranceExtractor
+from featbank.features.base import Output
+from featbank.features.utterance_extractor import UtteranceExtractor
 
 WIDTH = 768
 _FRAMING = Framing(sample_rate=16_000, window_length=400, hop_length=320)

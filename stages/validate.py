@@ -12,6 +12,7 @@ import logging
 from itertools import groupby
 from pathlib import Path
 
+from featbank.base.label_forms import LabelSource
 from featbank.base.progress import progress_bar
 from featbank.pipeline.choices import chosen_stores, kind_and_option, read_choices
 from featbank.pipeline.configs import ValidateConfig
@@ -34,7 +35,8 @@ def main(config: ValidateConfig) -> None:
     names = chosen if config.only is None else [config.only]
     corpus = read_corpus(config.paths.manifests)
     total_s = corpus.audio_s * len(names)
-    labels = config.corpus.labels
+    said = config.corpus.labels
+    labels = None if said is None else LabelSource.of(said, config.corpus.root)
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
         for name in names:
@@ -44,7 +46,7 @@ def main(config: ValidateConfig) -> None:
                 folder,
                 config.paths.manifests,
                 name=name,
-                labels=None if labels is None else Path(config.corpus.root, labels),
+                labels=labels,
                 held_out=_held_out(config, option) if kind == "tokens" else None,
                 advance=advance,
             )
@@ -53,6 +55,7 @@ def main(config: ValidateConfig) -> None:
             checks = config.paths.checks if name in chosen else by_hand
             write_check(result, Path(checks, f"{name}.json"))
             _log.info("%s", _told(result))
+            _warn_of_labels(result)
             if result.inertia is not None:
                 for split, why in result.inertia.lacking.items():
                     _log.warning("%s: no held-out inertia of %s, for %s", name, split, why)
@@ -102,6 +105,16 @@ def _held_out(config: ValidateConfig, option: str) -> HeldOut:
         num_utterances=config.held_out.utterances,
         seed=config.held_out.seed,
     )
+
+
+def _warn_of_labels(result: CheckResult) -> None:
+    """Say where labels are of other utterances than those of the corpus."""
+    for store in result.stores:
+        if store.labels and store.labels.num_unlabelled and not store.labels.num_frames:
+            _log.warning(
+                "%s %s: no frame has a label; are the ids those of corpus.labels?",
+                result.name, store.split,
+            )  # fmt: skip
 
 
 def _told(result: CheckResult) -> str:

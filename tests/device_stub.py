@@ -10,7 +10,8 @@ import torch
 
 from featbank.base.framing import Framing
 from featbank.errors import AudioError
-from featbank.features.base import AudioBatch, LongWaveform, Output, UtteranceExtractor
+from featbank.features.base import AudioBatch, LongWaveform, Output
+from featbank.features.utterance_extractor import UtteranceExtractor
 
 REFUSED, NAN, INFINITE, GREAT = 0.5, 0.25, -0.25, -0.5
 """First samples of utterances that are of no use: the extractor says so, or its values do."""

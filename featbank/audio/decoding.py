@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from io import BufferedReader
@@ -16,6 +17,7 @@ from featbank.audio.digests import check_digest
 from featbank.audio.ffmpeg import open_ffmpeg
 from featbank.audio.sndfile import open_sndfile
 from featbank.audio.versions import warn_of_ffmpeg
+from featbank.base.places import audio_suffix
 
 BLOCK = 1 << 16
 """Samples read at a time, where nothing asks for more."""
@@ -89,7 +91,7 @@ def decode(
 ) -> AbstractContextManager[AudioFile]:
     """Decode an open file, which its decoder reads from then on. See `open_audio`."""
     if container.demuxer:
-        warn_of_ffmpeg(Path(path).suffix.lower())
+        warn_of_ffmpeg(audio_suffix(os.fspath(path)))
         return open_ffmpeg(path, file, container)
     return open_sndfile(path, file, container)
 

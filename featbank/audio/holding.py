@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from io import BufferedReader
 from typing import Any
 
+from featbank.audio.memory import MemoryReader, memory_file
+
 _MOST_BYTES = 64 << 20
 _PIECE = 1 << 20
 
@@ -38,6 +40,11 @@ def hold(file: BufferedReader) -> Iterator[Held]:
         OSError: a read failed.
     """
     with file:
+        if isinstance(file, MemoryReader):
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            yield Held(file=file, sha256=sha256)
+            return
         memory = _memory(file)
         if memory is None:
             yield Held(file=file)
@@ -69,10 +76,5 @@ def _write(copy: io.FileIO, piece: bytes) -> bool:
 
 
 def _memory(file: BufferedReader) -> int | None:
-    """Return the descriptor of an empty file in memory; None where the machine gives none."""
-    if os.fstat(file.fileno()).st_size > _MOST_BYTES or not hasattr(os, "memfd_create"):
-        return None
-    try:
-        return os.memfd_create("audio")
-    except OSError:
-        return None  # the file itself does as well
+    """Return the descriptor of an empty file in memory; None where the file itself does as well."""
+    return None if os.fstat(file.fileno()).st_size > _MOST_BYTES else memory_file()

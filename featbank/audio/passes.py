@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featbank.audio.decoding import BLOCK, AudioFile, open_audio
+from featbank.audio.inside import close_payloads, find_place
 from featbank.errors import AudioError
 
 _log = logging.getLogger(__name__)
@@ -246,8 +247,12 @@ atexit.register(_WAITING.close)
 
 
 def close_passes() -> None:
-    """Close the decoders that wait for another segment of their file, and drop what they kept."""
+    """Close the decoders that wait for another segment of their file, and drop what they kept.
+
+    Copies of what lies inside other files are dropped, too.
+    """
     _WAITING.close()
+    close_payloads()
 
 
 @contextmanager
@@ -280,9 +285,10 @@ def open_segment(path: str | Path, start_sample: int, *, digest: str = "") -> It
 
 
 def file_key(path: str | Path, digest: str) -> Key:
-    """Return the key of a file as it is now."""
+    """Return the key of a file as it is now; of what is inside one, it tells that file's state."""
+    place = find_place(path) if "!/" in os.fspath(path) else None
     try:
-        now = os.stat(path)  # noqa: PTH116 - a Path costs as much as the call
+        now = os.stat(place.container if place else path)  # noqa: PTH116 - a Path costs as much
     except (OSError, ValueError):  # which opening it tells in full
         return Key(path=str(path), digest=digest)
     return Key(
@@ -290,7 +296,7 @@ def file_key(path: str | Path, digest: str) -> Key:
         digest=digest,
         device=now.st_dev,
         inode=now.st_ino,
-        num_bytes=now.st_size,
+        num_bytes=(place.num_bytes or 0) if place else now.st_size,
         mtime_ns=now.st_mtime_ns,
         ctime_ns=now.st_ctime_ns,
     )

@@ -14,10 +14,12 @@ from featbank.audio.containers import open_container
 from featbank.audio.decoding import AudioFile, go_to
 from featbank.audio.digests import check_digest
 from featbank.audio.flac_md5 import FlacMd5
+from featbank.audio.inside import file_on_disk
 from featbank.audio.passes import open_segment
 from featbank.audio.resampling import resample
 from featbank.audio.sndfile import SndFile
 from featbank.base.manifest import MIX_CHANNELS
+from featbank.base.speeds import played_rate
 from featbank.errors import AudioError
 
 DECODE_VERSION = 2
@@ -34,6 +36,7 @@ def load_audio(
     start_sample: int = 0,
     channel: int = 0,
     target_rate: int | None = None,
+    speed: float = 1.0,
     digest: str = "",
     room: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
@@ -46,12 +49,14 @@ def load_audio(
         start_sample: where it begins in the file.
         channel: index from 0, or `MIX_CHANNELS` for the mean of all.
         target_rate: rate of the result; None keeps the file's.
+        speed: that it is played at: the samples are resampled from `played_rate` of the file's rate
+            and it, once.
         digest: that the file is expected to have, as `audio_digest` gives it; empty takes any.
         room: (n,) that the samples may be read to, where they are not resampled; the result is its
             beginning then. After an error it holds anything.
 
     Returns:
-        (resampled_length(num_samples, sample_rate, target_rate),) float32.
+        (resampled_length(num_samples, played_rate(sample_rate, speed), target_rate),) float32.
 
     Raises:
         AudioError: the file is unusable, has another digest, or is not as the arguments say.
@@ -59,8 +64,8 @@ def load_audio(
             another length than its formula.
         OSError, MemoryError: the machine failed, not the file.
     """
-    target_rate = target_rate or sample_rate
-    if target_rate != sample_rate:
+    from_rate, target_rate = played_rate(sample_rate, speed), target_rate or sample_rate
+    if target_rate != from_rate:
         room = None
     blocks = list(
         read_segment(
@@ -77,7 +82,7 @@ def load_audio(
         waveform = room[:num_samples]
     else:
         waveform = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    return resample(waveform, sample_rate, target_rate)
+    return resample(waveform, from_rate, target_rate)
 
 
 def read_segment(
@@ -151,7 +156,7 @@ def _next(file: AudioFile, frames: int, md5: FlacMd5 | None) -> NDArray[Any]:
 def _written(path: str | Path) -> tuple[int, int, int] | None:
     """Return which file is there and when it was written to; None where none is found."""
     try:
-        now = os.stat(path)  # noqa: PTH116 - a Path costs as much as the call
+        now = os.stat(file_on_disk(path))  # noqa: PTH116 - a Path costs as much as the call
     except (OSError, ValueError):
         return None
     return now.st_ino, now.st_size, now.st_mtime_ns

@@ -10,6 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from featbank.audio import ReadPatience, read_segment, resampled_length
+from featbank.base.speeds import played_rate
 from featbank.errors import FeatbankError
 
 Waveform = NDArray[np.float32]
@@ -31,6 +32,7 @@ class Recording:
         start_sample: int = 0,
         channel: int = 0,
         target_rate: int,
+        speed: float = 1.0,
         digest: str = "",
     ) -> None:
         """Describe what to read; nothing is opened yet.
@@ -42,6 +44,7 @@ class Recording:
             start_sample: where it begins in the file.
             channel: index from 0, or `MIX_CHANNELS` for the mean of all.
             target_rate: rate of the blocks.
+            speed: that it is played at, as of `audio.load_audio`.
             digest: that the file is expected to have; empty takes any.
         """
         self._path = path
@@ -49,13 +52,14 @@ class Recording:
         self._file_samples = num_samples
         self._start_sample = start_sample
         self._channel = channel
+        self._played_rate = played_rate(sample_rate, speed)
         self._target_rate = target_rate
         self._digest = digest
 
     @property
     def num_samples(self) -> int:
         """The length at `target_rate`."""
-        return resampled_length(self._file_samples, self._sample_rate, self._target_rate)
+        return resampled_length(self._file_samples, self._played_rate, self._target_rate)
 
     def blocks(self, num_samples_per_block: int) -> Iterator[Waveform]:
         """Read the waveform from its start; each call begins anew.
@@ -71,7 +75,7 @@ class Recording:
                 after the first blocks.
         """
         waveform = self._of_the_file()
-        if self._target_rate != self._sample_rate:
+        if self._target_rate != self._played_rate:
             waveform = self._resampled(waveform)
         return _regroup(waveform, num_samples_per_block)
 
@@ -100,7 +104,7 @@ class Recording:
 
     def _resampled(self, waveform: Iterable[Waveform]) -> Iterator[Waveform]:
         """Resample block by block: libsoxr's state goes on, so that the blocks leave no trace."""
-        stream = soxr.ResampleStream(self._sample_rate, self._target_rate, 1, quality="HQ")
+        stream = soxr.ResampleStream(self._played_rate, self._target_rate, 1, quality="HQ")
         read = given = 0
         for block in waveform:
             read += len(block)
@@ -109,7 +113,7 @@ class Recording:
             yield resampled
         if given != self.num_samples:
             raise FeatbankError(
-                f"{read} samples resampled from {self._sample_rate} to {self._target_rate} Hz",
+                f"{read} samples resampled from {self._played_rate} to {self._target_rate} Hz",
                 expected=f"{self.num_samples} samples",
                 got=given,
                 hint="this soxr has another rule for lengths; install the locked one",

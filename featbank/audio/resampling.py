@@ -6,6 +6,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from featbank.base.manifest import Utterance
 from featbank.errors import FeatbankError
 
 
@@ -42,3 +43,8 @@ def resampled_length(num_samples: int, sample_rate: int, target_rate: int) -> in
     if sample_rate == target_rate:
         return num_samples
     return int(num_samples / (sample_rate / target_rate) + 0.5)
+
+
+def length_at(row: Utterance, target_rate: int) -> int:
+    """Return the number of samples that an utterance is given with at a rate, at its speed."""
+    return resampled_length(row.num_samples, row.played_rate, target_rate)

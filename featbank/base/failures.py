@@ -19,6 +19,7 @@ from featbank.files.json_files import parse_json
 from featbank.files.opening import NotAFileError, TooLargeError, bounded_lines, open_regular
 from featbank.files.provenance import canonical_json, write_atomic
 from featbank.files.records import record
+from featbank.files.remote import AnyPath, any_path
 
 _LONG, _BRIEF = 200, 150
 
@@ -61,15 +62,16 @@ class Failure:
         *,
         id: str,  # noqa: A002 - the field's name
         audio: str,
-        root: str | Path,
+        root: str | AnyPath,
     ) -> Failure:
         """Record `error` as the failure of one utterance.
 
         The list is part of an output, so it names the file below the corpus `root`, wherever that
         lies on this machine.
         """
+        path = str(any_path(root) / audio)
         texts = (error.what, error.expected or "", error.got or "")
-        what, expected, got = (text.replace(str(Path(root, audio)), audio) for text in texts)
+        what, expected, got = (text.replace(path, audio) for text in texts)
         return cls(id=id, audio=audio, kind=error.kind, error=what, expected=expected, got=got)
 
 

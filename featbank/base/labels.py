@@ -5,7 +5,8 @@ A file of JSON lines, one an utterance, in any order:
     {"id": "a-01", "labels": [[0.0, 0.12, "sil"], [0.12, 0.2, "HH"], [0.2, 0.31, "AH"]]}
 
 Times are seconds from the start of the utterance, in order; an interval holds its start and not its
-end. An utterance without a line, and time without an interval, has no label.
+end. An utterance without a line, and time without an interval, has no label. Other forms are read
+by `featbank.base.label_forms`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,24 @@ class Intervals:
         return found
 
 
+class Labels(Protocol):
+    """Gives the labels of an utterance, of whatever form their files are."""
+
+    def __contains__(self, utterance_id: object) -> bool:
+        """Tell whether there are labels of an utterance.
+
+        Raises:
+            CorpusError: the labels are missing or malformed.
+        """
+
+    def find(self, utterance_id: str) -> Intervals | None:
+        """Return the labels of an utterance; None where there are none.
+
+        Raises:
+            CorpusError: the labels are missing or malformed.
+        """
+
+
 class LabelFile:
     """Reads the labels of one utterance at a time; memory holds an id and a place for each line.
 
@@ -91,7 +110,7 @@ class LabelFile:
             file.seek(offset)
             line = file.readline(MAX_LINE)
         where = f"{self._path}:{number}"
-        return _intervals(_parsed(line, where).get("labels"), where)
+        return intervals_of(_parsed(line, where).get("labels"), where)
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:
@@ -142,7 +161,16 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
     return row
 
 
-def _intervals(rows: Any, where: str) -> Intervals:
+def intervals_of(rows: Any, where: str) -> Intervals:
+    """Return intervals of rows `[start_s, end_s, label]`, of anything that claims to be such.
+
+    Args:
+        rows: in order of time.
+        where: they stand, for messages.
+
+    Raises:
+        CorpusError: they are no such rows, or not in order.
+    """
     last_start = 0.0
     for number, row in enumerate(rows if isinstance(rows, list) else [rows]):
         if not (

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from featbank.base.speeds import check_speed, played_rate
 from featbank.errors import FeatbankError, ManifestError
 from featbank.files.json_files import parse_json
 from featbank.files.opening import (
@@ -41,6 +42,7 @@ class Utterance:
         channel: index from 0, or `MIX_CHANNELS`.
         speaker, language, text: as the corpus gives them; empty when it does not.
         part: optional group whose utterances share shards, so that a corpus can grow by parts.
+        speed: that it is played at, of `featbank.base.speeds`; written where it is not 1.
     """
 
     id: str
@@ -54,6 +56,12 @@ class Utterance:
     language: str = ""
     text: str = ""
     part: str = ""
+    speed: float = 1.0
+
+    @property
+    def played_rate(self) -> int:
+        """Rate of the samples as they are played, in Hz: the file's own, at speed 1."""
+        return played_rate(self.sample_rate, self.speed)
 
     @property
     def start_s(self) -> float:
@@ -62,19 +70,24 @@ class Utterance:
 
     @property
     def duration_s(self) -> float:
-        """Length, in seconds."""
-        return self.num_samples / self.sample_rate
+        """Length as it is played, in seconds."""
+        return self.num_samples / self.played_rate
 
     @property
     def input_digest(self) -> bytes:
-        """The 16-byte digest of what an extractor sees: audio, rate, start, length, channel."""
-        seen = [
+        """The 16-byte digest of what an extractor sees: audio, rate, start, length, channel.
+
+        The speed is among them where it is not 1.
+        """
+        seen: list[str | int | float] = [
             self.audio_digest,
             self.sample_rate,
             self.start_sample,
             self.num_samples,
             self.channel,
         ]
+        if self.speed != 1:
+            seen.append(self.speed)
         return sha256(canonical_json(seen).encode()).digest()[:16]
 
 
@@ -92,13 +105,17 @@ class UtteranceTuple(NamedTuple):
     language: str
     text: str
     part: str
+    speed: float = 1.0
 
 
 tuple_of = functools.partial(tuple.__new__, UtteranceTuple)
 """Makes one of all fields, in order, at a third of the usual price."""
 
 _quoted = json.encoder.encode_basestring
-_TYPES = {field.name: int if field.type == "int" else str for field in fields(Utterance)}
+_TYPES = {
+    field.name: {"int": int, "float": float}.get(str(field.type), str)
+    for field in fields(Utterance)
+}
 # words of plain letters joined by single dots and slashes: nothing bad fits this pattern
 _ORDINARY = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*")
 _BAD_SEGMENTS = frozenset(["", ".", ".."])
@@ -159,12 +176,13 @@ def manifest_line(utterance: Utterance | UtteranceTuple) -> str:
 
     It is the canonical JSON of the utterance, written out: there may be ten million of them.
     """
+    speed = "" if utterance.speed == 1 else f',"speed":{utterance.speed!r}'
     return (
         f'{{"audio":{_quoted(utterance.audio)},"audio_digest":{_quoted(utterance.audio_digest)}'
         f',"channel":{utterance.channel},"id":{_quoted(utterance.id)}'
         f',"language":{_quoted(utterance.language)},"num_samples":{utterance.num_samples}'
         f',"part":{_quoted(utterance.part)},"sample_rate":{utterance.sample_rate}'
-        f',"speaker":{_quoted(utterance.speaker)},"start_sample":{utterance.start_sample}'
+        f',"speaker":{_quoted(utterance.speaker)}{speed},"start_sample":{utterance.start_sample}'
         f',"text":{_quoted(utterance.text)}}}'
     )
 
@@ -260,6 +278,8 @@ def _parse_row(line: bytes, where: str) -> Utterance:
     for name, (least, most) in _BOUNDS.items():
         if not least <= (value := getattr(utterance, name)) <= most:
             raise ManifestError(f"{where}: {name}", expected=f"{least} to {most}", got=value)
+    if utterance.speed != 1:
+        check_speed(utterance.speed, f"{where}: speed", ManifestError)
     check_id(utterance.id)
     _check_audio(utterance, where)
     return utterance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -49,3 +50,14 @@ class Place:
             start=None if start is None else int(start),
             num_bytes=None if size is None else int(size),
         )
+
+
+def audio_suffix(audio: str) -> str:
+    """Return the end of the name of a file, or of what lies inside one, in small letters.
+
+    >>> audio_suffix("a/x.WAV"), audio_suffix("a/0.tar!/x.mp3@512+9"), audio_suffix("0.tar!/x@5+9")
+    ('.wav', '.mp3', '')
+    """
+    if _INSIDE in audio and (place := Place.parse(audio)):
+        audio = place.member
+    return os.path.splitext(audio)[1].lower()  # noqa: PTH122 - thrice as fast

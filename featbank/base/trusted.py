@@ -317,8 +317,11 @@ def check_type(value: object, annotation: Any, where: str) -> None:
 def _check_container(value: object, annotation: Any, container: type, where: str) -> None:
     """Refuse a value that is no list, or no mapping, where an annotation names that container."""
     options = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    if type(value) in options or all(get_origin(one) is not container for one in options):
+    origins = {get_origin(one) for one in options}
+    if type(value) in options or container not in origins:
         return
+    if any(one in origins and isinstance(value, one) for one in _CONTAINERS if one != container):
+        return  # a list, where a list or a mapping is meant
     if not isinstance(value, container) or isinstance(value, str):
         raise ConfigError(where, expected=_CONTAINERS[container], got=repr(value))
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from featbank.audio import TOLERANCES
 from featbank.base.components import Component
 from featbank.base.failures import Failure, brief
+from featbank.base.label_forms import LabelSource
 from featbank.base.manifest import MIX_CHANNELS
+from featbank.base.speeds import check_speeds
 from featbank.corpora import CORPORA
 from featbank.corpora.links import Links
 from featbank.corpora.splits import HELD_OUT, TRAIN, SplitNames, SplitRule, check_roles
 from featbank.errors import ConfigError, CorpusError, FeatbankError
+from featbank.files.remote import RemotePath, any_path, check_reachable
+
+EACH = "each"
+"""`channel` of a definition that makes an utterance of each channel of a file."""
 
 _CHANNEL_DIGITS = 4
 
@@ -29,13 +34,15 @@ class CorpusRow(NamedTuple):
         id: unique in the corpus.
         audio: path relative to the corpus root, with forward slashes.
         where: the place that describes it, for messages: `transcripts.tsv:12`.
-        start_s: start in the file, in seconds.
+        start_s: start in the file, in seconds as it is played.
         duration_s: length, in seconds; None goes on to the end of the file.
         claimed_duration_s: what the corpus says of the length of the whole file, in seconds. It
             selects nothing: it is held against the length that the file has.
         channel: index from 0, or `MIX_CHANNELS`; None when the corpus does not say.
         speaker, language, text, part: as in `Utterance`.
         split: as the corpus names it; empty when it gives none.
+        speed: that the corpus plays it at, as `sox speed` in a `wav.scp`; times are those of what
+            is played. The speeds of a definition come on top.
     """
 
     id: str
@@ -50,10 +57,12 @@ class CorpusRow(NamedTuple):
     text: str = ""
     part: str = ""
     split: str = ""
+    speed: float = 1.0
 
 
-row_of = functools.partial(tuple.__new__, CorpusRow)
-"""Makes a row of all of its fields, in order, at a third of the usual price."""
+def row_of(fields: tuple[Any, ...]) -> CorpusRow:
+    """Make a row of all of its fields but its speed, in order, at half the usual price."""
+    return tuple.__new__(CorpusRow, (*fields, 1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +104,8 @@ class Corpus(Component, ABC):
     """Base class of corpus layouts: a folder of audio and the rules to read it."""
 
     registry = CORPORA
+    reads_elsewhere: ClassVar[bool] = False
+    """Whether it reads a root on another machine, such as `s3://bucket/corpus`."""
 
     def __init__(
         self,
@@ -105,11 +116,12 @@ class Corpus(Component, ABC):
         url: str = "",
         language: str = "",
         channel: int | str | None = None,
+        speeds: Sequence[float] = (1.0,),
         splits: Mapping[str, str] | None = None,
         split_rule: Mapping[str, Any] | None = None,
         train: Sequence[str] = TRAIN,
         held_out: Sequence[str] = HELD_OUT,
-        labels: str | None = None,
+        labels: str | Mapping[str, Any] | None = None,
         follow_links: bool = False,
         segment_tolerance_s: float = 0.1,
         tolerate: Sequence[str] = (),
@@ -118,37 +130,45 @@ class Corpus(Component, ABC):
 
         Args:
             name: names its outputs.
-            root: its folder; manifests hold paths relative to it.
+            root: its folder, or for some layouts a URL; manifests hold paths relative to it.
             license: as its publisher states it.
             url: where it comes from.
             language: of utterances that do not say their own.
-            channel: of utterances that do not say their own: an index from 0, or `mix`; None
-                refuses files of more than one channel.
+            channel: of utterances that do not say their own: an index from 0, `mix`, or `each` for
+                an utterance of each channel; None refuses files of more than one channel.
+            speeds: that the utterances of `train` are played at: each is one for each speed.
             splits: other names for splits, by what the corpus calls them: `{validation: dev}`. What
                 is not among them is a split of its own name.
             split_rule: fields of a `SplitRule`, for a corpus that gives no splits itself.
             train: splits that codebooks may be fitted on; see `sample`.
             held_out: splits that nothing is fitted on; see `validate`.
             labels: time-aligned labels below the root, such as phones, which `validate` holds
-                tokens against; None for none.
+                tokens against: their path, or the fields of a `LabelSource`; None for none.
             follow_links: take files that symbolic links lead to, wherever these lie.
             segment_tolerance_s: seconds by which a segment may end behind its file, as rounded
                 times do; it is then cut at the file's end, and counted.
             tolerate: faults of audio to take it in spite of, of `TOLERANCES`.
 
         Raises:
-            ConfigError: a channel, split, split rule, tolerance or fault that cannot be used.
+            ConfigError: a channel, speed, split, split rule, tolerance or fault that cannot be
+                used; or a root elsewhere of a layout that reads none, or without its package.
         """
         self.name = name
-        self.root = Path(root)
+        self.root = any_path(root)
         self.license = license
         self.url = url
         self.language = language
-        self.channel = parse_channel("" if channel is None else str(channel), "corpus.channel")
+        self.each_channel = channel == EACH
+        said = "" if channel is None or self.each_channel else str(channel)
+        self.channel = parse_channel(said, "corpus.channel", others=f", or {EACH}")
+        self.speeds = check_speeds(speeds, "corpus.speeds", ConfigError)
         self.splits = SplitNames(splits or {})
         self.split_rule = SplitRule.of(split_rule or {})
         check_roles(train, held_out)
+        self.train = tuple(train)
         self.labels = labels
+        if labels is not None:  # told now, and not once tokens are held against them
+            LabelSource.of(labels)
         self.follow_links = follow_links
         if not (math.isfinite(segment_tolerance_s) and segment_tolerance_s >= 0):
             raise ConfigError(
@@ -160,6 +180,24 @@ class Corpus(Component, ABC):
                 "corpus.tolerate", expected=", ".join(sorted(TOLERANCES)), got=repr(unknown[0])
             )
         self.tolerate = frozenset(one for one in TOLERANCES if one in tolerate)
+        if isinstance(self.root, RemotePath):
+            self._check_elsewhere(self.root)
+
+    def _check_elsewhere(self, root: RemotePath) -> None:
+        if not self.reads_elsewhere:
+            raise ConfigError(
+                "corpus.root",
+                expected=f"a folder of this machine: {type(self).__name__} reads no other",
+                got=str(root),
+                hint="TableCorpus and FolderCorpus read a URL; or copy it here by dvc import-url",
+            )
+        if self.labels:
+            raise ConfigError(
+                "corpus.labels",
+                expected=f"null, for labels are read on this machine and corpus.root is {root}",
+                got=self.labels,
+            )
+        check_reachable(root)
 
     def list_utterances(self) -> Listing:
         """Read the whole corpus into memory; `prepare` reads it in a stream.
@@ -196,7 +234,7 @@ class Corpus(Component, ABC):
         Raises:
             CorpusError: the corpus cannot be read, or a link leads out of it.
         """
-        if not self.root.is_dir():
+        if isinstance(self.root, Path) and not self.root.is_dir():
             raise CorpusError(
                 f"corpus {self.name}: root {self.root}",
                 expected="a folder",
@@ -251,8 +289,10 @@ def bad_row(error: FeatbankError, where: str, audio: str = "") -> Failure:
     )
 
 
-def parse_channel(text: str, where: str, error: type[FeatbankError] = ConfigError) -> int | None:
-    """Read a channel: an index from 0, `mix`, or nothing.
+def parse_channel(
+    text: str, where: str, error: type[FeatbankError] = ConfigError, *, others: str = ""
+) -> int | None:
+    """Read a channel: an index from 0, `mix`, or nothing; an error names `others`, too.
 
     >>> parse_channel("1", ""), parse_channel("mix", "") == MIX_CHANNELS, parse_channel("", "")
     (1, True, None)
@@ -266,4 +306,4 @@ def parse_channel(text: str, where: str, error: type[FeatbankError] = ConfigErro
         return MIX_CHANNELS
     if text.isascii() and text.isdigit() and len(text) <= _CHANNEL_DIGITS:
         return int(text)
-    raise error(where, expected="an index from 0, or mix", got=brief(repr(text)))
+    raise error(where, expected=f"an index from 0, or mix{others}", got=brief(repr(text)))

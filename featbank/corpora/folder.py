@@ -31,6 +31,7 @@ class FolderCorpus(Corpus):
     """
 
     version = 1
+    reads_elsewhere = True
 
     def __init__(
         self,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import binascii
+import functools
 import marshal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from featbank.audio import AudioScan
 from featbank.base.failures import Failure
 from featbank.base.manifest import UtteranceTuple, check_id
 from featbank.base.split_names import check_distinct, in_order
-from featbank.corpora.base import Corpus, CorpusRow, Present, bad_row, row_of
+from featbank.corpora.base import Corpus, CorpusRow, Present, bad_row
 from featbank.corpora.failing import FailureList
 from featbank.corpora.links import Links
 from featbank.corpora.resolving import resolve
@@ -20,12 +21,15 @@ from featbank.corpora.scans import FileScan
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 from featbank.corpora.summary import Examples
+from featbank.corpora.variants import at_speed, of_channels
 from featbank.errors import AudioError, CorpusError
 
 _MAX_ID = 4096  # characters: that is a name of something
 _MAX_UNLISTED = 10_000  # that are named
 
 _BLOCK_ROWS, _BLOCK_CHARACTERS = 256, 1 << 20  # of one file, that are written together
+
+_row_of = functools.partial(tuple.__new__, CorpusRow)
 
 _Block = list[tuple[int, tuple[Any, ...]]]  # rows of one file, each behind its number
 
@@ -62,6 +66,8 @@ class Join:
         self.num_rows = 0
         """Of the corpus, those that cannot be used included."""
         self._corpus, self._failures = corpus, failures
+        # what is held out is measured as it is
+        self._sped = frozenset() if corpus.speeds == (1.0,) else frozenset(corpus.train)
         self._rows = SortedLines(scratch, "rows")
         self._scans = SortedLines(scratch, "scans")
         self._num_hidden = self._num_clipped = self._num_unlisted = 0
@@ -138,12 +144,13 @@ class Join:
                 found = self._scan_of(audio, scans)
             assert found is not None
             for number, fields in _read(said.partition("\t")[2]):
-                row = row_of(fields)
-                split, become = self._resolved(row, found)
-                if not is_used and isinstance(become, UtteranceTuple):
+                row = _row_of(fields)
+                split, outcomes = self._resolved(row, found)
+                if split and not is_used:
                     is_used = True
                     self._count(audio, found)
-                take(row, number, split, become)
+                for become in outcomes:
+                    take(row, number, split, become)
 
     def summary(self) -> dict[str, Any]:
         """Return what was counted, for `corpus.json`."""
@@ -174,7 +181,7 @@ class Join:
             self._narrow.add(f"{audio} ({found.ends_at_hz} Hz, sampled at {found.sample_rate} Hz)")
 
     def _put(self, row: CorpusRow) -> None:
-        one, audio, where, _, _, _, _, speaker, language, text, part, split = row
+        one, audio, where, _, _, _, _, speaker, language, text, part, split, _ = row
         try:
             check_id(one, CorpusError)
             if len(one) > _MAX_ID:
@@ -217,22 +224,32 @@ class Join:
 
     def _resolved(
         self, row: CorpusRow, found: AudioScan | AudioError
-    ) -> tuple[str, UtteranceTuple | Failure]:
-        """Return the split of a row, and what becomes of it."""
+    ) -> tuple[str, Sequence[UtteranceTuple | Failure]]:
+        """Return the split of a row, and its utterances: several of channels and of speeds.
+
+        The split is that of the row: what are variants of one recording is in one. A row that fails
+        has no split, and one failure.
+        """
         corpus = self._corpus
         try:
             split = row.split or corpus.split_rule.split_of(
                 utterance_id=row.id, speaker=row.speaker
             )
-            utterance, is_clipped = resolve(
-                row, found, corpus.channel, tolerance_s=corpus.segment_tolerance_s
-            )
+            rows = of_channels(row, found) if corpus.each_channel else (row,)
+            resolved = [
+                resolve(one, found, corpus.channel, tolerance_s=corpus.segment_tolerance_s)
+                for one in rows
+            ]
+            utterances = [utterance for utterance, _ in resolved]
+            if split in self._sped:
+                utterances = [at_speed(one, speed) for one in utterances for speed in corpus.speeds]
         except CorpusError as error:
-            return "", bad_row(error, row.where, row.audio)
+            return "", [bad_row(error, row.where, row.audio)]
         except AudioError as error:
-            return "", Failure.of(error, id=row.id, audio=row.audio, root=corpus.root)
-        self._num_clipped += is_clipped
-        return split, utterance
+            failure = Failure.of(error, id=row.id, audio=row.audio, root=corpus.root)
+            return "", [failure]
+        self._num_clipped += resolved[0][1]  # its channels end where it ends
+        return split, utterances
 
 
 def _written(block: _Block) -> str:

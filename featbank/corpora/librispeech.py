@@ -28,6 +28,7 @@ class LibriSpeechCorpus(Corpus):
     """
 
     version = 1
+    root: Path  # it reads no other
 
     def __init__(self, *, subsets: Sequence[str] | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from featbank.audio import file_on_disk
 from featbank.errors import CorpusError
+from featbank.files.remote import AnyPath, RemotePath
 
 _FOLDERS = 4096  # whose links are remembered: rows that follow each other share folders
 _MOST_ABOVE = 64  # folders on the way to one, of which each is asked for its links
@@ -17,7 +19,7 @@ class Links:
     """Checks of symbolic links that lead out of a corpus's root, at one listing a folder.
 
     Args:
-        root: of the corpus.
+        root: of the corpus; one on another machine has no links that anybody sees.
         follow: whether links may lead anywhere.
         accepted: gives folders outside of it that links may lead into in any case: the caches from
             which DVC links files into a workspace. Asked once, when a link leads out.
@@ -25,7 +27,7 @@ class Links:
 
     def __init__(
         self,
-        root: Path,
+        root: AnyPath,
         *,
         follow: bool = False,
         accepted: Callable[[], Sequence[Path]] = tuple,
@@ -41,8 +43,11 @@ class Links:
         Raises:
             CorpusError: a link on its way leads out of the root, and not where it may.
         """
-        if self._follow:
+        if self._follow or isinstance(self._root, RemotePath):
             return
+        if "!/" in audio:  # inside a file, which is what a link may lead to
+            found = os.fspath(file_on_disk(f"{self._root}/{audio}"))
+            audio = found.removeprefix(f"{self._root}/")
         folder, _, name = audio.rpartition("/")
         links = self._links_on_plain_way(folder)
         if links is None or name in links:

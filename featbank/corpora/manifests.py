@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from featbank.base.failures import Failure
 from featbank.base.manifest import UtteranceTuple, manifest_line
+from featbank.base.speeds import played_rate
 from featbank.corpora.base import CorpusRow
 from featbank.corpora.failing import FailureList
 from featbank.corpora.scratch import Scratch
@@ -44,13 +45,15 @@ class Manifests:
         # by file first: folders are read in no order
         if isinstance(become, Failure):
             said = canonical_json(asdict(become))
-            self._lines.add(row.id, f"{row.audio}\t{number:012d}\t{where}\t\t\t\t\t\t{said}")
+            self._lines.add(row.id, f"{row.audio}\t{number:012d}\t{where}\t\t\t\t\t\t\t{said}")
             return
-        _, audio, digest, rate, start, num_samples, channel, speaker, *_ = become
+        one, audio, digest, rate, start, num_samples, channel, speaker, *_ = become
+        # at whatever speed, it is the same audio
+        seen = f"{digest} {start} {num_samples} {channel}"
+        played = played_rate(rate, become.speed)
         self._lines.add_line(
-            f"{row.id}\t{audio}\t{number:012d}\t{where}\t{split}\t{rate}\t{num_samples}"
-            f"\t{digest} {start} {num_samples} {channel}\t{sortable(speaker)}"
-            f"\t{manifest_line(become)}",
+            f"{one}\t{audio}\t{number:012d}\t{where}\t{split}\t{rate}\t{played}\t{num_samples}"
+            f"\t{seen}\t{sortable(speaker)}\t{manifest_line(become)}",
         )
 
     def write(self, folder: Path) -> None:
@@ -79,7 +82,7 @@ class Manifests:
         return self._tally.summary()
 
     def _write(self, files: Mapping[str, BinaryIO], entry: list[str]) -> None:
-        one, audio, _, _, split, rate, num_samples, seen, speaker, line = entry
+        one, audio, _, _, split, rate, played, num_samples, seen, speaker, line = entry
         if not split:
             self._failures.add(Failure(**json.loads(line)))
             return
@@ -89,6 +92,7 @@ class Manifests:
             audio,
             split=split,
             sample_rate=int(rate),
+            played_rate=int(played),
             num_samples=int(num_samples),
             speaker=speaker,
             seen=seen,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from functools import lru_cache
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from featbank.base.failures import brief
 from featbank.base.manifest import check_id
+from featbank.base.places import Place
 from featbank.corpora.base import Present
 from featbank.corpora.links import Links
-from featbank.errors import AudioError, CorpusError
+from featbank.errors import AudioError, ConfigError, CorpusError
+from featbank.files.remote import AnyPath, RemotePath, walk_remote
 
 READABLE_SUFFIXES = frozenset([
     ".flac", ".wav", ".wave", ".bwf", ".rf64", ".w64", ".ogg", ".oga", ".opus", ".mp3", ".aif",
@@ -28,6 +30,8 @@ AUDIO_SUFFIXES = READABLE_SUFFIXES | frozenset([
 ])  # fmt: skip
 
 _MAX_CHARACTERS = 4096  # of a path, on Linux
+# words joined by single dots and slashes: such a path is normal, and leads nowhere else
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*")
 
 
 class AudioPaths:
@@ -36,11 +40,18 @@ class AudioPaths:
     Args:
         root: of the corpus.
         links: which of its links may lead out of it.
+        replacements: where paths may begin -> the folder below the root that this stands for:
+            `{/data/calls: ""}`, `{$data_root: wav}`.
     """
 
-    def __init__(self, root: Path, links: Links) -> None:
-        self._links = links
-        self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
+    def __init__(
+        self, root: AnyPath, links: Links, *, replacements: Mapping[str, str] | None = None
+    ) -> None:
+        self._root, self._links = root, links
+        self._replacements = _checked(replacements or {})
+        self._roots: set[PurePosixPath] = set()
+        if isinstance(root, Path):
+            self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
         self._checked: tuple[str | None, str] = (None, "")  # the last, which many repeat
         self._linked = ""
 
@@ -56,20 +67,41 @@ class AudioPaths:
         """
         if text == self._checked[0]:
             return self._checked[1]
+        if not self._replacements and len(text) <= _MAX_CHARACTERS and _PLAIN.fullmatch(text):
+            self._checked = (text, text)
+            return text
         path = PurePosixPath(text)
+        if self._replacements:
+            for begin, folder in self._replacements:
+                if path.is_relative_to(begin):
+                    path = folder / path.relative_to(begin)
+                    break
         if path.is_absolute():
             path = next((path.relative_to(r) for r in self._roots if path.is_relative_to(r)), path)
         audio = str(path)
         if (
             not text or path.is_absolute() or ".." in path.parts or not path.parts
-            or len(audio) > _MAX_CHARACTERS
+            or len(audio) > _MAX_CHARACTERS or self._is_variable(path.parts[0])
         ):  # fmt: skip
             raise CorpusError(
-                f"audio path in {where}", expected="a path inside the corpus", got=brief(repr(text))
+                f"audio path in {where}",
+                expected="a path inside the corpus",
+                got=brief(repr(text)),
+                hint="corpus.replacements says where other folders lie: {/data/calls: calls}"
+                if text.startswith(("/", "$", "{"))
+                else "",
             )
         check_id(audio, CorpusError)
+        if "!/" in audio and isinstance(self._root, Path) and os.path.lexists(self._root / audio):
+            raise _taken_for_a_place(audio)
         self._checked = (text, audio)
         return audio
+
+    def _is_variable(self, first: str) -> bool:
+        """Tell whether a path begins with a variable that nothing replaces: `$data_root`."""
+        if not first.startswith(("$", "{")):
+            return False
+        return not (isinstance(self._root, Path) and (self._root / first).exists())
 
     def check_links(self, audio: str, where: str) -> None:
         """Refuse a file to which a link leads that may not; see `Links.check`."""
@@ -78,7 +110,26 @@ class AudioPaths:
             self._linked = audio
 
 
-def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
+def _checked(replacements: Mapping[str, str]) -> list[tuple[PurePosixPath, PurePosixPath]]:
+    """Return beginnings of paths and what they stand for, the longest first.
+
+    Raises:
+        ConfigError: a beginning is empty, or what it stands for is no folder below the root.
+    """
+    for begin, folder in replacements.items():
+        is_begin = isinstance(begin, str) and PurePosixPath(begin).parts
+        below = PurePosixPath(folder) if isinstance(folder, str) else None
+        if not is_begin or below is None or below.is_absolute() or ".." in below.parts:
+            raise ConfigError(
+                "corpus.replacements",
+                expected="folders below the root by where paths begin: {/data/calls: calls}",
+                got=f"{begin!r}: {folder!r}",
+            )
+    pairs = [(PurePosixPath(begin), PurePosixPath(to)) for begin, to in replacements.items()]
+    return sorted(pairs, key=lambda pair: (-len(pair[0].parts), pair[0]))
+
+
+def walk_audio(root: AnyPath, links: Links, folder: str = "") -> Iterator[Present]:
     """Give the audio files below a folder of the corpus, in no order.
 
     A name may be no UTF-8, or have a control character: see `check_name`.
@@ -88,6 +139,9 @@ def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
             A link that stays inside is not followed, since what it shows is found in its own place.
         OSError: a folder cannot be read.
     """
+    if isinstance(root, RemotePath):
+        yield from _walk_elsewhere(root, folder)
+        return
     # a folder, whether it is hidden, and what the links on its way lead to
     waiting: list[tuple[str, bool, tuple[Path, ...]]] = [(folder, False, (links.real_root,))]
     while waiting:
@@ -107,6 +161,12 @@ def walk_audio(root: Path, links: Links, folder: str = "") -> Iterator[Present]:
                     yield Present(audio=path, is_hidden=hides)
 
 
+def _walk_elsewhere(root: RemotePath, folder: str) -> Iterator[Present]:
+    for path in walk_remote(root, folder):
+        if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES:
+            yield Present(audio=path, is_hidden=any(map(hidden, path.split("/"))))
+
+
 def hidden(name: str) -> bool:
     """Tell whether a file or folder is hidden: what systems and editors put into a corpus.
 
@@ -120,7 +180,8 @@ def check_name(audio: str) -> None:
     """Refuse the name of a file that no manifest can hold.
 
     Raises:
-        AudioError: it is not UTF-8, or has a control character or a line separator.
+        AudioError: it is not UTF-8, has a control character or a line separator, or reads as that
+            of audio inside another file.
     """
     try:
         check_id(audio, CorpusError)
@@ -132,16 +193,30 @@ def check_name(audio: str) -> None:
             got=error.got,
             hint="rename it",
         ) from error
+    if Place.parse(audio):
+        fault = _taken_for_a_place(audio)
+        raise AudioError(
+            fault.what, kind="bad_name", expected=fault.expected, got=fault.got, hint=fault.hint
+        )
 
 
-@lru_cache(maxsize=1)  # many segments of a file follow each other
 def stem(audio: str) -> str:
     """Return a path without its last suffix.
 
-    >>> stem("june_fr/vm-toreply.flac")
-    'june_fr/vm-toreply'
+    >>> stem("june_fr/vm-toreply.flac"), stem("a.b/.x"), stem("x.")
+    ('june_fr/vm-toreply', 'a.b/.x', 'x.')
     """
-    return str(PurePosixPath(audio).with_suffix(""))
+    dot = audio.rfind(".")
+    return audio[:dot] if audio.rfind("/") + 1 < dot < len(audio) - 1 else audio
+
+
+def _taken_for_a_place(audio: str) -> CorpusError:
+    return CorpusError(
+        f"audio {audio}",
+        expected="a name without '!/', which stands for audio inside a file",
+        got="a file of such a name",
+        hint="rename the folder whose name ends with '!'",
+    )
 
 
 def _leads_to_folder(link: os.DirEntry[str]) -> bool:

@@ -16,7 +16,7 @@ from featbank.base.amounts import amount
 from featbank.base.failures import allowed_failures
 from featbank.base.progress import Advance
 from featbank.base.split_names import FAILED_NAME, SUMMARY_NAME
-from featbank.corpora.base import Corpus
+from featbank.corpora.base import EACH, Corpus
 from featbank.corpora.failing import FailureList
 from featbank.corpora.joining import Join
 from featbank.corpora.links import Links
@@ -91,6 +91,11 @@ def prepare(
         failures = FailureList(scratch)
         join = Join(corpus, failures, scratch)
         join.read(Links(corpus.root, follow=corpus.follow_links, accepted=link_roots))
+        if corpus.speeds != (1.0,) and not {*corpus.train} & {*join.splits}:
+            _log.warning(
+                "%s: nothing is played at corpus.speeds, for it has no split of corpus.train: %s",
+                corpus.name, ", ".join(corpus.train),
+            )  # fmt: skip
         memory = ScanMemory(folder, scratch)
         survey = Survey(corpus.root, memory, tolerate=corpus.tolerate, scratch=scratch)
         try:
@@ -137,12 +142,19 @@ def _summary(
         "license": corpus.license,
         "url": corpus.url,
         "tolerate": sorted(corpus.tolerate),
+        **_variants(corpus),
         "unused_splits": corpus.splits.unused,
         "num_failures": failures.number,
         **counted,
         **tallied,
         "warnings": {**tallied["warnings"], "upsampled": upsampled},
     }
+
+
+def _variants(corpus: Corpus) -> dict[str, Any]:
+    """Return of which channels and speeds a corpus has variants, where it has."""
+    said: dict[str, Any] = {"channel": EACH} if corpus.each_channel else {}
+    return said if corpus.speeds == (1.0,) else {**said, "speeds": list(corpus.speeds)}
 
 
 def _log_summary(summary: Mapping[str, Any]) -> None:

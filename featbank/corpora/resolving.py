@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from featbank.audio import AudioScan
 from featbank.base.manifest import MIX_CHANNELS, UtteranceTuple, tuple_of
+from featbank.base.speeds import check_speed, played_rate
 from featbank.corpora.base import CorpusRow
-from featbank.errors import AudioError
+from featbank.errors import AudioError, CorpusError
 
 # how far a table's claim of a file's length may be off, whichever is more: tables round, and lossy
 # encoders pad; what is further off is another recording, or half of it
@@ -34,19 +35,23 @@ def resolve(
     Raises:
         AudioError: the file cannot be used, or not as the corpus says, or its length is over 0.1 s
             and over 1 % away from what the corpus claims.
+        CorpusError: its speed is none.
     """
     if isinstance(scan, AudioError):
         raise scan
+    rate = scan.sample_rate
+    if row.speed != 1:  # times are of what is played
+        check_speed(row.speed, f"speed in {row.where}", CorpusError)
+        rate = played_rate(rate, row.speed)
     if row.claimed_duration_s is not None:
-        _check_claim(row, row.claimed_duration_s, scan)
-    sample_rate = scan.sample_rate
-    start = round(row.start_s * sample_rate)
+        _check_claim(row, row.claimed_duration_s, scan.num_samples / rate)
+    start = round(row.start_s * rate)
     end, is_clipped = scan.num_samples, False
     if row.duration_s is not None:
         # the end is rounded, not the length: neighbours stay neighbours
         end_s = row.start_s + row.duration_s
-        end = round(end_s * sample_rate)
-        if end > scan.num_samples and end_s - scan.duration_s <= tolerance_s:
+        end = round(end_s * rate)
+        if end > scan.num_samples and end_s - scan.num_samples / rate <= tolerance_s:
             end, is_clipped = scan.num_samples, True
     if end > scan.num_samples or start >= scan.num_samples:
         raise AudioError(
@@ -67,7 +72,7 @@ def resolve(
             row.id,
             row.audio,
             scan.digest,
-            sample_rate,
+            scan.sample_rate,
             start,
             end - start,
             _channel(row, scan.num_channels, default_channel),
@@ -75,19 +80,20 @@ def resolve(
             row.language,
             row.text,
             row.part,
+            row.speed,
         )
     )
     return utterance, is_clipped
 
 
-def _check_claim(row: CorpusRow, claimed_s: float, scan: AudioScan) -> None:
-    tolerance_s = max(_CLAIM_TOLERANCE_S, _CLAIM_TOLERANCE * scan.duration_s)
-    if abs(claimed_s - scan.duration_s) > tolerance_s:
+def _check_claim(row: CorpusRow, claimed_s: float, duration_s: float) -> None:
+    tolerance_s = max(_CLAIM_TOLERANCE_S, _CLAIM_TOLERANCE * duration_s)
+    if abs(claimed_s - duration_s) > tolerance_s:
         raise AudioError(
             f"length of {row.audio}; a segment of a file needs a start in {row.where}",
             kind="wrong_length",
             expected=f"{claimed_s} s, or up to {tolerance_s:.3g} s more or less",
-            got=f"{scan.duration_s:.3f} s",
+            got=f"{duration_s:.3f} s",
         )
 
 

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import soundfile
-
 from featbank.audio import (
     DECODE_VERSION,
-    UNKNOWN_LENGTH,
     AudioScan,
+    file_on_disk,
     scan_audio,
     version_here,
 )
+from featbank.audio.containers import open_file
+from featbank.base.places import Place
 from featbank.base.progress import Advance
+from featbank.corpora.estimating import audio_bytes, estimate_duration_s
 from featbank.corpora.scans import FileScan, ScanMemory, ScanStamp
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import AudioError, AudioFault
-from featbank.files.opening import open_regular
 from featbank.files.provenance import digest
+from featbank.files.remote import AnyPath, RemoteError, RemotePath, open_any, stat_remote
 from featbank.runners.base import Runner
 
 SCAN_VERSION = 1
@@ -36,6 +39,7 @@ SCAN_VERSION = 1
 _DOUBT_NS = 2_000_000_000  # file systems count in up to two seconds
 _SAMPLED = 100
 _BATCH_FILES, _BATCH_BYTES = 64, 256 << 20
+_ASKED_AT_ONCE, _STAMPED_TOGETHER = 16, 1024  # of a server
 
 # of the name or the place, not of the bytes
 _NOT_REMEMBERED: frozenset[AudioFault] = frozenset(
@@ -69,7 +73,7 @@ class Survey:
     """
 
     def __init__(
-        self, root: Path, memory: ScanMemory, *, tolerate: frozenset[str], scratch: Scratch
+        self, root: AnyPath, memory: ScanMemory, *, tolerate: frozenset[str], scratch: Scratch
     ) -> None:
         self.num_known = self.num_pending = self.pending_bytes = 0
         self._root, self._memory, self._tolerate = root, memory, tolerate
@@ -80,16 +84,15 @@ class Survey:
         """Look at each file once, sorted; `take` is given what is known of those that are known."""
         remembered = self._memory.read()
         last = next(remembered, None)
-        for audio in files:
+        for audio, stamp in _stamped(self._root, files):
             while last and last.audio < audio:
                 last = next(remembered, None)
             before = last if last and last.audio == audio and last.by == self._by else None
-            stamp = _stamp(self._root / audio)
             if before and before.is_sure and before.stamp == stamp:
                 self.num_known += 1
                 take(before)
                 continue
-            size = stamp.size if stamp else 0
+            size = audio_bytes(audio, stamp)
             self.num_pending += 1
             self.pending_bytes += size
             self._lines.add(audio, f"{size} {before.said() if before else ''}")
@@ -137,14 +140,23 @@ def _batches(pending: Iterator[Pending]) -> Iterator[list[Pending]]:
     batch: list[Pending] = []
     num_bytes = num_sent = 0
     for one in pending:
-        batch.append(one)
-        num_bytes += one.size
-        if len(batch) >= min(_BATCH_FILES, 1 + num_sent // 16) or num_bytes >= _BATCH_BYTES:
+        is_full = len(batch) >= min(_BATCH_FILES, 1 + num_sent // 16) or num_bytes >= _BATCH_BYTES
+        if batch and is_full and not _is_read_with(batch[-1].audio, one.audio):
             yield batch
             num_sent += len(batch)
             batch, num_bytes = [], 0
+        batch.append(one)
+        num_bytes += one.size
     if batch:
         yield batch
+
+
+def _is_read_with(one: str, other: str) -> bool:
+    """Tell whether two cells are of one row group, which is read as a whole."""
+    if "!/" not in one or one.rpartition("/")[0] != other.rpartition("/")[0]:
+        return False
+    place = Place.parse(one)
+    return place is not None and place.start is None
 
 
 class ScanWorker:
@@ -156,18 +168,16 @@ class ScanWorker:
         by: what the scan depends on beside the file.
     """
 
-    def __init__(self, root: Path, tolerate: frozenset[str], by: str) -> None:
+    def __init__(self, root: AnyPath, tolerate: frozenset[str], by: str) -> None:
         self._root, self._tolerate, self._by = root, tolerate, by
 
     def __call__(self, task: Sequence[Pending], advance: Advance) -> list[FileScan]:
         """Scan files, telling the seconds of audio."""
-        scans = []
-        for pending in task:
-            scan = self._look(pending)
-            scans.append(scan)
-            if isinstance(scan.found, AudioScan):
-                advance(scan.found.duration_s)
-        return scans
+        if isinstance(self._root, RemotePath):
+            # most of the time of each is spent waiting for the server
+            with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="scan") as threads:
+                return [_told(scan, advance) for scan in threads.map(self._look, task)]
+        return [_told(self._look(pending), advance) for pending in task]
 
     def _look(self, pending: Pending) -> FileScan:
         path = self._root / pending.audio
@@ -176,7 +186,9 @@ class ScanWorker:
         before = pending.before
         if stamp is None or before is None or before.stamp is None:
             return self._scan(pending.audio, now, stamp)
-        if before.stamp.size == stamp.size and before.sha256 == _sha256(path):
+        # the size is that of what it lies in, where that is another file
+        is_as_large = before.stamp.size == stamp.size or "!/" in pending.audio
+        if is_as_large and before.sha256 == _sha256(path):
             # touched, copied or linked anew: the same bytes
             is_sure = _is_sure(stamp, now) and stamp == _stamp(path)
             return replace(before, stamp=stamp, is_sure=is_sure)
@@ -187,7 +199,8 @@ class ScanWorker:
         found: AudioScan | AudioError
         sha256 = ""
         try:
-            found = scan_audio(path, self._tolerate) if self._tolerate else scan_audio(path)
+            what = path if isinstance(path, Path) else str(path)
+            found = scan_audio(what, self._tolerate) if self._tolerate else scan_audio(what)
             sha256 = found.sha256
             if found.digest.startswith("sha256:"):
                 sha256 = found.digest.removeprefix("sha256:")
@@ -210,44 +223,38 @@ class ScanWorker:
         )
 
 
+def _told(scan: FileScan, advance: Advance) -> FileScan:
+    if isinstance(scan.found, AudioScan):
+        advance(scan.found.duration_s)
+    return scan
+
+
+def _stamped(root: AnyPath, files: Iterable[str]) -> Iterator[tuple[str, ScanStamp | None]]:
+    """Give each file with its stamp, in order; of a server, some are asked for at once."""
+    if isinstance(root, Path):
+        for audio in files:
+            yield audio, _stamp(root / audio)
+        return
+    files = iter(files)
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="stat") as threads:
+        while some := list(islice(files, _STAMPED_TOGETHER)):
+            yield from zip(some, threads.map(_stamp, [root / audio for audio in some]), strict=True)
+
+
 def scanner_digest(tolerate: frozenset[str]) -> str:
     """Return a digest of what a scan depends on beside the file."""
     versions = [version_here(name) for name in ("libsndfile", "ffmpeg")]
     return digest([SCAN_VERSION, DECODE_VERSION, *versions, sorted(tolerate)])
 
 
-def estimate_duration_s(root: Path, files: Iterable[str], num_bytes: int | None = None) -> float:
-    """Estimate the seconds of audio in files, for a progress bar, from the headers of some.
-
-    Args:
-        root: of the corpus.
-        files: some of them.
-        num_bytes: of all of them; None where these are all.
-
-    Returns:
-        The estimate; 0 when none of the few can be opened and states a length.
-    """
-    seconds, seen_bytes = 0.0, 0
-    for file in files:
-        path = root / file
-        try:
-            if not path.is_file():
-                continue
-            info, size = soundfile.info(path), path.stat().st_size
-        except (soundfile.LibsndfileError, OSError):
-            continue  # the scan says what is wrong
-        if info.frames == UNKNOWN_LENGTH:
-            continue
-        seconds += info.frames / info.samplerate
-        seen_bytes += size
-    if not seen_bytes:
-        return 0.0
-    return seconds * (1 if num_bytes is None else num_bytes / seen_bytes)
-
-
-def _stamp(path: Path) -> ScanStamp | None:
+def _stamp(path: AnyPath) -> ScanStamp | None:
+    """Return the stamp of a file, or of the one that something is in."""
     try:
-        return ScanStamp.of(path.stat())
+        if isinstance(path, RemotePath):
+            return ScanStamp.of_remote(stat_remote(path))
+        return ScanStamp.of(os.stat(file_on_disk(path)))  # noqa: PTH116 - it may be a text
+    except RemoteError:
+        raise  # which says nothing of the file
     except (OSError, ValueError):
         return None  # the scan says what is wrong
 
@@ -256,15 +263,18 @@ def _is_sure(stamp: ScanStamp, now: int) -> bool:
     return max(stamp.mtime_ns, stamp.ctime_ns) < now - _DOUBT_NS
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: AnyPath) -> str:
     try:
-        with open_regular(path) as file:
+        is_inside = isinstance(path, Path) and "!/" in str(path)
+        with open_file(str(path)) if is_inside else open_any(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return ""  # gone meanwhile
+    except AudioError:
+        return ""  # nothing of it is there
 
 
-def _other_form(root: Path, audio: str) -> str:
+def _other_form(root: AnyPath, audio: str) -> str:
     """Return the path of a file that is there, if one but for the Unicode form of its name is."""
     for other in unicodedata.normalize("NFC", audio), unicodedata.normalize("NFD", audio):
         if other != audio and _stamp(root / other):

@@ -8,11 +8,11 @@ may be removed at any time.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from featbank.errors import AUDIO_FAULTS, AudioError, FeatbankError
 from featbank.files.json_files import parse_json
 from featbank.files.opening import bounded_lines, open_regular
 from featbank.files.provenance import canonical_json
+from featbank.files.remote import RemoteStat
 
 _log = logging.getLogger(__name__)
 
 _CHECK_BYTES = 8
+_NO_TIME = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,14 @@ class ScanStamp:
     def of(cls, found: os.stat_result) -> ScanStamp:
         """Take the stamp from what `os.stat` gives."""
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+    @classmethod
+    def of_remote(cls, found: RemoteStat) -> ScanStamp:
+        """Take the stamp from what a server says: its version of the file stands for an inode."""
+        version = hashlib.blake2b(found.version.encode(), digest_size=_CHECK_BYTES).digest()
+        # nobody knows when: it may have been just now, which is doubted
+        mtime_ns = _NO_TIME if found.mtime_ns is None else found.mtime_ns
+        return cls(found.num_bytes, mtime_ns, 0, int.from_bytes(version, "big"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,4 +221,4 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _checksum(audio: str, text: str) -> str:
-    return blake2b(f"{audio}\n{text}".encode(), digest_size=_CHECK_BYTES).hexdigest()
+    return hashlib.blake2b(f"{audio}\n{text}".encode(), digest_size=_CHECK_BYTES).hexdigest()

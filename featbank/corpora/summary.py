@@ -37,7 +37,8 @@ class SummaryTally:
     """
 
     def __init__(self, splits: Iterable[str], scratch: Scratch) -> None:
-        self._counted = {split: dict[int, list[int]]() for split in splits}
+        # utterances and samples of each sample rate, by the rate that they are played at, too
+        self._counted = {split: dict[tuple[int, int], list[int]]() for split in splits}
         self._speakers = _Places(scratch, "speakers")
         self._audio = SortedLines(scratch, "audio", run_bytes=_RUN_BYTES)
         self._names = _Places(scratch, "names")
@@ -49,6 +50,7 @@ class SummaryTally:
         *,
         split: str,
         sample_rate: int,
+        played_rate: int,
         num_samples: int,
         speaker: str,
         seen: str,
@@ -60,11 +62,12 @@ class SummaryTally:
             audio: its file.
             split: it is in.
             sample_rate: of its file, in Hz.
+            played_rate: of its samples as they are played, in Hz.
             num_samples: of it.
             speaker: of it; empty where nobody knows.
-            seen: all that an extractor sees of it.
+            seen: of its file, but the speed.
         """
-        counted = self._counted[split].setdefault(sample_rate, [0, 0])
+        counted = self._counted[split].setdefault((sample_rate, played_rate), [0, 0])
         counted[0] += 1
         counted[1] += num_samples
         if speaker:
@@ -95,15 +98,15 @@ class SummaryTally:
             "splits": {
                 split: {
                     "utterances": sum(number for number, _ in counted.values()),
-                    "hours": _hours((rate, samples) for rate, (_, samples) in counted.items()),
+                    "hours": _hours((rate, samples) for (_, rate), (_, samples) in counted.items()),
                     "speakers": speakers[split],
                 }
                 for split, counted in self._counted.items()
             },
             "sample_rates": {
                 str(rate): {
-                    "utterances": sum(number for number, _ in of_rate),
-                    "hours": _hours([(rate, sum(samples for _, samples in of_rate))]),
+                    "utterances": sum(number for number, _ in of_rate.values()),
+                    "hours": _hours((played, samples) for played, (_, samples) in of_rate.items()),
                 }
                 for rate, of_rate in self._of_rates()
             },
@@ -117,10 +120,15 @@ class SummaryTally:
             },
         }
 
-    def _of_rates(self) -> Iterator[tuple[int, list[list[int]]]]:
-        """Give each sample rate, in order, with what was counted of it in the splits."""
-        for rate in sorted(set().union(*self._counted.values())):
-            yield rate, [counted[rate] for counted in self._counted.values() if rate in counted]
+    def _of_rates(self) -> Iterator[tuple[int, dict[int, list[int]]]]:
+        """Give each sample rate, in order, with what was counted of it at each played rate."""
+        total: dict[int, dict[int, list[int]]] = {}
+        for counted in self._counted.values():
+            for (rate, played), (number, samples) in counted.items():
+                both = total.setdefault(rate, {}).setdefault(played, [0, 0])
+                both[0] += number
+                both[1] += samples
+        yield from sorted(total.items())
 
     def _ids_of_same_audio(self) -> Iterator[dict[str, str]]:
         """Give the splits, and an id in each, of all audio that is in several."""

@@ -16,10 +16,13 @@ from torch.utils.data import Dataset
 
 from featbank.dataset.items import Item
 from featbank.dataset.joining import Joined
+from featbank.dataset.lengths import Lengths
 from featbank.dataset.manifest_texts import ManifestTexts
 from featbank.dataset.padding import Padded, item_dtype, pad, padding_values, stack
 from featbank.dataset.splits import open_stated
 from featbank.errors import ConfigError, StoreError
+from featbank.feature_io.cmvn_file import Cmvn
+from featbank.feature_io.normalized import normalized_readers
 from featbank.files.provenance import digest
 from featbank.store import Store
 
@@ -46,6 +49,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         skip_missing: bool = False,
         padding_value: float | Mapping[str, float] | None = None,
         split: str | Sequence[str] | None = None,
+        cmvn: Mapping[str, Cmvn | str | Path] | None = None,
     ) -> None:
         """Join stores.
 
@@ -60,11 +64,14 @@ class FeatureDataset(Dataset[dict[str, Any]]):
                 integers: torch's losses ignore it, and no unit is negative.
             split: of each store, where its path is a folder of several: the name of one, or of
                 several to be read as one.
+            cmvn: statistics, or their file, by the name of a store whose values they normalize; of
+                speakers, the manifests say who speaks.
 
         Raises:
-            ConfigError: no store, a name that is given twice, a padding that is a unit, or several
-                splits of which none is named.
-            StoreError: a store is damaged, or has no such split, or utterances are missing.
+            ConfigError: no store, a name that is given twice, a padding that is a unit, several
+                splits of which none is named, or statistics of a store that is not there.
+            StoreError: a store is damaged, or has no such split, or utterances are missing; or
+                statistics are of other features.
             ManifestError: a manifest is missing or damaged.
         """
         self.stores = {name: open_stated(one, split) for name, one in stores.items()}
@@ -73,8 +80,9 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         self._first = next(iter(self.stores.values()))
         self._padding = padding_values(padding_value, self.stores)
         self._texts: ManifestTexts | None = None
+        paths = [manifest] if isinstance(manifest, str | Path) else [*(manifest or ())]
+        self._readers = normalized_readers(self.stores, cmvn or {}, paths)
         if manifest is not None:
-            paths = [manifest] if isinstance(manifest, str | Path) else manifest
             self._texts = ManifestTexts(self._first, paths, fields)
             if twice := sorted({"id", *self.stores} & {*fields}):
                 raise ConfigError(
@@ -111,8 +119,8 @@ class FeatureDataset(Dataset[dict[str, Any]]):
             return _Chosen(self, [*range(*index.indices(self._length))])
         row, utterance_id = self._locate(index)
         values = {
-            name: torch.from_numpy(np.array(store[utterance_id], item_dtype(store.dtype)))
-            for name, store in self.stores.items()
+            name: torch.from_numpy(np.array(reader.read(utterance_id), item_dtype(reader.dtype)))
+            for name, reader in self._readers.items()
         }
         return Item(id=utterance_id, **values, **self._texts_of(row))
 
@@ -246,22 +254,6 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         return pad(arrays, time_axis=time_axis, padding_value=self._padding[name])
 
 
-class Lengths(npt.NDArray[np.int64]):
-    """Array of lengths that knows its dataset, so that batches and states name its ids.
-
-    Anything computed of them, a part or a copy, is of nobody.
-    """
-
-    dataset: FeatureDataset | None = None
-
-    @classmethod
-    def of(cls, dataset: FeatureDataset, lengths: npt.NDArray[np.int64]) -> Lengths:
-        """Return the lengths of all items of a dataset."""
-        found = lengths.view(cls)
-        found.dataset = dataset
-        return found
-
-
 class _Chosen(Sequence[Item]):
     """Some items of a dataset, read when they are looked at."""
 
@@ -293,7 +285,7 @@ class _Chosen(Sequence[Item]):
             "id": ids,
             **{field: [one[field] for one in texts] for field in texts[0]},
             **{
-                name: dataset._pad(name, [*map(store.read, ids)])
-                for name, store in dataset.stores.items()
+                name: dataset._pad(name, [*map(reader.read, ids)])
+                for name, reader in dataset._readers.items()
             },
         }

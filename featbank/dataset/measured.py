@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from featbank.dataset.features import FeatureDataset, Lengths
+from featbank.dataset.features import FeatureDataset
+from featbank.dataset.lengths import Lengths
 from featbank.errors import ConfigError
 
 _log = logging.getLogger(__name__)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Self
 
 from featbank.audio import DECODE_VERSION
@@ -13,6 +12,7 @@ from featbank.base.trusted import build
 from featbank.feature_io.stage_storage import PackedStorage, storage_by_name
 from featbank.features.base import Extractor, Weights
 from featbank.files.provenance import digest, package_versions
+from featbank.files.remote import AnyPath
 from featbank.numerics import ON_CPU, Computing
 from featbank.store.encoding import find_encoding
 
@@ -150,7 +150,7 @@ class BuiltDefinition:
 
 
 def build_definition(
-    definition: FeatureDefinition, audio_root: Path, computing: Computing = ON_CPU
+    definition: FeatureDefinition, audio_root: AnyPath, computing: Computing = ON_CPU
 ) -> BuiltDefinition:
     """Build the extractor of a definition, and work out the fingerprints of its stores.
 

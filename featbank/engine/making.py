@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
 from featbank.base.failures import Failure
@@ -18,6 +17,7 @@ from featbank.engine.tasks import ShardResult, ShardTask, Source, Tally
 from featbank.engine.work import put, shard_path, write_result
 from featbank.errors import AudioError, FeatbankError
 from featbank.features.base import Extractor
+from featbank.files.remote import any_path, is_there
 from featbank.store import Encoded, Numerics, ShardInfo, ShardSpec, shard_name
 
 
@@ -149,7 +149,7 @@ class ShardInMaking(Generic[Sink]):
             FeatbankError: the whole corpus is gone.
         """
         root = self._maker.audio_root
-        if error.kind == "missing" and not Path(root).is_dir():
+        if error.kind == "missing" and not is_there(any_path(root)):
             raise FeatbankError(
                 f"corpus root {root}",
                 expected="a folder",

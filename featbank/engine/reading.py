@@ -16,18 +16,21 @@ from featbank.audio.recording import Recording
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance
 from featbank.engine.rows import num_samples
+from featbank.files.remote import is_remote
 
 Audio = NDArray[np.float32] | Recording
 """The waveform of an utterance, (num_samples,), or its recording where that is long."""
 
 _AHEAD_S = 120.0  # audio that waits for the extractor, in seconds: 8 MB at 16 kHz
 
+_FETCHED_AT_ONCE = 8  # files of another machine, which are waited for, not computed
+
 
 class AudioReader:
     """Reads the utterances of a corpus at the rate of an extractor.
 
     Args:
-        root: folder that the manifests' paths are relative to.
+        root: folder, or URL, that the manifests' paths are relative to.
         framing: of the extractor.
         max_samples: longer utterances are given as a `Recording`; None gives each as a whole.
     """
@@ -44,6 +47,8 @@ class AudioReader:
 
         The future raises what `read` does.
         """
+        if is_remote(self._root):
+            num_threads = max(num_threads, _FETCHED_AT_ONCE)
         with ThreadPoolExecutor(num_threads, thread_name_prefix="decode") as threads:
             waiting: deque[tuple[Utterance, Future[Audio]]] = deque()
             waiting_s = 0.0
@@ -90,5 +95,6 @@ class AudioReader:
             num_samples=row.num_samples,
             channel=row.channel,
             target_rate=self._framing.sample_rate,
+            speed=row.speed,
             digest=row.audio_digest,
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from featbank.audio import decided_by, resampled_length
+from featbank.audio import decided_by, length_at
 from featbank.base.failures import Failure
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance, iterate_with_offsets, read_rows_at
@@ -21,8 +21,8 @@ from featbank.store.stamps import Stamp
 
 
 def num_samples(row: Utterance, framing: Framing) -> int:
-    """Return the samples that an utterance has at the rate of a frame grid."""
-    return resampled_length(row.num_samples, row.sample_rate, framing.sample_rate)
+    """Return the samples that an utterance has at the rate of a frame grid, and its speed."""
+    return length_at(row, framing.sample_rate)
 
 
 def num_frames(row: Utterance, framing: Framing) -> int:

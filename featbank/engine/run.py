@@ -10,6 +10,7 @@ from pathlib import Path
 from featbank.base.progress import Advance
 from featbank.engine.definition import FeatureDefinition
 from featbank.errors import ConfigError
+from featbank.files.remote import AnyPath
 from featbank.numerics import ON_CPU, Computing
 from featbank.runners.base import Runner
 
@@ -27,13 +28,13 @@ class PreparedCorpus:
     Args:
         name, license: as the headers of stores state them, never counts, which change.
         manifests: folder with a manifest a split.
-        audio_root: folder that the manifests' paths are relative to.
+        audio_root: folder, or URL, that the manifests' paths are relative to.
     """
 
     name: str
     license: str
     manifests: Path
-    audio_root: Path
+    audio_root: AnyPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

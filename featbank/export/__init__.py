@@ -13,6 +13,7 @@ EXPORTS = Registry(
     group="featbank.exports",
     contract="featbank.export.base:Export",
     table={
+        "lhotse": "featbank.export.lhotse_cuts:LhotseExport",
         "hf": "featbank.export.huggingface:HuggingfaceExport",
         "webdataset": "featbank.export.webdataset:WebdatasetExport",
         "kaldi": "featbank.export.kaldi:KaldiExport",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import Any, ClassVar
@@ -39,6 +39,10 @@ class Export(ABC):
         Raises:
             ConfigError: it cannot; which field, and why.
         """
+
+    def depends_on(self, source: ExportSource) -> Mapping[str, Any]:  # noqa: ARG002 - of others
+        """Return what else decides the bytes, as JSON values: other files, where stores lie."""
+        return {}
 
     @abstractmethod
     def write(self, source: ExportSource, work: ExportWork) -> None:

@@ -177,6 +177,7 @@ def _made_from(name: str, export: Export, source: ExportSource, out: Path) -> di
         },
         "audio_root": None if source.audio_root is None else str(source.audio_root),
         "place": str(out) if export.names_its_place else None,
+        "besides": dict(export.depends_on(source)),
     }
 
 

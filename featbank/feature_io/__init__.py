@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         TracedRows,
         TracedWriter,
     )
+    from featbank.feature_io.cmvn import compute_cmvn
+    from featbank.feature_io.cmvn_file import Cmvn, read_cmvn, write_cmvn
     from featbank.feature_io.config import (
         FeatureStorageConfig,
         FeatureStorageReaderConfig,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         open_published,
         stated_origin,
     )
+    from featbank.feature_io.normalized import NormalizedReader
     from featbank.feature_io.packed import PackedHdf5Reader, PackedHdf5Writer
     from featbank.feature_io.stage_storage import PackedStorage, read_storage, storage_by_name
 
@@ -67,27 +70,33 @@ READERS = Registry(
 )
 
 _MODULES = {
+    "Cmvn": "cmvn_file",
     "FeatureStorageConfig": "config",
     "FeatureStorageReader": "base",
     "FeatureStorageReaderConfig": "config",
     "FeatureStorageWriter": "base",
+    "NormalizedReader": "normalized",
     "PackedStorage": "stage_storage",
     "TracedRows": "base",
     "TracedWriter": "base",
+    "compute_cmvn": "cmvn",
     "create_feature_storage_readers": "making",
     "create_feature_storage_writers": "making",
     "open_features": "content",
     "open_published": "making",
+    "read_cmvn": "cmvn_file",
     "read_storage": "stage_storage",
     "stated_origin": "making",
     "storage_by_name": "stage_storage",
     "storage_configs": "config",
+    "write_cmvn": "cmvn_file",
 }
 
 __all__ = [
     "READERS",
     "WRITERS",
     "ChunkedLilcomHdf5Reader",
+    "Cmvn",
     "FeatureStorageConfig",
     "FeatureStorageReader",
     "FeatureStorageReaderConfig",
@@ -96,6 +105,7 @@ __all__ = [
     "LilcomFilesReader",
     "LilcomHdf5Reader",
     "LilcomHdf5Writer",
+    "NormalizedReader",
     "NumpyFilesReader",
     "NumpyHdf5Reader",
     "NumpyHdf5Writer",
@@ -104,14 +114,17 @@ __all__ = [
     "PackedStorage",
     "TracedRows",
     "TracedWriter",
+    "compute_cmvn",
     "create_feature_storage_readers",
     "create_feature_storage_writers",
     "open_features",
     "open_published",
+    "read_cmvn",
     "read_storage",
     "stated_origin",
     "storage_by_name",
     "storage_configs",
+    "write_cmvn",
 ]
 
 

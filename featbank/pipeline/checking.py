@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.errors import ConfigError, FeatbankError
+from featbank.files.remote import is_remote
 from featbank.pipeline.choices import any_choices, read_choices
 from featbank.pipeline.chosen_options import choice_faults, options_of
 from featbank.pipeline.code_table import STAGES
@@ -83,7 +84,9 @@ def _root_faults(corpus: str) -> Iterator[ConfigError]:
     """Give a corpus whose audio lies elsewhere than where DVC looks for what has changed."""
     file, tracked = CONF / "corpus" / f"{corpus}.yaml", Path("corpora", corpus)
     root = read_yaml(file).get("root")
-    if isinstance(root, str) and Path(root).resolve() != tracked.resolve():
+    if not isinstance(root, str) or is_remote(root):
+        return  # DVC looks at what the person keeps in `tracked` to say what is in a bucket
+    if Path(root).resolve() != tracked.resolve():
         yield ConfigError(
             f"root in {file}",
             expected=f"{tracked}, which {_PIPELINE} tracks",

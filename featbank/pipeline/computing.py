@@ -14,6 +14,7 @@ from featbank.engine.definition import FeatureDefinition
 from featbank.engine.run import Budget, PreparedCorpus, Run
 from featbank.errors import ConfigError
 from featbank.feature_io.stage_storage import read_storage
+from featbank.files.remote import any_path
 from featbank.numerics import Computing
 from featbank.pipeline import dvc_outputs
 from featbank.pipeline.composition.composed import CONF, composed_stage
@@ -46,7 +47,7 @@ def computing_run(config: ComputingConfig, name: str, advance: Advance = lambda 
             name=corpus.name,
             license=corpus.license,
             manifests=config.paths.manifests,
-            audio_root=Path(config.corpus.root),
+            audio_root=any_path(config.corpus.root),
         ),
         definition=feature_definition(config),
         computing=Computing(

@@ -79,10 +79,13 @@ def _speeds(forecast: Forecast, runtime: Runtime | None) -> Iterator[tuple[str, 
         if forecast.on_gpu:
             yield "GPU-hours", amount(forecast.hours_at(speed) * forecast.num_busy, 1)
     if not forecast.speeds and forecast.on_gpu and forecast.sample is None:
-        table = f"{runtime.rates} has" if runtime else "there is"
+        if runtime and not runtime.rates.exists():
+            table = f"there is no table of rates {runtime.rates}"
+        else:
+            table = f"{runtime.rates if runtime else 'no table'} has no rate of this extractor"
         yield (
             "a worker",
-            f"unknown: this process sees no GPU, and {table} no rate of this extractor; start the "
+            f"unknown: this process sees no GPU, and {table}; start the "
             "dry run where there is a GPU, or have `python -m benchmarks.gpu --rates FILE` measure",
         )
     yield (

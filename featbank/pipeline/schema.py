@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from featbank.base.label_forms import LabelSource
 from featbank.base.trusted import check_modules, check_name
 from featbank.corpora.splits import check_role
 from featbank.errors import ConfigError
@@ -118,6 +119,13 @@ Splits = Annotated[
     Field(json_schema_extra={TOLD: "a list of splits"}),
     _checked(lambda names: check_role(list(names), "train or held_out")),
 ]
+
+LabelsOption = Annotated[
+    Any,
+    Field(json_schema_extra={TOLD: "a path, {path: ..., tier: ...} or null"}),
+    _checked(lambda given: given is None or LabelSource.of(given)),
+]
+"""Where the time-aligned labels of a corpus lie."""
 
 Modules = Annotated[
     Sequence[str],

@@ -15,6 +15,7 @@ from featbank.pipeline.schema import (
     ComponentOption,
     Count,
     Device,
+    LabelsOption,
     Modules,
     Name,
     Numerics,
@@ -148,7 +149,7 @@ class CorpusOption(ComponentOption):
 
     name: Annotated[Name, Field(description="folder of its outputs")]
     root: Annotated[str, Field(description="folder of its audio and tables")]
-    labels: Annotated[str | None, Field(description="time-aligned labels, below root")] = None
+    labels: Annotated[LabelsOption, Field(description="time-aligned labels, below root")] = None
     train: Annotated[Splits, Field(description="splits that codebooks may be fitted on")] = TRAIN
     held_out: Annotated[Splits, Field(description="splits that nothing is fitted on")] = HELD_OUT
 

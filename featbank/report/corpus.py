@@ -58,6 +58,10 @@ def corpus_facts(corpus: Mapping[str, Any]) -> Iterator[str]:
         yield "files by channels: " + ", ".join(
             f"{number}: {files:,}" for number, files in channels.items()
         )
+    if corpus.get("channel"):
+        yield "each channel of a file is an utterance"
+    if speeds := corpus.get("speeds"):
+        yield f"splits to train on are played at speeds {', '.join(f'{one:g}' for one in speeds)}"
     if tolerated := corpus.get("tolerate"):
         yield f"audio was taken in spite of: {', '.join(tolerated)}"
     if unused := corpus.get("unused_splits"):

@@ -18,6 +18,7 @@ from featbank.engine.recomputing import DrawnSample, recomputed
 from featbank.engine.run import Run
 from featbank.errors import AudioError, FeatbankError, StoreError
 from featbank.files.provenance import digest
+from featbank.files.remote import AnyPath
 from featbank.stability.disturbances import Waveform, disturb, disturbances
 from featbank.stability.flips import Tokens, aligned, frames_between, unit_edit_distance
 from featbank.stability.result import DisturbedTokens, Flips, Stability
@@ -50,7 +51,7 @@ def beginnings(sample: DrawnSample, max_s: float) -> DrawnSample:
     """Cut the utterances of a sample off behind their first `max_s` seconds."""
     rows = {
         split: [
-            replace(row, num_samples=min(row.num_samples, round(max_s * row.sample_rate)))
+            replace(row, num_samples=min(row.num_samples, round(max_s * row.played_rate)))
             for row in rows
         ]
         for split, rows in sample.rows.items()
@@ -96,7 +97,7 @@ def measure_stability(
 
 
 def _write_sample(
-    drawn: Sequence[Utterance], audio_root: Path, root: Path, seed: int
+    drawn: Sequence[Utterance], audio_root: AnyPath, root: Path, seed: int
 ) -> list[Utterance]:
     """Write the utterances that can be read, clean and disturbed, and return the row of each file.
 
@@ -108,7 +109,7 @@ def _write_sample(
     for row in drawn:
         try:
             clean = load_audio(
-                audio_root / row.audio,
+                str(audio_root / row.audio),
                 sample_rate=row.sample_rate,
                 num_samples=row.num_samples,
                 start_sample=row.start_sample,
@@ -136,21 +137,24 @@ def _write_sample(
 
 
 def _write_disturbed(row: Utterance, clean: Waveform, root: Path, seed: int) -> Iterator[Utterance]:
-    """Write an utterance clean and disturbed, and give the row of each file."""
+    """Write an utterance clean and disturbed, and give the row of each file.
+
+    The samples are the file's own; what is written says the rate that they are played at.
+    """
     disturbed = {
-        kind: disturb(kind, clean, row.sample_rate, seed=[seed, row.id]) for kind in disturbances()
+        kind: disturb(kind, clean, row.played_rate, seed=[seed, row.id]) for kind in disturbances()
     }
     for kind, waveform in {"clean": clean, **disturbed}.items():
         if not len(waveform):
             continue
         path = root / kind / f"{digest(row.id)}.wav"
         path.parent.mkdir(exist_ok=True)
-        soundfile.write(path, waveform, row.sample_rate, subtype="FLOAT")
+        soundfile.write(path, waveform, row.played_rate, subtype="FLOAT")
         yield Utterance(
             id=_id(kind, row),
             audio=path.relative_to(root).as_posix(),
             audio_digest=scan_audio(path).digest,
-            sample_rate=row.sample_rate,
+            sample_rate=row.played_rate,
             num_samples=len(waveform),
         )
 
@@ -173,8 +177,8 @@ def _compare(store: Store, rows: Sequence[Utterance]) -> dict[str, DisturbedToke
             pair = _id("clean", row), _id(kind, row)
             if all(one in store for one in pair):
                 clean, disturbed = (_by_codebook(store, one) for one in pair)
-                shift = disturbance.shift(row.sample_rate)
-                later = frames_between(framing, shift, row.sample_rate)
+                shift = disturbance.shift(row.played_rate)
+                later = frames_between(framing, shift, row.played_rate)
                 one = _compare_utterance(clean, disturbed, later)
                 compared += [one] if one.num_frames else []
         if compared:

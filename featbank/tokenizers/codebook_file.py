@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import CodebookError
-from featbank.tokenizers.sealed import read_sealed, write_sealed
+from featbank.files.sealed import read_sealed, write_sealed
 
 FORMAT = "featbank-codebook"
 
@@ -40,7 +40,7 @@ def read_codebook(path: str | Path) -> tuple[Floats, Mapping[str, Any]]:
         + f"run python stages/fit.py {'overwrite=true ' if there else ''}with the same fit_on, "
         "feature and tokenizer; one that was imported: python stages/import_codebook.py"
     )
-    tensors, header = read_sealed(path, FORMAT, hint)
+    tensors, header = read_sealed(path, FORMAT, hint, CodebookError)
     try:
         centroids, provenance = tensors["centroids"], header["provenance"]
     except (KeyError, TypeError) as error:

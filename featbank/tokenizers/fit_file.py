@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from featbank.errors import CodebookError
+from featbank.files.sealed import read_sealed, write_sealed
 from featbank.tokenizers.kmeans import FitState
-from featbank.tokenizers.sealed import read_sealed, write_sealed
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def load_state(path: Path) -> FitState | None:
     if not os.path.lexists(path):
         return None
     try:
-        tensors, rest = read_sealed(path, _FORMAT, "")
+        tensors, rest = read_sealed(path, _FORMAT, "", CodebookError)
         return FitState(
             codebooks=tensors["codebooks"],
             distances=tuple(rest["distances"]),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from featbank.audio import resampled_length
+from featbank.audio import length_at
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance
 from featbank.base.units import DURATIONS, UNITS, expand
@@ -97,5 +97,4 @@ class LengthCheck:
 
 
 def _num_frames(row: Utterance, framing: Framing) -> int:
-    samples = resampled_length(row.num_samples, row.sample_rate, framing.sample_rate)
-    return framing.num_frames(samples)
+    return framing.num_frames(length_at(row, framing.sample_rate))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from featbank.base.labels import LabelFile, frame_centers_s
+from featbank.base.labels import Labels, frame_centers_s
 from featbank.base.manifest import Utterance
 from featbank.base.progress import Advance
 from featbank.errors import StoreError
@@ -42,7 +42,7 @@ def check_store(
     rows: Sequence[Utterance],
     *,
     place: str,
-    labels: LabelFile | None = None,
+    labels: Labels | None = None,
     advance: Advance = lambda _: None,
 ) -> StoreCheck:
     """Check one store.
@@ -97,7 +97,7 @@ class _Tally:
         header: StoreHeader,
         rows: Sequence[Utterance],
         log: ProblemLog,
-        labels: LabelFile | None,
+        labels: Labels | None,
     ) -> None:
         self._folder = folder
         self._header = header

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from featbank.base.labels import LabelFile
+from featbank.base.label_forms import LabelSource, open_labels
 from featbank.base.manifest import read_manifest
 from featbank.base.progress import Advance
 from featbank.base.split_names import split_names
@@ -23,7 +23,7 @@ def validate_stores(
     manifests: str | Path,
     *,
     name: str,
-    labels: Path | None = None,
+    labels: LabelSource | str | Path | None = None,
     held_out: HeldOut | None = None,
     advance: Advance = lambda _: None,
 ) -> CheckResult:
@@ -33,7 +33,7 @@ def validate_stores(
         folder: holds the option's stores as `<feature name>/<split>`.
         manifests: folder with a manifest a split.
         name: of the option in the result and in its sentences, such as `features/fbank`.
-        labels: time-aligned labels of the utterances, as `labels` reads them, to hold tokens
+        labels: time-aligned labels of the utterances, as `open_labels` takes them, to hold tokens
             against; None for none.
         held_out: how to measure the inertia of the codebook that made the option's tokens; None
             for an option without.
@@ -49,7 +49,7 @@ def validate_stores(
     splits = split_names(manifests)
     rows = {split: read_manifest(Path(manifests, f"{split}.jsonl")) for split in splits}
     features = _folders(Path(folder))
-    label_file = None if labels is None else LabelFile(labels)
+    found_labels = None if labels is None else open_labels(labels)
     log = ProblemLog(name)
     if not features:
         log.add("no store", "", expected=f"stores in {folder}", got="none")
@@ -62,7 +62,7 @@ def validate_stores(
                 feature / split,
                 rows[split],
                 place=f"store {name}/{feature.name}/{split}",
-                labels=label_file,
+                labels=found_labels,
                 advance=lambda seconds: advance(seconds / len(features)),
             )
             for split in splits

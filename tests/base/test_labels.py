@@ -223,6 +223,28 @@ def test_units_are_held_against_labels_merged_or_not(tmp_path: Path) -> None:
     assert read_check(tmp_path / "check.json") == plain
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.ctm", "a 1 0 0.2 AA\na 1 0.2 0.3 S\n"),
+        ("timit/a.PHN", "0 3200 AA\n3200 8000 S\n"),
+        (
+            "mfa/a.TextGrid",
+            'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n0.6\n<exists>\n1\n'
+            '"IntervalTier"\n"phones"\n0\n0.6\n3\n0\n0.2\n"AA"\n0.2\n0.5\n"S"\n0.5\n0.6\n""\n',
+        ),
+    ],
+)
+def test_units_are_held_against_labels_in_every_form(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    labels = path if name == "labels.ctm" else path.parent
+    result = check(tmp_path / "data", {UNITS: {"a": TOKENS, "b": TOKENS}}, labels)
+    assert result.all_problems == []
+    assert result.stores[0].labels == EXPECTED
+
+
 def test_agreement_with_labels_is_in_metrics_and_report(tmp_path: Path) -> None:
     labels = write_labels(tmp_path / "labels.jsonl", LABELS)
     codes = np.stack([TOKENS, np.zeros(6, int)])

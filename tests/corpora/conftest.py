@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.servers import bucket, bucket_address  # noqa: F401 - fixtures
+
 Recorder = Callable[..., Path]
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,8 @@ def test_the_line_of_a_manifest_is_the_canonical_json_of_its_row() -> None:
         language="\U0001f600", text="\t\n\r\b\f/", part="p",
     )  # fmt: skip
     fields = {name: getattr(row, name) for name in Utterance.__dataclass_fields__}
+    assert manifest_line(replace(row, speed=0.9)) == canonical_json(fields | {"speed": 0.9})
+    assert fields.pop("speed") == 1
     assert manifest_line(row) == canonical_json(fields)
 
 

@@ -266,7 +266,7 @@ def test_a_table_that_is_no_file_is_refused_at_once(root: Path, kind: str, got: 
 
 
 def test_settings_that_fit_no_table_are_refused(root: Path) -> None:
-    with pytest.raises(ConfigError, match=r"corpus.table: expected a .tsv, .csv or .jsonl file"):
+    with pytest.raises(ConfigError, match=r"corpus.table: expected a .tsv, .csv, .jsonl or .json"):
         rows_of(root, "", table="t.xlsx")
     with pytest.raises(ConfigError, match=r"corpus.columns: expected names among .*, got voice"):
         rows_of(root, "path\nx\n", columns={"path": "voice"})

@@ -17,7 +17,7 @@ import torch
 
 from featbank.base.failures import Failure, read_failures
 from featbank.base.manifest import Utterance
-from featbank.engine.device.lane import HostLane
+from featbank.engine.device.lane import GpuLane, HostLane
 from featbank.engine.device.memory import NUM_INPUTS, NUM_OUTPUTS
 from featbank.engine.reading import AudioReader
 from featbank.errors import FeatbankError
@@ -37,6 +37,13 @@ STORAGE = [
     {"name": "codes", "dtype": "uint16", "shard_bytes": 30_000},
 ]
 LENGTHS = [400, 401, 5_000, 16_383, 16_384, 16_385, 20_000, 24_000, 30_000, 40_000, 70_000]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is pinned memory to have")
+def test_a_machine_without_pinned_memory_is_told_in_one_line() -> None:
+    lane = object.__new__(GpuLane)
+    with pytest.raises(FeatbankError, match="1,024 bytes more, pinned"):
+        lane.memory(1024)
 
 
 class Behind(HostLane):

@@ -166,6 +166,10 @@ def test_a_stage_prints_the_hours_of_the_table_that_it_is_told_of(
     (tmp_path / "rates.json").write_text("{}")
     with pytest.raises(FeatbankError, match=r"table of rates .*rates\.json"):
         print_forecast(job, Reuse(), _runtime(tmp_path / "rates.json"))
+    (tmp_path / "rates.json").unlink()
+    print_forecast(job, Reuse(), _runtime(tmp_path / "rates.json"))
+    printed = " ".join(capsys.readouterr().out.replace("\u2502", " ").split())
+    assert "there is no table of rates" in printed
 
 
 def test_a_rate_at_the_size_of_batches_that_a_run_names_goes_before_a_faster_one(

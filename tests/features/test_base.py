@@ -7,7 +7,8 @@ import torch
 
 from featbank.base.framing import Framing
 from featbank.errors import ConfigError, FeatbankError
-from featbank.features.base import LongWaveform, Output, UtteranceExtractor
+from featbank.features.base import LongWaveform, Output
+from featbank.features.utterance_extractor import UtteranceExtractor
 from tests.features.checks import Held, compute, compute_pieces
 
 

@@ -12,10 +12,10 @@ from torch.nn.functional import one_hot
 
 from featbank.base.framing import Framing
 from featbank.errors import AudioError, ConfigError
-from featbank.features.base import UtteranceExtractor
 from featbank.features.signal import framewise
 from featbank.features.signal.dsp import compute_deltas, mirror_edges
 from featbank.features.signal.kaldi import INT16_SCALE, Fbank, KaldiExtractor, Mfcc
+from featbank.features.utterance_extractor import UtteranceExtractor
 from tests.features.checks import (
     assert_batch_mates_change_no_bit,
     boundary_lengths,

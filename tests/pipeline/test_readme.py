@@ -38,7 +38,7 @@ def test_every_marked_block_is_found() -> None:
         "docs/runners.md": 1,
         "docs/sequences.md": 4,
         "docs/stores.md": 2,
-        "docs/training.md": 5,
+        "docs/training.md": 6,
     }
 
 

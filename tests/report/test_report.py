@@ -239,6 +239,8 @@ def test_what_the_corpus_is_made_of_and_warns_of_is_told() -> None:
             "8000": {"utterances": 1, "hours": 0.01}, "16000": {"utterances": 3, "hours": 2}
         },
         "channels": {"1": 3, "2": 1},
+        "channel": "each",
+        "speeds": [0.9, 1.0, 1.1],
         "tolerate": ["ogg_end"],
         "num_unlisted": 1200,
         "num_hidden": 0,
@@ -249,6 +251,8 @@ def test_what_the_corpus_is_made_of_and_warns_of_is_told() -> None:
     text = text_of(page)
     assert "sampled at 8,000 Hz (1 utterances, 36 s), 16,000 Hz (3 utterances, 2.00 h)" in text
     assert "files by channels: 1: 3, 2: 1" in text
+    assert "each channel of a file is an utterance" in text
+    assert "splits to train on are played at speeds 0.9, 1, 1.1" in text
     assert "audio was taken in spite of: ogg_end" in text
     assert "1,200 audio files are in no table or left out" in text
     assert "7 segments ended up to a rounding behind their files" in text

@@ -8,10 +8,10 @@ import pytest
 from sklearn.cluster import MiniBatchKMeans
 
 from featbank.errors import CodebookError, ConfigError
+from featbank.files.sealed import write_sealed
 from featbank.tokenizers.codebook import Codebook
 from featbank.tokenizers.fit_file import load_state, save_state
 from featbank.tokenizers.kmeans import FitState, KMeans
-from featbank.tokenizers.sealed import write_sealed
 
 
 def _frames(num_frames: int = 800, num_centers: int = 4) -> np.ndarray:

@@ -34,6 +34,7 @@ from featbank.audio.containers.ogg import ogg
 from featbank.audio.containers.riff import w64, wav
 from featbank.audio.containers.sphere import nist
 from featbank.audio.containers.tags import skip_tags
+from featbank.base.places import audio_suffix
 from featbank.errors import AudioError
 
 _Look = Callable[[str | Path, BufferedReader, int], Container]
@@ -79,7 +80,7 @@ def _kind(path: str | Path, head: bytes) -> _Kind:
         if head.startswith(kind.magics, kind.offset):
             break
     else:
-        if Path(path).suffix.lower() == ".g722":  # it has no header
+        if audio_suffix(os.fspath(path)) == ".g722":  # it has no header
             return _G722
         raise AudioError(
             f"audio {path}",

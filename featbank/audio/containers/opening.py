@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Collection
 from io import BufferedReader
 from pathlib import Path
 
 from featbank.audio.containers.container import Container
 from featbank.audio.containers.kinds import check_container
+from featbank.audio.inside import find_place, open_payload
 from featbank.errors import AudioError, AudioFault
 from featbank.files.disk import read_at
-from featbank.files.opening import NotAFileError, open_regular
+from featbank.files.opening import NotAFileError
+from featbank.files.remote import open_any
 
 # faults of the file or its name; any other, such as EIO or EMFILE, is the machine's
 _FILE_FAULTS: dict[int, AudioFault] = {
@@ -63,14 +66,28 @@ def read_through(descriptor: int) -> None:
 
 
 def open_file(path: str | Path) -> BufferedReader:
-    """Open a regular file, of which nothing is read yet.
+    """Open a regular file, of which nothing is read yet; or a copy in memory of what is inside one.
+
+    One of a URL is fetched whole.
+
+    Args:
+        path: of the file; or it leads into one, as a `Place` below a corpus root does.
 
     Raises:
-        AudioError: it is missing, no file, or may not be read.
+        AudioError: it is missing, no file, or may not be read; or the file has no such place.
+        FeatbankError: a package that reads such files is not there.
         OSError: the machine failed, not the file.
     """
+    if "!/" in os.fspath(path) and (place := find_place(path)):
+        with _open(place.container, path) as container:
+            return open_payload(path, place, container)
+    return _open(path, path)
+
+
+def _open(file: str | Path, path: str | Path) -> BufferedReader:
+    """Open a file; an error names the path of the audio that is, or lies in, it."""
     try:
-        return open_regular(path)
+        return open_any(file)
     except NotAFileError as error:
         raise AudioError(
             f"audio {path}", kind="not_a_file", expected="a file", got=error.strerror

@@ -15,7 +15,8 @@ import torch
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from featbank.base.labels import LabelFile, frame_centers_s
+from featbank.base.label_forms import LabelSource, open_labels
+from featbank.base.labels import Labels, frame_centers_s
 from featbank.base.units import Units, deduplicate
 from featbank.dataset.features import FeatureDataset
 from featbank.dataset.tokens.encoded import UnitEncoder
@@ -86,7 +87,7 @@ class TextAndSpeech(Dataset[TokenSequence]):
         vocabulary: Vocabulary,
         tokenize: Callable[[str], Sequence[int]],
         units: str | None = None,
-        labels: LabelFile | str | Path | None = None,
+        labels: Labels | LabelSource | str | Path | None = None,
         silences: Sequence[str] = SILENCES,
         deduplicated: bool = False,
         encoder: UnitEncoder | None = None,
@@ -107,7 +108,7 @@ class TextAndSpeech(Dataset[TokenSequence]):
             tokenize: gives the ids of a text, below `vocabulary.text_size`; of a tokenizer of
                 transformers `lambda text: tokenizer(text, add_special_tokens=False).input_ids`.
             units: the name of the store; of the only one by default.
-            labels: JSON lines of aligned words, as `featbank.base.labels` reads them, for what is
+            labels: aligned words, as `featbank.base.label_forms` opens them, for what is
                 interleaved at words. The words are then the labels, with a space between them.
             silences: labels that are no words; they go with the word before them.
             deduplicated: merge runs of equal units of a piece.
@@ -143,7 +144,9 @@ class TextAndSpeech(Dataset[TokenSequence]):
         self.padding = self._end = vocabulary.special_id(end_mark)
         """What batches and windows are padded with: the end mark, which is no target there."""
         self._begin = [] if task.mark is None else [vocabulary.special_id(task.mark)]
-        self._labels = LabelFile(labels) if isinstance(labels, str | Path) else labels
+        self._labels = (
+            open_labels(labels) if isinstance(labels, LabelSource | str | Path) else labels
+        )
         if within is not None:
             self._check_field(within)
         self._check_texts()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
+from featbank.errors import FeatbankError
 from featbank.numerics import CPU
 
 _ALIGNED = 256  # bytes: where a tensor may begin in a block of memory
@@ -88,8 +89,20 @@ class GpuLane:
         self._aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
 
     def memory(self, num_bytes: int) -> torch.Tensor:
-        """Return pinned memory; see `Lane`."""
-        return torch.empty(num_bytes, dtype=torch.uint8, pin_memory=True)
+        """Return pinned memory; see `Lane`.
+
+        Raises:
+            FeatbankError: the machine gives none, for it is short of it or a limit is reached.
+        """
+        try:
+            return torch.empty(num_bytes, dtype=torch.uint8, pin_memory=True)
+        except RuntimeError as error:  # of which torch.OutOfMemoryError is one
+            raise FeatbankError(
+                "memory of the host that the GPU copies from",
+                expected=f"{num_bytes:,} bytes more, pinned",
+                got=str(error).partition("\n")[0],
+                hint="lower batch_s, or the workers of this machine; `ulimit -l` may limit it",
+            ) from error
 
     def send(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Copy on a stream of its own; the computing stream waits for it. See `Lane`."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from featbank.audio import open_audio
 from featbank.base.framing import Framing
@@ -16,6 +15,7 @@ from featbank.engine.forecast.drawing import Row
 from featbank.engine.forecast.kinds import AudioKind, KindLeft, end_s
 from featbank.engine.reading import AudioReader
 from featbank.errors import AudioError
+from featbank.files.remote import any_path
 
 _LONGEST_S = 60.0  # of an utterance: more of it is decoded no faster
 
@@ -129,7 +129,8 @@ class DecodingTimer:
         """Tell whether files of a kind can seek, by the first that opens, and which that is."""
         for number, row in enumerate(rows):
             try:
-                with open_audio(Path(self._root, row.audio), digest=row.audio_digest) as audio:
+                path = str(any_path(self._root) / row.audio)
+                with open_audio(path, digest=row.audio_digest) as audio:
                     return audio.can_seek, number
             except AudioError:
                 continue
@@ -147,6 +148,6 @@ class DecodingTimer:
 def _cut(rows: Sequence[Row]) -> list[Utterance]:
     """Return the beginnings of utterances."""
     return [
-        replace(row, num_samples=min(row.num_samples, round(_LONGEST_S * row.sample_rate)))
+        replace(row, num_samples=min(row.num_samples, round(_LONGEST_S * row.played_rate)))
         for _, row in rows
     ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Self
 
 from featbank.base.manifest import Utterance
+from featbank.base.places import audio_suffix
 from featbank.engine.forecast.drawing import Row, RowSample
 
 _DRAWN = 256  # rows of a kind: some for each of many decoders
@@ -29,7 +29,7 @@ class AudioKind:
     def of(cls, row: Utterance) -> Self:
         """Return the kind of an utterance's file."""
         is_flac = row.audio_digest.startswith("md5:")
-        suffix = ".flac" if is_flac else PurePosixPath(row.audio).suffix.lower()
+        suffix = ".flac" if is_flac else audio_suffix(row.audio)
         return cls(suffix=suffix, sample_rate=row.sample_rate)
 
     def __str__(self) -> str:

@@ -186,7 +186,7 @@ class Remaining:
         self.left_s += row.duration_s
         if self.longest is None or row.duration_s > self.longest[1].duration_s:
             self.longest = split, row
-        if row.sample_rate != self._job.extractor.framing.sample_rate:
+        if row.played_rate != self._job.extractor.framing.sample_rate:
             self.resampled_s += row.duration_s
         if self._together_s:
             self._batches.add(split, row)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from featbank.features.base import Output, UtteranceExtractor
+from featbank.features.base import Output
 from featbank.features.graphs import Graphs
 from featbank.features.layers import Layers
 from featbank.features.precision import (
@@ -21,6 +21,7 @@ from featbank.features.precision import (
     dtype_of,
     identity_of,
 )
+from featbank.features.utterance_extractor import UtteranceExtractor
 
 
 class Encoder(UtteranceExtractor):

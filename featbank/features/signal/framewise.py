@@ -12,8 +12,9 @@ from typing import ClassVar
 import torch
 
 from featbank.errors import ConfigError
-from featbank.features.base import LongWaveform, UtteranceExtractor
+from featbank.features.base import LongWaveform
 from featbank.features.signal.dsp import mirror_edges, read_mirrored
+from featbank.features.utterance_extractor import UtteranceExtractor
 from featbank.features.windows import plan_windows, read_windows
 
 # A row's bits do not depend on how many rows share its block, unless it is alone in one (a matrix

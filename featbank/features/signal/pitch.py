@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from featbank.base.framing import Framing
 from featbank.errors import ConfigError
-from featbank.features.base import LongWaveform, Output, UtteranceExtractor
+from featbank.features.base import LongWaveform, Output
 from featbank.features.signal.stft_front_end import PADDINGS, padded_samples
+from featbank.features.utterance_extractor import UtteranceExtractor
 from featbank.features.windows import plan_windows, read_windows
 
 try:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from featbank.features.base import UtteranceExtractor, Weights
+from featbank.features.base import Weights
+from featbank.features.utterance_extractor import UtteranceExtractor
 from featbank.features.weights.pretrained import load_pretrained
 
 

@@ -2,7 +2,7 @@
 
 from featbank.recipes.caching.cache import FeatureCache
 from featbank.recipes.caching.front import CachesFeatures, RecipeSettings
-from featbank.recipes.caching.journal import Journal, JournalFile, JournalRow, Place
+from featbank.recipes.caching.journal import Journal, JournalFile, JournalRow, RowPlace
 from featbank.recipes.caching.readers import StaleFeaturesError
 from featbank.recipes.caching.utterance_digest import UtteranceKey, digest_of_item
 
@@ -12,8 +12,8 @@ __all__ = [
     "Journal",
     "JournalFile",
     "JournalRow",
-    "Place",
     "RecipeSettings",
+    "RowPlace",
     "StaleFeaturesError",
     "UtteranceKey",
     "digest_of_item",

@@ -59,7 +59,7 @@ class JournalRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class RowPlace:
     """Position of a row in a journal.
 
     Args:
@@ -91,7 +91,7 @@ class Journal:
         self._size = 0
         self._close: weakref.finalize[Any, Any] | None = None
 
-    def append(self, rows: Iterable[JournalRow]) -> list[Place]:
+    def append(self, rows: Iterable[JournalRow]) -> list[RowPlace]:
         """Add rows in one write; a kill leaves the first of them, or all.
 
         Returns:
@@ -106,7 +106,7 @@ class Journal:
             checksum = xxh3_64_intdigest(body)
             records += [_HEAD.pack(len(body), checksum), body]
             places.append(
-                Place(
+                RowPlace(
                     id=row.id,
                     input_digest=row.input_digest,
                     start=end,
@@ -152,7 +152,7 @@ class JournalFile:
         self._close = weakref.finalize(self, os.close, self._descriptor)
         self._end = 0  # of what was scanned and is sound
 
-    def scan(self, *, checked: bool = True) -> Iterator[Place]:
+    def scan(self, *, checked: bool = True) -> Iterator[RowPlace]:
         """Yield rows appended since the last scan, up to the first that is incomplete or damaged.
 
         Args:
@@ -188,7 +188,7 @@ class JournalFile:
                     if any(head):
                         _log.warning("the rows from here on are computed again: %s", error)
                     return
-                place = Place(
+                place = RowPlace(
                     id=named[0],
                     input_digest=named[1],
                     start=self._end,
@@ -198,7 +198,7 @@ class JournalFile:
                 self._end += _HEAD.size + num_bytes
                 yield place
 
-    def read(self, place: Place) -> JournalRow:
+    def read(self, place: RowPlace) -> JournalRow:
         """Return the row of a place, from the disk.
 
         Raises:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from featbank.errors import StoreError
-from featbank.recipes.caching.journal import SUFFIX, JournalFile, JournalRow, Place
+from featbank.recipes.caching.journal import SUFFIX, JournalFile, JournalRow, RowPlace
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Journals:
         """Look into a folder, which need not be there; nothing is found before `refresh`."""
         self.folder = folder
         self._files: dict[str, JournalFile] = {}
-        self._places: dict[str, list[tuple[JournalFile, Place]]] = {}
+        self._places: dict[str, list[tuple[JournalFile, RowPlace]]] = {}
 
     def refresh(self) -> None:
         """Find what was appended since the last time.
@@ -51,7 +51,7 @@ class Journals:
                     _log.warning("%s", error)
         return None
 
-    def rows(self, utterance_id: str) -> list[tuple[JournalFile, Place]]:
+    def rows(self, utterance_id: str) -> list[tuple[JournalFile, RowPlace]]:
         """Return where the rows of an utterance are, by the names of their journals."""
         rows = self._places.get(utterance_id, [])
         return sorted(rows, key=lambda row: (row[0].path.name, row[1].start))

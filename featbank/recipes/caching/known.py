@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from featbank.errors import StoreError
 from featbank.feature_io.base import FeatureStorageWriter, TracedRows, TracedWriter
 from featbank.feature_io.making import open_published
-from featbank.recipes.caching.journal import JournalRow, Place
+from featbank.recipes.caching.journal import JournalRow, RowPlace
 from featbank.recipes.caching.journals import Journals
 from featbank.recipes.caching.utterance_digest import UtteranceKey
 
@@ -51,7 +51,7 @@ class Source(NamedTuple):
         if self.input_digest != other.input_digest:
             return "input"
         places = [one.place for one in (self, other)]
-        if all(isinstance(one, Place) for one in places):
+        if all(isinstance(one, RowPlace) for one in places):
             return "values" if places[0].checksum != places[1].checksum else ""
         return ""
 

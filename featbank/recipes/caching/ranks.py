@@ -17,7 +17,7 @@ from featbank.files.provenance import canonical_json, write_atomic_lines
 from featbank.ranks import Meeting
 from featbank.recipes.caching.batches import Batches, Sharing
 from featbank.recipes.caching.computing import Computed
-from featbank.recipes.caching.journal import JournalFile, Place
+from featbank.recipes.caching.journal import JournalFile, RowPlace
 from featbank.recipes.caching.known import Known, Source, find_known
 from featbank.recipes.caching.sharing import ALL, RankShare, deal, dealt
 from featbank.recipes.caching.utterance_digest import UtteranceKey
@@ -135,7 +135,7 @@ def _listed(folder: Path, rank: int, known: Sequence[Known]) -> Iterator[tuple[s
             else:
                 if name not in journals:
                     journals[name] = JournalFile(folder / name)
-                place = Place(
+                place = RowPlace(
                     id=key.id,
                     input_digest=key.input_digest,
                     **{name: listed[name] for name in _PLACE},

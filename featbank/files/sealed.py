@@ -12,7 +12,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from featbank.errors import CodebookError
+from featbank.errors import FeatbankError
 from featbank.files.json_files import parse_json
 from featbank.files.opening import instead_of_file
 from featbank.files.provenance import canonical_json, write_atomic
@@ -43,27 +43,31 @@ def write_sealed(
     write_atomic(path, save(dict(tensors), metadata={form: canonical_json(sealed)}))
 
 
-def read_sealed(path: str | Path, form: str, hint: str) -> tuple[Tensors, Any]:
+def read_sealed(
+    path: str | Path, form: str, hint: str, error: type[FeatbankError]
+) -> tuple[Tensors, Any]:
     """Read the tensors and the header of a file, if its content has the stated digest.
 
     Args:
         path: of the file.
         form: what the file must be.
         hint: how to make it again.
+        error: what to raise.
 
     Raises:
-        CodebookError: it is missing, something else, of another version, or damaged.
+        FeatbankError: as `error`, when it is missing, something else, of another version, or
+            damaged.
     """
     if (got := instead_of_file(path)) is not None:
-        raise CodebookError(f"{path}", expected="a file", got=got, hint=hint)
+        raise error(f"{path}", expected="a file", got=got, hint=hint)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if form not in metadata:
-                raise CodebookError(f"{path}", expected=form, got="another safetensors file")
-            sealed = parse_json(metadata[form], f"header of {path}", CodebookError, hint=hint)
+                raise error(f"{path}", expected=form, got="another safetensors file")
+            sealed = parse_json(metadata[form], f"header of {path}", error, hint=hint)
             if sealed["format_version"] != FORMAT_VERSION:
-                raise CodebookError(
+                raise error(
                     f"{path}",
                     expected=f"format version {FORMAT_VERSION}",
                     got=repr(sealed["format_version"]),
@@ -72,18 +76,18 @@ def read_sealed(path: str | Path, form: str, hint: str) -> tuple[Tensors, Any]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             header = sealed["header"]
             if sealed["digest"] != _digest(tensors, canonical_json(header)):
-                raise CodebookError(
+                raise error(
                     f"{path}",
                     expected=f"digest {sealed['digest']!r}",
                     got="other bytes: it is damaged",
                     hint=hint,
                 )
-    except SafetensorError as error:
-        raise CodebookError(f"{path}", expected="a safetensors file", got=error) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CodebookError(
-            f"{path}", expected=f"the header of a {form}", got=repr(error), hint=hint
-        ) from error
+    except SafetensorError as wrong:
+        raise error(f"{path}", expected="a safetensors file", got=wrong, hint=hint) from wrong
+    except (ValueError, KeyError, TypeError) as wrong:
+        raise error(
+            f"{path}", expected=f"the header of a {form}", got=repr(wrong), hint=hint
+        ) from wrong
     return tensors, header
 
 

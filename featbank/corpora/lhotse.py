@@ -1,0 +1,162 @@
+"""Corpus layout of what lhotse has prepared: cuts, Shar, or recordings and supervisions."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from featbank.base.failures import Failure, brief
+from featbank.base.split_names import check_split
+from featbank.corpora.base import Corpus, Found, bad_row
+from featbank.corpora.lhotse_lines import Joined, read_lines
+from featbank.corpora.lhotse_rows import FIELDS, Cut, CutRows
+from featbank.corpora.lhotse_said import Said
+from featbank.corpora.lhotse_shar import read_shar
+from featbank.corpora.links import Links
+from featbank.corpora.paths import AudioPaths, walk_audio
+from featbank.corpora.scratch import Scratch
+from featbank.errors import ConfigError, CorpusError
+
+_ROWS = ("supervisions", "cuts")
+_GLOB = frozenset("*?[")
+
+
+class LhotseCorpus(Corpus):
+    """Reads lhotse's manifests in JSON lines; lhotse itself is not needed.
+
+    A file may hold cuts, recordings or supervisions: what a line is, it says itself. Recordings and
+    supervisions of one split are joined on disk; a folder is a Shar, whose audio is read where it
+    lies. Of a cut or supervision its id, times, channel, speaker, language and text are kept;
+    features, alignments and custom fields are passed by, unless `fields` names them.
+
+    Nothing that a manifest names is run or downloaded. What is a command, a URL, a mix or
+    transformed audio fails by name.
+
+    Args:
+        manifests: by split, the files and Shar folders, relative to the root; `*` stands for any
+            letters. A list, or one, gives no splits, and `split_rule` does.
+        rows: `supervisions` for a row of each, or `cuts` for a row of each cut, or recording.
+        fields: where in a supervision, or in a cut where `rows` says so, a field of a row stands
+            if that is not the usual place: `{text: custom.texts.0, part: custom.book}`.
+        replacements: where the paths of audio begin -> the folder below the root that this stands
+            for: `{download/librilight: ""}`.
+        arguments: as of `Corpus`. `channel` is taken of what is of several channels.
+    """
+
+    version = 1
+    root: Path  # it reads no other
+
+    def __init__(
+        self,
+        *,
+        manifests: Any,
+        rows: str = "supervisions",
+        fields: Mapping[str, str] | None = None,
+        replacements: Mapping[str, str] | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        by_split = manifests if isinstance(manifests, Mapping) and manifests else {"": manifests}
+        self.manifests = {
+            split and check_split(split, "corpus.manifests", ConfigError): _names(files)
+            for split, files in by_split.items()
+        }
+        if rows not in _ROWS:
+            raise ConfigError("corpus.rows", expected=" or ".join(_ROWS), got=repr(rows))
+        self.rows = rows
+        self.fields = dict(fields or {})
+        if unknown := sorted(set(self.fields) - set(FIELDS)):
+            raise ConfigError(
+                "corpus.fields", expected=f"names among {', '.join(FIELDS)}", got=unknown[0]
+            )
+        self.replacements = dict(replacements or {})
+
+    def read(self, links: Links) -> Iterator[Found]:
+        """Read the manifests, split by split, then give the audio files that there are."""
+        make = CutRows(
+            a_cut=self.rows == "cuts",
+            fields=self.fields,
+            language=self.language,
+            channel=self.channel,
+            replacements=self.replacements,
+            paths=AudioPaths(self.root, links),
+        )
+        with Scratch(Path(tempfile.gettempdir())) as scratch:
+            for number, (split, names) in enumerate(self.manifests.items()):
+                for cut in self._cuts(names, links, Joined(scratch, f"lhotse-{number}")):
+                    if isinstance(cut, Failure):
+                        yield cut
+                    else:
+                        yield from make.of(cut, split)
+        yield from walk_audio(self.root, links)
+
+    def _cuts(self, names: Sequence[str], links: Links, joined: Joined) -> Iterator[Cut | Failure]:
+        for name in self._found(names):
+            is_shar = (self.root / name).is_dir()
+            lines = read_shar(name, self.root, links) if is_shar else read_lines(name, self.root)
+            for line in lines:
+                if isinstance(line, Failure):
+                    yield line
+                    continue
+                said, where = line
+                try:
+                    if _is_cut(said, where):
+                        yield Cut.of(said, where)
+                    else:
+                        joined.add(said, where)
+                except CorpusError as error:
+                    yield bad_row(error, where)
+        yield from joined.cuts()
+
+    def _found(self, names: Sequence[str]) -> Iterator[str]:
+        """Yield the files and folders that names and patterns stand for."""
+        for name in names:
+            if not _GLOB & set(name):
+                yield name
+                continue
+            paths = sorted(path.relative_to(self.root) for path in self.root.glob(name))
+            if not paths:
+                raise CorpusError(f"manifests {name} in {self.root}", expected="files", got="none")
+            yield from map(str, paths)
+
+
+def _names(files: Any) -> tuple[str, ...]:
+    """Return names of manifests, of which one may stand for a list."""
+    names = (files,) if isinstance(files, str) else files
+    if not (isinstance(names, Sequence) and names and all(isinstance(one, str) for one in names)):
+        raise ConfigError(
+            "corpus.manifests",
+            expected="files by split: {train: [cuts_train.jsonl.gz]}",
+            got=brief(repr(files)),
+        )
+    for name in names:
+        if name.endswith((".json", ".json.gz", ".yaml", ".yaml.gz", ".yml")):
+            raise ConfigError(
+                "corpus.manifests",
+                expected="JSON lines (.jsonl, .jsonl.gz), or folders of Shar",
+                got=name,
+                hint="`lhotse copy` makes a .jsonl.gz of it",
+            )
+    return tuple(names)
+
+
+def _is_cut(said: Said, where: str) -> bool:
+    """Tell whether a line is a cut; else it is a recording or a supervision.
+
+    Raises:
+        CorpusError: it is none of these.
+    """
+    if "num_features" not in said:
+        if "sources" in said:
+            return False
+        if "type" in said or "tracks" in said or "recording" in said:
+            return True
+        if "recording_id" in said:
+            return False
+    raise CorpusError(
+        where,
+        expected="a cut, a recording or a supervision of lhotse",
+        got=brief(", ".join(said)) or "nothing",
+    )

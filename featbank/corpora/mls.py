@@ -1,0 +1,80 @@
+"""The layout of Multilingual LibriSpeech: `SPLIT/transcripts.txt` beside `SPLIT/audio/`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from featbank.base.failures import brief
+from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
+from featbank.corpora.cells import check_utf8, open_table
+from featbank.corpora.links import Links
+from featbank.corpora.paths import AudioPaths, hidden, stem, walk_audio
+from featbank.errors import ConfigError, CorpusError
+
+_TRANSCRIPTS = "transcripts.txt"
+_NAME = re.compile(r"([A-Za-z0-9]+)_([A-Za-z0-9]+)_[A-Za-z0-9]+")
+
+
+class MLSCorpus(Corpus):
+    """Reads one language, such as `mls_polish`: `train`, `dev` and `test` are its splits.
+
+    An utterance `SPEAKER_BOOK_NUMBER` lies in `SPLIT/audio/SPEAKER/BOOK`, cut already; where it lay
+    in its book, as `segments.txt` says, is not needed.
+
+    Args:
+        suffix: of the audio: `.flac`, or `.opus` of the smaller release.
+        arguments: as of `Corpus`.
+    """
+
+    version = 1
+    root: Path  # it reads no other
+
+    def __init__(self, *, suffix: str = ".flac", **arguments: Any) -> None:
+        super().__init__(**arguments)
+        if suffix not in (".flac", ".opus"):
+            raise ConfigError("corpus.suffix", expected=".flac or .opus", got=repr(suffix))
+        self.suffix = suffix
+
+    def read(self, links: Links) -> Iterator[Found]:
+        """Read the transcripts, split by split, then give the audio files that there are."""
+        paths = AudioPaths(self.root, links)
+        for transcripts in sorted(self.root.glob(f"*/{_TRANSCRIPTS}")):
+            split = transcripts.parent.name
+            if hidden(split):
+                continue
+            with open_table(transcripts, self.root) as lines:
+                for number, line in lines:
+                    if not line.strip():
+                        continue
+                    where = f"{split}/{_TRANSCRIPTS}:{number}"
+                    try:
+                        row = self._row(line, where, split, paths)
+                    except CorpusError as error:
+                        yield bad_row(error, where)
+                    else:
+                        paths.check_links(row.audio, where)
+                        yield row
+        yield from walk_audio(self.root, links)
+
+    def _row(self, line: str, where: str, split: str, paths: AudioPaths) -> CorpusRow:
+        check_utf8(line, where)
+        name, _, text = line.strip().partition("\t")
+        found = _NAME.fullmatch(name)
+        if not found:
+            raise CorpusError(
+                where, expected="SPEAKER_BOOK_NUMBER, a tab and a text", got=brief(repr(name))
+            )
+        speaker, book = found.groups()
+        audio = paths.relative(f"{split}/audio/{speaker}/{book}/{name}{self.suffix}", where)
+        return CorpusRow(
+            id=stem(audio),
+            audio=audio,
+            where=where,
+            speaker=speaker,
+            language=self.language,
+            text=text.strip(),
+            split=split,
+        )

@@ -1,0 +1,86 @@
+"""Files that hold many utterances each, by patterns: which there are, and of which split."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from featbank.base.failures import brief
+from featbank.errors import ConfigError, CorpusError
+
+Patterns = str | Sequence[str]
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_MOST = 1_000_000  # names that one pattern stands for
+_WILD = re.compile(r"[*?\[]")
+
+
+def find_shards(
+    root: Path, patterns: Patterns | Mapping[str, Patterns], where: str
+) -> Iterator[tuple[str, str]]:
+    """Give the split and the path of each file that patterns name, sorted within a pattern.
+
+    A file that is named without a wildcard is given though it is not there, for opening it to say.
+
+    Args:
+        root: of the corpus, which paths are relative to.
+        patterns: with `*` and `**`, numbers as `{0000..0127}` and words as `{a,b}`; one, several,
+            or those of each split.
+        where: they are configured, for errors.
+
+    Raises:
+        ConfigError: they are no patterns of paths below the root.
+        CorpusError: one finds nothing.
+    """
+    by_split = patterns if isinstance(patterns, Mapping) else {"": patterns}
+    seen: set[str] = set()
+    for split, some in by_split.items():
+        for pattern in [some] if isinstance(some, str) else some:
+            _check(pattern, where)
+            found = list(itertools.chain.from_iterable(_named(root, p) for p in expand(pattern)))
+            if not found:
+                raise CorpusError(
+                    f"{where}: {pattern}", expected=f"files in {root}", got="none of this name"
+                )
+            for name in found:
+                if name not in seen:
+                    seen.add(name)
+                    yield split, name
+
+
+def expand(pattern: str) -> Iterator[str]:
+    """Give the patterns that one with braces stands for.
+
+    >>> list(expand("{a,b}-{08..10}.tar"))[:4]
+    ['a-08.tar', 'a-09.tar', 'a-10.tar', 'b-08.tar']
+    """
+    parts = _BRACES.split(pattern)  # plain and braced ones, in turns
+    choices = [_choices(part) if number % 2 else [part] for number, part in enumerate(parts)]
+    return itertools.islice(map("".join, itertools.product(*choices)), _MOST)
+
+
+def _choices(braced: str) -> Sequence[str]:
+    if not (ends := _RANGE.fullmatch(braced)):
+        return braced.split(",")
+    first, last = ends.groups()
+    numbers = range(int(first), min(int(last), int(first) + _MOST) + 1)
+    return [f"{number:0{len(first)}d}" for number in numbers]
+
+
+def _named(root: Path, pattern: str) -> list[str]:
+    if not _WILD.search(pattern):
+        return [str(PurePosixPath(pattern))]
+    return sorted(
+        path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file()
+    )
+
+
+def _check(pattern: object, where: str) -> None:
+    if not isinstance(pattern, str) or not pattern:
+        raise ConfigError(where, expected="patterns of paths", got=brief(repr(pattern)))
+    path = PurePosixPath(pattern)
+    if path.is_absolute() or ".." in path.parts:
+        raise ConfigError(where, expected="paths below corpus.root", got=brief(repr(pattern)))

@@ -1,0 +1,198 @@
+"""Corpus layout of WebDataset: tars in which files of one name but for their ends are a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from featbank.audio.containers import open_file
+from featbank.audio.tars import TarMember, tar_members
+from featbank.base.failures import Failure
+from featbank.base.places import Place
+from featbank.corpora.base import Corpus, Found, Present, bad_row
+from featbank.corpora.cells import check_utf8
+from featbank.corpora.fields import Fields
+from featbank.corpora.links import Links
+from featbank.corpora.paths import AUDIO_SUFFIXES, READABLE_SUFFIXES, AudioPaths, hidden, stem
+from featbank.corpora.shards import Patterns, find_shards
+from featbank.errors import AudioError, CorpusError
+from featbank.files.disk import read_at
+from featbank.files.json_files import parse_json
+
+_MOST_TEXT = 16 << 20  # bytes of a member that describes
+_MOST_FIELDS = 1000  # that are named where one is missed
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sample:
+    """The members of a tar that share a key: they follow each other."""
+
+    key: str
+    audio: list[TarMember] = field(default_factory=list)
+    others: dict[str, TarMember] = field(default_factory=dict)
+
+
+class WebDatasetCorpus(Corpus):
+    """Reads tars of samples: `KEY.flac` and, before or behind it, `KEY.json`, `KEY.txt`, `KEY.cls`.
+
+    The audio is read where it lies. An utterance is named by its key, which is the path in the tar
+    up to the first dot of its name; of a sample of several audio files each is an utterance.
+
+    Args:
+        shards: patterns of tars, relative to the root: `train-{0000..0127}.tar`, `*.tar`; one,
+            several, or those of each split: `{train: train-*.tar, dev: dev-*.tar}`.
+        columns: a field of `KEY.json`, or the end of a text beside the audio -> what it is called
+            here: `{txt: text, cls: language, speaker_id: speaker}`. Others are not read.
+        shard_ids: put the tar's path before the key, where keys repeat in several tars.
+        arguments: as of `Corpus`.
+
+    Raises:
+        ConfigError: patterns or names that cannot be used.
+    """
+
+    version = 1
+    root: Path  # it reads no other
+
+    def __init__(
+        self,
+        *,
+        shards: Patterns | Mapping[str, Patterns] = "*.tar",
+        columns: Mapping[str, str] | None = None,
+        shard_ids: bool = False,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        self.shards = shards
+        self.fields = Fields(columns or {}, self.language)
+        self.shard_ids = shard_ids
+
+    def read(self, links: Links) -> Iterator[Found]:
+        """Read one tar after the other: their headers, and the members that describe."""
+        paths = AudioPaths(self.root, links)
+        there: set[str] = set()
+        for split, tar in find_shards(self.root, self.shards, "corpus.shards"):
+            links.check(tar, "corpus.shards")
+            yield from self._shard(tar, split, paths, there)
+        self.fields.check_met(there, f"the samples in {self.root}")
+
+    def _shard(self, tar: str, split: str, paths: AudioPaths, there: set[str]) -> Iterator[Found]:
+        sample: _Sample | None = None
+        try:
+            with open_file(self.root / tar) as file:
+                for member in tar_members(self.root / tar):
+                    if any(map(hidden, member.name.split("/"))):
+                        if _suffix(member.name) in AUDIO_SUFFIXES:
+                            yield Present(audio=_place(tar, member), is_hidden=True)
+                        continue
+                    key, end = _key(member.name)
+                    if sample and sample.key != key:
+                        yield from self._rows(sample, tar, split, file, paths, there)
+                        sample = None
+                    sample = sample or _Sample(key=key)
+                    suffix = _suffix(member.name)
+                    if suffix in READABLE_SUFFIXES:
+                        sample.audio.append(member)
+                    elif suffix in AUDIO_SUFFIXES:
+                        yield Present(audio=_place(tar, member))
+                    else:
+                        sample.others[end] = member
+                if sample:
+                    yield from self._rows(sample, tar, split, file, paths, there)
+        except AudioError as error:
+            if sample:  # what else it had may be lost
+                rest = CorpusError(f"{tar}: sample {sample.key}", expected="all of it", got="a cut")
+                yield bad_row(rest, f"{tar}: {sample.key}")
+            yield Failure.of(error, id=tar, audio=tar, root=self.root)
+
+    def _rows(
+        self,
+        sample: _Sample,
+        tar: str,
+        split: str,
+        file: BufferedReader,
+        paths: AudioPaths,
+        there: set[str],
+    ) -> Iterator[Found]:
+        """Give the utterances of a sample."""
+        where = f"{tar}: {sample.key}"
+        try:
+            if not sample.audio:
+                ends = ", ".join(f".{end}" for end in sorted(sample.others))
+                raise CorpusError(f"sample {where}", expected="a file of audio", got=ends)
+            values = self._values(sample, where, file, there)
+        except CorpusError as error:
+            yield bad_row(error, where)
+            return
+        for member in sample.audio:
+            audio = _place(tar, member)
+            if member.fault:
+                fault = AudioError(
+                    f"audio {audio}", kind="not_a_file", expected="a file", got=member.fault
+                )
+                yield Failure.of(fault, id=where, audio=audio, root=self.root)
+                continue
+            name = stem(member.name)
+            try:
+                yield self.fields.row(
+                    values,
+                    audio=audio,
+                    name=f"{stem(tar)}/{name}" if self.shard_ids else name,
+                    split=split,
+                    where=where,
+                    paths=paths,
+                )
+            except CorpusError as error:
+                yield bad_row(error, where, audio)
+
+    def _values(
+        self, sample: _Sample, where: str, file: BufferedReader, there: set[str]
+    ) -> dict[str, Any]:
+        """Return what stands beside the audio: fields of JSON, and texts by the end of their name.
+
+        Raises:
+            CorpusError: it cannot be read.
+        """
+        values: dict[str, Any] = {}
+        if not self.fields.columns:
+            return values
+        if found := sample.others.get("json"):
+            values |= parse_json(_text(found, where, file), f"{where}.json", CorpusError, nan=True)
+        for end in self.fields.columns.keys() & sample.others.keys():
+            values[end] = _text(sample.others[end], where, file).strip()
+        if len(there) < _MOST_FIELDS:
+            there |= values.keys() | sample.others.keys()
+        return values
+
+
+def _key(name: str) -> tuple[str, str]:
+    """Split the name of a member at the first dot of its last part.
+
+    >>> _key("a.b/0001.left.flac"), _key("0001")
+    (('a.b/0001', 'left.flac'), ('0001', ''))
+    """
+    folder, slash, last = name.rpartition("/")
+    key, _, end = last.partition(".")
+    return folder + slash + key, end.lower()
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _place(tar: str, member: TarMember) -> str:
+    return str(
+        Place(container=tar, member=member.name, start=member.start, num_bytes=member.num_bytes)
+    )
+
+
+def _text(member: TarMember, where: str, file: BufferedReader) -> str:
+    if member.fault or member.num_bytes > _MOST_TEXT:
+        got = member.fault or f"{member.num_bytes} bytes"
+        raise CorpusError(f"{member.name} in {where}", expected="a text", got=got)
+    data = read_at(file.fileno(), member.num_bytes, member.start)
+    text = data.decode(errors="surrogateescape")
+    check_utf8(text, f"{member.name} in {where}")
+    return text

@@ -1,0 +1,32 @@
+"""Files that lie on another machine: listed, asked for, and fetched whole to be read here.
+
+What fsspec reaches by `s3://`, `gs://`, `ssh://` or `http://` is opened as a file of this machine
+is: an open regular file, in memory or without a name on disk, so that nothing is left behind.
+"""
+
+from featbank.files.remote.faults import ForbiddenError, RemoteError
+from featbank.files.remote.paths import (
+    AnyPath,
+    RemotePath,
+    any_path,
+    check_reachable,
+    is_remote,
+)
+from featbank.files.remote.requests import RemoteStat, is_there, stat_remote, walk_remote
+from featbank.files.remote.spool import open_any, open_remote
+
+__all__ = [
+    "AnyPath",
+    "ForbiddenError",
+    "RemoteError",
+    "RemotePath",
+    "RemoteStat",
+    "any_path",
+    "check_reachable",
+    "is_remote",
+    "is_there",
+    "open_any",
+    "open_remote",
+    "stat_remote",
+    "walk_remote",
+]

@@ -1,0 +1,102 @@
+"""WebDataset tars: samples are found, and those that cannot be used are named."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from featbank.audio.tars import tar_members
+from featbank.base.failures import read_failures
+from featbank.corpora.webdataset import WebDatasetCorpus
+from featbank.errors import ConfigError, CorpusError, FailureBudgetError
+from tests.inside_files import (
+    ALL_TRAIN,
+    clip,
+    demo_rows,
+    places_in,
+    prepared,
+    write_tar,
+)
+
+
+def webdataset(root: Path, **options: Any) -> WebDatasetCorpus:
+    return WebDatasetCorpus(name="c", root=root, license="", **options)
+
+
+def test_a_truncated_tar_is_a_failure_and_what_is_whole_is_used(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    members = {row["path"].replace("/", "-"): clip(row) for row in demo_rows()[:4]}
+    tar = write_tar(root / "0.tar", members)
+    places = list(places_in(tar, root).values())
+    os.truncate(tar, [*tar_members(tar)][3].start + 100)
+    corpus = WebDatasetCorpus(name="c", root=root, license="", split_rule=ALL_TRAIN)
+    with pytest.raises(FailureBudgetError, match="cut short"):
+        prepared(corpus)
+    rows = prepared(corpus, max_failures=2)["train"]
+    assert [row.audio for row in rows] == sorted(places[:2])
+    failed = read_failures(tmp_path / "manifests" / "failures.jsonl")
+    assert [(one.id, one.kind) for one in failed] == [
+        ("0.tar", "truncated"), (f"0.tar: {list(members)[2].removesuffix('.flac')}", "bad_row"),
+    ]  # fmt: skip
+    assert "cut short" in failed[0].error
+    assert str(tmp_path) not in str(failed)
+
+
+def test_samples_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    write_tar(
+        tmp_path / "0.tar",
+        {
+            "a.json": b'{"speaker": "x"}', "a.flac": b"audio",
+            "b.flac": b"audio", "b.json": b'{"speaker": ["x"]}',
+            "c.flac": b"audio", "c.json": b"[1]",
+            "d.json": b"{}", "d.txt": b"nothing to hear",
+            "e.flac": b"audio", "e.txt": b"\xff\xfe",
+            "f.mic1.wav": b"audio", "f.mic2.wav": b"audio", "f.txt": b"two\n",
+            "._g.wav": b"of a system", "h.mp2": b"does not decode", "h.wav": b"audio",
+        },
+    )  # fmt: skip
+    listing = webdataset(
+        tmp_path, columns={"speaker": "speaker", "txt": "text"}, shard_ids=True
+    ).list_utterances()
+    assert [(row.id, row.speaker, row.text) for row in listing.rows] == [
+        ("0/a", "x", ""), ("0/f.mic1", "", "two"), ("0/f.mic2", "", "two"), ("0/h", "", ""),
+    ]  # fmt: skip
+    said = {failure.id: f"{failure.expected} {failure.got}" for failure in listing.failures}
+    assert list(said) == ["0.tar: b", "0.tar: c", "0.tar: d", "0.tar: e"]
+    assert "text or a number" in said["0.tar: b"]
+    assert "a JSON object" in said["0.tar: c"]
+    assert said["0.tar: d"] == "a file of audio .json, .txt"
+    assert "byte 0xff" in said["0.tar: e"]
+    assert listing.num_hidden == 1
+    assert [re.sub("@.*", "", one) for one in listing.unlisted] == ["0.tar!/h.mp2"]
+
+
+def test_wrong_words_for_a_webdataset_are_one_line(tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar", {"a.flac": b"audio", "a.json": b'{"spk": "x"}'})
+    for options, kind, said in [
+        ({"columns": {"spk": "speakers"}}, ConfigError, "expected names among id, start"),
+        ({"columns": {"a": "text", "b": "text"}}, ConfigError, "each name once"),
+        ({"columns": {"spkr": "speaker"}}, CorpusError, "expected spkr, .* got json, spk"),
+        ({"shards": "x-*.tar"}, CorpusError, r"x-\*.tar: expected files in .* none of this name"),
+        ({"shards": "../*.tar"}, ConfigError, "paths below corpus.root"),
+        ({"shards": [1]}, ConfigError, "expected patterns of paths, got 1"),
+    ]:
+        with pytest.raises(kind, match=said):
+            webdataset(tmp_path, **options).list_utterances()
+    [failure] = webdataset(tmp_path, shards=["0.tar", "{1..1}.tar"]).list_utterances().failures
+    assert (failure.id, failure.kind) == ("1.tar", "missing")
+
+
+def test_failures_name_no_place_of_this_machine(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    write_tar(root / "0.tar", {"a.flac": b"no audio", "b.flac": clip(demo_rows()[0])[:-500]})
+    corpus = webdataset(root, split_rule=ALL_TRAIN)
+    with pytest.raises(FailureBudgetError):
+        prepared(corpus)
+    failed = read_failures(tmp_path / "failed.jsonl")
+    assert len(failed) == 2
+    assert all(str(tmp_path) not in str(one) for one in failed)
