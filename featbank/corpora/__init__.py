@@ -20,18 +20,11 @@ CORPORA = Registry(
         "fairseq": "featbank.corpora.fairseq:FairseqCorpus",
         "nemo": "featbank.corpora.nemo:NemoCorpus",
         "ljspeech": "featbank.corpora.ljspeech:LJSpeechCorpus",
-<<<<<<< HEAD
         "lhotse": "featbank.corpora.lhotse:LhotseCorpus",
         "mls": "featbank.corpora.mls:MLSCorpus",
         "timit": "featbank.corpora.timit:TimitCorpus",
         "webdataset": "featbank.corpora.webdataset:WebDatasetCorpus",
         "huggingface": "featbank.corpora.huggingface:HuggingFaceCorpus",
-=======
-        "webdataset": "featbank.corpora.webdataset:WebDatasetCorpus",
-        "huggingface": "featbank.corpora.huggingface:HuggingFaceCorpus",
-        "mls": "featbank.corpora.mls:MLSCorpus",
-        "timit": "featbank.corpora.timit:TimitCorpus",
->>>>>>> places
     },
 )
 

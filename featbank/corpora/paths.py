@@ -47,15 +47,10 @@ class AudioPaths:
     def __init__(
         self, root: AnyPath, links: Links, *, replacements: Mapping[str, str] | None = None
     ) -> None:
-<<<<<<< HEAD
         self._root, self._links = root, links
         self._roots: set[PurePosixPath] = set()
         if isinstance(root, Path):
             self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
-=======
-        self._links, self._root = links, root
-        self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
->>>>>>> places
         self._replacements = _beginnings(
             {**{str(one): "" for one in self._roots}, **(replacements or {})}
         )
