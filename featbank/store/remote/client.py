@@ -94,7 +94,7 @@ class RemoteClient:
         """Pickle as the place."""
         return RemoteClient, (self.place, self._persistence)
 
-    def fetch(self, ranges: Sequence[ByteRange]) -> Iterator[bytearray | StoreError]:
+    def fetch(self, ranges: Sequence[ByteRange]) -> Iterator[bytes | StoreError]:
         """Fetch ranges, all at once; give them in order, or what is wrong with one."""
         return self.start(ranges).wait()
 
@@ -102,7 +102,7 @@ class RemoteClient:
         """Ask for ranges, all at once, and wait for none."""
         return Bodies([[self._submit(part) for part in _parts(one)] for one in ranges])
 
-    def fetch_one(self, one: ByteRange) -> bytearray:
+    def fetch_one(self, one: ByteRange) -> bytes:
         """Fetch one range.
 
         Raises:
@@ -226,17 +226,23 @@ class Bodies:
 
     def __init__(self, futures: list[list[Future[bytes]]]) -> None:
         self._futures = futures
+        self._process = os.getpid()
 
-    def wait(self) -> Iterator[bytearray | StoreError]:
+    def wait(self) -> Iterator[bytes | StoreError]:
         """Give the ranges in order, or what is wrong with one; once. Abandoned, it cancels."""
+        if self._process != os.getpid():  # no answer would ever come
+            raise StoreError(
+                "a read that was under way as this process was forked",
+                expected=f"to end in process {self._process}",
+                got=f"process {os.getpid()}",
+                hint="begin it again",
+            )
         try:
             for parts in self._futures:
-                body: bytearray | StoreError
+                body: bytes | StoreError
                 try:
-                    joined = bytearray()
-                    for part in parts:
-                        joined += part.result()
-                    body = joined
+                    some = [part.result() for part in parts]
+                    body = some[0] if len(some) == 1 else b"".join(some)
                 except StoreError as error:
                     body = error
                 for part in parts:

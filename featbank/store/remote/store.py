@@ -76,7 +76,8 @@ class RemoteStore(Store):
         self._owners = [opened for opened in self._remote for _ in opened.header.shards]
         self._last_ids = [info.last_id for info in self.shards]
         cache = ShardCache(cache_bytes)
-        rows = RowFetcher(self._client, cache, lambda number: self._owners[number].check())
+        owners = self._owners
+        rows = RowFetcher(self._client, cache, lambda number: owners[number].check())
         self._row_fetcher = rows
         self._head_fetcher = HeadFetcher(self._client, cache, rows)
         self._begin()
