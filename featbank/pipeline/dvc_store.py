@@ -16,8 +16,9 @@ from featbank.errors import StoreError
 from featbank.files.json_files import parse_json
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.store.format import SPLITS_NAME
-from featbank.store.remote.client import ByteRange, RemoteClient
+from featbank.store.remote.client import RemoteClient
 from featbank.store.remote.elsewhere import BESIDE, Elsewhere
+from featbank.store.remote.ranges import ByteRange
 from featbank.store.remote.store import RemoteStore, open_remote
 
 _PROTOCOLS = {"local": "file"}

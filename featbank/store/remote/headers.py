@@ -11,8 +11,9 @@ from featbank.store.format import HEADER_NAME, SPLITS_NAME
 from featbank.store.header import StoreHeader
 from featbank.store.header_file import parse_header
 from featbank.store.joining import join, refuse_copies
-from featbank.store.remote.client import AbsentError, ByteRange, RemoteClient
+from featbank.store.remote.client import RemoteClient
 from featbank.store.remote.elsewhere import BESIDE, Elsewhere
+from featbank.store.remote.ranges import AbsentError, ByteRange
 from featbank.store.splits import differing_splits, parse_splits
 from featbank.store.stamps import OpenedHeader, replaced
 

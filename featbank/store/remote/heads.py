@@ -8,8 +8,9 @@ from hashlib import sha256
 
 from featbank.errors import StoreError
 from featbank.store.remote.cache import ShardCache
-from featbank.store.remote.client import ByteRange, RemoteClient
+from featbank.store.remote.client import RemoteClient
 from featbank.store.remote.headers import RemoteHeader
+from featbank.store.remote.ranges import ByteRange
 from featbank.store.remote.rows import SMALL_SHARD_BYTES, RowFetcher
 from featbank.store.remote.shard import RemoteShard
 from featbank.store.shard_info import ShardInfo

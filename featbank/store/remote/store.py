@@ -17,10 +17,11 @@ from featbank.store.format import FAILURES_NAME
 from featbank.store.mapped import MappedShard
 from featbank.store.reader import Located, Store, in_order_of_axes
 from featbank.store.remote.cache import ShardCache
-from featbank.store.remote.client import ByteRange, Persistence, RemoteClient
+from featbank.store.remote.client import Persistence, RemoteClient
 from featbank.store.remote.elsewhere import Elsewhere
 from featbank.store.remote.headers import RemoteHeader, open_headers
 from featbank.store.remote.heads import HeadFetcher
+from featbank.store.remote.ranges import ByteRange
 from featbank.store.remote.rows import RowFetcher, RowsUnderWay
 from featbank.store.remote.shard import RemoteShard
 from featbank.store.stamps import replaced
