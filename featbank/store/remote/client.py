@@ -18,10 +18,10 @@ from typing import Any
 
 from featbank.errors import ConfigError, StoreError
 from featbank.store.remote.elsewhere import Elsewhere, make_file_system
+from featbank.store.remote.ranges import AbsentError, Bodies, ByteRange
 
 _log = logging.getLogger(__name__)
 
-_PART_BYTES = 4 << 20
 _AT_ONCE = 64
 _NOT_AGAIN = {400, 401, 403, 405, 416}  # answers of HTTP that come again
 # what libraries raise that is no OSError, by the module that has it once it is in use
@@ -51,28 +51,6 @@ class Persistence:
     wait_s: float = 0.2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ByteRange:
-    """Bytes of one file of a store.
-
-    Args:
-        name: of the file, below the store.
-        start, stop: of the bytes; `stop` None for all that it holds, which are counted by nobody.
-    """
-
-    name: str
-    start: int = 0
-    stop: int | None = None
-
-    def __str__(self) -> str:
-        """Say which, as errors do."""
-        return "all of it" if self.stop is None else f"bytes {self.start} to {self.stop}"
-
-
-class AbsentError(StoreError):
-    """Nothing is there."""
-
-
 class RemoteClient:
     """Reads files of one store. Each process that it comes to makes a file system of its own.
 
@@ -94,15 +72,15 @@ class RemoteClient:
         """Pickle as the place."""
         return RemoteClient, (self.place, self._persistence)
 
-    def fetch(self, ranges: Sequence[ByteRange]) -> Iterator[bytearray | StoreError]:
+    def fetch(self, ranges: Sequence[ByteRange]) -> Iterator[bytes | StoreError]:
         """Fetch ranges, all at once; give them in order, or what is wrong with one."""
         return self.start(ranges).wait()
 
     def start(self, ranges: Sequence[ByteRange]) -> Bodies:
         """Ask for ranges, all at once, and wait for none."""
-        return Bodies([[self._submit(part) for part in _parts(one)] for one in ranges])
+        return Bodies([[self._submit(part) for part in one.parts()] for one in ranges])
 
-    def fetch_one(self, one: ByteRange) -> bytearray:
+    def fetch_one(self, one: ByteRange) -> bytes:
         """Fetch one range.
 
         Raises:
@@ -177,7 +155,7 @@ class RemoteClient:
                     body = await asyncio.wait_for(
                         self._ask(path, part), self._persistence.timeout_s
                     )
-                    _measure(body, part)
+                    part.measure(body)
                     return body
                 except FileNotFoundError as error:
                     raise _absent(where) from error
@@ -215,66 +193,6 @@ class RemoteClient:
         if system.async_impl:
             return bytes(await system._cat_file(path, **span))
         return bytes(await asyncio.to_thread(system.cat_file, path, **span))
-
-
-class Bodies:
-    """Ranges that were asked for, each in parts.
-
-    Args:
-        futures: of the parts of each.
-    """
-
-    def __init__(self, futures: list[list[Future[bytes]]]) -> None:
-        self._futures = futures
-
-    def wait(self) -> Iterator[bytearray | StoreError]:
-        """Give the ranges in order, or what is wrong with one; once. Abandoned, it cancels."""
-        try:
-            for parts in self._futures:
-                body: bytearray | StoreError
-                try:
-                    joined = bytearray()
-                    for part in parts:
-                        joined += part.result()
-                    body = joined
-                except StoreError as error:
-                    body = error
-                for part in parts:
-                    part.cancel()
-                parts.clear()  # what is given is kept here no longer
-                yield body
-        finally:
-            self.cancel()
-
-    def cancel(self) -> None:
-        """Wait for none of them any more."""
-        for parts in self._futures:
-            for part in parts:
-                part.cancel()
-
-
-class _BodyError(OSError):
-    """A body of another length than was asked for."""
-
-
-def _measure(body: bytes, part: ByteRange) -> None:
-    if part.stop is not None and len(body) != part.stop - part.start:
-        wanted = part.stop - part.start
-        raise _BodyError(
-            f"{len(body)} bytes instead of {wanted}"
-            + (", as if the range was not heard" if len(body) > wanted else "")
-        )
-
-
-def _parts(one: ByteRange) -> Iterator[ByteRange]:
-    if one.stop is None:
-        yield one
-        return
-    # equal ones, for the last is waited for
-    count = -(-(one.stop - one.start) // _PART_BYTES)
-    size = -(-(one.stop - one.start) // max(1, count))
-    for start in range(one.start, one.stop, max(1, size)):
-        yield ByteRange(name=one.name, start=start, stop=min(one.stop, start + size))
 
 
 def _read_opened(system: Any, path: str, part: ByteRange) -> bytes:

@@ -87,6 +87,15 @@ def test_neighbours_come_in_one_request_and_small_rows_bring_theirs(server: Rang
     assert len(server.requests) == 1
 
 
+def test_who_reads_row_by_row_gets_more_with_each_request(server: RangeServer) -> None:
+    store = open_hasty(f"{server.url}/small-rows")
+    store.open_shard(0)
+    server.requests.clear()
+    for number in range(9000):
+        assert len(store[f"{number:05d}"]) == 1000
+    assert len(server.requests) < 10
+
+
 def test_many_shards_are_opened_in_one_round_when_one_after_the_other_is(
     tmp_path: Path,
 ) -> None:
