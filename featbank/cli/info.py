@@ -35,7 +35,9 @@ def _run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def describe(path: Path, splits: Mapping[str, StoreHeader], header: StoreHeader) -> dict[str, Any]:
+def describe(
+    path: Path | str, splits: Mapping[str, StoreHeader], header: StoreHeader
+) -> dict[str, Any]:
     """Return what `info --json` prints: JSON values, under names that stay."""
     sizes = [shard.num_bytes for shard in header.shards]
     stated = header.to_json()

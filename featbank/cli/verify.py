@@ -19,6 +19,7 @@ from rich.progress import (
 from featbank.base.printing import print_json, print_line, size_text
 from featbank.base.progress import wanted
 from featbank.cli.stores import add_command
+from featbank.store import open_store
 from featbank.store.healing import heal
 from featbank.store.verify import Verified, verify
 
@@ -35,6 +36,8 @@ def add_to(commands: Any) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    if not isinstance(parsed.store, Path):
+        open_store(parsed.store).verify()  # says what to do
     if parsed.remove:
         # imported here: it takes DVC a second, and only what is damaged needs it
         from featbank.cli.removing import remove_damaged

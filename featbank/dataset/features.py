@@ -285,7 +285,7 @@ class _Chosen(Sequence[Item]):
             "id": ids,
             **{field: [one[field] for one in texts] for field in texts[0]},
             **{
-                name: dataset._pad(name, [*map(reader.read, ids)])
+                name: dataset._pad(name, [*reader.read_many(ids)])
                 for name, reader in dataset._readers.items()
             },
         }

@@ -36,7 +36,7 @@ def open_stated(store: Store | str | Path, split: str | Sequence[str] | None) ->
     if not isinstance(store, Store):
         store = open_store(store, split)
     elif split is not None:
-        store = open_store(store.storage_path, split)
+        store = store.choose(split)
     if len(store.splits) < 2:
         return store
     if store.chosen_splits is None:

@@ -148,7 +148,8 @@ def _check(name: str, export: Export, source: ExportSource, out: Path) -> None:
             )
     for split in source.splits:
         for store in split.stores.values():
-            if out.resolve().is_relative_to(store.path.resolve()):
+            place = store.path
+            if isinstance(place, Path) and out.resolve().is_relative_to(place.resolve()):
                 raise StoreError(
                     f"export {out}", expected="a place outside of the stores", got=str(store.path)
                 )

@@ -82,9 +82,7 @@ class LhotseExport(Export):
         """Return where the stores lie, and the digest of the cuts; see `Export.depends_on`."""
         return {
             "stores_at": [
-                str(store.path.absolute())
-                for split in source.splits
-                for store in split.stores.values()
+                store.address for split in source.splits for store in split.stores.values()
             ],
             "cuts": file_sha256(Path(self.cuts)) if self.cuts else None,
         }

@@ -53,7 +53,7 @@ class CutField:
         num_frames = row.num_frames(self.field.name)
         array = Array(
             storage_type=STORAGE_TYPE,
-            storage_path=str(row.stores[self.field.name].path.absolute()),
+            storage_path=row.stores[self.field.name].address,
             storage_key=row.id,
             shape=[num_frames if size is None else size for size in self.field.axes],
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class NormalizedReader:
         return self.store.name
 
     @property
-    def storage_path(self) -> Path:
+    def storage_path(self) -> Path | str:
         """Of the store."""
         return self.store.storage_path
 
@@ -104,6 +105,19 @@ class NormalizedReader:
             StoreError: as `Store.read` does, or no manifest says who speaks.
         """
         values = self.store.read(key, left_offset_frames, right_offset_frames, strict=strict)
+        return self._normalized(key, values)
+
+    def read_many(self, utterance_ids: Iterable[str]) -> Iterator[npt.NDArray[Any]]:
+        """Read all frames of utterances, in the order that is given; see `Store.read_many`.
+
+        Raises:
+            StoreError: as of `read`.
+        """
+        ids, asked = tee(utterance_ids)
+        for key, values in zip(ids, self.store.read_many(asked), strict=True):
+            yield self._normalized(key, values)
+
+    def _normalized(self, key: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         place = 0 if self._places is None else self._places[self.store.row_number(key)]
         if place == _UNKNOWN:
             raise StoreError(

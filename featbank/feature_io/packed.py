@@ -27,6 +27,8 @@ class PackedHdf5Reader(Store):
 
     version: ClassVar[int] = 1
 
+    storage_path: Path
+
     def __init__(
         self,
         storage_path: str | Path,

@@ -13,7 +13,8 @@ from featbank.store.given import as_array
 from featbank.store.header import Numerics, StoreHeader
 from featbank.store.header_file import read_header
 from featbank.store.mapped import MappedShard
-from featbank.store.reader import Store, open_store
+from featbank.store.opening import open_store
+from featbank.store.reader import Store
 from featbank.store.shard import ShardRow, ShardWriter, planned_bytes
 from featbank.store.shard_info import ShardInfo
 from featbank.store.shard_layout import ShardSpec

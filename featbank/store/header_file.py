@@ -45,10 +45,24 @@ def read_header(folder: str | Path) -> StoreHeader:
             got=_instead_of_header(Path(folder), error),
             hint=MAKE,
         ) from error
-    fields = parse_json(data, str(path), StoreError, hint=heal(Path(folder)))
-    header = StoreHeader.from_json(fields, str(path))
+    return parse_header(data, str(path), heal(Path(folder)))
+
+
+def parse_header(data: bytes, where: str, hint: str) -> StoreHeader:
+    """Build a header from the bytes of `header.json`.
+
+    Args:
+        data: of the file.
+        where: it lies, for errors.
+        hint: how a damaged one is had again.
+
+    Raises:
+        StoreError: it is foreign, newer or damaged.
+    """
+    fields = parse_json(data, where, StoreError, hint=hint)
+    header = StoreHeader.from_json(fields, where)
     # last, for the errors above say more; what they miss would be believed
-    _check_digest(fields, str(path))
+    _check_digest(fields, where, hint)
     return header
 
 
@@ -68,7 +82,7 @@ def _instead_of_header(folder: Path, error: OSError) -> object:
     return "a file" if folder.is_file() else "no folder"
 
 
-def _check_digest(fields: Mapping[str, Any], where: str) -> None:
+def _check_digest(fields: Mapping[str, Any], where: str, hint: str) -> None:
     stated = typed_field(fields, "digest", (str,), where)
     try:
         found = digest({name: value for name, value in fields.items() if name != "digest"})
@@ -79,5 +93,5 @@ def _check_digest(fields: Mapping[str, Any], where: str) -> None:
             where,
             expected=f"digest {stated}",
             got=found,
-            hint=f"it was changed: {heal(Path(where).parent)}",
+            hint=f"it was changed: {hint}",
         )

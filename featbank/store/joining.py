@@ -53,7 +53,7 @@ def read_headers(
     if not headers:
         read(path)  # says what is missing
     joined = join(path, headers)
-    _refuse_copies(path, headers)
+    refuse_copies(path, headers)
     return {path / folder: header for folder, header in headers.items()}, joined
 
 
@@ -85,7 +85,7 @@ def read_chosen(
             f"splits of folder {path}", expected="one or more, each once", got=list(splits)
         )
     joined = join(path, headers) if len(headers) > 1 else next(iter(headers.values()))
-    _refuse_copies(path, headers)
+    refuse_copies(path, headers)
     return {path / folder: header for folder, header in headers.items()}, joined
 
 
@@ -163,8 +163,12 @@ def _lost_features(path: Path, headers: Mapping[str, StoreHeader]) -> Iterator[S
         )
 
 
-def _refuse_copies(path: Path, headers: Mapping[str, StoreHeader]) -> None:
+def refuse_copies(path: Path | str, headers: Mapping[str, StoreHeader]) -> None:
     """Refuse a store that stands there twice: a digest is of the ids, too.
+
+    Args:
+        path: of the folder, or its URL.
+        headers: by their folders below it.
 
     Raises:
         StoreError: one does.
@@ -174,7 +178,7 @@ def _refuse_copies(path: Path, headers: Mapping[str, StoreHeader]) -> None:
         for shard in header.shards:
             if (first := seen.setdefault(shard.digest, folder)) != folder:
                 raise StoreError(
-                    f"store {path / folder}",
+                    f"store {path}/{folder}",
                     expected="utterances that no other store of the folder has",
                     got=f"shard {shard.name} of {first}",
                     hint="remove the copy, or open the folder of one of them",
@@ -222,11 +226,11 @@ def _refuse(error: OSError) -> None:
     ) from error
 
 
-def join(path: Path, headers: Mapping[str, StoreHeader]) -> StoreHeader:
+def join(path: Path | str, headers: Mapping[str, StoreHeader]) -> StoreHeader:
     """Describe stores opened as one.
 
     Args:
-        path: of the folder that holds them.
+        path: of the folder that holds them, or its URL.
         headers: by their folders below it, one or more.
 
     Raises:

@@ -68,7 +68,17 @@ class ListedShards:
         # two threads may both open a shard: either map serves
         shard = self._opened[number]
         if shard is None:
-            shard = self._opened[number] = _open_listed(*self._sources[number])
+            shard = self._opened[number] = self._open_listed(*self._sources[number])
+        return shard
+
+    def _open_listed(self, opened: OpenedHeader, info: ShardInfo) -> MappedShard:
+        """Open a shard and hold it against its header."""
+        try:
+            shard = MappedShard(opened.folder / info.name, info.num_bytes)
+            refuse_differences(opened.header, info, shard)
+            check_when_opened(opened.header, info, shard)
+        finally:
+            opened.check()  # once the shard is open, or is not there: it may come from another one
         return shard
 
     def repeated_id(self) -> str | None:
@@ -106,13 +116,3 @@ class ListedShards:
                 return number, shard, row
             place -= 1
         return None
-
-
-def _open_listed(opened: OpenedHeader, info: ShardInfo) -> MappedShard:
-    try:
-        shard = MappedShard(opened.folder / info.name, info.num_bytes)
-        refuse_differences(opened.header, info, shard)
-        check_when_opened(opened.header, info, shard)
-    finally:
-        opened.check()  # after the shard is open, or is not there, for it may come from another one
-    return shard

@@ -31,17 +31,22 @@ _FETCH = "fetch it again with dvc pull, or run the stage, or the recipe, that ma
 class MappedShard:
     """One shard, read-only. HDF5 says once where each dataset lies; reads touch the map alone."""
 
-    def __init__(self, path: str | Path, num_bytes: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path, num_bytes: int | None = None, where: str | None = None
+    ) -> None:
         """Open a shard.
 
         Args:
             path: of the file.
             num_bytes: its size as the header states it, checked first.
+            where: the shard lies, for errors; by default, at the path.
 
         Raises:
             StoreError: missing, truncated, foreign, of another version, or damaged.
         """
         self.path = Path(path)
+        self.where = f"shard {self.path}" if where is None else where
+        """The shard, as errors name it."""
         try:
             with open_regular(self.path) as file:
                 size = file.seek(0, 2)
@@ -171,7 +176,7 @@ class MappedShard:
         if left or right is not None:
             first, last = start + left, stop if right is None else start + right
             if not start <= first <= last <= stop:
-                where = f"utterance {self.id(row)!r} in shard {self.path}"
+                where = f"utterance {self.id(row)!r} in {self.where}"
                 raise out_of_range(stop - start, left, right, where)
             start, stop = first, last
         values = self._values[start:stop]
@@ -224,7 +229,7 @@ class MappedShard:
     def damaged(self, expected: str, got: object) -> StoreError:
         """Return the error that says what is wrong with the file."""
         return StoreError(
-            f"shard {self.path}",
+            self.where,
             expected=expected,
             got=got,
             hint=heal(self.path.parent) if self.path.exists() else _FETCH,
@@ -249,7 +254,7 @@ class MappedShard:
             name: value.decode() if isinstance(value, bytes) else value
             for name, value in shard.attrs.items()
         }
-        check_format(attributes, SHARD_FORMAT, f"shard {self.path}")
+        check_format(attributes, SHARD_FORMAT, self.where)
         self._encoding = find_encoding(str(attributes["dtype"]))
         datasets = MappedDatasets(shard, self._map, self.damaged)
         self._compressed = datasets.are_values_chunked()
@@ -306,8 +311,6 @@ class MappedShard:
             dtype=self._encoding.name,
             shape=shape,
             fingerprint=str(attributes["fingerprint"]),
-            numerics=parse_json(
-                attributes["numerics"], f"numerics of shard {self.path}", StoreError
-            ),
+            numerics=parse_json(attributes["numerics"], f"numerics of {self.where}", StoreError),
             compression=attributes.get("compression"),
         )

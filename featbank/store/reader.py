@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +25,8 @@ from featbank.store.soundness import check_digest
 from featbank.store.stamps import OpenedHeader, replaced
 from featbank.store.verify import Damage, verify
 
-
-def open_store(path: str | Path, splits: str | Sequence[str] | None = None) -> Store:
-    """Open a store, or a folder of stores of one feature (its splits) as one.
-
-    `splits` names those that are read, one or several; the others need not be there.
-
-    Only headers are read; a shard is opened when an id in it is asked for. The store may be used
-    from threads and forked processes, and pickles as its path. When another one takes its place,
-    opened shards stay good; what would open one of the others is an error, for they are gone.
-
-    Raises:
-        StoreError: no store there, a damaged one, one that is not the split that was published in
-            its place, or stores that do not belong together.
-    """
-    store = Store(path, splits)
-    store.refuse_misplaced()
-    return store
+Located = tuple[int, MappedShard, int]
+"""Of an utterance: the number of a shard, the shard, and the row in it."""
 
 
 class Store(ListedShards):
@@ -49,7 +34,7 @@ class Store(ListedShards):
 
     def __init__(self, storage_path: str | Path, splits: str | Sequence[str] | None = None) -> None:
         """Open; see `open_store`."""
-        self.storage_path = Path(storage_path)
+        self.storage_path: Path | str = Path(storage_path)
         self._root = self.storage_path.absolute()  # what is opened later must not move with the cwd
         self._headers: list[OpenedHeader] = []
         self.chosen_splits: tuple[str, ...] | None = None
@@ -58,6 +43,10 @@ class Store(ListedShards):
         else:
             self.chosen_splits = (splits,) if isinstance(splits, str) else tuple(splits)
             _, self.header = read_chosen(self._root, self.chosen_splits, self._open_header)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Take what follows from the headers."""
         self._dtype = find_encoding(self.header.dtype).read
         self._time_last = self.header.time_axis == -1
         self._vouched: set[int] = set()  # shards whose digest was looked at since
@@ -71,10 +60,22 @@ class Store(ListedShards):
         """
         refuse_misplaced(self._root, self.header)
 
+    def choose(self, splits: str | Sequence[str]) -> Store:
+        """Open some of its splits alone: their names, as of `open_store`."""
+        chosen = Store(self.storage_path, splits)
+        chosen.refuse_misplaced()
+        return chosen
+
     @property
-    def path(self) -> Path:
-        """Of the store, or of the folder that holds several."""
+    def path(self) -> Path | str:
+        """Of the store, or of the folder that holds several; a URL where it lies elsewhere."""
         return self.storage_path
+
+    @property
+    def address(self) -> str:
+        """Where it lies, whoever asks from wherever: an absolute path, or a URL."""
+        path = self.storage_path
+        return str(path.absolute()) if isinstance(path, Path) else path
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -190,6 +191,20 @@ class Store(ListedShards):
                 got=f"{left} to {right}",
             )
 
+    def read_many(self, utterance_ids: Iterable[str]) -> Iterator[Array]:
+        """Read all frames of utterances, each as `read` gives it, in the order that is given.
+
+        Of a store elsewhere, many are fetched at once, and those that come next while these are
+        looked at: the way to read along the order of a sampler.
+
+        Args:
+            utterance_ids: any number; they are taken as they are needed.
+
+        Raises:
+            StoreError: an id that is not there.
+        """
+        return map(self.read, utterance_ids)
+
     def read_batch(
         self, utterance_ids: Sequence[str], padding_value: float = 0
     ) -> tuple[Array, npt.NDArray[np.int64]]:
@@ -208,16 +223,23 @@ class Store(ListedShards):
             StoreError: an id that is not there, or a padding value that the dtype cannot hold.
         """
         self._check_padding(padding_value)
-        places = [self._locate(one) for one in utterance_ids]
+        places = self._locate_all(utterance_ids)
         lengths = np.array([len(shard.frames(row)) for _, shard, row in places], np.int64)
         longest = int(lengths.max(initial=0))
         padded = np.empty((len(places), longest, *self.shape), self.dtype)
-        for line, (_, shard, row), length in zip(padded, places, lengths, strict=True):
-            line[:length] = shard.read(row)
+        for line, values, length in zip(padded, self._rows(places), lengths, strict=True):
+            line[:length] = values
             line[length:] = padding_value
         if self.header.time_axis is None:
             return padded.reshape(len(places), *self.shape), lengths
         return (np.moveaxis(padded, 1, -1) if self._time_last else padded), lengths
+
+    def _locate_all(self, utterance_ids: Iterable[str]) -> list[Located]:
+        return [self._locate(one) for one in utterance_ids]
+
+    def _rows(self, places: Sequence[Located]) -> Iterable[Array]:
+        """Return the values of some rows, (T, *shape) each, which `read_batch` copies at once."""
+        return (shard.read(row) for _, shard, row in places)
 
     def _check_padding(self, value: float) -> None:
         if self.dtype.kind not in "iu":
@@ -294,7 +316,7 @@ class Store(ListedShards):
     def _digest(self) -> str:
         return digest([opened.header.to_json() for opened in self._headers])
 
-    def _locate(self, utterance_id: str) -> tuple[int, MappedShard, int]:
+    def _locate(self, utterance_id: str) -> Located:
         """Return the number of a shard, the shard, and the row of an utterance in it."""
         try:
             found = self._find(utterance_id)
@@ -318,6 +340,13 @@ class Store(ListedShards):
         """
         number, _, row = self._locate(utterance_id)
         return self._rows_before[number] + row
+
+
+def in_order_of_axes(values: Array, time_axis: int | None) -> Array:
+    """Return all frames of an utterance, (T, *shape), with the time axis where a store has it."""
+    if time_axis is None:
+        return values.reshape(values.shape[1:])
+    return np.moveaxis(values, 0, -1) if time_axis == -1 else values
 
 
 def _reopen(kind: type[Store], path: Path, splits: tuple[str, ...] | None, expected: str) -> Store:

@@ -111,4 +111,4 @@ def refuse_differences(header: StoreHeader, info: ShardInfo, shard: MappedShard)
         StoreError: it is not.
     """
     for what, expected, got in differences(header, info, shard):
-        raise StoreError(f"shard {shard.path}", expected=f"{what} {expected!r}", got=repr(got))
+        raise StoreError(shard.where, expected=f"{what} {expected!r}", got=repr(got))

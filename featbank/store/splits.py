@@ -54,11 +54,24 @@ def read_splits(folder: Path) -> dict[str, str] | None:
     except (FileNotFoundError, NotADirectoryError):
         if not path.is_symlink():
             return None
-        raise _unreadable(path, "a link to nowhere") from None
+        raise _unreadable(str(path), "a link to nowhere", heal(folder)) from None
     except OSError as error:
-        raise _unreadable(path, error) from error
-    where = str(path)
-    fields = parse_json(data, where, StoreError, hint=heal(folder))
+        raise _unreadable(str(path), error, heal(folder)) from error
+    return parse_splits(data, str(path), heal(folder))
+
+
+def parse_splits(data: bytes, where: str, hint: str) -> dict[str, str]:
+    """Return what the bytes of `splits.json` state; see `read_splits`.
+
+    Args:
+        data: of the file.
+        where: it lies, for errors.
+        hint: how a damaged one is had again.
+
+    Raises:
+        StoreError: the statement is foreign, newer or damaged.
+    """
+    fields = parse_json(data, where, StoreError, hint=hint)
     check_format(fields, SPLITS_FORMAT, where, SPLITS_VERSION)
     splits = typed_field(fields, "splits", (dict,), where)
     for name, found in splits.items():
@@ -71,7 +84,7 @@ def read_splits(folder: Path) -> dict[str, str] | None:
     stated = typed_field(fields, "digest", (str,), where)
     found = digest({name: value for name, value in fields.items() if name != "digest"})
     if stated != found:
-        raise _unreadable(path, f"digest {found} instead of {stated}")
+        raise _unreadable(where, f"digest {found} instead of {stated}", hint)
     return dict(splits)
 
 
@@ -113,9 +126,19 @@ def split_problems(
         if not partial:  # else what stands there may be anything
             yield error
         return
-    if stated is None:
-        return
-    path = folder / SPLITS_NAME
+    if stated is not None:
+        yield from differing_splits(str(folder), stated, stores, partial=partial)
+
+
+def differing_splits(
+    folder: str,
+    stated: Mapping[str, str],
+    stores: Mapping[str, StoreHeader | None],
+    *,
+    partial: bool = False,
+) -> Iterator[StoreError]:
+    """Hold stores against the splits that their folder states; see `split_problems`."""
+    path = f"{folder}/{SPLITS_NAME}"
     absent = [name for name in sorted(stated) if name not in stores]
     if absent and not partial:
         yield StoreError(
@@ -127,14 +150,14 @@ def split_problems(
     for name, header in sorted(stores.items(), key=lambda item: item[0]):
         if name not in stated:
             yield StoreError(
-                f"store {folder / name}",
+                f"store {folder}/{name}",
                 expected=f"one that {path} states",
                 got="one left over from an earlier run, or put there later",
                 hint=f"remove it, or remove {SPLITS_NAME} to open what is there",
             )
         elif header is not None and header_digest(header) != stated[name]:
             yield StoreError(
-                f"store {folder / name}",
+                f"store {folder}/{name}",
                 expected=f"header digest {stated[name]}, as {path} states",
                 got=header_digest(header),
                 hint="a run was stopped as it published, or one split was replaced: run the stage "
@@ -243,10 +266,5 @@ def _is_name(name: str) -> bool:
     return Path(name).name == name and not name.startswith(".")
 
 
-def _unreadable(path: Path, got: object) -> StoreError:
-    return StoreError(
-        str(path),
-        expected="the splits that were published together",
-        got=got,
-        hint=heal(path.parent),
-    )
+def _unreadable(where: str, got: object, hint: str) -> StoreError:
+    return StoreError(where, expected="the splits that were published together", got=got, hint=hint)

@@ -38,7 +38,7 @@ class JoinedSample:
                     hint="run python stages/extract.py and python stages/sample.py again",
                 )
         self.header: StoreHeader = first.header
-        self.path: Path = first.path.parent
+        self.path = Path(first.path).parent
         self.ids = tuple(
             f"{corpus}/{name}" for corpus, store in self._stores.items() for name in store.ids
         )

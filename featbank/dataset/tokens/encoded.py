@@ -181,7 +181,7 @@ def _encoded(
                 check_range("tokens", units, size)
         except FeatbankError as error:
             raise StoreError(
-                f"utterance {shard.id(row)!r} in shard {shard.path}",
+                f"utterance {shard.id(row)!r} in {shard.where}",
                 expected="units that can be encoded",
                 got=error,
             ) from error

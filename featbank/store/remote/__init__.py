@@ -1,0 +1,1 @@
+"""Stores elsewhere, such as in a bucket: heads of shards, rows by ranges, and a cache of both."""

@@ -1,0 +1,142 @@
+"""Name a store elsewhere: a URL, and the file system of fsspec that reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from featbank.errors import ConfigError
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://.")
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "ssh": "ssh", "sftp": "ssh"}
+BESIDE = "../"
+"""Before the name of a file that lies in the folder of a store's folder."""
+
+_PARALLEL = 64
+_OWN_OPTIONS: dict[str, dict[str, Any]] = {
+    # listings are asked once, and an object may change: nothing of them is kept
+    "s3": {"config_kwargs": {"max_pool_connections": _PARALLEL}, "use_listings_cache": False},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Where a store lies, and how it is read. It may cross to another process.
+
+    Args:
+        url: of the store, or of the folder that holds several, as errors name it.
+        protocol: of the file system, as fsspec names it.
+        options: that the file system is made with.
+        root: of the store, as a path in the file system; not where `objects` are given.
+        objects: by the path of a file in the store, that of what holds its bytes; for a store whose
+            files have other names, such as DVC's objects.
+    """
+
+    url: str
+    protocol: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold secrets
+    root: str = ""
+    objects: Mapping[str, str] | None = None
+
+    def path(self, name: str) -> str | None:
+        """Return where a file of the store lies in the file system; None where there is none.
+
+        Args:
+            name: of the file, below the store, with slashes; `../` and a name for one beside it.
+        """
+        if self.objects is not None:
+            return self.objects.get(name)
+        if not name.startswith(BESIDE):
+            return f"{self.root}/{name}"
+        parent = self.root.rpartition("/")[0]
+        return f"{parent}/{name.removeprefix(BESIDE)}" if parent[-1:] not in ("", "/") else None
+
+    def named(self, name: str) -> str:
+        """Return the URL of a file of the store, as errors name it."""
+        return f"{self.url}/{name}" if name else self.url
+
+    @property
+    def has_listing(self) -> bool:
+        """Whether the file system tells what a folder holds: a web server does not."""
+        return self.protocol not in ("http", "https")
+
+
+def is_url(path: str | Path) -> bool:
+    """Tell whether this is a URL and no path of this machine.
+
+    >>> is_url("s3://bucket/tokens"), is_url("data/tokens")
+    (True, False)
+    """
+    return isinstance(path, str) and _URL.match(path) is not None
+
+
+def locate(url: str, options: Mapping[str, Any] | None = None) -> Elsewhere:
+    """Return the place of a URL.
+
+    Args:
+        url: of a store.
+        options: of the file system, beside those of the URL.
+
+    Raises:
+        ConfigError: there is no file system for it, or what it needs is not installed.
+    """
+    match = _URL.match(url)
+    assert match is not None
+    protocol = match[1]
+    if protocol == "dvc":
+        raise ConfigError(
+            f"store {url}",
+            expected="open_dvc_store(path, remote=, rev=) of featbank.pipeline.dvc_store",
+            got="open_store",
+            hint="only the pipeline speaks with DVC",
+        )
+    kind = file_system_class(protocol)
+    address = url.rstrip("/")
+    root = str(kind._strip_protocol(address)).rstrip("/")
+    given = {**kind._get_kwargs_from_urls(address), **(options or {})}
+    return Elsewhere(url=address, protocol=protocol, options=given, root=root)
+
+
+def file_system_class(protocol: str) -> Any:
+    """Return fsspec's class of file systems of a protocol.
+
+    Raises:
+        ConfigError: there is none, or what it needs is not installed.
+    """
+    try:
+        import fsspec
+
+        return fsspec.get_filesystem_class(protocol)
+    except ValueError as error:
+        raise ConfigError(
+            "scheme of a store's URL", expected="s3, gs, ssh, https or file", got=repr(protocol)
+        ) from error
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        raise ConfigError(
+            f"stores at {protocol}://",
+            expected="what reads them to be installed",
+            got=error,
+            hint=f"install the extra: pip install 'featbank[{extra}]'" if extra else "",
+        ) from error
+
+
+def make_file_system(place: Elsewhere) -> Any:
+    """Make the file system of a place anew, for this process alone.
+
+    Raises:
+        ConfigError: its options are not those that it takes.
+    """
+    kind = file_system_class(place.protocol)
+    options = {**_OWN_OPTIONS.get(place.protocol, {}), **place.options}
+    try:
+        return kind(**options, skip_instance_cache=True)
+    except TypeError as error:
+        raise ConfigError(
+            f"storage_options of {place.url}",
+            expected=f"what fsspec's {kind.__name__} takes",
+            got=error,
+        ) from error

@@ -1,0 +1,60 @@
+"""Keep a cache within its bound: who writes removes the shards that were not read for longest."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_BLOCK_BYTES = 512
+_LEFT_OVER_S = 3600.0
+
+
+@dataclass(slots=True)
+class _Kept:
+    used_s: float = 0.0
+    num_bytes: int = 0
+    paths: list[Path] = field(default_factory=list)
+
+
+def make_room(folder: Path, max_bytes: int) -> None:
+    """Remove shards from a cache until what it takes on the disk is within a bound.
+
+    Another process may do the same, or read what goes: an open file stays until it is closed. What
+    a killed one left half made goes after an hour.
+
+    Args:
+        folder: of files `<digest>.<kind>`, and hidden ones that are being made.
+        max_bytes: of all of them.
+    """
+    shards: dict[str, _Kept] = {}
+    total = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if entry.name.startswith("."):
+                if time.time() - found.st_mtime > _LEFT_OVER_S:
+                    _unlink(Path(entry.path))
+                continue
+            num_bytes = found.st_blocks * _BLOCK_BYTES  # of a file with holes, what it takes
+            kept = shards.setdefault(entry.name.partition(".")[0], _Kept())
+            kept.used_s = max(kept.used_s, found.st_mtime)
+            kept.num_bytes += num_bytes
+            kept.paths.append(Path(entry.path))
+            total += num_bytes
+    for kept in sorted(shards.values(), key=lambda one: one.used_s):
+        if total <= max_bytes:
+            return
+        for path in kept.paths:
+            _unlink(path)
+        total -= kept.num_bytes
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

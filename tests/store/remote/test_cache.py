@@ -1,0 +1,195 @@
+"""The cache: shared by processes, within its bound, and never believed without a checksum."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featbank.store import Store, open_store
+from featbank.store.remote import cache as cache_module
+from featbank.store.remote.cache import ShardCache
+from featbank.store.remote.room import make_room
+from tests.store.remote.range_server import RangeServer
+from tests.store.remote.stores import assert_same, open_hasty, write_floats
+
+_fork = multiprocessing.get_context("fork")
+
+
+def _in_a_fork(work: Callable[[], Any]) -> int | None:
+    """Do something in a process of its own; return how it ended."""
+    process = _fork.Process(target=work)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def test_two_processes_fill_one_cache_and_both_read_right(
+    server: RangeServer, stores: Path
+) -> None:
+    url, local = f"{server.url}/large", open_store(stores / "large")
+    before = open_hasty(url)
+    before["00000"]
+
+    def read_all(ids: list[str]) -> None:
+        store = open_hasty(url)
+        for one in ids:
+            np.testing.assert_array_equal(store[one], local[one])
+
+    ids = list(local.ids)
+    both = [_fork.Process(target=read_all, args=(some,)) for some in (ids, ids[::-1])]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert [one.exitcode for one in both] == [0, 0]
+    server.requests.clear()
+    assert_same(before, local)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_process_that_is_killed_as_it_writes_leaves_nothing_wrong(
+    server: RangeServer, stores: Path, cache: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, local = f"{server.url}/large", open_store(stores / "large")
+    write = cache_module._write
+    calls = []
+
+    def write_half(descriptor: int, data: Any, start: int) -> None:
+        if len(calls) == number:
+            write(descriptor, memoryview(data)[: len(data) // 2], start)
+            os.kill(os.getpid(), signal.SIGKILL)
+        calls.append(start)
+        write(descriptor, data, start)
+
+    def read_until_killed() -> None:
+        monkeypatch.setattr(cache_module, "_write", write_half)
+        store = open_hasty(url)
+        for one in local.ids:
+            _ = store[one]
+
+    assert _in_a_fork(read_until_killed) == -signal.SIGKILL
+    for path in cache.glob("*.head"):
+        assert path.stat().st_size == local.shards[0].num_bytes
+    assert_same(open_hasty(url), local)
+
+
+def test_what_is_damaged_on_this_disk_is_fetched_again(
+    server: RangeServer, stores: Path, cache: Path
+) -> None:
+    url, local = f"{server.url}/large", open_store(stores / "large")
+    list(open_hasty(url).read_many(local.ids))
+    for path in cache.iterdir():
+        data = bytearray(path.read_bytes())
+        data[100] ^= 1
+        data[500_000] ^= 1  # of the values; a hole of the head
+        path.write_bytes(data)
+    server.requests.clear()
+    again = open_hasty(url)
+    assert_same(again, local)
+    # the head, and the two rows that have these bytes
+    assert len([name for name in server.requests if name.endswith(".h5")]) == 3
+
+
+@pytest.mark.parametrize("kind", ["head", "rows", "*"])
+def test_what_is_in_the_cache_may_go_at_any_time(
+    server: RangeServer, stores: Path, cache: Path, kind: str
+) -> None:
+    url, local = f"{server.url}/large", open_store(stores / "large")
+    store = open_hasty(url)
+    list(store.read_many(local.ids))
+    for path in cache.glob(f"*.{kind}"):
+        path.unlink()
+    assert_same(store, local)
+    assert_same(open_hasty(url), local)
+
+
+def test_a_cache_stays_within_its_bound_and_keeps_what_was_read_last(
+    tmp_path: Path, cache: Path
+) -> None:
+    local = write_floats(tmp_path / "many", num_rows=60, shard_bytes=400_000)
+    bound = 2_000_000
+    store = open_store(f"file://{tmp_path}/many", cache_bytes=bound)
+    for one, values in zip(local.ids, store.read_many(local.ids), strict=True):
+        np.testing.assert_array_equal(values, local[one])
+    for one in local.ids:
+        np.testing.assert_array_equal(store[one], local[one])
+        assert _taken(cache) <= bound
+    assert _taken(cache) > 0
+    last = local.shards[-1].digest
+    assert (cache / f"{last}.rows").exists()
+
+
+def test_what_a_killed_process_left_goes_after_an_hour(tmp_path: Path) -> None:
+    for name in (".old.partial", ".new.partial"):
+        (tmp_path / name).write_bytes(b"x")
+    os.utime(tmp_path / ".old.partial", (1, 1))
+    make_room(tmp_path, 100)
+    assert [one.name for one in tmp_path.iterdir()] == [".new.partial"]
+
+
+def test_without_a_cache_nothing_stays_on_this_disk(
+    server: RangeServer, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    store: Store | None = open_hasty(f"{server.url}/units", cache_bytes=0)
+    assert store is not None
+    assert len(store["00007"])
+    assert [*scratch.iterdir()]
+    # a fork that ends takes nothing away
+    assert _in_a_fork(lambda: None) == 0
+    assert len(store["00009"])
+    store = None
+    assert not [*scratch.iterdir()]
+    assert not cache.exists()
+
+
+def test_a_disk_that_does_not_take_rows_costs_the_cache_and_no_read(
+    server: RangeServer,
+    stores: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    local = open_store(stores / "large")
+    store = open_hasty(f"{server.url}/large")
+    store.open_shard(0)
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache_module, "_write", refuse)
+    for one in ("00001", "00002"):
+        np.testing.assert_array_equal(store[one], local[one])
+    assert len(caplog.records) == 1
+    assert "No space left on device; reads go on without it" in caplog.text
+
+
+def test_the_cache_lies_where_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FEATBANK_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache_module.cache_folder() == Path("/somewhere/featbank")
+    monkeypatch.setenv("FEATBANK_CACHE", "/elsewhere")
+    assert cache_module.cache_folder() == Path("/elsewhere")
+
+
+def test_a_row_of_another_place_in_the_cache_is_noticed(server: RangeServer, stores: Path) -> None:
+    local = open_store(stores / "large")
+    store = open_hasty(f"{server.url}/large")
+    shard = store.open_shard(0)
+    before = np.asarray(shard.frame_starts)
+    wrong = local["00002"].tobytes()
+    ShardCache().write(store.shards[0], before, [(range(1, 2), wrong)])
+    np.testing.assert_array_equal(store["00001"], local["00001"])
+
+
+def _taken(folder: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in folder.iterdir())
