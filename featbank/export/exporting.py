@@ -153,6 +153,8 @@ def _check(name: str, export: Export, source: ExportSource, out: Path) -> None:
                 raise StoreError(
                     f"export {out}", expected="a place outside of the stores", got=str(store.path)
                 )
+    if not out.name:
+        raise StoreError(f"export {out}", expected="a folder with a name", got="none")
     export.check(source)
 
 
@@ -190,7 +192,7 @@ def _already_there(
     Raises:
         StoreError: something else is there, that may not be replaced.
     """
-    if not os.path.lexists(out):
+    if not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir())):
         return None
     marker = read_marker(out) if out.is_dir() and not out.is_symlink() else None
     if marker is None:
