@@ -87,6 +87,18 @@ def test_neighbours_come_in_one_request_and_small_rows_bring_theirs(server: Rang
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "num_requests"), [("units", "00007", 1), ("ssl", "s2/002", 2)]
+)
+def test_a_small_shard_of_tokens_comes_whole_and_one_of_features_does_not(
+    server: RangeServer, name: str, row: str, num_requests: int
+) -> None:
+    store = open_hasty(f"{server.url}/{name}", cache_bytes=0)
+    server.requests.clear()
+    assert len(store[row])
+    assert len(server.requests) == num_requests
+
+
 def test_who_reads_row_by_row_gets_more_with_each_request(server: RangeServer) -> None:
     store = open_hasty(f"{server.url}/small-rows")
     store.open_shard(0)
