@@ -32,6 +32,10 @@ _LIBRARY_FAULTS = {
     "google.auth.exceptions": ("GoogleAuthError",),
     "gcsfs.retry": ("HttpError",),
 }
+_CREDENTIALS = (
+    "give credentials as the library of that scheme finds them, or in storage_options; "
+    'storage_options={"anon": True} for a public bucket'
+)
 _inherited: list[Any] = []
 """File systems of the parent: a fork lets them be, for their connections are not its own."""
 
@@ -126,7 +130,8 @@ class RemoteClient:
         return [str(path).strip("/")[start:] for path in found]
 
     def _submit(self, part: ByteRange) -> Future[bytes]:
-        return asyncio.run_coroutine_threadsafe(self._patient(part), self._prepared())
+        loop = self._prepared()
+        return asyncio.run_coroutine_threadsafe(self._patient(part), loop)
 
     def _prepared(self) -> Any:
         """Return the loop that this process's file system works in."""
@@ -135,7 +140,15 @@ class RemoteClient:
         if self._process != os.getpid():
             if self._file_system is not None:
                 _inherited.append(self._file_system)
-            self._file_system = make_file_system(self.place)
+            try:
+                self._file_system = make_file_system(self.place)
+            except _faults() as error:  # of those that connect at once
+                raise StoreError(
+                    f"store {self.place.url}",
+                    expected="a server that answers",
+                    got=_said(error),
+                    hint=_CREDENTIALS if _is_unknown(error) else "",
+                ) from error
             self._slots = asyncio.Semaphore(_AT_ONCE)
             self.num_requests = 0
             self._process = os.getpid()
@@ -161,10 +174,6 @@ class RemoteClient:
                     raise _absent(where) from error
                 except (IsADirectoryError, NotADirectoryError) as error:
                     raise _absent(where) from error
-                except PermissionError as error:
-                    raise StoreError(
-                        where, expected="leave to read it", got=_said(error)
-                    ) from error
                 except TypeError as error:  # which libraries raise at the first request
                     raise ConfigError(
                         f"storage_options of {self.place.url}",
@@ -172,13 +181,13 @@ class RemoteClient:
                         got=_said(error),
                     ) from error
                 except _faults() as error:
-                    status = getattr(error, "status", None)
-                    if attempt == self._persistence.attempts or status in _NOT_AGAIN:
+                    status, is_unknown = getattr(error, "status", None), _is_unknown(error)
+                    if attempt == self._persistence.attempts or status in _NOT_AGAIN or is_unknown:
                         raise StoreError(
                             where,
-                            expected=f"an answer in {attempt} attempts",
+                            expected=f"an answer in {self._persistence.attempts} attempts",
                             got=_said(error),
-                            hint="is it reachable from here?" if status is None else "",
+                            hint=_CREDENTIALS if is_unknown else "",
                         ) from error
                     _log.info("%s: %s; asking again", where, _said(error))
                 wait_s = self._persistence.wait_s * 2 ** (attempt - 1)
@@ -214,6 +223,12 @@ def _faults() -> tuple[type[BaseException], ...]:
         if module in sys.modules:
             found += [getattr(sys.modules[module], name) for name in names]
     return tuple(found)
+
+
+def _is_unknown(error: BaseException) -> bool:
+    """Tell whether who asks is unknown, or may not: asking again would not help."""
+    name = type(error).__name__  # NoCredentialsError of botocore, PermissionDenied of asyncssh
+    return isinstance(error, PermissionError) or "Credentials" in name or "Denied" in name
 
 
 def _said(error: BaseException) -> str:

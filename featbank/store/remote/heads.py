@@ -11,7 +11,7 @@ from featbank.store.remote.cache import ShardCache
 from featbank.store.remote.client import RemoteClient
 from featbank.store.remote.headers import RemoteHeader
 from featbank.store.remote.ranges import ByteRange
-from featbank.store.remote.rows import SMALL_SHARD_BYTES, RowFetcher
+from featbank.store.remote.rows import RowFetcher, comes_whole
 from featbank.store.remote.shard import RemoteShard
 from featbank.store.shard_info import ShardInfo
 from featbank.store.soundness import check_when_opened, refuse_differences
@@ -117,7 +117,7 @@ def _head_bytes(one: Listed) -> int:
 
 def _head_range(one: Listed) -> ByteRange:
     opened, info, _ = one
-    stop = info.num_bytes if info.num_bytes <= SMALL_SHARD_BYTES else _head_bytes(one)
+    stop = info.num_bytes if comes_whole(info) else _head_bytes(one)
     return ByteRange(name=opened.name(info.name), start=0, stop=stop)
 
 

@@ -17,12 +17,16 @@ from featbank.store.remote.client import RemoteClient
 from featbank.store.remote.ranges import Bodies, ByteRange
 from featbank.store.shard_info import ShardInfo
 
-SMALL_SHARD_BYTES = 8 << 20
-"""A shard up to this size is fetched as a whole: of tokens, ten hours or so."""
-
+_SMALL_SHARD_BYTES = 8 << 20
 _LEAST_BYTES = 16 << 10  # of a request: rows behind small ones come with them
 _GAP_BYTES = 16 << 10  # between rows that are fetched at once
 _MOST_BYTES = 8 << 20  # of a request with several rows
+
+
+def comes_whole(info: ShardInfo) -> bool:
+    """Tell whether a shard is fetched as a whole: small ones of small rows, as of tokens, are."""
+    is_small = info.num_bytes <= _SMALL_SHARD_BYTES
+    return is_small and info.num_bytes < _LEAST_BYTES * info.num_utterances
 
 
 class RowKey(NamedTuple):
@@ -162,7 +166,7 @@ class RowFetcher:
         """Add rows behind those of a small request, the more the longer it goes on in order."""
         shard, start, stop = span.shard, span.rows.start, span.rows.stop
         before = shard.row_bytes_before
-        if shard.info.num_bytes <= SMALL_SHARD_BYTES:
+        if comes_whole(shard.info):
             return _Span(shard, range(len(before) - 1))
         number = shard.key(0).shard
         row, least = self._ahead.get(number, (-1, 0))
