@@ -19,6 +19,7 @@ from benchmarks.fresh import in_fresh_process, memory_mb
 from benchmarks.range_server import Answer, RemoteLine, far_away, num_sequential
 from benchmarks.scale import Scale
 from benchmarks.shelf import Shelf
+from benchmarks.usage import measured
 from featbank.store import StoreWriter, open_store
 
 LATENCY_S = 0.05
@@ -36,6 +37,7 @@ class Epochs:
 
     Args:
         open_s, first_s: to open it, and to read a first batch of as many shards as rows.
+        first_processor_s: of the processors, in this process, for that first batch.
         batch_s: median of the batches after it.
         opening: what the server was asked for by opening.
         first: what it was asked for by the first batch.
@@ -45,6 +47,7 @@ class Epochs:
 
     open_s: float
     first_s: float
+    first_processor_s: float
     batch_s: float
     opening: Sequence[Answer]
     first: Sequence[Answer]
@@ -92,7 +95,7 @@ def _batches(line: RemoteLine, folder: Path, corpus: Corpus, num_batches: int) -
     report = Report(
         f"Elsewhere: {line.latency_s * 1000:.0f} ms, {line.bytes_per_s / 1e6:.0f} MB/s; "
         f"{corpus.num_bytes / 1e9:.2g} GB of {corpus.name}, batches of {BATCH_SIZE}",
-        ["what", "ms", "x ideal", "GETs", "one after the other"],
+        ["what", "ms", "x ideal", "MB", "GETs", "one after the other"],
     )
     report.rows = [
         ["open", 1e3 * found.open_s, "-", *_asked(found.opening)],
@@ -101,11 +104,14 @@ def _batches(line: RemoteLine, folder: Path, corpus: Corpus, num_batches: int) -
             *_times(found.first_s, ideal_s),
             *_asked(found.first),
         ],
-        ["a batch", *_times(found.batch_s, ideal_s), "-", "-"],
+        ["a batch", *_times(found.batch_s, ideal_s), "-", "-", "-"],
         ["all of them again", "-", "-", *_asked(found.second)],
         ["again, in a new process", "-", "-", *_asked(again)],
-        ["ideal: latency + bytes / bandwidth", 1e3 * ideal_s, 1.0, 1, 1],
+        ["ideal: latency + bytes / bandwidth", 1e3 * ideal_s, 1.0, found.batch_bytes / 1e6, 1, 1],
     ]
+    report.notes.append(
+        f"the first batch took {1e3 * found.first_processor_s:.0f} ms of this process's processors"
+    )
     of_shards = [one for one in again if one.path.endswith(".h5")]
     report.bars = [
         Bar("requests one after the other to open", 3, num_sequential(found.opening), at_most=True),
@@ -117,8 +123,9 @@ def _batches(line: RemoteLine, folder: Path, corpus: Corpus, num_batches: int) -
     return report
 
 
-def _asked(answers: Sequence[Answer]) -> tuple[int, int]:
-    return len(answers), num_sequential(answers)
+def _asked(answers: Sequence[Answer]) -> tuple[float, int, int]:
+    num_bytes = sum(one.num_bytes for one in answers)
+    return num_bytes / 1e6, len(answers), num_sequential(answers)
 
 
 def _times(seconds: float, ideal_s: float) -> tuple[float, float]:
@@ -135,7 +142,8 @@ def _read_twice(
     store = open_store(f"{line.url}/store")
     open_s = time.perf_counter() - begin_s
     opening = line.answers()
-    first_s = _timed(lambda: store.read_batch(first))
+    with measured() as usage:
+        store.read_batch(first)
     of_first = line.answers()
     # from here on, what all shards begin with is there
     every = [shard.first_id for shard in store.shards]
@@ -146,7 +154,8 @@ def _read_twice(
         store.read_batch(ids)
     return Epochs(
         open_s=open_s,
-        first_s=first_s,
+        first_s=usage.elapsed_s,
+        first_processor_s=usage.processor_s,
         batch_s=batch_s,
         opening=opening,
         first=of_first,
