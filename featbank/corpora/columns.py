@@ -85,7 +85,7 @@ def as_text(value: Any, where: str) -> str:
     return str(value)
 
 
-class Values:
+class MappedValues:
     """Other values for those that a corpus gives, by the names of `COLUMNS`.
 
     Args:

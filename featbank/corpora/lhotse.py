@@ -10,8 +10,8 @@ from typing import Any
 from featbank.base.failures import Failure, brief
 from featbank.base.split_names import check_split
 from featbank.corpora.base import Corpus, Found, bad_row
-from featbank.corpora.lhotse_lines import Joined, read_lines
-from featbank.corpora.lhotse_rows import FIELDS, Cut, CutRows
+from featbank.corpora.lhotse_lines import JoinedLines, read_lines
+from featbank.corpora.lhotse_rows import FIELDS, CutRows, LhotseCut
 from featbank.corpora.lhotse_said import Said
 from featbank.corpora.lhotse_shar import read_shar
 from featbank.corpora.links import Links
@@ -85,14 +85,16 @@ class LhotseCorpus(Corpus):
         )
         with Scratch(Path(tempfile.gettempdir())) as scratch:
             for number, (split, names) in enumerate(self.manifests.items()):
-                for cut in self._cuts(names, links, Joined(scratch, f"lhotse-{number}")):
+                for cut in self._cuts(names, links, JoinedLines(scratch, f"lhotse-{number}")):
                     if isinstance(cut, Failure):
                         yield cut
                     else:
                         yield from make.of(cut, split)
         yield from walk_audio(self.root, links)
 
-    def _cuts(self, names: Sequence[str], links: Links, joined: Joined) -> Iterator[Cut | Failure]:
+    def _cuts(
+        self, names: Sequence[str], links: Links, joined: JoinedLines
+    ) -> Iterator[LhotseCut | Failure]:
         for name in self._found(names):
             is_shar = (self.root / name).is_dir()
             lines = read_shar(name, self.root, links) if is_shar else read_lines(name, self.root)
@@ -103,7 +105,7 @@ class LhotseCorpus(Corpus):
                 said, where = line
                 try:
                     if _is_cut(said, where):
-                        yield Cut.of(said, where)
+                        yield LhotseCut.of(said, where)
                     else:
                         joined.add(said, where)
                 except CorpusError as error:

@@ -10,7 +10,7 @@ from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
 from featbank.corpora.base import bad_row
 from featbank.corpora.cells import open_table, parse_row
-from featbank.corpora.lhotse_rows import Cut
+from featbank.corpora.lhotse_rows import LhotseCut
 from featbank.corpora.lhotse_said import Said
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
@@ -40,7 +40,7 @@ def read_lines(name: str, root: Path) -> Iterator[tuple[Said, str] | Failure]:
                 yield bad_row(error, where)
 
 
-class Joined:
+class JoinedLines:
     """Joins the recordings of a corpus with its supervisions, which come in any order.
 
     Args:
@@ -67,7 +67,7 @@ class Joined:
         kind = _RECORDING if is_recording else _SUPERVISION
         self._lines.add(one, f"{kind}{json.dumps([kept, where])}")
 
-    def cuts(self) -> Iterator[Cut | Failure]:
+    def cuts(self) -> Iterator[LhotseCut | Failure]:
         """Yield each recording as a cut, with its supervisions, and what lacks its recording."""
         for one, lines in self._lines.groups():
             recordings: list[tuple[Said, str]] = []
@@ -78,7 +78,7 @@ class Joined:
                 of.append((said, where))
             if len(recordings) == 1:
                 [(said, where)] = recordings
-                yield Cut.whole(said, where, supervisions)
+                yield LhotseCut.whole(said, where, supervisions)
                 continue
             got = ", ".join(where for _, where in recordings[:3]) or "none"
             error = CorpusError("recording", expected=f"one of id {one!r}", got=got)

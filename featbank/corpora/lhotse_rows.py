@@ -35,7 +35,7 @@ _NO_FILES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class LhotseCut:
     """A stretch of a recording, with the supervisions in it.
 
     Args:
@@ -51,14 +51,14 @@ class Cut:
     supervisions: Sequence[tuple[Said, str]]
 
     @classmethod
-    def of(cls, said: Said, where: str) -> Cut:
+    def of(cls, said: Said, where: str) -> LhotseCut:
         """Take a line of a CutSet.
 
         Raises:
             CorpusError: it is of several recordings, or of none.
         """
         kind = said.get("type", "MonoCut")
-        if kind not in ("MonoCut", "MultiCut", "Cut"):
+        if kind not in ("MonoCut", "MultiCut", "LhotseCut"):
             raise CorpusError(
                 where,
                 expected="a MonoCut or MultiCut, which is of one recording",
@@ -79,7 +79,9 @@ class Cut:
         )
 
     @classmethod
-    def whole(cls, recording: Said, where: str, supervisions: Sequence[tuple[Said, str]]) -> Cut:
+    def whole(
+        cls, recording: Said, where: str, supervisions: Sequence[tuple[Said, str]]
+    ) -> LhotseCut:
         """Take a recording as a cut, as lhotse does where there is none."""
         return cls(
             said={**recording, "start": 0},
@@ -115,7 +117,7 @@ class CutRows:
         self._channel = channel
         self._paths = paths
 
-    def of(self, cut: Cut, split: str) -> Iterator[Found]:
+    def of(self, cut: LhotseCut, split: str) -> Iterator[Found]:
         """Yield the rows of a cut, and the failures of those that cannot be; or its files."""
         if self._by_cut:
             yield self._made(cut.said, cut.where, cut, split, 0.0)
@@ -125,7 +127,9 @@ class CutRows:
             for said, where in cut.supervisions:
                 yield self._made(said, where, cut, split, None)
 
-    def _made(self, said: Said, where: str, cut: Cut, split: str, start_s: float | None) -> Found:
+    def _made(
+        self, said: Said, where: str, cut: LhotseCut, split: str, start_s: float | None
+    ) -> Found:
         """Return the row of a supervision, or of a cut where its start is given."""
         try:
             mapping_of(said, where)
@@ -152,7 +156,7 @@ class CutRows:
         """Return what `fields` finds, by field."""
         return {one: value_at(said, at, f"{one} in {where}") for one, at in self._fields.items()}
 
-    def _row(self, said: Said, where: str, cut: Cut, start_s: float) -> CorpusRow:
+    def _row(self, said: Said, where: str, cut: LhotseCut, start_s: float) -> CorpusRow:
         offset_s = seconds_of(cut.said, "start", where)
         file_s = seconds_of(cut.recording, "duration", f"recording of {where}")
         start_s = round(offset_s + start_s, _DIGITS)
@@ -209,7 +213,7 @@ class CutRows:
             hint="corpus.channel names the one to take",
         )
 
-    def _unused(self, cut: Cut) -> Iterator[Present]:
+    def _unused(self, cut: LhotseCut) -> Iterator[Present]:
         """Yield the files of what nothing is said of, so that they are counted."""
         try:
             sources = [source for source, _ in _files(cut.recording, cut.where)]

@@ -9,7 +9,7 @@ from typing import Any
 from featbank.base.failures import brief
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
 from featbank.corpora.cells import open_table, parse_row
-from featbank.corpora.columns import COLUMNS, Values, as_text, utterance_row
+from featbank.corpora.columns import COLUMNS, MappedValues, as_text, utterance_row
 from featbank.corpora.json_items import JsonText
 from featbank.corpora.links import Links
 from featbank.corpora.packed import PACKED, open_packed
@@ -70,7 +70,7 @@ class RecordingsCorpus(Corpus):
                 got=", ".join(sorted(names)),
             )
         self.subsets = subsets
-        self.values = Values(values or {})
+        self.values = MappedValues(values or {})
         self.replacements = dict(replacements or {})
         AudioPaths(self.root, Links(self.root), replacements=self.replacements)  # if they are such
         path = self.root / table

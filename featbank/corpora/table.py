@@ -10,7 +10,7 @@ from featbank.base.failures import Failure, brief
 from featbank.base.split_names import check_split
 from featbank.corpora.base import Corpus, Found, bad_row
 from featbank.corpora.cells import Table
-from featbank.corpora.columns import COLUMNS, Texts, Values, as_text, utterance_row
+from featbank.corpora.columns import COLUMNS, MappedValues, Texts, as_text, utterance_row
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, walk_audio
 from featbank.corpora.templates import Template
@@ -79,7 +79,7 @@ class TableCorpus(Corpus):
             )
         self.ignore_columns = frozenset(() if self.ignores_rest else ignore_columns)
         self.audio_path = Template(audio_path, "corpus.audio_path") if audio_path else None
-        self.values = Values(values or {})
+        self.values = MappedValues(values or {})
         self.replacements = dict(replacements or {})
         self.header, self.separator = tuple(header or ()), separator
         AudioPaths(self.root, Links(self.root), replacements=self.replacements)  # if they are such

@@ -13,7 +13,7 @@ _LEFT_OVER_S = 3600.0
 
 
 @dataclass(slots=True)
-class _Kept:
+class _Stored:
     used_s: float = 0.0
     num_bytes: int = 0
     paths: list[Path] = field(default_factory=list)
@@ -29,7 +29,7 @@ def make_room(folder: Path, max_bytes: int) -> None:
         folder: of files `<digest>.<kind>`, and hidden ones that are being made.
         max_bytes: of all of them.
     """
-    shards: dict[str, _Kept] = {}
+    shards: dict[str, _Stored] = {}
     total = 0
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -42,7 +42,7 @@ def make_room(folder: Path, max_bytes: int) -> None:
                     _unlink(Path(entry.path))
                 continue
             num_bytes = found.st_blocks * _BLOCK_BYTES  # of a file with holes, what it takes
-            kept = shards.setdefault(entry.name.partition(".")[0], _Kept())
+            kept = shards.setdefault(entry.name.partition(".")[0], _Stored())
             kept.used_s = max(kept.used_s, found.st_atime, found.st_mtime)
             kept.num_bytes += num_bytes
             kept.paths.append(Path(entry.path))
