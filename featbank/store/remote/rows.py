@@ -48,6 +48,10 @@ class RemoteRows(Protocol):
         """Of its file, below the client's place."""
 
     @property
+    def number(self) -> int:
+        """Of the shard in the store."""
+
+    @property
     def row_bytes_before(self) -> npt.NDArray[np.int64]:
         """First byte of each row in the values, then the total: (num_rows + 1,)."""
 
@@ -123,7 +127,7 @@ class RowFetcher:
     def _cached(self, wanted: Sequence[tuple[RemoteRows, int]]) -> dict[RowKey, memoryview]:
         by_shard: dict[int, tuple[RemoteRows, set[int]]] = {}
         for shard, row in wanted:
-            by_shard.setdefault(shard.key(row).shard, (shard, set()))[1].add(row)
+            by_shard.setdefault(shard.number, (shard, set()))[1].add(row)
         found: dict[RowKey, memoryview] = {}
         for shard, rows in by_shard.values():
             before = shard.row_bytes_before
@@ -168,7 +172,7 @@ class RowFetcher:
         before = shard.row_bytes_before
         if comes_whole(shard.info):
             return _Span(shard, range(len(before) - 1))
-        number = shard.key(0).shard
+        number = shard.number
         row, least = self._ahead.get(number, (-1, 0))
         goes_on = row == start and self._cache.keeps_rows
         least = min(4 * least, _MOST_BYTES) if goes_on else _LEAST_BYTES
@@ -186,7 +190,7 @@ class RowFetcher:
         shards: dict[int, RemoteRows] = {}
         for span, body in zip(spans, bodies.wait(), strict=True):
             shard = span.shard
-            number = shard.key(0).shard
+            number = shard.number
             if isinstance(body, StoreError):
                 self._check(number)
                 raise body

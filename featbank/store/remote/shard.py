@@ -47,7 +47,7 @@ class RemoteShard(MappedShard):
         super().__init__(head, info.num_bytes, where)
         self.info = info
         self.name = name
-        self._number = number
+        self.number = number
         self._row_bytes_before = self.frame_starts * header.frame_bytes
         shape, dtype = self._values.shape, self._encoding.stored
         self._values: Any = _RemoteValues(self, fetcher, shape, dtype)
@@ -59,7 +59,7 @@ class RemoteShard(MappedShard):
 
     def key(self, row: int) -> RowKey:
         """Return what the fetcher knows a row by."""
-        return RowKey(self._number, row)
+        return RowKey(self.number, row)
 
     def decoded(self, row: int, data: memoryview) -> Array:
         """Return all frames of a row as `read` does, of its bytes as they are stored."""
