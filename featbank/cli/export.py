@@ -11,10 +11,12 @@ from typing import Any
 from featbank.base.printing import print_json, print_line, size_text
 from featbank.errors import ConfigError
 from featbank.export import EXPORTS
-from featbank.export.base import load_packages, parse_options
+from featbank.export.base import parse_options
 from featbank.export.exporting import Exported, export_stores, find_export
 
 _TEXT = "write stores as the files of another toolkit, whole; a stopped run goes on"
+
+_VALUES = "values are what a read gives: float32 of bfloat16 and int8_scaled stores"
 
 
 def add_to(commands: Any) -> None:
@@ -64,7 +66,7 @@ class _HelpWithFormats(argparse.Action):
     """Shows the help with all formats, which are imported only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        parser.epilog = "\n".join(["formats:", *_formats()])
+        parser.epilog = "\n".join(["formats:", *_formats(), "", _VALUES])
         parser.print_help()
         parser.exit()
 
@@ -86,7 +88,6 @@ def _run(parsed: argparse.Namespace) -> int:
     name, out = parsed.to
     kind = find_export(name)
     export = parse_options(name, kind, _options(parsed.set))
-    load_packages(name, kind)
     exported = export_stores(
         export,
         parsed.stores,

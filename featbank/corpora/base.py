@@ -12,7 +12,6 @@ from typing import Any, ClassVar, NamedTuple
 from featbank.audio import TOLERANCES
 from featbank.base.components import Component
 from featbank.base.failures import Failure, brief
-from featbank.base.label_forms import LabelSource
 from featbank.base.manifest import MIX_CHANNELS
 from featbank.base.speeds import check_speeds
 from featbank.corpora import CORPORA
@@ -32,7 +31,7 @@ class CorpusRow(NamedTuple):
 
     Args:
         id: unique in the corpus.
-        audio: path relative to the corpus root, with forward slashes.
+        audio: path relative to the corpus root, with forward slashes; or the name of a `Place`.
         where: the place that describes it, for messages: `transcripts.tsv:12`.
         start_s: start in the file, in seconds as it is played.
         duration_s: length, in seconds; None goes on to the end of the file.
@@ -144,6 +143,7 @@ class Corpus(Component, ABC):
             held_out: splits that nothing is fitted on; see `validate`.
             labels: time-aligned labels below the root, such as phones, which `validate` holds
                 tokens against: their path, or the fields of a `LabelSource`; None for none.
+                `prepare` does not read them.
             follow_links: take files that symbolic links lead to, wherever these lie.
             segment_tolerance_s: seconds by which a segment may end behind its file, as rounded
                 times do; it is then cut at the file's end, and counted.
@@ -167,8 +167,6 @@ class Corpus(Component, ABC):
         check_roles(train, held_out)
         self.train = tuple(train)
         self.labels = labels
-        if labels is not None:  # told now, and not once tokens are held against them
-            LabelSource.of(labels)
         self.follow_links = follow_links
         if not (math.isfinite(segment_tolerance_s) and segment_tolerance_s >= 0):
             raise ConfigError(

@@ -33,6 +33,8 @@ Cells = tuple[str, list[str] | Mapping[str, Any]]
 """One row of a table: the table and line, for messages; and its values in the order of the columns,
 or of JSON by name, of any kind, and none where a column is absent or null."""
 
+_JsonRow = tuple[str, str, str | None]  # place, JSON, and the JSON of the name that it has
+
 
 class Table:
     """A table, to be read once: `.tsv` (no quoting), `.csv` (quoted as RFC 4180 says) or JSON.
@@ -75,8 +77,8 @@ class Table:
             )
         self._max_row = MAX_LINE if ignores is None else _MAX_ROW
         self.is_json = self._kind in (".jsonl", ".json") and not separator
-        self.columns: dict[str, None] = {}
-        """The names of the columns that were met, in order; but of JSON, all at once."""
+        self.columns: dict[str, int] = {}
+        """The names of the columns that were met, with their places; but of JSON, all at 0."""
 
     def read(self) -> Iterator[Cells | Failure]:
         """Yield each row that is not blank, or the failure of one that is malformed.
@@ -104,10 +106,13 @@ class Table:
             _, columns = next(rows, ("", []))
         if isinstance(columns, CorpusError):
             raise columns
-        self._check_header(columns)
-        self.columns = dict.fromkeys(columns)
         is_ignored = self._ignores or (lambda _: False)
         ignored = [is_ignored(column) for column in columns]
+        self._check_header(
+            [one for one, ignores in zip(columns, ignored, strict=True) if not ignores]
+        )
+        for place, column in enumerate(columns):
+            self.columns.setdefault(column, place)
         for where, cells in rows:
             yield _named(columns, ignored, cells, where)
 
@@ -126,7 +131,7 @@ class Table:
         begin = file.peek(4096)[:4096].removeprefix(codecs.BOM_UTF8)
         whole = JsonText(file, self.name)
         if _LIST.match(begin):
-            rows = ((f"{self.name}[{at}]", text) for at, text in enumerate(whole.items()))
+            rows = ((f"{self.name}[{at}]", text, None) for at, text in enumerate(whole.items()))
             yield from self._read_json(rows)
         elif _OBJECT_ALONE.match(begin):
             yield from self._read_json(self._by_name(whole))
@@ -135,11 +140,10 @@ class Table:
             return
         whole.check_end()
 
-    def _lines(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[str, str]]:
-        return ((f"{self.name}:{number}", line) for number, line in lines if line.strip())
+    def _lines(self, lines: Iterator[tuple[int, str]]) -> Iterator[_JsonRow]:
+        return ((f"{self.name}:{number}", line, None) for number, line in lines if line.strip())
 
-    def _by_name(self, whole: JsonText) -> Iterator[tuple[str, str]]:
-        """Give the members of an object, each an object that has its name as `id`."""
+    def _by_name(self, whole: JsonText) -> Iterator[_JsonRow]:
         for name, text in whole.members():
             where = f"{self.name}[{brief(name)}]"
             if not text.startswith("{"):
@@ -148,18 +152,19 @@ class Table:
                     expected="an object for each utterance, or one in each line",
                     got=brief(text[:200]),
                 )
-            inner = text[1:]
-            yield where, f'{{"id": {name}' + (inner if inner.strip() == "}" else f", {inner}")
+            yield where, text, name
 
-    def _read_json(self, texts: Iterator[tuple[str, str]]) -> Iterator[Cells | Failure]:
-        for where, text in texts:
+    def _read_json(self, texts: Iterator[_JsonRow]) -> Iterator[Cells | Failure]:
+        for where, text, name in texts:
             try:
                 row = self._parse(text, where)
+                if name is not None:
+                    row.setdefault("id", parse_json(name, where, CorpusError, kind=str))
             except CorpusError as error:
                 yield bad_row(error, where)
                 continue
             if len(self.columns) < _MAX_COLUMNS:
-                self.columns |= dict.fromkeys(row)
+                self.columns |= dict.fromkeys(row, 0)
             yield where, {key: value for key, value in row.items() if value is not None}
 
     def _parse(self, text: str, where: str) -> dict[str, Any]:

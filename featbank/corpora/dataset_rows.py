@@ -62,7 +62,9 @@ def dataset_rows(root: Path, name: str, audio: str, columns: Sequence[str]) -> I
     try:
         open_file(root / name).close()
         yield from read(root, name, audio, columns)
-    except (arrow.ArrowInvalid, OSError) as error:
+    except MemoryError:
+        raise
+    except (arrow.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # pyarrow says "corrupt" without a number
         raise AudioError(

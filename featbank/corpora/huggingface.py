@@ -37,6 +37,8 @@ class HuggingFaceCorpus(Corpus):
             One that is called `id` names the utterances. Others are not read.
         files: patterns of the files, relative to the root, or those of each split:
             `{train: data/train-*.parquet}`; None takes all that there are.
+        replacements: where paths of audio may begin -> the folder below the root that this stands
+            for: `{/data/calls: ""}`.
         arguments: as of `Corpus`.
 
     Raises:
@@ -52,16 +54,19 @@ class HuggingFaceCorpus(Corpus):
         audio: str = "audio",
         columns: Mapping[str, str] | None = None,
         files: Patterns | Mapping[str, Patterns] | None = None,
+        replacements: Mapping[str, str] | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         self.audio = audio
         self.fields = Fields(columns or {}, self.language)
         self.files = files
+        self.replacements = dict(replacements or {})
+        AudioPaths(self.root, Links(self.root), replacements=self.replacements)  # if they are such
 
     def read(self, links: Links) -> Iterator[Found]:
         """Read one file after the other, then give the audio files beside them."""
-        paths = AudioPaths(self.root, links)
+        paths = AudioPaths(self.root, links, replacements=self.replacements)
         found = list(self._found())
         yield from _missing(name for _, name in found)
         for split, name in found:
@@ -75,14 +80,14 @@ class HuggingFaceCorpus(Corpus):
             for split, name in find_shards(self.root, self.files, "corpus.files"):
                 yield split or _split_of(name), name
             return
-        names = [name for suffix in _SUFFIXES for name in self._named(suffix)]
-        if not names:
+        by_kind = [names for suffix in _SUFFIXES if (names := list(self._named(suffix)))]
+        if len(by_kind) != 1:  # of both, one is most often made of the other
             raise CorpusError(
                 f"corpus {self.name} in {self.root}",
                 expected="files *.parquet or *.arrow",
-                got="none",
+                got="both: set corpus.files" if by_kind else "none",
             )
-        yield from ((_split_of(name), name) for name in names)
+        yield from ((_split_of(name), name) for name in by_kind[0])
 
     def _named(self, suffix: str) -> Iterator[str]:
         for path in sorted(self.root.rglob(f"*{suffix}")):

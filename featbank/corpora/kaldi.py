@@ -139,25 +139,26 @@ class _Directory:
                 raise CorpusError(
                     f"end in {entry.where}", expected=f"above {cells[1]}", got=cells[2]
                 )
-        row = self._row(said, self._recordings[cells[0]], entry)
-        channel = row.channel
+        channel = None
         if len(cells) > len(_SEGMENT):
             channel = parse_channel(cells[3], f"channel in {entry.where}", CorpusError)
-            if row.channel not in (None, channel):
-                raise CorpusError(
-                    f"channel in {entry.where}",
-                    expected="none, for wav.scp selects one",
-                    got=repr(cells[3]),
-                )
-        return row._replace(start_s=start_s, duration_s=duration_s, channel=channel)
+        row = self._row(said, self._recordings[cells[0]], entry, channel)
+        return row._replace(start_s=start_s, duration_s=duration_s)
 
-    def _row(self, said: Mapping[str, Entry], recording: Entry, entry: Entry) -> CorpusRow:
+    def _row(
+        self,
+        said: Mapping[str, Entry],
+        recording: Entry,
+        entry: Entry,
+        channel: int | None = None,
+    ) -> CorpusRow:
         """Return the row of an utterance, as long as its recording.
 
         Args:
             said: what the files say of it.
             recording: its line in `wav.scp`.
             entry: its line in `segments`, else the same.
+            channel: that this line gives it.
         """
         where = entry.where if recording is entry else f"{entry.where}, {recording.where}"
         source = parse_source(recording.value, where)
@@ -167,12 +168,17 @@ class _Directory:
         self._paths.check_links(audio, where)
         if source.offset is not None:
             audio = self._place(audio, source.offset, recording.key, where)
-        channel = source.channel
+        if channel is None:
+            channel = self._channels.get(recording.key)
+        elif source.channel not in (None, channel):
+            raise CorpusError(
+                f"channel in {where}", expected="none, for wav.scp selects one", got=channel
+            )
         return CorpusRow(
             id=entry.key,
             audio=audio,
             where=entry.where,
-            channel=self._channels.get(recording.key) if channel is None else channel,
+            channel=channel if source.channel is None else source.channel,
             speaker=said["utt2spk"].value if "utt2spk" in said else "",
             language=said["utt2lang"].value if "utt2lang" in said else self._corpus.language,
             text=said["text"].value if "text" in said else "",

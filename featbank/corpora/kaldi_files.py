@@ -128,6 +128,7 @@ def utterances(
     with tempfile.TemporaryDirectory() as temporary, Scratch(Path(temporary)) as scratch:
         lines = SortedLines(scratch, "utterances")
         names = [audio, *(name for name in _SAYS if (folder / name).exists())]
+        told = [_name(folder / name, root) for name in names]
         for number, name in enumerate(names):
             for entry in _entries(folder / name, root):
                 if isinstance(entry, CorpusError):
@@ -136,17 +137,10 @@ def utterances(
                     line = int(entry.where.rpartition(":")[2])
                     lines.add(entry.key, f"{number}{line:012d}{entry.value}")
         for key, said in lines.groups():
-            entries = [
-                (
-                    names[int(one[0])],
-                    Entry(
-                        where=f"{_name(folder / names[int(one[0])], root)}:{int(one[1:13])}",
-                        key=key,
-                        value=one[13:],
-                    ),
-                )
-                for one in said
-            ]
+            entries = []
+            for one in said:
+                number, where = int(one[0]), f"{told[int(one[0])]}:{int(one[1:13])}"
+                entries.append((names[number], Entry(where=where, key=key, value=one[13:])))
             found = dict(reversed(entries))
             again = [entry for name, entry in entries if entry is not found[name]]
             if again:

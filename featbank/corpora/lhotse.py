@@ -72,16 +72,16 @@ class LhotseCorpus(Corpus):
                 "corpus.fields", expected=f"names among {', '.join(FIELDS)}", got=unknown[0]
             )
         self.replacements = dict(replacements or {})
+        AudioPaths(self.root, Links(self.root), replacements=self.replacements)  # if they are such
 
     def read(self, links: Links) -> Iterator[Found]:
         """Read the manifests, split by split, then give the audio files that there are."""
         make = CutRows(
-            a_cut=self.rows == "cuts",
+            by_cut=self.rows == "cuts",
             fields=self.fields,
             language=self.language,
             channel=self.channel,
-            replacements=self.replacements,
-            paths=AudioPaths(self.root, links),
+            paths=AudioPaths(self.root, links, replacements=self.replacements),
         )
         with Scratch(Path(tempfile.gettempdir())) as scratch:
             for number, (split, names) in enumerate(self.manifests.items()):

@@ -9,13 +9,12 @@ from pathlib import Path
 from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
 from featbank.corpora.base import bad_row
-from featbank.corpora.cells import open_table
+from featbank.corpora.cells import open_table, parse_row
 from featbank.corpora.lhotse_rows import Cut
 from featbank.corpora.lhotse_said import Said
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import CorpusError
-from featbank.files.json_files import parse_json
 
 _RECORDING, _SUPERVISION = "1", "2"  # in the order in which a recording's lines are wanted
 
@@ -36,8 +35,7 @@ def read_lines(name: str, root: Path) -> Iterator[tuple[Said, str] | Failure]:
                 continue
             where = f"{name}:{number}"
             try:
-                # of scores that nobody reads, some are NaN
-                yield parse_json(line, where, CorpusError, nan=True), where
+                yield parse_row(line, where), where
             except CorpusError as error:
                 yield bad_row(error, where)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from featbank.base.failures import brief
 from featbank.corpora.base import CorpusRow, Found, Present, bad_row
@@ -94,36 +93,31 @@ class CutRows:
     """Makes the rows of cuts.
 
     Args:
-        a_cut: whether there is one row a cut; else there is one a supervision.
+        by_cut: whether there is one row a cut; else there is one a supervision.
         fields: where in a supervision, or in a cut, a field of its row stands: `custom.texts.0`.
         language: of what does not say its own.
         channel: taken of what is of several channels; None, or below 0, leaves that to the file.
-        replacements: where paths begin -> the folder below the root that this stands for.
         paths: checks paths.
     """
 
     def __init__(
         self,
         *,
-        a_cut: bool,
+        by_cut: bool,
         fields: Mapping[str, str],
         language: str,
         channel: int | None,
-        replacements: Mapping[str, str],
         paths: AudioPaths,
     ) -> None:
-        self._a_cut = a_cut
+        self._by_cut = by_cut
         self._fields = {field: at.split(".") for field, at in fields.items()}
         self._language = language
         self._channel = channel
-        self._replacements = [
-            (PurePosixPath(begin), folder) for begin, folder in replacements.items()
-        ]
         self._paths = paths
 
     def of(self, cut: Cut, split: str) -> Iterator[Found]:
         """Yield the rows of a cut, and the failures of those that cannot be; or its files."""
-        if self._a_cut:
+        if self._by_cut:
             yield self._made(cut.said, cut.where, cut, split, 0.0)
         elif not cut.supervisions:
             yield from self._unused(cut)
@@ -176,7 +170,7 @@ class CutRows:
         is_whole = start_s == 0 and abs(duration_s - file_s) < 10**-_DIGITS
         return CorpusRow(
             id=text_of(said.get("id"), f"id in {where}"),
-            audio=self._relative(source, where),
+            audio=self._paths.relative(source, where),
             where=where,
             start_s=start_s,
             duration_s=None if is_whole else duration_s,
@@ -199,35 +193,27 @@ class CutRows:
                 got=f"transforms: {brief(json.dumps(transforms))}",
                 hint="save what they make with lhotse (`save_audios`)",
             )
-        one = self._channel
-        if one is not None and one in channels and len(channels) > 1:
-            channels = [one]
+        channels = channels or [one for _, own in files for one in own]
+        if self._channel is not None and self._channel in channels and len(channels) > 1:
+            channels = [self._channel]
         for source, own in files:
             if len(channels) == 1 and channels[0] in own:
                 return source, own.index(channels[0])
-            if set(channels or own) == set(own):
+            if set(channels) == set(own):
                 return source, None if len(own) > 1 else 0
         raise CorpusError(
-            f"channels {', '.join(map(str, channels)) or 'of all files'} in {where}",
+            f"channels {', '.join(map(str, channels))} in {where}",
             expected="one channel of the recording, or all of one file; it has "
             + ", and ".join(", ".join(map(str, own)) for _, own in files),
             got="others",
             hint="corpus.channel names the one to take",
         )
 
-    def _relative(self, source: str, where: str) -> str:
-        path = PurePosixPath(source)
-        for begin, folder in self._replacements:
-            if path.is_relative_to(begin):
-                source = str(folder / path.relative_to(begin))
-                break
-        return self._paths.relative(source, where)
-
     def _unused(self, cut: Cut) -> Iterator[Present]:
         """Yield the files of what nothing is said of, so that they are counted."""
         try:
             sources = [source for source, _ in _files(cut.recording, cut.where)]
-            files = [self._relative(source, cut.where) for source in sources]
+            files = [self._paths.relative(source, cut.where) for source in sources]
         except CorpusError:
             return  # nothing would be read of them
         for audio in files:

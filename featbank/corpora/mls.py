@@ -41,10 +41,19 @@ class MLSCorpus(Corpus):
     def read(self, links: Links) -> Iterator[Found]:
         """Read the transcripts, split by split, then give the audio files that there are."""
         paths = AudioPaths(self.root, links)
-        for transcripts in sorted(self.root.glob(f"*/{_TRANSCRIPTS}")):
+        tables = [
+            path
+            for path in sorted(self.root.glob(f"*/{_TRANSCRIPTS}"))
+            if not hidden(path.parent.name)
+        ]
+        if not tables:
+            raise CorpusError(
+                f"corpus {self.name} in {self.root}",
+                expected=f"SPLIT/{_TRANSCRIPTS}, in the folder of a language",
+                got="none",
+            )
+        for transcripts in tables:
             split = transcripts.parent.name
-            if hidden(split):
-                continue
             with open_table(transcripts, self.root) as lines:
                 for number, line in lines:
                     if not line.strip():

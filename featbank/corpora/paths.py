@@ -48,10 +48,12 @@ class AudioPaths:
         self, root: AnyPath, links: Links, *, replacements: Mapping[str, str] | None = None
     ) -> None:
         self._root, self._links = root, links
-        self._replacements = _checked(replacements or {})
         self._roots: set[PurePosixPath] = set()
         if isinstance(root, Path):
             self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
+        self._replacements = _beginnings(
+            {**{str(one): "" for one in self._roots}, **(replacements or {})}
+        )
         self._checked: tuple[str | None, str] = (None, "")  # the last, which many repeat
         self._linked = ""
 
@@ -67,15 +69,15 @@ class AudioPaths:
         """
         if text == self._checked[0]:
             return self._checked[1]
-        if not self._replacements and len(text) <= _MAX_CHARACTERS and _PLAIN.fullmatch(text):
-            self._checked = (text, text)
-            return text
-        path = PurePosixPath(text)
-        if self._replacements:
-            for begin, folder in self._replacements:
-                if path.is_relative_to(begin):
-                    path = folder / path.relative_to(begin)
-                    break
+        below = text
+        for begin, folder in self._replacements:
+            if text.startswith(begin):
+                below = folder + text[len(begin) :].lstrip("/")
+                break
+        if len(below) <= _MAX_CHARACTERS and _PLAIN.fullmatch(below):
+            self._checked = (text, below)
+            return below
+        path = PurePosixPath(below)
         if path.is_absolute():
             path = next((path.relative_to(r) for r in self._roots if path.is_relative_to(r)), path)
         audio = str(path)
@@ -110,14 +112,15 @@ class AudioPaths:
             self._linked = audio
 
 
-def _checked(replacements: Mapping[str, str]) -> list[tuple[PurePosixPath, PurePosixPath]]:
-    """Return beginnings of paths and what they stand for, the longest first.
+def _beginnings(replacements: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return beginnings of paths and what they stand for, both up to a slash, the longest first.
 
     Raises:
         ConfigError: a beginning is empty, or what it stands for is no folder below the root.
     """
+    pairs = []
     for begin, folder in replacements.items():
-        is_begin = isinstance(begin, str) and PurePosixPath(begin).parts
+        is_begin = isinstance(begin, str) and begin.strip()
         below = PurePosixPath(folder) if isinstance(folder, str) else None
         if not is_begin or below is None or below.is_absolute() or ".." in below.parts:
             raise ConfigError(
@@ -125,8 +128,8 @@ def _checked(replacements: Mapping[str, str]) -> list[tuple[PurePosixPath, PureP
                 expected="folders below the root by where paths begin: {/data/calls: calls}",
                 got=f"{begin!r}: {folder!r}",
             )
-    pairs = [(PurePosixPath(begin), PurePosixPath(to)) for begin, to in replacements.items()]
-    return sorted(pairs, key=lambda pair: (-len(pair[0].parts), pair[0]))
+        pairs.append((begin.rstrip("/") + "/", f"{below}/" if below.parts else ""))
+    return sorted(pairs, key=lambda pair: (-len(pair[0]), pair[0]))
 
 
 def walk_audio(root: AnyPath, links: Links, folder: str = "") -> Iterator[Present]:

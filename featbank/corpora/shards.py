@@ -73,9 +73,8 @@ def _choices(braced: str) -> Sequence[str]:
 def _named(root: Path, pattern: str) -> list[str]:
     if not _WILD.search(pattern):
         return [str(PurePosixPath(pattern))]
-    return sorted(
-        path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file()
-    )
+    found = (path for path in root.glob(pattern) if path.is_file())
+    return sorted(path.relative_to(root).as_posix() for path in found)
 
 
 def _check(pattern: object, where: str) -> None:
@@ -84,3 +83,5 @@ def _check(pattern: object, where: str) -> None:
     path = PurePosixPath(pattern)
     if path.is_absolute() or ".." in path.parts:
         raise ConfigError(where, expected="paths below corpus.root", got=brief(repr(pattern)))
+    if any("**" in part and part != "**" for part in path.parts):
+        raise ConfigError(where, expected="** as all of a part of a path", got=brief(repr(pattern)))

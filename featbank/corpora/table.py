@@ -163,7 +163,7 @@ class TableCorpus(Corpus):
             split: of all rows.
             table: that has them.
         """
-        places = {names.get(column): place for place, column in enumerate(table.columns)}
+        places = {names.get(column): place for column, place in table.columns.items()}
         behind: list[str | None] = [split, None]  # what each row has behind its cells
         if split:
             places["split"] = -2
@@ -172,12 +172,12 @@ class TableCorpus(Corpus):
         if not template:
             return lambda cells: choose([*cells, *behind])
         fields = {
-            column: place for place, column in enumerate(table.columns) if column in template.fields
+            column: place for column, place in table.columns.items() if column in template.fields
         }
         at = {} if split is None else {"split": split}
 
         def with_path(cells: list[str]) -> Texts:
-            filled = {**at, **{column: cells[place] for column, place in fields.items()}}
+            filled = {**{column: cells[place] for column, place in fields.items()}, **at}
             return (template.fill(filled), *choose([*cells, *behind])[1:])
 
         return with_path

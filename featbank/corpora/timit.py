@@ -44,6 +44,13 @@ class TimitCorpus(Corpus):
 
     def read(self, links: Links) -> Iterator[Found]:
         """Walk the tree. Audio of other forms, or of other sentences, is no utterance."""
+        if not any((self.root / split).is_dir() for split in ("TRAIN", "TEST", "train", "test")):
+            raise CorpusError(
+                f"corpus {self.name} in {self.root}",
+                expected="folders TRAIN and TEST",
+                got="neither",
+                hint="set corpus.root to the folder that has them",
+            )
         for present in walk_audio(self.root, links):
             audio = present.audio
             said = None if present.is_hidden else _PATH.fullmatch(audio)

@@ -33,6 +33,8 @@ class _Sample:
     key: str
     audio: list[TarMember] = field(default_factory=list)
     others: dict[str, TarMember] = field(default_factory=dict)
+    unread: list[Present] = field(default_factory=list)  # audio that is no utterance
+    is_whole: bool = True  # nothing of it may lie behind a cut
 
 
 class WebDatasetCorpus(Corpus):
@@ -76,35 +78,17 @@ class WebDatasetCorpus(Corpus):
         for split, tar in find_shards(self.root, self.shards, "corpus.shards"):
             links.check(tar, "corpus.shards")
             yield from self._shard(tar, split, paths, there)
-        self.fields.check_met(there, f"the samples in {self.root}")
+        if there:
+            self.fields.check_met(there, f"the samples in {self.root}")
 
     def _shard(self, tar: str, split: str, paths: AudioPaths, there: set[str]) -> Iterator[Found]:
-        sample: _Sample | None = None
         try:
             with open_file(self.root / tar) as file:
-                for member in tar_members(self.root / tar):
-                    if any(map(hidden, member.name.split("/"))):
-                        if _suffix(member.name) in AUDIO_SUFFIXES:
-                            yield Present(audio=_place(tar, member), is_hidden=True)
-                        continue
-                    key, end = _key(member.name)
-                    if sample and sample.key != key:
+                for sample in _samples(self.root / tar, tar):
+                    yield from sample.unread
+                    if sample.audio or sample.others:
                         yield from self._rows(sample, tar, split, file, paths, there)
-                        sample = None
-                    sample = sample or _Sample(key=key)
-                    suffix = _suffix(member.name)
-                    if suffix in READABLE_SUFFIXES:
-                        sample.audio.append(member)
-                    elif suffix in AUDIO_SUFFIXES:
-                        yield Present(audio=_place(tar, member))
-                    else:
-                        sample.others[end] = member
-                if sample:
-                    yield from self._rows(sample, tar, split, file, paths, there)
         except AudioError as error:
-            if sample:  # what else it had may be lost
-                rest = CorpusError(f"{tar}: sample {sample.key}", expected="all of it", got="a cut")
-                yield bad_row(rest, f"{tar}: {sample.key}")
             yield Failure.of(error, id=tar, audio=tar, root=self.root)
 
     def _rows(
@@ -119,6 +103,10 @@ class WebDatasetCorpus(Corpus):
         """Give the utterances of a sample."""
         where = f"{tar}: {sample.key}"
         try:
+            if not sample.is_whole:
+                raise CorpusError(
+                    f"sample {where}", expected="all of its files", got="the first before a cut"
+                )
             if not sample.audio:
                 ends = ", ".join(f".{end}" for end in sorted(sample.others))
                 raise CorpusError(f"sample {where}", expected="a file of audio", got=ends)
@@ -163,8 +151,39 @@ class WebDatasetCorpus(Corpus):
         for end in self.fields.columns.keys() & sample.others.keys():
             values[end] = _text(sample.others[end], where, file).strip()
         if len(there) < _MOST_FIELDS:
-            there |= values.keys() | sample.others.keys()
+            there |= values.keys() | sample.others.keys() | {_key(sample.audio[0].name)[1]}
         return values
+
+
+def _samples(path: Path, tar: str) -> Iterator[_Sample]:
+    """Give the samples of a tar; the last one before a cut may lack some of its files.
+
+    Raises:
+        AudioError: as `tar_members` does, in the end.
+    """
+    sample: _Sample | None = None
+    try:
+        for member in tar_members(path):
+            key, end = _key(member.name)
+            if sample is None or sample.key != key:
+                if sample:
+                    yield sample
+                sample = _Sample(key=key)
+            suffix = PurePosixPath(member.name).suffix.lower()
+            is_hidden = any(map(hidden, member.name.split("/")))
+            if suffix in READABLE_SUFFIXES and not is_hidden:
+                sample.audio.append(member)
+            elif suffix in AUDIO_SUFFIXES:
+                sample.unread.append(Present(audio=_place(tar, member), is_hidden=is_hidden))
+            elif not is_hidden:
+                sample.others[end] = member
+    except AudioError as error:
+        if sample:
+            sample.is_whole = error.kind == "surplus"
+            yield sample
+        raise
+    if sample:
+        yield sample
 
 
 def _key(name: str) -> tuple[str, str]:
@@ -176,10 +195,6 @@ def _key(name: str) -> tuple[str, str]:
     folder, slash, last = name.rpartition("/")
     key, _, end = last.partition(".")
     return folder + slash + key, end.lower()
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
 
 
 def _place(tar: str, member: TarMember) -> str:

@@ -26,7 +26,7 @@ def audio_path(row: ExportRow, format_name: str, *, parts: bool) -> str:
         problem = "a part of a file"
     elif utterance.channel:
         problem = "a channel of a file, or a mix of all"
-    elif getattr(utterance, "speed", 1) != 1:  # which manifests state where they have speeds
+    elif utterance.speed != 1:
         problem = "a file at another speed"
     if problem:
         raise StoreError(

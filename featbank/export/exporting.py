@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -16,7 +15,7 @@ from featbank.export import EXPORTS
 from featbank.export.base import Export, load_packages
 from featbank.export.opening import open_source
 from featbank.export.source import ExportSource
-from featbank.export.work import MARKER, ExportWork, read_marker
+from featbank.export.work import MARKER, ExportWork, clear, read_marker, restore
 from featbank.files.locking import lock
 from featbank.files.provenance import canonical_json, digest, file_sha256, package_versions
 
@@ -106,6 +105,7 @@ def export_stores(
     made_from = _made_from(name, export, source, out)
     held = lock(out, f"export {out}", kind=StoreError)
     try:
+        restore(out)
         if (there := _already_there(out, made_from, replace=replace)) is not None:
             return _exported(out, source, there, was_there=True)
         work = ExportWork(out, made_from)
@@ -149,10 +149,12 @@ def _check(name: str, export: Export, source: ExportSource, out: Path) -> None:
     for split in source.splits:
         for store in split.stores.values():
             place = store.path
-            if isinstance(place, Path) and out.resolve().is_relative_to(place.resolve()):
+            if isinstance(place, Path) and out.is_relative_to(place.resolve()):
                 raise StoreError(
                     f"export {out}", expected="a place outside of the stores", got=str(store.path)
                 )
+    if not out.name:
+        raise StoreError(f"export {out}", expected="a folder with a name", got="none")
     export.check(source)
 
 
@@ -190,7 +192,7 @@ def _already_there(
     Raises:
         StoreError: something else is there, that may not be replaced.
     """
-    if not os.path.lexists(out):
+    if not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir())):
         return None
     marker = read_marker(out) if out.is_dir() and not out.is_symlink() else None
     if marker is None:
@@ -207,7 +209,7 @@ def _already_there(
         if path.is_file() and path.name != MARKER
     }
     if there == files and canonical_json(found) == canonical_json(made_from):
-        shutil.rmtree(out.with_name(f".{out.name}.featbank-export"), ignore_errors=True)
+        clear(out)
         return files
     if foreign := sorted(there.keys() - files.keys()):
         raise StoreError(

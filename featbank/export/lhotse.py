@@ -99,8 +99,8 @@ def _open(path: str) -> Store:
 class FeatbankWriter(FeaturesWriter):  # type: ignore[misc]
     """Writes a store for lhotse: `compute_and_store_features`, `copy_feats`, `store_array`.
 
-    The store is there when the `with` block is left, whole; an exception leaves none. Its dtype and
-    shape are those of the first array.
+    The store is there when the `with` block is left, whole; an exception leaves none. Its shape is
+    that of the first array, and so is its dtype, unless `codebook_size` or `dtype` says another.
 
     Args:
         storage_path: of the store to be.
@@ -140,7 +140,8 @@ class FeatbankWriter(FeaturesWriter):  # type: ignore[misc]
         """
         if self._writer is None:
             array = as_array(value, f"array {key!r}", has_time=False)
-            self._options.setdefault("dtype", array.dtype)
+            if self._options.get("codebook_size") is None:  # which decides the dtype of tokens
+                self._options.setdefault("dtype", array.dtype)
             self._writer = StoreWriter(self._path, **self._options)
         return self._writer.write(key, value)
 

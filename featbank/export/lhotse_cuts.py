@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
+from featbank.base.failures import brief
 from featbank.errors import ConfigError
 from featbank.export.base import Export
 from featbank.export.lhotse_manifests import CutField, is_matrix, new_cut
@@ -22,6 +24,8 @@ from featbank.files.provenance import file_sha256
 _log = logging.getLogger(__name__)
 
 _NAMED = 3  # cuts in a warning
+# what lhotse raises of a file that is none, or is damaged
+_NO_CUTS = (ValueError, TypeError, LookupError, AttributeError, OSError, EOFError, zlib.error)
 _START_S = 1e-3  # by which a supervision may begin behind its cut
 
 
@@ -116,15 +120,14 @@ def _write_added(
     path: Path, fields: Sequence[CutField], source: ExportSource, file: BinaryIO
 ) -> None:
     """Write the cuts of a file with their fields; what no store has stays as it is, and is told."""
-    from lhotse import CutSet
-
     lacking: list[str] = []
-    num_lacking = 0
+    num_found = num_lacking = 0
 
     def added() -> Iterator[Any]:
-        nonlocal num_lacking
-        for cut in CutSet.from_file(path):
+        nonlocal num_found, num_lacking
+        for cut in _read_cuts(path):
             if (row := _find(cut, source)) is not None:
+                num_found += 1
                 for field in fields:
                     field.put(cut, row)
             else:
@@ -134,12 +137,34 @@ def _write_added(
             yield cut
 
     _write_lines(added(), file)
+    if not num_found:
+        raise ConfigError(
+            f"cuts of {path}",
+            expected="ids of utterances in the stores, of cuts or of supervisions at their start",
+            got=", ".join(lacking) or "no cut",
+        )
     if num_lacking:
         more = ", ..." if num_lacking > _NAMED else ""
         _log.warning(
             "%d cuts of %s are in no store, and stay as they are: %s%s",
             num_lacking, path, ", ".join(lacking), more,
         )  # fmt: skip
+
+
+def _read_cuts(path: Path) -> Iterator[Any]:
+    """Read a CutSet, lazily where it is in JSON lines.
+
+    Raises:
+        ConfigError: lhotse cannot read it.
+    """
+    from lhotse import CutSet
+
+    try:
+        yield from CutSet.from_file(path)
+    except _NO_CUTS as error:
+        raise ConfigError(
+            f"cuts of {path}", expected="a CutSet that lhotse reads", got=brief(str(error))
+        ) from error
 
 
 def _find(cut: Any, source: ExportSource) -> ExportRow | None:

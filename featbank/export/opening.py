@@ -67,7 +67,7 @@ def open_source(
         audio_root=None if audio_root is None else Path(audio_root).absolute(),
     )
     for one in source.splits:
-        one.refuse_other_ids()
+        _refuse_other_ids(one)
     return source
 
 
@@ -125,6 +125,32 @@ def _manifests(splits: Sequence[str], manifests: str | Path | None) -> dict[str,
                 f"manifests in {manifests}",
                 expected=f"one of split {split}",
                 got=", ".join(there),
-                hint="a store that is not called as its split is needs a folder that is",
+                hint="the folder of a store is called as its split",
             )
     return {split: Path(manifests, f"{split}.jsonl") for split in splits}
+
+
+def _refuse_other_ids(split: ExportSplit) -> None:
+    """Refuse stores that do not hold the same utterances.
+
+    Raises:
+        StoreError: one lacks an utterance that another has; it is named.
+    """
+    first, *others = split.stores
+    for one in split.ids() if others else ():
+        for name in others:
+            if one not in split.stores[name]:
+                raise _lack(split, one, lacks=name, has=first)
+    for name in others:
+        if len(split.stores[name]) != len(split):
+            extra = next(one for one in split.stores[name] if one not in split.stores[first])
+            raise _lack(split, extra, lacks=first, has=name)
+
+
+def _lack(split: ExportSplit, one: str, *, lacks: str, has: str) -> StoreError:
+    return StoreError(
+        f"utterance {one!r} of split {split.name}",
+        expected=f"in {lacks}, as in {has}: stores that are exported together hold the same",
+        got=f"none in {split.stores[lacks].path}",
+        hint="export them one by one, or make both from the same manifests",
+    )

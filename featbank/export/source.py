@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
+from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from featbank.base.manifest import Utterance, iterate_manifest
-from featbank.errors import ManifestError, StoreError
+from featbank.errors import ManifestError
 from featbank.store import StoreHeader
 from featbank.store.encoding import Array
 from featbank.store.verified import VerifiedStore
@@ -186,30 +187,6 @@ class ExportSplit:
         silent = replace(self, manifest=None, advance=_tell_nobody)
         return sum(1 for _ in silent.pieces(max_bytes))
 
-    def refuse_other_ids(self) -> None:
-        """Refuse stores that do not hold the same utterances.
-
-        Raises:
-            StoreError: one lacks an utterance that another has; it is named.
-        """
-        first, *others = self.stores
-        for one in self.ids() if others else ():
-            for name in others:
-                if one not in self.stores[name]:
-                    self._refuse_lack(name, one, first)
-        for name in others:
-            if len(self.stores[name]) != len(self):
-                extra = next(one for one in self.stores[name] if one not in self._first)
-                self._refuse_lack(first, extra, name)
-
-    def _refuse_lack(self, lacks: str, one: str, has: str) -> None:
-        raise StoreError(
-            f"utterance {one!r} of split {self.name}",
-            expected=f"in {lacks}, as in {has}: stores that are exported together hold the same",
-            got=f"none in {self.stores[lacks].path}",
-            hint="export them one by one, or make both from the same manifests",
-        )
-
     def _described(self, one: str, utterances: Iterator[Utterance]) -> Utterance:
         """Return the row of an id; a manifest has those that failed, too, which are passed by."""
         for utterance in utterances:
@@ -246,8 +223,10 @@ class ExportSource:
         return all(split.manifest is not None for split in self.splits)
 
     def telling(self, advance: Advance) -> ExportSource:
-        """Return the same, which tells `advance` of utterances as they are gone through."""
-        splits = tuple(replace(split, advance=advance) for split in self.splits)
+        """Return the same, which tells `advance` of utterances when they are first gone through."""
+        splits = tuple(
+            replace(split, advance=_at_most(len(split), advance)) for split in self.splits
+        )
         return replace(self, splits=splits)
 
     @property
@@ -263,6 +242,16 @@ class ExportSource:
             for said in _said(field.header.provenance, "license"):
                 found.setdefault(said)
         return tuple(found)
+
+
+def _at_most(total: int, advance: Advance) -> Advance:
+    """Tell of no more than `total`: a format may go through a split for each of its files."""
+    left = iter(range(total))
+
+    def told(number: int) -> None:
+        advance(sum(1 for _ in islice(left, number)))
+
+    return told
 
 
 def cut(rows: Iterable[ExportRow], max_bytes: int) -> Iterator[tuple[ExportRow, ...]]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +32,7 @@ from featbank.files.provenance import (
 MARKER = ".featbank-export.json"
 """The file in an export that says what it was made from, hidden from other toolkits."""
 
+_ASIDE = "replaced"
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 _MAX_RECORD = 1 << 30
 
@@ -56,10 +57,9 @@ class ExportWork:
         self.out = out
         self.num_kept = 0
         self._made_from = made_from
-        self._folder = out.with_name(f".{out.name}.featbank-export")
+        self._folder = _folder_of(out)
         self._files = self._folder / "files"
         self._done = self._folder / "done"
-        self._aside = self._folder / "replaced"
         self._finished: dict[str, FinishedFile] = {}
         self._begin()
 
@@ -84,7 +84,7 @@ class ExportWork:
         record = self._done / f"{digest(names)[:32]}.json"
         found = self._kept(record, names)
         if found is None:
-            with self._full_disk_told():
+            with _full_disk_told(self.out):
                 with ExitStack() as stack:
                     # an error drops all of them; what a machine that fails leaves of them is held
                     # against the digests, so that the disk is waited for only at the end
@@ -115,7 +115,7 @@ class ExportWork:
     def publish(self) -> None:
         """Put the files in their place, all at once, with a record of what they were made from."""
         sizes = {name: [one.num_bytes, one.sha256] for name, one in sorted(self._finished.items())}
-        with self._full_disk_told():
+        with _full_disk_told(self.out):
             self._files.mkdir(exist_ok=True)  # of an export without files
             write_atomic(
                 self._files / MARKER, readable_json({"made_from": self._made_from, "files": sizes})
@@ -123,27 +123,22 @@ class ExportWork:
             self._remove_unfinished()
             self._sync()
         if self.out.exists():
-            self.out.rename(self._aside)
+            self.out.rename(self._folder / _ASIDE)
         self._files.rename(self.out)
         fsync_folder(self.out.parent)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        clear(self.out)
 
     def _begin(self) -> None:
         """Find what a stopped run has left, and drop it where it is made from something else."""
         said = self._folder / "made-from.json"
         text = canonical_json(self._made_from)
-        if self._aside.exists():  # stopped between the two renames
-            if self.out.exists():
-                shutil.rmtree(self._aside)
-            else:
-                self._aside.rename(self.out)
         try:
             same = said.read_text() == text
         except (OSError, UnicodeDecodeError):
             same = False
         if not same:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            with self._full_disk_told():
+            clear(self.out)
+            with _full_disk_told(self.out):
                 self._done.mkdir(parents=True)
                 self._files.mkdir()
                 write_atomic(said, text)
@@ -184,27 +179,36 @@ class ExportWork:
                     fsync_file(opened.fileno(), path)
             fsync_folder(folder)
 
-    def _full_disk_told(self) -> _FullDisk:
-        return _FullDisk(self.out)
+
+@contextmanager
+def _full_disk_told(out: Path) -> Iterator[None]:
+    """Say what to do where a disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise StoreError(
+            f"export {out}",
+            expected="a disk with room",
+            got=error,
+            hint="free some space and run the same again: finished files are kept",
+        ) from error
 
 
-class _FullDisk:
-    """Says what to do where a disk is full."""
+def restore(out: Path) -> None:
+    """Put an export back that a stopped run was about to replace, and had moved away."""
+    aside = _folder_of(out) / _ASIDE
+    if aside.exists():
+        if os.path.lexists(out):
+            shutil.rmtree(aside)
+        else:
+            aside.rename(out)
 
-    def __init__(self, out: Path) -> None:
-        self._out = out
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise StoreError(
-                f"export {self._out}",
-                expected="a disk with room",
-                got=error,
-                hint="free some space and run the same again: finished files are kept",
-            ) from error
+def clear(out: Path) -> None:
+    """Remove what stopped runs have left of an export that is whole."""
+    shutil.rmtree(_folder_of(out), ignore_errors=True)
 
 
 def read_marker(out: Path) -> tuple[Any, Mapping[str, int]] | None:
@@ -222,3 +226,7 @@ def read_marker(out: Path) -> tuple[Any, Mapping[str, int]] | None:
         raise StoreError(
             f"export {out}", expected="its record as it was written", got=f"another: {error}"
         ) from error
+
+
+def _folder_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.featbank-export")

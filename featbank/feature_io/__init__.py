@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         open_published,
         stated_origin,
     )
-    from featbank.feature_io.normalized import NormalizedReader
+    from featbank.feature_io.normalized import NormalizedStore
     from featbank.feature_io.packed import PackedHdf5Reader, PackedHdf5Writer
     from featbank.feature_io.stage_storage import PackedStorage, read_storage, storage_by_name
 
@@ -75,7 +75,7 @@ _MODULES = {
     "FeatureStorageReader": "base",
     "FeatureStorageReaderConfig": "config",
     "FeatureStorageWriter": "base",
-    "NormalizedReader": "normalized",
+    "NormalizedStore": "normalized",
     "PackedStorage": "stage_storage",
     "TracedRows": "base",
     "TracedWriter": "base",
@@ -105,7 +105,7 @@ __all__ = [
     "LilcomFilesReader",
     "LilcomHdf5Reader",
     "LilcomHdf5Writer",
-    "NormalizedReader",
+    "NormalizedStore",
     "NumpyFilesReader",
     "NumpyHdf5Reader",
     "NumpyHdf5Writer",

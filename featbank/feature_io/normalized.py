@@ -24,7 +24,7 @@ _NO_DEVIATION = 1e-6
 _UNKNOWN = -1  # place of an utterance that no manifest has
 
 
-class NormalizedReader:
+class NormalizedStore:
     """Reads a store by utterance id, normalized by statistics of the corpus or of the speaker.
 
     A value is (x - mean) / deviation of all frames, or of those of the utterance's speaker, whoever
@@ -146,17 +146,17 @@ def normalized_readers(
     stores: Mapping[str, Store],
     cmvn: Mapping[str, Cmvn | str | Path],
     manifests: Sequence[str | Path],
-) -> dict[str, Store | NormalizedReader]:
+) -> dict[str, Store | NormalizedStore]:
     """Return what reads the values of each store: those with statistics are normalized.
 
     Raises:
-        ConfigError, StoreError, ManifestError: as of `NormalizedReader`, or there are statistics of
+        ConfigError, StoreError, ManifestError: as of `NormalizedStore`, or there are statistics of
             a store that is not there.
     """
     if unknown := sorted(cmvn.keys() - stores.keys()):
         raise ConfigError("cmvn", expected=f"among {', '.join(stores)}", got=", ".join(unknown))
     return {
-        name: NormalizedReader(store, cmvn[name], manifests=manifests) if name in cmvn else store
+        name: NormalizedStore(store, cmvn[name], manifests=manifests) if name in cmvn else store
         for name, store in stores.items()
     }
 

@@ -16,8 +16,9 @@ from featbank.errors import StoreError
 from featbank.files.json_files import parse_json
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.store.format import SPLITS_NAME
-from featbank.store.remote.client import ByteRange, RemoteClient
+from featbank.store.remote.client import RemoteClient
 from featbank.store.remote.elsewhere import BESIDE, Elsewhere
+from featbank.store.remote.ranges import ByteRange
 from featbank.store.remote.store import RemoteStore, open_remote
 
 _PROTOCOLS = {"local": "file"}
@@ -59,7 +60,7 @@ def resolve(path: str, *, rev: str | None = None, remote: str | None = None) -> 
     from dvc.exceptions import DvcException
     from dvc.scm import SCMError
 
-    where = f"dvc://{remote or ''}/{path.strip('/')}" + (f"@{rev}" if rev else "")
+    where = f"dvc://{remote or ''}{f'@{rev}' if rev else ''}/{path.strip('/')}"
     target = PurePosixPath(path.strip("/"))
     try:
         with ExitStack() as stack:
@@ -122,7 +123,7 @@ def _listed(
         return {"": digest}
     listing = {_LISTING: store.oid_to_path(digest)}
     client = RemoteClient(Elsewhere(url=where, protocol=protocol, options=options, objects=listing))
-    data = bytes(client.fetch_one(ByteRange(name=_LISTING)))
+    data = client.fetch_one(ByteRange(name=_LISTING))
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if found != digest.removesuffix(".dir"):
         raise StoreError(f"{where}: object {digest}", expected="what its name says", got=found)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from featbank.errors import ConfigError
 from featbank.store.reader import Store
-from featbank.store.remote.elsewhere import is_url, locate
+from featbank.store.remote.elsewhere import is_url, locate, was_url
 from featbank.store.remote.store import open_remote
 
 
@@ -29,8 +30,8 @@ def open_store(
     Args:
         path: of a folder, or a URL: `s3://bucket/...`, `gs://`, `ssh://`, `https://`.
         splits: those that are read; all by default.
-        cache_bytes: of a URL alone: how much of this disk may hold what was read from anywhere
-            elsewhere; see `featbank.store.remote.cache`. 0 keeps nothing but what is in use.
+        cache_bytes: how much of this disk may hold what was read from anywhere elsewhere; see
+            `featbank.store.remote.cache`. 0 keeps nothing but what is in use. A folder needs none.
         storage_options: of a URL alone: what fsspec's file system of that scheme takes, such as
             `{"endpoint_url": ...}` for s3.
 
@@ -41,6 +42,12 @@ def open_store(
     """
     if is_url(path):
         return open_remote(locate(str(path), storage_options), splits, cache_bytes=cache_bytes)
+    if storage_options is not None or (isinstance(path, Path) and was_url(path)):
+        raise ConfigError(
+            f"store {path}",
+            expected="a URL as a text, such as 's3://bucket/store'",
+            got="a path" if storage_options is None else "storage_options for a folder",
+        )
     store = Store(path, splits)
     store.refuse_misplaced()
     return store

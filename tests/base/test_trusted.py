@@ -75,8 +75,10 @@ class _Setup:
         commands: Sequence[str] | None = None,
         options: Mapping[str, int] = MappingProxyType({}),
         name: str | Sequence[str] = "x",
+        tables: str | Sequence[str] | Mapping[str, str] = "",
     ) -> None:
         self.commands, self.options, self.name = list(commands or ()), {**options}, name
+        self.tables = tables
         if self.options.get("broken"):
             self.nothing  # type: ignore[attr-defined]  # noqa: B018
 
@@ -97,6 +99,13 @@ def test_lists_names_and_what_an_annotation_allows_beside_them_pass() -> None:
     made = construct(_Setup, {"commands": ["a"], "options": {"b": 1}, "name": "c"}, "setup")
     assert (made.commands, made.options, made.name) == (["a"], {"b": 1}, "c")
     assert construct(_Setup, {"commands": None}, "setup").commands == []
+
+
+@pytest.mark.parametrize("tables", ["a", ["a", "b"], {"a": "b"}])
+def test_an_annotation_may_allow_a_text_a_list_and_a_mapping(tables: object) -> None:
+    assert construct(_Setup, {"tables": tables}, "setup").tables == tables
+    with pytest.raises(ConfigError, match="setup: tables: expected a list"):
+        construct(_Setup, {"tables": 3}, "setup")
 
 
 def test_a_fault_of_a_class_keeps_its_traceback() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,15 +67,23 @@ def test_rows_with_paths_refer_to_files_and_rows_with_neither_are_named(
         {"bytes": None, "path": "clips/b.flac"},
         {"bytes": None, "path": None},
         {"bytes": None, "path": "/elsewhere/c.flac"},
+        {"bytes": None, "path": "/data/b.flac"},
     ]
-    write_any(tmp_path / "corpus" / f"x.{suffix}", audio, sentence=["a", None, "c", "d"])
-    corpus = huggingface(tmp_path / "corpus", columns={"sentence": "text"}, split_rule=ALL_TRAIN)
+    write_any(tmp_path / "corpus" / f"x.{suffix}", audio, sentence=["a", None, "c", "d", "e"])
+    corpus = huggingface(
+        tmp_path / "corpus",
+        columns={"sentence": "text"},
+        split_rule=ALL_TRAIN,
+        replacements={"/data": "clips"},
+    )
     found = prepared(corpus, max_failures=2)["train"]
-    assert [(row.id, row.text) for row in found] == [("x/00000000", "a"), ("x/00000001", "")]
+    assert [(row.id, row.text) for row in found] == [
+        ("x/00000000", "a"), ("x/00000001", ""), ("x/00000004", "e"),
+    ]  # fmt: skip
     assert found[0].audio_digest == found[1].audio_digest
-    assert found[1].audio == "clips/b.flac"
+    assert found[1].audio == found[2].audio == "clips/b.flac"
     failed = read_failures(tmp_path / "manifests" / "failures.jsonl")
-    assert [(one.id, one.got) for one in failed] == [
+    assert [(one.id, one.got.partition(";")[0]) for one in failed] == [
         (f"x.{suffix}:2", "neither"), (f"x.{suffix}:3", "'/elsewhere/c.flac'"),
     ]  # fmt: skip
 
@@ -112,8 +121,14 @@ def run_clips(folder: Path, data: Sequence[bytes]) -> list[Utterance]:
 def test_datasets_that_are_not_whole_are_named(tmp_path: Path) -> None:
     rows = [{"bytes": b"x" * 1000, "path": "a.wav"}] * 6
     for number in (0, 2):
-        write_parquet(tmp_path / f"data/train-{number:05d}-of-00003.parquet", rows)
-    os.truncate(tmp_path / "data/train-00002-of-00003.parquet", 500)
+        write_parquet(tmp_path / f"parquet/train-{number:05d}-of-00003.parquet", rows)
+    os.truncate(tmp_path / "parquet/train-00002-of-00003.parquet", 500)
+    listing = huggingface(tmp_path / "parquet").list_utterances()
+    assert len(listing.rows) == 6
+    assert [(one.id, one.kind) for one in listing.failures] == [
+        ("train-00001-of-00003.parquet", "missing"), ("train-00002-of-00003.parquet", "damaged"),
+    ]  # fmt: skip
+    shutil.rmtree(tmp_path / "parquet")
     for number in range(3):
         write_any(mkdir(tmp_path / f"dev{number}") / "data-00000-of-00001.arrow", rows)
     whole = (tmp_path / "dev0/data-00000-of-00001.arrow").stat().st_size
@@ -122,13 +137,11 @@ def test_datasets_that_are_not_whole_are_named(tmp_path: Path) -> None:
     (tmp_path / "dev2/data-00000-of-00001.arrow").write_bytes(b"")
     listing = huggingface(tmp_path).list_utterances()
     assert {(one.id, one.kind) for one in listing.failures} == {
-        ("data/train-00001-of-00003.parquet", "missing"),
-        ("data/train-00002-of-00003.parquet", "damaged"),
         ("dev0/data-00000-of-00001.arrow", "truncated"),
         ("dev1/data-00000-of-00001.arrow", "damaged"),
         ("dev2/data-00000-of-00001.arrow", "damaged"),
     }
-    assert {row.split for row in listing.rows} == {"train", "dev0", "dev1"}
+    assert {row.split for row in listing.rows} == {"dev0", "dev1"}
     assert str(tmp_path) not in str(listing.failures)
 
 
@@ -155,6 +168,11 @@ def test_wrong_words_for_a_dataset_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"expected files \*.parquet or \*.arrow, got none"):
         huggingface(tmp_path).list_utterances()
     write_parquet(tmp_path / "x.parquet", [{"bytes": b"x", "path": "a.wav"}], text=["a"], n=[1])
+    write_any(tmp_path / "y.arrow", [b"x"])
+    with pytest.raises(CorpusError, match=r"got both: set corpus.files"):
+        huggingface(tmp_path).list_utterances()
+    assert len(huggingface(tmp_path, files="*.arrow").list_utterances().rows) == 1
+    (tmp_path / "y.arrow").unlink()
     for options, said in [
         ({"audio": "speech"}, "expected speech, got audio, text, n; set corpus.audio"),
         ({"columns": {"sentence": "text"}}, "expected sentence, got audio, text, n"),

@@ -294,3 +294,18 @@ def test_a_file_that_is_called_like_a_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "wow!" / "wow!" / "x.flac").unlink()
     folder = FolderCorpus(name="c", root=tmp_path / "wow!", license="", split_rule=ALL_TRAIN)
     assert len(prepared(folder)["train"]) == 1
+
+
+def test_a_forked_process_reads_row_groups_of_its_own(forms: dict[str, Corpus]) -> None:
+    corpus = forms["parquet"]
+    rows = prepared(corpus)["train"]
+    expected = [samples.sum() for samples in audio_read(corpus, rows)]
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            found = [samples.sum() for samples in audio_read(corpus, rows)]
+            status = 0 if found == expected else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -218,12 +218,13 @@ def test_channels_come_from_wav_scp_then_segments_then_the_table_of_recordings(
             "reco2file_and_channel": "call-A call A\ncall-B call B\nmono-B mono B\nsph x A\n",
             "segments": (
                 "1 call-A 0 1\n2 call-B 0 1\n3 mono-B 0 1\n4 sph 0 1\n5 mix 0 1\n"
-                "6 mono-B 0 1 1\n7 sph 0 1 0\n"
+                "6 mono-B 0 1 1\n7 sph 0 1 0\n8 call-A 0 1 1\n9 sph 0 1 1\n"
             ),
         },
     )
     assert [(row.id, row.channel) for row in listing.rows] == [
         ("1", 0), ("2", 1), ("3", None), ("4", 1), ("5", MIX_CHANNELS), ("6", 1),
+        ("8", 1), ("9", 1),
     ]  # fmt: skip
     [failure] = listing.failures
     assert "wav.scp selects one" in failure.expected

@@ -190,13 +190,16 @@ def test_each_channel_may_have_a_file_of_its_own(root: Path) -> None:
         SupervisionSegment("all", "m", 0.25, 0.5, channel=[0, 1]),
     ]
     write_lines(root / "r.jsonl.gz", recording.to_dict())
-    write_lines(root / "s.jsonl.gz", *(one.to_dict() for one in supervisions))
+    unsaid = {"id": "unsaid", "recording_id": "m", "start": 0.25, "duration": 0.5}
+    write_lines(root / "s.jsonl.gz", *(one.to_dict() for one in supervisions), unsaid)
     found = listing(root, manifests=["s.jsonl.gz", "r.jsonl.gz"])
     assert [(row.id, row.audio, row.channel) for row in found.rows] == [("one", "mic1.wav", 0)]
-    [failure] = found.failures
-    assert "corpus.channel names the one to take" in failure.got
+    assert [failure.id for failure in found.failures] == ["s.jsonl.gz:2", "s.jsonl.gz:3"]
+    assert "corpus.channel names the one to take" in found.failures[0].got
     found = listing(root, manifests=["s.jsonl.gz", "r.jsonl.gz"], channel=0)
-    assert [(row.audio, row.channel) for row in found.rows] == [("mic0.wav", 0), ("mic1.wav", 0)]
+    assert {row.id: row.audio for row in found.rows} == {
+        "one": "mic1.wav", "all": "mic0.wav", "unsaid": "mic0.wav",
+    }  # fmt: skip
 
 
 def libriheavy_line() -> dict[str, Any]:

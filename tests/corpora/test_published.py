@@ -82,10 +82,10 @@ def test_common_voice(root: Path) -> None:
     )
     for number, split in enumerate(("train", "dev", "test", "other")):
         name = f"common_voice_fr_{number}.mp3"
-        row = {"client_id": f"{number:0128x}", "path": name, "up_votes": "2", "locale": "fr"}
-        row["sentence"] = say(root, number, f"clips/{name}", format="MP3")
+        cells = {"client_id": f"{number:0128x}", "path": name, "up_votes": "2", "locale": "fr"}
+        cells["sentence"] = say(root, number, f"clips/{name}", format="MP3")
         bad = {"path": "../../x.mp3", "client_id": "a"} if split == "dev" else None
-        write_table(root / f"{split}.tsv", columns, [row, *([bad] if bad else [])])
+        write_table(root / f"{split}.tsv", columns, [cells, *([bad] if bad else [])])
     write_table(root / "clip_durations.tsv", "clip duration[ms]", [])
     made = prepared("common_voice", root)
     assert made.splits == {
@@ -108,10 +108,10 @@ def test_voxpopuli(root: Path) -> None:
     for number, split in enumerate(("train", "dev", "test")):
         one = f"2009{number}112-0900-PLENARY-3-en_2009{number}112-17:46:37_{number}"
         text = say(root, number, f"2009/{one}.ogg", format="OGG")
-        row = {"id": one, "raw_text": text.title(), "normalized_text": text, "speaker_id": "28",
+        cells = {"id": one, "raw_text": text.title(), "normalized_text": text, "speaker_id": "28",
                "split": split, "gender": "male", "accent": "None"}  # fmt: skip
-        gone = {**row, "id": "20100112-gone"}
-        write_table(root / f"asr_{split}.tsv", columns, [row, *([gone] if number else [])][:2])
+        gone = {**cells, "id": "20100112-gone"}
+        write_table(root / f"asr_{split}.tsv", columns, [cells, *([gone] if number else [])])
     made = prepared("voxpopuli", root)
     assert {split: len(rows) for split, rows in made.splits.items()} == {
         "train": 1, "dev": 1, "test": 1,
@@ -240,7 +240,7 @@ def test_gigaspeech(root: Path) -> None:
     assert [one.id for one in made.failures] == [
         "GigaSpeech.json:audios[0].segments[3]", "GigaSpeech.json:audios[2]",
     ]  # fmt: skip
-    assert "expected" not in made.failures[0].error
+    assert made.failures[0].expected == "seconds, 0 or more"
     small = prepared("gigaspeech", root, splits={"{S}": "train", "{TEST}": "test"})
     assert small.splits["train"] == ["YOU02_S0000003"]
     both = prepared("gigaspeech", root, splits={"{XL}": "all", "{DEV}": "all"})
@@ -340,6 +340,8 @@ def test_mls(root: Path, suffix: str) -> None:
     assert {one.id: one.kind for one in made.failures} == {
         "dev/transcripts.txt:3": "bad_row", "dev/audio/9/9/9_9_000009": "missing",
     }  # fmt: skip
+    with pytest.raises(CorpusError, match=r"expected SPLIT/transcripts.txt, in the folder of a la"):
+        prepared("mls", root / "dev", suffix=suffix)
     with pytest.raises(ConfigError, match=r"corpus.suffix: expected .flac or .opus, got '.mp3'"):
         prepared("mls", root, suffix=".mp3")
 
@@ -370,6 +372,28 @@ def test_timit(root: Path, case: Any) -> None:
     assert made.num_unlisted == 3
     usual = prepared("timit", root, sentences=["SI", "SX"])
     assert sorted(usual.rows) == sorted([case(names[1]), case(names[2])])
+    with pytest.raises(CorpusError, match=r"expected folders TRAIN and TEST, got neither; set co"):
+        prepared("timit", root / case("TRAIN"))
     for wrong in ("SX", [], ["SZ"]):
         with pytest.raises(ConfigError, match=r"sentences: expected a list"):
             prepared("timit", root, sentences=wrong)
+
+
+def test_libritts_is_a_tree(root: Path) -> None:
+    names = ("dev-clean/84/121123/84_121123_000007_000001", "test-other/1/2/1_2_0_0")
+    for number, name in enumerate(names):
+        text = say(root, number, f"{name}.wav")
+        (root / f"{name}.normalized.txt").write_text(text)
+    made = prepared(
+        "vctk", root, paths="{split}/{speaker}/{book}/{name}.wav",
+        text_path="{split}/{speaker}/{book}/{name}.normalized.txt",
+    )  # fmt: skip
+    assert made.splits == {"dev-clean": [names[0]], "test-other": [names[1]]}
+    row = made.rows[names[1]]
+    assert (row.speaker, row.text) == ("1", "he was not an ill disposed young man")
+
+
+def test_the_docs_name_every_corpus_that_is_ready() -> None:
+    page = (PROJECT / "docs/corpora.md").read_text(encoding="utf-8")
+    for path in (PROJECT / "conf/corpus").glob("*.yaml"):
+        assert f"`{path.stem}`" in page, path.stem

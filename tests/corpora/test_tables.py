@@ -78,6 +78,15 @@ def test_the_rest_of_the_columns_is_passed_by(root: Path) -> None:
     assert (found.audio, found.speaker, found.text) == ("x.wav", "anna", "hello")
 
 
+def test_columns_that_nobody_needs_may_share_a_name_of_any_bytes(root: Path) -> None:
+    text = b"\xff\t\t\tpath\ttext\na\tb\tc\tx.wav\thello\n"
+    [row] = rows_of(root, text, ignore_columns="rest")
+    assert (row.audio, row.text) == ("x.wav", "hello")
+    text = b"path\ttext\ttext\nx.wav\ta\tb\n"
+    with pytest.raises(CorpusError, match=r"header of t.tsv: expected each column once, got text"):
+        rows_of(root, text, ignore_columns="rest")
+
+
 def test_json_lines_with_keys_that_nobody_needs_are_rows(root: Path) -> None:
     lines = [
         '{"path": "x.wav", "text": "a"}',
@@ -140,7 +149,7 @@ def test_a_json_file_is_lines_or_a_list_or_an_object_of_objects(root: Path, pack
         "lines": "\n".join(map(json.dumps, rows)),
         "list": json.dumps(rows),
         "pretty list": "\ufeff" + json.dumps(rows, indent=2),
-        "object": json.dumps({"utt-x": rows[0], "utt-y": rows[1]}, indent=4),
+        "object": json.dumps({"utt-x": rows[0], "utt-?": {**rows[1], "id": "utt-y"}}, indent=4),
     }
     for form, text in forms.items():
         data = text.encode()
@@ -317,3 +326,31 @@ def test_a_table_may_lack_a_header_and_have_its_own_separator(root: Path) -> Non
     ]
     [row] = rows_of(root, "x.wav hello", "t.txt", header=["path", "text"], separator=" ")
     assert (row.audio, row.text) == ("x.wav", "hello")
+
+
+def test_manifests_of_speechbrain_are_read_as_they_are(root: Path) -> None:
+    settings: dict[str, Any] = {
+        "columns": {"ID": "id", "wav": "path", "spk_id": "speaker", "wrd": "text"},
+        "replacements": {"$data_root": "", "{data_root}": ""},
+    }
+    text = 'ID,duration,wav,spk_id,wrd\nx-1,2.5,$data_root/a/x.flac,anna,"one, two"\n'
+    [row] = rows_of(root, text, "train.csv", **settings)
+    assert row == CorpusRow(
+        id="x-1", audio="a/x.flac", where="train.csv:2", speaker="anna", text="one, two",
+        claimed_duration_s=2.5,
+    )  # fmt: skip
+    said = {"x-1": {"wav": "{data_root}/a/x.flac", "length": 2.5, "words": "one, two"}}
+    settings["columns"] = {"wav": "path", "length": "duration", "words": "text"}
+    [row] = rows_of(root, json.dumps(said, indent=2), "train.json", **settings)
+    assert (row.id, row.audio, row.text) == ("x-1", "a/x.flac", "one, two")
+
+
+def test_manifests_of_nemo_are_tables_of_json_lines_called_json(root: Path) -> None:
+    said = {"audio_filepath": "/data/x.wav", "duration": 1.25, "offset": 0.5, "text": "one",
+            "lang": "de", "pnc": True, "tags": ["a"]}  # fmt: skip
+    columns = {"audio_filepath": "path", "offset": "start", "lang": "language"}
+    [row] = rows_of(
+        root, json.dumps(said), "train.json", columns=columns, ignore_columns="rest",
+        replacements={"/data": "wav"},
+    )  # fmt: skip
+    assert (row.audio, row.start_s, row.duration_s, row.language) == ("wav/x.wav", 0.5, 1.25, "de")

@@ -80,7 +80,7 @@ def test_wrong_words_for_a_webdataset_are_one_line(tmp_path: Path) -> None:
     for options, kind, said in [
         ({"columns": {"spk": "speakers"}}, ConfigError, "expected names among id, start"),
         ({"columns": {"a": "text", "b": "text"}}, ConfigError, "each name once"),
-        ({"columns": {"spkr": "speaker"}}, CorpusError, "expected spkr, .* got json, spk"),
+        ({"columns": {"spkr": "speaker"}}, CorpusError, "expected spkr, .* got flac, json, spk"),
         ({"shards": "x-*.tar"}, CorpusError, r"x-\*.tar: expected files in .* none of this name"),
         ({"shards": "../*.tar"}, ConfigError, "paths below corpus.root"),
         ({"shards": [1]}, ConfigError, "expected patterns of paths, got 1"),
@@ -89,6 +89,8 @@ def test_wrong_words_for_a_webdataset_are_one_line(tmp_path: Path) -> None:
             webdataset(tmp_path, **options).list_utterances()
     [failure] = webdataset(tmp_path, shards=["0.tar", "{1..1}.tar"]).list_utterances().failures
     assert (failure.id, failure.kind) == ("1.tar", "missing")
+    lacking = webdataset(tmp_path, shards="1.tar", columns={"txt": "text"}).list_utterances()
+    assert [failure.id for failure in lacking.failures] == ["1.tar"]
 
 
 def test_failures_name_no_place_of_this_machine(tmp_path: Path) -> None:
@@ -100,3 +102,11 @@ def test_failures_name_no_place_of_this_machine(tmp_path: Path) -> None:
     failed = read_failures(tmp_path / "failed.jsonl")
     assert len(failed) == 2
     assert all(str(tmp_path) not in str(one) for one in failed)
+
+
+def test_of_a_tar_that_goes_on_behind_its_end_all_samples_are_whole(tmp_path: Path) -> None:
+    one = write_tar(tmp_path / "one", {"a.flac": b"audio", "a.txt": b"said"}).read_bytes()
+    (tmp_path / "0.tar").write_bytes(one + one)
+    listing = webdataset(tmp_path, columns={"txt": "text"}).list_utterances()
+    assert [(row.id, row.text) for row in listing.rows] == [("a", "said")]
+    assert [(failure.id, failure.kind) for failure in listing.failures] == [("0.tar", "surplus")]

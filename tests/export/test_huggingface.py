@@ -10,7 +10,7 @@ import pytest
 
 from featbank.base.manifest import read_manifest
 from featbank.errors import ConfigError
-from featbank.export import export_hf  # type: ignore[attr-defined]
+from featbank.export import export_hf
 from featbank.store import Store
 from tests.export.conftest import LICENSE, NUM_CODEBOOKS, Demo, write_store
 

@@ -9,7 +9,7 @@ import pytest
 
 from featbank.base.manifest import read_manifest
 from featbank.errors import ConfigError, StoreError
-from featbank.export import export_kaldi  # type: ignore[attr-defined]
+from featbank.export import export_kaldi
 from tests.export.conftest import SPLITS, Demo, write_store
 
 kaldiio = pytest.importorskip("kaldiio")

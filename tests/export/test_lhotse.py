@@ -157,11 +157,12 @@ def test_tokens_come_as_integers_that_any_padding_fits_into(tokens: Path) -> Non
 
 def test_codes_are_cut_along_their_frames_and_vectors_are_whole(tmp_path: Path) -> None:
     codes, vector = np.arange(16).reshape(2, 8), np.arange(4, dtype=np.float32)
-    with FeatbankWriter(tmp_path / "codes") as writer:
+    with FeatbankWriter(tmp_path / "codes", codebook_size=16) as writer:
         stored = writer.store_array("a", codes, frame_shift=0.02, temporal_dim=1)
     with FeatbankWriter(tmp_path / "vectors") as writer:
         speaker = writer.store_array("a", vector)
-    assert open_store(tmp_path / "codes").frame_rate == 50
+    store = open_store(tmp_path / "codes")
+    assert (store.frame_rate, store.dtype) == (50, np.uint8)
     cut = token_cut("a", 0.16, codes=stored, speaker=speaker)
     validate(cut)
     np.testing.assert_array_equal(cut.load_codes(), codes)

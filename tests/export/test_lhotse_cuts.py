@@ -193,6 +193,26 @@ def test_fields_are_added_to_cuts_that_are_there(
     assert not last.has_custom("codes")
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"type": "MonoCut", "id": "x"}', "expected a CutSet that lhotse reads"),
+        ("no JSON", "expected a CutSet that lhotse reads"),
+        (
+            '{"type": "MonoCut", "id": "x", "start": 0, "duration": 1, "channel": 0}',
+            "expected ids of utterances in the stores, .* got x",
+        ),
+    ],
+)
+def test_cuts_that_are_none_and_cuts_of_others_are_refused(
+    data: Path, tmp_path: Path, line: str, message: str
+) -> None:
+    (tmp_path / "cuts.jsonl").write_text(f"{line}\n")
+    with pytest.raises(ConfigError, match=message):
+        export(data, tmp_path / "out", "codes", cuts=str(tmp_path / "cuts.jsonl"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_export_of_other_cuts_or_moved_stores_is_not_taken_for_the_same(
     data: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from featbank.errors import ConfigError
-from featbank.export import export_megatron, export_nanogpt  # type: ignore[attr-defined]
+from featbank.export import export_megatron, export_nanogpt
 from featbank.sequences import deduplicate, flatten
 from featbank.store import Store, StoreWriter
 from tests.export.conftest import NUM_CODEBOOKS, NUM_UNITS, SPLITS, Demo
@@ -20,7 +20,7 @@ from tests.export.conftest import NUM_CODEBOOKS, NUM_UNITS, SPLITS, Demo
 
 def tokens_of(store: Store, one: str) -> list[int]:
     values = store[one]
-    return (values if values.ndim == 1 else flatten(values, NUM_UNITS)).tolist()  # type: ignore[no-any-return]
+    return (values if values.ndim == 1 else flatten(values, NUM_UNITS)).tolist()
 
 
 def read_indexed(prefix: Path) -> tuple[list[list[int]], list[int]]:

@@ -13,7 +13,7 @@ import soundfile
 
 from featbank.base.manifest import read_manifest, write_manifest
 from featbank.errors import ConfigError, StoreError
-from featbank.export import (  # type: ignore[attr-defined]
+from featbank.export import (
     export_espnet,
     export_fairseq,
     export_nemo,
@@ -78,9 +78,10 @@ def test_fairseq_refuses_codes_and_parts_of_files(demo: Demo, tmp_path: Path) ->
     for change, problem in (
         ({"start_sample": 5}, "a part of a file"),
         ({"channel": 1}, "a channel of a file"),
+        ({"speed": 0.9}, "a file at another speed"),
         ({"audio": "x.tar!/a.flac@512+9"}, "audio inside another file"),
     ):
-        changed = [*rows[:3], replace(rows[3], **change), *rows[4:]]  # type: ignore[arg-type]
+        changed = [*rows[:3], replace(rows[3], **change), *rows[4:]]
         write_manifest(tmp_path / "m" / "dev.jsonl", changed)
         with pytest.raises(StoreError, match=f"{rows[3].id}.*got {problem}"):
             export_fairseq(
@@ -129,6 +130,24 @@ def test_a_nemo_manifest_names_audio_that_is_there_with_its_tokens(
             assert "offset" not in said
             for name in ("units", "codes"):
                 assert said[name] == demo.store(name, split)[row.id].tolist()
+
+
+def test_nemo_refuses_what_its_paths_cannot_say(demo: Demo, tmp_path: Path) -> None:
+    rows = read_manifest(demo.manifests / "dev.jsonl")
+    for change, problem in (
+        ({"channel": 1}, "a channel of a file"),
+        ({"speed": 1.1}, "a file at another speed"),
+        ({"audio": "x.tar!/a.flac@512+9"}, "audio inside another file"),
+    ):
+        write_manifest(tmp_path / "m" / "dev.jsonl", [replace(rows[0], **change), *rows[1:]])
+        with pytest.raises(StoreError, match=f"{rows[0].id}.*got {problem}"):
+            export_nemo(
+                demo.folder / "units",
+                tmp_path / "out",
+                manifests=tmp_path / "m",
+                audio_root=demo.audio_root,
+                splits=["dev"],
+            )
 
 
 def test_a_part_of_a_file_has_an_offset(demo: Demo, tmp_path: Path) -> None:

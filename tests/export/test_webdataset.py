@@ -13,7 +13,7 @@ import pytest
 
 from featbank.base.manifest import read_manifest
 from featbank.errors import ConfigError
-from featbank.export import export_webdataset  # type: ignore[attr-defined]
+from featbank.export import export_webdataset
 from featbank.store import open_store
 from tests.export.conftest import Demo, files_of, write_store
 

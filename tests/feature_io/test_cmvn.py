@@ -21,7 +21,7 @@ from featbank.dataset import FeatureDataset
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io import (
     FeatureStorageReader,
-    NormalizedReader,
+    NormalizedStore,
     compute_cmvn,
     read_cmvn,
     write_cmvn,
@@ -152,14 +152,14 @@ def test_something_else_is_never_replaced(project: Project, tmp_path: Path) -> N
 
 def test_values_that_are_read_have_a_mean_of_0_and_a_deviation_of_1(project: Project) -> None:
     store = open_store(project.features)
-    by_corpus = NormalizedReader(store, project.compute("corpus", splits=SPLITS))
+    by_corpus = NormalizedStore(store, project.compute("corpus", splits=SPLITS))
     assert isinstance(by_corpus, FeatureStorageReader)
     every = np.concatenate([by_corpus[one] for one in store.ids])
     assert every.dtype == np.float32
     np.testing.assert_allclose(every.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(every.std(axis=0), 1, atol=1e-4)
     paths = [project.manifests / f"{split}.jsonl" for split in SPLITS]
-    by_speaker = NormalizedReader(store, project.compute("speaker"), manifests=paths)
+    by_speaker = NormalizedStore(store, project.compute("speaker"), manifests=paths)
     for speaker in {row.speaker for row in project.rows("dev")}:  # though it is held out
         rows = [row for split in SPLITS for row in project.rows(split) if row.speaker == speaker]
         theirs = np.concatenate([by_speaker[row.id] for row in rows])
@@ -170,7 +170,7 @@ def test_values_that_are_read_have_a_mean_of_0_and_a_deviation_of_1(project: Pro
     assert np.array_equal(part, by_corpus[one][2:7])
     part[:] = 0  # it is memory of its own
     assert (len(by_corpus), one in by_corpus, "x" in by_corpus) == (38, True, False)
-    means = NormalizedReader(store, project.compute("corpus", splits=SPLITS), variance=False)
+    means = NormalizedStore(store, project.compute("corpus", splits=SPLITS), variance=False)
     np.testing.assert_allclose(means[one], store[one] - project.frames().mean(axis=0), atol=1e-4)
 
 
@@ -183,7 +183,7 @@ def test_a_value_that_never_changes_becomes_0(project: Project, tmp_path: Path) 
             values = np.concatenate([source[one], np.full((len(source[one]), 1), -15.9)], axis=1)
             writer.write(one, values.astype(np.float32), source.input_digest(one))
     cmvn = compute_cmvn(tmp_path / "x", project.manifests, by="corpus")
-    read = NormalizedReader(tmp_path / "x/train", cmvn)[source.ids[0]]
+    read = NormalizedStore(tmp_path / "x/train", cmvn)[source.ids[0]]
     assert (read[:, -1] == 0).all()
     assert (read[:, :-1] != 0).any()
 
@@ -196,9 +196,9 @@ def test_a_speaker_without_statistics_gets_those_of_all_frames_and_is_told(
     write_manifest(dev, [replace(row, speaker=f"new {row.speaker}") for row in project.rows("dev")])
     held_out = {row.speaker for row in read_manifest(dev)}
     with caplog.at_level(logging.WARNING):
-        reader = NormalizedReader(project.features / "dev", cmvn, manifests=[dev])
+        reader = NormalizedStore(project.features / "dev", cmvn, manifests=[dev])
     assert f"no statistics of {len(held_out)} speakers" in caplog.text
-    whole = NormalizedReader(project.features / "dev", project.compute("corpus"))
+    whole = NormalizedStore(project.features / "dev", project.compute("corpus"))
     one = project.rows("dev")[0].id
     assert np.array_equal(reader[one], whole[one])
 
@@ -208,12 +208,12 @@ def test_statistics_of_other_features_and_what_says_no_speaker_are_refused(
 ) -> None:
     cmvn = project.compute("speaker")
     with pytest.raises(ConfigError, match="expected one or more, for statistics of speakers"):
-        NormalizedReader(project.features / "train", cmvn)
+        NormalizedStore(project.features / "train", cmvn)
     other = replace(cmvn, provenance={**cmvn.provenance, "fingerprint": "0" * 64})
     with pytest.raises(StoreError, match="compute them anew: python -m featbank cmvn"):
-        NormalizedReader(project.features / "train", other)
+        NormalizedStore(project.features / "train", other)
     dev = [project.manifests / "dev.jsonl"]
-    reader = NormalizedReader(project.features, cmvn, manifests=dev)
+    reader = NormalizedStore(project.features, cmvn, manifests=dev)
     assert reader[project.rows("dev")[0].id].any()
     with pytest.raises(StoreError, match="expected a row in the manifests"):
         reader[project.rows("train")[0].id]
@@ -274,7 +274,7 @@ def test_a_dataset_gives_normalized_values_in_items_and_batches_in_any_process(
         {"fbank": project.features, "plain": project.features}, split="train", manifest=manifest,
         cmvn={"fbank": tmp_path / "cmvn.safetensors"},
     )  # fmt: skip
-    reader = NormalizedReader(
+    reader = NormalizedStore(
         open_store(project.features, "train"), tmp_path / "cmvn.safetensors", manifests=[manifest]
     )
     one = project.rows("train")[3].id

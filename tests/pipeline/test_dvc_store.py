@@ -8,37 +8,60 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dvc.repo import Repo
 
 from featbank.errors import StoreError
 from featbank.pipeline.dvc_store import open_dvc_store
 from featbank.store import StoreWriter, commit_together
 
+# of a library that DVC adds with
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose two revisions of `data/x` are in its remote alone."""
-    folder = tmp_path / "project"
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose two revisions of `data/x` are in the remote beside it alone."""
+    place = tmp_path_factory.mktemp("dvc")
+    folder = place / "project"
     folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("FEATBANK_CACHE", str(tmp_path / "cache"))
-    _run("git init -q . && git config user.email a@b && git config user.name a && dvc init -q")
-    _run(f"dvc remote add --default storage {tmp_path / 'remote'}")
-    for number in (1, 2):
-        writers = []
-        for split in ("train", "dev"):
-            writer = StoreWriter(folder / "data" / "x" / split, name="x", dtype="float32")
-            writer.write(f"{split}-a", np.full((3, 2), number, np.float32))
-            writers.append(writer)
-        commit_together(writers)
-        _run(f"dvc add -q data/x && dvc push -q && git add . && git commit -qm {number}")
-        _run(f"git tag v{number}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _git("init", "-q")
+        Repo.init().close()
+        with Repo() as repo, repo.config.edit() as config:
+            config["core"]["remote"] = "storage"
+            config["remote"] = {"storage": {"url": str(place / "remote")}}
+        for number in (1, 2):
+            writers = []
+            for split in ("train", "dev"):
+                writer = StoreWriter(folder / "data" / "x" / split, name="x", dtype="float32")
+                writer.write(f"{split}-a", np.full((3, 2), number, np.float32))
+                writers.append(writer)
+            commit_together(writers)
+            with Repo() as repo:
+                repo.add("data/x")
+                repo.push()
+            _git("add", ".")
+            _git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", str(number))
+            _git("tag", f"v{number}")
     shutil.rmtree(folder / "data" / "x")
     shutil.rmtree(folder / ".dvc" / "cache")
+    return place
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, to work in."""
+    folder = Path(shutil.copytree(made, tmp_path / "copy")) / "project"
+    config = folder / ".dvc" / "config"
+    config.write_text(config.read_text().replace(str(made), str(folder.parent)))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FEATBANK_CACHE", str(tmp_path / "cache"))
     return folder
 
 
-def _run(command: str) -> None:
-    subprocess.run(command, shell=True, check=True)  # noqa: S602
+def _git(*arguments: str) -> None:
+    subprocess.run(["git", *arguments], check=True)
 
 
 def test_each_revision_is_read_without_a_pull(project: Path) -> None:
@@ -63,8 +86,7 @@ def test_what_dvc_does_not_know_is_named() -> None:
             open_dvc_store(path, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("project")
-def test_an_object_that_the_remote_lacks_is_named(tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "remote")
+def test_an_object_that_the_remote_lacks_is_named(project: Path) -> None:
+    shutil.rmtree(project.parent / "remote")
     with pytest.raises(StoreError, match=r"dvc:///data/x.*nothing there"):
         open_dvc_store("data/x")

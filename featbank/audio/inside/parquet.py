@@ -18,7 +18,7 @@ from featbank.base.places import Place
 from featbank.errors import AudioError, CorpusError
 
 _MOST_KEPT_BYTES = 1 << 30  # of row groups, where there is more than one of them
-_MOST_OPEN = 8
+_MOST_GROUPS, _MOST_OPEN = 64, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,9 @@ def parquet_cell(path: str | Path, place: Place, now: os.stat_result) -> Any:
         )
         group = _GROUPS.find((stamp, cell.column, cell.group), lambda: _read_group(file, cell))
         found = group[cell.row].as_buffer()
-    except (arrow.ArrowInvalid, KeyError, IndexError, OSError) as error:
+    except MemoryError:
+        raise
+    except (arrow.ArrowException, KeyError, IndexError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # pyarrow says "corrupt" without a number
         raise AudioError(
@@ -123,6 +125,11 @@ def forget_groups() -> None:
     _OPEN.clear()
 
 
+def _leave_to_parent() -> None:
+    _GROUPS.forget()
+    _OPEN.forget()
+
+
 def _read_group(file: Any, cell: Cell) -> Any:
     """Read the bytes of all rows of a group, and nothing else of the file."""
     is_struct = file.schema_arrow.field(cell.column).type.num_fields > 0
@@ -137,20 +144,26 @@ class _Recent:
 
     def __init__(self, most: int, most_bytes: int = 0) -> None:
         self._most, self._most_bytes = most, most_bytes
-        self.clear()
+        self.forget()
 
     def find(self, key: object, make: Callable[[], Any]) -> Any:
         """Return what is kept under a key, or make it."""
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = make()
-                while len(self._kept) > self._most or (self._is_too_much() and len(self._kept) > 1):
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            made = self._kept[key] = make()
+            while len(self._kept) > self._most or (self._is_too_much() and len(self._kept) > 1):
+                self._kept.popitem(last=False)
+            return made
 
     def clear(self) -> None:
-        """Drop all; in a forked process, too, whoever held the lock in its parent."""
+        """Drop all."""
+        with self._lock:
+            self._kept.clear()
+
+    def forget(self) -> None:
+        """Leave all to the process that this one was forked from, whoever held the lock there."""
         self._lock = threading.Lock()
         self._kept: OrderedDict[object, Any] = OrderedDict()
 
@@ -161,5 +174,5 @@ class _Recent:
 
 
 _OPEN = _Recent(_MOST_OPEN)
-_GROUPS = _Recent(64, _MOST_KEPT_BYTES)
-os.register_at_fork(after_in_child=forget_groups)
+_GROUPS = _Recent(_MOST_GROUPS, _MOST_KEPT_BYTES)
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -88,8 +88,8 @@ class ShardCache:
             self._touch(info)
         return is_here
 
-    def put_head(self, info: ShardInfo, data: bytes | bytearray | memoryview) -> None:
-        """Keep all of a shard but its values: it takes the place of one that is there.
+    def put_head(self, info: ShardInfo, data: bytes | memoryview) -> None:
+        """Keep all of a shard but its values, unless another process just did.
 
         Args:
             info: of the shard.
@@ -101,13 +101,13 @@ class ShardCache:
         self._make_room(len(data))
         with _disk_of(self._folder), self._partial(info.num_bytes) as (path, descriptor):
             _write(descriptor, data, 0)
-            path.replace(self.head(info))
+            with suppress(FileExistsError):
+                os.link(path, self.head(info))
 
-    def drop(self, info: ShardInfo) -> None:
-        """Remove what is there of a shard."""
-        for path in (self.head(info), self._rows(info)):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+    def drop_head(self, info: ShardInfo) -> None:
+        """Remove the head of a shard, which is damaged."""
+        with suppress(OSError):
+            self.head(info).unlink(missing_ok=True)
 
     def read(
         self, info: ShardInfo, starts: npt.NDArray[np.int64], rows: Iterable[int]
@@ -144,7 +144,7 @@ class ShardCache:
         self,
         info: ShardInfo,
         starts: npt.NDArray[np.int64],
-        spans: Sequence[tuple[range, bytes | bytearray | memoryview]],
+        spans: Sequence[tuple[range, bytes | memoryview]],
     ) -> None:
         """Keep the values of consecutive rows. What the disk does not take is not kept.
 
@@ -213,7 +213,8 @@ class ShardCache:
             self._touched[info.digest] = now
             for path in (self._rows(info), self.head(info)):
                 with suppress(OSError):
-                    os.utime(path)
+                    # when it was written stays: that tells one file from another
+                    os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
     def _fail(self, error: OSError) -> None:
         if not self._has_failed:
@@ -221,7 +222,7 @@ class ShardCache:
         self._has_failed = True
 
 
-def _write(descriptor: int, data: bytes | bytearray | memoryview, start: int) -> None:
+def _write(descriptor: int, data: bytes | memoryview, start: int) -> None:
     view = memoryview(data)
     while view:
         done = os.pwrite(descriptor, view, start)

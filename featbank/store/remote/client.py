@@ -18,10 +18,10 @@ from typing import Any
 
 from featbank.errors import ConfigError, StoreError
 from featbank.store.remote.elsewhere import Elsewhere, make_file_system
+from featbank.store.remote.ranges import AbsentError, Bodies, ByteRange
 
 _log = logging.getLogger(__name__)
 
-_PART_BYTES = 4 << 20
 _AT_ONCE = 64
 _NOT_AGAIN = {400, 401, 403, 405, 416}  # answers of HTTP that come again
 # what libraries raise that is no OSError, by the module that has it once it is in use
@@ -32,6 +32,10 @@ _LIBRARY_FAULTS = {
     "google.auth.exceptions": ("GoogleAuthError",),
     "gcsfs.retry": ("HttpError",),
 }
+_CREDENTIALS = (
+    "give credentials as the library of that scheme finds them, or in storage_options; "
+    'storage_options={"anon": True} for a public bucket'
+)
 _inherited: list[Any] = []
 """File systems of the parent: a fork lets them be, for their connections are not its own."""
 
@@ -49,28 +53,6 @@ class Persistence:
     attempts: int = 5
     timeout_s: float = 60.0
     wait_s: float = 0.2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ByteRange:
-    """Bytes of one file of a store.
-
-    Args:
-        name: of the file, below the store.
-        start, stop: of the bytes; `stop` None for all that it holds, which are counted by nobody.
-    """
-
-    name: str
-    start: int = 0
-    stop: int | None = None
-
-    def __str__(self) -> str:
-        """Say which, as errors do."""
-        return "all of it" if self.stop is None else f"bytes {self.start} to {self.stop}"
-
-
-class AbsentError(StoreError):
-    """Nothing is there."""
 
 
 class RemoteClient:
@@ -94,15 +76,15 @@ class RemoteClient:
         """Pickle as the place."""
         return RemoteClient, (self.place, self._persistence)
 
-    def fetch(self, ranges: Sequence[ByteRange]) -> Iterator[bytearray | StoreError]:
+    def fetch(self, ranges: Sequence[ByteRange]) -> Iterator[bytes | StoreError]:
         """Fetch ranges, all at once; give them in order, or what is wrong with one."""
         return self.start(ranges).wait()
 
     def start(self, ranges: Sequence[ByteRange]) -> Bodies:
         """Ask for ranges, all at once, and wait for none."""
-        return Bodies([[self._submit(part) for part in _parts(one)] for one in ranges])
+        return Bodies([[self._submit(part) for part in one.parts()] for one in ranges])
 
-    def fetch_one(self, one: ByteRange) -> bytearray:
+    def fetch_one(self, one: ByteRange) -> bytes:
         """Fetch one range.
 
         Raises:
@@ -148,7 +130,8 @@ class RemoteClient:
         return [str(path).strip("/")[start:] for path in found]
 
     def _submit(self, part: ByteRange) -> Future[bytes]:
-        return asyncio.run_coroutine_threadsafe(self._patient(part), self._prepared())
+        loop = self._prepared()
+        return asyncio.run_coroutine_threadsafe(self._patient(part), loop)
 
     def _prepared(self) -> Any:
         """Return the loop that this process's file system works in."""
@@ -157,7 +140,15 @@ class RemoteClient:
         if self._process != os.getpid():
             if self._file_system is not None:
                 _inherited.append(self._file_system)
-            self._file_system = make_file_system(self.place)
+            try:
+                self._file_system = make_file_system(self.place)
+            except _faults() as error:  # of those that connect at once
+                raise StoreError(
+                    f"store {self.place.url}",
+                    expected="a server that answers",
+                    got=_said(error),
+                    hint=_CREDENTIALS if _is_unknown(error) else "",
+                ) from error
             self._slots = asyncio.Semaphore(_AT_ONCE)
             self.num_requests = 0
             self._process = os.getpid()
@@ -177,16 +168,12 @@ class RemoteClient:
                     body = await asyncio.wait_for(
                         self._ask(path, part), self._persistence.timeout_s
                     )
-                    _measure(body, part)
+                    part.measure(body)
                     return body
                 except FileNotFoundError as error:
                     raise _absent(where) from error
                 except (IsADirectoryError, NotADirectoryError) as error:
                     raise _absent(where) from error
-                except PermissionError as error:
-                    raise StoreError(
-                        where, expected="leave to read it", got=_said(error)
-                    ) from error
                 except TypeError as error:  # which libraries raise at the first request
                     raise ConfigError(
                         f"storage_options of {self.place.url}",
@@ -194,13 +181,13 @@ class RemoteClient:
                         got=_said(error),
                     ) from error
                 except _faults() as error:
-                    status = getattr(error, "status", None)
-                    if attempt == self._persistence.attempts or status in _NOT_AGAIN:
+                    status, is_unknown = getattr(error, "status", None), _is_unknown(error)
+                    if attempt == self._persistence.attempts or status in _NOT_AGAIN or is_unknown:
                         raise StoreError(
                             where,
-                            expected=f"an answer in {attempt} attempts",
+                            expected=f"an answer in {self._persistence.attempts} attempts",
                             got=_said(error),
-                            hint="is it reachable from here?" if status is None else "",
+                            hint=_CREDENTIALS if is_unknown else "",
                         ) from error
                     _log.info("%s: %s; asking again", where, _said(error))
                 wait_s = self._persistence.wait_s * 2 ** (attempt - 1)
@@ -215,66 +202,6 @@ class RemoteClient:
         if system.async_impl:
             return bytes(await system._cat_file(path, **span))
         return bytes(await asyncio.to_thread(system.cat_file, path, **span))
-
-
-class Bodies:
-    """Ranges that were asked for, each in parts.
-
-    Args:
-        futures: of the parts of each.
-    """
-
-    def __init__(self, futures: list[list[Future[bytes]]]) -> None:
-        self._futures = futures
-
-    def wait(self) -> Iterator[bytearray | StoreError]:
-        """Give the ranges in order, or what is wrong with one; once. Abandoned, it cancels."""
-        try:
-            for parts in self._futures:
-                body: bytearray | StoreError
-                try:
-                    joined = bytearray()
-                    for part in parts:
-                        joined += part.result()
-                    body = joined
-                except StoreError as error:
-                    body = error
-                for part in parts:
-                    part.cancel()
-                parts.clear()  # what is given is kept here no longer
-                yield body
-        finally:
-            self.cancel()
-
-    def cancel(self) -> None:
-        """Wait for none of them any more."""
-        for parts in self._futures:
-            for part in parts:
-                part.cancel()
-
-
-class _BodyError(OSError):
-    """A body of another length than was asked for."""
-
-
-def _measure(body: bytes, part: ByteRange) -> None:
-    if part.stop is not None and len(body) != part.stop - part.start:
-        wanted = part.stop - part.start
-        raise _BodyError(
-            f"{len(body)} bytes instead of {wanted}"
-            + (", as if the range was not heard" if len(body) > wanted else "")
-        )
-
-
-def _parts(one: ByteRange) -> Iterator[ByteRange]:
-    if one.stop is None:
-        yield one
-        return
-    # equal ones, for the last is waited for
-    count = -(-(one.stop - one.start) // _PART_BYTES)
-    size = -(-(one.stop - one.start) // max(1, count))
-    for start in range(one.start, one.stop, max(1, size)):
-        yield ByteRange(name=one.name, start=start, stop=min(one.stop, start + size))
 
 
 def _read_opened(system: Any, path: str, part: ByteRange) -> bytes:
@@ -296,6 +223,12 @@ def _faults() -> tuple[type[BaseException], ...]:
         if module in sys.modules:
             found += [getattr(sys.modules[module], name) for name in names]
     return tuple(found)
+
+
+def _is_unknown(error: BaseException) -> bool:
+    """Tell whether who asks is unknown, or may not: asking again would not help."""
+    name = type(error).__name__  # NoCredentialsError of botocore, PermissionDenied of asyncssh
+    return isinstance(error, PermissionError) or "Credentials" in name or "Denied" in name
 
 
 def _said(error: BaseException) -> str:

@@ -15,10 +15,18 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "ssh": "ssh", "sftp
 BESIDE = "../"
 """Before the name of a file that lies in the folder of a store's folder."""
 
+_PLAIN = ("http", "https", "file", "memory", "dvc")
 _PARALLEL = 64
 _OWN_OPTIONS: dict[str, dict[str, Any]] = {
-    # listings are asked once, and an object may change: nothing of them is kept
-    "s3": {"config_kwargs": {"max_pool_connections": _PARALLEL}, "use_listings_cache": False},
+    "s3": {
+        # who asks tries again by itself
+        "config_kwargs": {
+            "max_pool_connections": _PARALLEL,
+            "retries": {"max_attempts": 1, "mode": "standard"},
+        },
+        # listings are asked for once, and an object may change: nothing of them is kept
+        "use_listings_cache": False,
+    },
 }
 
 
@@ -71,6 +79,19 @@ def is_url(path: str | Path) -> bool:
     (True, False)
     """
     return isinstance(path, str) and _URL.match(path) is not None
+
+
+def was_url(path: Path) -> bool:
+    """Tell whether a path was made of a URL, which loses a slash by that.
+
+    >>> was_url(Path("s3://bucket/tokens")), was_url(Path("data/tokens"))
+    (True, False)
+    """
+    return (
+        len(path.parts) > 1
+        and path.parts[0].removesuffix(":") in {*_EXTRAS, *_PLAIN}
+        and (path.parts[0].endswith(":"))
+    )
 
 
 def locate(url: str, options: Mapping[str, Any] | None = None) -> Elsewhere:
@@ -131,12 +152,18 @@ def make_file_system(place: Elsewhere) -> Any:
         ConfigError: its options are not those that it takes.
     """
     kind = file_system_class(place.protocol)
-    options = {**_OWN_OPTIONS.get(place.protocol, {}), **place.options}
+    options = {**_OWN_OPTIONS.get(place.protocol, {})}
+    for name, value in place.options.items():
+        is_added_to = isinstance(options.get(name), dict) and isinstance(value, dict)
+        options[name] = {**options[name], **value} if is_added_to else value
     try:
-        return kind(**options, skip_instance_cache=True)
+        made = kind(**options, skip_instance_cache=True)
     except TypeError as error:
         raise ConfigError(
             f"storage_options of {place.url}",
             expected=f"what fsspec's {kind.__name__} takes",
             got=error,
         ) from error
+    if place.protocol == "s3":
+        made.retries = 1
+    return made

@@ -11,8 +11,9 @@ from featbank.store.format import HEADER_NAME, SPLITS_NAME
 from featbank.store.header import StoreHeader
 from featbank.store.header_file import parse_header
 from featbank.store.joining import join, refuse_copies
-from featbank.store.remote.client import AbsentError, ByteRange, RemoteClient
+from featbank.store.remote.client import RemoteClient
 from featbank.store.remote.elsewhere import BESIDE, Elsewhere
+from featbank.store.remote.ranges import AbsentError, ByteRange
 from featbank.store.splits import differing_splits, parse_splits
 from featbank.store.stamps import OpenedHeader, replaced
 
@@ -47,13 +48,17 @@ class RemoteHeader(OpenedHeader):
     def check(self) -> None:
         """Refuse to go on when another store has come to its place.
 
+        A header that cannot be had tells nothing: who asks has an error of its own to raise.
+
         Raises:
-            StoreError: it was replaced, is gone, or cannot be asked any more.
+            StoreError: it was replaced, or is gone.
         """
         try:
             found = _read_header(self._client, self.below)
         except AbsentError as error:
             raise replaced(f"store {self.where}") from error
+        except StoreError:
+            return
         if found != self.header:
             raise replaced(f"store {self.where}")
 
@@ -81,12 +86,12 @@ def open_headers(
             its place, or stores that do not belong together.
     """
     where = client.place.url
-    own_name = where.rpartition("/")[2]
+    above, _, own_name = where.rpartition("/")
     likely = [f"{split}/{HEADER_NAME}" for split in splits or ()]
     found = _fetch(client, [HEADER_NAME, SPLITS_NAME, BESIDE + SPLITS_NAME, *likely])
     if HEADER_NAME in found and splits in (None, (own_name,)):
         header = _parsed(client, "", found[HEADER_NAME])
-        _refuse_misplaced(client, own_name, header, found.get(BESIDE + SPLITS_NAME))
+        _refuse_misplaced(above, own_name, header, found.get(BESIDE + SPLITS_NAME))
         return [RemoteHeader(client, "", header)], header
     if splits is None:
         headers = _all_headers(client, found.get(SPLITS_NAME))
@@ -97,11 +102,11 @@ def open_headers(
     return [RemoteHeader(client, folder, header) for folder, header in headers.items()], joined
 
 
-def _all_headers(client: RemoteClient, statement: bytearray | None) -> dict[str, StoreHeader]:
+def _all_headers(client: RemoteClient, statement: bytes | None) -> dict[str, StoreHeader]:
     """Read all stores of a folder: those that it states, else those that a listing shows."""
     statements: dict[str, Mapping[str, str]] = {}
     if statement is not None:
-        statements[""] = parse_splits(bytes(statement), client.place.named(SPLITS_NAME), _HINT)
+        statements[""] = parse_splits(statement, client.place.named(SPLITS_NAME), _HINT)
         folders = sorted(statements[""])
         names = [f"{folder}/{HEADER_NAME}" for folder in folders]
     else:
@@ -117,7 +122,7 @@ def _all_headers(client: RemoteClient, statement: bytearray | None) -> dict[str,
         if f"{folder}/{HEADER_NAME}" in files
     }
     statements |= {
-        _folder(name): parse_splits(bytes(data), client.place.named(name), _HINT)
+        _folder(name): parse_splits(data, client.place.named(name), _HINT)
         for name, data in files.items()
         if name.endswith(SPLITS_NAME)
     }
@@ -134,7 +139,7 @@ def _all_headers(client: RemoteClient, statement: bytearray | None) -> dict[str,
 
 
 def _chosen_headers(
-    client: RemoteClient, splits: Sequence[str], found: Mapping[str, bytearray]
+    client: RemoteClient, splits: Sequence[str], found: Mapping[str, bytes]
 ) -> dict[str, StoreHeader]:
     if not splits or len(set(splits)) < len(splits):
         raise StoreError(
@@ -163,7 +168,7 @@ def _chosen_headers(
         header = headers[folder] = _parsed(client, folder, files[f"{folder}/{HEADER_NAME}"])
         above_it, _, name = folder.rpartition("/")
         statement = files.get(f"{above_it}/{SPLITS_NAME}" if above_it else SPLITS_NAME)
-        _refuse_misplaced(client, name, header, statement)
+        _refuse_misplaced(client.place.named(above_it), name, header, statement)
     return headers
 
 
@@ -179,14 +184,12 @@ def _only(client: RemoteClient, split: str, below: Sequence[str]) -> str:
     return found[0]
 
 
-def _refuse_misplaced(
-    client: RemoteClient, name: str, header: StoreHeader, statement: bytearray | None
-) -> None:
+def _refuse_misplaced(where: str, name: str, header: StoreHeader, statement: bytes | None) -> None:
+    """Refuse a store that is not the one of its name that the folder at `where` states."""
     if statement is None:
         return
-    where = client.place.url.rpartition("/")[0] if name == client.place.url else client.place.url
     try:
-        stated = parse_splits(bytes(statement), where, _HINT)
+        stated = parse_splits(statement, where, _HINT)
     except StoreError:  # what stands beside it may be anything
         return
     for problem in differing_splits(where, stated, {name: header}, partial=True):
@@ -198,9 +201,9 @@ def _read_header(client: RemoteClient, folder: str) -> StoreHeader:
     return _parsed(client, folder, client.fetch_one(ByteRange(name=name)))
 
 
-def _parsed(client: RemoteClient, folder: str, data: bytearray) -> StoreHeader:
+def _parsed(client: RemoteClient, folder: str, data: bytes) -> StoreHeader:
     where = client.place.named(folder)
-    header = parse_header(bytes(data), f"{where}/{HEADER_NAME}", _HINT)
+    header = parse_header(data, f"{where}/{HEADER_NAME}", _HINT)
     if header.compression is not None:
         raise StoreError(
             f"store {where}",
@@ -211,7 +214,7 @@ def _parsed(client: RemoteClient, folder: str, data: bytearray) -> StoreHeader:
     return header
 
 
-def _fetch(client: RemoteClient, names: Sequence[str]) -> dict[str, bytearray]:
+def _fetch(client: RemoteClient, names: Sequence[str]) -> dict[str, bytes]:
     """Fetch whole files at once; those that are not there, or are beside it, may be absent."""
     found = {}
     for name, body in zip(names, client.fetch([ByteRange(name=x) for x in names]), strict=True):

@@ -8,14 +8,16 @@ from hashlib import sha256
 
 from featbank.errors import StoreError
 from featbank.store.remote.cache import ShardCache
-from featbank.store.remote.client import ByteRange, RemoteClient
+from featbank.store.remote.client import RemoteClient
 from featbank.store.remote.headers import RemoteHeader
-from featbank.store.remote.rows import SMALL_SHARD_BYTES, RowFetcher
+from featbank.store.remote.ranges import ByteRange
+from featbank.store.remote.rows import RowFetcher, comes_whole
 from featbank.store.remote.shard import RemoteShard
 from featbank.store.shard_info import ShardInfo
 from featbank.store.soundness import check_when_opened, refuse_differences
 
 _AT_ONCE_BYTES = 64 << 20
+_TRIES = 3
 
 Listed = tuple[RemoteHeader, ShardInfo, int]
 """A shard: the header that lists it, how, and its number among all."""
@@ -51,7 +53,7 @@ class HeadFetcher:
             return None
         with suppress(StoreError):  # it is damaged on this disk, or just gone
             return self._opened(one)
-        self._cache.drop(one[1])
+        self._cache.drop_head(one[1])
         return None
 
     def _fetched(self, group: Sequence[Listed]) -> Iterator[tuple[int, RemoteShard]]:
@@ -72,12 +74,21 @@ class HeadFetcher:
             if isinstance(body, StoreError):
                 opened.check()
                 raise body
-            self._cache.put_head(info, memoryview(body)[: _head_bytes(one)])
-            shard = self._opened(one)
+            shard = self._kept(one, memoryview(body)[: _head_bytes(one)])
             if len(body) > _head_bytes(one):
                 values = memoryview(body)[info.values_start :]
                 self._cache.write(info, shard.row_bytes_before, [(range(len(shard)), values)])
             yield number, shard
+
+    def _kept(self, one: Listed, head: memoryview) -> RemoteShard:
+        """Open a shard by a head that is sound; others may remove it from the cache meanwhile."""
+        for _ in range(_TRIES):
+            self._cache.put_head(one[1], head)
+            with suppress(StoreError):
+                return self._opened(one)
+            self._cache.drop_head(one[1])
+        self._cache.put_head(one[1], head)
+        return self._opened(one)
 
     def _opened(self, one: Listed) -> RemoteShard:
         opened, info, number = one
@@ -106,11 +117,11 @@ def _head_bytes(one: Listed) -> int:
 
 def _head_range(one: Listed) -> ByteRange:
     opened, info, _ = one
-    stop = info.num_bytes if info.num_bytes <= SMALL_SHARD_BYTES else _head_bytes(one)
+    stop = info.num_bytes if comes_whole(info) else _head_bytes(one)
     return ByteRange(name=opened.name(info.name), start=0, stop=stop)
 
 
-def _is_sound(one: Listed, body: bytearray) -> bool:
+def _is_sound(one: Listed, body: bytes) -> bool:
     """Tell whether a head is the one that the header vouches for, before anybody parses it."""
     opened, info, _ = one
     values_bytes = info.num_frames * opened.header.frame_bytes if info.values_start else 0

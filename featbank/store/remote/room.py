@@ -43,7 +43,7 @@ def make_room(folder: Path, max_bytes: int) -> None:
                 continue
             num_bytes = found.st_blocks * _BLOCK_BYTES  # of a file with holes, what it takes
             kept = shards.setdefault(entry.name.partition(".")[0], _Kept())
-            kept.used_s = max(kept.used_s, found.st_mtime)
+            kept.used_s = max(kept.used_s, found.st_atime, found.st_mtime)
             kept.num_bytes += num_bytes
             kept.paths.append(Path(entry.path))
             total += num_bytes

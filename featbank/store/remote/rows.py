@@ -13,15 +13,20 @@ from xxhash import xxh3_64_intdigest
 
 from featbank.errors import StoreError
 from featbank.store.remote.cache import ShardCache
-from featbank.store.remote.client import Bodies, ByteRange, RemoteClient
+from featbank.store.remote.client import RemoteClient
+from featbank.store.remote.ranges import Bodies, ByteRange
 from featbank.store.shard_info import ShardInfo
 
-SMALL_SHARD_BYTES = 8 << 20
-"""A shard up to this size is fetched as a whole: of tokens, ten hours or so."""
-
-_LEAST_BYTES = 16 << 10  # of a request: rows behind a small one come with it
+_SMALL_SHARD_BYTES = 8 << 20
+_LEAST_BYTES = 16 << 10  # of a request: rows behind small ones come with them
 _GAP_BYTES = 16 << 10  # between rows that are fetched at once
 _MOST_BYTES = 8 << 20  # of a request with several rows
+
+
+def comes_whole(info: ShardInfo) -> bool:
+    """Tell whether a shard is fetched as a whole: small ones of small rows, as of tokens, are."""
+    is_small = info.num_bytes <= _SMALL_SHARD_BYTES
+    return is_small and info.num_bytes < _LEAST_BYTES * info.num_utterances
 
 
 class RowKey(NamedTuple):
@@ -96,6 +101,8 @@ class RowFetcher:
         self._client = client
         self._cache = cache
         self._check = check
+        # by shard: the row behind the last request, and how much the next one brings at least
+        self._ahead: dict[int, tuple[int, int]] = {}
 
     def fetch(self, wanted: Sequence[tuple[RemoteRows, int]]) -> list[memoryview]:
         """Return the bytes of rows, in the order given; one may be asked for twice.
@@ -152,8 +159,24 @@ class RowFetcher:
         return found
 
     def _ask(self, missing: _Missing) -> _Asked:
-        spans = [*_spans(missing)]
+        spans = [self._widened(span) for span in _spans(missing)]
         return spans, self._client.start([span.range for span in spans])
+
+    def _widened(self, span: _Span) -> _Span:
+        """Add rows behind those of a small request, the more the longer it goes on in order."""
+        shard, start, stop = span.shard, span.rows.start, span.rows.stop
+        before = shard.row_bytes_before
+        if comes_whole(shard.info):
+            return _Span(shard, range(len(before) - 1))
+        number = shard.key(0).shard
+        row, least = self._ahead.get(number, (-1, 0))
+        goes_on = row == start and self._cache.keeps_rows
+        least = min(4 * least, _MOST_BYTES) if goes_on else _LEAST_BYTES
+        if before[stop] - before[start] < least:
+            widest = int(np.searchsorted(before, before[start] + least, "right")) - 1
+            stop = min(max(stop, widest), len(before) - 1)
+        self._ahead[number] = stop, least
+        return _Span(shard, range(start, stop))
 
     def _receive_once(self, missing: _Missing, asked: _Asked) -> dict[RowKey, memoryview]:
         """Return those rows that are as written."""
@@ -246,17 +269,7 @@ def _spans(missing: _Missing) -> Iterator[_Span]:
             stop = max(stop, row + 1)
         else:
             if shard is not None:
-                yield _Span(shard, _widened(shard, start, stop))
+                yield _Span(shard, range(start, stop))
             shard, start, stop = owner, row, row + 1
     if shard is not None:
-        yield _Span(shard, _widened(shard, start, stop))
-
-
-def _widened(shard: RemoteRows, start: int, stop: int) -> range:
-    """Return rows with as many behind them as a small request has room for."""
-    before = shard.row_bytes_before
-    if shard.info.num_bytes <= SMALL_SHARD_BYTES:
-        return range(len(before) - 1)
-    if before[stop] - before[start] < _LEAST_BYTES:
-        stop = max(stop, int(np.searchsorted(before, before[start] + _LEAST_BYTES, "right")) - 1)
-    return range(start, min(stop, len(before) - 1))
+        yield _Span(shard, range(start, stop))

@@ -17,10 +17,11 @@ from featbank.store.format import FAILURES_NAME
 from featbank.store.mapped import MappedShard
 from featbank.store.reader import Located, Store, in_order_of_axes
 from featbank.store.remote.cache import ShardCache
-from featbank.store.remote.client import ByteRange, Persistence, RemoteClient
+from featbank.store.remote.client import Persistence, RemoteClient
 from featbank.store.remote.elsewhere import Elsewhere
 from featbank.store.remote.headers import RemoteHeader, open_headers
 from featbank.store.remote.heads import HeadFetcher
+from featbank.store.remote.ranges import ByteRange
 from featbank.store.remote.rows import RowFetcher, RowsUnderWay
 from featbank.store.remote.shard import RemoteShard
 from featbank.store.stamps import replaced
@@ -76,7 +77,8 @@ class RemoteStore(Store):
         self._owners = [opened for opened in self._remote for _ in opened.header.shards]
         self._last_ids = [info.last_id for info in self.shards]
         cache = ShardCache(cache_bytes)
-        rows = RowFetcher(self._client, cache, lambda number: self._owners[number].check())
+        owners = self._owners
+        rows = RowFetcher(self._client, cache, lambda number: owners[number].check())
         self._row_fetcher = rows
         self._head_fetcher = HeadFetcher(self._client, cache, rows)
         self._begin()

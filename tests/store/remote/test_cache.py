@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -149,6 +150,7 @@ def test_without_a_cache_nothing_stays_on_this_disk(
     assert _in_a_fork(lambda: None) == 0
     assert len(store["00009"])
     store = None
+    gc.collect()
     assert not [*scratch.iterdir()]
     assert not cache.exists()
 

@@ -87,13 +87,34 @@ def test_neighbours_come_in_one_request_and_small_rows_bring_theirs(server: Rang
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "num_requests"), [("units", "00007", 1), ("ssl", "s2/002", 2)]
+)
+def test_a_small_shard_of_tokens_comes_whole_and_one_of_features_does_not(
+    server: RangeServer, name: str, row: str, num_requests: int
+) -> None:
+    store = open_hasty(f"{server.url}/{name}", cache_bytes=0)
+    server.requests.clear()
+    assert len(store[row])
+    assert len(server.requests) == num_requests
+
+
+def test_who_reads_row_by_row_gets_more_with_each_request(server: RangeServer) -> None:
+    store = open_hasty(f"{server.url}/small-rows")
+    store.open_shard(0)
+    server.requests.clear()
+    for number in range(9000):
+        assert len(store[f"{number:05d}"]) == 1000
+    assert len(server.requests) < 10
+
+
 def test_many_shards_are_opened_in_one_round_when_one_after_the_other_is(
     tmp_path: Path,
 ) -> None:
-    local = write_floats(tmp_path / "many", num_rows=100, shard_bytes=200_000)
+    local = write_floats(tmp_path / "many", num_rows=50, shard_bytes=200_000)
     store = open_store(f"file://{tmp_path}/many", cache_bytes=0)
     assert isinstance(store, RemoteStore)
-    assert len(store.shards) > 20
+    assert len(store.shards) > 10
     np.testing.assert_array_equal(store.frame_counts, local.frame_counts)
     assert store.num_requests == 3 + len(store.shards)
 
@@ -185,6 +206,13 @@ def test_what_cannot_be_opened_says_why(url: str, said: str) -> None:
 def test_options_that_the_file_system_does_not_take_are_named() -> None:
     with pytest.raises(ConfigError, match="storage_options"):
         open_store("s3://bucket/x", storage_options={"anonymous": True})
+
+
+def test_a_url_that_was_made_a_path_and_options_for_a_folder_are_refused(stores: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a URL as a text"):
+        open_store(Path("s3://bucket/x"))
+    with pytest.raises(ConfigError, match="storage_options for a folder"):
+        open_store(stores / "units", storage_options={"anon": True})
 
 
 def test_a_compressed_store_says_that_it_needs_a_copy(tmp_path: Path) -> None:

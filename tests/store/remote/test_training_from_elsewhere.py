@@ -52,7 +52,7 @@ def test_windows_of_tokens_are_those_of_the_store_on_this_disk(
     found, local = (
         [*DataLoader(windows, sampler=WindowSampler(windows), batch_size=16)]
         for windows in (
-            TokenWindows(path, length=100, separator=500)
+            TokenWindows(path, 100, separator=500)
             for path in (f"{server.url}/units", stores / "units")
         )
     )
