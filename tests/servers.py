@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,8 +71,9 @@ class Bucket:
 class WebServer(ThreadingHTTPServer):
     """Serves the files of a folder, and fails as it is told to.
 
-    `faults` are those of the next requests of a file's bytes, one each, of `FAULTS`; `counts` has
-    the requests by method, and `fetched` the paths of which bytes were sent.
+    `faults` are those of the next requests of a file's bytes, one each: `busy` (503), `forbidden`
+    (403), `cut` (a body that ends early), `short` or `long` (one of another length), or nothing.
+    `fetched` has the paths of which bytes were sent.
     """
 
     daemon_threads = True
@@ -81,17 +82,12 @@ class WebServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder = folder
         self.faults: deque[str] = deque()
-        self.counts: Counter[str] = Counter()
         self.fetched: list[str] = []
         self.lists = True
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-FAULTS = ("busy", "cut", "short", "long", "forbidden")
-"""What a `WebServer` does instead: 503, a body that ends early, one of another length, 403."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -108,7 +104,6 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
     def _answer(self, *, body: bool) -> None:
-        self.server.counts[self.command] += 1
         name = unquote(self.path).strip("/")
         path = self.server.folder / name
         if path.is_dir() and self.server.lists:

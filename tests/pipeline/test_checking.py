@@ -208,6 +208,9 @@ def test_a_corpus_whose_audio_dvc_does_not_watch_is_told(checkout: Project) -> N
     )
     checkout.edit("conf/corpus/mine.yaml", "root: corpora/demo", "root: corpora/mine")
     checkout.run("python -m featbank check")
+    # of a bucket, what is in corpora/mine says what it holds
+    checkout.edit("conf/corpus/mine.yaml", "root: corpora/mine", "root: s3://bucket/mine")
+    checkout.run("python -m featbank check")
 
 
 @pytest.mark.slow

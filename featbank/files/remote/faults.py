@@ -58,7 +58,7 @@ def request(path: RemotePath, make: Callable[[], _T]) -> _T:
         try:
             return make()
         except _faults() as error:
-            if _is_gone(error):
+            if _is_gone(error, path):
                 raise FileNotFoundError(errno.ENOENT, "nothing there", str(path)) from error
             if _is_forbidden(error):
                 raise ForbiddenError(
@@ -82,29 +82,21 @@ def _faults() -> tuple[type[Exception], ...]:
     return (OSError, *(getattr(module, name) for module, name in modules if module is not None))
 
 
-def _is_gone(error: BaseException) -> bool:
+def _is_gone(error: BaseException, path: RemotePath) -> bool:
     """Tell an answer that nothing is there from a server that did not answer.
 
     fsspec's HTTP gives FileNotFoundError for whatever fails when it asks for a file's size.
     """
     if not isinstance(error, FileNotFoundError):
         return _status(error) in _GONE
-    return error.__cause__ is None or not _is_of_http(error.__cause__) or (
-        _status(error.__cause__) in _GONE
-    )  # fmt: skip
+    cause = error.__cause__
+    return cause is None or not path.is_http or _status(cause) in _GONE
 
 
 def _is_forbidden(error: BaseException) -> bool:
     if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
         error = error.__cause__
     return isinstance(error, PermissionError) or _status(error) in _FORBIDDEN
-
-
-def _is_of_http(error: BaseException) -> bool:
-    http = sys.modules.get("aiohttp")
-    return isinstance(error, TimeoutError | ConnectionError) or (
-        http is not None and isinstance(error, http.ClientError)
-    )
 
 
 def _status(error: BaseException) -> int | None:
