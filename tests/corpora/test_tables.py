@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -354,3 +355,11 @@ def test_manifests_of_nemo_are_tables_of_json_lines_called_json(root: Path) -> N
         replacements={"/data": "wav"},
     )  # fmt: skip
     assert (row.audio, row.start_s, row.duration_s, row.language) == ("wav/x.wav", 0.5, 1.25, "de")
+
+
+def test_zstandard_that_is_not_installed_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(ConfigError, match=r"zstandard, got .*; pip install 'featbank\[zstd\]'"):
+        rows_of(root, zstandard.compress(b"path\nx.wav\n"), "t.tsv.zst")
