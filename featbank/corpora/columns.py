@@ -11,6 +11,7 @@ from featbank.base.failures import brief
 from featbank.base.manifest import MIX_CHANNELS
 from featbank.corpora.base import CorpusRow, parse_channel, row_of
 from featbank.corpora.paths import AudioPaths, stem
+from featbank.corpora.times import name_segment, parse_seconds
 from featbank.errors import ConfigError, CorpusError
 
 COLUMNS = (
@@ -21,9 +22,6 @@ COLUMNS = (
 
 Texts = Sequence[str | None]
 """Texts in the order of `COLUMNS`; None where the corpus says nothing."""
-
-_LONGEST_S = 1e9  # thirty years: what is more is no time in a recording
-_NUMBER_CHARACTERS = 64
 
 
 def utterance_row(texts: Texts, where: str, paths: AudioPaths, language: str) -> CorpusRow:
@@ -52,7 +50,7 @@ def utterance_row(texts: Texts, where: str, paths: AudioPaths, language: str) ->
     is_segment = start_s is not None
     return row_of(
         (
-            one or stem(audio) + _selection(start_s, duration_s, channel),
+            one or _selected(stem(audio), start_s, duration_s, channel),
             audio,
             where,
             start_s or 0.0,
@@ -125,16 +123,7 @@ class MappedValues:
 
 def _seconds(text: str | None, column: str, where: str) -> float | None:
     """Read a time, or None where there is none."""
-    if not text:
-        return None
-    try:
-        seconds = float(text) if len(text) <= _NUMBER_CHARACTERS else math.inf
-    except ValueError:
-        seconds = math.nan
-    # Python takes digits of other scripts, and lines between digits, for a number, too
-    if 0 <= seconds <= _LONGEST_S and text.isascii() and "_" not in text:
-        return seconds
-    raise CorpusError(f"{column} in {where}", expected="seconds, 0 or more", got=brief(repr(text)))
+    return parse_seconds(text, f"{column} in {where}") if text else None
 
 
 def _until(
@@ -150,16 +139,16 @@ def _until(
     return end_s - start_s
 
 
-def _selection(start_s: float | None, duration_s: float | None, channel: int | None) -> str:
-    """Name what an utterance selects of its file: nothing, times in milliseconds, a channel.
+def _selected(
+    name: str, start_s: float | None, duration_s: float | None, channel: int | None
+) -> str:
+    """Name an utterance by its file, and by what it selects of it: times, a channel, or nothing.
 
-    >>> _selection(1.25, 2.0, None), _selection(None, 2.0, 1), _selection(0.5, None, None)
-    ('-0001250-0003250', '-ch1', '-0000500-end')
+    >>> _selected("x", 1.25, 2.0, None), _selected("x", None, 2.0, 1)
+    ('x-0001250-0003250', 'x-ch1')
     """
-    name = ""
     if start_s is not None:
-        end = "end" if duration_s is None else f"{round(1000 * (start_s + duration_s)):07d}"
-        name = f"-{round(1000 * start_s):07d}-{end}"
+        name = name_segment(name, start_s, duration_s)
     if channel is not None:
         name += "-mix" if channel == MIX_CHANNELS else f"-ch{channel}"
     return name
