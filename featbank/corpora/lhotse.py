@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from featbank.base.failures import Failure, brief
-from featbank.base.split_names import check_split
 from featbank.corpora.base import Corpus, Found, bad_row
+from featbank.corpora.by_split import lists_by_split
 from featbank.corpora.lhotse_lines import JoinedLines, read_lines
 from featbank.corpora.lhotse_rows import FIELDS, CutRows, LhotseCut
 from featbank.corpora.lhotse_said import Said
@@ -58,11 +59,12 @@ class LhotseCorpus(Corpus):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        by_split = manifests if isinstance(manifests, Mapping) and manifests else {"": manifests}
-        self.manifests = {
-            split and check_split(split, "corpus.manifests", ConfigError): _names(files)
-            for split, files in by_split.items()
-        }
+        self.manifests = lists_by_split(
+            manifests,
+            "corpus.manifests",
+            "files by split: {train: [cuts_train.jsonl.gz]}",
+        )
+        _refuse_json(itertools.chain.from_iterable(self.manifests.values()))
         if rows not in _ROWS:
             raise ConfigError("corpus.rows", expected=" or ".join(_ROWS), got=repr(rows))
         self.rows = rows
@@ -124,15 +126,8 @@ class LhotseCorpus(Corpus):
             yield from map(str, paths)
 
 
-def _names(files: Any) -> tuple[str, ...]:
-    """Return names of manifests, of which one may stand for a list."""
-    names = (files,) if isinstance(files, str) else files
-    if not (isinstance(names, Sequence) and names and all(isinstance(one, str) for one in names)):
-        raise ConfigError(
-            "corpus.manifests",
-            expected="files by split: {train: [cuts_train.jsonl.gz]}",
-            got=brief(repr(files)),
-        )
+def _refuse_json(names: Iterable[str]) -> None:
+    """Refuse manifests that are not in lines."""
     for name in names:
         if name.endswith((".json", ".json.gz", ".yaml", ".yaml.gz", ".yml")):
             raise ConfigError(
@@ -141,7 +136,6 @@ def _names(files: Any) -> tuple[str, ...]:
                 got=name,
                 hint="`lhotse copy` makes a .jsonl.gz of it",
             )
-    return tuple(names)
 
 
 def _is_cut(said: Said, where: str) -> bool:

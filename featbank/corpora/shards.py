@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from featbank.base.failures import brief
+from featbank.corpora.by_split import lists_by_split
 from featbank.errors import ConfigError, CorpusError
 
 Patterns = str | Sequence[str]
@@ -35,10 +36,10 @@ def find_shards(
         ConfigError: they are no patterns of paths below the root.
         CorpusError: one finds nothing.
     """
-    by_split = patterns if isinstance(patterns, Mapping) else {"": patterns}
+    expected = "patterns of paths, or these by split: {train: train-*}"
     seen: set[str] = set()
-    for split, some in by_split.items():
-        for pattern in [some] if isinstance(some, str) else some:
+    for split, some in lists_by_split(patterns, where, expected).items():
+        for pattern in some:
             _check(pattern, where)
             found = list(itertools.chain.from_iterable(_named(root, p) for p in expand(pattern)))
             if not found:
@@ -77,9 +78,7 @@ def _named(root: Path, pattern: str) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in found)
 
 
-def _check(pattern: object, where: str) -> None:
-    if not isinstance(pattern, str) or not pattern:
-        raise ConfigError(where, expected="patterns of paths", got=brief(repr(pattern)))
+def _check(pattern: str, where: str) -> None:
     path = PurePosixPath(pattern)
     if path.is_absolute() or ".." in path.parts:
         raise ConfigError(where, expected="paths below corpus.root", got=brief(repr(pattern)))

@@ -7,8 +7,8 @@ from operator import itemgetter
 from typing import Any
 
 from featbank.base.failures import Failure, brief
-from featbank.base.split_names import check_split
 from featbank.corpora.base import Corpus, Found, bad_row
+from featbank.corpora.by_split import lists_by_split
 from featbank.corpora.cells import Table
 from featbank.corpora.columns import COLUMNS, MappedValues, Texts, as_text, utterance_row
 from featbank.corpora.links import Links
@@ -67,7 +67,12 @@ class TableCorpus(Corpus):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        self.tables = [(split, self.root / path) for split, path in _tables(table)]
+        tables = lists_by_split(
+            table,
+            "corpus.table",
+            "a path, a list of paths, or paths by split: {train: train.tsv}",
+        )
+        self.tables = [(split, self.root / path) for split, some in tables.items() for path in some]
         """Each with the split of its rows; an empty one where they say it themselves."""
         self.columns = dict(columns or {})
         self.ignores_rest = ignore_columns == REST
@@ -231,28 +236,3 @@ class TableCorpus(Corpus):
                 got=brief(", ".join(meant)),
             )
         return names
-
-
-def _tables(
-    table: str | Sequence[str] | Mapping[str, str | Sequence[str]],
-) -> list[tuple[str, str]]:
-    """Return the paths of tables, each behind the split of its rows or an empty one.
-
-    Raises:
-        ConfigError: there is none, or what is given is no path.
-    """
-    by_split: Mapping[str, Any] = table if isinstance(table, Mapping) else {"": table}
-    pairs = [
-        (split, path)
-        for split, paths in by_split.items()
-        for path in ([paths] if isinstance(paths, str) else paths or ())
-    ]
-    if not pairs or not all(isinstance(path, str) and path for _, path in pairs):
-        raise ConfigError(
-            "corpus.table",
-            expected="a path, a list of paths, or paths by split: {train: train.tsv}",
-            got=repr(table),
-        )
-    for split in by_split if isinstance(table, Mapping) else ():
-        check_split(split, "corpus.table", ConfigError)
-    return pairs

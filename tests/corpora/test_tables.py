@@ -66,7 +66,19 @@ def test_a_split_that_the_definition_says_is_not_said_again_by_a_column(root: Pa
     assert row.split == "train"
 
 
-@pytest.mark.parametrize("table", [{}, [], "", {"train": ""}, {"train": []}, [1], {"a b": "t.tsv"}])
+@pytest.mark.parametrize(
+    "table",
+    [
+        {},
+        [],
+        "",
+        {"train": ""},
+        {"train": []},
+        {"train": "t.tsv", "dev": []},
+        [1],
+        {"a b": "t.tsv"},
+    ],
+)
 def test_what_names_no_table_is_refused(root: Path, table: Any) -> None:
     with pytest.raises(ConfigError, match=r"corpus.table: expected"):
         listed(root, table=table)

@@ -83,7 +83,8 @@ def test_wrong_words_for_a_webdataset_are_one_line(tmp_path: Path) -> None:
         ({"columns": {"spkr": "speaker"}}, CorpusError, "expected spkr, .* got flac, json, spk"),
         ({"shards": "x-*.tar"}, CorpusError, r"x-\*.tar: expected files in .* none of this name"),
         ({"shards": "../*.tar"}, ConfigError, "paths below corpus.root"),
-        ({"shards": [1]}, ConfigError, "expected patterns of paths, got 1"),
+        ({"shards": [1]}, ConfigError, r"expected patterns of paths, .*, got \[1\]"),
+        ({"shards": {"a b": "*.tar"}}, ConfigError, "corpus.shards: expected"),
     ]:
         with pytest.raises(kind, match=said):
             webdataset(tmp_path, **options).list_utterances()
