@@ -14,7 +14,7 @@ from featbank.errors import ConfigError, CorpusError
 Patterns = str | Sequence[str]
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
 _MOST = 1_000_000  # names that one pattern stands for
 _WILD = re.compile(r"[*?\[]")
 
@@ -63,12 +63,23 @@ def expand(pattern: str) -> Iterator[str]:
     return itertools.islice(map("".join, itertools.product(*choices)), _MOST)
 
 
+def number_width(first: str, last: str) -> int:
+    """Return how many digits the numbers of a range have at least, as shells have it.
+
+    >>> number_width("0", "127"), number_width("0000", "0127"), number_width("00", "127")
+    (1, 4, 3)
+    """
+    is_padded = any(end.startswith("0") and end != "0" for end in (first, last))
+    return max(len(first), len(last)) if is_padded else 1
+
+
 def _choices(braced: str) -> Sequence[str]:
     if not (ends := _RANGE.fullmatch(braced)):
         return braced.split(",")
     first, last = ends.groups()
     numbers = range(int(first), min(int(last), int(first) + _MOST) + 1)
-    return [f"{number:0{len(first)}d}" for number in numbers]
+    width = number_width(first, last)
+    return [f"{number:0{width}d}" for number in numbers]
 
 
 def _named(root: Path, pattern: str) -> list[str]:

@@ -13,6 +13,7 @@ from featbank.base.failures import Failure, brief
 from featbank.base.manifest import check_id
 from featbank.base.places import Place
 from featbank.corpora.paths import AudioPaths
+from featbank.corpora.shards import number_width
 from featbank.errors import AudioError, ConfigError, CorpusError
 
 _RANGE = re.compile(r"(?:\{|_OP_)([0-9]{1,9})\.\.([0-9]{1,9})(?:\}|_CL_)")
@@ -91,7 +92,7 @@ class ShardedTars:
                 expected=f"a number from {first} to {last}, as corpus.tars says",
                 got=brief(repr(shard)),
             )
-        width = len(first) if first.startswith("0") and len(first) == len(last) else 0
+        width = number_width(first, last)
         start, end = self._range.span()
         return f"{self._pattern[:start]}{int(digits):0{width}d}{self._pattern[end:]}"
 
