@@ -9,6 +9,7 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from featbank.audio.containers import open_file
+from featbank.base.places import Place
 from featbank.errors import AudioError
 from featbank.files.disk import read_at
 
@@ -45,6 +46,14 @@ class TarMember:
     start: int
     num_bytes: int
     fault: str = ""
+
+    def place(self, tar: str) -> Place:
+        """Return what it is called as audio of a corpus.
+
+        Args:
+            tar: its path, relative to the corpus root.
+        """
+        return Place(container=tar, member=self.name, start=self.start, num_bytes=self.num_bytes)
 
 
 def tar_members(path: str | Path) -> Iterator[TarMember]:

@@ -94,9 +94,4 @@ def _audio(tar: str, root: Path) -> Iterator[Place]:
     with suppress(AudioError):
         for member in tar_members(root / tar):
             if not (member.fault or member.name.endswith((".json", ".nometa"))):
-                yield Place(
-                    container=tar,
-                    member=member.name,
-                    start=member.start,
-                    num_bytes=member.num_bytes,
-                )
+                yield member.place(tar)

@@ -11,7 +11,6 @@ from typing import Any
 from featbank.audio.tars import TarMember, tar_members
 from featbank.base.failures import Failure, brief
 from featbank.base.manifest import check_id
-from featbank.base.places import Place
 from featbank.corpora.paths import AudioPaths
 from featbank.corpora.shards import number_width
 from featbank.errors import AudioError, ConfigError, CorpusError
@@ -70,11 +69,9 @@ class ShardedTars:
                 expected=f"a member of {tar}",
                 got=repr(name) + (f", {member.fault}" if member else ", which it lacks"),
             )
-        place = Place(
-            container=tar, member=member.name, start=member.start, num_bytes=member.num_bytes
-        )
-        check_id(str(place), CorpusError)
-        return str(place)
+        audio = str(member.place(tar))
+        check_id(audio, CorpusError)
+        return audio
 
     def failures(self) -> Iterator[Failure]:
         """Give what is wrong with tars that were looked at, once each."""

@@ -11,7 +11,6 @@ from typing import Any
 from featbank.audio.containers import open_file
 from featbank.audio.tars import TarMember, tar_members
 from featbank.base.failures import Failure
-from featbank.base.places import Place
 from featbank.corpora.base import Corpus, Found, Present, bad_row
 from featbank.corpora.cells import check_utf8
 from featbank.corpora.fields import Fields
@@ -115,7 +114,7 @@ class WebDatasetCorpus(Corpus):
             yield bad_row(error, where)
             return
         for member in sample.audio:
-            audio = _place(tar, member)
+            audio = str(member.place(tar))
             if member.fault:
                 fault = AudioError(
                     f"audio {audio}", kind="not_a_file", expected="a file", got=member.fault
@@ -174,7 +173,7 @@ def _samples(path: Path, tar: str) -> Iterator[_Sample]:
             if suffix in READABLE_SUFFIXES and not is_hidden:
                 sample.audio.append(member)
             elif suffix in AUDIO_SUFFIXES:
-                sample.unread.append(Present(audio=_place(tar, member), is_hidden=is_hidden))
+                sample.unread.append(Present(audio=str(member.place(tar)), is_hidden=is_hidden))
             elif not is_hidden:
                 sample.others[end] = member
     except AudioError as error:
@@ -195,12 +194,6 @@ def _key(name: str) -> tuple[str, str]:
     folder, slash, last = name.rpartition("/")
     key, _, end = last.partition(".")
     return folder + slash + key, end.lower()
-
-
-def _place(tar: str, member: TarMember) -> str:
-    return str(
-        Place(container=tar, member=member.name, start=member.start, num_bytes=member.num_bytes)
-    )
 
 
 def _text(member: TarMember, where: str, file: BufferedReader) -> str:
