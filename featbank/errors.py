@@ -16,7 +16,7 @@ import struct
 import tokenize
 import zipfile
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 AudioFault = Literal[
     "bad_row",  # of a table, which describes no utterance
@@ -88,6 +88,19 @@ class FeatbankError(Exception):
         self.got = None if got is None else str(got)
         self.hint = hint
         super().__init__(what)
+
+    @classmethod
+    def of_absent(cls, what: str, package: str, extra: str, cause: ImportError) -> Self:
+        """Return the error about an optional package that is not installed.
+
+        Args:
+            what: needs it.
+            package: that is absent.
+            extra: of featbank, which installs it; empty for a package that featbank depends on.
+            cause: which importing it gave.
+        """
+        wanted = f'"featbank[{extra}]"' if extra else package
+        return cls(what, expected=package, got=str(cause), hint=f"pip install {wanted}")
 
     def __str__(self) -> str:
         found = [f"expected {self.expected}"] if self.expected is not None else []

@@ -10,6 +10,9 @@ from pathlib import Path
 import grimp
 import pytest
 
+from featbank.export import EXPORTS
+from featbank.files.remote.paths import SCHEMES
+
 
 def test_the_layers_of_the_map_are_those_the_linter_enforces(root: Path) -> None:
     linter = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]
@@ -108,3 +111,21 @@ def test_every_module_and_function_that_the_map_names_exists(root: Path) -> None
             missing.append(name)
     assert len(ours) > 5
     assert not missing
+
+
+def test_every_extra_that_an_error_names_is_there(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    named = {
+        node.args[2].value
+        for path in (root / "featbank").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "of_absent"
+        and isinstance(node.args[2], ast.Constant)
+    }
+    named |= {extra for _, extra in SCHEMES.values() if extra}
+    exports = (vars(EXPORTS.find(name).load()) for name in EXPORTS.table)
+    named |= {of["extra"] for of in exports if "extra" in of}
+    assert len(named) > 10
+    assert named <= project["optional-dependencies"].keys()

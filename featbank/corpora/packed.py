@@ -62,12 +62,7 @@ def _open_zstd(file: IO[bytes]) -> io.BufferedReader:
     try:
         import zstandard
     except ImportError as error:
-        raise ConfigError(
-            "a .zst file",
-            expected="zstandard",
-            got=str(error),
-            hint="pip install 'featbank[zstd]'",
-        ) from error
+        raise ConfigError.of_absent("a .zst file", "zstandard", "zstd", error) from error
     return io.BufferedReader(_Frames(file, zstandard))
 
 

@@ -64,11 +64,8 @@ def load_packages(name: str, export: type[Export]) -> None:
         try:
             import_module(package)
         except ImportError as error:
-            raise ConfigError(
-                f"export to {name}",
-                expected=package,
-                got=str(error),
-                hint=f'pip install "featbank[{export.extra}]"',
+            raise ConfigError.of_absent(
+                f"export to {name}", package, export.extra, error
             ) from error
 
 

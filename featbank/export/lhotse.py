@@ -31,12 +31,7 @@ try:
         register_writer,
     )
 except ImportError as error:
-    raise ConfigError(
-        "featbank.export.lhotse",
-        expected="lhotse",
-        got=str(error),
-        hint='pip install "featbank[lhotse]"',
-    ) from error
+    raise ConfigError.of_absent("featbank.export.lhotse", "lhotse", "lhotse", error) from error
 
 _MAX_OPEN = 256  # stores of a process: their headers and maps, not their values
 _MODES = ("w", "x", "a")

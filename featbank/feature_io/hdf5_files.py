@@ -81,10 +81,7 @@ def import_lilcom() -> Any:
     try:
         import lilcom
     except ImportError as error:
-        raise StoreError(
-            "a lilcom-compressed file",
-            expected="lilcom",
-            got=error,
-            hint="install the extra: pip install 'featbank[archive]'",
+        raise StoreError.of_absent(
+            "a lilcom-compressed file", "lilcom", "archive", error
         ) from error
     return lilcom

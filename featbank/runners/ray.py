@@ -133,9 +133,7 @@ def _import_ray() -> ModuleType:
     try:
         import ray
     except ImportError as error:
-        raise ConfigError(
-            "runner=ray", expected="ray", got=str(error), hint="pip install 'featbank[ray]'"
-        ) from error
+        raise ConfigError.of_absent("runner=ray", "ray", "ray", error) from error
     module: ModuleType = ray
     return module
 

@@ -113,12 +113,7 @@ def check_slurm(parameters: Mapping[str, Any]) -> None:
     try:
         _executor(parameters, Path())
     except ImportError as error:
-        raise ConfigError(
-            "runner=slurm",
-            expected="submitit",
-            got=str(error),
-            hint="pip install 'featbank[slurm]'",
-        ) from error
+        raise ConfigError.of_absent("runner=slurm", "submitit", "slurm", error) from error
     except ValueError as error:
         raise ConfigError("conf/runner/slurm.yaml", got=str(error)) from error
 

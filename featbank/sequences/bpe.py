@@ -21,12 +21,7 @@ from featbank.sequences.checks import check_range
 try:
     import tokenizers
 except ImportError as error:
-    raise ConfigError(
-        "byte-pair encoding",
-        expected="tokenizers",
-        got=str(error),
-        hint='pip install "featbank[bpe]"',
-    ) from error
+    raise ConfigError.of_absent("byte-pair encoding", "tokenizers", "bpe", error) from error
 
 _FIRST = 0x10000
 """Unit 0 as a character: from here on every number is one, without a gap."""

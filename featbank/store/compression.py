@@ -134,10 +134,5 @@ def _plugins() -> Any:
     try:
         import hdf5plugin
     except ImportError as error:
-        raise StoreError(
-            "a compressed store",
-            expected="hdf5plugin",
-            got=error,
-            hint="install the extra: pip install 'featbank[archive]'",
-        ) from error
+        raise StoreError.of_absent("a compressed store", "hdf5plugin", "archive", error) from error
     return hdf5plugin

@@ -91,7 +91,7 @@ def _read_faiss(path: Path) -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise _missing("faiss", path) from error
+        raise ConfigError.of_absent(f"reading {path}", "faiss", "import", error) from error
     try:
         _check_faiss_sizes(path)
         index = faiss.read_index(str(path))
@@ -119,7 +119,7 @@ def _read_pickle(path: Path) -> Any:
     try:
         from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
     except ImportError as error:
-        raise _missing("joblib", path) from error
+        raise ConfigError.of_absent(f"reading {path}", "joblib", "import", error) from error
 
     class OfNumbers(NumpyArrayWrapper):  # type: ignore[misc]
         """The array that follows in the stream; one of objects would be a pickle of its own."""
@@ -243,12 +243,3 @@ _KNOWN: Mapping[str, Any] = {
 
 def _told(error: BaseException) -> str:
     return " ".join(f"{error}".split())[:300] or type(error).__name__
-
-
-def _missing(library: str, path: Path) -> ConfigError:
-    return ConfigError(
-        library,
-        expected=f"installed, to read {path}",
-        got="not there",
-        hint="pip install 'featbank[import]'",
-    )

@@ -184,9 +184,13 @@ def test_layouts_and_labels_that_need_this_machine_say_so() -> None:
         FolderCorpus(root="ftp://host/x", **some)
 
 
-def test_a_package_that_is_not_installed_is_named_with_the_extra_that_has_it(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("package", "scheme", "wanted"),
+    [("gcsfs", "gs", r'"featbank\[gs\]"'), ("aiohttp", "https", "aiohttp")],
+)
+def test_a_package_that_is_not_installed_is_named_with_what_installs_it(
+    package: str, scheme: str, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(ConfigError, match=r'pip install "featbank\[gs\]"'):
-        FolderCorpus(root="gs://bucket/x", name="demo", license="free")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=f"expected {package}, got .*; pip install {wanted}$"):
+        FolderCorpus(root=f"{scheme}://bucket/x", name="demo", license="free")

@@ -373,5 +373,5 @@ def test_zstandard_that_is_not_installed_is_named(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(ConfigError, match=r"zstandard, got .*; pip install 'featbank\[zstd\]'"):
+    with pytest.raises(ConfigError, match=r'zstandard, got .*; pip install "featbank\[zstd\]"'):
         rows_of(root, zstandard.compress(b"path\nx.wav\n"), "t.tsv.zst")

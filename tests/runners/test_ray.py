@@ -160,7 +160,7 @@ def test_a_run_in_another_process_joins_a_cluster_and_leaves_it_as_it_was(
             "RayRunner(address='127.0.0.1:9').run(int, [1], print).send(None)",
             "runner.address 127.0.0.1:9: expected a Ray cluster, got [Errno 111] ",
         ),
-        ("sys.modules['ray'] = None\nRayRunner()", "pip install 'featbank[ray]'"),
+        ("sys.modules['ray'] = None\nRayRunner()", 'pip install "featbank[ray]"'),
     ],
 )
 def test_no_cluster_and_no_ray_are_errors_that_say_so(root: Path, code: str, expected: str) -> None:

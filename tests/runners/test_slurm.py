@@ -223,7 +223,7 @@ def test_without_slurm_or_submitit_the_error_says_what_is_missing(
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "expected submitit" in said.stderr
-    assert "pip install 'featbank[slurm]'" in said.stderr
+    assert 'pip install "featbank[slurm]"' in said.stderr
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="as on a login node, got no sbatch, srun, squeue, scan"):
         SlurmRunner(num_workers=1)

@@ -111,11 +111,8 @@ def import_pyarrow() -> tuple[Any, Any]:
     try:
         return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
-        raise CorpusError(
-            "audio in Parquet or Arrow files",
-            expected="pyarrow",
-            got=str(error),
-            hint='pip install "featbank[huggingface]"',
+        raise CorpusError.of_absent(
+            "audio in Parquet or Arrow files", "pyarrow", "huggingface", error
         ) from error
 
 

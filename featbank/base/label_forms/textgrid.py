@@ -29,12 +29,7 @@ def textgrid_rows(path: Path, tier: str) -> list[list[float | str]]:
             import_module(f"praatio.{name}") for name in ("textgrid", "utilities.errors")
         )
     except ImportError as error:
-        raise ConfigError(
-            "labels in TextGrids",
-            expected="praatio",
-            got=str(error),
-            hint='pip install "featbank[textgrid]"',
-        ) from error
+        raise ConfigError.of_absent("labels in TextGrids", "praatio", "textgrid", error) from error
     with open_regular(path) as file:  # praatio would wait for a pipe
         if file.seek(0, 2) > _MAX_BYTES:
             raise CorpusError(f"labels {path}", expected=f"{_MAX_BYTES} bytes", got=file.tell())

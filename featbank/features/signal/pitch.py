@@ -24,9 +24,7 @@ from featbank.features.windows import plan_windows, read_windows
 try:
     import librosa
 except ImportError as error:
-    raise ConfigError(
-        "F0 by pYIN", expected="librosa", got=str(error), hint='pip install "featbank[pitch]"'
-    ) from error
+    raise ConfigError.of_absent("F0 by pYIN", "librosa", "pitch", error) from error
 
 
 @dataclass(frozen=True, kw_only=True)

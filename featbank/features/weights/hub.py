@@ -18,11 +18,8 @@ try:
     from huggingface_hub.errors import StrictDataclassError
     from transformers.utils.hub import cached_file
 except ImportError as error:
-    raise ConfigError(
-        "an extractor of the transformers library",
-        expected="transformers",
-        got=str(error),
-        hint='pip install "featbank[transformers]"',
+    raise ConfigError.of_absent(
+        "an extractor of the transformers library", "transformers", "transformers", error
     ) from error
 
 _DAMAGED: tuple[type[Exception], ...] = (*DAMAGED, ImportError, OSError, StrictDataclassError)

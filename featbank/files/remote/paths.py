@@ -9,14 +9,15 @@ from pathlib import Path, PurePosixPath
 
 from featbank.errors import ConfigError
 
-# package that speaks it, and the extra that installs it
-_SCHEMES = {
+SCHEMES = {
     "s3": ("s3fs", "s3"),
     "gs": ("gcsfs", "gs"),
     "ssh": ("sshfs", "ssh"),
-    "http": ("aiohttp", "http"),
-    "https": ("aiohttp", "http"),
+    "http": ("aiohttp", ""),
+    "https": ("aiohttp", ""),
 }
+"""Schemes of URLs -> the package that speaks each, and the extra of featbank that installs it."""
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -36,7 +37,7 @@ class RemotePath(PurePosixPath):
         """Return the URL."""
         text = super().__str__()
         scheme, slash, rest = text.partition(":/")
-        return f"{scheme}://{rest}" if slash and scheme in _SCHEMES else text
+        return f"{scheme}://{rest}" if slash and scheme in SCHEMES else text
 
     @property
     def scheme(self) -> str:
@@ -77,9 +78,9 @@ def any_path(path: str | os.PathLike[str]) -> AnyPath:
         return Path(path)
     found = _URL.match(text := os.fspath(path))
     assert found
-    if found[1] not in _SCHEMES:
+    if found[1] not in SCHEMES:
         raise ConfigError(
-            f"place {text}", expected=f"a path, or a URL of {', '.join(_SCHEMES)}", got=found[1]
+            f"place {text}", expected=f"a path, or a URL of {', '.join(SCHEMES)}", got=found[1]
         )
     if not text[found.end() :].strip("/"):
         raise ConfigError(f"place {text}", expected="a bucket or host behind ://", got="nothing")
@@ -92,14 +93,8 @@ def check_reachable(path: RemotePath) -> None:
     Raises:
         ConfigError: with how to install it.
     """
-    package, extra = _SCHEMES[path.scheme]
-    for name in ("fsspec", package):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise ConfigError(
-                f"reading {path}",
-                expected=f"the package {name}",
-                got=error,
-                hint=f'pip install "featbank[{extra}]"',
-            ) from error
+    package, extra = SCHEMES[path.scheme]
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError.of_absent(f"reading {path}", package, extra, error) from error
