@@ -16,6 +16,7 @@ _log = logging.getLogger(__name__)
 _WAITS_S = (0.5, 2.0, 8.0)  # before a request is made again
 _GONE = frozenset([404, 410])
 _FORBIDDEN = frozenset([401, 403])
+_MOST_SAID = 300  # characters of an error: some hold a page
 
 # what the clients raise that is no OSError, by the module that has it once it is used
 _CLIENT_FAULTS = (
@@ -57,7 +58,7 @@ def request(path: RemotePath, make: Callable[[], _T]) -> _T:
     while True:
         try:
             return make()
-        except _faults() as error:
+        except request_faults() as error:
             if _is_gone(error, path):
                 raise FileNotFoundError(errno.ENOENT, "nothing there", str(path)) from error
             if _is_forbidden(error):
@@ -66,18 +67,24 @@ def request(path: RemotePath, make: Callable[[], _T]) -> _T:
                 ) from error
             wait_s = next(waits_s, None)
             if wait_s is None:
-                said = error.strerror if isinstance(error, RemoteError) else _said(error)
-                raise RemoteError(errno.EIO, f"a request failed: {said}", str(path)) from error
-            _log.warning("%s: %s; trying again in %g s", path, _said(error), wait_s)
+                got = error.strerror if isinstance(error, RemoteError) else said(error)
+                raise RemoteError(errno.EIO, f"a request failed: {got}", str(path)) from error
+            _log.warning("%s: %s; trying again in %g s", path, said(error), wait_s)
             time.sleep(wait_s)
 
 
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def said(error: BaseException) -> str:
+    """Say what an error is, in one line: many have no text.
+
+    >>> said(ValueError("no  answer")), said(TimeoutError())
+    ('ValueError: no answer', 'TimeoutError')
+    """
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:_MOST_SAID]}" if text else type(error).__name__
 
 
-def _faults() -> tuple[type[Exception], ...]:
-    """Return the exceptions of the system, and of the clients that are in use."""
+def request_faults() -> tuple[type[Exception], ...]:
+    """Return what a request may raise: errors of the system, and of the clients that are in use."""
     modules = ((sys.modules.get(module), name) for module, name in _CLIENT_FAULTS)
     return (OSError, *(getattr(module, name) for module, name in modules if module is not None))
 

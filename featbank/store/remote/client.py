@@ -10,13 +10,13 @@ import asyncio
 import logging
 import os
 import random
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from featbank.errors import ConfigError, StoreError
+from featbank.files.remote.faults import request_faults, said
 from featbank.store.remote.elsewhere import Elsewhere, make_file_system
 from featbank.store.remote.ranges import AbsentError, Bodies, ByteRange
 
@@ -24,14 +24,6 @@ _log = logging.getLogger(__name__)
 
 _AT_ONCE = 64
 _NOT_AGAIN = {400, 401, 403, 405, 416}  # answers of HTTP that come again
-# what libraries raise that is no OSError, by the module that has it once it is in use
-_LIBRARY_FAULTS = {
-    "aiohttp": ("ClientError",),
-    "botocore.exceptions": ("BotoCoreError", "ClientError"),
-    "asyncssh": ("Error",),
-    "google.auth.exceptions": ("GoogleAuthError",),
-    "gcsfs.retry": ("HttpError",),
-}
 _CREDENTIALS = (
     "give credentials as the library of that scheme finds them, or in storage_options; "
     'storage_options={"anon": True} for a public bucket'
@@ -125,7 +117,7 @@ class RemoteClient:
         except FileNotFoundError:
             return []
         except _faults() as error:
-            raise StoreError(where, expected="its files to be listed", got=_said(error)) from error
+            raise StoreError(where, expected="its files to be listed", got=said(error)) from error
         start = len(self.place.root.strip("/")) + 1
         return [str(path).strip("/")[start:] for path in found]
 
@@ -146,7 +138,7 @@ class RemoteClient:
                 raise StoreError(
                     f"store {self.place.url}",
                     expected="a server that answers",
-                    got=_said(error),
+                    got=said(error),
                     hint=_CREDENTIALS if _is_unknown(error) else "",
                 ) from error
             self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -178,7 +170,7 @@ class RemoteClient:
                     raise ConfigError(
                         f"storage_options of {self.place.url}",
                         expected="what the file system takes",
-                        got=_said(error),
+                        got=said(error),
                     ) from error
                 except _faults() as error:
                     status, is_unknown = getattr(error, "status", None), _is_unknown(error)
@@ -186,10 +178,10 @@ class RemoteClient:
                         raise StoreError(
                             where,
                             expected=f"an answer in {self._persistence.attempts} attempts",
-                            got=_said(error),
+                            got=said(error),
                             hint=_CREDENTIALS if is_unknown else "",
                         ) from error
-                    _log.info("%s: %s; asking again", where, _said(error))
+                    _log.info("%s: %s; asking again", where, said(error))
                 wait_s = self._persistence.wait_s * 2 ** (attempt - 1)
                 await asyncio.sleep(wait_s * random.uniform(1, 2))  # noqa: S311 - no secret
         raise AssertionError
@@ -218,20 +210,10 @@ def _absent(where: str) -> AbsentError:
 
 def _faults() -> tuple[type[BaseException], ...]:
     """Return what fsspec and the libraries behind it raise when an answer does not come."""
-    found: list[type[BaseException]] = [OSError, EOFError, TimeoutError, asyncio.TimeoutError]
-    for module, names in _LIBRARY_FAULTS.items():
-        if module in sys.modules:
-            found += [getattr(sys.modules[module], name) for name in names]
-    return tuple(found)
+    return (*request_faults(), EOFError)
 
 
 def _is_unknown(error: BaseException) -> bool:
     """Tell whether who asks is unknown, or may not: asking again would not help."""
     name = type(error).__name__  # NoCredentialsError of botocore, PermissionDenied of asyncssh
     return isinstance(error, PermissionError) or "Credentials" in name or "Denied" in name
-
-
-def _said(error: BaseException) -> str:
-    """Say what an error is, in one line: many have no text."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from featbank.errors import ConfigError
+from featbank.files.remote.paths import SCHEMES
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://.")
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "ssh": "ssh", "sftp": "ssh"}
 BESIDE = "../"
 """Before the name of a file that lies in the folder of a store's folder."""
 
-_PLAIN = ("http", "https", "file", "memory", "dvc")
+_ALIASES = {"s3a": "s3", "gcs": "gs", "sftp": "ssh"}  # that fsspec knows, too
+_OTHERS = ("file", "memory", "dvc")
 _PARALLEL = 64
 _OWN_OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {
@@ -89,8 +90,8 @@ def was_url(path: Path) -> bool:
     """
     return (
         len(path.parts) > 1
-        and path.parts[0].removesuffix(":") in {*_EXTRAS, *_PLAIN}
-        and (path.parts[0].endswith(":"))
+        and path.parts[0].removesuffix(":") in {*SCHEMES, *_ALIASES, *_OTHERS}
+        and path.parts[0].endswith(":")
     )
 
 
@@ -136,13 +137,10 @@ def file_system_class(protocol: str) -> Any:
             "scheme of a store's URL", expected="s3, gs, ssh, https or file", got=repr(protocol)
         ) from error
     except ImportError as error:
-        extra = _EXTRAS.get(protocol)
-        raise ConfigError(
-            f"stores at {protocol}://",
-            expected="what reads them to be installed",
-            got=error,
-            hint=f"install the extra: pip install 'featbank[{extra}]'" if extra else "",
-        ) from error
+        where = f"stores at {protocol}://"
+        if known := SCHEMES.get(_ALIASES.get(protocol, protocol)):
+            raise ConfigError.of_absent(where, *known, error) from error
+        raise ConfigError(where, expected="what reads them to be installed", got=error) from error
 
 
 def make_file_system(place: Elsewhere) -> Any:

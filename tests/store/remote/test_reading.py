@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,12 @@ def test_failures_are_those_that_the_header_vouches_for(tmp_path: Path) -> None:
 def test_what_cannot_be_opened_says_why(url: str, said: str) -> None:
     with pytest.raises((StoreError, ConfigError), match=said):
         open_store(url)
+
+
+def test_what_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(ConfigError, match=r'gcsfs.*; pip install "featbank\[gs\]"'):
+        open_store("gcs://bucket/x")
 
 
 def test_options_that_the_file_system_does_not_take_are_named() -> None:
