@@ -48,7 +48,7 @@ class TarMember:
     fault: str = ""
 
     def place(self, tar: str) -> Place:
-        """Return what it is called as audio of a corpus.
+        """Return where it lies, whose text is the `audio` of a manifest row.
 
         Args:
             tar: its path, relative to the corpus root.

@@ -29,7 +29,7 @@ def played_rate(sample_rate: int, speed: float) -> int:
 
 
 def speed_prefix(speed: float) -> str:
-    """Return what an id begins with at a speed, as in Kaldi; nothing at the file's own.
+    """Return the prefix of the id of an utterance at a speed, as in Kaldi; empty at speed 1.
 
     >>> speed_prefix(0.9), speed_prefix(1.0)
     ('sp0.9-', '')

@@ -73,11 +73,11 @@ class Fields:
         return row
 
     def check_met(self, there: Iterable[str], where: str) -> None:
-        """Refuse a container that has none of the fields that `columns` names.
+        """Refuse a field that `columns` names and that no row had.
 
         Args:
-            there: its fields, for the message.
-            where: it stands.
+            there: fields that there are, for the message.
+            where: the rows stand.
 
         Raises:
             CorpusError: with the fields that it has.

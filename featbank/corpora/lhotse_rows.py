@@ -118,7 +118,12 @@ class CutRows:
         self._paths = paths
 
     def of(self, cut: LhotseCut, split: str) -> Iterator[Found]:
-        """Yield the rows of a cut, and the failures of those that cannot be; or its files."""
+        """Yield the rows of a cut, or why one cannot be; of a cut that has none, its audio files.
+
+        Args:
+            cut: a line of a manifest, or what was joined.
+            split: of the rows; empty for none.
+        """
         if self._by_cut:
             yield self._made(cut.said, cut.where, cut, split, 0.0)
         elif not cut.supervisions:

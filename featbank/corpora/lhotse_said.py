@@ -17,7 +17,7 @@ _LONGEST_S = 1e9  # thirty years: what is more is no time in a recording
 
 
 def value_at(said: Any, steps: Sequence[str], where: str) -> str:
-    """Return the text at the end of a way through objects and lists: `custom`, `texts`, `0`.
+    """Return the text that a JSON value holds under keys and indexes: `custom`, `texts`, `0`.
 
     Raises:
         CorpusError: the way leads nowhere, or to no text.
@@ -70,10 +70,10 @@ def text_of(value: Any, where: str) -> str:
 
 
 def seconds_of(said: Said, key: str, where: str) -> float:
-    """Return a time.
+    """Return a time in seconds, which may be below 0.
 
     Raises:
-        CorpusError: it is none.
+        CorpusError: it is no finite number, or larger than any recording.
     """
     value: Any = said.get(key)
     if type(value) in (int, float) and math.isfinite(value) and abs(value) <= _LONGEST_S:

@@ -58,7 +58,7 @@ class Template:
         return self._pieces[0][0].rpartition("/")[0] if self._pieces else ""
 
     def pattern(self, *, any_case: bool = False) -> re.Pattern[str]:
-        r"""Return what matches a path and gives a group for each name, but for `_`.
+        r"""Return a regular expression of the paths, with a group for each name but `_`.
 
         A name stands for one letter or more, none of which is `/`, and for the same wherever it is.
 

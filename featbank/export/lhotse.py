@@ -124,7 +124,7 @@ class FeatbankWriter(FeaturesWriter):  # type: ignore[misc]
 
     @property
     def storage_path(self) -> str:
-        """Of the store, as manifests have it."""
+        """Folder of the store, as manifests name it."""
         return os.fspath(self._path)
 
     def write(self, key: str, value: Any) -> str:

@@ -43,12 +43,12 @@ class Cmvn:
 
     @property
     def by(self) -> str:
-        """Of what they are: `corpus` or `speaker`."""
+        """What has means and variances of its own: the `corpus`, or each `speaker`."""
         return str(self.provenance["by"])
 
     @property
     def fingerprint(self) -> str:
-        """Of the store."""
+        """Fingerprint of the store that they were computed from."""
         return str(self.provenance["fingerprint"])
 
     def place_of(self, speaker: str) -> int:

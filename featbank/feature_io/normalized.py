@@ -72,17 +72,17 @@ class NormalizedStore:
 
     @property
     def name(self) -> str:
-        """Of the feature."""
+        """Name of the feature."""
         return self.store.name
 
     @property
     def storage_path(self) -> Path | str:
-        """Of the store."""
+        """Folder of the store, or its URL."""
         return self.store.storage_path
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the values as they are read: float32, or float64 of a store that has it."""
+        """Type of the values as they are read: float32, or float64 of a store that has it."""
         return self._dtype
 
     def __getitem__(self, utterance_id: str) -> npt.NDArray[Any]:

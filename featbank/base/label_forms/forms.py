@@ -19,7 +19,7 @@ _DIGITS = 6  # of a second: sums of decimals have more
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What is read of files of labels.
+    """Which labels of a file are read, and how its times are counted.
 
     Args:
         tier: `phones`, `words`, or the name of a tier of a TextGrid.

@@ -45,7 +45,7 @@ class RemoteStat:
 
     @property
     def is_a_state(self) -> bool:
-        """Whether the file has not changed while this is the same, as far as anybody can tell."""
+        """Whether it tells a file from one that was written later in its place."""
         return bool(self.version) or self.mtime_ns is not None
 
 

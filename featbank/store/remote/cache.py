@@ -33,7 +33,7 @@ from featbank.store.shard_info import ShardInfo
 _log = logging.getLogger(__name__)
 
 DEFAULT_BYTES = 20 << 30
-"""Of the cache, where nothing else is said."""
+"""Size of the cache, in bytes, where nothing else is said."""
 
 _FOLDER = "FEATBANK_CACHE"
 _TOUCH_S = 60.0
@@ -167,7 +167,13 @@ class ShardCache:
             self._fail(error)
 
     def forget(self, info: ShardInfo, starts: npt.NDArray[np.int64], rows: Iterable[int]) -> None:
-        """Take rows for absent that turned out to be damaged."""
+        """Drop rows that turned out to be damaged, so that they are fetched again.
+
+        Args:
+            info: what the header lists of the shard.
+            starts: first byte of each row in the values, then the total.
+            rows: numbers of the rows in the shard.
+        """
         with suppress(OSError):
             descriptor = os.open(self._rows(info), os.O_WRONLY | os.O_CLOEXEC)
             try:

@@ -45,18 +45,18 @@ class RemoteRows(Protocol):
 
     @property
     def name(self) -> str:
-        """Of its file, below the client's place."""
+        """Name of its file, below the client's place."""
 
     @property
     def number(self) -> int:
-        """Of the shard in the store."""
+        """Number of the shard in the store."""
 
     @property
     def row_bytes_before(self) -> npt.NDArray[np.int64]:
         """First byte of each row in the values, then the total: (num_rows + 1,)."""
 
     def key(self, row: int) -> RowKey:
-        """Return what a row is known by."""
+        """Return the key of a row, which no other row of the store has."""
 
     def id(self, row: int) -> str:
         """Return the id of a row."""

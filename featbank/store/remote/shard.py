@@ -58,7 +58,7 @@ class RemoteShard(MappedShard):
         return self._row_bytes_before
 
     def key(self, row: int) -> RowKey:
-        """Return what the fetcher knows a row by."""
+        """Return the key of a row, which no other row of the store has."""
         return RowKey(self.number, row)
 
     def decoded(self, row: int, data: memoryview) -> Array:
