@@ -13,7 +13,7 @@ from featbank.corpora.base import Corpus, Found, bad_row
 from featbank.corpora.dataset_rows import DatasetRow, dataset_rows
 from featbank.corpora.fields import Fields
 from featbank.corpora.links import Links
-from featbank.corpora.paths import AudioPaths, hidden, stem, walk_audio
+from featbank.corpora.paths import AudioPaths, checked_replacements, hidden, stem, walk_audio
 from featbank.corpora.shards import Patterns, find_shards
 from featbank.errors import AudioError, CorpusError
 
@@ -61,8 +61,7 @@ class HuggingFaceCorpus(Corpus):
         self.audio = audio
         self.fields = Fields(columns or {}, self.language)
         self.files = files
-        self.replacements = dict(replacements or {})
-        AudioPaths(self.root, Links(self.root), replacements=self.replacements)  # if they are such
+        self.replacements = checked_replacements(replacements)
 
     def read(self, links: Links) -> Iterator[Found]:
         """Read one file after the other, then give the audio files beside them."""

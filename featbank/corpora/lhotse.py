@@ -16,7 +16,7 @@ from featbank.corpora.lhotse_rows import FIELDS, CutRows, LhotseCut
 from featbank.corpora.lhotse_said import Said
 from featbank.corpora.lhotse_shar import read_shar
 from featbank.corpora.links import Links
-from featbank.corpora.paths import AudioPaths, walk_audio
+from featbank.corpora.paths import AudioPaths, checked_replacements, walk_audio
 from featbank.corpora.scratch import Scratch
 from featbank.errors import ConfigError, CorpusError
 
@@ -73,8 +73,7 @@ class LhotseCorpus(Corpus):
             raise ConfigError(
                 "corpus.fields", expected=f"names among {', '.join(FIELDS)}", got=unknown[0]
             )
-        self.replacements = dict(replacements or {})
-        AudioPaths(self.root, Links(self.root), replacements=self.replacements)  # if they are such
+        self.replacements = checked_replacements(replacements)
 
     def read(self, links: Links) -> Iterator[Found]:
         """Read the manifests, split by split, then give the audio files that there are."""

@@ -112,6 +112,19 @@ class AudioPaths:
             self._linked = audio
 
 
+def checked_replacements(given: Mapping[str, str] | None) -> dict[str, str]:
+    """Return where paths of audio may begin -> the folder below the root that this stands for.
+
+    >>> checked_replacements({"/data/calls": "calls"}), checked_replacements(None)
+    ({'/data/calls': 'calls'}, {})
+
+    Raises:
+        ConfigError: a beginning is empty, or what it stands for is no folder below the root.
+    """
+    _beginnings(given or {})
+    return dict(given or {})
+
+
 def _beginnings(replacements: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return beginnings of paths and what they stand for, both up to a slash, the longest first.
 

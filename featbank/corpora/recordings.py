@@ -13,7 +13,7 @@ from featbank.corpora.columns import COLUMNS, MappedValues, as_text, utterance_r
 from featbank.corpora.json_items import JsonText
 from featbank.corpora.links import Links
 from featbank.corpora.packed import PACKED, open_packed
-from featbank.corpora.paths import AudioPaths, walk_audio
+from featbank.corpora.paths import AudioPaths, checked_replacements, walk_audio
 from featbank.errors import ConfigError, CorpusError
 
 _KINDS = (".json", ".jsonl")
@@ -71,8 +71,7 @@ class RecordingsCorpus(Corpus):
             )
         self.subsets = subsets
         self.values = MappedValues(values or {})
-        self.replacements = dict(replacements or {})
-        AudioPaths(self.root, Links(self.root), replacements=self.replacements)  # if they are such
+        self.replacements = checked_replacements(replacements)
         path = self.root / table
         self._kind = path.with_suffix("").suffix if path.suffix in PACKED else path.suffix
         if self._kind not in _KINDS:

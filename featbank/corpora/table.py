@@ -12,7 +12,7 @@ from featbank.corpora.by_split import lists_by_split
 from featbank.corpora.cells import Table
 from featbank.corpora.columns import COLUMNS, MappedValues, Texts, as_text, utterance_row
 from featbank.corpora.links import Links
-from featbank.corpora.paths import AudioPaths, walk_audio
+from featbank.corpora.paths import AudioPaths, checked_replacements, walk_audio
 from featbank.corpora.templates import Template
 from featbank.errors import ConfigError, CorpusError
 from featbank.files.remote import AnyPath
@@ -85,9 +85,8 @@ class TableCorpus(Corpus):
         self.ignore_columns = frozenset(() if self.ignores_rest else ignore_columns)
         self.audio_path = Template(audio_path, "corpus.audio_path") if audio_path else None
         self.values = MappedValues(values or {})
-        self.replacements = dict(replacements or {})
+        self.replacements = checked_replacements(replacements)
         self.header, self.separator = tuple(header or ()), separator
-        AudioPaths(self.root, Links(self.root), replacements=self.replacements)  # if they are such
         # what the definition says itself, and no column
         said = {"path", "audio"} if self.audio_path else set[str]()
         said |= {"split"} if any(split for split, _ in self.tables) else set()
