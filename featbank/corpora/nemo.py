@@ -9,13 +9,13 @@ from typing import Any
 from featbank.base.failures import brief
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
 from featbank.corpora.by_split import paths_by_split
-from featbank.corpora.cells import check_utf8, open_table
+from featbank.corpora.cells import open_table, parse_row
 from featbank.corpora.links import Links
+from featbank.corpora.packed import shown
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.corpora.tarred import ShardedTars
 from featbank.corpora.times import name_segment, parse_seconds
 from featbank.errors import ConfigError, CorpusError
-from featbank.files.json_files import parse_json
 
 _AUDIO = ("audio_filepath", "audio_file")
 _LANGUAGE = ("lang", "source_lang")
@@ -74,15 +74,14 @@ class NemoCorpus(Corpus):
     def _manifest(
         self, path: Path, split: str, tars: ShardedTars | None, paths: AudioPaths
     ) -> Iterator[Found]:
-        table = str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
+        table = shown(path, self.root)
         with open_table(path, self.root) as lines:
             for number, line in lines:
                 if not line.strip():
                     continue
                 where = f"{table}:{number}"
                 try:
-                    check_utf8(line, where)
-                    said = parse_json(line, where, CorpusError)
+                    said = parse_row(line, where)
                     if not (path_said := _text(said, _AUDIO, where)):
                         raise CorpusError(where, expected="audio_filepath", got="none")
                     if tars is None:

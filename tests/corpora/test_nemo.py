@@ -43,7 +43,13 @@ def test_manifests_are_splits_of_files_and_segments(
     )  # fmt: skip
     manifest(
         root / "meta" / "dev.json",
-        {"audio_filepath": "clips/c.wav", "duration": 0.1, "id": "c-1", "pnc": "yes", "x": [1]},
+        {
+            "audio_filepath": "clips/c.wav",
+            "duration": 0.1,
+            "id": "c-1",
+            "wer": float("nan"),
+            "x": [1],
+        },
         {"audio_filepath": "wavs/d.wav", "duration": None, "text": None},
     )
     corpus = nemo(root, {"train": "train_manifest.json", "dev": "meta/dev.json"}, language="fr")
@@ -70,6 +76,7 @@ def test_manifests_are_splits_of_files_and_segments(
         ({"duration": 1}, "expected audio_filepath, got none"),
         ({"audio_filepath": ""}, "expected audio_filepath, got none"),
         ({"audio_filepath": ["a.wav"]}, "expected text"),
+        ({"audio_filepath": "a.wav", "duration": float("nan")}, "expected seconds, 0 or more"),
         ({"audio_filepath": "../a.wav"}, "a path inside the corpus"),
         ({"audio_filepath": "/etc/passwd"}, "a path inside the corpus"),
         ({"audio_filepath": "a\0.wav"}, "a control character"),
