@@ -193,7 +193,7 @@ def _in_order(line: RemoteLine, folder: Path) -> Report:
     )
     report.rows = [
         [f"GETs of whole objects, {AT_ONCE} at once, kept nowhere", rates[0], 1.0, "-"],
-        ["featbank, batches in order", rates[1], rates[1] / rates[0], grown_mb],
+        ["featbank, `read_many` in order", rates[1], rates[1] / rates[0], grown_mb],
     ]
     report.bars = [
         Bar("featbank / GETs of whole objects", 0.9, rates[1] / rates[0]),
@@ -225,12 +225,10 @@ def _read_all(line: RemoteLine, cache: Path) -> tuple[float, float]:
     _connect(line)
     begin_s = time.perf_counter()
     store = open_store(f"{line.url}/store")
-    ids = list(store.ids)
-    starts = range(0, len(ids), BATCH_SIZE)
     memory = []
-    for at in starts:
-        store.read_batch(ids[at : at + BATCH_SIZE])
-        memory.append(memory_mb("RssAnon"))
+    for number, _ in enumerate(store.read_many(store.ids)):
+        if number % BATCH_SIZE == 0:
+            memory.append(memory_mb("RssAnon"))
     seconds = time.perf_counter() - begin_s
     return seconds, max(memory) - max(memory[: max(1, len(memory) // 4)])
 

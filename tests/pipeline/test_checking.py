@@ -56,7 +56,7 @@ FEATURES = "features: [fbank, mfcc]"
         (
             "\ncorpora: [demo]",
             "\ncorpora: [demo, mine]",
-            ["corpus mine: expected a file conf/corpus/mine.yaml, got none; there are demo, "],
+            ["corpus mine: expected a file conf/corpus/mine.yaml, got none; there are aishell, "],
         ),
         (
             FEATURES,
