@@ -96,11 +96,11 @@ class FeatbankError(Exception):
         Args:
             what: needs it.
             package: that is absent.
-            extra: of featbank, which installs it; empty for a package that featbank depends on.
+            extra: of featbank, which installs it.
             cause: which importing it gave.
         """
-        wanted = f'"featbank[{extra}]"' if extra else package
-        return cls(what, expected=package, got=str(cause), hint=f"pip install {wanted}")
+        hint = f'pip install "featbank[{extra}]"'
+        return cls(what, expected=package, got=str(cause), hint=hint)
 
     def __str__(self) -> str:
         found = [f"expected {self.expected}"] if self.expected is not None else []

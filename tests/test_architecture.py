@@ -124,7 +124,7 @@ def test_every_extra_that_an_error_names_is_there(root: Path) -> None:
         and node.func.attr == "of_absent"
         and isinstance(node.args[2], ast.Constant)
     }
-    named |= {extra for _, extra in SCHEMES.values() if extra}
+    named |= {extra for _, extra in SCHEMES.values()}
     exports = (vars(EXPORTS.find(name).load()) for name in EXPORTS.table)
     named |= {of["extra"] for of in exports if "extra" in of}
     assert len(named) > 10

@@ -13,8 +13,8 @@ SCHEMES = {
     "s3": ("s3fs", "s3"),
     "gs": ("gcsfs", "gs"),
     "ssh": ("sshfs", "ssh"),
-    "http": ("aiohttp", ""),
-    "https": ("aiohttp", ""),
+    "http": ("aiohttp", "http"),
+    "https": ("aiohttp", "http"),
 }
 """Schemes of URLs -> the package that speaks each, and the extra of featbank that installs it."""
 
