@@ -35,6 +35,7 @@ class Fields:
                 "corpus.columns",
                 expected=f"names among {', '.join(one for one in COLUMNS if one in _OURS)}",
                 got=", ".join(unknown),
+                hint="columns: {what the corpus calls one: its name here}",
             )
         if len(set(names)) != len(names):
             raise ConfigError("corpus.columns", expected="each name once", got=", ".join(names))

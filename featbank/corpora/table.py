@@ -96,6 +96,7 @@ class TableCorpus(Corpus):
                 "corpus.columns",
                 expected=f"names among {', '.join(self._names_of_columns)}",
                 got=", ".join(unknown),
+                hint="columns: {what the corpus calls one: its name here}",
             )
         self._own = set(self._names_of_columns)
         """Columns that are used under their own names."""

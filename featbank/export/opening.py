@@ -12,6 +12,7 @@ from featbank.errors import ConfigError, ManifestError, StoreError
 from featbank.export.source import ExportField, ExportSource, ExportSplit
 from featbank.store import find_encoding, open_verified
 from featbank.store.joining import is_store, read_chosen, read_headers
+from featbank.store.remote.elsewhere import path_here
 from featbank.store.verified import VerifiedStore
 
 _NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
@@ -75,8 +76,8 @@ def _folder(given: str | Path) -> tuple[str, Path]:
     """Split `NAME=FOLDER`; the name is empty where there is none."""
     named = _NAMED.fullmatch(str(given))
     if named is None or Path(given).exists():
-        return "", Path(given)
-    return named[1], Path(named[2])
+        return "", path_here(given)
+    return named[1], path_here(named[2])
 
 
 def _by_split(folder: Path, headers: Iterable[Path]) -> dict[str, VerifiedStore]:

@@ -22,6 +22,7 @@ from featbank.base.split_names import split_names
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io.cmvn_file import BY, Cmvn
 from featbank.store import HEADER_NAME, Store, open_verified
+from featbank.store.remote.elsewhere import path_here
 
 TRAIN = "train"
 """The split that statistics of a corpus are of, unless others are named."""
@@ -41,7 +42,7 @@ def compute_cmvn(
     """Compute the mean and the variance of a feature, of a corpus or of each speaker in it.
 
     Args:
-        features: folder with a store a split, of one feature.
+        features: folder with a store a split, of one feature, or the one above it.
         manifests: folder with a manifest a split, which say who speaks.
         by: `corpus` or `speaker`; of speakers, those of all frames are there besides.
         splits: whose frames count. By default `train` by corpus, for nothing of what is held out
@@ -53,12 +54,12 @@ def compute_cmvn(
         ConfigError: another `by`, one store in the place of a folder of them, a split that is not
             there, or nobody speaks in the manifests.
         StoreError: the values are no features, or are damaged, or not finite, or are not those of
-            the manifests.
+            the manifests; or the store is elsewhere.
         ManifestError: a manifest is missing or malformed.
     """
     if by not in BY:
         raise ConfigError("cmvn: by", expected=" or ".join(BY), got=repr(by))
-    stores = _open(Path(features), _chosen_splits(Path(manifests), by, splits))
+    stores = _open(path_here(features), _chosen_splits(Path(manifests), by, splits))
     first = next(iter(stores.values()))
     every, of_speakers, seen = _FrameMoments(first.shape), dict[str, _FrameMoments](), sha256()
     for split, store in stores.items():
@@ -122,7 +123,8 @@ def _open(features: Path, splits: Sequence[str]) -> dict[str, Store]:
             f"features {features}", expected="a folder with a store a split", got="one store",
             hint=f"give {features.parent}, and name the split {features.name}",
         )  # fmt: skip
-    stores: dict[str, Store] = {split: open_verified(features / split) for split in splits}
+    folder = _folder_of_splits(features, splits[0])
+    stores: dict[str, Store] = {split: open_verified(folder / split) for split in splits}
     first = stores[splits[0]]
     for store in stores.values():
         check_features(store)
@@ -134,6 +136,23 @@ def _open(features: Path, splits: Sequence[str]) -> dict[str, Store]:
                 hint=_HINT,
             )
     return stores
+
+
+def _folder_of_splits(features: Path, split: str) -> Path:
+    """Return the folder with a store a split: `features`, or the only such in it, as stages write.
+
+    Raises:
+        ConfigError: there are several, of features that one stage made.
+    """
+    if (features / split / HEADER_NAME).exists():
+        return features
+    found = sorted(one.parent.parent for one in features.glob(f"[!.]*/{split}/{HEADER_NAME}"))
+    if len(found) > 1:
+        raise ConfigError(
+            f"features {features}", expected="the stores of one feature",
+            got=", ".join(one.name for one in found), hint=f"give one of them: {found[0]}",
+        )  # fmt: skip
+    return found[0] if found else features
 
 
 def _rows(

@@ -268,7 +268,9 @@ def test_a_table_that_is_no_file_is_refused_at_once(root: Path, kind: str, got: 
 def test_settings_that_fit_no_table_are_refused(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"corpus.table: expected a .tsv, .csv, .jsonl or .json"):
         rows_of(root, "", table="t.xlsx")
-    with pytest.raises(ConfigError, match=r"corpus.columns: expected names among .*, got voice"):
+    with pytest.raises(
+        ConfigError, match=r"corpus.columns: expected names .*, got voice; columns: {"
+    ):
         rows_of(root, "path\nx\n", columns={"path": "voice"})
     with pytest.raises(CorpusError, match=r"expected clip, as corpus.columns says, got path"):
         rows_of(root, "path\nx\n", columns={"clip": "path"})

@@ -324,6 +324,12 @@ def test_a_split_that_was_pulled_alone_is_exported_by_its_name(demo: Demo, tmp_p
         export_espnet(tmp_path / "units" / "dev", tmp_path / "other", splits=["train"])
 
 
+@pytest.mark.parametrize("given", ["s3://bucket/fbank", "mel=https://host/fbank"])
+def test_a_store_elsewhere_is_to_be_fetched_first(given: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="expected one on this disk, got a URL; fetch it"):
+        export_espnet([given], tmp_path / "out")
+
+
 def test_two_stores_of_one_feature_need_names(store: Path, tmp_path: Path) -> None:
     other = write_store(tmp_path / "other", "units", IDS, codebook_size=60)
     with pytest.raises(ConfigError, match=r"got units twice; name one of them: units2="):

@@ -225,6 +225,22 @@ def test_statistics_of_other_features_and_what_says_no_speaker_are_refused(
         compute_cmvn(project.features, tmp_path / "manifests", by="speaker")
 
 
+def test_the_output_of_a_stage_is_given_as_it_is_unless_it_holds_two_features(
+    project: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(project.features, tmp_path / "fbank_mfcc/fbank")
+    given = str(tmp_path / "fbank_mfcc")
+    found, expected = compute_cmvn(given, project.manifests, by="corpus"), project.compute("corpus")
+    np.testing.assert_array_equal(found.means, expected.means)
+    assert found.provenance == expected.provenance
+    shutil.copytree(project.features, tmp_path / "fbank_mfcc/mfcc")
+    with pytest.raises(ConfigError, match=r"got fbank, mfcc; give one of them: .*/fbank$"):
+        compute_cmvn(given, project.manifests, by="corpus")
+    for url in ("s3://bucket/fbank", Path("s3://bucket/fbank")):
+        with pytest.raises(StoreError, match="expected one on this disk, got a URL; fetch it"):
+            compute_cmvn(url, project.manifests, by="corpus")
+
+
 def test_statistics_are_of_features_of_these_manifests(project: Project, tmp_path: Path) -> None:
     for options, expected in (
         ({"by": "gender"}, "cmvn: by: expected corpus or speaker"),

@@ -179,7 +179,7 @@ class RemoteClient:
                             where,
                             expected=f"an answer in {self._persistence.attempts} attempts",
                             got=said(error),
-                            hint=_CREDENTIALS if is_unknown else "",
+                            hint=_CREDENTIALS if is_unknown else getattr(error, "hint", ""),
                         ) from error
                     _log.info("%s: %s; asking again", where, said(error))
                 wait_s = self._persistence.wait_s * 2 ** (attempt - 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from featbank.errors import ConfigError
+from featbank.errors import ConfigError, StoreError
 from featbank.files.remote.paths import SCHEMES
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://.")
@@ -80,6 +80,20 @@ def is_url(path: str | Path) -> bool:
     (True, False)
     """
     return isinstance(path, str) and _URL.match(path) is not None
+
+
+def path_here(path: str | Path) -> Path:
+    """Return a path of this machine, for what reads no store elsewhere.
+
+    Raises:
+        StoreError: it is a URL.
+    """
+    if is_url(path) or was_url(Path(path)):
+        raise StoreError(
+            f"store {path}", expected="one on this disk", got="a URL",
+            hint="fetch it, and give the path of the copy",
+        )  # fmt: skip
+    return Path(path)
 
 
 def was_url(path: Path) -> bool:

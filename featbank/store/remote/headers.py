@@ -19,6 +19,10 @@ from featbank.store.stamps import OpenedHeader, replaced
 
 _HINT = "look at it where it lies: it is damaged there, or no store"
 _DEPTH = 3  # feature, split, file
+_UNLISTED = (
+    "a web server lists no folders: open the one with splits.json, which of what a stage made is "
+    ".../FEATURE/NAME, or the store of one split"
+)
 
 
 class RemoteHeader(OpenedHeader):
@@ -174,12 +178,13 @@ def _chosen_headers(
 
 def _only(client: RemoteClient, split: str, below: Sequence[str]) -> str:
     found = [folder for folder in below if split in (folder, folder.rpartition("/")[2])]
+    unlisted = "" if client.place.has_listing else _UNLISTED
     if len(found) != 1:
         raise StoreError(
             f"folder {client.place.url}",
             expected=f"one split {split!r}",
             got=", ".join(sorted(found or below)) or "no store",
-            hint="open the folder above one of them" if found else "",
+            hint="open the folder above one of them" if found else unlisted,
         )
     return found[0]
 
@@ -230,7 +235,7 @@ def _no_store(client: RemoteClient) -> StoreError:
         f"store {client.place.url}",
         expected=f"a folder with {HEADER_NAME}, or one above such",
         got=f"no {HEADER_NAME}",
-        hint="" if client.place.has_listing else "a web server lists no folders: say splits=",
+        hint="" if client.place.has_listing else _UNLISTED,
     )
 
 

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from featbank.errors import StoreError
 
 _PART_BYTES = 4 << 20
+_RANGES = (
+    "the server must answer requests for ranges, as nginx, Apache and buckets do; "
+    "python -m http.server does not"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +54,20 @@ class ByteRange:
         if self.stop is None or len(body) == self.stop - self.start:
             return
         wanted = self.stop - self.start
+        unheard = len(body) > wanted
         raise BodyError(
             f"{len(body)} bytes instead of {wanted}"
-            + (", as if the range was not heard" if len(body) > wanted else "")
+            + (", as if the range was not heard" if unheard else ""),
+            hint=_RANGES if unheard else "",
         )
 
 
 class BodyError(OSError):
-    """A body of another length than was asked for."""
+    """A body of another length than was asked for; `hint` is what to do if it never comes right."""
+
+    def __init__(self, said: str, hint: str = "") -> None:
+        super().__init__(said)
+        self.hint = hint
 
 
 class AbsentError(StoreError):

@@ -50,6 +50,13 @@ def test_a_row_that_always_breaks_is_an_error_that_names_it(
     assert len(store["00017"]) == 100_000  # nothing wrong was kept
 
 
+def test_a_server_without_ranges_is_told_from_one_that_breaks(server: RangeServer) -> None:
+    store = open_hasty(f"{server.url}/large")
+    server.always = range_server.deaf
+    with pytest.raises(StoreError, match=r"must answer requests for ranges, as nginx.* do"):
+        store.read("00017")
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_head_that_breaks_once_is_fetched_again(
     server: RangeServer, stores: Path, fault: Fault

@@ -210,6 +210,12 @@ def test_what_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.Monke
         open_store("gcs://bucket/x")
 
 
+def test_a_folder_that_a_web_server_does_not_list_says_what_to_open(server: RangeServer) -> None:
+    for splits in (None, "train"):
+        with pytest.raises(StoreError, match=r"lists no folders: open the one with splits\.json"):
+            open_store(f"{server.url}/above", splits)
+
+
 def test_options_that_the_file_system_does_not_take_are_named() -> None:
     with pytest.raises(ConfigError, match="storage_options"):
         open_store("s3://bucket/x", storage_options={"anonymous": True})
