@@ -270,6 +270,19 @@ def test_an_export_whose_files_were_changed_is_not_taken_for_whole(
     assert not export_espnet(store, out, replace=True).was_there
 
 
+@pytest.mark.parametrize("target", ["of-mine", "nowhere"])
+def test_a_link_that_somebody_put_into_an_export_is_not_lost(
+    store: Path, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "of-mine").mkdir()
+    export_webdataset(store, tmp_path / "out")
+    (tmp_path / "out" / "link").symlink_to(tmp_path / target)
+    for options in ({}, {"shard_mb": 1, "replace": True}):
+        with pytest.raises(StoreError, match="nothing in it but what was exported, got link"):
+            export_webdataset(store, tmp_path / "out", **options)
+    assert (tmp_path / "out" / "link").is_symlink()
+
+
 def test_a_place_inside_a_store_is_refused(store: Path) -> None:
     with pytest.raises(StoreError, match="outside of the stores"):
         export_espnet(store, store / "out")
