@@ -176,10 +176,10 @@ class _Walk:
         """Read a number of a header: in octal digits, or where it is large in binary."""
         if digits[0] == 0x80:
             return int.from_bytes(digits[1:], "big")
-        try:
-            return int(digits.strip(b" \0") or b"0", 8)
-        except ValueError:
-            raise self._damaged("a number in a header", digits) from None
+        stated = digits.strip(b" \0")
+        if stated.strip(b"01234567"):  # int() takes a minus, too, which would lead back
+            raise self._damaged("a number in a header", digits)
+        return int(stated or b"0", 8)
 
     def _decimal(self, text: str) -> int:
         if not (text.isascii() and text.isdigit()):

@@ -32,8 +32,22 @@ class _Sample:
     key: str
     audio: list[TarMember] = field(default_factory=list)
     others: dict[str, TarMember] = field(default_factory=dict)
+    repeated: set[str] = field(default_factory=set)  # ends that two of the others share
     unread: list[Present] = field(default_factory=list)  # audio that is no utterance
     is_whole: bool = True  # nothing of it may lie behind a cut
+
+    def add(self, member: TarMember, end: str, tar: str) -> None:
+        """Add a member, by what it is."""
+        suffix = PurePosixPath(member.name).suffix.lower()
+        is_hidden = any(map(hidden, member.name.split("/")))
+        if suffix in READABLE_SUFFIXES and not is_hidden:
+            self.audio.append(member)
+        elif suffix in AUDIO_SUFFIXES:
+            self.unread.append(Present(audio=str(member.place(tar)), is_hidden=is_hidden))
+        elif not is_hidden:
+            if end in self.others:
+                self.repeated.add(end)
+            self.others[end] = member
 
 
 class WebDatasetCorpus(Corpus):
@@ -145,6 +159,10 @@ class WebDatasetCorpus(Corpus):
         values: dict[str, Any] = {}
         if not self.fields.columns:
             return values
+        if twice := sorted(sample.repeated & {"json", *self.fields.columns}):
+            raise CorpusError(
+                f"sample {where}", expected="each file once", got=f"two of .{twice[0]}"
+            )
         if found := sample.others.get("json"):
             values |= parse_json(_text(found, where, file), f"{where}.json", CorpusError, nan=True)
         for end in self.fields.columns.keys() & sample.others.keys():
@@ -168,14 +186,7 @@ def _samples(path: Path, tar: str) -> Iterator[_Sample]:
                 if sample:
                     yield sample
                 sample = _Sample(key=key)
-            suffix = PurePosixPath(member.name).suffix.lower()
-            is_hidden = any(map(hidden, member.name.split("/")))
-            if suffix in READABLE_SUFFIXES and not is_hidden:
-                sample.audio.append(member)
-            elif suffix in AUDIO_SUFFIXES:
-                sample.unread.append(Present(audio=str(member.place(tar)), is_hidden=is_hidden))
-            elif not is_hidden:
-                sample.others[end] = member
+            sample.add(member, end, tar)
     except AudioError as error:
         if sample:
             sample.is_whole = error.kind == "surplus"

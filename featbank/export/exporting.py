@@ -204,9 +204,9 @@ def _already_there(
         )
     found, files = marker
     there = {
-        path.relative_to(out).as_posix(): path.stat().st_size
+        path.relative_to(out).as_posix(): path.stat(follow_symlinks=path.is_file()).st_size
         for path in out.rglob("*")
-        if path.is_file() and path.name != MARKER
+        if (path.is_file() or path.is_symlink()) and path.name != MARKER
     }
     if there == files and canonical_json(found) == canonical_json(made_from):
         clear(out)

@@ -85,6 +85,8 @@ def _by_split(folder: Path, headers: Iterable[Path]) -> dict[str, VerifiedStore]
     found: dict[str, VerifiedStore] = {}
     for path in headers:
         name = path.absolute().name
+        if name == "..":  # of `train/x/..`: as a name, it would lead out of the export
+            name = path.resolve().name
         if name in found:
             raise StoreError(
                 f"folder {folder}", expected="each split once", got=f"{name} in several folders"

@@ -36,6 +36,24 @@ def contents(path: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize("kind", [b"0", b"L"])
+@pytest.mark.parametrize("size", [b"-0000001000\0", b"-1 ", b"0o1000\0", b"1_000\0", b"+1000\0"])
+def test_a_size_that_is_no_octal_number_is_damage_and_no_way_back(
+    tmp_path: Path, size: bytes, kind: bytes
+) -> None:
+    header = bytearray(tarfile.TarInfo("a.flac").tobuf(tarfile.USTAR_FORMAT)[:512])
+    header[124:136], header[156:157] = size.ljust(12, b"\0"), kind
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    whole = write_tar(tmp_path / "whole.tar", {"first.flac": b"1"}).read_bytes()[:1024]
+    (tmp_path / "x.tar").write_bytes(whole + header + bytes(1024))
+    members = islice(tar_members(tmp_path / "x.tar"), 3)
+    assert next(members).name == "first.flac"
+    with pytest.raises(AudioError, match="damaged at byte") as raised:
+        list(members)
+    assert raised.value.kind == "damaged"
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_members_of_every_format_are_found_with_their_bytes(tmp_path: Path, kind: str) -> None:
     names = ["a.flac", "b/c.json", "d" * 90 + "/" + "e" * 60 + ".wav", "f/\u00e9.txt"]

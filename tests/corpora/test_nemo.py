@@ -191,6 +191,19 @@ def test_a_row_without_its_member_is_a_failure(
     assert told in f"{failure.expected} {failure.got}"
 
 
+def test_a_member_that_is_there_twice_is_none_that_a_row_names(
+    tarred: Path, record: Recorder
+) -> None:
+    with tarfile.open(tarred / "audio_0.tar", "a") as tar:
+        tar.add(record("other.flac", 3200), "a0.flac")
+    (tarred / "other.flac").unlink()
+    rows = [{"audio_filepath": f"{name}0.flac", "shard_id": 0} for name in "ab"]
+    listing = of_tars(tarred, *rows)
+    assert [row.id for row in listing.rows] == ["b0"]
+    [failure] = listing.failures
+    assert "'a0.flac', there twice" in str(failure)
+
+
 def test_a_tar_that_is_cut_short_is_a_failure_of_its_own(tarred: Path) -> None:
     data = (tarred / "audio_0.tar").read_bytes()
     with tarfile.open(tarred / "audio_0.tar") as tar:

@@ -75,6 +75,24 @@ def test_samples_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert [re.sub("@.*", "", one) for one in listing.unlisted] == ["0.tar!/h.mp2"]
 
 
+def test_a_sample_that_says_something_twice_is_named(tmp_path: Path) -> None:
+    write_tar(
+        tmp_path / "0.tar",
+        {
+            "a.txt": b"one", "a.TXT": b"two", "a.flac": b"audio",
+            "b.json": b"{}", "b.flac": b"audio", "b.JSON": b'{"speaker": "x"}',
+            "c.flac": b"audio", "c.md": b"unread", "c.MD": b"twice", "c.txt": b"said once",
+            "d.flac": b"audio", "d.json": b'{"speaker": "x"}',
+        },
+    )  # fmt: skip
+    columns = {"speaker": "speaker", "txt": "text"}
+    listing = webdataset(tmp_path, columns=columns).list_utterances()
+    assert [(row.id, row.text) for row in listing.rows] == [("c", "said once"), ("d", "")]
+    assert [(one.id, one.got) for one in listing.failures] == [
+        ("0.tar: a", "two of .txt"), ("0.tar: b", "two of .json")
+    ]  # fmt: skip
+
+
 def test_wrong_words_for_a_webdataset_are_one_line(tmp_path: Path) -> None:
     write_tar(tmp_path / "0.tar", {"a.flac": b"audio", "a.json": b'{"spk": "x"}'})
     for options, kind, said in [

@@ -27,7 +27,7 @@ from featbank.export import (
 )
 from featbank.export.exporting import export_stores
 from featbank.export.opening import open_source
-from featbank.export.work import ExportWork
+from featbank.export.work import MARKER, ExportWork
 from featbank.store import StoreWriter, read_header
 from tests.conftest import ROOT
 from tests.export.conftest import Demo, files_of, write_store
@@ -270,12 +270,36 @@ def test_an_export_whose_files_were_changed_is_not_taken_for_whole(
     assert not export_espnet(store, out, replace=True).was_there
 
 
+@pytest.mark.parametrize("target", ["of-mine", "nowhere"])
+def test_a_link_that_somebody_put_into_an_export_is_not_lost(
+    store: Path, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "of-mine").mkdir()
+    export_webdataset(store, tmp_path / "out")
+    (tmp_path / "out" / "link").symlink_to(tmp_path / target)
+    for options in ({}, {"shard_mb": 1, "replace": True}):
+        with pytest.raises(StoreError, match="nothing in it but what was exported, got link"):
+            export_webdataset(store, tmp_path / "out", **options)
+    assert (tmp_path / "out" / "link").is_symlink()
+
+
 def test_a_place_inside_a_store_is_refused(store: Path) -> None:
     with pytest.raises(StoreError, match="outside of the stores"):
         export_espnet(store, store / "out")
 
 
 # -- what goes in --------------------------------------------------------------------------------
+
+
+def test_a_store_that_is_named_by_way_of_a_folder_in_it_is_exported_by_its_own_name(
+    store: Path, tmp_path: Path
+) -> None:
+    (store / "sub").mkdir()
+    export_kaldi(store, tmp_path / "plain", prefix=".")
+    export_kaldi(store / "sub" / "..", tmp_path / "out", prefix=".")
+    made, plain = files_of(tmp_path / "out"), files_of(tmp_path / "plain")
+    assert made.keys() == plain.keys() >= {"store/units.scp", "store/data/units.1.ark"}
+    assert all(made[name] == plain[name] for name in made if name != MARKER)
 
 
 def test_a_row_whose_values_changed_ends_the_export_by_name(store: Path, tmp_path: Path) -> None:

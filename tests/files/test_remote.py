@@ -128,6 +128,20 @@ def test_a_large_file_is_fetched_in_pieces_and_anew_where_it_changes_meanwhile(
     assert read(file) == DATA[::-1]
 
 
+@pytest.mark.parametrize("other", [DATA * 2, DATA + b"x", DATA[:-1]])
+def test_a_file_that_changes_before_it_is_fetched_is_whole_and_no_beginning_of_the_new_one(
+    file: RemotePath, folder: Path, monkeypatch: pytest.MonkeyPatch, other: bytes
+) -> None:
+    fetch, path = spool._fetch, folder / "a" / "x #1.wav"
+
+    def changed_before(*arguments: object) -> object:
+        path.write_bytes(other)
+        return fetch(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(spool, "_fetch", changed_before)
+    assert read(file) == other
+
+
 def test_what_is_kept_is_bounded_and_leaves_nothing_behind(
     file: RemotePath, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -77,24 +77,34 @@ def stat_remote(path: RemotePath) -> RemoteStat:
     )
 
 
-def read_remote(path: RemotePath, start: int, end: int) -> bytes:
+def read_remote(path: RemotePath, start: int, end: int, num_bytes: int) -> bytes:
     """Read the bytes of a file from `start` to before `end`, in one request.
+
+    The last of them come with a look at whether the file ends there: one that has grown since it
+    was asked for its size is not read as its beginning.
+
+    Args:
+        path: of the file.
+        start: of the bytes.
+        end: of them.
+        num_bytes: that the file has.
 
     Raises:
         FileNotFoundError: it is gone.
         RemoteError: it cannot be read, or what came had another length, again and again.
     """
+    stop = end + 1 if end == num_bytes else end
 
     def read() -> bytes:
         client, name = _client(path), _name(path)
         if path.scheme == "ssh":  # whose client reads a whole file, whatever part is asked for
             with client.open(name, "rb") as file:
                 file.seek(start)
-                data = bytes(file.read(end - start))
+                data = bytes(file.read(stop - start))
         else:
-            data = client.cat_file(name, start=start, end=end)
+            data = client.cat_file(name, start=start, end=stop)
         if len(data) != end - start:  # which the clients do not look at
-            said = f"got {len(data)} bytes of {end - start} asked for"
+            said = f"got {len(data)} bytes in the place of {end - start}"
             raise RemoteError(errno.EIO, said, str(path))
         return data
 

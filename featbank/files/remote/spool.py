@@ -124,8 +124,9 @@ def _fetch(path: RemotePath, stat: RemoteStat) -> IO[bytes]:
     file = _room(stat.num_bytes)
     try:
         for start in range(0, stat.num_bytes, _PIECE):
+            end = min(start + _PIECE, stat.num_bytes)
             with _SPOOL.in_flight:
-                file.write(read_remote(path, start, min(start + _PIECE, stat.num_bytes)))
+                file.write(read_remote(path, start, end, stat.num_bytes))
         file.flush()
     except BaseException:
         file.close()
