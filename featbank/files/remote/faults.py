@@ -73,6 +73,8 @@ def request(path: RemotePath, make: Callable[[], _T]) -> _T:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__  # as of `_is_gone`: a server that is down lacks no file
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
