@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from featbank.base.manifest import iterate_manifest
+from featbank.base.places import Place
 from featbank.base.split_names import in_order, split_names
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, ManifestError, StoreError
@@ -35,7 +37,7 @@ def open_source(
         splits: those that are exported; None for all.
 
     Raises:
-        ConfigError: two fields have one name, or the audio's folder is not there.
+        ConfigError: two fields have one name, or the audio's folder is not there, or is another.
         StoreError: a store is missing or damaged, or they do not hold the same splits or ids.
         ManifestError: a split has no manifest.
     """
@@ -69,6 +71,8 @@ def open_source(
     )
     for one in source.splits:
         _refuse_other_ids(one)
+        if source.audio_root is not None and one.manifest is not None:
+            _refuse_other_audio(source.audio_root, one.manifest)
     return source
 
 
@@ -148,6 +152,24 @@ def _refuse_other_ids(split: ExportSplit) -> None:
         if len(split.stores[name]) != len(split):
             extra = next(one for one in split.stores[name] if one not in split.stores[first])
             raise _lack(split, extra, lacks=first, has=name)
+
+
+def _refuse_other_audio(root: Path, manifest: Path) -> None:
+    """Refuse a folder of audio that lacks the first file of a manifest: it is that of others.
+
+    Raises:
+        ConfigError: it does.
+    """
+    for row in iterate_manifest(manifest):
+        # audio inside a file is for the formats to refuse, by name
+        if Place.parse(row.audio) is None and not Path(root, row.audio).exists():
+            raise ConfigError(
+                f"audio root {root}",
+                expected=f"{row.audio}, the audio of {row.id!r} in {manifest}",
+                got="nothing there",
+                hint="give corpus.root, as the definition of the corpus says",
+            )
+        return
 
 
 def _lack(split: ExportSplit, one: str, *, lacks: str, has: str) -> StoreError:

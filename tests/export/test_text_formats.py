@@ -150,6 +150,20 @@ def test_nemo_refuses_what_its_paths_cannot_say(demo: Demo, tmp_path: Path) -> N
             )
 
 
+def test_another_folder_of_audio_is_refused_by_the_first_file_it_lacks(
+    demo: Demo, tmp_path: Path
+) -> None:
+    (tmp_path / "audio").mkdir()
+    with pytest.raises(ConfigError, match=r"expected .*flac, the audio of .*, got nothing there"):
+        export_fairseq(
+            demo.folder / "units",
+            tmp_path / "out",
+            manifests=demo.manifests,
+            audio_root=tmp_path / "audio",
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_part_of_a_file_has_an_offset(demo: Demo, tmp_path: Path) -> None:
     rows = read_manifest(demo.manifests / "dev.jsonl")
     changed = replace(rows[0], start_sample=8000, num_samples=4000)

@@ -99,8 +99,9 @@ def test_a_server_that_is_down_is_no_missing_file(
     monkeypatch.setattr("featbank.files.remote.faults._WAITS_S", (0.0,))
     with web_server(folder) as server:
         address = server.url
-    with pytest.raises(RemoteError):
+    with pytest.raises(RemoteError, match="Cannot connect") as raised:
         stat_remote(RemotePath(f"{address}/empty"))
+    assert "FileNotFound" not in str(raised.value)
 
 
 def test_a_file_is_fetched_once_while_it_stays_as_it_is(

@@ -79,6 +79,8 @@ def said(error: BaseException) -> str:
     >>> said(ValueError("no  answer")), said(TimeoutError())
     ('ValueError: no answer', 'TimeoutError')
     """
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__  # as of `_is_gone`: a server that is down lacks no file
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:_MOST_SAID]}" if text else type(error).__name__
 
