@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 
 _BLOCK_BYTES = 512
 _LEFT_OVER_S = 3600.0
+_KEPT = re.compile(r"([0-9a-f]{64})\.(?:head|rows)")
+_PARTIAL = re.compile(r"\.[0-9a-f]{16}\.partial")
 
 
 @dataclass(slots=True)
@@ -23,10 +26,11 @@ def make_room(folder: Path, max_bytes: int) -> None:
     """Remove shards from a cache until what it takes on the disk is within a bound.
 
     Another process may do the same, or read what goes: an open file stays until it is closed. What
-    a killed one left half made goes after an hour.
+    a killed one left half made goes after an hour. Files of other names are somebody's own, for
+    whoever says where caches lie may name a folder that is in use: they stay, and do not count.
 
     Args:
-        folder: of files `<digest>.<kind>`, and hidden ones that are being made.
+        folder: of files `<digest>.head` and `.rows`, and `.<number>.partial` that are being made.
         max_bytes: of all of them.
     """
     shards: dict[str, _Stored] = {}
@@ -37,12 +41,13 @@ def make_room(folder: Path, max_bytes: int) -> None:
                 found = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            if entry.name.startswith("."):
-                if time.time() - found.st_mtime > _LEFT_OVER_S:
+            if (named := _KEPT.fullmatch(entry.name)) is None:
+                is_partial = _PARTIAL.fullmatch(entry.name)
+                if is_partial and time.time() - found.st_mtime > _LEFT_OVER_S:
                     _unlink(Path(entry.path))
                 continue
             num_bytes = found.st_blocks * _BLOCK_BYTES  # of a file with holes, what it takes
-            kept = shards.setdefault(entry.name.partition(".")[0], _Stored())
+            kept = shards.setdefault(named[1], _Stored())
             kept.used_s = max(kept.used_s, found.st_atime, found.st_mtime)
             kept.num_bytes += num_bytes
             kept.paths.append(Path(entry.path))

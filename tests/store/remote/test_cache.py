@@ -128,12 +128,27 @@ def test_a_cache_stays_within_its_bound_and_keeps_what_was_read_last(
     assert (cache / f"{last}.rows").exists()
 
 
+def test_what_is_no_file_of_a_cache_is_never_removed_to_make_room(tmp_path: Path) -> None:
+    digest, partial = "0123456789abcdef" * 4, ".0123456789abcdef.partial"
+    of_others = [
+        "train-000.tar", ".hidden", ".0123456789abcdef.h5", f"{digest}.h5", f"{digest}.head.bak",
+        f"{digest.upper()}.head", f"{digest[1:]}.rows", partial[1:],
+    ]  # fmt: skip
+    of_caches = [f"{digest}.head", f"{digest}.rows", f"{digest[::-1]}.rows", partial]
+    for name in of_others + of_caches:
+        (tmp_path / name).write_bytes(bytes(100_000))
+        os.utime(tmp_path / name, (0, 0))
+    make_room(tmp_path, 0)
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(of_others)
+
+
 def test_what_a_killed_process_left_goes_after_an_hour(tmp_path: Path) -> None:
-    for name in (".old.partial", ".new.partial"):
+    old, new = (f".{'0' * 15}{number}.partial" for number in range(2))
+    for name in (old, new):
         (tmp_path / name).write_bytes(b"x")
-    os.utime(tmp_path / ".old.partial", (1, 1))
+    os.utime(tmp_path / old, (1, 1))
     make_room(tmp_path, 100)
-    assert [one.name for one in tmp_path.iterdir()] == [".new.partial"]
+    assert [one.name for one in tmp_path.iterdir()] == [new]
 
 
 def test_without_a_cache_nothing_stays_on_this_disk(
