@@ -55,7 +55,8 @@ class FairseqCorpus(Corpus):
 
     def read(self, links: Links) -> Iterator[Found]:
         """Read the tables, then give the audio files that there are."""
-        paths = AudioPaths(self.root, links)
+        hint = "corpus.audio_root, a folder below root or . for root itself, stands for line 1"
+        paths = AudioPaths(self.root, links, hint=hint)
         for split, path in self.tables.items():
             yield from self._table(self.root / path, split, paths)
         yield from walk_audio(self.root, links)

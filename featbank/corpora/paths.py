@@ -30,6 +30,7 @@ AUDIO_SUFFIXES = READABLE_SUFFIXES | frozenset([
 ])  # fmt: skip
 
 _MAX_CHARACTERS = 4096  # of a path, on Linux
+_REPLACEMENTS = "corpus.replacements says where other folders lie: {/data/calls: calls}"
 # words joined by single dots and slashes: such a path is normal, and leads nowhere else
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*")
 
@@ -42,12 +43,19 @@ class AudioPaths:
         links: which of its links may lead out of it.
         replacements: where paths may begin -> the folder below the root that this stands for:
             `{/data/calls: ""}`, `{$data_root: wav}`.
+        hint: what to do about a path that leads elsewhere, of a layout without `replacements`.
     """
 
     def __init__(
-        self, root: AnyPath, links: Links, *, replacements: Mapping[str, str] | None = None
+        self,
+        root: AnyPath,
+        links: Links,
+        *,
+        replacements: Mapping[str, str] | None = None,
+        hint: str = "corpus.root is the folder into which absolute paths must lead",
     ) -> None:
         self._root, self._links = root, links
+        self._hint = hint if replacements is None else _REPLACEMENTS
         self._roots: set[PurePosixPath] = set()
         if isinstance(root, Path):
             self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
@@ -89,9 +97,7 @@ class AudioPaths:
                 f"audio path in {where}",
                 expected="a path inside the corpus",
                 got=brief(repr(text)),
-                hint="corpus.replacements says where other folders lie: {/data/calls: calls}"
-                if text.startswith(("/", "$", "{"))
-                else "",
+                hint=self._hint if text.startswith(("/", "$", "{")) else "",
             )
         check_id(audio, CorpusError)
         if "!/" in audio and isinstance(self._root, Path) and os.path.lexists(self._root / audio):

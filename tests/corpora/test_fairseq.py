@@ -52,6 +52,7 @@ def test_a_table_made_elsewhere_is_read_below_another_folder(root: Path) -> None
     (root / "train.tsv").write_text("/somebody/elses/disk\nx/a.wav\t5\n")
     [failure] = fairseq(root).list_utterances().failures
     assert (failure.id, failure.expected) == ("train.tsv:2", "a path inside the corpus")
+    assert failure.got.endswith("or . for root itself, stands for line 1")
     for folder, audio in ((".", "x/a.wav"), ("wavs", "wavs/x/a.wav")):
         [row] = fairseq(root, audio_root=folder).list_utterances().rows
         assert row.audio == audio

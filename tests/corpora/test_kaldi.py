@@ -125,6 +125,7 @@ def test_directories_are_splits_of_their_names_in_the_definition(
         ('u sox "|touch x" -t wav - |', "reads '|touch x', which is no file"),
         ("u cat a.wav; touch x |", "';', which a shell would interpret"),
         ("u /etc/passwd", "a path inside the corpus"),
+        ("u /etc/passwd", "corpus.root is the folder into which absolute paths must lead"),
         ("u cat /etc/passwd |", "a path inside the corpus"),
         ("u cat ../a.wav |", "a path inside the corpus"),
         ("u data/../../a.wav", "a path inside the corpus"),
