@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from featbank.errors import ConfigError
@@ -45,7 +46,8 @@ class FairseqExport(Export):
             counts = "".join(f"{one} 1\n" for one in range(num_tokens(field, "fairseq")))
             work.make_text(f"dict.{_label(field)}.txt", counts)
         for split in source.splits:
-            root = str(source.audio_root)
+            assert source.audio_root is not None  # of formats that need it
+            root = source.audio_root
             work.make(partial(_write_audio, split, root), f"{split.name}.tsv")
             for field in source.fields:
                 work.make(partial(_write_units, split, field), f"{split.name}.{_label(field)}")
@@ -55,12 +57,11 @@ def _label(field: ExportField) -> str:
     return "km" if field.name == "units" else field.name
 
 
-def _write_audio(split: ExportSplit, root: str, file: BinaryIO) -> None:
+def _write_audio(split: ExportSplit, root: Path, file: BinaryIO) -> None:
     file.write(f"{root}\n".encode())
     for row in split.rows():
-        file.write(
-            f"{audio_path(row, 'fairseq', parts=False)}\t{row.manifest_row.num_samples}\n".encode()
-        )
+        path = audio_path(row, "fairseq", root, parts=False)
+        file.write(f"{path}\t{row.manifest_row.num_samples}\n".encode())
 
 
 def _write_units(split: ExportSplit, field: ExportField, file: BinaryIO) -> None:

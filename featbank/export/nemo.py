@@ -59,7 +59,7 @@ def _write_lines(split: ExportSplit, root: Path, file: BinaryIO) -> None:
 def _described(row: ExportRow, root: Path) -> Mapping[str, Any]:
     utterance = row.manifest_row
     fields: dict[str, Any] = {
-        "audio_filepath": str(root / audio_path(row, "NeMo", parts=True)),
+        "audio_filepath": str(root / audio_path(row, "NeMo", root, parts=True)),
         "duration": utterance.duration_s,
         "text": utterance.text,
         "id": utterance.id,

@@ -12,6 +12,8 @@ import pytest
 import soundfile
 
 from featbank.base.manifest import read_manifest, write_manifest
+from featbank.corpora.prepare import prepare
+from featbank.corpora.table import TableCorpus
 from featbank.errors import ConfigError, StoreError
 from featbank.export import (
     export_espnet,
@@ -19,6 +21,7 @@ from featbank.export import (
     export_nemo,
 )
 from featbank.sequences import deduplicate, unflatten
+from featbank.store import StoreWriter
 from tests.export.conftest import NUM_CODEBOOKS, NUM_UNITS, SPLITS, Demo
 
 
@@ -87,6 +90,32 @@ def test_fairseq_refuses_codes_and_parts_of_files(demo: Demo, tmp_path: Path) ->
             export_fairseq(
                 demo.folder / "units", tmp_path / "out", manifests=tmp_path / "m", **given
             )
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "channels", "problem"),
+    [(20_000, 1, "a part of a file"), (16_000, 2, "a channel of a file")],
+)
+def test_a_file_that_holds_more_than_its_utterance_is_refused_though_both_begin_together(
+    tmp_path: Path, num_samples: int, channels: int, problem: str
+) -> None:
+    (tmp_path / "c").mkdir()
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (num_samples, channels))
+    soundfile.write(tmp_path / "c" / "x.flac", noise, 16_000)
+    table = "path\tid\tstart\tduration\tchannel\tsplit\nx.flac\ta\t0\t1\t0\ttrain\n"
+    (tmp_path / "c" / "t.tsv").write_text(table)
+    corpus = TableCorpus(name="c", root=tmp_path / "c", license="", table="t.tsv")
+    prepare(corpus, tmp_path / "m", failures_path=tmp_path / "failures.jsonl")
+    with StoreWriter(tmp_path / "units" / "train", name="units", codebook_size=10) as writer:
+        writer.write("a", np.arange(5))
+    given: dict[str, Any] = {"manifests": tmp_path / "m", "audio_root": tmp_path / "c"}
+    with pytest.raises(StoreError, match=f"'a' in fairseq.*got {problem}"):
+        export_fairseq(tmp_path / "units", tmp_path / "out", **given)
+    if channels == 1:  # NeMo says how long a part is
+        export_nemo(tmp_path / "units", tmp_path / "out", **given)
+        return
+    with pytest.raises(StoreError, match=f"'a' in NeMo.*got {problem}"):
+        export_nemo(tmp_path / "units", tmp_path / "out", **given)
 
 
 def test_fairseq_refuses_labels_that_would_share_a_file(demo: Demo, tmp_path: Path) -> None:
