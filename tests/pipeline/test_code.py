@@ -174,6 +174,7 @@ _UNTRACKED = {f"featbank.pipeline.{name}" for name in ("certifying", "forecast",
 _ASIDE = {
     "featbank.base.progress": "prints",
     "featbank.base.visible": "prints",
+    "featbank.base.label_forms": "says where labels lie, which checks alone read",
     "featbank.base.trusted": "refuses",
     "featbank.engine.work": "removes what DVC has taken in",
     "featbank.files.locking": "lets one write at a time",
