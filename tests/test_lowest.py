@@ -11,6 +11,8 @@ from packaging.utils import canonicalize_name
 from tests.conftest import ROOT
 from tests.lowest import extras, lowest, requirements
 
+NOT_LOCKED = {"dvc-gs"}  # Google's storage, which no test reaches: its clients are many packages
+
 SCRIPT = (ROOT / ".ci/lowest").read_text(encoding="utf-8")
 
 
@@ -18,6 +20,8 @@ def test_every_dependency_has_one_lower_bound_and_the_lock_is_within_its_bounds(
     pins = (line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
     locked = dict(pin for pin in pins if len(pin) == 2)
     for requirement in requirements():
+        if requirement.name in NOT_LOCKED:
+            continue
         assert locked[canonicalize_name(requirement.name)] in requirement.specifier, requirement
         bounds = [one for one in requirement.specifier if one.operator == ">="]
         highest = [one for one in requirement.specifier if one.operator == "<"]

@@ -10,9 +10,10 @@ from featbank.store import Store, StoreWriter, open_store
 from featbank.store.remote.client import Persistence
 from featbank.store.remote.elsewhere import locate
 from featbank.store.remote.store import RemoteStore
+from tests.waiting import HANG_S
 
-HASTY = Persistence(attempts=3, timeout_s=2.0, wait_s=0.001)
-"""For faults: no test waits for long."""
+_STALLED_S = 2.0
+"""After so long an answer of a server that stalls is given up; others are never late."""
 
 
 def write_floats(path: Path, num_rows: int = 60, shard_bytes: int = 1 << 20) -> Store:
@@ -45,9 +46,13 @@ def write_tokens(path: Path, num_rows: int = 500) -> Store:
     return open_store(path)
 
 
-def open_hasty(url: str, cache_bytes: int | None = None) -> RemoteStore:
-    """Open a store elsewhere, with little persistence."""
-    return RemoteStore(locate(url), cache_bytes=cache_bytes, persistence=HASTY)
+def open_hasty(
+    url: str, cache_bytes: int | None = None, *, is_stalled: bool = False
+) -> RemoteStore:
+    """Open a store elsewhere, with few attempts, and little patience where a server stalls."""
+    patience_s = _STALLED_S if is_stalled else HANG_S
+    persistence = Persistence(attempts=3, timeout_s=patience_s, wait_s=0.001)
+    return RemoteStore(locate(url), cache_bytes=cache_bytes, persistence=persistence)
 
 
 def assert_same(found: Store, local: Store) -> None:

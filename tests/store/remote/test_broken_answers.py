@@ -78,7 +78,8 @@ def test_a_head_that_always_breaks_is_an_error(server: RangeServer, fault: Fault
 def test_an_answer_that_does_not_come_is_waited_for_so_long_and_asked_again(
     server: RangeServer, stores: Path
 ) -> None:
-    store, local = open_hasty(f"{server.url}/large"), open_store(stores / "large")
+    store = open_hasty(f"{server.url}/large", is_stalled=True)
+    local = open_store(stores / "large")
     store.open_shard(0)
     server.faults = [range_server.stalled]
     np.testing.assert_array_equal(store["00017"], local["00017"])
