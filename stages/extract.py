@@ -13,7 +13,7 @@ from featbank.base.amounts import times_real_time
 from featbank.base.progress import Stopwatch, progress_bar
 from featbank.pipeline.configs import ExtractConfig
 from featbank.pipeline.corpus_summary import read_corpus
-from featbank.pipeline.dvc_outputs import previous_output
+from featbank.pipeline.dvc_previous import previous_output
 from featbank.pipeline.run_records import record_run
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked

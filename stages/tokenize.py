@@ -69,7 +69,7 @@ def _from_audio(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence
     from featbank.engine.run import Reuse
     from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
     from featbank.pipeline.computing import computing_run, drop_damaged
-    from featbank.pipeline.dvc_outputs import previous_output
+    from featbank.pipeline.dvc_previous import previous_output
 
     tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
     damaged: list[Path] = []

@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from featbank.base.failures import Failure, brief
-from featbank.corpora.base import bad_row
+from featbank.corpora.base import CorpusRow, bad_row
 from featbank.corpora.json_items import JsonText, without
 from featbank.corpora.packed import PACKED, open_packed, shown
+from featbank.corpora.paths import AudioPaths
 from featbank.errors import ConfigError, CorpusError
 from featbank.files.json_files import parse_json
 from featbank.files.opening import MAX_LINE, bounded_lines
@@ -201,6 +202,44 @@ def open_table(path: AnyPath, root: AnyPath) -> Iterator[Iterator[tuple[int, str
     """
     with open_packed(path, root) as file:
         yield _numbered(file)
+
+
+def text_lines(path: AnyPath, root: AnyPath) -> Iterator[tuple[str, str]]:
+    """Give the lines of a text of a corpus that are not blank, each behind its place: `a.txt:12`.
+
+    Raises:
+        CorpusError: as of `open_table`.
+    """
+    name = shown(path, root)
+    with open_table(path, root) as lines:
+        for number, line in lines:
+            if line.strip():
+                yield f"{name}:{number}", line
+
+
+def text_rows(
+    path: AnyPath, root: AnyPath, paths: AudioPaths, read: Callable[[str, str], CorpusRow]
+) -> Iterator[CorpusRow | Failure]:
+    """Give the utterances of a text with one a line, or the failure of a line.
+
+    Args:
+        path: of the text.
+        root: of the corpus.
+        paths: that check the links to the audio.
+        read: makes a row of a line, in UTF-8, and its place; a CorpusError is the line's failure.
+
+    Raises:
+        CorpusError: as of `open_table`, or a link leads where none may.
+    """
+    for where, line in text_lines(path, root):
+        try:
+            check_utf8(line, where)
+            row = read(line, where)
+        except CorpusError as error:
+            yield bad_row(error, where)
+        else:
+            paths.check_links(row.audio, where)
+            yield row
 
 
 def _numbered(file: io.BufferedReader, max_bytes: int = MAX_LINE) -> Iterator[tuple[int, str]]:

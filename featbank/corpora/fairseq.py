@@ -12,6 +12,7 @@ from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
 from featbank.corpora.by_split import paths_by_split
 from featbank.corpora.cells import check_utf8, open_table
 from featbank.corpora.links import Links
+from featbank.corpora.packed import shown
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import CorpusError
 
@@ -62,7 +63,7 @@ class FairseqCorpus(Corpus):
         yield from walk_audio(self.root, links)
 
     def _table(self, path: Path, split: str, paths: AudioPaths) -> Iterator[Found]:
-        name = str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
+        name = shown(path, self.root)
         with open_table(path, self.root) as lines:
             folder = self.audio_root
             _, first = next(lines, (1, ""))

@@ -12,7 +12,8 @@ from pathlib import Path
 from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
 from featbank.corpora.base import bad_row
-from featbank.corpora.cells import check_utf8, open_table
+from featbank.corpora.cells import check_utf8, text_lines
+from featbank.corpora.packed import shown
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import CorpusError
@@ -128,7 +129,7 @@ def utterances(
     with tempfile.TemporaryDirectory() as temporary, Scratch(Path(temporary)) as scratch:
         lines = SortedLines(scratch, "utterances")
         names = [audio, *(name for name in _SAYS if (folder / name).exists())]
-        told = [_name(folder / name, root) for name in names]
+        told = [shown(folder / name, root) for name in names]
         for number, name in enumerate(names):
             for entry in _entries(folder / name, root):
                 if isinstance(entry, CorpusError):
@@ -153,23 +154,15 @@ def utterances(
                 yield bad_row(error, where)
 
 
-def _name(path: Path, root: Path) -> str:
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
-
-
 def _entries(path: Path, root: Path) -> Iterator[Entry | CorpusError]:
     """Yield the lines of a file, or what is wrong with one; `what` of it is its place."""
-    with open_table(path, root) as lines:
-        name = _name(path, root)
-        for number, line in lines:
-            if not (text := line.strip(" \t\r\n")):
-                continue
-            where = f"{name}:{number}"
-            key, _, value = _SPACE.sub(" ", text, count=1).partition(" ")
-            try:
-                check_utf8(text, where)
-                check_id(key, CorpusError)
-            except CorpusError as error:
-                yield CorpusError(where, expected=error.expected, got=error.got, hint=error.hint)
-            else:
-                yield Entry(where=where, key=key, value=value)
+    for where, line in text_lines(path, root):
+        text = line.strip(" \t\r\n")
+        key, _, value = _SPACE.sub(" ", text, count=1).partition(" ")
+        try:
+            check_utf8(text, where)
+            check_id(key, CorpusError)
+        except CorpusError as error:
+            yield CorpusError(where, expected=error.expected, got=error.got, hint=error.hint)
+        else:
+            yield Entry(where=where, key=key, value=value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
 from featbank.corpora.base import bad_row
-from featbank.corpora.cells import open_table, parse_row
+from featbank.corpora.cells import parse_row, text_lines
 from featbank.corpora.lhotse_rows import LhotseCut
 from featbank.corpora.lhotse_said import Said
 from featbank.corpora.scratch import Scratch
@@ -29,15 +29,11 @@ def read_lines(name: str, root: Path) -> Iterator[tuple[Said, str] | Failure]:
     Raises:
         CorpusError: the file cannot be read.
     """
-    with open_table(root / name, root) as lines:
-        for number, line in lines:
-            if not line.strip():
-                continue
-            where = f"{name}:{number}"
-            try:
-                yield parse_row(line, where), where
-            except CorpusError as error:
-                yield bad_row(error, where)
+    for where, line in text_lines(root / name, root):
+        try:
+            yield parse_row(line, where), where
+        except CorpusError as error:
+            yield bad_row(error, where)
 
 
 class JoinedLines:

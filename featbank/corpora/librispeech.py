@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
-from featbank.corpora.cells import check_utf8, open_table
+from featbank.corpora.base import Corpus, CorpusRow, Found
+from featbank.corpora.cells import text_rows
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, hidden, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
@@ -67,27 +67,19 @@ class LibriSpeechCorpus(Corpus):
 
     def _transcripts(self, path: Path, subset: str, paths: AudioPaths) -> Iterator[Found]:
         folder = path.parent.relative_to(self.root)
-        table = path.relative_to(self.root).as_posix()
-        with open_table(path, self.root) as lines:
-            for number, line in lines:
-                if not line.strip():
-                    continue
-                where = f"{table}:{number}"
-                name, _, text = line.strip().partition(" ")
-                try:
-                    check_utf8(line, where)
-                    audio = paths.relative(f"{folder.as_posix()}/{name}.flac", where)
-                except CorpusError as error:
-                    yield bad_row(error, where)
-                    continue
-                paths.check_links(audio, where)
-                yield CorpusRow(
-                    id=stem(audio),
-                    audio=audio,
-                    where=where,
-                    speaker=folder.parts[-2],
-                    language=self.language,
-                    text=text.strip(),
-                    part=subset,
-                    split=subset,
-                )
+
+        def read(line: str, where: str) -> CorpusRow:
+            name, _, text = line.strip().partition(" ")
+            audio = paths.relative(f"{folder.as_posix()}/{name}.flac", where)
+            return CorpusRow(
+                id=stem(audio),
+                audio=audio,
+                where=where,
+                speaker=folder.parts[-2],
+                language=self.language,
+                text=text.strip(),
+                part=subset,
+                split=subset,
+            )
+
+        return text_rows(path, self.root, paths, read)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
-from featbank.corpora.cells import check_utf8, open_table
+from featbank.corpora.base import Corpus, CorpusRow, Found
+from featbank.corpora.cells import text_rows
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import CorpusError
@@ -32,24 +33,13 @@ class LJSpeechCorpus(Corpus):
     def read(self, links: Links) -> Iterator[Found]:
         """Read the table, then give the audio files that there are."""
         paths = AudioPaths(self.root, links)
-        with open_table(self.root / "metadata.csv", self.root) as lines:
-            for number, line in lines:
-                if not line.strip():
-                    continue
-                where = f"metadata.csv:{number}"
-                try:
-                    row = self._row(line.rstrip("\r\n"), where, paths)
-                except CorpusError as error:
-                    yield bad_row(error, where)
-                else:
-                    paths.check_links(row.audio, where)
-                    yield row
+        read = partial(self._row, paths)
+        yield from text_rows(self.root / "metadata.csv", self.root, paths, read)
         yield from walk_audio(self.root, links)
 
-    def _row(self, line: str, where: str, paths: AudioPaths) -> CorpusRow:
-        check_utf8(line, where)
+    def _row(self, paths: AudioPaths, line: str, where: str) -> CorpusRow:
         # quotation marks are part of the text
-        cells = line.split("|")
+        cells = line.rstrip("\r\n").split("|")
         if len(cells) != len(_CELLS):
             raise CorpusError(
                 where, expected=f"{len(_CELLS)} cells: {' | '.join(_CELLS)}", got=len(cells)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from featbank.base.failures import brief
-from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
-from featbank.corpora.cells import check_utf8, open_table
+from featbank.corpora.base import Corpus, CorpusRow, Found
+from featbank.corpora.cells import text_rows
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, hidden, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
@@ -54,22 +55,10 @@ class MLSCorpus(Corpus):
             )
         for transcripts in tables:
             split = transcripts.parent.name
-            with open_table(transcripts, self.root) as lines:
-                for number, line in lines:
-                    if not line.strip():
-                        continue
-                    where = f"{split}/{_TRANSCRIPTS}:{number}"
-                    try:
-                        row = self._row(line, where, split, paths)
-                    except CorpusError as error:
-                        yield bad_row(error, where)
-                    else:
-                        paths.check_links(row.audio, where)
-                        yield row
+            yield from text_rows(transcripts, self.root, paths, partial(self._row, paths, split))
         yield from walk_audio(self.root, links)
 
-    def _row(self, line: str, where: str, split: str, paths: AudioPaths) -> CorpusRow:
-        check_utf8(line, where)
+    def _row(self, paths: AudioPaths, split: str, line: str, where: str) -> CorpusRow:
         name, _, text = line.strip().partition("\t")
         found = _NAME.fullmatch(name)
         if not found:

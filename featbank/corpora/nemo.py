@@ -9,9 +9,8 @@ from typing import Any
 from featbank.base.failures import brief
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
 from featbank.corpora.by_split import paths_by_split
-from featbank.corpora.cells import open_table, parse_row
+from featbank.corpora.cells import parse_row, text_lines
 from featbank.corpora.links import Links
-from featbank.corpora.packed import shown
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.corpora.tarred import ShardedTars
 from featbank.corpora.times import name_segment, parse_seconds
@@ -74,28 +73,23 @@ class NemoCorpus(Corpus):
     def _manifest(
         self, path: Path, split: str, tars: ShardedTars | None, paths: AudioPaths
     ) -> Iterator[Found]:
-        table = shown(path, self.root)
-        with open_table(path, self.root) as lines:
-            for number, line in lines:
-                if not line.strip():
-                    continue
-                where = f"{table}:{number}"
-                try:
-                    said = parse_row(line, where)
-                    if not (path_said := _text(said, _AUDIO, where)):
-                        raise CorpusError(where, expected="audio_filepath", got="none")
-                    if tars is None:
-                        audio = name = self._audio(path_said, path.parent, where, paths)
-                    else:
-                        audio = tars.find(path_said, said.get("shard_id"), where)
-                        name = path_said.removeprefix("./")
-                    row = self._row(said, audio, stem(name), split, where)
-                except CorpusError as error:
-                    yield bad_row(error, where)
+        for where, line in text_lines(path, self.root):
+            try:
+                said = parse_row(line, where)
+                if not (path_said := _text(said, _AUDIO, where)):
+                    raise CorpusError(where, expected="audio_filepath", got="none")
+                if tars is None:
+                    audio = name = self._audio(path_said, path.parent, where, paths)
                 else:
-                    yield row
-                if tars is not None:
-                    yield from tars.failures()
+                    audio = tars.find(path_said, said.get("shard_id"), where)
+                    name = path_said.removeprefix("./")
+                row = self._row(said, audio, stem(name), split, where)
+            except CorpusError as error:
+                yield bad_row(error, where)
+            else:
+                yield row
+            if tars is not None:
+                yield from tars.failures()
 
     def _audio(self, path: str, folder: Path, where: str, paths: AudioPaths) -> str:
         beside = folder / path

@@ -8,7 +8,7 @@ from typing import Any
 
 from featbank.base.failures import brief
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
-from featbank.corpora.cells import open_table, parse_row
+from featbank.corpora.cells import parse_row, text_lines
 from featbank.corpora.columns import COLUMNS, MappedValues, as_text, utterance_row
 from featbank.corpora.json_items import JsonText
 from featbank.corpora.links import Links
@@ -117,10 +117,7 @@ class RecordingsCorpus(Corpus):
         """Give the JSON of each recording behind its place."""
         path = self.root / self.table
         if self._kind == ".jsonl":
-            with open_table(path, self.root) as lines:
-                for number, line in lines:
-                    if line.strip():
-                        yield f"{self.table}:{number}", line
+            yield from text_lines(path, self.root)
             return
         with open_packed(path, self.root) as file:
             whole = JsonText(file, self.table)

@@ -9,7 +9,7 @@ from typing import Any
 
 from featbank.base.failures import Failure, brief
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
-from featbank.corpora.cells import check_utf8, open_table
+from featbank.corpora.cells import check_utf8, text_lines
 from featbank.corpora.links import Links
 from featbank.corpora.paths import check_name, stem, walk_audio
 from featbank.corpora.templates import Template
@@ -94,23 +94,19 @@ class TreeCorpus(Corpus):
 
     def _read_transcripts(self, texts: dict[str, str]) -> Iterator[Failure]:
         """Fill in texts by name, and give the lines that say none, or another one of a name."""
-        with open_table(self.root / self.transcripts, self.root) as lines:
-            for number, line in lines:
-                if not line.strip():
-                    continue
-                where = f"{self.transcripts}:{number}"
-                name, *rest = line.split(maxsplit=1)
-                text = "".join(rest).strip()
-                try:
-                    check_utf8(line, where)
-                    if texts.setdefault(name, text) != text:
-                        raise CorpusError(
-                            f"text of {brief(name)} in {where}",
-                            expected=f"the one before it, {texts[name]!r}",
-                            got=repr(text),
-                        )
-                except CorpusError as error:
-                    yield bad_row(error, where)
+        for where, line in text_lines(self.root / self.transcripts, self.root):
+            name, *rest = line.split(maxsplit=1)
+            text = "".join(rest).strip()
+            try:
+                check_utf8(line, where)
+                if texts.setdefault(name, text) != text:
+                    raise CorpusError(
+                        f"text of {brief(name)} in {where}",
+                        expected=f"the one before it, {texts[name]!r}",
+                        got=repr(text),
+                    )
+            except CorpusError as error:
+                yield bad_row(error, where)
 
     def _row(self, audio: str, said: re.Match[str], texts: Mapping[str, str]) -> CorpusRow:
         meant = said.groupdict()

@@ -14,8 +14,7 @@ import logging
 import os
 import re
 import sqlite3
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -28,7 +27,6 @@ from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.files.json_files import parse_json
 from featbank.files.opening import open_regular, read_regular
 from featbank.files.provenance import file_sha256
-from featbank.pipeline.dvc_fetching import fetch_output
 from featbank.store import HEADER_NAME
 from featbank.store.splits import read_splits
 
@@ -96,63 +94,6 @@ def _read_for_dvc(path: Path) -> bytes:
     return data
 
 
-@contextmanager
-def previous_output(out: Path, work: Path, *, fetch: bool = False) -> Iterator[Sequence[Path]]:
-    """Yield folders with the previous content of `out`, made of links into DVC's cache.
-
-    Nothing is given where all stores of `out` are still there, DVC does not know it, or its cache
-    lacks it: then there is less to take over, and nothing is wrong. What it lacks, as after a pull
-    of other outputs alone, is warned of, for it is computed.
-
-    Args:
-        out: an output of a stage, a folder of stores: `<name>/<split>`.
-        work: where the links go, in a folder of this run's own.
-        fetch: has DVC fetch what its cache lacks, from its remote.
-    """
-    digest = None if _is_whole(out) else _locked_digest(out)
-    listed = _listed(digest) if digest else {}
-    if digest and fetch and (not listed or None in listed.values()):
-        fetch_output(out)
-        listed = _listed(digest)
-    there = {relative: path for relative, path in listed.items() if path is not None}
-    if digest and (not there or len(there) < len(listed)):
-        _warn_of_lack(out, digest, len(there), len(listed))
-    if not there:
-        yield []
-        return
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="previous-", dir=work) as folder:
-        yield [Path(folder)] if _link(there, Path(folder)) else []
-
-
-def _warn_of_lack(out: Path, digest: str, num_there: int, num_listed: int) -> None:
-    """Tell before it is computed anew what DVC has somewhere else."""
-    lack = f"{num_listed - num_there} of the {num_listed} files" if num_there else "any"
-    match _place(digest):
-        case DvcPlace.NOWHERE:
-            advice = "and no remote has them"
-        case DvcPlace.REMOTE:
-            advice = "but the remote has them: stop, and run it again with fetch=true"
-        case _:
-            advice = "but a remote may have them: stop, and run it again with fetch=true"
-    _log.warning(
-        "%s: DVC's cache lacks %s of what it was, so these are computed, %s", out, lack, advice
-    )
-
-
-def _link(files: Mapping[str, Path], folder: Path) -> bool:
-    """Lay out files as links; tell whether the file system has links."""
-    try:
-        for relative, path in files.items():
-            link = folder / relative
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path)
-    except OSError as error:
-        _log.warning("the previous output is of no use, for it cannot be linked to: %s", error)
-        return False
-    return True
-
-
 def is_run_by_dvc() -> bool:
     """Tell whether DVC runs this stage, and not somebody by hand."""
     return "DVC_STAGE" in os.environ
@@ -178,7 +119,7 @@ def cache_folders() -> list[Path]:
 def is_cached(store: Path, header_sha256: str) -> bool:
     """Tell whether all of a store is in DVC's cache, as part of an output that `dvc.lock` names."""
     for out in (store, *store.parents):
-        if digest := _locked_digest(out):
+        if digest := locked_digest(out):
             listed = _whole(digest)
             header = listed.get((store.relative_to(out) / HEADER_NAME).as_posix())
             return header is not None and file_sha256(header) == header_sha256
@@ -296,11 +237,11 @@ def find_outputs(paths: Sequence[Path]) -> list[DvcPlace]:
         )
         for path in paths
     ]
-    places = {digest: _place(digest) for digest in dict.fromkeys(digests)}
+    places = {digest: place_of(digest) for digest in dict.fromkeys(digests)}
     return [places[digest] for digest in digests]
 
 
-def _place(digest: str) -> DvcPlace:
+def place_of(digest: str) -> DvcPlace:
     """Tell where an object is, all of it; "" is that of no output."""
     # imported here: it takes a second
     from dvc.exceptions import DvcException
@@ -326,7 +267,7 @@ def _place(digest: str) -> DvcPlace:
         return DvcPlace.UNASKED
 
 
-def _is_whole(out: Path) -> bool:
+def is_whole(out: Path) -> bool:
     """Tell whether every store is there: a run that was stopped leaves folders, or some stores."""
     names = [entry for entry in out.iterdir() if entry.is_dir()] if out.is_dir() else []
     try:
@@ -339,7 +280,7 @@ def _is_whole(out: Path) -> bool:
     )
 
 
-def _locked_digest(out: Path) -> str | None:
+def locked_digest(out: Path) -> str | None:
     """Return the name of the folder object that dvc.lock has for an output: `<md5>.dir`."""
     digest = _locked().get(out.as_posix(), "")
     return digest if digest.endswith(".dir") else None
@@ -368,12 +309,12 @@ def _locked() -> dict[str, str]:
 
 def _whole(digest: str) -> dict[str, Path]:
     """Return the files of a folder object, by their paths in the folder; none where one lacks."""
-    listed = _listed(digest)
+    listed = listed_files(digest)
     there = {relative: path for relative, path in listed.items() if path is not None}
     return there if len(there) == len(listed) else {}
 
 
-def _listed(digest: str) -> dict[str, Path | None]:
+def listed_files(digest: str) -> dict[str, Path | None]:
     """Return the files of a folder object, by their paths in the folder; None where one lacks."""
     # imported here: it takes a second
     from dvc.exceptions import DvcException

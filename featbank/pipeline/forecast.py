@@ -17,7 +17,7 @@ from featbank.engine.forecast.timing import TimedSample
 from featbank.engine.job import Job
 from featbank.engine.run import Reuse
 from featbank.engine.space import UNTOLD
-from featbank.pipeline.dvc_outputs import previous_output
+from featbank.pipeline.dvc_previous import previous_output
 from featbank.pipeline.sections import Runtime
 
 _log = logging.getLogger(__name__)

@@ -28,8 +28,8 @@ from featbank.pipeline.dvc_outputs import (
     drop_damaged,
     dvc_project,
     find_outputs,
-    previous_output,
 )
+from featbank.pipeline.dvc_previous import previous_output
 from featbank.store.format import SPLITS_FORMAT, SPLITS_VERSION
 from tests.extracting import files
 
