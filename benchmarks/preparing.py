@@ -14,8 +14,8 @@ from benchmarks.bars import Bar, Report
 from benchmarks.fresh import in_fresh_process, memory_mb
 from benchmarks.scale import Scale
 from benchmarks.shelf import Shelf
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 
 RATE = 16_000
 RECORDING_S = 60

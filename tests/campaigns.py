@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.engine.tokenize_audio import FeatureTokens, tokenize_audio
 from featbank.errors import FailureBudgetError, FeatbankError
 from featbank.numerics import thread_count

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from featbank.base.components import ComponentConfig
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.engine.definition import FeatureDefinition
 from featbank.engine.driver import Published
 from featbank.engine.extract import extract

@@ -15,7 +15,7 @@ import torch
 
 from featbank.audio import load_audio, read_segment, scan_audio
 from featbank.base.manifest import MIX_CHANNELS, read_manifest
-from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 from featbank.features.base import AudioBatch
 from featbank.features.signal.kaldi import Fbank

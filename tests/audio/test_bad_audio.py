@@ -20,9 +20,9 @@ from featbank.audio import audio_digest, scan_audio
 from featbank.base.failures import Failure, read_failures
 from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.base.split_names import split_names
-from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.errors import AUDIO_FAULTS, AudioError, FailureBudgetError
 from featbank.store import open_store
 from tests.bad_audio import BAD, RATE, noise, state_no_length
@@ -238,7 +238,7 @@ def test_a_file_that_no_table_can_name_is_unlisted(tmp_path: Path) -> None:
 _AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 if os.getuid() == 0:  # root may read anything
     os.setgroups([]), os.setgid(65534), os.setuid(65534)

@@ -19,7 +19,7 @@ from featbank.audio.containers import Container, open_container
 from featbank.audio.ffmpeg import open_ffmpeg
 from featbank.audio.recording import Recording
 from featbank.base.manifest import MIX_CHANNELS, read_manifest
-from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 from featbank.errors import AudioError, FeatbankError
 from featbank.store import open_store

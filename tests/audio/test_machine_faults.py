@@ -175,7 +175,7 @@ def test_a_machine_without_descriptors_ends_prepare_and_lists_nothing(tmp_path: 
     code = """
 import errno, os, resource, sys
 from pathlib import Path
-from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora import scanning
 root, out = Path(sys.argv[1]), Path(sys.argv[2])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from featbank.base.manifest import read_manifest
-from featbank.corpora.fairseq import FairseqCorpus
+from featbank.corpora.layouts.fairseq import FairseqCorpus
 from featbank.corpora.prepare import prepare
 from featbank.errors import CorpusError
 

@@ -15,8 +15,8 @@ import pytest
 
 from featbank.base.failures import read_failures
 from featbank.base.manifest import Utterance
-from featbank.corpora.folder import FolderCorpus
-from featbank.corpora.huggingface import HuggingFaceCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
+from featbank.corpora.layouts.huggingface import HuggingFaceCorpus
 from featbank.errors import CorpusError
 from tests.inside_files import (
     ALL_TRAIN,

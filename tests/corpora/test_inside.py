@@ -18,10 +18,10 @@ from featbank.base.failures import read_failures
 from featbank.base.manifest import Utterance
 from featbank.base.places import Place
 from featbank.corpora.base import Corpus
-from featbank.corpora.folder import FolderCorpus
-from featbank.corpora.huggingface import HuggingFaceCorpus
-from featbank.corpora.table import TableCorpus
-from featbank.corpora.webdataset import WebDatasetCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
+from featbank.corpora.layouts.huggingface import HuggingFaceCorpus
+from featbank.corpora.layouts.table import TableCorpus
+from featbank.corpora.layouts.webdataset import WebDatasetCorpus
 from featbank.errors import CorpusError, FailureBudgetError
 from tests.conftest import SPLITS
 from tests.extracting import extract_corpus, files

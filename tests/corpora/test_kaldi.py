@@ -17,9 +17,9 @@ from featbank.audio import audio_digest, load_audio
 from featbank.base.manifest import MIX_CHANNELS, read_manifest
 from featbank.base.places import Place
 from featbank.corpora.base import Listing
-from featbank.corpora.kaldi import KaldiCorpus
+from featbank.corpora.layouts.kaldi.corpus import KaldiCorpus
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.errors import ConfigError, CorpusError
 
 Recorder = Callable[..., Path]

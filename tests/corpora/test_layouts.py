@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from featbank.corpora.base import CorpusRow
-from featbank.corpora.folder import FolderCorpus
-from featbank.corpora.librispeech import LibriSpeechCorpus
-from featbank.corpora.ljspeech import LJSpeechCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
+from featbank.corpora.layouts.librispeech import LibriSpeechCorpus
+from featbank.corpora.layouts.ljspeech import LJSpeechCorpus
 from featbank.errors import ConfigError, CorpusError
 
 Recorder = Callable[..., Path]

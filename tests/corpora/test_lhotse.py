@@ -29,9 +29,9 @@ from featbank.audio import load_audio
 from featbank.base.manifest import read_manifest
 from featbank.base.places import Place
 from featbank.corpora.base import CorpusRow, Listing
-from featbank.corpora.lhotse import LhotseCorpus
+from featbank.corpora.layouts.lhotse.corpus import LhotseCorpus
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.errors import ConfigError, CorpusError
 from tests.conftest import ROOT, SPLITS
 

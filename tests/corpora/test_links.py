@@ -11,10 +11,10 @@ import pytest
 from featbank.base.failures import read_failures
 from featbank.base.manifest import read_manifest
 from featbank.corpora.base import Corpus
-from featbank.corpora.folder import FolderCorpus
-from featbank.corpora.librispeech import LibriSpeechCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
+from featbank.corpora.layouts.librispeech import LibriSpeechCorpus
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.errors import CorpusError
 
 Recorder = Callable[..., Path]

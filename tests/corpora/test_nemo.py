@@ -13,7 +13,7 @@ import pytest
 from featbank.base.manifest import read_manifest
 from featbank.base.places import Place
 from featbank.corpora.base import Listing
-from featbank.corpora.nemo import NemoCorpus
+from featbank.corpora.layouts.nemo import NemoCorpus
 from featbank.corpora.prepare import prepare
 from featbank.errors import ConfigError
 

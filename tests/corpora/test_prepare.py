@@ -28,10 +28,10 @@ from featbank.base.progress import Advance
 from featbank.base.split_names import split_names
 from featbank.base.trusted import build
 from featbank.corpora.base import Corpus
-from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora.scanning import estimate_duration_s
-from featbank.corpora.table import TableCorpus
 from featbank.errors import CorpusError, FailureBudgetError
 from tests.conftest import SPLITS
 from tests.waiting import running
@@ -430,7 +430,7 @@ def test_a_killed_run_leaves_the_old_folder_whole_or_none(demo: Corpus, root: Pa
     code = (
         "import sys\n"
         "from featbank.corpora.prepare import prepare\n"
-        "from featbank.corpora.table import TableCorpus\n"
+        "from featbank.corpora.layouts.table import TableCorpus\n"
         "root, out, failures = sys.argv[1:]\n"
         "corpus = TableCorpus(name='demo', root=root, license='', table='transcripts.tsv')\n"
         "print('go', flush=True)\n"

@@ -21,10 +21,10 @@ from featbank.base.failures import read_failures
 from featbank.base.manifest import Utterance, manifest_line, read_manifest
 from featbank.base.split_names import split_names
 from featbank.corpora import sorting
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
-from featbank.corpora.table import TableCorpus
 from featbank.errors import BadRowsError, ConfigError, CorpusError, FailureBudgetError
 from featbank.files.provenance import canonical_json
 from tests.audio.test_several_in_one import without_end
@@ -296,7 +296,7 @@ _MANY = """
 import sys
 from pathlib import Path
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
+from featbank.corpora.layouts.table import TableCorpus
 
 def peak_mb():
     lines = Path("/proc/self/status").read_text().splitlines()

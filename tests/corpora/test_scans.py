@@ -19,9 +19,9 @@ import soundfile
 import featbank.corpora.scanning as scanning
 from featbank.base.failures import read_failures
 from featbank.base.manifest import read_manifest
-from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.errors import FailureBudgetError
 from featbank.runners.base import Runner
 from featbank.runners.inline import InlineRunner
@@ -304,7 +304,7 @@ def test_memory_that_cannot_be_written_costs_no_run(
 _SLOW = """
 import sys, time
 import featbank.corpora.scanning as scanning
-from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
 from featbank.corpora.prepare import prepare
 decode = scanning.scan_audio
 def scan(path):
@@ -359,7 +359,7 @@ def test_a_run_with_nothing_changed_costs_one_stat_a_file(root: Path, record: Re
         record(f"s{number % 4}/u{number}.wav", num_samples=100)
     code = (
         "import sys\n"
-        "from featbank.corpora.folder import FolderCorpus\n"
+        "from featbank.corpora.layouts.folder import FolderCorpus\n"
         "from featbank.corpora.prepare import prepare\n"
         "import featbank.corpora.scanning as scanning\n"
         "scanning._DOUBT_NS = -(10**18)\n"

@@ -12,8 +12,8 @@ import pytest
 
 from featbank.base.manifest import read_manifest, write_manifest
 from featbank.base.split_names import split_names
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.errors import ConfigError, CorpusError, ManifestError
 
 Recorder = Callable[..., Path]

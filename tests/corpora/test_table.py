@@ -14,7 +14,7 @@ import pytest
 
 from featbank.base.manifest import MIX_CHANNELS
 from featbank.corpora.base import CorpusRow
-from featbank.corpora.table import TableCorpus
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.errors import ConfigError, CorpusError
 
 Recorder = Callable[..., Path]

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from featbank.corpora.base import CorpusRow, Listing
-from featbank.corpora.table import TableCorpus
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.errors import ConfigError, CorpusError
 
 Recorder = Callable[..., Path]

@@ -16,10 +16,10 @@ from featbank.base.failures import read_failures
 from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.base.split_names import split_names
 from featbank.corpora.base import CorpusRow
-from featbank.corpora.folder import FolderCorpus
+from featbank.corpora.layouts.folder import FolderCorpus
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
 from featbank.corpora.resolving import resolve
-from featbank.corpora.table import TableCorpus
 from featbank.corpora.variants import at_speed
 from featbank.errors import AudioError, ConfigError, CorpusError, FailureBudgetError, ManifestError
 

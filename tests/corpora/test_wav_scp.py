@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from featbank.base.manifest import MIX_CHANNELS
-from featbank.corpora.wav_scp import AudioSource, parse_source
+from featbank.corpora.layouts.kaldi.wav_scp import AudioSource, parse_source
 from featbank.errors import CorpusError
 
 

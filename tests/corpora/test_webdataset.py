@@ -11,7 +11,7 @@ import pytest
 
 from featbank.audio.tars import tar_members
 from featbank.base.failures import read_failures
-from featbank.corpora.webdataset import WebDatasetCorpus
+from featbank.corpora.layouts.webdataset import WebDatasetCorpus
 from featbank.errors import ConfigError, CorpusError, FailureBudgetError
 from tests.inside_files import (
     ALL_TRAIN,

@@ -20,8 +20,8 @@ import soundfile
 from featbank.audio import scan_audio
 from featbank.base.framing import Framing
 from featbank.base.manifest import Utterance, read_manifest, write_manifest
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.engine.extract import feature_job
 from featbank.engine.forecast.decoding import DecodingTask, DecodingTimer
 from featbank.engine.forecast.kinds import AudioKind, KindLeft

@@ -12,8 +12,8 @@ import pytest
 
 from featbank.base.failures import Failure
 from featbank.base.manifest import read_manifest
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.store import Store, StoreWriter, open_store
 
 LICENSE = "CC BY-SA 3.0 and public domain"

@@ -20,9 +20,9 @@ from featbank.audio import resampled_length
 from featbank.base.framing import Framing
 from featbank.base.manifest import MIX_CHANNELS, Utterance, read_manifest, write_manifest
 from featbank.base.places import Place
-from featbank.corpora.lhotse import LhotseCorpus
+from featbank.corpora.layouts.lhotse.corpus import LhotseCorpus
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.errors import ConfigError, StoreError
 from featbank.export.exporting import export_stores
 from featbank.store import StoreWriter, open_store

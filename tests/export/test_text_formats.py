@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from featbank.base.manifest import read_manifest, write_manifest
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.errors import ConfigError, StoreError
 from featbank.export import (
     export_espnet,

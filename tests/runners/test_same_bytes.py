@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from featbank.base.progress import Advance
+from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
-from featbank.corpora.table import TableCorpus
 from featbank.runners.local import LocalRunner
 from tests.conftest import ROOT
 from tests.extracting import SMALL_SHARDS, files, run_extraction

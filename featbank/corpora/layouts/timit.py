@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
+from featbank.corpora.layouts.templates import Template
+from featbank.corpora.layouts.tree import read_text
 from featbank.corpora.links import Links
 from featbank.corpora.paths import stem, walk_audio
-from featbank.corpora.templates import Template
-from featbank.corpora.tree import read_text
 from featbank.errors import ConfigError, CorpusError
 
 _PATH = Template("{split}/{region}/{speaker}/{name}.wav", "").pattern(any_case=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from featbank.base.failures import brief
 from featbank.corpora.base import CorpusRow, Found, Present, bad_row
-from featbank.corpora.lhotse_said import (
+from featbank.corpora.layouts.lhotse.said import (
     Said,
     channels_of,
     list_of,

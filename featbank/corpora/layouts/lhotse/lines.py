@@ -9,9 +9,9 @@ from pathlib import Path
 from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
 from featbank.corpora.base import bad_row
-from featbank.corpora.cells import parse_row, text_lines
-from featbank.corpora.lhotse_rows import LhotseCut
-from featbank.corpora.lhotse_said import Said
+from featbank.corpora.layouts.cells import parse_row, text_lines
+from featbank.corpora.layouts.lhotse.rows import LhotseCut
+from featbank.corpora.layouts.lhotse.said import Said
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import CorpusError

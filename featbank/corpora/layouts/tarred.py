@@ -12,8 +12,8 @@ from typing import Any
 from featbank.audio.tars import TarMember, tar_members
 from featbank.base.failures import Failure, brief
 from featbank.base.manifest import check_id
+from featbank.corpora.layouts.shards import number_width
 from featbank.corpora.paths import AudioPaths
-from featbank.corpora.shards import number_width
 from featbank.errors import AudioError, ConfigError, CorpusError
 
 _RANGE = re.compile(r"(?:\{|_OP_)([0-9]{1,9})\.\.([0-9]{1,9})(?:\}|_CL_)")

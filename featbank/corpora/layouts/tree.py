@@ -9,10 +9,10 @@ from typing import Any
 
 from featbank.base.failures import Failure, brief
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
-from featbank.corpora.cells import check_utf8, text_lines
+from featbank.corpora.layouts.cells import check_utf8, text_lines
+from featbank.corpora.layouts.templates import Template
 from featbank.corpora.links import Links
 from featbank.corpora.paths import check_name, stem, walk_audio
-from featbank.corpora.templates import Template
 from featbank.errors import AudioError, ConfigError, CorpusError
 from featbank.files.opening import read_regular
 

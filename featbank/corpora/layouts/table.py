@@ -8,12 +8,12 @@ from typing import Any
 
 from featbank.base.failures import Failure, brief
 from featbank.corpora.base import Corpus, Found, bad_row
-from featbank.corpora.by_split import lists_by_split
-from featbank.corpora.cells import Table
-from featbank.corpora.columns import COLUMNS, MappedValues, Texts, as_text, utterance_row
+from featbank.corpora.layouts.by_split import lists_by_split
+from featbank.corpora.layouts.cells import Table
+from featbank.corpora.layouts.columns import COLUMNS, MappedValues, Texts, as_text, utterance_row
+from featbank.corpora.layouts.templates import Template
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, checked_replacements, walk_audio
-from featbank.corpora.templates import Template
 from featbank.errors import ConfigError, CorpusError
 from featbank.files.remote import AnyPath
 

@@ -12,11 +12,11 @@ from featbank.audio.containers import open_file
 from featbank.audio.tars import TarMember, tar_members
 from featbank.base.failures import Failure
 from featbank.corpora.base import Corpus, Found, Present, bad_row
-from featbank.corpora.cells import check_utf8
-from featbank.corpora.fields import Fields
+from featbank.corpora.layouts.cells import check_utf8
+from featbank.corpora.layouts.fields import Fields
+from featbank.corpora.layouts.shards import Patterns, find_shards
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AUDIO_SUFFIXES, READABLE_SUFFIXES, AudioPaths, hidden, stem
-from featbank.corpora.shards import Patterns, find_shards
 from featbank.errors import AudioError, CorpusError
 from featbank.files.disk import read_at
 from featbank.files.json_files import parse_json

@@ -12,8 +12,8 @@ from pathlib import Path
 from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
 from featbank.corpora.base import bad_row
-from featbank.corpora.cells import check_utf8, text_lines
-from featbank.corpora.packed import shown
+from featbank.corpora.layouts.cells import check_utf8, text_lines
+from featbank.corpora.layouts.packed import shown
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import CorpusError

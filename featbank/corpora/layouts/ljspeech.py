@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from featbank.corpora.base import Corpus, CorpusRow, Found
-from featbank.corpora.cells import text_rows
+from featbank.corpora.layouts.cells import text_rows
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import CorpusError

@@ -10,11 +10,11 @@ from typing import Any
 
 from featbank.base.failures import Failure
 from featbank.corpora.base import Corpus, Found, bad_row
-from featbank.corpora.dataset_rows import DatasetRow, dataset_rows
-from featbank.corpora.fields import Fields
+from featbank.corpora.layouts.dataset_rows import DatasetRow, dataset_rows
+from featbank.corpora.layouts.fields import Fields
+from featbank.corpora.layouts.shards import Patterns, find_shards
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, checked_replacements, hidden, stem, walk_audio
-from featbank.corpora.shards import Patterns, find_shards
 from featbank.errors import AudioError, CorpusError
 
 _SUFFIXES = (".parquet", ".arrow")

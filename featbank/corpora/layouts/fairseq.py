@@ -9,10 +9,10 @@ from typing import Any
 
 from featbank.base.failures import brief
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
-from featbank.corpora.by_split import paths_by_split
-from featbank.corpora.cells import check_utf8, open_table
+from featbank.corpora.layouts.by_split import paths_by_split
+from featbank.corpora.layouts.cells import check_utf8, open_table
+from featbank.corpora.layouts.packed import shown
 from featbank.corpora.links import Links
-from featbank.corpora.packed import shown
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import CorpusError
 

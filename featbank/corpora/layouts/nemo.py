@@ -8,12 +8,12 @@ from typing import Any
 
 from featbank.base.failures import brief
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
-from featbank.corpora.by_split import paths_by_split
-from featbank.corpora.cells import parse_row, text_lines
+from featbank.corpora.layouts.by_split import paths_by_split
+from featbank.corpora.layouts.cells import parse_row, text_lines
+from featbank.corpora.layouts.tarred import ShardedTars
+from featbank.corpora.layouts.times import name_segment, parse_seconds
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
-from featbank.corpora.tarred import ShardedTars
-from featbank.corpora.times import name_segment, parse_seconds
 from featbank.errors import ConfigError, CorpusError
 
 _AUDIO = ("audio_filepath", "audio_file")

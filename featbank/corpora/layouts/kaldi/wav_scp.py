@@ -2,7 +2,8 @@
 
 No command is ever run. A wav.scp is a file that anybody may have written, and even without a shell
 `sox "|touch x" -t wav -` runs `touch`. So the forms that recipes use are read as what they mean,
-and everything else is refused. What is understood is in `featbank.corpora.audio_commands`.
+and everything else is refused. What is understood is in
+`featbank.corpora.layouts.kaldi.audio_commands`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from dataclasses import dataclass
 
 from featbank.base.failures import brief
 from featbank.base.manifest import MIX_CHANNELS
-from featbank.corpora.audio_commands import COMMANDS, UNDERSTOOD, Step, UnknownFormError
+from featbank.corpora.layouts.kaldi.audio_commands import (
+    COMMANDS,
+    UNDERSTOOD,
+    Step,
+    UnknownFormError,
+)
 from featbank.errors import CorpusError
 
 # what a shell takes as it stands, and quotes in which nothing is replaced

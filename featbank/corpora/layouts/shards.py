@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from featbank.base.failures import brief
-from featbank.corpora.by_split import lists_by_split
+from featbank.corpora.layouts.by_split import lists_by_split
 from featbank.errors import ConfigError, CorpusError
 
 Patterns = str | Sequence[str]

@@ -13,8 +13,8 @@ from typing import Any
 
 from featbank.base.failures import Failure, brief
 from featbank.corpora.base import CorpusRow, bad_row
-from featbank.corpora.json_items import JsonText, without
-from featbank.corpora.packed import PACKED, open_packed, shown
+from featbank.corpora.layouts.json_items import JsonText, without
+from featbank.corpora.layouts.packed import PACKED, open_packed, shown
 from featbank.corpora.paths import AudioPaths
 from featbank.errors import ConfigError, CorpusError
 from featbank.files.json_files import parse_json

@@ -11,10 +11,10 @@ from typing import Any
 from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
 from featbank.base.places import Place
-from featbank.corpora.arks import ArkReader
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row, parse_channel
-from featbank.corpora.by_split import paths_by_split
-from featbank.corpora.kaldi_files import (
+from featbank.corpora.layouts.by_split import paths_by_split
+from featbank.corpora.layouts.kaldi.arks import ArkReader
+from featbank.corpora.layouts.kaldi.files import (
     AUDIO,
     CHANNELS,
     Entry,
@@ -22,10 +22,10 @@ from featbank.corpora.kaldi_files import (
     recordings,
     utterances,
 )
+from featbank.corpora.layouts.kaldi.wav_scp import parse_source
+from featbank.corpora.layouts.times import parse_seconds
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, walk_audio
-from featbank.corpora.times import parse_seconds
-from featbank.corpora.wav_scp import parse_source
 from featbank.errors import CorpusError
 
 _log = logging.getLogger(__name__)

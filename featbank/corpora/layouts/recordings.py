@@ -8,11 +8,11 @@ from typing import Any
 
 from featbank.base.failures import brief
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
-from featbank.corpora.cells import parse_row, text_lines
-from featbank.corpora.columns import COLUMNS, MappedValues, as_text, utterance_row
-from featbank.corpora.json_items import JsonText
+from featbank.corpora.layouts.cells import parse_row, text_lines
+from featbank.corpora.layouts.columns import COLUMNS, MappedValues, as_text, utterance_row
+from featbank.corpora.layouts.json_items import JsonText
+from featbank.corpora.layouts.packed import PACKED, open_packed
 from featbank.corpora.links import Links
-from featbank.corpora.packed import PACKED, open_packed
 from featbank.corpora.paths import AudioPaths, checked_replacements, walk_audio
 from featbank.errors import ConfigError, CorpusError
 

@@ -11,8 +11,8 @@ from featbank.audio.tars import tar_members
 from featbank.base.failures import Failure, brief
 from featbank.base.places import Place
 from featbank.corpora.base import bad_row
-from featbank.corpora.lhotse_lines import read_lines
-from featbank.corpora.lhotse_said import Said
+from featbank.corpora.layouts.lhotse.lines import read_lines
+from featbank.corpora.layouts.lhotse.said import Said
 from featbank.corpora.links import Links
 from featbank.errors import AudioError, CorpusError
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from featbank.base.failures import Failure, brief
 from featbank.corpora.base import Corpus, Found, bad_row
-from featbank.corpora.by_split import lists_by_split
-from featbank.corpora.lhotse_lines import JoinedLines, read_lines
-from featbank.corpora.lhotse_rows import FIELDS, CutRows, LhotseCut
-from featbank.corpora.lhotse_said import Said
-from featbank.corpora.lhotse_shar import read_shar
+from featbank.corpora.layouts.by_split import lists_by_split
+from featbank.corpora.layouts.lhotse.lines import JoinedLines, read_lines
+from featbank.corpora.layouts.lhotse.rows import FIELDS, CutRows, LhotseCut
+from featbank.corpora.layouts.lhotse.said import Said
+from featbank.corpora.layouts.lhotse.shar import read_shar
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, checked_replacements, walk_audio
 from featbank.corpora.scratch import Scratch

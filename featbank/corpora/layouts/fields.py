@@ -7,7 +7,7 @@ from typing import Any
 
 from featbank.base.failures import brief
 from featbank.corpora.base import CorpusRow
-from featbank.corpora.columns import COLUMNS, as_text, utterance_row
+from featbank.corpora.layouts.columns import COLUMNS, as_text, utterance_row
 from featbank.corpora.paths import AudioPaths
 from featbank.errors import ConfigError, CorpusError
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from featbank.base.failures import brief
 from featbank.corpora.base import Corpus, CorpusRow, Found
-from featbank.corpora.cells import text_rows
+from featbank.corpora.layouts.cells import text_rows
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, hidden, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError

@@ -10,8 +10,8 @@ from typing import Any
 from featbank.base.failures import brief
 from featbank.base.manifest import MIX_CHANNELS
 from featbank.corpora.base import CorpusRow, parse_channel, row_of
+from featbank.corpora.layouts.times import name_segment, parse_seconds
 from featbank.corpora.paths import AudioPaths, stem
-from featbank.corpora.times import name_segment, parse_seconds
 from featbank.errors import ConfigError, CorpusError
 
 COLUMNS = (

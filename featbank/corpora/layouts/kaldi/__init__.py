@@ -1,0 +1,1 @@
+"""Data directories of Kaldi and ESPnet, of which no command is run."""

@@ -1,0 +1,1 @@
+"""What lhotse has prepared: recordings, supervisions, cuts and Shar."""
