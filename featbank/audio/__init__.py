@@ -3,7 +3,7 @@
 from featbank.audio.containers import TOLERANCES
 from featbank.audio.decoding import AudioFile, go_to, open_audio, read_blocks
 from featbank.audio.digests import audio_digest
-from featbank.audio.inside import file_on_disk, find_place
+from featbank.audio.inside import file_on_disk, find_place, forget_groups
 from featbank.audio.passes import close_passes
 from featbank.audio.patience import ReadPatience
 from featbank.audio.reading import DECODE_VERSION, load_audio, read_segment
@@ -24,6 +24,7 @@ __all__ = [
     "decided_by",
     "file_on_disk",
     "find_place",
+    "forget_groups",
     "go_to",
     "length_at",
     "load_audio",

@@ -61,3 +61,25 @@ def audio_suffix(audio: str) -> str:
     if _INSIDE in audio and (place := Place.parse(audio)):
         audio = place.member
     return os.path.splitext(audio)[1].lower()  # noqa: PTH122 - thrice as fast
+
+
+def row_group(audio: str) -> str:
+    """Return which row group of a Parquet file audio lies in; empty for audio that lies elsewhere.
+
+    >>> row_group("0.parquet!/audio/00003/00000017.wav"), row_group("a/0.tar!/x.mp3@512+9")
+    ('0.parquet!/audio/00003', '')
+    """
+    if _INSIDE not in audio or (place := Place.parse(audio)) is None or place.start is not None:
+        return ""
+    return audio.rpartition("/")[0]
+
+
+def read_together(one: str, other: str) -> bool:
+    """Tell whether audio lies in one row group of a Parquet file, which is read as a whole.
+
+    >>> read_together("0.parquet!/audio/00003/00000017.wav", "0.parquet!/audio/00003/00000018.wav")
+    True
+    """
+    if _INSIDE not in one or one.rpartition("/")[0] != other.rpartition("/")[0]:
+        return False
+    return bool(row_group(one))

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from featbank.audio import forget_groups
 from featbank.base.amounts import amount
 from featbank.base.failures import allowed_failures
 from featbank.base.progress import Advance
@@ -105,6 +106,7 @@ def prepare(
                 survey.scan(runner or threads, advance, join.take)
         finally:
             memory.close()
+            forget_groups()
         memory.settle()
         manifests = Manifests(join.splits, failures, scratch)
         join.resolve(manifests.add)

@@ -22,7 +22,7 @@ from featbank.audio import (
     version_here,
 )
 from featbank.audio.containers import open_file
-from featbank.base.places import Place
+from featbank.base.places import read_together
 from featbank.base.progress import Advance
 from featbank.corpora.estimating import audio_bytes, estimate_duration_s
 from featbank.corpora.scans import FileScan, ScanMemory, ScanStamp
@@ -141,7 +141,7 @@ def _batches(pending: Iterator[Pending]) -> Iterator[list[Pending]]:
     num_bytes = num_sent = 0
     for one in pending:
         is_full = len(batch) >= min(_BATCH_FILES, 1 + num_sent // 16) or num_bytes >= _BATCH_BYTES
-        if batch and is_full and not _is_read_with(batch[-1].audio, one.audio):
+        if batch and is_full and not read_together(batch[-1].audio, one.audio):
             yield batch
             num_sent += len(batch)
             batch, num_bytes = [], 0
@@ -149,14 +149,6 @@ def _batches(pending: Iterator[Pending]) -> Iterator[list[Pending]]:
         num_bytes += one.size
     if batch:
         yield batch
-
-
-def _is_read_with(one: str, other: str) -> bool:
-    """Tell whether two cells are of one row group, which is read as a whole."""
-    if "!/" not in one or one.rpartition("/")[0] != other.rpartition("/")[0]:
-        return False
-    place = Place.parse(one)
-    return place is not None and place.start is None
 
 
 class ScanWorker:

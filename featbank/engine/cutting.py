@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 from featbank.audio import decided_by
 from featbank.base.manifest import Utterance
+from featbank.base.places import read_together, row_group
 from featbank.engine.pace import TaskPace
 from featbank.engine.plan import ShardPlan
 from featbank.engine.previous_rows import OpenedShards, PreviousRows
 from featbank.engine.tasks import INTERIM, ShardTask, Source, Workload, shard_task
+
+_MOST_GROUPS = 64  # in one window: the last one may be read again in the next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +35,34 @@ class ShardWindow:
     spent: tuple[Path, ...] = ()
 
 
+@dataclass(slots=True, eq=False)
+class Gathered:
+    """Shards of a window to be, with the rows that they lack."""
+
+    shards: list[tuple[ShardTask, Sequence[Utterance]]] = field(default_factory=list)
+    counts: Counter[Source] = field(default_factory=Counter)
+    missing_s: float = 0.0
+    num_groups: int = 0
+
+    def add(self, shard: ShardTask, missing: Sequence[Utterance], counts: Counter[Source]) -> None:
+        """Add a shard, the rows that it lacks, and how many of the others each source has."""
+        self.shards.append((shard, missing))
+        self.counts += counts
+        self.missing_s += audio_s(missing)
+        self.num_groups += sum(1 for _ in groupby(missing, key=lambda row: row_group(row.audio)))
+
+    def parts(self) -> Iterator[tuple[list[ShardTask], list[Utterance]]]:
+        """Give the shards that may be made of the same tasks, and what they lack."""
+        of_part = groupby(self.shards, key=lambda one: (one[0].split, one[0].rows[0].part))
+        for some in (list(group) for _, group in of_part):
+            yield [shard for shard, _ in some], [row for _, missing in some for row in missing]
+
+
 class Cutter:
     """Cuts shards into tasks of consecutive rows, for workers that compute each utterance alone.
 
-    A shard that is one task is made at once: nothing is written twice.
+    A shard that is one task is made at once: nothing is written twice. Of shards that end within
+    row groups of Parquet files, several are cut together, for each group is read by one worker.
 
     Attributes:
         pace: says how long tasks are.
@@ -52,47 +80,90 @@ class Cutter:
         return False
 
     def windows(self, shards: Iterable[ShardTask]) -> Iterator[ShardWindow]:
-        """Cut the shards of a plan that workers have to make, one after the other."""
+        """Cut the shards of a plan that workers have to make, a window after the other."""
+        gathered, opened = Gathered(), OpenedShards()
         for shard in shards:
-            missing, counts = missing_rows(self._plan, shard)
-            self.pace.see(audio_s(shard.rows), audio_s(missing))
-            if self.keeps_whole or self._is_one_task(shard, missing):
-                self.pace.hand_out(audio_s(missing))
+            missing, counts = missing_rows(self._plan, shard, opened)
+            missing_s = audio_s(missing)
+            self.pace.see(audio_s(shard.rows), missing_s)
+            if self.keeps_whole or all(row.id in shard.failed_before for row in missing):
+                self.pace.hand_out(missing_s)
                 yield ShardWindow(
                     workloads=iter([Workload(tasks=(shard,))]), spent=spent(self._plan, counts)
                 )
-            else:
-                workloads = self._workloads(shard, missing)
-                yield ShardWindow(
-                    workloads=workloads, shards=(shard,), spent=spent(self._plan, counts)
-                )
+                continue
+            gathered.add(shard, missing, counts)
+            if self._is_full(gathered):
+                opened.close()
+                yield self._window(gathered, is_last=False)
+                gathered = Gathered()
+        if gathered.shards:
+            yield self._window(gathered, is_last=True)
 
-    def _is_one_task(self, shard: ShardTask, missing: Sequence[Utterance]) -> bool:
-        """Tell whether a worker makes a shard at once: it lacks little, or what failed before."""
-        if all(row.id in shard.failed_before for row in missing):
-            return True
-        return len(missing) == 1 or audio_s(missing) <= self.pace.size_s
+    def _is_full(self, gathered: Gathered) -> bool:
+        """Tell whether some shards are a window: one is, unless its end is within a row group."""
+        return (
+            gathered.num_groups >= _MOST_GROUPS
+            or self.pace.num_workers == 1
+            or not row_group(gathered.shards[-1][1][-1].audio)
+        )
 
-    def _workloads(self, shard: ShardTask, missing: Sequence[Utterance]) -> Iterator[Workload]:
-        """Give tasks one by one, but those of one file together where that cannot be sought in."""
-        rate = self._plan.rows[shard.split].framing.sample_rate
+    def _window(self, gathered: Gathered, *, is_last: bool) -> ShardWindow:
+        """Return the window of some shards."""
+        shards = tuple(shard for shard, _ in gathered.shards)
+        used = spent(self._plan, gathered.counts)
+        if self.keeps_whole or self._is_one_task(gathered, is_last):
+            self.pace.hand_out(gathered.missing_s)
+            whole = [(shard,) for shard in shards] if self.keeps_whole else [shards]
+            return ShardWindow(workloads=(Workload(tasks=tasks) for tasks in whole), spent=used)
+        workloads = self._workloads(gathered, is_last)
+        return ShardWindow(workloads=workloads, shards=shards, spent=used)
+
+    def _is_one_task(self, gathered: Gathered, is_last: bool) -> bool:
+        """Tell whether a worker makes the shards of a window at once: they lack little."""
+        del is_last
+        _, missing = gathered.shards[0]
+        is_little = len(missing) == 1 or gathered.missing_s <= self.pace.size_s
+        return is_little and len(gathered.shards) == 1
+
+    def _workloads(self, gathered: Gathered, is_last: bool) -> Iterator[Workload]:
+        """Give tasks one by one, but those of what is read once for all of them together."""
+        del is_last
+        for shards, missing in gathered.parts():
+            rate = self._plan.rows[shards[0].split].framing.sample_rate
+            yield from self._of_part(shards, list(reversed(missing)), rate)
+
+    def _of_part(
+        self, shards: Sequence[ShardTask], left: list[Utterance], rate: int
+    ) -> Iterator[Workload]:
+        """Give the tasks of the rows in `left`, of which the last one is the first."""
         together: list[ShardTask] = []
-        left = list(reversed(missing))
         while left and not self.keeps_whole:
             size_s, rows = self.pace.size_s, [left.pop()]
             total_s = rows[0].duration_s
             while left and total_s + left[-1].duration_s <= size_s:
                 total_s += left[-1].duration_s
                 rows.append(left.pop())
+            if left and not read_together(rows[0].audio, left[-1].audio):
+                while read_together(rows[-1].audio, left[-1].audio):  # a task of its own
+                    total_s -= rows[-1].duration_s
+                    left.append(rows.pop())
             self.pace.hand_out(total_s)
-            together.append(interim_task(self._plan, [shard], rows))
-            goes_on = left and left[-1].audio == rows[-1].audio and decided_by(rows[-1], rate)
+            together.append(interim_task(self._plan, shards, rows))
+            goes_on = left and _is_read_on(rows[-1], left[-1], rate)
             if not (goes_on and len(together) * size_s < self.pace.left_s / self.pace.num_workers):
                 yield Workload(tasks=tuple(together))
                 together = []
         self.pace.hand_out(audio_s(left))  # to who joins
         if together:
             yield Workload(tasks=tuple(together))
+
+
+def _is_read_on(row: Utterance, following: Utterance, rate: int) -> bool:
+    """Tell whether what was read of a row is of use to the following one, to the same worker."""
+    if row.audio == following.audio and decided_by(row, rate):
+        return True  # it cannot be sought in
+    return read_together(row.audio, following.audio)
 
 
 def missing_rows(

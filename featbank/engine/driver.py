@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from featbank.audio import forget_groups
 from featbank.base.failures import Failure, allowed_failures, check_budget
 from featbank.base.progress import Advance
 from featbank.engine.cutting import Cutter, audio_s
@@ -80,7 +81,10 @@ def compute_shards(job: Job, plan: ShardPlan) -> MadeShards:
     warn_of_full_disk(job, plan)
     run = job.run
     made = ShardRun(plan=plan, cutter=job.cutter(plan), budget=run.budget)
-    return made(job.make_worker, run.runner, run.advance)
+    try:
+        return made(job.make_worker, run.runner, run.advance)
+    finally:
+        forget_groups()  # which a worker in this process has kept from task to task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator
 
 from featbank.base.manifest import Utterance
+from featbank.base.places import read_together, row_group
 from featbank.engine.batching import batches
-from featbank.engine.cutting import Cutter, ShardWindow, audio_s, interim_task, missing_rows, spent
+from featbank.engine.cutting import Cutter, Gathered, audio_s, interim_task
 from featbank.engine.pace import TaskPace
 from featbank.engine.plan import ShardPlan
-from featbank.engine.previous_rows import OpenedShards
-from featbank.engine.tasks import ShardTask, Source, Workload
+from featbank.engine.tasks import ShardTask, Workload
 from featbank.features.shapes import BatchShape
 
 WINDOW_S = 180_000.0
@@ -22,15 +20,6 @@ WINDOW_S = 180_000.0
 _MOST_WINDOWS = 4  # in one, so that many workers have their fill of it: its interim shards wait
 _SHARES = 2  # of a worker in a window: workloads, between which its line of work runs empty
 _WALL_S = 120.0  # of a worker's time in a workload, whose failures are told at its end
-
-
-@dataclass(slots=True, eq=False)
-class _Gathered:
-    """Shards of a window to be, with the rows that they lack."""
-
-    shards: list[tuple[ShardTask, Sequence[Utterance]]] = field(default_factory=list)
-    counts: Counter[Source] = field(default_factory=Counter)
-    missing_s: float = 0.0
 
 
 class WindowCutter(Cutter):
@@ -59,49 +48,23 @@ class WindowCutter(Cutter):
         """True: a worker's processor joins shards while its device computes."""
         return True
 
-    def windows(self, shards: Iterable[ShardTask]) -> Iterator[ShardWindow]:
-        """Cut the shards of a plan that workers have to make, a window after the other."""
-        gathered = _Gathered()
-        opened = OpenedShards()
-        for shard in shards:
-            missing, counts = missing_rows(self._plan, shard, opened)
-            missing_s = audio_s(missing)
-            self.pace.see(audio_s(shard.rows), missing_s)
-            if self.keeps_whole or all(row.id in shard.failed_before for row in missing):
-                self.pace.hand_out(missing_s)
-                yield ShardWindow(
-                    workloads=iter([Workload(tasks=(shard,))]), spent=spent(self._plan, counts)
-                )
-                continue
-            gathered.shards.append((shard, missing))
-            gathered.counts += counts
-            gathered.missing_s += missing_s
-            if gathered.missing_s >= self._window_s:
-                opened.close()
-                yield self._window(gathered, is_last=False)
-                gathered = _Gathered()
-        if gathered.shards:
-            yield self._window(gathered, is_last=True)
-
     @property
     def _window_s(self) -> float:
         return WINDOW_S * min(self.pace.num_workers, _MOST_WINDOWS)
 
-    def _window(self, gathered: _Gathered, *, is_last: bool) -> ShardWindow:
-        shards = tuple(shard for shard, _ in gathered.shards)
-        used = spent(self._plan, gathered.counts)
-        if self.keeps_whole or (is_last and gathered.missing_s <= self.pace.size_s):
-            self.pace.hand_out(gathered.missing_s)
-            whole = [(shard,) for shard in shards] if self.keeps_whole else [shards]
-            return ShardWindow(workloads=(Workload(tasks=tasks) for tasks in whole), spent=used)
-        return ShardWindow(
-            workloads=self._workloads_of(gathered, is_last), shards=shards, spent=used
-        )
+    def _is_full(self, gathered: Gathered) -> bool:
+        return gathered.missing_s >= self._window_s
 
-    def _workloads_of(self, gathered: _Gathered, is_last: bool) -> Iterator[Workload]:
+    def _is_one_task(self, gathered: Gathered, is_last: bool) -> bool:
+        return is_last and gathered.missing_s <= self.pace.size_s
+
+    def _workloads(self, gathered: Gathered, is_last: bool) -> Iterator[Workload]:
         """Give the tasks of a window in equal workloads; at the end of a run in falling ones."""
-        left_s, tasks = gathered.missing_s, list(reversed(self._tasks(gathered)))
         shares = 1 if self.pace.num_workers == 1 else _SHARES * self.pace.num_workers
+        if shares > 1 and any(row_group(missing[0].audio) for _, missing in gathered.shards):
+            yield from self._workloads_by_group(gathered, shares)
+            return
+        left_s, tasks = gathered.missing_s, list(reversed(self._tasks(gathered)))
         share_s = left_s / shares
         while tasks and not self.keeps_whole:
             if is_last and shares > 1:
@@ -116,14 +79,17 @@ class WindowCutter(Cutter):
             yield Workload(tasks=tuple(taken))
         self.pace.hand_out(sum(audio_s(task.rows) for task in tasks))  # to who joins
 
-    def _tasks(self, gathered: _Gathered) -> list[ShardTask]:
+    def _workloads_by_group(self, gathered: Gathered, shares: int) -> Iterator[Workload]:
+        """Give workloads of consecutive rows: each row group of Parquet is read by one worker."""
+        for share in _cut_between_groups(gathered, gathered.missing_s / shares):
+            self.pace.hand_out(share.missing_s)
+            if not self.keeps_whole:  # else to who joins
+                yield Workload(tasks=tuple(self._tasks(share)))
+
+    def _tasks(self, gathered: Gathered) -> list[ShardTask]:
         """Cut a window: utterances that are computed alone first, then the longest shapes."""
         sized: list[tuple[float, ShardTask]] = []
-        groups = groupby(gathered.shards, key=lambda one: (one[0].split, one[0].rows[0].part))
-        for _, group in groups:
-            of_part = list(group)
-            shards = [shard for shard, _ in of_part]
-            rows = [row for _, missing in of_part for row in missing]
+        for shards, rows in gathered.parts():
             by_shape: dict[BatchShape | None, list[list[Utterance]]] = defaultdict(list)
             for shape, batch in batches(rows, self._shape_of):
                 by_shape[shape].append(batch)
@@ -145,3 +111,21 @@ class WindowCutter(Cutter):
             together += batch
         if together:
             yield together
+
+
+def _cut_between_groups(gathered: Gathered, share_s: float) -> Iterator[Gathered]:
+    """Cut what shards lack into shares of so many seconds, none within a row group of Parquet."""
+    share, rows = Gathered(), list[Utterance]()
+    last, taken_s = "", 0.0
+    for shard, missing in gathered.shards:
+        for row in missing:
+            if taken_s >= share_s and not read_together(last, row.audio):
+                if rows:
+                    share.add(shard, rows, Counter())
+                yield share
+                share, rows, taken_s = Gathered(), [], 0.0
+            rows.append(row)
+            last, taken_s = row.audio, taken_s + row.duration_s
+        share.add(shard, rows, Counter())
+        rows = []
+    yield share

@@ -6,19 +6,17 @@ pyarrow is imported when the first such cell is read.
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from featbank.audio.inside.groups import RowGroups
 from featbank.base.places import Place
 from featbank.errors import AudioError, CorpusError
 
-_MOST_KEPT_BYTES = 1 << 30  # of row groups, where there is more than one of them
-_MOST_GROUPS, _MOST_OPEN = 64, 8
+_MOST_OPEN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +76,14 @@ def parquet_cell(path: str | Path, place: Place, now: os.stat_result) -> Any:
             expected="FILE!/MEMBER@START+BYTES, or PARQUET!/COLUMN/GROUP/ROW",
             got=place.member,
         )
-    arrow, parquet = import_pyarrow()
+    arrow, _ = import_pyarrow()
     stamp = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
     try:
-        file = _OPEN.find(
-            stamp, lambda: parquet.ParquetFile(place.container, memory_map=False, pre_buffer=False)
+        found = _GROUPS.cell(
+            (stamp, cell.column, cell.group),
+            cell.row,
+            lambda: _read_group(_opened(place.container, stamp), cell),
         )
-        group = _GROUPS.find((stamp, cell.column, cell.group), lambda: _read_group(file, cell))
-        found = group[cell.row].as_buffer()
     except MemoryError:
         raise
     except (arrow.ArrowException, KeyError, IndexError, OSError) as error:
@@ -119,12 +117,19 @@ def import_pyarrow() -> tuple[Any, Any]:
 def forget_groups() -> None:
     """Drop the row groups that are kept, and close their files."""
     _GROUPS.clear()
-    _OPEN.clear()
+    _opened.cache_clear()
 
 
 def _leave_to_parent() -> None:
     _GROUPS.forget()
-    _OPEN.forget()
+    _opened.cache_clear()
+
+
+@lru_cache(_MOST_OPEN)
+def _opened(path: str, _stamp: object) -> Any:
+    """Open a file, once for each state of it."""
+    _, parquet = import_pyarrow()
+    return parquet.ParquetFile(path, memory_map=False, pre_buffer=False)
 
 
 def _read_group(file: Any, cell: Cell) -> Any:
@@ -136,40 +141,5 @@ def _read_group(file: Any, cell: Cell) -> Any:
     return table.flatten().column(leaf)
 
 
-class _Recent:
-    """What was made last, up to a number of things and of bytes; one thread makes at a time."""
-
-    def __init__(self, most: int, most_bytes: int = 0) -> None:
-        self._most, self._most_bytes = most, most_bytes
-        self.forget()
-
-    def find(self, key: object, make: Callable[[], Any]) -> Any:
-        """Return what is kept under a key, or make it."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-            made = self._kept[key] = make()
-            while len(self._kept) > self._most or (self._is_too_much() and len(self._kept) > 1):
-                self._kept.popitem(last=False)
-            return made
-
-    def clear(self) -> None:
-        """Drop all."""
-        with self._lock:
-            self._kept.clear()
-
-    def forget(self) -> None:
-        """Leave all to the process that this one was forked from, whoever held the lock there."""
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[object, Any] = OrderedDict()
-
-    def _is_too_much(self) -> bool:
-        return bool(self._most_bytes) and (
-            sum(one.nbytes for one in self._kept.values()) > self._most_bytes
-        )
-
-
-_OPEN = _Recent(_MOST_OPEN)
-_GROUPS = _Recent(_MOST_GROUPS, _MOST_KEPT_BYTES)
+_GROUPS = RowGroups()
 os.register_at_fork(after_in_child=_leave_to_parent)

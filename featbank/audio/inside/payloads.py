@@ -14,7 +14,7 @@ from contextlib import suppress
 from io import BufferedReader, FileIO
 from pathlib import Path
 
-from featbank.audio.inside.parquet import forget_groups, parquet_cell
+from featbank.audio.inside.parquet import parquet_cell
 from featbank.audio.memory import MemoryReader, memory_or_scratch_file, write_all
 from featbank.base.places import Place
 from featbank.errors import AudioError
@@ -65,9 +65,8 @@ def open_payload(path: str | Path, place: Place, container: BufferedReader) -> B
 
 
 def close_payloads() -> None:
-    """Drop the copies and row groups that are kept."""
+    """Drop the copies that are kept."""
     _KEPT.close()
-    forget_groups()
 
 
 def _fill(
