@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from featbank.base.failures import Failure
 from featbank.base.manifest import UtteranceTuple, manifest_line
+from featbank.base.places import row_group
 from featbank.base.speeds import played_rate
 from featbank.corpora.base import CorpusRow
 from featbank.corpora.failing import FailureList
@@ -29,6 +30,10 @@ class Manifests:
         splits: of the corpus; one may turn out empty.
         failures: told of rows that share an id, and of those that have failed.
         scratch: for what is sorted.
+
+    Attributes:
+        num_back: how often an utterance, in the order of ids, lies in a row group of Parquet that
+            is before that of the last one.
     """
 
     def __init__(self, splits: Sequence[str], failures: FailureList, scratch: Scratch) -> None:
@@ -36,6 +41,8 @@ class Manifests:
         self._failures = failures
         self._lines = SortedLines(scratch, "ids")
         self._tally = SummaryTally(splits, scratch)
+        self.num_back = 0
+        self._last_group = dict.fromkeys(splits, "")
 
     def add(
         self, row: CorpusRow, number: int, split: str, become: UtteranceTuple | Failure
@@ -87,6 +94,9 @@ class Manifests:
             self._failures.add(Failure(**json.loads(line)))
             return
         files[split].write(f"{line}\n".encode())
+        if group := row_group(audio):
+            self.num_back += group < self._last_group[split]
+            self._last_group[split] = group
         self._tally.add(
             one,
             audio,

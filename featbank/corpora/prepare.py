@@ -34,6 +34,7 @@ from featbank.runners.threads import ThreadRunner
 _log = logging.getLogger(__name__)
 
 _NAMED = 10
+_MANY_BACK = 20  # one of so many rows
 
 Progress = Callable[[float], AbstractContextManager[Advance]]
 """Given the seconds of audio to come, shows a bar: `functools.partial(progress_bar, "prepare")`."""
@@ -121,6 +122,14 @@ def prepare(
             write_atomic(beside / SUMMARY_NAME, readable_json(summary))
     failures_path.unlink(missing_ok=True)  # of an earlier run, mended since
     _log_summary(summary)
+    if manifests.num_back * _MANY_BACK > join.num_rows:
+        _log.warning(
+            "%s: in the order of their ids, utterances go back to an earlier row group of Parquet "
+            "%d times: each worker of a run may read all groups, and keeps them in TMPDIR until "
+            "it has come by all of their rows; leave the id out of corpus.columns to have "
+            "utterances named by file and row",
+            corpus.name, manifests.num_back,
+        )  # fmt: skip
     _log.info(
         "%s: %d files scanned, %d as remembered",
         corpus.name, survey.num_pending, survey.num_known,

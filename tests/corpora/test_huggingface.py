@@ -197,3 +197,16 @@ def test_without_pyarrow_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(CorpusError, match=r"featbank\[huggingface\]"):
         huggingface(tmp_path).list_utterances()
+
+
+def test_ids_in_another_order_than_the_rows_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = demo_rows()[:8]
+    audio = [{"bytes": clip(row), "path": "a.flac"} for row in rows]
+    write_parquet(tmp_path / "corpus" / "x.parquet", audio, utt=list("hafbecgd"))
+    options: dict[str, Any] = {"split_rule": ALL_TRAIN}
+    prepared(huggingface(tmp_path / "corpus", **options))
+    assert "row group" not in caplog.text
+    prepared(huggingface(tmp_path / "corpus", columns={"utt": "id"}, **options))
+    assert "go back to an earlier row group of Parquet 3 times" in caplog.text

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import featbank.corpora.scanning as scanning
-from featbank.audio import close_passes, load_audio
+from featbank.audio import close_passes, forget_groups, load_audio
+from featbank.audio.inside import groups as inside_groups
 from featbank.audio.inside import parquet
 from featbank.base.failures import read_failures
 from featbank.base.manifest import Utterance
@@ -183,6 +184,7 @@ def test_a_pass_in_the_order_of_the_container_reads_little_more_than_its_audio(
     num_bytes = sum((DEMO / row.audio).stat().st_size for row in own)
     for _ in audio_read(forms[form], inside[:1]):  # what is imported then is no audio
         close_passes()
+        forget_groups()
     start = bytes_read()
     for _ in audio_read(forms["folder"], own):
         pass
@@ -190,6 +192,7 @@ def test_a_pass_in_the_order_of_the_container_reads_little_more_than_its_audio(
     for _ in audio_read(forms[form], inside):
         pass
     close_passes()
+    forget_groups()
     # a decoder reads the copy in memory as often as it reads a file; a footer is read besides
     read = (bytes_read() - middle) - (middle - start)
     assert num_bytes <= read < 1.05 * num_bytes + (64 << 10)
@@ -207,14 +210,12 @@ def test_each_row_group_is_read_once_by_a_pass_and_by_a_scan(
 
     monkeypatch.setattr(parquet, "_read_group", count)
     corpus = forms["parquet"]
-    close_passes()
     shutil.rmtree(corpus.root.parent / "failed.scans", ignore_errors=True)
     rows = prepared(corpus, num_workers=4)
     num_groups = sum(-(-len(one) // GROUP) for one in rows.values())
     assert len(groups) == num_groups
     groups.clear()
-    close_passes()
-    monkeypatch.setattr(parquet._GROUPS, "_most_bytes", 1)  # there is room for one
+    monkeypatch.setattr(inside_groups, "_MEMORY_BYTES", 1)  # there is room for one
     for _ in audio_read(corpus, [row for one in rows.values() for row in one]):
         pass
     assert len(groups) == num_groups
