@@ -88,6 +88,8 @@ class Cutter:
             self.pace.see(audio_s(shard.rows), missing_s)
             if self.keeps_whole or all(row.id in shard.failed_before for row in missing):
                 self.pace.hand_out(missing_s)
+                if not gathered.shards:
+                    opened.close()
                 yield ShardWindow(
                     workloads=iter([Workload(tasks=(shard,))]), spent=spent(self._plan, counts)
                 )
@@ -97,6 +99,7 @@ class Cutter:
                 opened.close()
                 yield self._window(gathered, is_last=False)
                 gathered = Gathered()
+        opened.close()
         if gathered.shards:
             yield self._window(gathered, is_last=True)
 
