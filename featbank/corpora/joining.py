@@ -6,7 +6,7 @@ import binascii
 import functools
 import marshal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from featbank.audio import AudioScan
@@ -60,12 +60,19 @@ class Join:
         corpus: they are of.
         failures: told what cannot be used.
         scratch: for what is sorted.
+        meet: told each row that may be used.
     """
 
-    def __init__(self, corpus: Corpus, failures: FailureList, scratch: Scratch) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        failures: FailureList,
+        scratch: Scratch,
+        meet: Callable[[CorpusRow], None],
+    ) -> None:
         self.num_rows = 0
         """Of the corpus, those that cannot be used included."""
-        self._corpus, self._failures = corpus, failures
+        self._corpus, self._failures, self._meet = corpus, failures, meet
         # what is held out is measured as it is
         self._sped = frozenset() if corpus.speeds == (1.0,) else frozenset(corpus.train)
         self._rows = SortedLines(scratch, "rows")
@@ -191,6 +198,7 @@ class Join:
         except CorpusError as error:
             self._fail(bad_row(error, where, audio))
             return
+        self._meet(row)
         if split:
             self._named = self._named or f"{split} in {where}"
             self._splits.add(split)

@@ -19,6 +19,7 @@ from featbank.base.split_names import FAILED_NAME, SUMMARY_NAME
 from featbank.corpora.base import EACH, Corpus
 from featbank.corpora.failing import FailureList
 from featbank.corpora.joining import Join
+from featbank.corpora.labelling import Labelling
 from featbank.corpora.links import Links
 from featbank.corpora.manifests import Manifests
 from featbank.corpora.publishing import check_replaceable, clear_leftovers, publish
@@ -77,7 +78,8 @@ def prepare(
         What `corpus.json` holds.
 
     Raises:
-        CorpusError: the corpus cannot be read or holds nothing, or `out` holds something else.
+        CorpusError: the corpus cannot be read or holds nothing, its labels are missing, malformed
+            or of no utterance of it, or `out` holds something else.
         FailureBudgetError: too many utterances failed; `out` is as it was.
         OSError: the machine failed, not a file.
     """
@@ -89,8 +91,10 @@ def prepare(
     folder = _scans_beside(failures_path, out) if scans is None else Path(scans)
     with Scratch(folder) as scratch:
         failures = FailureList(scratch)
-        join = Join(corpus, failures, scratch)
+        labelling = Labelling(corpus)
+        join = Join(corpus, failures, scratch, labelling.meet)
         join.read(Links(corpus.root, follow=corpus.follow_links, accepted=link_roots))
+        labelling.require_any()
         if corpus.speeds != (1.0,) and not {*corpus.train} & {*join.splits}:
             _log.warning(
                 "%s: nothing is played at corpus.speeds, for it has no split of corpus.train: %s",
@@ -107,7 +111,7 @@ def prepare(
             memory.close()
         memory.settle()
         manifests = Manifests(join.splits, failures, scratch)
-        join.resolve(manifests.add)
+        join.resolve(labelling.counted(manifests.add))
         with publish(out) as beside:
             manifests.write(beside)
             failures.check_budget(
@@ -119,6 +123,7 @@ def prepare(
             write_atomic(beside / SUMMARY_NAME, readable_json(summary))
     failures_path.unlink(missing_ok=True)  # of an earlier run, mended since
     _log_summary(summary)
+    labelling.log()
     _log.info(
         "%s: %d files scanned, %d as remembered",
         corpus.name, survey.num_pending, survey.num_known,
