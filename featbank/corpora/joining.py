@@ -122,6 +122,11 @@ class Join:
         """Splits of the corpus, in order: those that its rows name, or that its rule has."""
         return in_order(self._splits if self._named else self._corpus.split_rule.names)
 
+    @property
+    def names_splits(self) -> bool:
+        """Whether the rows of the corpus say their splits, so that no rule has to."""
+        return bool(self._named)
+
     def files(self) -> Iterator[str]:
         """Yield the files that rows name, sorted, and note those that no row names."""
         for audio, said in self._rows.groups():

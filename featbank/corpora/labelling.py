@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from featbank.base.failures import Failure
 from featbank.base.label_forms import LabelSource, has_labels, open_labels
 from featbank.base.manifest import UtteranceTuple
 from featbank.base.speeds import speed_prefix
 from featbank.corpora.base import Corpus, CorpusRow
+from featbank.corpora.joining import Take
 from featbank.errors import CorpusError
 
 _log = logging.getLogger(__name__)
-
-_Take = Callable[[CorpusRow, int, str, UtteranceTuple | Failure], None]
 
 
 class Labelling:
@@ -68,7 +67,7 @@ class Labelling:
             hint="ids of labels are paths below corpus.labels, or stand in its files",
         )
 
-    def counted(self, take: _Take) -> _Take:
+    def counted(self, take: Take) -> Take:
         """Return what counts the utterances that have labels, and hands all on."""
         labels = self._labels
         if labels is None:
@@ -79,7 +78,7 @@ class Labelling:
         ) -> None:
             if isinstance(become, UtteranceTuple):
                 self._num_utterances += 1
-                self._num_labelled += has_labels(labels, become)
+                self._num_labelled += has_labels(labels, become.id)
             take(row, number, split, become)
 
         return count

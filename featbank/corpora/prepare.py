@@ -95,6 +95,11 @@ def prepare(
         join = Join(corpus, failures, scratch, labelling.meet)
         join.read(Links(corpus.root, follow=corpus.follow_links, accepted=link_roots))
         labelling.require_any()
+        if not join.names_splits:
+            _log.info(
+                "%s: it names no splits, so corpus.split_rule makes them, %s",
+                corpus.name, corpus.split_rule.told,
+            )  # fmt: skip
         if corpus.speeds != (1.0,) and not {*corpus.train} & {*join.splits}:
             _log.warning(
                 "%s: nothing is played at corpus.speeds, for it has no split of corpus.train: %s",

@@ -247,7 +247,7 @@ class _Tally:
         values = shard.values(shard.frames(number))
         frames = self._lengths.frames(values, row, where)
         if frames is not None and self._rules.counts(shard.spec):
-            self._add_frames(frames, row)
+            self._add_frames(frames, utterance_id)
         # the smallest digest: the same utterance in every store, also when the corpus grows
         key = sha256(utterance_id.encode()).digest()
         if len(values) and (self._example is None or key < self._example_key):
@@ -255,10 +255,10 @@ class _Tally:
             self._example = make_example(utterance_id, values, codes=codes)
             self._example_key = key
 
-    def _add_frames(self, tokens: Array, utterance: Utterance) -> None:
+    def _add_frames(self, tokens: Array, utterance_id: str) -> None:
         """Count the tokens of an utterance, a frame each."""
         if is_merged(self._header):
             self._counts.add_frames(tokens)
         if self._labels is not None and self._header.framing is not None:
             centers_s = frame_centers_s(self._header.framing, len(tokens))
-            self._joint.add(tokens, find_labels(self._labels, utterance), centers_s)
+            self._joint.add(tokens, find_labels(self._labels, utterance_id), centers_s)

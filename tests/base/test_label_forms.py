@@ -16,7 +16,6 @@ from praatio.data_classes.point_tier import PointTier
 from featbank.base.label_forms import LabelSource, find_labels, has_labels, open_labels
 from featbank.base.label_forms import textgrid as textgrids
 from featbank.base.labels import Intervals, LabelFile
-from featbank.base.manifest import Utterance
 from featbank.errors import ConfigError, CorpusError
 
 PHONES = [(0.0, 0.12, "HH"), (0.12, 0.3, "AY1"), (0.35, 0.5, "T")]
@@ -229,16 +228,10 @@ def test_labels_that_are_not_there_are_an_error(tmp_path: Path) -> None:
         labels_of(tmp_path, "v")
 
 
-def utterance(name: str, **more: Any) -> Utterance:
-    return Utterance(
-        id=name, audio="a.wav", audio_digest="md5:0", sample_rate=8000, num_samples=8000, **more
-    )
-
-
-def found(path: Path, name: str, **more: Any) -> Any:
-    labels, one = open_labels(path), utterance(name, **more)
-    assert has_labels(labels, one) == (find_labels(labels, one) is not None)
-    return rows(find_labels(labels, one))
+def found(path: Path, name: str) -> Any:
+    labels = open_labels(path)
+    assert has_labels(labels, name) == (find_labels(labels, name) is not None)
+    return rows(find_labels(labels, name))
 
 
 def test_labels_of_a_speed_are_those_of_its_source_as_they_are_then_played(tmp_path: Path) -> None:
@@ -246,36 +239,34 @@ def test_labels_of_a_speed_are_those_of_its_source_as_they_are_then_played(tmp_p
     lines = [json.dumps({"id": one, "labels": labels}) for one, labels in said.items()]
     path = put(tmp_path / "labels.jsonl", "\n".join(lines) + "\n")
     assert found(path, "a") == [(0.0, 0.9, "A")]
-    assert found(path, "sp0.9-a", speed=0.9) == [(0.0, 1.0, "A")]
-    assert found(path, "sp2-b", speed=2.0) == [(0.0, 0.4, "S")]  # its own
-    assert found(path, "sp0.5-sp2-b", speed=0.25) == [(0.0, 0.8, "S")]  # those nearest to it
-    assert found(path, "sp0.9-a") is None  # a name of a corpus that plays nothing
-    assert found(path, "sp0-a", speed=0.9) is found(path, "sp0.90-a", speed=0.9) is None
+    assert found(path, "sp0.9-a") == [(0.0, 1.0, "A")]
+    assert found(path, "sp2-b") == [(0.0, 0.4, "S")]  # its own
+    assert found(path, "sp0.5-sp2-b") == [(0.0, 0.8, "S")]  # those nearest to it
+    assert found(path, "sp0-a") is found(path, "sp0.90-a") is None
 
 
 def test_labels_that_an_id_ends_with_are_those_of_its_source(tmp_path: Path) -> None:
     grid(tmp_path / "u.TextGrid", phones=[(0.0, 0.9, "A")])
     assert found(tmp_path, "dir/u") == [(0.0, 0.9, "A")]
-    assert found(tmp_path, "sp0.9-dir/u", speed=0.9) == [(0.0, 1.0, "A")]
+    assert found(tmp_path, "sp0.9-dir/u") == [(0.0, 1.0, "A")]
 
 
 def test_labels_of_a_channel_are_its_own_or_those_of_its_recording(tmp_path: Path) -> None:
     said = {"call": [[0.0, 1.0, "C"]], "talk-ch1": [[0.0, 1.0, "T"]]}
     lines = [json.dumps({"id": one, "labels": labels}) for one, labels in said.items()]
     path = put(tmp_path / "labels.jsonl", "\n".join(lines) + "\n")
-    assert found(path, "call-ch1", channel=1) == [(0.0, 1.0, "C")]
-    assert found(path, "sp2-call-ch0", speed=2.0) == [(0.0, 0.5, "C")]
-    assert found(path, "call-ch1", channel=0) is None  # the name of a mono file
-    assert found(path, "talk-ch1", channel=1) == [(0.0, 1.0, "T")]
-    assert found(path, "talk-ch0", channel=0) is None
+    assert found(path, "call-ch1") == [(0.0, 1.0, "C")]
+    assert found(path, "sp2-call-ch0") == [(0.0, 0.5, "C")]
+    assert found(path, "talk-ch1") == [(0.0, 1.0, "T")]
+    assert found(path, "talk-ch0") is None
 
 
 def test_a_ctm_of_a_call_says_which_channel_a_label_is_of(tmp_path: Path) -> None:
     text = "call A 0.0 0.5 hi\ncall B 0.2 0.5 ho\nmono 1 0.0 0.5 hm\n"
     path = put(tmp_path / "labels.ctm", text)
-    assert found(path, "call-ch0", channel=0) == [(0.0, 0.5, "hi")]
-    assert found(path, "call-ch1", channel=1) == [(0.2, 0.7, "ho")]
-    assert found(path, "mono-ch1", channel=1) == [(0.0, 0.5, "hm")]  # as Kaldi writes all
+    assert found(path, "call-ch0") == [(0.0, 0.5, "hi")]
+    assert found(path, "call-ch1") == [(0.2, 0.7, "ho")]
+    assert found(path, "mono-ch1") == [(0.0, 0.5, "hm")]  # as Kaldi writes all
     with pytest.raises(CorpusError, match="expected channel A, got B"):
         found(path, "call")
 

@@ -7,36 +7,38 @@ made of are taken, in the times that they have then.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from featbank.base.labels import Intervals, Labels
-from featbank.base.manifest import Utterance, UtteranceTuple
 from featbank.base.speeds import without_speed
 
+_CHANNEL = re.compile(r"(.+)-ch([0-9]{1,4})", re.DOTALL)
 
-def find_labels(labels: Labels, utterance: Utterance | UtteranceTuple) -> Intervals | None:
+
+def find_labels(labels: Labels, utterance_id: str) -> Intervals | None:
     """Return the labels of an utterance in its own time; None where there are none.
 
     Args:
         labels: of its corpus.
-        utterance: of a manifest.
+        utterance_id: as of a manifest.
 
     Raises:
         CorpusError: the labels are missing or malformed.
     """
-    source = _source(labels, utterance)
+    source = _source(labels, utterance_id)
     found = source and labels.find(source.id, source.channel)
     return found.at_speed(source.speed) if source and found else None
 
 
-def has_labels(labels: Labels, utterance: Utterance | UtteranceTuple) -> bool:
+def has_labels(labels: Labels, utterance_id: str) -> bool:
     """Tell whether files name an utterance, or what it was made of; they are not read.
 
     Raises:
         CorpusError: the labels are missing or malformed.
     """
-    return _source(labels, utterance) is not None
+    return _source(labels, utterance_id) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,8 @@ class _Source:
     channel: int | None = None
 
 
-def _source(labels: Labels, utterance: Utterance | UtteranceTuple) -> _Source | None:
-    sources = list(_sources(utterance))
+def _source(labels: Labels, utterance_id: str) -> _Source | None:
+    sources = list(_sources(utterance_id))
     names = [labels.name_of(one.id) for one in sources]
     for number, name in enumerate(names):
         # labels of `a` are named by the end of `sp0.9-b/a`, too, and are not in its time
@@ -64,16 +66,14 @@ def _source(labels: Labels, utterance: Utterance | UtteranceTuple) -> _Source | 
     return None
 
 
-def _sources(utterance: Utterance | UtteranceTuple) -> Iterator[_Source]:
+def _sources(utterance_id: str) -> Iterator[_Source]:
     """Give ids that an utterance has its labels of, the nearest first."""
-    one, speed = utterance.id, 1.0
-    end = f"-ch{utterance.channel}"
-    while True:
-        yield _Source(id=one, speed=speed)
-        if one.endswith(end):
-            yield _Source(id=one.removesuffix(end), speed=speed, channel=utterance.channel)
-        played = without_speed(one) if utterance.speed != 1 else None
-        if played is None:
-            return
+    played: tuple[float, str] | None = (1.0, utterance_id)
+    speed = 1.0
+    while played is not None:
         speed *= played[0]
         one = played[1]
+        yield _Source(id=one, speed=speed)
+        if found := _CHANNEL.fullmatch(one):
+            yield _Source(id=found[1], speed=speed, channel=int(found[2]))
+        played = without_speed(one)
