@@ -46,7 +46,7 @@ class Labelling:
         self._first = self._first or row.id
         for one in self._ids(row):
             if self._labels.name_of(one) is not None:
-                self._labels.find(one, row.channel or 0)
+                self._labels.find(one, 0 if self._corpus.each_channel else None)
                 self._is_met = True
                 return
 

@@ -284,6 +284,12 @@ def test_a_file_of_recordings_that_cannot_be_used_is_refused(root: Path) -> None
             prepared("gigaspeech", root, **wrong)
 
 
+def test_subsets_that_no_segment_is_in_are_told_with_those_there_are(root: Path) -> None:
+    (root / "GigaSpeech.json").write_text(json.dumps(gigaspeech(root)))
+    with pytest.raises(CorpusError, match=r"some of corpus.splits: XL, got \{DEV\}, \{L\}, \{M\}"):
+        prepared("gigaspeech", root, splits={"XL": "train"})
+
+
 def test_segments_that_cannot_be_used_are_failures(root: Path) -> None:
     said = gigaspeech(root)
     one = said["audios"][0]

@@ -49,7 +49,10 @@ def find_shards(
             found = [one for p in expand(pattern) for one in _named(root, p)]
             if not found:
                 raise CorpusError(
-                    f"{where}: {pattern}", expected=f"files in {root}", got="none of this name"
+                    f"{where}: {pattern}",
+                    expected=f"files in {root}",
+                    got="none of this name",
+                    hint="set it, or corpus.root to the folder that they are below",
                 )
             for said, name in found:
                 if name not in seen:
