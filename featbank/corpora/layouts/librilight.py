@@ -73,7 +73,7 @@ class LibriLightCorpus(Corpus):
             try:
                 check_name(audio)
                 links.check(audio, f"folder {self.root}")
-                rows = list(self._segments(audio, parts))
+                rows: list[Found] = [*self._segments(audio, parts)]
             except AudioError as error:
                 yield Failure.of(error, id=stem(audio), audio=audio, root=self.root)
             except CorpusError as error:

@@ -55,9 +55,7 @@ def open_packed(path: AnyPath, root: AnyPath) -> Iterator[io.BufferedReader]:
             where,
             expected="a readable file",
             got=error.strerror,
-            hint="set corpus.root to the folder that it is below, or name another"
-            if absent
-            else "",
+            hint="set corpus.root to the folder that it is below" if absent else "",
         ) from error
 
 
