@@ -286,7 +286,8 @@ def test_a_file_of_recordings_that_cannot_be_used_is_refused(root: Path) -> None
 
 def test_subsets_that_no_segment_is_in_are_told_with_those_there_are(root: Path) -> None:
     (root / "GigaSpeech.json").write_text(json.dumps(gigaspeech(root)))
-    with pytest.raises(
+    told = r"some of corpus.splits: XL, got \{DEV\}, \{S\}, \{TEST\}"
+    with pytest.raises(CorpusError, match=told):
         CorpusError, match=r"some of corpus.splits: XL, got \{DEV\}, \{S\}, \{TEST\}"
     ):
         prepared("gigaspeech", root, splits={"XL": "train"})
