@@ -11,6 +11,7 @@ by `featbank.base.label_forms`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -59,19 +60,42 @@ class Intervals:
             found[start:end] = number
         return found
 
+    def at_speed(self, speed: float) -> Intervals:
+        """Return the intervals of the utterance as it is played at a speed."""
+        if speed == 1:
+            return self
+        return Intervals(
+            starts_s=self.starts_s / speed, ends_s=self.ends_s / speed, labels=self.labels
+        )
+
 
 class Labels(Protocol):
-    """Gives the labels of an utterance, of whatever form their files are."""
+    """Gives the labels of an id, of whatever form their files are.
 
-    def __contains__(self, utterance_id: object) -> bool:
-        """Tell whether there are labels of an utterance.
+    `featbank.base.label_forms.find_labels` gives those of an utterance, which may be those of what
+    it was made of.
+    """
+
+    def names(self) -> Collection[str]:
+        """Return the ids that the files name.
 
         Raises:
             CorpusError: the labels are missing or malformed.
         """
 
-    def find(self, utterance_id: str) -> Intervals | None:
-        """Return the labels of an utterance; None where there are none.
+    def name_of(self, utterance_id: str) -> str | None:
+        """Return the one of `names` that is meant by an id; None where there is none.
+
+        Raises:
+            CorpusError: the labels are missing or malformed, or several could be meant.
+        """
+
+    def find(self, utterance_id: str, channel: int | None = None) -> Intervals | None:
+        """Return the labels of an id; None where there are none.
+
+        Args:
+            utterance_id: of the utterance, or of the recording that it is a channel of.
+            channel: index of that channel, from 0, for files that tell channels apart.
 
         Raises:
             CorpusError: the labels are missing or malformed.
@@ -88,16 +112,24 @@ class LabelFile:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
 
-    def __contains__(self, utterance_id: object) -> bool:
-        """Tell whether the file has a line for an utterance.
+    def names(self) -> Collection[str]:
+        """Return the ids that the file has a line for.
 
         Raises:
             CorpusError: there is no such file, or a line of it is of another form.
         """
-        return utterance_id in self._places
+        return self._places.keys()
 
-    def find(self, utterance_id: str) -> Intervals | None:
-        """Return the labels of an utterance; None where the file has no line for it.
+    def name_of(self, utterance_id: str) -> str | None:
+        """Return the id, if the file has a line for it.
+
+        Raises:
+            CorpusError: there is no such file, or a line of it is of another form.
+        """
+        return utterance_id if utterance_id in self._places else None
+
+    def find(self, utterance_id: str, channel: int | None = None) -> Intervals | None:  # noqa: ARG002
+        """Return the labels of an id; None where the file has no line for it.
 
         Raises:
             CorpusError: there is no such file, or a line of it is of another form.

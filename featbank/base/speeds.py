@@ -8,12 +8,15 @@ for, once.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from featbank.errors import FeatbankError
 
 SLOWEST, FASTEST = 0.1, 10.0
 """Speeds that are taken: what is beyond them is a mistake."""
+
+_SPED = re.compile(r"sp([0-9][0-9.e+-]*)-(.+)", re.DOTALL)
 
 
 def played_rate(sample_rate: int, speed: float) -> int:
@@ -35,6 +38,23 @@ def speed_prefix(speed: float) -> str:
     ('sp0.9-', '')
     """
     return "" if speed == 1 else f"sp{speed:g}-"
+
+
+def without_speed(utterance_id: str) -> tuple[float, str] | None:
+    """Return the speed that an id says and the id behind it; None of an id that says none.
+
+    >>> without_speed("sp0.9-a"), without_speed("sport-a")
+    ((0.9, 'a'), None)
+    """
+    found = _SPED.fullmatch(utterance_id)
+    if found is None:
+        return None
+    try:
+        speed = float(found[1])
+    except ValueError:
+        return None
+    is_ours = SLOWEST <= speed <= FASTEST and utterance_id.startswith(speed_prefix(speed))
+    return (speed, found[2]) if is_ours else None
 
 
 def check_speed(speed: object, where: str, error: type[FeatbankError]) -> float:

@@ -19,6 +19,7 @@ CORPORA = Registry(
         "kaldi": "featbank.corpora.layouts.kaldi.corpus:KaldiCorpus",
         "fairseq": "featbank.corpora.layouts.fairseq:FairseqCorpus",
         "nemo": "featbank.corpora.layouts.nemo:NemoCorpus",
+        "librilight": "featbank.corpora.layouts.librilight:LibriLightCorpus",
         "ljspeech": "featbank.corpora.layouts.ljspeech:LJSpeechCorpus",
         "lhotse": "featbank.corpora.layouts.lhotse.corpus:LhotseCorpus",
         "mls": "featbank.corpora.layouts.mls:MLSCorpus",

@@ -143,7 +143,7 @@ class Corpus(Component, ABC):
             held_out: splits that nothing is fitted on; see `validate`.
             labels: time-aligned labels below the root, such as phones, which `validate` holds
                 tokens against: their path, or the fields of a `LabelSource`; None for none.
-                `prepare` does not read them.
+                No byte of a manifest follows from them.
             follow_links: take files that symbolic links lead to, wherever these lie.
             segment_tolerance_s: seconds by which a segment may end behind its file, as rounded
                 times do; it is then cut at the file's end, and counted.

@@ -6,7 +6,7 @@ import binascii
 import functools
 import marshal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from featbank.audio import AudioScan
@@ -60,12 +60,19 @@ class Join:
         corpus: they are of.
         failures: told what cannot be used.
         scratch: for what is sorted.
+        meet: told each row that may be used.
     """
 
-    def __init__(self, corpus: Corpus, failures: FailureList, scratch: Scratch) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        failures: FailureList,
+        scratch: Scratch,
+        meet: Callable[[CorpusRow], None],
+    ) -> None:
         self.num_rows = 0
         """Of the corpus, those that cannot be used included."""
-        self._corpus, self._failures = corpus, failures
+        self._corpus, self._failures, self._meet = corpus, failures, meet
         # what is held out is measured as it is
         self._sped = frozenset() if corpus.speeds == (1.0,) else frozenset(corpus.train)
         self._rows = SortedLines(scratch, "rows")
@@ -114,6 +121,11 @@ class Join:
     def splits(self) -> list[str]:
         """Splits of the corpus, in order: those that its rows name, or that its rule has."""
         return in_order(self._splits if self._named else self._corpus.split_rule.names)
+
+    @property
+    def names_splits(self) -> bool:
+        """Whether the rows of the corpus say their splits, so that no rule has to."""
+        return bool(self._named)
 
     def files(self) -> Iterator[str]:
         """Yield the files that rows name, sorted, and note those that no row names."""
@@ -191,6 +203,7 @@ class Join:
         except CorpusError as error:
             self._fail(bad_row(error, where, audio))
             return
+        self._meet(row)
         if split:
             self._named = self._named or f"{split} in {where}"
             self._splits.add(split)

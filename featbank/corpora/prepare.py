@@ -20,6 +20,7 @@ from featbank.base.split_names import FAILED_NAME, SUMMARY_NAME
 from featbank.corpora.base import EACH, Corpus
 from featbank.corpora.failing import FailureList
 from featbank.corpora.joining import Join
+from featbank.corpora.labelling import Labelling
 from featbank.corpora.links import Links
 from featbank.corpora.manifests import Manifests
 from featbank.corpora.publishing import check_replaceable, clear_leftovers, publish
@@ -79,7 +80,8 @@ def prepare(
         What `corpus.json` holds.
 
     Raises:
-        CorpusError: the corpus cannot be read or holds nothing, or `out` holds something else.
+        CorpusError: the corpus cannot be read or holds nothing, its labels are missing, malformed
+            or of no utterance of it, or `out` holds something else.
         FailureBudgetError: too many utterances failed; `out` is as it was.
         OSError: the machine failed, not a file.
     """
@@ -91,8 +93,15 @@ def prepare(
     folder = _scans_beside(failures_path, out) if scans is None else Path(scans)
     with Scratch(folder) as scratch:
         failures = FailureList(scratch)
-        join = Join(corpus, failures, scratch)
+        labelling = Labelling(corpus)
+        join = Join(corpus, failures, scratch, labelling.meet)
         join.read(Links(corpus.root, follow=corpus.follow_links, accepted=link_roots))
+        labelling.require_any()
+        if not join.names_splits:
+            _log.info(
+                "%s: it names no splits, so corpus.split_rule makes them, %s",
+                corpus.name, corpus.split_rule.told,
+            )  # fmt: skip
         if corpus.speeds != (1.0,) and not {*corpus.train} & {*join.splits}:
             _log.warning(
                 "%s: nothing is played at corpus.speeds, for it has no split of corpus.train: %s",
@@ -110,7 +119,7 @@ def prepare(
             forget_groups()
         memory.settle()
         manifests = Manifests(join.splits, failures, scratch)
-        join.resolve(manifests.add)
+        join.resolve(labelling.counted(manifests.add))
         with publish(out) as beside:
             manifests.write(beside)
             failures.check_budget(
@@ -130,6 +139,7 @@ def prepare(
             "utterances named by file and row",
             corpus.name, manifests.num_back,
         )  # fmt: skip
+    labelling.log()
     _log.info(
         "%s: %d files scanned, %d as remembered",
         corpus.name, survey.num_pending, survey.num_known,

@@ -144,6 +144,13 @@ class SplitRule:
         """The splits there are by this rule, though one may be empty."""
         return [self.rest, *(name for name, share in self.shares.items() if share)]
 
+    @property
+    def told(self) -> str:
+        """What it does, for people: by what, and which share goes where."""
+        by = "speaker" if self.by == "speaker" else "utterance id"
+        shares = "".join(f"{name} {share:g}, " for name, share in self.shares.items() if share)
+        return f"by a hash of the {by}: {shares}and {self.rest} for the rest"
+
     def split_of(self, *, utterance_id: str, speaker: str) -> str:
         """Return the split of an utterance.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.label_forms import find_labels
 from featbank.base.labels import Labels, frame_centers_s
 from featbank.base.manifest import Utterance
 from featbank.base.progress import Advance
@@ -260,4 +261,4 @@ class _Tally:
             self._counts.add_frames(tokens)
         if self._labels is not None and self._header.framing is not None:
             centers_s = frame_centers_s(self._header.framing, len(tokens))
-            self._joint.add(tokens, self._labels.find(utterance_id), centers_s)
+            self._joint.add(tokens, find_labels(self._labels, utterance_id), centers_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from praatio import textgrid
 from praatio.data_classes.point_tier import PointTier
 
-from featbank.base.label_forms import LabelSource, open_labels
+from featbank.base.label_forms import LabelSource, find_labels, has_labels, open_labels
 from featbank.base.label_forms import textgrid as textgrids
 from featbank.base.labels import Intervals, LabelFile
 from featbank.errors import ConfigError, CorpusError
@@ -203,9 +204,8 @@ def test_ids_that_end_alike_are_never_mixed_up(tmp_path: Path) -> None:
     for name in ("a", "b"):
         grid(tmp_path / name / "u.TextGrid")
     labels = open_labels(tmp_path)
-    assert "a/u" in labels
-    assert "x/a/u" in labels
-    assert "c/u" not in labels
+    assert labels.name_of("a/u") == labels.name_of("x/a/u") == "a/u"
+    assert labels.name_of("c/u") is None
     with pytest.raises(CorpusError, match=r"labels of u in .*: expected one .*, got a/u and b/u"):
         labels.find("u")
 
@@ -214,7 +214,7 @@ def test_hidden_files_are_no_labels(tmp_path: Path) -> None:
     grid(tmp_path / "u.TextGrid")
     put(tmp_path / "._v.TextGrid"), put(tmp_path / ".cache" / "w.TextGrid")
     labels = open_labels(tmp_path)
-    assert [name in labels for name in ("u", "._v", "w")] == [True, False, False]
+    assert list(labels.names()) == ["u"]
 
 
 def test_labels_that_are_not_there_are_an_error(tmp_path: Path) -> None:
@@ -226,6 +226,49 @@ def test_labels_that_are_not_there_are_an_error(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "v.phn")
     with pytest.raises(CorpusError, match=r"v\.phn: expected a readable file, got a pipe"):
         labels_of(tmp_path, "v")
+
+
+def found(path: Path, name: str) -> Any:
+    labels = open_labels(path)
+    assert has_labels(labels, name) == (find_labels(labels, name) is not None)
+    return rows(find_labels(labels, name))
+
+
+def test_labels_of_a_speed_are_those_of_its_source_as_they_are_then_played(tmp_path: Path) -> None:
+    said = {"a": [[0.0, 0.9, "A"]], "b": [[0.0, 1.0, "B"]], "sp2-b": [[0.0, 0.4, "S"]]}
+    lines = [json.dumps({"id": one, "labels": labels}) for one, labels in said.items()]
+    path = put(tmp_path / "labels.jsonl", "\n".join(lines) + "\n")
+    assert found(path, "a") == [(0.0, 0.9, "A")]
+    assert found(path, "sp0.9-a") == [(0.0, 1.0, "A")]
+    assert found(path, "sp2-b") == [(0.0, 0.4, "S")]  # its own
+    assert found(path, "sp0.5-sp2-b") == [(0.0, 0.8, "S")]  # those nearest to it
+    assert found(path, "sp0-a") is found(path, "sp0.90-a") is None
+
+
+def test_labels_that_an_id_ends_with_are_those_of_its_source(tmp_path: Path) -> None:
+    grid(tmp_path / "u.TextGrid", phones=[(0.0, 0.9, "A")])
+    assert found(tmp_path, "dir/u") == [(0.0, 0.9, "A")]
+    assert found(tmp_path, "sp0.9-dir/u") == [(0.0, 1.0, "A")]
+
+
+def test_labels_of_a_channel_are_its_own_or_those_of_its_recording(tmp_path: Path) -> None:
+    said = {"call": [[0.0, 1.0, "C"]], "talk-ch1": [[0.0, 1.0, "T"]]}
+    lines = [json.dumps({"id": one, "labels": labels}) for one, labels in said.items()]
+    path = put(tmp_path / "labels.jsonl", "\n".join(lines) + "\n")
+    assert found(path, "call-ch1") == [(0.0, 1.0, "C")]
+    assert found(path, "sp2-call-ch0") == [(0.0, 0.5, "C")]
+    assert found(path, "talk-ch1") == [(0.0, 1.0, "T")]
+    assert found(path, "talk-ch0") is None
+
+
+def test_a_ctm_of_a_call_says_which_channel_a_label_is_of(tmp_path: Path) -> None:
+    text = "call A 0.0 0.5 hi\ncall B 0.2 0.5 ho\nmono 1 0.0 0.5 hm\n"
+    path = put(tmp_path / "labels.ctm", text)
+    assert found(path, "call-ch0") == [(0.0, 0.5, "hi")]
+    assert found(path, "call-ch1") == [(0.2, 0.7, "ho")]
+    assert found(path, "mono-ch1") == [(0.0, 0.5, "hm")]  # as Kaldi writes all
+    with pytest.raises(CorpusError, match="expected channel A, got B"):
+        found(path, "call")
 
 
 def test_a_file_without_a_known_ending_is_of_json_lines(tmp_path: Path) -> None:

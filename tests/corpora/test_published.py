@@ -284,6 +284,13 @@ def test_a_file_of_recordings_that_cannot_be_used_is_refused(root: Path) -> None
             prepared("gigaspeech", root, **wrong)
 
 
+def test_subsets_that_no_segment_is_in_are_told_with_those_there_are(root: Path) -> None:
+    (root / "GigaSpeech.json").write_text(json.dumps(gigaspeech(root)))
+    told = r"some of corpus.splits: XL, got \{DEV\}, \{S\}, \{TEST\}"
+    with pytest.raises(CorpusError, match=told):
+        prepared("gigaspeech", root, splits={"XL": "train"})
+
+
 def test_segments_that_cannot_be_used_are_failures(root: Path) -> None:
     said = gigaspeech(root)
     one = said["audios"][0]
@@ -348,16 +355,19 @@ def test_mls(root: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("case", [str.upper, str.lower])
-def test_timit(root: Path, case: Any) -> None:
+def test_timit(root: Path, case: Any, caplog: pytest.LogCaptureFixture) -> None:
     names = ["TRAIN/DR1/FCJF0/SA1", "TRAIN/DR1/FCJF0/SX37", "TEST/DR4/MGMM0/SI499"]
     for number, name in enumerate(names):
         audio = case(f"{name}.WAV")
         text = say(root, number, audio, format="NIST")
         (root / case(f"{name}.TXT")).write_text(f"0 46797 {text} \n")
         (root / case(f"{name}.PHN")).write_text("0 3050 h#\n")
+        (root / case(f"{name}.WRD")).write_text("0 3050 he\n")
         say(root, number, f"{audio}.wav")  # as one site copies it
     say(root, 3, case("TEST/DR4/MGMM0/SI500.WAV"), format="NIST")
-    made = prepared("timit", root)
+    with caplog.at_level("INFO"):
+        made = prepared("timit", root)
+    assert "timit: 3 of 3 utterances have labels" in caplog.text  # phones, as its disc has them
     assert made.splits == {
         "test": [case(names[2])], "train": sorted([case(names[0]), case(names[1])]),
     }  # fmt: skip
@@ -378,6 +388,57 @@ def test_timit(root: Path, case: Any) -> None:
     for wrong in ("SX", [], ["SZ"]):
         with pytest.raises(ConfigError, match=r"sentences: expected a list"):
             prepared("timit", root, sentences=wrong)
+
+
+def librilight(root: Path, path: str, number: int, **changed: Any) -> None:
+    """Write a recording, and what Libri-light says of it."""
+    say(root, number, f"{path}.flac")
+    said = {
+        "speaker": path.split("/")[1],
+        "book_meta": {"id": "319", "title": "History of Holland", "meta_genre": "Literature"},
+        "snr": 5.391,
+        "voice_activity": [[0.08, 0.72], [1.0, 1.4]],
+        **changed,
+    }
+    (root / f"{path}.json").write_text(json.dumps(said))
+
+
+def test_librilight(root: Path) -> None:
+    book = "960/history_of_holland_1003_librivox_64kb_mp3"
+    librilight(root, f"small/{book}/01_holland_edmundson_64kb", 0)
+    librilight(root, f"medium/{book}/02_holland_edmundson_64kb", 1, speaker="7")
+    for number, bad in enumerate(([[0.5]], [[0.5, 0.2]], {}, None, [[0.1, 0.2], "x"])):
+        librilight(root, f"small/8/b_64kb_mp3/0{number}", 0, voice_activity=bad)
+    librilight(root, "small/8/b_64kb_mp3/07", 0, voice_activity=[[0.1, 0.3], [3599.0, 3600.0]])
+    librilight(root, "small/8/b_64kb_mp3/08", 0, voice_activity=[])  # of silence alone
+    say(root, 0, "small/8/b_64kb_mp3/06.flac")
+    say(root, 0, "small/stray.flac")
+    made = prepared("librilight", root)
+    first = f"small/{book}/01_holland_edmundson_64kb"
+    assert made.splits == {
+        "medium": [f"medium/{book}/02_holland_edmundson_64kb{t}" for t in
+                   ("-0000080-0000720", "-0001000-0001400")],
+        "small": ["small/8/b_64kb_mp3/07-0000100-0000300", f"{first}-0000080-0000720",
+                  f"{first}-0001000-0001400"],
+    }  # fmt: skip
+    row = made.rows[f"{first}-0001000-0001400"]
+    assert (row.audio, row.start_s, row.duration_s) == (f"{first}.flac", 1.0, pytest.approx(0.4))
+    assert (row.speaker, row.language, row.part, row.text) == ("960", "en", "small", "")
+    assert made.rows[f"medium/{book}/02_holland_edmundson_64kb-0000080-0000720"].speaker == "7"
+    assert sorted((one.id, one.kind) for one in made.failures) == [
+        *((f"small/8/b_64kb_mp3/0{number}.flac", "bad_row") for number in (0, 1, 2, 3, 4, 6)),
+        ("small/8/b_64kb_mp3/07-3599000-3600000", "bad_segment"),
+    ]
+    assert made.num_unlisted == 2  # the stray one, and that of silence
+    some = prepared("librilight", root, subsets=["medium"], min_s=0.5)
+    assert [len(rows) for rows in some.splits.values()] == [1]
+    with pytest.raises(CorpusError, match=r"large: expected a folder of this subset, got nothing"):
+        prepared("librilight", root, subsets=["large"])
+    with pytest.raises(CorpusError, match=r"NAME\.flac, got none of this form; set corpus\.root"):
+        prepared("librilight", root / "small" / book)
+    for wrong in ({"subsets": "small"}, {"subsets": []}, {"min_s": -1}, {"min_s": float("nan")}):
+        with pytest.raises(ConfigError, match=r"subsets|min_s"):
+            prepared("librilight", root, **wrong)
 
 
 def test_libritts_is_a_tree(root: Path) -> None:

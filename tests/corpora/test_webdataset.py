@@ -112,6 +112,44 @@ def test_wrong_words_for_a_webdataset_are_one_line(tmp_path: Path) -> None:
     assert [failure.id for failure in lacking.failures] == ["1.tar"]
 
 
+def test_names_of_tars_or_folders_may_say_the_splits(tmp_path: Path) -> None:
+    tars = ("train-000.tar", "train-001.tar", "dev-clean-000.tar", "x/test/0.tar", "test/1.tar")
+    for number, name in enumerate(tars):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_tar(tmp_path / name, {f"{number}.flac": b"audio"})
+
+    def splits(shards: Any, **options: Any) -> dict[str, str]:
+        listing = webdataset(tmp_path, shards=shards, **options).list_utterances()
+        return {row.id: row.split for row in listing.rows}
+
+    by_name = {"0": "train", "1": "train", "2": "dev-clean"}
+    assert splits("{split}-*.tar") == splits("{split}-{000..001}.tar") == by_name
+    assert splits("{split}-[0-9]??.tar") == by_name
+    assert splits("{split}-*.tar", splits={"dev-clean": "dev"}) == {**by_name, "2": "dev"}
+    assert splits("**/{split}/*.tar") == {"3": "test", "4": "test"}
+    assert splits(["{split}/*.tar", "{split}-000.tar"]) == {
+        "4": "test",
+        "0": "train",
+        "2": "dev-clean",
+    }
+    assert splits("*.tar") == dict.fromkeys("012", "")
+    with pytest.raises(ConfigError, match=r"either splits by name or \{split\}, got dev: "):
+        splits({"dev": "{split}-*.tar"})
+
+
+def test_splits_that_a_rule_makes_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_tar(tmp_path / "corpus/0.tar", {"a.flac": clip(demo_rows()[0])})
+    rule = {"by": "hash", "shares": {"dev": 0.01, "test": 0.0}, "rest": "train", "seed": 0}
+    with caplog.at_level("INFO"):
+        prepared(webdataset(tmp_path / "corpus", split_rule=rule))
+    assert (
+        "c: it names no splits, so corpus.split_rule makes them, by a hash of the utterance id: "
+        "dev 0.01, and train for the rest" in caplog.text
+    )
+
+
 def test_failures_name_no_place_of_this_machine(tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     write_tar(root / "0.tar", {"a.flac": b"no audio", "b.flac": clip(demo_rows()[0])[:-500]})

@@ -182,6 +182,31 @@ def test_all_that_is_wrong_is_said_in_one_go(
         assert [line for line in said if expected in line], f"{expected}: {said}"
 
 
+def test_keys_that_no_class_takes_are_named_with_their_file_and_the_nearest(
+    edit: Edit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit("conf/corpus/aishell.yaml", "transcripts:", "transcipts:")
+    edit("conf/corpus/kaldi.yaml", "dirs:", "folders:")
+    edit("conf/corpus/mls.yaml", "MLSCorpus", "MSLCorpus")
+    edit("conf/feature/mfcc.yaml", "num_ceps:", "num_cep:")
+    edit("conf/runner/local.yaml", "max_retries:", "retries:")
+    assert main(["check"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    for expected in (
+        "corpus.transcipts: expected a key of TreeCorpus, got one in conf/corpus/aishell.yaml that "
+        "nothing reads; did you mean transcripts?",
+        "corpus.folders: expected a key of KaldiCorpus, got one in conf/corpus/kaldi.yaml that "
+        "nothing reads; it reads dirs",
+        "corpus: expected a value for dirs, got none in conf/corpus/kaldi.yaml",
+        "corpus in conf/corpus/mls.yaml: _target_ 'featbank.corpora.MSLCorpus': expected a class",
+        "feature.extractor.num_cep: expected a key of Mfcc, got one in conf/feature/mfcc.yaml that "
+        "nothing reads; did you mean num_ceps?",
+        "runner.retries: expected a key of LocalRunner, got one in conf/runner/local.yaml that "
+        "nothing reads; did you mean max_retries?",
+    ):
+        assert len([line for line in said if expected in line]) == 1, f"{expected}: {said}"
+
+
 def test_nothing_is_wrong_with_this_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert all_faults() == []

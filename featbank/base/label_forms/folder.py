@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,32 +31,38 @@ class LabelFolder:
     def __init__(self, path: Path, form: str | None, reading: Reading) -> None:
         self._path, self._name, self._reading = path, form, reading
 
-    def __contains__(self, utterance_id: object) -> bool:
-        """Tell whether there are labels of an utterance.
+    def names(self) -> Collection[str]:
+        """Return the ids that the files name.
 
         Raises:
             CorpusError: the files are missing, of several forms, or malformed.
         """
-        return isinstance(utterance_id, str) and self._place(utterance_id) is not None
+        return self._places.keys()
 
-    def find(self, utterance_id: str) -> Intervals | None:
-        """Return the labels of an utterance; None where there are none.
+    def find(self, utterance_id: str, channel: int | None = None) -> Intervals | None:
+        """Return the labels of an id, or of a channel of it; None where there are none.
 
         Raises:
             CorpusError: the files are missing, of several forms, or malformed.
         """
-        place = self._place(utterance_id)
-        if place is None:
+        name = self.name_of(utterance_id)
+        if name is None:
             return None
+        place = self._places[name]
         try:
-            rows = self._form.rows(place, self._reading)
+            rows = self._form.rows(place, replace(self._reading, channel=channel))
         except (FileNotFoundError, NotAFileError, TooLargeError) as error:
             raise _unreadable(place.path, error) from error
         return intervals_of(rows, f"{place.path}, labels of {utterance_id}")
 
-    def _place(self, utterance_id: str) -> LabelPlace | None:
-        if (place := self._places.get(utterance_id)) is not None:
-            return place
+    def name_of(self, utterance_id: str) -> str | None:
+        """Return the one of `names` that is meant by an id; None where there is none.
+
+        Raises:
+            CorpusError: as `find`, or several could be meant.
+        """
+        if utterance_id in self._places:
+            return utterance_id
         found = [
             one
             for one in self._by_last_part.get(utterance_id.rpartition("/")[2], ())
@@ -68,7 +75,7 @@ class LabelFolder:
                 got=f"{found[0]} and {found[1]}",
                 hint="name the folder in which paths are the ids: corpus.labels",
             )
-        return self._places[found[0]] if found else None
+        return found[0] if found else None
 
     @property
     def _form(self) -> LabelForm:

@@ -15,6 +15,7 @@ Row = list[float | str]
 """One label: start in seconds, end in seconds, name."""
 
 _DIGITS = 6  # of a second: sums of decimals have more
+_CHANNELS = {"1": 0, "2": 1, "A": 0, "B": 1}  # of a CTM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +25,13 @@ class Reading:
     Args:
         tier: `phones`, `words`, or the name of a tier of a TextGrid.
         sample_rate: that numbers of samples count at, in Hz.
+        channel: index from 0 of the one that is asked for, where a file tells channels apart; None
+            for a recording as a whole.
     """
 
     tier: str
     sample_rate: int
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +100,8 @@ def _ctm_names(path: Path) -> Named:
             offset += len(line)
 
 
-def _ctm_rows(place: LabelPlace, _: Reading) -> list[Row]:
-    rows: list[Row] = []
+def _ctm_rows(place: LabelPlace, reading: Reading) -> list[Row]:
+    by_channel: dict[str, list[Row]] = {}
     first: list[str] = []
     with open_regular(place.path) as file:
         file.seek(place.offset)
@@ -108,11 +112,19 @@ def _ctm_rows(place: LabelPlace, _: Reading) -> list[Row]:
             first = first or cells
             if cells[0] != first[0]:
                 break
-            if cells[1] != first[1]:
+            if cells[1] != first[1] and reading.channel is None:
                 raise CorpusError(where, expected=f"channel {first[1]}", got=cells[1])
             start, duration = (_seconds(cell, where) for cell in cells[2:4])
-            rows.append([start, round(start + duration, _DIGITS), cells[4]])
-    return rows
+            row: Row = [start, round(start + duration, _DIGITS), cells[4]]
+            by_channel.setdefault(cells[1], []).append(row)
+    if reading.channel is None or by_channel.keys() == {"1"}:  # as Kaldi has it, of any channel
+        return [row for rows in by_channel.values() for row in rows]
+    return [
+        row
+        for channel, rows in by_channel.items()
+        if _CHANNELS.get(channel) == reading.channel
+        for row in rows
+    ]
 
 
 def _ctm_cells(line: bytes, where: str) -> list[str]:

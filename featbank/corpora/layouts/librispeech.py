@@ -41,6 +41,13 @@ class LibriSpeechCorpus(Corpus):
     def read(self, links: Links) -> Iterator[Found]:
         """Read the transcripts, subset by subset, then give the audio files that there are."""
         paths = AudioPaths(self.root, links)
+        if self.subsets is None and not any(self.root.glob("*/*/*/*.trans.txt")):
+            raise CorpusError(
+                f"corpus {self.name} in {self.root}",
+                expected="SUBSET/SPEAKER/CHAPTER/*.trans.txt",
+                got="none",
+                hint="set corpus.root to the folder that has the subsets, such as dev-clean",
+            )
         for subset in self.subsets or self._folders():
             folder = self.root / subset
             if not folder.is_dir():

@@ -52,6 +52,7 @@ class MLSCorpus(Corpus):
                 f"corpus {self.name} in {self.root}",
                 expected=f"SPLIT/{_TRANSCRIPTS}, in the folder of a language",
                 got="none",
+                hint="set corpus.root to the folder that has train, dev and test",
             )
         for transcripts in tables:
             split = transcripts.parent.name

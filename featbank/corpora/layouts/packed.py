@@ -50,7 +50,13 @@ def open_packed(path: AnyPath, root: AnyPath) -> Iterator[io.BufferedReader]:
     except (
         FileNotFoundError, NotADirectoryError, PermissionError, NotAFileError, TooLargeError,
     ) as error:  # fmt: skip
-        raise CorpusError(where, expected="a readable file", got=error.strerror) from error
+        absent = isinstance(error, FileNotFoundError)
+        raise CorpusError(
+            where,
+            expected="a readable file",
+            got=error.strerror,
+            hint="set corpus.root to the folder that it is below" if absent else "",
+        ) from error
 
 
 def shown(path: AnyPath, root: AnyPath) -> str:

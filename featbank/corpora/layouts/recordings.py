@@ -17,6 +17,7 @@ from featbank.corpora.paths import AudioPaths, checked_replacements, walk_audio
 from featbank.errors import ConfigError, CorpusError
 
 _KINDS = (".json", ".jsonl")
+_MOST_NAMED = 100
 
 
 class RecordingsCorpus(Corpus):
@@ -84,11 +85,14 @@ class RecordingsCorpus(Corpus):
             raise ConfigError(
                 "corpus.splits", expected="the subsets to take: {L: train}", got="none"
             )
+        self._passed: set[str] = set()  # subsets that are not taken
         self._wanted = frozenset(map(str, arguments.get("splits") or {}))
 
     def read(self, links: Links) -> Iterator[Found]:
         """Read the recordings, then give the audio files that there are."""
         paths = AudioPaths(self.root, links, replacements=self.replacements)
+        is_met = False
+        self._passed.clear()
         for where, text in self._texts():
             try:
                 recording = parse_row(text, where)
@@ -109,8 +113,15 @@ class RecordingsCorpus(Corpus):
                     yield bad_row(error, there)
                     continue
                 if row:
+                    is_met = True
                     paths.check_links(row.audio, there)
                     yield row
+        if self._passed and not is_met:
+            raise CorpusError(
+                f"{self.subsets} in {self.table}",
+                expected=f"some of corpus.splits: {', '.join(sorted(self._wanted))}",
+                got=brief(", ".join(sorted(self._passed))),
+            )
         yield from walk_audio(self.root, links)
 
     def _texts(self) -> Iterator[tuple[str, str]]:
@@ -159,10 +170,13 @@ class RecordingsCorpus(Corpus):
                     hint="name one of them in corpus.splits",
                 )
             if not wanted:
+                if len(self._passed) < _MOST_NAMED:
+                    self._passed.update(subsets)
                 return None
             texts["split"] = wanted[0]
         if "start" not in texts:
-            raise CorpusError(where, expected="a start", got="none")
+            got = f"none; it has {', '.join(map(str, segment))}"
+            raise CorpusError(where, expected="a start", got=brief(got))
         row = tuple(map(texts.get, COLUMNS))
         return utterance_row(self.values.put(row), where, paths, self.language)
 

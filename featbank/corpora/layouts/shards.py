@@ -17,6 +17,7 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
 _MOST = 1_000_000  # names that one pattern stands for
 _WILD = re.compile(r"[*?\[]")
+_SPLIT = "{split}"
 
 
 def find_shards(
@@ -25,11 +26,12 @@ def find_shards(
     """Give the split and the path of each file that patterns name, sorted within a pattern.
 
     A file that is named without a wildcard is given though it is not there, for opening it to say.
+    `{split}` stands for any name of a file or folder, or of a part of it: for the file's split.
 
     Args:
         root: of the corpus, which paths are relative to.
         patterns: with `*` and `**`, numbers as `{0000..0127}` and words as `{a,b}`; one, several,
-            or those of each split.
+            or those of each split; or with `{split}`, as in `{split}/*.tar`.
         where: they are configured, for errors.
 
     Raises:
@@ -41,15 +43,21 @@ def find_shards(
     for split, some in lists_by_split(patterns, where, expected).items():
         for pattern in some:
             _check(pattern, where)
-            found = list(itertools.chain.from_iterable(_named(root, p) for p in expand(pattern)))
+            if split and _SPLIT in pattern:
+                got = f"{split}: {pattern}"
+                raise ConfigError(where, expected=f"either splits by name or {_SPLIT}", got=got)
+            found = [one for p in expand(pattern) for one in _named(root, p)]
             if not found:
                 raise CorpusError(
-                    f"{where}: {pattern}", expected=f"files in {root}", got="none of this name"
+                    f"{where}: {pattern}",
+                    expected=f"files in {root}",
+                    got="none of this name",
+                    hint="set it, or corpus.root to the folder that they are below",
                 )
-            for name in found:
+            for said, name in found:
                 if name not in seen:
                     seen.add(name)
-                    yield split, name
+                    yield split or said, name
 
 
 def expand(pattern: str) -> Iterator[str]:
@@ -74,6 +82,8 @@ def number_width(first: str, last: str) -> int:
 
 
 def _choices(braced: str) -> Sequence[str]:
+    if braced == "split":
+        return [_SPLIT]
     if not (ends := _RANGE.fullmatch(braced)):
         return braced.split(",")
     first, last = ends.groups()
@@ -82,11 +92,43 @@ def _choices(braced: str) -> Sequence[str]:
     return [f"{number:0{width}d}" for number in numbers]
 
 
-def _named(root: Path, pattern: str) -> list[str]:
-    if not _WILD.search(pattern):
-        return [str(PurePosixPath(pattern))]
-    found = (path for path in root.glob(pattern) if path.is_file())
-    return sorted(path.relative_to(root).as_posix() for path in found)
+def _named(root: Path, pattern: str) -> list[tuple[str, str]]:
+    """Return the files of a pattern, each behind the split that its name says, or nothing."""
+    wild = pattern.replace(_SPLIT, "*")
+    if not _WILD.search(wild):
+        return [("", str(PurePosixPath(pattern)))]
+    found = (path for path in root.glob(wild) if path.is_file())
+    names = sorted(path.relative_to(root).as_posix() for path in found)
+    if _SPLIT not in pattern:
+        return [("", name) for name in names]
+    return [(split, name) for name in names if (split := _split_said(pattern, name))]
+
+
+def _split_said(pattern: str, name: str) -> str | None:
+    """Return what stands where a pattern has `{split}`; the longest, of several that it may be.
+
+    It is None where two of them stand for different texts.
+
+    >>> _split_said("{split}-*.tar", "train-clean-0001.tar")
+    'train-clean'
+    >>> _split_said("**/{split}/*.tar", "a/b/dev/1.tar")
+    'dev'
+    """
+    expression, met = "", False
+    for part in re.split(r"(\{split\}|\*\*/|\*|\?|\[[^\]]*\])", pattern):
+        if part == _SPLIT:
+            expression += "(?P=split)" if met else "(?P<split>[^/]+)"
+            met = True
+        elif part == "**/":
+            expression += "(?:.*/)?"
+        elif part in ("*", "?"):
+            expression += "[^/]*" if part == "*" else "[^/]"
+        elif part.startswith("[") and part.endswith("]"):
+            expression += part.replace("[!", "[^", 1)
+        else:
+            expression += re.escape(part)
+    found = re.fullmatch(expression, name)
+    return found["split"] if found else None
 
 
 def _check(pattern: str, where: str) -> None:

@@ -72,7 +72,10 @@ class TreeCorpus(Corpus):
         """Walk the tree; files of another form are no utterances."""
         if not (self.root / self.folder).is_dir():
             raise CorpusError(
-                f"folder {self.folder} of {self.root}", expected="a folder", got="nothing there"
+                f"folder {self.folder} of {self.root}",
+                expected="a folder",
+                got="nothing there",
+                hint="set corpus.root to the folder that has it, or corpus.paths",
             )
         texts: dict[str, str] = {}
         if self.transcripts:

@@ -58,7 +58,8 @@ class WebDatasetCorpus(Corpus):
 
     Args:
         shards: patterns of tars, relative to the root: `train-{0000..0127}.tar`, `*.tar`; one,
-            several, or those of each split: `{train: train-*.tar, dev: dev-*.tar}`.
+            several, or those of each split: `{train: train-*.tar, dev: dev-*.tar}`, which
+            `{split}-*.tar` says, too. Where they say none, `split_rule` goes by utterance.
         columns: a field of `KEY.json`, or the end of a text beside the audio -> what it is called
             here: `{txt: text, cls: language, speaker_id: speaker}`. Others are not read.
         shard_ids: put the tar's path before the key, where keys repeat in several tars.

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from featbank.base.label_forms import LabelSource, open_labels
+from featbank.base.label_forms import LabelSource, find_labels, has_labels, open_labels
 from featbank.base.labels import Labels, frame_centers_s
 from featbank.base.units import Units, deduplicate
 from featbank.dataset.features import FeatureDataset
@@ -259,7 +259,7 @@ class TextAndSpeech(Dataset[TokenSequence]):
         if self.task.at == "utterances":
             return [Segment(self._dataset.texts(index)["text"], index, range(num_frames))]
         assert self._labels is not None
-        found = self._labels.find(utterance_id)
+        found = find_labels(self._labels, utterance_id)
         assert found is not None
         spoken = [n for n, label in enumerate(found.labels) if label not in self._silences]
         if not spoken:
@@ -321,7 +321,7 @@ class TextAndSpeech(Dataset[TokenSequence]):
         for index in range(len(self._dataset)):
             utterance_id = self._dataset.id(index)
             if self.task.at == "words":
-                is_there = self._labels is not None and utterance_id in self._labels
+                is_there = self._labels is not None and has_labels(self._labels, utterance_id)
             else:
                 is_there = bool(self._dataset.texts(index).get("text"))
             if not is_there:

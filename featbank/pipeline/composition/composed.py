@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from featbank.errors import ConfigError, InvalidConfigError
+from featbank.pipeline.components import component_faults
 from featbank.pipeline.composition.conf_files import CheckedFiles, read_option
 from featbank.pipeline.composition.plain import plain_values
 from featbank.pipeline.composition.surroundings import surroundings_in
@@ -77,7 +78,7 @@ def stage_faults(kind: type[Knobs], options: Mapping[str, str]) -> Sequence[Conf
     found: list[ConfigError] = []
     with _composing(found):
         composed, groups = _composed_alone(kind, options)
-        _checked(kind, composed, name_of(kind), groups, ())
+        found += _all_checked(kind, composed, groups)
     return found
 
 
@@ -105,7 +106,7 @@ def option_faults(
                     found.append(ConfigError("name", expected=file.stem, got=repr(said["name"])))
                 with open_dict(composed):
                     composed[group] = said
-                _checked(kind, composed, name_of(kind), {**groups, group: file.stem}, ())
+                found += _all_checked(kind, composed, {**groups, group: file.stem})
             for one in found:
                 if str(file) in str(one):
                     yield one
@@ -221,14 +222,27 @@ def _checked(
             if group not in groups:
                 several = ConfigError(group, expected="one option", got="several")
                 faults.append(Fault(place=group, error=several))
-    origin = Origin(
+    return validated(kind, values, _origin(stage, groups, typed), faults)
+
+
+def _all_checked(
+    kind: type[Knobs], config: DictConfig, groups: Mapping[str, str]
+) -> Sequence[ConfigError]:
+    """Check a stage that is not run, what its components are given included."""
+    stage = name_of(kind)
+    checked = _checked(kind, config, stage, groups, ())
+    origin = _origin(stage, groups, ())
+    return list(component_faults(checked, origin, checked.trusted_modules))
+
+
+def _origin(stage: str, groups: Mapping[str, str], typed: Sequence[str]) -> Origin:
+    return Origin(
         stage=stage,
         files={group: CONF / group / f"{option}.yaml" for group, option in groups.items()},
         typed={key_of(text): text for text in typed},
         groups=NAMED_GROUPS,
         conf=CONF,
     )
-    return validated(kind, values, origin, faults)
 
 
 def _bytes_part(kind: type[Knobs], config: DictConfig) -> dict[str, object]:
