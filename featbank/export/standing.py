@@ -14,6 +14,7 @@ from featbank.export.work import MARKER
 from featbank.files.json_files import read_json
 from featbank.files.provenance import canonical_json
 
+_ANEW = "remove the folder, if nothing in it is yours, and export again"
 _MAX_RECORD = 1 << 30
 
 
@@ -74,7 +75,9 @@ def _read_marker(out: Path) -> tuple[Mapping[str, Any], Mapping[str, FinishedFil
     """
     if not os.path.lexists(out / MARKER):
         return None
-    said = read_json(out / MARKER, what="export", error=StoreError, max_bytes=_MAX_RECORD)
+    said = read_json(
+        out / MARKER, what="export", error=StoreError, hint=_ANEW, max_bytes=_MAX_RECORD
+    )
     try:
         return dict(said["made_from"]), from_json(said["files"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -82,7 +85,7 @@ def _read_marker(out: Path) -> tuple[Mapping[str, Any], Mapping[str, FinishedFil
             f"export {out}",
             expected="its record as it was written",
             got=f"another: {error}",
-            hint="remove the folder, if nothing in it is yours, and export again",
+            hint=_ANEW,
         ) from error
 
 

@@ -287,6 +287,19 @@ def test_the_record_of_an_export_names_its_stores_by_the_digests_in_their_header
         assert said[split]["stores"] == {"units": header["digest"]}
 
 
+@pytest.mark.parametrize("record", ["{", '{"made_from": {}, "files": {"a": 3}}'])
+def test_an_export_whose_record_is_damaged_is_left_as_it_is(
+    store: Path, tmp_path: Path, record: str
+) -> None:
+    out = tmp_path / "out"
+    export_espnet(store, out)
+    (out / MARKER).write_text(record)
+    before = files_of(out)
+    with pytest.raises(StoreError, match="remove the folder, if nothing in it is yours"):
+        export_espnet(store, out, replace=True)
+    assert files_of(out) == before
+
+
 @pytest.mark.parametrize("target", ["of-mine", "nowhere"])
 def test_a_link_that_somebody_put_into_an_export_is_not_lost(
     store: Path, tmp_path: Path, target: str
