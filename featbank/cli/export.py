@@ -11,8 +11,8 @@ from typing import Any
 from featbank.base.printing import print_json, print_line, size_text
 from featbank.errors import ConfigError
 from featbank.export import EXPORTS
-from featbank.export.base import parse_options
-from featbank.export.exporting import Exported, export_stores, find_export
+from featbank.export.exporting import Exported, export_stores
+from featbank.export.formats import find_export, parse_options
 
 _TEXT = "write stores as the files of another toolkit, whole; a stopped run goes on"
 
@@ -127,4 +127,4 @@ def _print(exported: Exported) -> None:
         text += f", {exported.num_kept:,} of the files kept from a stopped run"
     print_line(f"{exported.out}: {text}")
     if exported.num_failures:
-        print_line(f"{exported.num_failures:,} utterances failed, and are not in it")
+        print_line(f"utterances that failed, and are not in it: {exported.num_failures:,}")

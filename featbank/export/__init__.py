@@ -16,6 +16,7 @@ EXPORTS = Registry(
         "lhotse": "featbank.export.lhotse_cuts:LhotseExport",
         "hf": "featbank.export.huggingface:HuggingfaceExport",
         "webdataset": "featbank.export.webdataset:WebdatasetExport",
+        "zarr": "featbank.export.zarr:ZarrExport",
         "kaldi": "featbank.export.kaldi:KaldiExport",
         "espnet": "featbank.export.espnet:EspnetExport",
         "fairseq": "featbank.export.fairseq:FairseqExport",

@@ -7,7 +7,7 @@ from pathlib import Path
 from featbank.audio import TOLERANCES, UNKNOWN_LENGTH, open_audio
 from featbank.base.places import Place, audio_suffix
 from featbank.errors import StoreError
-from featbank.export.source import ExportRow
+from featbank.export.rows import ExportRow
 
 _OF_STATED_LENGTH = (".wav", ".flac")  # whose headers tell the length that decoding gives
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from importlib import import_module
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from featbank.errors import ConfigError
-from featbank.export.source import ExportField, ExportSource
+from featbank.export.rows import ExportField
+from featbank.export.source import ExportSource
 from featbank.export.work import ExportWork
+
+DESCRIBED: Mapping[str, str] = MappingProxyType(
+    {"duration_s": "float64", "text": "str", "speaker": "str", "language": "str"}
+)
+"""What formats with a place for it say of an utterance, of its row of a manifest; by dtype."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +60,24 @@ class Export(ABC):
         """
 
 
-def load_packages(name: str, export: type[Export]) -> None:
-    """Import the packages of a format.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardedExport(Export):
+    """A format that is cut into files of a size.
 
-    Raises:
-        ConfigError: one is not installed; it names the extra.
+    Args:
+        shard_mb: MiB of values in a file, at most; 0 for one utterance.
     """
-    for package in export.packages:
-        try:
-            import_module(package)
-        except ImportError as error:
-            raise ConfigError.of_absent(
-                f"export to {name}", package, export.extra, error
-            ) from error
+
+    shard_mb: int = 256
+
+    def __post_init__(self) -> None:
+        if self.shard_mb < 0:
+            raise ConfigError("option shard_mb", expected="MiB, 0 or more", got=self.shard_mb)
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of values in a file, at most."""
+        return self.shard_mb << 20
 
 
 def refuse_field(field: ExportField, format_name: str, *, expected: str, hint: str = "") -> None:
@@ -84,33 +95,16 @@ def refuse_field(field: ExportField, format_name: str, *, expected: str, hint: s
     )
 
 
-_PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "bool": ("true or false", {"true": True, "false": False}.__getitem__),
-    "int": ("a whole number", int),
-    "str": ("a text", str),
-}
-
-
-def parse_options(name: str, export: type[Export], given: dict[str, str]) -> Export:
-    """Make a format with options as they are typed: `{"deduplicate": "true"}`.
+def refuse_name(field: ExportField, name: str, taken: Collection[str], format_name: str) -> None:
+    """Refuse a field by whose name, as a format writes it, something else goes there.
 
     Raises:
-        ConfigError: an option is unknown, or its value is of another type.
+        ConfigError: the name is among those that are taken.
     """
-    known = {one.name: str(one.type) for one in fields(export)}
-    values: dict[str, Any] = {}
-    for option, text in given.items():
-        if option not in known:
-            raise ConfigError(
-                f"option {option} of export to {name}",
-                expected=", ".join(known) or "none: the format has no options",
-                got="an option it has not",
-            )
-        kind, parse = _PARSERS[known[option]]
-        try:
-            values[option] = parse(text)
-        except (KeyError, ValueError) as error:
-            raise ConfigError(
-                f"option {option} of export to {name}", expected=kind, got=repr(text)
-            ) from error
-    return export(**values)
+    if name in taken:
+        raise ConfigError(
+            f"export of {field.name} to {format_name}",
+            expected="a name that nothing else has there",
+            got=name,
+            hint=f"give it another: my_{name}=FOLDER",
+        )

@@ -7,7 +7,8 @@ from functools import partial
 from typing import BinaryIO
 
 from featbank.export.base import Export
-from featbank.export.source import ExportField, ExportSource, ExportSplit
+from featbank.export.rows import ExportField
+from featbank.export.source import ExportSource, ExportSplit
 from featbank.export.tokens import check_tokens, plain_key, sequence_of
 from featbank.export.work import ExportWork
 

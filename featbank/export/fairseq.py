@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from featbank.errors import ConfigError
 from featbank.export.audio import audio_path
-from featbank.export.base import Export
-from featbank.export.source import ExportField, ExportSource, ExportSplit
+from featbank.export.base import Export, refuse_name
+from featbank.export.rows import ExportField
+from featbank.export.source import ExportSource, ExportSplit
 from featbank.export.tokens import check_tokens, num_tokens, sequence_of
 from featbank.export.work import ExportWork
 
@@ -29,16 +29,11 @@ class FairseqExport(Export):
     def check(self, source: ExportSource) -> None:
         """Refuse what is no units; see `Export.check`."""
         check_tokens(source, "fairseq", codes=False)
-        labels = ["tsv", *map(_label, source.fields)]
+        taken = {"tsv"}
         for field in source.fields:
             num_tokens(field, "fairseq")
-            if labels.count(_label(field)) > 1:
-                raise ConfigError(
-                    f"export of {field.name} to fairseq",
-                    expected="labels of a name of their own",
-                    got=_label(field),
-                    hint=f"give it another: my_{field.name}=FOLDER",
-                )
+            refuse_name(field, _label(field), taken, "fairseq")
+            taken.add(_label(field))
 
     def write(self, source: ExportSource, work: ExportWork) -> None:
         """Write a tsv a split, labels a split and field, and dictionaries; see `Export.write`."""

@@ -14,21 +14,19 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 
 from featbank.errors import ConfigError
-from featbank.export.base import Export, refuse_field
+from featbank.export.base import DESCRIBED, ShardedExport, refuse_field, refuse_name
 from featbank.export.huggingface_card import card
-from featbank.export.source import ExportField, ExportPiece, ExportSource
+from featbank.export.rows import ExportField
+from featbank.export.source import ExportPiece, ExportSource
 from featbank.export.work import ExportWork
 from featbank.store.encoding import Array
 
 _MOST_AXES = 5  # of datasets' arrays
 _GROUP_BYTES = 32 << 20  # of the values in a row group, which is read as one
 
-_DESCRIBED = {"duration_s": "float64", "text": "string", "speaker": "string", "language": "string"}
-"""Columns of a manifest, by their types."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HuggingfaceExport(Export):
+class HuggingfaceExport(ShardedExport):
     """Hugging Face dataset, Parquet files `data/<split>-...` and a card; codes as lists (Q, T).
 
     `datasets.load_dataset(OUT)` reads it. Units are lists, features (T, D) an Array2D, vectors (D,)
@@ -42,18 +40,10 @@ class HuggingfaceExport(Export):
     packages: ClassVar[tuple[str, ...]] = ("pyarrow",)
     extra: ClassVar[str] = "huggingface"
 
-    shard_mb: int = 256
-
     def check(self, source: ExportSource) -> None:
         """Refuse what there are no columns for; see `Export.check`."""
         for field in source.fields:
-            if field.name in ("id", *_DESCRIBED):
-                raise ConfigError(
-                    f"export of {field.name} to hf",
-                    expected="a name that no other column has",
-                    got=field.name,
-                    hint=f"give it another: my_{field.name}=FOLDER",
-                )
+            refuse_name(field, field.name, {"id", *DESCRIBED}, "hf")
             if len(field.axes) > (2 if field.is_codes else _MOST_AXES):
                 refuse_field(field, "hf", expected="5 axes at most, or codes (Q, T)")
         names = [_split_name(split.name) for split in source.splits]
@@ -66,10 +56,9 @@ class HuggingfaceExport(Export):
 
     def write(self, source: ExportSource, work: ExportWork) -> None:
         """Write Parquet files, a piece each, and the card; see `Export.write`."""
-        max_bytes = self.shard_mb << 20
         for split in source.splits:
-            of = split.num_pieces(max_bytes)
-            for piece in split.pieces(max_bytes):
+            of = split.num_pieces(self.max_bytes)
+            for piece in split.pieces(self.max_bytes):
                 name = f"data/{_split_name(split.name)}-{piece.number:05d}-of-{of:05d}.parquet"
                 work.make(partial(_write_parquet, piece, source), name)
         splits = {_split_name(split.name): len(split) for split in source.splits}
@@ -87,7 +76,7 @@ def _write_parquet(piece: ExportPiece, source: ExportSource, file: BinaryIO) -> 
         for rows in piece.groups(_GROUP_BYTES):
             columns = [pyarrow.array([row.id for row in rows], pyarrow.string())]
             if source.has_manifests:
-                for name in _DESCRIBED:
+                for name in DESCRIBED:
                     values = [getattr(row.manifest_row, name) for row in rows]
                     columns.append(pyarrow.array(values, schema.field(name).type))
             for field in source.fields:
@@ -112,7 +101,8 @@ def _schema(pyarrow: Any, source: ExportSource) -> Any:
     """Return the schema, with the features of datasets among its metadata."""
     columns = [pyarrow.field("id", pyarrow.string())]
     features: dict[str, Any] = {"id": _value("string")}
-    for name, kind in _DESCRIBED.items() if source.has_manifests else ():
+    for name, dtype in DESCRIBED.items() if source.has_manifests else ():
+        kind = "string" if dtype == "str" else dtype
         columns.append(pyarrow.field(name, pyarrow.type_for_alias(kind)))
         features[name] = _value(kind)
     for field in source.fields:

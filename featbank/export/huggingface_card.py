@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from featbank.export.source import ExportField, ExportSource
+from featbank.export.rows import ExportField
+from featbank.export.source import ExportSource
 from featbank.files.provenance import readable_json
 
 

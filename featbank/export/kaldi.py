@@ -11,8 +11,9 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from featbank.export.base import Export, refuse_field
-from featbank.export.source import ExportField, ExportPiece, ExportRow, ExportSource, ExportSplit
+from featbank.export.base import ShardedExport, refuse_field
+from featbank.export.rows import ExportField, ExportRow
+from featbank.export.source import ExportPiece, ExportSource, ExportSplit
 from featbank.export.tokens import plain_key
 from featbank.export.work import ExportWork
 from featbank.store.encoding import Array
@@ -20,7 +21,7 @@ from featbank.store.narrowing import narrow_integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KaldiExport(Export):
+class KaldiExport(ShardedExport):
     """Kaldi ark and scp, float matrices and vectors, and units as int32; no codes (Q, T).
 
     A split is a folder with `<name>.scp`, or `feats.scp` where one feature (T, D) is exported, and
@@ -37,7 +38,6 @@ class KaldiExport(Export):
     extra: ClassVar[str] = "kaldi"
     names_its_place: ClassVar[bool] = True
 
-    shard_mb: int = 256
     prefix: str = ""
 
     def check(self, source: ExportSource) -> None:
@@ -56,7 +56,7 @@ class KaldiExport(Export):
         """Write ark files with an scp each, and an scp of all; see `Export.write`."""
         for split in source.splits:
             parts: dict[str, list[str]] = {_name(field, source): [] for field in source.fields}
-            for piece in split.pieces(self.shard_mb << 20):
+            for piece in split.pieces(self.max_bytes):
                 for field in source.fields:
                     name = _name(field, source)
                     ark = f"{split.name}/data/{name}.{piece.number + 1}.ark"

@@ -15,9 +15,10 @@ from typing import Any, BinaryIO, ClassVar
 
 from featbank.base.failures import brief
 from featbank.errors import ConfigError
-from featbank.export.base import Export
+from featbank.export.base import Export, refuse_name
 from featbank.export.lhotse_manifests import CutField, is_matrix, new_cut
-from featbank.export.source import ExportRow, ExportSource, ExportSplit
+from featbank.export.rows import ExportRow
+from featbank.export.source import ExportSource, ExportSplit
 from featbank.export.work import ExportWork
 from featbank.files.provenance import file_sha256
 
@@ -62,13 +63,8 @@ class LhotseExport(Export):
             )
         taken = set(dir(MonoCut)) | set(MonoCut.__dataclass_fields__)
         for one in fields:
-            if not one.is_main and one.attribute in taken:
-                raise ConfigError(
-                    f"export of {one.field.name} to lhotse",
-                    expected="a name that cuts, and other fields, do not have",
-                    got=one.attribute,
-                    hint=f"give it another: my_{one.attribute}=FOLDER",
-                )
+            if not one.is_main:
+                refuse_name(one.field, one.attribute, taken, "lhotse")
             taken.add(one.attribute)
         if self.cuts and not Path(self.cuts).is_file():
             raise ConfigError("option cuts of export to lhotse", expected="a file", got=self.cuts)

@@ -12,7 +12,7 @@ from featbank.audio import UNKNOWN_LENGTH, open_audio
 from featbank.base.manifest import MIX_CHANNELS, Utterance
 from featbank.base.places import Place
 from featbank.errors import StoreError
-from featbank.export.source import ExportField, ExportRow
+from featbank.export.rows import ExportField, ExportRow
 
 STORAGE_TYPE = "featbank"
 """What lhotse's manifests call a store; beside it, its folder and the id of an utterance."""

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from featbank.errors import ConfigError
 from featbank.export.audio import audio_path
-from featbank.export.base import Export
-from featbank.export.source import ExportRow, ExportSource, ExportSplit
+from featbank.export.base import Export, refuse_name
+from featbank.export.rows import ExportRow
+from featbank.export.source import ExportSource, ExportSplit
 from featbank.export.tokens import check_tokens
 from featbank.export.work import ExportWork
 
@@ -34,13 +34,7 @@ class NemoExport(Export):
         """Refuse what is no tokens; see `Export.check`."""
         check_tokens(source, "NeMo")
         for field in source.fields:
-            if field.name in _TAKEN:
-                raise ConfigError(
-                    f"export of {field.name} to NeMo",
-                    expected="a name that NeMo's manifest does not have",
-                    got=field.name,
-                    hint=f"give it another: my_{field.name}=FOLDER",
-                )
+            refuse_name(field, field.name, _TAKEN, "NeMo")
 
     def write(self, source: ExportSource, work: ExportWork) -> None:
         """Write a manifest a split; see `Export.write`."""

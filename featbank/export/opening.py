@@ -11,7 +11,8 @@ from featbank.base.places import Place
 from featbank.base.split_names import in_order, split_names
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, ManifestError, StoreError
-from featbank.export.source import ExportField, ExportSource, ExportSplit
+from featbank.export.rows import ExportField
+from featbank.export.source import ExportSource, ExportSplit
 from featbank.store import find_encoding, open_verified
 from featbank.store.joining import is_store, read_chosen, read_headers
 from featbank.store.remote.elsewhere import path_here
@@ -44,7 +45,7 @@ def open_source(
     fields: list[ExportField] = []
     opened: dict[str, dict[str, VerifiedStore]] = {}  # by field, then split
     for given in stores:
-        name, folder = _folder(given)
+        name, folder = named_folder(given)
         headers, joined = read_headers(folder) if splits is None else read_chosen(folder, splits)
         name = name or check_name(joined.name, f"name of the feature in {folder}")
         if name in opened:
@@ -57,7 +58,7 @@ def open_source(
         opened[name] = _by_split(folder, headers)
         dtype = find_encoding(joined.dtype).read
         fields.append(ExportField(name=name, header=joined, dtype=dtype))
-    by_split = _joined(opened, alone=all(is_store(_folder(given)[1]) for given in stores))
+    by_split = _joined(opened, alone=all(is_store(named_folder(given)[1]) for given in stores))
     found = _manifests([*by_split], manifests)
     if audio_root is not None and not Path(audio_root).is_dir():
         raise ConfigError("audio root", expected="a folder", got=f"none at {audio_root}")
@@ -76,8 +77,12 @@ def open_source(
     return source
 
 
-def _folder(given: str | Path) -> tuple[str, Path]:
-    """Split `NAME=FOLDER`; the name is empty where there is none."""
+def named_folder(given: str | Path) -> tuple[str, Path]:
+    """Split `NAME=FOLDER`; the name is empty where there is none.
+
+    Raises:
+        StoreError: the folder is a URL.
+    """
     named = _NAMED.fullmatch(str(given))
     if named is None or Path(given).exists():
         return "", path_here(given)

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.errors import ConfigError
-from featbank.export.source import ExportField, ExportSource, ExportSplit
+from featbank.export.rows import ExportField
+from featbank.export.source import ExportSource, ExportSplit
 from featbank.export.tokens import check_tokens, num_tokens, sequence_of
 from featbank.store.narrowing import narrow_integers
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from featbank.base.units import Units, deduplicate
 from featbank.errors import ConfigError, StoreError
 from featbank.export.base import refuse_field
-from featbank.export.source import ExportField, ExportRow, ExportSource
+from featbank.export.rows import ExportField, ExportRow
+from featbank.export.source import ExportSource
 from featbank.sequences.patterns import flatten
 
 

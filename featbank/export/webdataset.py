@@ -12,13 +12,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from featbank.errors import ConfigError
-from featbank.export.base import Export
-from featbank.export.source import ExportPiece, ExportRow, ExportSource
+from featbank.export.base import DESCRIBED, ShardedExport
+from featbank.export.rows import ExportRow
+from featbank.export.source import ExportPiece, ExportSource
 from featbank.export.work import ExportWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebdatasetExport(Export):
+class WebdatasetExport(ShardedExport):
     """WebDataset tars `<split>-000000.tar` with `<id>.<name>.npy` and `<id>.json` an utterance.
 
     Values are as a read gives them, codes (Q, T) too. The JSON has the id, split and frames, and of
@@ -28,8 +29,6 @@ class WebdatasetExport(Export):
     Args:
         shard_mb: of values in a tar, at most.
     """
-
-    shard_mb: int = 256
 
     def check(self, source: ExportSource) -> None:
         """Refuse names that a tar's files would share; see `Export.check`."""
@@ -45,7 +44,7 @@ class WebdatasetExport(Export):
     def write(self, source: ExportSource, work: ExportWork) -> None:
         """Write a tar a piece; see `Export.write`."""
         for split in source.splits:
-            for piece in split.pieces(self.shard_mb << 20):
+            for piece in split.pieces(self.max_bytes):
                 work.make(
                     partial(_write_tar, piece, source), f"{split.name}-{piece.number:06d}.tar"
                 )
@@ -89,7 +88,5 @@ def _described(row: ExportRow, source: ExportSource) -> dict[str, Any]:
     if frames:
         described["num_frames"] = frames
     if row.utterance is not None:
-        described["duration_s"] = row.utterance.duration_s
-        for name in ("text", "speaker", "language"):
-            described[name] = getattr(row.utterance, name)
+        described |= {name: getattr(row.utterance, name) for name in DESCRIBED}
     return described

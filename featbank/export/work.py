@@ -13,17 +13,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from featbank.errors import FeatbankError, StoreError
+from featbank.export.finished import FinishedFile, from_json, to_json
 from featbank.files.disk import fsync_file, fsync_folder
 from featbank.files.json_files import read_json
 from featbank.files.provenance import (
     canonical_json,
     digest,
-    file_sha256,
     open_atomic,
     readable_json,
     write_atomic,
@@ -34,15 +33,6 @@ MARKER = ".featbank-export.json"
 
 _ASIDE = "replaced"
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-_MAX_RECORD = 1 << 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedFile:
-    """A file that is finished, by its size and its SHA-256 in hexadecimal."""
-
-    num_bytes: int
-    sha256: str
 
 
 class ExportWork:
@@ -90,15 +80,8 @@ class ExportWork:
                     # against the digests, so that the disk is waited for only at the end
                     paths = [self._files / name for name in names]
                     write(*(stack.enter_context(open_atomic(one, sync=False)) for one in paths))
-                found = {
-                    name: FinishedFile(
-                        num_bytes=(self._files / name).stat().st_size,
-                        sha256=file_sha256(self._files / name),
-                    )
-                    for name in names
-                }
-                sizes = {name: [one.num_bytes, one.sha256] for name, one in found.items()}
-                write_atomic(record, canonical_json(sizes), sync=False)
+                found = {name: FinishedFile.at(self._files / name) for name in names}
+                write_atomic(record, canonical_json(to_json(found)), sync=False)
         else:
             self.num_kept += len(names)
         self._finished |= found
@@ -114,12 +97,10 @@ class ExportWork:
 
     def publish(self) -> None:
         """Put the files in their place, all at once, with a record of what they were made from."""
-        sizes = {name: [one.num_bytes, one.sha256] for name, one in sorted(self._finished.items())}
+        record = {"made_from": self._made_from, "files": to_json(self._finished)}
         with _full_disk_told(self.out):
             self._files.mkdir(exist_ok=True)  # of an export without files
-            write_atomic(
-                self._files / MARKER, readable_json({"made_from": self._made_from, "files": sizes})
-            )
+            write_atomic(self._files / MARKER, readable_json(record))
             self._remove_unfinished()
             self._sync()
         if self.out.exists():
@@ -146,18 +127,13 @@ class ExportWork:
     def _kept(self, record: Path, names: tuple[str, ...]) -> dict[str, FinishedFile] | None:
         """Return what a record says of files, if they are there as it says."""
         try:
-            sizes = read_json(record, what="record", error=StoreError)
-            found = {
-                name: FinishedFile(num_bytes=sizes[name][0], sha256=sizes[name][1])
-                for name in names
-            }
-            for name, one in found.items():
-                path = self._files / name
-                if path.stat().st_size != one.num_bytes or file_sha256(path) != one.sha256:
-                    return None
-        except (FeatbankError, OSError, LookupError, TypeError):
-            return None
-        return found
+            found = from_json(read_json(record, what="record", error=StoreError))
+            at = {name: one.is_at(self._files / name) for name, one in found.items()}
+            if at == dict.fromkeys(names, True):
+                return found
+        except (FeatbankError, OSError, LookupError, TypeError, ValueError, AttributeError):
+            pass
+        return None
 
     def _remove_unfinished(self) -> None:
         """Remove what is in the folder and is no file of the export, such as a killed run's."""
@@ -209,23 +185,6 @@ def restore(out: Path) -> None:
 def clear(out: Path) -> None:
     """Remove what stopped runs have left of an export that is whole."""
     shutil.rmtree(_folder_of(out), ignore_errors=True)
-
-
-def read_marker(out: Path) -> tuple[Any, Mapping[str, int]] | None:
-    """Return what a published export was made from, and the sizes of its files; None for no export.
-
-    Raises:
-        StoreError: its record is damaged.
-    """
-    if not os.path.lexists(out / MARKER):
-        return None
-    said = read_json(out / MARKER, what="export", error=StoreError, max_bytes=_MAX_RECORD)
-    try:
-        return said["made_from"], {name: size for name, (size, _) in said["files"].items()}
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(
-            f"export {out}", expected="its record as it was written", got=f"another: {error}"
-        ) from error
 
 
 def _folder_of(out: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -31,7 +32,7 @@ from featbank.export.work import MARKER, ExportWork
 from featbank.store import StoreWriter, read_header
 from tests.conftest import ROOT
 from tests.export.conftest import Demo, files_of, write_store
-from tests.flipping import flip_in
+from tests.flipping import flip, flip_in
 from tests.waiting import HANG_S
 
 IDS = [f"u{number:02d}" for number in range(6)]
@@ -259,15 +260,44 @@ def test_an_export_of_other_options_is_replaced_only_where_that_is_said(
         export_espnet(store, out, replace=True)
 
 
-def test_an_export_whose_files_were_changed_is_not_taken_for_whole(
-    store: Path, tmp_path: Path
+@pytest.mark.parametrize("name", ["espnet", "kaldi", "zarr"])
+def test_an_export_of_which_a_byte_was_changed_or_a_file_lost_is_not_taken_for_whole(
+    store: Path, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    export_stores(name, store, out)
+    before = files_of(out)
+    last = max(one for one in before if one != MARKER)
+    for damage in (lambda: flip(out / last, 0), (out / last).unlink):
+        damage()  # of which neither a size nor a time tells
+        with pytest.raises(StoreError, match=f"got {re.escape(last)} changed; .*--replace"):
+            export_stores(name, store, out)
+        assert not export_stores(name, store, out, replace=True).was_there
+        assert files_of(out) == before
+    assert export_stores(name, store, out).was_there
+
+
+def test_the_record_of_an_export_names_its_stores_by_the_digests_in_their_headers(
+    demo: Demo, tmp_path: Path
+) -> None:
+    export_espnet(demo.folder / "units", tmp_path / "out")
+    said = json.loads((tmp_path / "out" / MARKER).read_text())["made_from"]["splits"]
+    for split in ("train", "dev", "test"):
+        header = json.loads((demo.folder / "units" / split / "header.json").read_text())
+        assert said[split]["stores"] == {"units": header["digest"]}
+
+
+@pytest.mark.parametrize("record", ["{", '{"made_from": {}, "files": {"a": 3}}'])
+def test_an_export_whose_record_is_damaged_is_left_as_it_is(
+    store: Path, tmp_path: Path, record: str
 ) -> None:
     out = tmp_path / "out"
     export_espnet(store, out)
-    (out / "store" / "units").unlink()
-    with pytest.raises(StoreError, match="one that was changed"):
-        export_espnet(store, out)
-    assert not export_espnet(store, out, replace=True).was_there
+    (out / MARKER).write_text(record)
+    before = files_of(out)
+    with pytest.raises(StoreError, match="remove the folder, if nothing in it is yours"):
+        export_espnet(store, out, replace=True)
+    assert files_of(out) == before
 
 
 @pytest.mark.parametrize("target", ["of-mine", "nowhere"])
@@ -283,9 +313,11 @@ def test_a_link_that_somebody_put_into_an_export_is_not_lost(
     assert (tmp_path / "out" / "link").is_symlink()
 
 
-def test_a_place_inside_a_store_is_refused(store: Path) -> None:
-    with pytest.raises(StoreError, match="outside of the stores"):
-        export_espnet(store, store / "out")
+def test_a_place_inside_a_store_or_the_folder_of_its_splits_is_refused(tmp_path: Path) -> None:
+    write_store(tmp_path / "units" / "train", "units", IDS)
+    for out in (tmp_path / "units" / "train" / "out", tmp_path / "units" / "out"):
+        with pytest.raises(StoreError, match="expected a place outside of the stores"):
+            export_espnet(f"u={tmp_path / 'units'}", out)
 
 
 # -- what goes in --------------------------------------------------------------------------------
@@ -389,6 +421,11 @@ def test_an_option_that_the_format_has_not_is_refused(store: Path, tmp_path: Pat
     with pytest.raises(ConfigError, match="options of export to espnet"):
         export_espnet(store, tmp_path / "out", shards=3)
     assert export_stores(EspnetExport(deduplicate=True), store, tmp_path / "out").num_files == 1
+
+
+def test_files_of_less_than_nothing_are_refused(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"option shard_mb: expected MiB, 0 or more, got -1"):
+        export_webdataset(store, tmp_path / "out", shard_mb=-1)
 
 
 def test_a_missing_package_names_its_extra(

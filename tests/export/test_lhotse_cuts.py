@@ -234,7 +234,7 @@ def test_an_export_of_other_cuts_or_moved_stores_is_not_taken_for_the_same(
         (["units-50"], {}, "export to lhotse: expected to know where the audio is"),
         (["fbank"], {"features": "units-50"}, "option features of export to lhotse"),
         (["fbank"], {"cuts": "nowhere.jsonl.gz"}, "option cuts of export to lhotse: expected a"),
-        (["fbank", "id=units-50"], {}, "export of id to lhotse: expected a name that cuts"),
+        (["fbank", "id=units-50"], {}, "export of id to lhotse: expected a name that nothing"),
         (["fbank", "a-b=units-50", "a_b=codes"], {}, "export of a_b to lhotse: expected a name"),
     ],
 )
