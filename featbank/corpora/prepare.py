@@ -118,7 +118,7 @@ def prepare(
             summary = _summary(corpus, failures, join, manifests)
             write_atomic(beside / SUMMARY_NAME, readable_json(summary))
     failures_path.unlink(missing_ok=True)  # of an earlier run, mended since
-    _log_summary(summary)
+    _log_summary(summary, manifests.num_without_text)
     _log.info(
         "%s: %d files scanned, %d as remembered",
         corpus.name, survey.num_pending, survey.num_known,
@@ -157,18 +157,26 @@ def _variants(corpus: Corpus) -> dict[str, Any]:
     return said if corpus.speeds == (1.0,) else {**said, "speeds": list(corpus.speeds)}
 
 
-def _log_summary(summary: Mapping[str, Any]) -> None:
+def _log_summary(summary: Mapping[str, Any], without_text: Mapping[str, int]) -> None:
     name = summary["name"]
     for split, counts in summary["splits"].items():
         if counts["utterances"]:
             _log.info(
-                "%s %s: %d utterances, %s h, %d speakers",
+                "%s %s: %d utterances, %s h, %d speakers%s",
                 name, split, counts["utterances"], amount(counts["hours"], 2), counts["speakers"],
+                _texts(counts["utterances"], without_text[split]),
             )  # fmt: skip
         else:
             _log.warning("%s %s: empty", name, split)
     for sentence in _warnings(summary):
         _log.warning("%s: %s", name, sentence)
+
+
+def _texts(number: int, without: int) -> str:
+    """Say how many of a number of utterances have no text, which a wrong name of a column costs."""
+    if without == number:
+        return ", none with text"
+    return f", {without} without text" if without else ""
 
 
 def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
