@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -43,6 +44,8 @@ class Manifests:
         self._tally = SummaryTally(splits, scratch)
         self.num_back = 0
         self._last_group = dict.fromkeys(splits, "")
+        self.num_without_text = Counter[str]()
+        """Utterances of each split of which no text is known, once the manifests are written."""
 
     def add(
         self, row: CorpusRow, number: int, split: str, become: UtteranceTuple | Failure
@@ -52,15 +55,16 @@ class Manifests:
         # by file first: folders are read in no order
         if isinstance(become, Failure):
             said = canonical_json(asdict(become))
-            self._lines.add(row.id, f"{row.audio}\t{number:012d}\t{where}\t\t\t\t\t\t\t{said}")
+            self._lines.add(row.id, f"{row.audio}\t{number:012d}\t{where}\t\t\t\t\t\t\t\t{said}")
             return
         one, audio, digest, rate, start, num_samples, channel, speaker, *_ = become
+        text = "text" if become.text else ""
         # at whatever speed, it is the same audio
         seen = f"{digest} {start} {num_samples} {channel}"
         played = played_rate(rate, become.speed)
         self._lines.add_line(
             f"{one}\t{audio}\t{number:012d}\t{where}\t{split}\t{rate}\t{played}\t{num_samples}"
-            f"\t{seen}\t{sortable(speaker)}\t{manifest_line(become)}",
+            f"\t{seen}\t{sortable(speaker)}\t{text}\t{manifest_line(become)}",
         )
 
     def write(self, folder: Path) -> None:
@@ -89,7 +93,7 @@ class Manifests:
         return self._tally.summary()
 
     def _write(self, files: Mapping[str, BinaryIO], entry: list[str]) -> None:
-        one, audio, _, _, split, rate, played, num_samples, seen, speaker, line = entry
+        one, audio, _, _, split, rate, played, num_samples, seen, speaker, text, line = entry
         if not split:
             self._failures.add(Failure(**json.loads(line)))
             return
@@ -97,6 +101,7 @@ class Manifests:
         if group := row_group(audio):
             self.num_back += group < self._last_group[split]
             self._last_group[split] = group
+        self.num_without_text[split] += not text
         self._tally.add(
             one,
             audio,

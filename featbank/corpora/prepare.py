@@ -6,14 +6,12 @@ by id. So memory holds as much for ten million rows as for ten thousand.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from featbank.audio import forget_groups
-from featbank.base.amounts import amount
 from featbank.base.failures import allowed_failures
 from featbank.base.progress import Advance
 from featbank.base.split_names import FAILED_NAME, SUMMARY_NAME
@@ -27,15 +25,10 @@ from featbank.corpora.publishing import check_replaceable, clear_leftovers, publ
 from featbank.corpora.scanning import Survey
 from featbank.corpora.scans import ScanMemory
 from featbank.corpora.scratch import Scratch
-from featbank.corpora.summary import told_warnings
+from featbank.corpora.telling import tell_manifests, tell_scans, tell_splits
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.runners.base import Runner
 from featbank.runners.threads import ThreadRunner
-
-_log = logging.getLogger(__name__)
-
-_NAMED = 10
-_MANY_BACK = 20  # one of so many rows
 
 Progress = Callable[[float], AbstractContextManager[Advance]]
 """Given the seconds of audio to come, shows a bar: `functools.partial(progress_bar, "prepare")`."""
@@ -97,16 +90,7 @@ def prepare(
         join = Join(corpus, failures, scratch, labelling.meet)
         join.read(Links(corpus.root, follow=corpus.follow_links, accepted=link_roots))
         labelling.require_any()
-        if not join.names_splits:
-            _log.info(
-                "%s: it names no splits, so corpus.split_rule makes them, %s",
-                corpus.name, corpus.split_rule.told,
-            )  # fmt: skip
-        if corpus.speeds != (1.0,) and not {*corpus.train} & {*join.splits}:
-            _log.warning(
-                "%s: nothing is played at corpus.speeds, for it has no split of corpus.train: %s",
-                corpus.name, ", ".join(corpus.train),
-            )  # fmt: skip
+        tell_splits(corpus, join)
         memory = ScanMemory(folder, scratch)
         survey = Survey(corpus.root, memory, tolerate=corpus.tolerate, scratch=scratch)
         try:
@@ -130,20 +114,9 @@ def prepare(
             summary = _summary(corpus, failures, join, manifests)
             write_atomic(beside / SUMMARY_NAME, readable_json(summary))
     failures_path.unlink(missing_ok=True)  # of an earlier run, mended since
-    _log_summary(summary)
-    if manifests.num_back * _MANY_BACK > join.num_rows:
-        _log.warning(
-            "%s: in the order of their ids, utterances go back to an earlier row group of Parquet "
-            "%d times: each worker of a run may read all groups, and keeps them in TMPDIR until "
-            "it has come by all of their rows; leave the id out of corpus.columns to have "
-            "utterances named by file and row",
-            corpus.name, manifests.num_back,
-        )  # fmt: skip
+    tell_manifests(summary, manifests)
     labelling.log()
-    _log.info(
-        "%s: %d files scanned, %d as remembered",
-        corpus.name, survey.num_pending, survey.num_known,
-    )  # fmt: skip
+    tell_scans(corpus, survey)
     return summary
 
 
@@ -176,35 +149,3 @@ def _variants(corpus: Corpus) -> dict[str, Any]:
     """Return of which channels and speeds a corpus has variants, where it has."""
     said: dict[str, Any] = {"channel": EACH} if corpus.each_channel else {}
     return said if corpus.speeds == (1.0,) else {**said, "speeds": list(corpus.speeds)}
-
-
-def _log_summary(summary: Mapping[str, Any]) -> None:
-    name = summary["name"]
-    for split, counts in summary["splits"].items():
-        if counts["utterances"]:
-            _log.info(
-                "%s %s: %d utterances, %s h, %d speakers",
-                name, split, counts["utterances"], amount(counts["hours"], 2), counts["speakers"],
-            )  # fmt: skip
-        else:
-            _log.warning("%s %s: empty", name, split)
-    for sentence in _warnings(summary):
-        _log.warning("%s: %s", name, sentence)
-
-
-def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
-    if unused := summary["unused_splits"]:
-        yield f"corpus.splits names what the corpus has not: {', '.join(unused)}"
-    if number := summary["num_unlisted"]:
-        more = ", ..." if number > _NAMED else ""
-        yield (
-            f"{number} audio files are in no table or left out, named in corpus.json: "
-            f"{', '.join(summary['unlisted'][:_NAMED])}{more}"
-        )
-    if number := summary["num_hidden"]:
-        yield f"{number} audio files are hidden, or in a hidden folder: they are no utterances"
-    if number := summary["num_clipped"]:
-        yield f"{number} segments end up to a rounding behind their files, and are cut there"
-    if number := summary["num_failures"]:
-        yield f"{number} utterances failed, see failures.jsonl"
-    yield from told_warnings(summary)

@@ -158,8 +158,10 @@ def test_vctk(root: Path) -> None:
         prepared("vctk", root)
 
 
-def test_aishell(root: Path) -> None:
+def test_aishell(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     lines = ["BAC009S0724W0121 \u5e7f\u5dde\u5e02 \u623f\u5730\u4ea7 \n", "\n"]
+    lines += ["BAC009S0003W0121 \u800c\n"]  # whose archive was not unpacked
     lines += ["BAC009S0002W0122 \u800c \u5bf9 \u697c\u5e02\n", "BAC009S0002W0122 \u800c \u5bf9\n"]
     (root / "transcript").mkdir()
     (root / "transcript/aishell_transcript_v0.8.txt").write_text("".join(lines))
@@ -177,7 +179,11 @@ def test_aishell(root: Path) -> None:
     )  # fmt: skip
     assert made.rows[f"wav/{names[2]}"].text == ""
     [failure] = made.failures  # another text of the same utterance
-    assert failure.id == "transcript/aishell_transcript_v0.8.txt:4"
+    assert failure.id == "transcript/aishell_transcript_v0.8.txt:5"
+    assert "aishell_transcript_v0.8.txt have no audio, the first BAC009S0003W0121" in caplog.text
+    assert [text.partition(" h, ")[2] for text in caplog.messages if " h, " in text] == [
+        "1 speakers", "1 speakers", "1 speakers, none with text",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

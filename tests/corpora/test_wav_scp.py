@@ -39,7 +39,14 @@ from featbank.errors import CorpusError
             "ffmpeg -v 8 -nostdin -i 'my a.m4a' -acodec pcm_s16le -f wav pipe:1 |",
             {"file": "my a.m4a"},
         ),
+        ("ffmpeg -i a.mp3 -f wav -ar 16000 -ab 16 - |", {"file": "a.mp3", "sample_rate": 16000}),
+        ("ffmpeg -i a.mp4 -map_metadata -1 -f wav -sample_fmt s16 - |", {"file": "a.mp4"}),
         ("sox a.wav -t wav - |", {"file": "a.wav"}),
+        ("sox -c 1 -t wavpcm -e signed-integer a.wav -t wavpcm - |", {"file": "a.wav"}),
+        (
+            "sph2pipe -f wav -p -c 2 a.sph | sox -R -t wav - -t wav - rate 16000 dither |",
+            {"file": "a.sph", "channel": 1, "sample_rate": 16000},
+        ),
         (
             "sox -t wav a.wav -r 16k -b 16 -e signed-integer -t wav - remix 2 |",
             {"file": "a.wav", "sample_rate": 16000, "channel": 1},
@@ -115,6 +122,7 @@ def test_a_form_that_recipes_use_is_read_as_what_it_means(
         ("sox -r 8000 a.wav -t wav - |", "sox with '-r'"),
         ("sox a.wav -e mu-law -t wav - |", "sox -e mu-law"),
         ("sox a.wav -c 2 -t wav - |", "2 channels"),
+        ("sox -c 2 a.wav -t wav - |", "sox -c 2"),
         ("sox a.wav -t wav - remix 1,2 |", "channel '1,2'"),
         ("sox a.wav -t wav - remix 1 remix 2 |", "remix twice"),
         ("sox a.wav -t wav - remix |", "sox remix without a value"),

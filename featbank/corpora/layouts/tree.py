@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from featbank.corpora.links import Links
 from featbank.corpora.paths import check_name, stem, walk_audio
 from featbank.errors import AudioError, ConfigError, CorpusError
 from featbank.files.opening import read_regular
+
+_log = logging.getLogger(__name__)
 
 _MEANINGS = frozenset(["speaker", "language", "split", "part"])
 _MAX_TEXT = 1 << 20  # bytes of a file that is one text
@@ -78,8 +81,10 @@ class TreeCorpus(Corpus):
                 hint="set corpus.root to the folder that has it, or corpus.paths",
             )
         texts: dict[str, str] = {}
+        unused: set[str] = set()
         if self.transcripts:
             yield from self._read_transcripts(texts)
+            unused.update(texts)
         for present in walk_audio(self.root, links, self.folder):
             audio = present.audio
             said = None if present.is_hidden else self.pattern.fullmatch(audio)
@@ -89,11 +94,17 @@ class TreeCorpus(Corpus):
             try:
                 check_name(audio)
                 links.check(audio, f"folder {self.root}")
+                unused.discard(said.groupdict().get("name", ""))
                 yield self._row(audio, said, texts)
             except AudioError as error:
                 yield Failure.of(error, id=stem(audio), audio=audio, root=self.root)
             except CorpusError as error:
                 yield bad_row(error, audio, audio)
+        if unused:  # as of archives that were not unpacked
+            _log.warning(
+                "%s: %d texts of %s have no audio, the first %s",
+                self.name, len(unused), self.transcripts, brief(min(unused)),
+            )  # fmt: skip
 
     def _read_transcripts(self, texts: dict[str, str]) -> Iterator[Failure]:
         """Fill in texts by name, and give the lines that say none, or another one of a name."""

@@ -84,7 +84,9 @@ def entered_through_hydra(
         try:
             if _check_typed(sys.argv[1:], config_name).help:
                 _offer_help(function, kind)
-                sys.argv.append(f"hydra/help={_HELP}")
+                # beside the others, for argparse takes no values on both sides of a flag
+                typed = (at for at, one in enumerate(sys.argv) if at and "=" in one)
+                sys.argv.insert(next(typed, len(sys.argv)), f"hydra/help={_HELP}")
             enter()
         except _OF_COMPOSING as error:
             if begun or asked == "1":

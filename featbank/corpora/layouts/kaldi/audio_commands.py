@@ -192,6 +192,7 @@ def _speed(text: str) -> _Said:
     return {"speed": check_speed(float(text), "speed of sox", UnknownFormError)}
 
 
+_BIT_RATES = ("16", "16k", "128k", "256k")
 _LOG_LEVELS = ("quiet", "panic", "fatal", "error", "warning", "info", *map(str, range(49)))
 
 # what says nothing of samples
@@ -204,27 +205,37 @@ _FFMPEG_BEHIND: Mapping[str, _Takes] = {
     **_FFMPEG,
     "-vn": None,
     "-f": ("wav",),
+    "-map_metadata": ("-1",),
+    "-sample_fmt": ("s16",),
+    **dict.fromkeys(("-ab", "-b:a"), _BIT_RATES),  # of which PCM has but one
     **dict.fromkeys(("-acodec", "-c:a", "-codec:a"), ("pcm_s16le",)),
     "-ar": _rate,
     "-ac": _mix,
 }
-# in front of a file options say what it holds: that a headerless one is, is refused
+_WIDTHS: Mapping[str, _Takes] = {
+    "-b": ("16", "24", "32"),
+    "-e": ("signed", "signed-integer"),
+    **dict.fromkeys(("-s", "-2")),  # signed, of two bytes, as old versions have it
+}
+# in front of a file options say what it holds: that a headerless one is, is refused; `-c 1` selects
+# nothing, so that a file of several channels is refused where the definition selects none
 _SOX: Mapping[str, _Takes] = {
     **dict.fromkeys(("-V", "-V0", "-V1", "-V2", "-V3", "-q", "-D", "-R")),
     "-t": ("wav", "wavpcm", "flac", "sph", "ogg"),
+    "-c": ("1",),
+    **_WIDTHS,
 }
 _SOX_BEHIND: Mapping[str, _Takes] = {
     "-t": ("wav", "wavpcm"),
     "-r": _rate,
     "-c": _mix,
-    "-b": ("16", "24", "32"),
-    "-e": ("signed", "signed-integer"),
-    **dict.fromkeys(("-s", "-2")),  # signed, of two bytes, as old versions have it
+    **_WIDTHS,
 }
 _SOX_EFFECTS: Mapping[str, _Takes] = {
     "remix": _remix,
     "rate": _rate,
     "speed": _speed,
+    "dither": None,  # of a width that files keep here
 }
 
 
