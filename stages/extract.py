@@ -6,6 +6,7 @@ import runpy
 runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def main(config: ExtractConfig) -> None:
         _forecast(config, out, name)
         return
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.engine.extract import feature_job, make_features
+    from featbank.engine.extract import extract, feature_job
     from featbank.engine.pushing import push_features
     from featbank.engine.run import Reuse
     from featbank.pipeline.computing import computing_run, drop_damaged
@@ -42,6 +43,7 @@ def main(config: ExtractConfig) -> None:
     damaged: list[Path] = []
     watch = Stopwatch()
     with (
+        dvc_shelf(pointer, config.push_remote) if config.push else nullcontext() as shelf,
         previous_output(out, config.runtime.work, fetch=config.fetch) as previous,
         progress_bar(
             f"extract {config.feature.name}", audio_s, show=config.runtime.progress
@@ -54,12 +56,11 @@ def main(config: ExtractConfig) -> None:
             numerics=config.numerics,
             on_damage=damaged.append,
         )
-        job = feature_job(computing_run(config, name, advance), out)
-        if config.push:
-            with dvc_shelf(pointer, config.push_remote) as shelf:
-                done = push_features(job, reuse, shelf)
+        run = computing_run(config, name, advance)
+        if shelf is not None:
+            done = push_features(feature_job(run, out), reuse, shelf)
         else:
-            done = make_features(job, reuse)
+            done = extract(run, out, reuse)
         drop_damaged(damaged)
     tally = done.tally
     store = f"features/{config.corpus.name}/{config.feature.name}"
