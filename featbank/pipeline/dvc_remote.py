@@ -39,11 +39,12 @@ class RemoteObjects:
         """
         # imported here: it takes a second
         from dvc.exceptions import DvcException
+        from dvc_objects.fs.errors import RemoteMissingDepsError
 
         try:
             with dvc_project() as repo:
                 self._store = repo.cloud.get_remote_odb(name, command="push")
-        except (DvcException, ImportError) as error:
+        except (DvcException, RemoteMissingDepsError, ImportError) as error:
             raise ConfigError(
                 f"DVC's remote {name or 'by default'}",
                 expected="one that objects can be pushed to",
