@@ -6,6 +6,7 @@ import runpy
 runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,27 +31,36 @@ def main(config: ExtractConfig) -> None:
         _forecast(config, out, name)
         return
     # imported here, for neither help nor a value that makes no sense should wait for torch
-    from featbank.engine.extract import extract
+    from featbank.engine.extract import extract, feature_job
+    from featbank.engine.pushing import push_features
     from featbank.engine.run import Reuse
     from featbank.pipeline.computing import computing_run, drop_damaged
+    from featbank.pipeline.dvc_push import dvc_shelf
 
+    pulled = config.pushed / config.corpus.name / config.feature.name
+    pointer = pulled.with_name(f"{pulled.name}.dvc")
     audio_s = read_corpus(config.paths.manifests).audio_s
     damaged: list[Path] = []
     watch = Stopwatch()
     with (
+        dvc_shelf(pointer, config.push_remote) if config.push else nullcontext() as shelf,
         previous_output(out, config.runtime.work, fetch=config.fetch) as previous,
         progress_bar(
             f"extract {config.feature.name}", audio_s, show=config.runtime.progress
         ) as advance,
     ):
         reuse = Reuse(
-            previous=previous,
+            previous=[*previous, pulled],
             overwrite=config.overwrite,
             anew=config.overwrite,
             numerics=config.numerics,
             on_damage=damaged.append,
         )
-        done = extract(computing_run(config, name, advance), out, reuse)
+        run = computing_run(config, name, advance)
+        if shelf is not None:
+            done = push_features(feature_job(run, out), reuse, shelf)
+        else:
+            done = extract(run, out, reuse)
         drop_damaged(damaged)
     tally = done.tally
     store = f"features/{config.corpus.name}/{config.feature.name}"
@@ -58,13 +68,21 @@ def main(config: ExtractConfig) -> None:
     speed = watch.real_time_factor(tally.computed_s)
     _log.info(
         "%s: %d utterances, %d frames, %d failures; %s%s",
-        out,
+        pointer if config.push else out,
         sum(header.num_utterances for header in done.headers),
         sum(header.num_frames for header in done.headers),
         sum(header.num_failures for header in done.headers),
         tally,
         f", {times_real_time(speed)}" if tally.num_computed else "",
     )
+    if config.push:
+        _log.info(
+            "git add %s %s/.gitignore, and commit them; tokenize, sample and validate read stores "
+            "on a disk: where one has room, dvc pull %s and run extract there, which computes none",
+            pointer,
+            pointer.parent,
+            pointer,
+        )
 
 
 def _forecast(config: ExtractConfig, out: Path, name: str) -> None:

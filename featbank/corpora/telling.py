@@ -1,4 +1,4 @@
-"""What `prepare` tells of a corpus as it goes: what decides its splits, and what each of them holds."""
+"""What `prepare` tells of a corpus: what decides its splits, and what each of them holds."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from featbank.engine.cutting import Cutter, audio_s
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.engine.run import Budget
+from featbank.engine.shelving import Shelf, Shelving
 from featbank.engine.space import warn_of_full_disk
 from featbank.engine.supply import Supply
 from featbank.engine.tasks import ShardResult, ShardTask, Tally
@@ -76,11 +77,12 @@ class Published:
     tally: Tally
 
 
-def compute_shards(job: Job, plan: ShardPlan) -> MadeShards:
+def compute_shards(job: Job, plan: ShardPlan, shelf: Shelf | None = None) -> MadeShards:
     """Have workers make the shards of a plan that are not there yet; see `ShardRun`."""
-    warn_of_full_disk(job, plan)
+    if shelf is None:
+        warn_of_full_disk(job, plan)
     run = job.run
-    made = ShardRun(plan=plan, cutter=job.cutter(plan), budget=run.budget)
+    made = ShardRun(plan=plan, cutter=job.cutter(plan), budget=run.budget, shelf=shelf)
     try:
         return made(job.make_worker, run.runner, run.advance)
     finally:
@@ -95,11 +97,13 @@ class ShardRun:
         plan: which has no worker of another numerics class where it is strict.
         cutter: of the plan.
         budget: of failures.
+        shelf: that all shards go to; None where they stay until they are published.
     """
 
     plan: ShardPlan
     cutter: Cutter
     budget: Budget
+    shelf: Shelf | None = None
 
     def __call__(
         self, make_worker: Callable[[], ShardWorker[Any]], runner: Runner, advance: Advance
@@ -129,9 +133,11 @@ class ShardRun:
         """Give the shards that are left for workers; take in what is there already."""
         for task, there in self.plan.verified():
             if there is None:
+                self._shelving.lend(task)
                 yield task
                 continue
             for name, (path, info, numerics) in there.items():
+                path = self._shelving.shelve(name, path, info, numerics)
                 outcome.add(task.split, name, path, info, numerics)
             outcome.tally += Tally(num_kept=len(task.rows), num_shards_kept=len(there))
             there_s = audio_s(task.rows)
@@ -147,7 +153,9 @@ class ShardRun:
             return
         for name, info in result.shards.items():
             path = shard_path(self.plan.work, result.numerics, name, info.name)
+            self._shelving.shelve(name, path, info, result.numerics)
             outcome.add(result.split, name, path, info, result.numerics)
+        self._shelving.take_back(result)
 
     def _refuse_other_class(self, result: ShardResult) -> None:
         if not self.plan.allows(result.numerics):
@@ -181,6 +189,10 @@ class ShardRun:
                 path=self.budget.path,
                 so_far=True,
             )
+
+    @cached_property
+    def _shelving(self) -> Shelving:
+        return Shelving(self.shelf, self.plan.work)
 
     @cached_property
     def _num_utterances(self) -> int:

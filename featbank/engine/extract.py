@@ -73,7 +73,7 @@ def make_features(job: Job, reuse: Reuse) -> Published:
         headers = _publish(job, builders, outcome)
         job.remove_other_splits()
         folder.finish(job.paths.values(), keep=job.run.keep_work)
-    _tell_other_classes(job, headers)
+    tell_other_classes(job, headers)
     return Published(headers=headers, tally=outcome.tally)
 
 
@@ -85,13 +85,13 @@ def _publish(
     for (name, split), builder in builders.items():
         for path, info in outcome.shards[name, split]:
             put(path, builder.folder / info.name)
-        header = _header(job, name, split, outcome)
+        header = store_header(job, name, split, outcome)
         headers.append(builder.complete(header, outcome.failures[split]))
     publish_together(builders.values())
     return headers
 
 
-def _header(job: Job, name: str, split: str, outcome: MadeShards) -> StoreHeader:
+def store_header(job: Job, name: str, split: str, outcome: MadeShards) -> StoreHeader:
     """Describe a store to be."""
     spec, output = job.specs[name], job.extractor.outputs[name]
     framing = None if job.extractor.framing.is_whole else job.extractor.framing
@@ -117,7 +117,7 @@ def _time_axis(output: Output) -> int:
     return -1 if output.is_codes else 0
 
 
-def _tell_other_classes(job: Job, headers: Sequence[StoreHeader]) -> None:
+def tell_other_classes(job: Job, headers: Sequence[StoreHeader]) -> None:
     """Say so where values were computed in another way than they would be here."""
     here = next(iter(job.specs.values())).numerics
     if job.computing.sees_device and any(

@@ -20,7 +20,7 @@ from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.tasks import INTERIM
 from featbank.engine.upsampling import warn_of_upsampling
 from featbank.engine.windows import WindowCutter
-from featbank.engine.work import finished, shard_path, work_name
+from featbank.engine.work import IsElsewhere, finished, nowhere, shard_path, work_name
 from featbank.engine.worker import ShardWorker
 from featbank.errors import ConfigError, StoreError
 from featbank.features.base import Extractor
@@ -130,8 +130,12 @@ class Job:
                 "this in a job with such a GPU",
             )
 
-    def plan(self, reuse: Reuse = WHAT_FITS) -> ShardPlan:
+    def plan(self, reuse: Reuse = WHAT_FITS, *, is_elsewhere: IsElsewhere = nowhere) -> ShardPlan:
         """Look at all rows, and at what is there already.
+
+        Args:
+            reuse: what may be taken over.
+            is_elsewhere: tells which finished shards are safe though no file of them need be here.
 
         Raises:
             ManifestError: a manifest is missing, or a line is no row, or not in order.
@@ -153,7 +157,7 @@ class Job:
             for name, spec in self.specs.items()
         }
         folder = self.work_folder
-        results = finished(folder, anew=reuse.anew)
+        results = finished(folder, anew=reuse.anew, is_elsewhere=is_elsewhere)
         there = {folder: results, folder / INTERIM: finished(folder / INTERIM)}
         for name, of_name in previous.items():
             of_name.add_finished(
@@ -172,6 +176,7 @@ class Job:
             previous=previous,
             strict=reuse.is_strict,
             on_damage=reuse.on_damage,
+            is_elsewhere=is_elsewhere,
         )
 
     def cutter(self, plan: ShardPlan) -> Cutter:

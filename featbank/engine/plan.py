@@ -15,7 +15,7 @@ from featbank.engine.previous import PreviousShards, shard_problem
 from featbank.engine.rows import SplitRows, cut_into_shards, task_numerics
 from featbank.engine.run import OnDamage
 from featbank.engine.tasks import ShardResult, ShardTask, Source, shard_task
-from featbank.engine.work import shard_path
+from featbank.engine.work import IsElsewhere, nowhere, shard_path
 from featbank.numerics import as_here
 from featbank.store import Numerics, ShardInfo, ShardSpec
 
@@ -42,6 +42,7 @@ class ShardPlan:
         previous: shards that may be taken over, by feature name.
         strict: take over nothing of another numerics class.
         on_damage: told each shard that should be there and is damaged.
+        is_elsewhere: tells which finished shards are safe though no file of them need be here.
     """
 
     rows: Mapping[str, SplitRows]
@@ -53,6 +54,7 @@ class ShardPlan:
     previous: Mapping[str, PreviousShards]
     strict: bool
     on_damage: OnDamage = lambda _: None
+    is_elsewhere: IsElsewhere = nowhere
 
     def verified(self) -> Iterator[tuple[ShardTask, ThereAlready | None]]:
         """Give each task, with its shards where these are there and all their bytes as written.
@@ -103,6 +105,7 @@ class ShardPlan:
         found = {
             path: shard_problem(path, self.specs[name], info)
             for name, (path, info, _) in there.items()
+            if not self.is_elsewhere(path, info)
         }
         return {path: problem for path, problem in found.items() if problem}
 

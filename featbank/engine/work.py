@@ -26,13 +26,21 @@ from featbank.files.provenance import (
     write_atomic,
 )
 from featbank.files.records import record
-from featbank.store import FORMAT_VERSION, HEADER_NAME, Numerics, ShardSpec
+from featbank.store import FORMAT_VERSION, HEADER_NAME, Numerics, ShardInfo, ShardSpec
 
 _log = logging.getLogger(__name__)
 
 _RESULTS = "results"
 _PUBLISHED = "published.json"
 _MAX_RESULT = 1 << 28  # bytes, with a failure for each of a million rows
+
+IsElsewhere = Callable[[Path, ShardInfo], bool]
+"""Tells whether a finished shard is safe somewhere else, by its path in the work folder."""
+
+
+def nowhere(_path: Path, _info: ShardInfo) -> bool:
+    """Tell that no shard is anywhere else."""
+    return False
 
 
 class WorkFolder:
@@ -43,17 +51,21 @@ class WorkFolder:
     its run harms nobody.
     """
 
-    def __init__(self, path: Path, *, anew: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, anew: bool = False, is_elsewhere: IsElsewhere = nowhere
+    ) -> None:
         """Take the folder, and clear what workers that died left unfinished.
 
         Args:
             path: of the folder.
             anew: clear what is published, too, for nothing of a store is to be taken over.
+            is_elsewhere: tells which shards are safe though no file of them need be here.
 
         Raises:
             StoreError: another run is at work in it.
         """
         self.path = path
+        self._is_elsewhere = is_elsewhere
         self._lock = lock(path, f"work folder {path}", expected="one run at a time")
         path.mkdir(exist_ok=True)
         for temporary in path.rglob(".*.partial*"):
@@ -70,18 +82,26 @@ class WorkFolder:
 
         Args:
             stores: their folders.
-            keep: leave it until they are safe elsewhere, for `drop_published`. DVC deletes the
-                output of a stage that it did not see to its end, hashed and in its cache: with it
-                would go all that was computed.
+            keep: leave it until they are safe elsewhere. DVC deletes the output of a stage that
+                it did not see to its end, hashed and in its cache: with it would go all that was
+                computed.
+        """
+        if keep or self._was_kept:  # what DVC would delete it does whoever runs the stage again
+            self.leave({path: path / HEADER_NAME for path in stores})
+        elif self._lock.is_mine:
+            _clear(self.path)
+
+    def leave(self, headers: Mapping[Path, Path]) -> None:
+        """Leave what is in the folder until the stores are safe elsewhere, for `drop_published`.
+
+        Args:
+            headers: the file that holds the header of each store, by the path of the store.
         """
         if not self._lock.is_mine:  # another run was told to take it
             return
-        if keep or self._was_kept:  # what DVC would delete it does whoever runs the stage again
-            headers = {str(path): file_sha256(path / HEADER_NAME) for path in stores}
-            write_atomic(self.path / _PUBLISHED, readable_json({"headers": headers}))
-            shutil.rmtree(self.path / INTERIM, ignore_errors=True)
-        else:
-            _clear(self.path)
+        found = {str(path): file_sha256(header) for path, header in headers.items()}
+        write_atomic(self.path / _PUBLISHED, readable_json({"headers": found}))
+        shutil.rmtree(self.path / INTERIM, ignore_errors=True)
 
     def __enter__(self) -> Self:
         """Return the folder."""
@@ -102,7 +122,8 @@ class WorkFolder:
         self._lock.release()
 
     def _kept(self) -> list[ShardResult]:
-        return [*finished(self.path).values(), *finished(self.path / INTERIM).values()]
+        made = finished(self.path, is_elsewhere=self._is_elsewhere)
+        return [*made.values(), *finished(self.path / INTERIM).values()]
 
 
 def work_name(out: Path, specs: Mapping[str, ShardSpec]) -> str:
@@ -125,7 +146,9 @@ def result_path(task: ShardTask) -> Path:
     return Path(task.work, _RESULTS, f"{task.key}.json")
 
 
-def finished(folder: Path, *, anew: bool = False) -> dict[str, ShardResult]:
+def finished(
+    folder: Path, *, anew: bool = False, is_elsewhere: IsElsewhere = nowhere
+) -> dict[str, ShardResult]:
     """Return what became of the tasks of previous runs in a work folder, by the keys of the tasks.
 
     Those of previous versions of the manifests are among them. What shards hold is not looked at.
@@ -133,14 +156,17 @@ def finished(folder: Path, *, anew: bool = False) -> dict[str, ShardResult]:
     Args:
         folder: the work folder.
         anew: pass by what is published, as `WorkFolder` clears it.
+        is_elsewhere: tells which shards are safe though no file of them need be here.
     """
     if anew and (folder / _PUBLISHED).is_file():
         return {}
-    results = {path.stem: _read_result(path) for path in (folder / _RESULTS).glob("*.json")}
+    results = {
+        path.stem: _read_result(path, is_elsewhere) for path in (folder / _RESULTS).glob("*.json")
+    }
     return {key: result for key, result in results.items() if result}
 
 
-def _read_result(path: Path) -> ShardResult | None:
+def _read_result(path: Path, is_elsewhere: IsElsewhere = nowhere) -> ShardResult | None:
     try:
         found = read_json(path, what="result", error=StoreError, max_bytes=_MAX_RESULT)
         fields, stated = found["result"], found["digest"]
@@ -149,6 +175,8 @@ def _read_result(path: Path) -> ShardResult | None:
         result = record(ShardResult, fields)
         for name, info in result.shards.items():
             shard = shard_path(path.parent.parent, result.numerics, name, info.name)
+            if is_elsewhere(shard, info):
+                continue
             size = shard.stat().st_size
             if size != info.num_bytes:
                 raise StoreError(info.name, expected=f"{info.num_bytes} bytes", got=size)

@@ -52,6 +52,13 @@ ThreadsOfAnUtterance = Annotated[
 ForecastOnly = Annotated[
     bool, knob("true, or --dry-run, prints what a run will take and makes nothing")
 ]
+Push = Annotated[
+    bool,
+    knob(
+        "true sends finished shards to DVC's remote and keeps none here: `dvc pull` of the .dvc "
+        "file that is written has the stores"
+    ),
+]
 FromAudio = Annotated[
     Source,
     knob(
@@ -99,6 +106,9 @@ class ExtractConfig(ComputingConfig):
 
     paths: FeaturePaths
     forecast: ForecastOnly
+    push: Push
+    push_remote: Annotated[Text | None, knob("DVC's name of it; null is its default remote")]
+    pushed: Annotated[Path, knob("folder of those .dvc files, which git must not ignore")]
 
 
 @section

@@ -82,12 +82,8 @@ class StoreBuilder:
         self._owner.check()
         self._lock.check()
         self._check_whole(header, failures)
-        if failures:
-            write_failures(self.folder / FAILURES_NAME, failures)
-        header = replace(header, failures_digest=failures_digest(self.folder))
-        write_atomic(self.folder / HEADER_NAME, header_text(header))
-        self._header = header
-        return header
+        self._header = describe_store(self.folder, header, failures)
+        return self._header
 
     @property
     def header(self) -> StoreHeader:
@@ -179,6 +175,23 @@ class StoreBuilder:
                     expected=_size(expected.get(name), "no such shard in the header"),
                     got=_size(found.get(name), "no file"),
                 )
+
+
+def describe_store(
+    folder: Path, header: StoreHeader, failures: Sequence[Failure] = ()
+) -> StoreHeader:
+    """Write the files of a store that are no shards; return the header as it was written.
+
+    Args:
+        folder: of the store.
+        header: lists its shards.
+        failures: utterances that it does not hold.
+    """
+    if failures:
+        write_failures(folder / FAILURES_NAME, failures)
+    header = replace(header, failures_digest=failures_digest(folder))
+    write_atomic(folder / HEADER_NAME, header_text(header))
+    return header
 
 
 def _size(num_bytes: int | None, absent: str) -> str:

@@ -18,7 +18,7 @@ from featbank.files.disk import fsync_file, fsync_folder
 from featbank.files.json_files import parse_json
 from featbank.files.locking import lock
 from featbank.files.opening import read_regular
-from featbank.files.provenance import digest, readable_json
+from featbank.files.provenance import digest, readable_json, write_atomic
 from featbank.store.builder import StoreBuilder
 from featbank.store.format import (
     HEADER_NAME,
@@ -165,6 +165,16 @@ def differing_splits(
             )
 
 
+def write_splits(path: Path, headers: Mapping[str, StoreHeader]) -> None:
+    """Write `splits.json` of stores that do not stand beside it, by the names of their folders."""
+    write_atomic(path, _text({name: header_digest(one) for name, one in headers.items()}))
+
+
+def _text(splits: Mapping[str, str]) -> str:
+    fields = {"format": SPLITS_FORMAT, "format_version": SPLITS_VERSION, "splits": dict(splits)}
+    return readable_json({**fields, "digest": digest(fields)})
+
+
 class _Statement:
     """The `splits.json` of one folder, complete on the disk before it takes its name."""
 
@@ -181,8 +191,7 @@ class _Statement:
 
     def write(self, splits: Mapping[str, str]) -> None:
         """Bring it to the disk."""
-        fields = {"format": SPLITS_FORMAT, "format_version": SPLITS_VERSION, "splits": dict(splits)}
-        data = readable_json({**fields, "digest": digest(fields)}).encode()
+        data = _text(splits).encode()
         with open(self._partial, "wb") as file:
             write_at(file.fileno(), memoryview(data), 0)
             fsync_file(file.fileno(), self._partial)

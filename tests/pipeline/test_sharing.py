@@ -71,7 +71,7 @@ def _grow(project: Project) -> None:
 
 def test_every_block_is_found() -> None:
     assert len(BLOCKS) == PAGE.count("run by tests/pipeline/test_sharing.py:")
-    assert list(BLOCKS) == ["s3", "ssh", "clone", "fetch", "audio", "bucket"]
+    assert list(BLOCKS) == ["s3", "ssh", "clone", "fetch", "push", "pushed", "audio", "bucket"]
 
 
 def test_stores_are_shared_by_a_bucket_and_a_partial_pull_says_what_it_lacks(
@@ -93,6 +93,31 @@ def test_stores_are_shared_by_a_bucket_and_a_partial_pull_says_what_it_lacks(
     fetched = _run(clone, "fetch", {})
     assert "1 utterances computed" in fetched
     assert "lacks" not in fetched
+
+
+def test_a_store_is_pushed_without_being_held_and_taken_over_where_there_is_room(
+    extracted: Project, tmp_path: Path
+) -> None:
+    made = files(extracted.path / STORES / "fbank")
+    extracted.run(f"dvc remote add --default team {tmp_path / 'remote'}")
+    extracted.run("dvc push prepare@demo")
+    shutil.rmtree(extracted.path / STORES)
+    lock = extracted.path / "dvc.lock"  # no trace of the run that made them
+    known = yaml.safe_load(lock.read_text())
+    known["stages"].pop("extract@demo-fbank")
+    lock.write_text(yaml.safe_dump(known))
+    said = extracted.run("python stages/extract.py push=true", status=1, DVC_STAGE="extract")
+    assert "ConfigError: push: expected false under dvc repro" in said
+    assert "Traceback" not in said
+    said = _run(extracted, "push", {})
+    assert "8 utterances computed" in said
+    assert not (extracted.path / STORES / "fbank").exists()
+    assert not list(extracted.path.glob(".featbank/work/**/*.h5"))
+    extracted.commit()
+    clone = _clone(extracted, tmp_path / "clone", ".dvc/config.local")
+    said = _run(clone, "pushed", {})
+    assert files(clone.path / "pushed" / "demo" / "fbank") == made
+    assert files(clone.path / STORES / "fbank") == made
 
 
 def test_stores_are_shared_over_ssh(extracted: Project, tmp_path: Path) -> None:
