@@ -198,11 +198,13 @@ class RemoteStore(Store):
         num_bytes = 0
         while some := list(islice(ids, _PIECE_ROWS)):
             for number, shard, row in self._locate_all(some):
-                places.append((number, shard, row))
-                num_bytes += len(shard.frames(row)) * self.header.frame_bytes
-                if num_bytes >= _PIECE_BYTES or len(places) >= _PIECE_ROWS:
+                row_bytes = len(shard.frames(row)) * self.header.frame_bytes
+                is_full = num_bytes + row_bytes > _PIECE_BYTES or len(places) == _PIECE_ROWS
+                if places and is_full:
                     yield places
                     places, num_bytes = [], 0
+                places.append((number, shard, row))
+                num_bytes += row_bytes
         if places:
             yield places
 
