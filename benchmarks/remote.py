@@ -200,14 +200,17 @@ def _in_order(line: RemoteLine, folder: Path, num_rounds: int) -> Report:
         f"{num_rounds}",
         ["read by", "MB/s", "of the floor", "processor s", "others", "memory grows by MB"],
     )
-    for name, ratio, some, mb in (
-        (f"GETs of whole objects, {AT_ONCE} at once, kept nowhere", 1.0, floors, "-"),
-        ("featbank, `read_many` in order", median(ratios), ours, max(grown_mb)),
-    ):
-        rate = num_bytes / 1e6 / median(one.elapsed_s for one in some)
-        processor_s = median(one.processor_s for one in some)
-        share = median(one.others for one in some)
-        report.rows.append([name, rate, ratio, processor_s, share, mb])
+    floor, featbank = (_cells(num_bytes, some) for some in (floors, ours))
+    report.rows = [
+        [f"GETs of whole objects, {AT_ONCE} at once, kept nowhere", floor[0], 1.0, *floor[1:], "-"],
+        [
+            "featbank, `read_many` in order",
+            featbank[0],
+            median(ratios),
+            *featbank[1:],
+            max(grown_mb),
+        ],
+    ]
     report.bars = [
         Bar("featbank / GETs of whole objects", 0.9, median(ratios)),
         Bar(
@@ -218,11 +221,17 @@ def _in_order(line: RemoteLine, folder: Path, num_rounds: int) -> Report:
             unit=" MB",
         ),
     ]
-    report.notes.append(
-        "others: share of the processors that others had, the server among them"
-    )
+    report.notes.append("others: share of the processors that others had, the server among them")
     report.notes.append("of the floor, a round: " + ", ".join(f"{one:.2f}" for one in ratios))
     return report
+
+
+def _cells(num_bytes: int, turns: Sequence[Usage]) -> tuple[float, float, float]:
+    return (
+        num_bytes / 1e6 / median(one.elapsed_s for one in turns),
+        median(one.processor_s for one in turns),
+        median(one.others for one in turns),
+    )
 
 
 def _get_all(urls: Sequence[str]) -> Usage:

@@ -148,7 +148,11 @@ def test_read_many_keeps_so_many_requests_under_way_and_no_more(
     server.requests.clear()
     numbers: list[int] = []
     together = Barrier(9, lambda: numbers.append(len(server.requests)), timeout=HANG_S)
-    server.faults = [lambda _: together.wait()] * 9  # none is answered before all were made
+
+    def wait(_: object) -> None:
+        together.wait()
+
+    server.faults = [wait] * 9  # none is answered before all were made
     for one, values in zip(local.ids, store.read_many(local.ids), strict=True):
         np.testing.assert_array_equal(values, local[one])
     assert (numbers, len(server.requests)) == ([9], 40)
