@@ -44,6 +44,7 @@ class Scale:
         cut_hours: of audio that is cut into tasks, on paper.
         remote_bytes: of a store that lies elsewhere.
         remote_batches: of it.
+        remote_rounds: of reading it in order.
         cut_rate: of a stub, in x real time, that two workers share the demo corpus out to.
     """
 
@@ -81,6 +82,7 @@ class Scale:
     cut_hours: float
     remote_bytes: int
     remote_batches: int
+    remote_rounds: int
     cut_rate: float
 
 
@@ -120,6 +122,7 @@ SCALES = {
         cut_hours=1000,
         remote_bytes=1_000_000_000,
         remote_batches=20,
+        remote_rounds=5,
         cut_rate=8,
     ),
     "small": Scale(
@@ -157,6 +160,7 @@ SCALES = {
         cut_hours=10,
         remote_bytes=30_000_000,
         remote_batches=3,
+        remote_rounds=1,
         cut_rate=100,
     ),
 }

@@ -38,6 +38,7 @@ DEFAULT_BYTES = 20 << 30
 _FOLDER = "FEATBANK_CACHE"
 _TOUCH_S = 60.0
 _LOOK_BYTES = 256 << 20  # written by one process, before it looks at what all have
+_WRITE_BYTES = 256 << 10  # at a time: 4 MiB took Linux 6.18 four times as much of the processor
 
 
 def cache_folder() -> Path:
@@ -231,7 +232,7 @@ class ShardCache:
 def _write(descriptor: int, data: bytes | memoryview, start: int) -> None:
     view = memoryview(data)
     while view:
-        done = os.pwrite(descriptor, view, start)
+        done = os.pwrite(descriptor, view[:_WRITE_BYTES], start)
         view, start = view[done:], start + done
 
 

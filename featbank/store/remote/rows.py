@@ -76,6 +76,11 @@ class _Span:
     rows: range
 
     @property
+    def num_bytes(self) -> int:
+        before = self.shard.row_bytes_before
+        return int(before[self.rows.stop] - before[self.rows.start])
+
+    @property
     def range(self) -> ByteRange:
         before, start = self.shard.row_bytes_before, self.shard.info.values_start
         return ByteRange(
@@ -111,18 +116,28 @@ class RowFetcher:
     def fetch(self, wanted: Sequence[tuple[RemoteRows, int]]) -> list[memoryview]:
         """Return the bytes of rows, in the order given; one may be asked for twice.
 
+        They may be parts of one body, all of which is kept by who keeps one of them.
+
         Raises:
             StoreError: one cannot be had, or not as it was written.
         """
         return self.start(wanted).wait()
 
-    def start(self, wanted: Sequence[tuple[RemoteRows, int]]) -> RowsUnderWay:
-        """Ask for rows, and wait for none of them; see `fetch`."""
+    def start(
+        self, wanted: Sequence[tuple[RemoteRows, int]], *, is_ahead: bool = False
+    ) -> RowsUnderWay:
+        """Ask for rows, and wait for none of them; see `fetch`.
+
+        Args:
+            wanted: shards, and rows of them.
+            is_ahead: whether what follows will be asked for before these are here, so that nothing
+                large is fetched with them that may be read next.
+        """
         found = self._cached(wanted)
         missing = {
             shard.key(row): (shard, row) for shard, row in wanted if shard.key(row) not in found
         }
-        return RowsUnderWay(self, wanted, found, missing, self._ask(missing))
+        return RowsUnderWay(self, wanted, found, missing, self._ask(missing, is_ahead))
 
     def _cached(self, wanted: Sequence[tuple[RemoteRows, int]]) -> dict[RowKey, memoryview]:
         by_shard: dict[int, tuple[RemoteRows, set[int]]] = {}
@@ -155,27 +170,27 @@ class RowFetcher:
         found = self._receive_once(missing, asked)
         if again := {key: one for key, one in missing.items() if key not in found}:
             # a body may break on its way; one that comes twice is what lies there
-            found |= self._receive_once(again, self._ask(again))
+            found |= self._receive_once(again, self._ask(again, is_ahead=True))
         for key, (shard, row) in missing.items():
             if key not in found:
                 self._check(key.shard)
                 raise shard.damaged(f"the values of {shard.id(row)!r} as written", "others, twice")
         return found
 
-    def _ask(self, missing: _Missing) -> _Asked:
-        spans = [self._widened(span) for span in _spans(missing)]
+    def _ask(self, missing: _Missing, is_ahead: bool) -> _Asked:
+        spans = [self._widened(span, is_ahead) for span in _spans(missing)]
         return spans, self._client.start([span.range for span in spans])
 
-    def _widened(self, span: _Span) -> _Span:
-        """Add rows behind those of a small request, the more the longer it goes on in order."""
+    def _widened(self, span: _Span, is_ahead: bool) -> _Span:
+        """Add rows behind those of a small request, the more the longer they are read in order."""
         shard, start, stop = span.shard, span.rows.start, span.rows.stop
         before = shard.row_bytes_before
         if comes_whole(shard.info):
             return _Span(shard, range(len(before) - 1))
         number = shard.number
         row, least = self._ahead.get(number, (-1, 0))
-        goes_on = row == start and self._cache.keeps_rows
-        least = min(4 * least, _MOST_BYTES) if goes_on else _LEAST_BYTES
+        grows = row == start and self._cache.keeps_rows and not is_ahead
+        least = min(4 * least, _MOST_BYTES) if grows else _LEAST_BYTES
         if before[stop] - before[start] < least:
             widest = int(np.searchsorted(before, before[start] + least, "right")) - 1
             stop = min(max(stop, widest), len(before) - 1)
@@ -203,8 +218,7 @@ class RowFetcher:
                 if not _is_sound(shard, row, part):
                     is_sound = False
                 elif (key := shard.key(row)) in missing:
-                    # one that is kept must not keep its neighbours
-                    found[key] = part if len(span.rows) == 1 else memoryview(bytes(part))
+                    found[key] = part
             if is_sound and self._cache.keeps_rows:
                 kept[number].append((span.rows, data))
                 shards[number] = shard
@@ -237,6 +251,12 @@ class RowsUnderWay:
         self._found = found
         self._missing = missing
         self._asked = asked
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of memory that they take, or will."""
+        here = sum(len(data) for data in self._found.values())
+        return here + sum(span.num_bytes for span in self._asked[0])
 
     def wait(self) -> list[memoryview]:
         """Return the bytes of all of them, in the order in which they were wanted.

@@ -66,6 +66,9 @@ class RemoteShard(MappedShard):
         stored = np.frombuffer(data, self._encoding.stored)
         stored = stored.reshape(len(self.frames(row)), *self._values.shape[1:])
         if self._plain:
+            # a row that is kept must not keep its neighbours
+            if isinstance(data.obj, bytes) and len(data.obj) > len(data):
+                stored = stored.copy()
             stored.flags.writeable = False
             return stored
         return self._decode(stored, self.scale(row))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
@@ -27,8 +28,10 @@ from featbank.store.remote.shard import RemoteShard
 from featbank.store.stamps import replaced
 from featbank.store.verify import Damage
 
-_AHEAD_BYTES = 32 << 20
-_AHEAD_ROWS = 1024
+_PIECE_BYTES = 8 << 20  # of rows that are asked for and looked at together
+_PIECE_ROWS = 1024
+_AHEAD_BYTES = 64 << 20  # of the pieces that are under way: 16 requests of 4 MiB
+_AHEAD_PIECES = 16  # of small rows
 _HEADS_AHEAD = 32
 
 
@@ -114,17 +117,17 @@ class RemoteStore(Store):
     def read_many(self, utterance_ids: Iterable[str]) -> Iterator[Array]:
         """Read utterances in the order that is given; see `Store.read_many`.
 
-        What is not in the cache is fetched some 32 MiB at a time, all ranges of them at once, and
-        the next while these are looked at.
+        Some 64 MiB are under way while a piece of 8 MiB is looked at, so that the line is never
+        idle for what is done with the rows, their checksums and the cache.
         """
-        under_way: list[tuple[Sequence[Located], RowsUnderWay]] = []
+        under_way: deque[tuple[Sequence[Located], RowsUnderWay]] = deque()
         try:
             for places in self._pieces(utterance_ids):
-                under_way.append((places, self._row_fetcher.start(_rows_at(places))))
-                if len(under_way) > 1:
-                    yield from map(self._as_read, _decoded(*under_way.pop(0)))
+                under_way.append((places, self._row_fetcher.start(_rows_at(places), is_ahead=True)))
+                while _is_enough([rows for _, rows in under_way]):
+                    yield from map(self._as_read, _decoded(*under_way.popleft()))
             while under_way:
-                yield from map(self._as_read, _decoded(*under_way.pop(0)))
+                yield from map(self._as_read, _decoded(*under_way.popleft()))
         finally:
             for _, rows in under_way:
                 rows.cancel()
@@ -193,15 +196,24 @@ class RemoteStore(Store):
         ids = iter(utterance_ids)
         places: list[Located] = []
         num_bytes = 0
-        while some := list(islice(ids, _AHEAD_ROWS)):
+        while some := list(islice(ids, _PIECE_ROWS)):
             for number, shard, row in self._locate_all(some):
-                places.append((number, shard, row))
-                num_bytes += len(shard.frames(row)) * self.header.frame_bytes
-                if num_bytes >= _AHEAD_BYTES or len(places) >= _AHEAD_ROWS:
+                row_bytes = len(shard.frames(row)) * self.header.frame_bytes
+                is_full = num_bytes + row_bytes > _PIECE_BYTES or len(places) == _PIECE_ROWS
+                if places and is_full:
                     yield places
                     places, num_bytes = [], 0
+                places.append((number, shard, row))
+                num_bytes += row_bytes
         if places:
             yield places
+
+
+def _is_enough(under_way: Sequence[RowsUnderWay]) -> bool:
+    """Tell whether to wait for the first piece: not for the only one, however large its row is."""
+    return len(under_way) > 1 and (
+        len(under_way) > _AHEAD_PIECES or sum(one.num_bytes for one in under_way) > _AHEAD_BYTES
+    )
 
 
 def _rows_at(places: Sequence[Located]) -> list[tuple[RemoteShard, int]]:

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ import pytest
 from featbank.cli import main
 from featbank.errors import ConfigError, StoreError
 from featbank.store import StoreWriter, commit_together, open_store
+from featbank.store.remote import store as remote_store
 from featbank.store.remote.store import RemoteStore
 from tests.store.remote.range_server import RangeServer
 from tests.store.remote.stores import assert_same, open_hasty, write_floats
+from tests.waiting import HANG_S
 
 
 @pytest.mark.parametrize("name", ["ssl", "large", "small-rows", "units"])
@@ -133,6 +136,43 @@ def test_read_many_takes_ids_as_they_come_and_stops_when_nobody_looks(server: Ra
     assert not asked
     assert len(next(found)) == 0
     found.close()  # type: ignore[attr-defined]
+
+
+def test_read_many_keeps_so_many_requests_under_way_and_no_more(
+    server: RangeServer, stores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_store, "_PIECE_BYTES", 300_000)
+    monkeypatch.setattr(remote_store, "_AHEAD_BYTES", 8 * 300_000)
+    store, local = open_hasty(f"{server.url}/large"), open_store(stores / "large")
+    store.open_shard(0)
+    server.requests.clear()
+    numbers: list[int] = []
+    together = Barrier(9, lambda: numbers.append(len(server.requests)), timeout=HANG_S)
+
+    def wait(_: object) -> None:
+        together.wait()
+
+    server.faults = [wait] * 9  # none is answered before all were made
+    for one, values in zip(local.ids, store.read_many(local.ids), strict=True):
+        np.testing.assert_array_equal(values, local[one])
+    assert (numbers, len(server.requests)) == ([9], 40)
+
+
+def test_read_many_fetches_no_byte_twice(server: RangeServer, stores: Path) -> None:
+    store, local = open_hasty(f"{server.url}/small-rows"), open_store(stores / "small-rows")
+    store.open_shard(0)
+    sizes: list[int] = []
+    server.always = lambda answer: sizes.append(len(answer.body))
+    assert len(list(store.read_many(local.ids))) == 9000
+    assert sum(sizes) == 9_000_000
+
+
+def test_a_row_that_is_kept_keeps_none_of_those_that_came_with_it(server: RangeServer) -> None:
+    store = open_hasty(f"{server.url}/small-rows")
+    first, *_ = store.read_many([f"{number:05d}" for number in range(100)])
+    while isinstance(first.base, np.ndarray):
+        first = first.base
+    assert first.base is None or len(first.base.obj) == 1000
 
 
 def test_splits_are_opened_together_by_name_and_by_themselves(tmp_path: Path) -> None:
