@@ -238,7 +238,10 @@ def _stamped(root: AnyPath, files: Iterable[str]) -> Iterator[tuple[str, ScanSta
     files = iter(files)
     with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="stat") as threads:
         while some := list(islice(files, _STAMPED_TOGETHER)):
-            yield from zip(some, threads.map(_stamp, [root / audio for audio in some]), strict=True)
+            held_by = [RemotePath(file_on_disk(str(root / audio))) for audio in some]
+            holders = list(dict.fromkeys(held_by))  # of many members one archive is asked for
+            stamps = dict(zip(holders, threads.map(_stamp, holders), strict=True))
+            yield from zip(some, map(stamps.get, held_by), strict=True)
 
 
 def scanner_digest(tolerate: frozenset[str]) -> str:
@@ -251,7 +254,7 @@ def _stamp(path: AnyPath) -> ScanStamp | None:
     """Return the stamp of a file, or of the one that something is in."""
     try:
         if isinstance(path, RemotePath):
-            return ScanStamp.of_remote(stat_remote(path))
+            return ScanStamp.of_remote(stat_remote(RemotePath(file_on_disk(str(path)))))
         return ScanStamp.of(os.stat(file_on_disk(path)))  # noqa: PTH116 - it may be a text
     except RemoteError:
         raise  # which says nothing of the file
@@ -265,7 +268,7 @@ def _is_sure(stamp: ScanStamp, now: int) -> bool:
 
 def _sha256(path: AnyPath) -> str:
     try:
-        is_inside = isinstance(path, Path) and "!/" in str(path)
+        is_inside = "!/" in str(path)
         with open_file(str(path)) if is_inside else open_any(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:

@@ -1,6 +1,7 @@
 """Audio inside other files: it is found, and its bytes are copied to memory for the decoders."""
 
+from featbank.audio.inside.elsewhere import open_elsewhere
 from featbank.audio.inside.locating import file_on_disk, find_place
 from featbank.audio.inside.payloads import close_payloads, open_payload
 
-__all__ = ["close_payloads", "file_on_disk", "find_place", "open_payload"]
+__all__ = ["close_payloads", "file_on_disk", "find_place", "open_elsewhere", "open_payload"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -57,13 +57,16 @@ class Cell:
         return cls(column=column, group=int(group), row=int(row), suffix=dot + suffix)
 
 
-def parquet_cell(path: str | Path, place: Place, now: os.stat_result) -> Any:
+def parquet_cell(
+    path: str | Path, place: Place, stamp: Hashable, source: Callable[[], object]
+) -> Any:
     """Return the bytes in a cell of a Parquet file, as a buffer.
 
     Args:
         path: that leads to it, for messages.
         place: of the audio.
-        now: what `stat` tells of the file.
+        stamp: which file it is, in its present state.
+        source: gives what pyarrow opens: a path, or an open file.
 
     Raises:
         AudioError: it has no such cell, is no Parquet file, or is damaged.
@@ -79,10 +82,9 @@ def parquet_cell(path: str | Path, place: Place, now: os.stat_result) -> Any:
             got=place.member,
         )
     arrow, parquet = import_pyarrow()
-    stamp = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
     try:
         file = _OPEN.find(
-            stamp, lambda: parquet.ParquetFile(place.container, memory_map=False, pre_buffer=False)
+            stamp, lambda: parquet.ParquetFile(source(), memory_map=False, pre_buffer=False)
         )
         group = _GROUPS.find((stamp, cell.column, cell.group), lambda: _read_group(file, cell))
         found = group[cell.row].as_buffer()

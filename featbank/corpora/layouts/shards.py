@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from featbank.base.failures import brief
 from featbank.corpora.layouts.by_split import lists_by_split
 from featbank.errors import ConfigError, CorpusError
+from featbank.files.remote import AnyPath, find_files
 
 Patterns = str | Sequence[str]
 
@@ -20,7 +21,7 @@ _WILD = re.compile(r"[*?\[]")
 
 
 def find_shards(
-    root: Path, patterns: Patterns | Mapping[str, Patterns], where: str
+    root: AnyPath, patterns: Patterns | Mapping[str, Patterns], where: str
 ) -> Iterator[tuple[str, str]]:
     """Give the split and the path of each file that patterns name, sorted within a pattern.
 
@@ -82,11 +83,10 @@ def _choices(braced: str) -> Sequence[str]:
     return [f"{number:0{width}d}" for number in numbers]
 
 
-def _named(root: Path, pattern: str) -> list[str]:
+def _named(root: AnyPath, pattern: str) -> list[str]:
     if not _WILD.search(pattern):
         return [str(PurePosixPath(pattern))]
-    found = (path for path in root.glob(pattern) if path.is_file())
-    return sorted(path.relative_to(root).as_posix() for path in found)
+    return find_files(root, pattern)
 
 
 def _check(pattern: str, where: str) -> None:

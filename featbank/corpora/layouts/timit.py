@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
@@ -13,6 +13,7 @@ from featbank.corpora.layouts.tree import read_text
 from featbank.corpora.links import Links
 from featbank.corpora.paths import stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
+from featbank.files.remote import is_there
 
 _PATH = Template("{split}/{region}/{speaker}/{name}.wav", "").pattern(any_case=True)
 _REGION = re.compile(r"DR[1-8]", re.IGNORECASE)
@@ -32,7 +33,6 @@ class TimitCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(self, *, sentences: Sequence[str] = _KINDS, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -44,7 +44,7 @@ class TimitCorpus(Corpus):
 
     def read(self, links: Links) -> Iterator[Found]:
         """Walk the tree. Audio of other forms, or of other sentences, is no utterance."""
-        if not any((self.root / split).is_dir() for split in ("TRAIN", "TEST", "train", "test")):
+        if not any(is_there(self.root / split) for split in ("TRAIN", "TEST", "train", "test")):
             raise CorpusError(
                 f"corpus {self.name} in {self.root}",
                 expected="folders TRAIN and TEST",

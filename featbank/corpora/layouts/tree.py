@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from featbank.base.failures import Failure, brief
@@ -14,7 +13,7 @@ from featbank.corpora.layouts.templates import Template
 from featbank.corpora.links import Links
 from featbank.corpora.paths import check_name, stem, walk_audio
 from featbank.errors import AudioError, ConfigError, CorpusError
-from featbank.files.opening import read_regular
+from featbank.files.remote import AnyPath, RemoteError, is_there, read_any
 
 _MEANINGS = frozenset(["speaker", "language", "split", "part"])
 _MAX_TEXT = 1 << 20  # bytes of a file that is one text
@@ -38,7 +37,6 @@ class TreeCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(
         self,
@@ -70,7 +68,7 @@ class TreeCorpus(Corpus):
 
     def read(self, links: Links) -> Iterator[Found]:
         """Walk the tree; files of another form are no utterances."""
-        if not (self.root / self.folder).is_dir():
+        if not is_there(self.root / self.folder):
             raise CorpusError(
                 f"folder {self.folder} of {self.root}", expected="a folder", got="nothing there"
             )
@@ -129,7 +127,7 @@ class TreeCorpus(Corpus):
         )
 
 
-def read_text(root: Path, path: str) -> str | None:
+def read_text(root: AnyPath, path: str) -> str | None:
     """Return the text that is a file of a corpus, without white space around it; None without one.
 
     Args:
@@ -141,9 +139,11 @@ def read_text(root: Path, path: str) -> str | None:
     """
     where = f"text {path}"
     try:
-        data = read_regular(root / path, _MAX_TEXT)
+        data = read_any(root / path, _MAX_TEXT)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except RemoteError:
+        raise  # which says nothing of the file
     except OSError as error:
         raise CorpusError(where, expected="a readable file", got=error.strerror) from error
     text = data.decode(errors="surrogateescape").removeprefix("\ufeff")
