@@ -31,10 +31,10 @@ from featbank.corpora.layouts.tree import TreeCorpus
 from featbank.corpora.layouts.webdataset import WebDatasetCorpus
 from featbank.corpora.prepare import prepare
 from featbank.errors import AudioError
-from featbank.files.remote import parts, requests, spool
+from featbank.files.remote import RemoteError, open_parts, parts, read_part, requests, spool
 from tests.extracting import files
 from tests.inside_files import ALL_TRAIN, clip, demo_rows, write_tar
-from tests.servers import Bucket
+from tests.servers import BUSY, Bucket
 
 _CUT: dict[str, Any] = {
     "id": "a", "type": "MonoCut", "start": 0.0, "duration": 1.0, "channel": 0,
@@ -237,16 +237,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return spans
 
 
-def test_a_member_is_one_request_of_its_bytes_and_its_segments_are_no_more(
+def test_a_member_is_one_request_though_the_bucket_is_busy_and_its_segments_are_no_more(
     bucket: Bucket, asked: list[tuple[int, int]]
 ) -> None:
     data = next(iter(clips().values()))
     bucket.put("all.tar", bytes(700) + data + bytes(1000))
+    BUSY.add(f"/{bucket.url.removeprefix('s3://')}/all.tar")
     place = Place(container="all.tar", member="x.flac", start=700, num_bytes=len(data))
     for _ in range(3):
         found = load_audio(f"{bucket.url}/{place}", sample_rate=16000, num_samples=100)
         assert len(found) == 100
     assert asked == [(700, 700 + len(data))]
+    assert not BUSY
 
 
 def test_of_a_tar_no_more_is_fetched_than_is_about_its_headers(
@@ -258,6 +260,18 @@ def test_of_a_tar_no_more_is_fetched_than_is_about_its_headers(
     corpus = WebDatasetCorpus(name="demo", license="free", root=bucket.url)
     assert len(corpus.list_utterances().rows) == 3
     assert sum(end - start for start, end in asked) < 20_000
+
+
+def test_a_file_that_changes_while_parts_of_it_are_read_is_no_mixture_of_both(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "_BLOCK", 1024)
+    bucket.put("all.tar", bytes(4096))
+    with open_parts(f"{bucket.url}/all.tar") as file:
+        assert read_part(file, 100, 0) == bytes(100)
+        bucket.put("all.tar", b"x" * 4096)
+        with pytest.raises(RemoteError, match="written to"):
+            read_part(file, 100, 2048)
 
 
 def test_a_container_that_is_cut_short_or_gone_is_a_fault_of_its_audio(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from featbank.base.failures import Failure, brief
-from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
+from featbank.corpora.base import Corpus, CorpusRow, Found, Present, bad_row
 from featbank.corpora.layouts.cells import check_utf8, text_lines
 from featbank.corpora.layouts.templates import Template
 from featbank.corpora.links import Links
 from featbank.corpora.paths import check_name, stem, walk_audio
 from featbank.errors import AudioError, ConfigError, CorpusError
-from featbank.files.remote import AnyPath, RemoteError, is_there, read_any
+from featbank.files.remote import AnyPath, RemoteError, is_there, map_any, read_any
 
 _MEANINGS = frozenset(["speaker", "language", "split", "part"])
 _MAX_TEXT = 1 << 20  # bytes of a file that is one text
@@ -75,20 +76,23 @@ class TreeCorpus(Corpus):
         texts: dict[str, str] = {}
         if self.transcripts:
             yield from self._read_transcripts(texts)
-        for present in walk_audio(self.root, links, self.folder):
-            audio = present.audio
-            said = None if present.is_hidden else self.pattern.fullmatch(audio)
-            if said is None:
-                yield present
-                continue
-            try:
-                check_name(audio)
-                links.check(audio, f"folder {self.root}")
-                yield self._row(audio, said, texts)
-            except AudioError as error:
-                yield Failure.of(error, id=stem(audio), audio=audio, root=self.root)
-            except CorpusError as error:
-                yield bad_row(error, audio, audio)
+        find = partial(self._found, links, texts)
+        yield from map_any(self.root, find, walk_audio(self.root, links, self.folder))
+
+    def _found(self, links: Links, texts: Mapping[str, str], present: Present) -> Found:
+        """Return what an audio file is."""
+        audio = present.audio
+        said = None if present.is_hidden else self.pattern.fullmatch(audio)
+        if said is None:
+            return present
+        try:
+            check_name(audio)
+            links.check(audio, f"folder {self.root}")
+            return self._row(audio, said, texts)
+        except AudioError as error:
+            return Failure.of(error, id=stem(audio), audio=audio, root=self.root)
+        except CorpusError as error:
+            return bad_row(error, audio, audio)
 
     def _read_transcripts(self, texts: dict[str, str]) -> Iterator[Failure]:
         """Fill in texts by name, and give the lines that say none, or another one of a name."""

@@ -16,6 +16,7 @@ from featbank.files.remote.paths import (
 )
 from featbank.files.remote.requests import RemoteStat, is_there, stat_remote, walk_remote
 from featbank.files.remote.spool import Span, open_any, open_remote
+from featbank.files.remote.together import map_any
 
 __all__ = [
     "AnyPath",
@@ -33,6 +34,7 @@ __all__ = [
     "is_file",
     "is_remote",
     "is_there",
+    "map_any",
     "open_any",
     "open_parts",
     "open_remote",

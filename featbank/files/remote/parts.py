@@ -11,6 +11,7 @@ from typing import Any
 
 from featbank.files.disk import read_at
 from featbank.files.opening import TooLargeError, open_regular, read_regular
+from featbank.files.remote.faults import RemoteError
 from featbank.files.remote.paths import AnyPath, RemotePath, is_remote
 from featbank.files.remote.requests import read_remote, stat_remote
 
@@ -69,16 +70,17 @@ def read_any(path: str | AnyPath, max_bytes: int) -> bytes:
 
 
 class _Parts(io.RawIOBase):
-    """A file of another machine, read a block at a time.
+    """A file of another machine, read a block at a time, all of one state of it.
 
     Raises:
         FileNotFoundError: there is none.
-        RemoteError: it cannot be asked for.
+        RemoteError: it cannot be asked for, or when it is read has been written to.
     """
 
     def __init__(self, path: RemotePath) -> None:
         self._path = path
-        self.num_bytes = stat_remote(path).num_bytes
+        self._stat = stat_remote(path)
+        self.num_bytes = self._stat.num_bytes
         self._at = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
 
@@ -120,4 +122,7 @@ class _Parts(io.RawIOBase):
         return block
 
     def _read(self, start: int, end: int) -> bytes:
-        return read_remote(self._path, start, end, self.num_bytes)
+        data = read_remote(self._path, start, end, self.num_bytes)
+        if stat_remote(self._path) != self._stat:  # else parts of two files are taken for one
+            raise RemoteError(errno.EIO, "it is written to while it is read", str(self._path))
+        return data
