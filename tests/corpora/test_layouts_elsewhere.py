@@ -137,7 +137,7 @@ def test_urls_in_a_manifest_are_read_where_they_lead_into_the_root_and_refused_e
     assert [failure.id for failure in listing.failures] == ["all.json:2"]
 
 
-def clips(number: int = 4) -> dict[str, bytes]:
+def clips(number: int = 3) -> dict[str, bytes]:
     return {row["path"].replace("/", "-"): clip(row) for row in demo_rows()[:number]}
 
 

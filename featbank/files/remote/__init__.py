@@ -5,7 +5,7 @@ is: an open regular file, in memory or without a name on disk, so that nothing i
 """
 
 from featbank.files.remote.faults import ForbiddenError, RemoteError
-from featbank.files.remote.finding import FileLookup, find, find_files, folders_in, is_file
+from featbank.files.remote.finding import FileLookup, exists, find, find_files, folders_in
 from featbank.files.remote.parts import open_parts, read_any, read_part, size_of
 from featbank.files.remote.paths import (
     AnyPath,
@@ -28,10 +28,10 @@ __all__ = [
     "Span",
     "any_path",
     "check_reachable",
+    "exists",
     "find",
     "find_files",
     "folders_in",
-    "is_file",
     "is_remote",
     "is_there",
     "map_any",

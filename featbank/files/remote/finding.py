@@ -15,14 +15,14 @@ _LISTED = 64  # folders whose names are remembered: rows that follow each other 
 _WILD = frozenset("*?[")
 
 
-def is_file(path: AnyPath) -> bool:
-    """Tell whether a file is there; on another machine, by one request.
+def exists(path: AnyPath) -> bool:
+    """Tell whether anything has the name of a file; on another machine, by one request for a file.
 
     Raises:
         RemoteError: the server cannot be asked.
     """
     if isinstance(path, Path):
-        return path.is_file()
+        return path.exists()
     try:
         stat_remote(path)
     except FileNotFoundError:
@@ -42,8 +42,10 @@ class FileLookup:
         Raises:
             RemoteError: the server cannot be asked.
         """
-        if isinstance(path, Path) or path.is_http:  # which need not list folders
-            return is_file(path)
+        if isinstance(path, Path):
+            return path.is_file()
+        if path.is_http:  # which need not list folders
+            return exists(path)
         return path.name in self._names_in(path.parent)
 
 

@@ -26,7 +26,7 @@ from featbank.corpora.layouts.times import parse_seconds
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, walk_audio
 from featbank.errors import CorpusError
-from featbank.files.remote import AnyPath, is_file
+from featbank.files.remote import AnyPath, exists
 
 _log = logging.getLogger(__name__)
 
@@ -89,8 +89,8 @@ class _Directory:
 
     def read(self) -> Iterator[Found]:
         """Yield an utterance, or a failure, for each id of its files, in order."""
-        root, has_segments = self._corpus.root, is_file(self._path / "segments")
-        has_channels = is_file(self._path / CHANNELS)
+        root, has_segments = self._corpus.root, exists(self._path / "segments")
+        has_channels = exists(self._path / CHANNELS)
         if has_segments or has_channels:
             self._recordings, failures = recordings(self._path, root)
             if has_segments:  # else they are utterances, and told as such

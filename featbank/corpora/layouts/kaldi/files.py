@@ -17,7 +17,7 @@ from featbank.corpora.layouts.packed import shown
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import CorpusError
-from featbank.files.remote import AnyPath, is_file
+from featbank.files.remote import AnyPath, exists
 
 AUDIO = "audio"
 """What stands for the line of an utterance's audio: of `segments`, else of `wav.scp`."""
@@ -129,7 +129,7 @@ def utterances(
     audio = "segments" if has_segments else "wav.scp"
     with tempfile.TemporaryDirectory() as temporary, Scratch(Path(temporary)) as scratch:
         lines = SortedLines(scratch, "utterances")
-        names = [audio, *(name for name in _SAYS if is_file(folder / name))]
+        names = [audio, *(name for name in _SAYS if exists(folder / name))]
         told = [shown(folder / name, root) for name in names]
         for number, name in enumerate(names):
             for entry in _entries(folder / name, root):
