@@ -259,7 +259,8 @@ def test_of_a_tar_no_more_is_fetched_than_is_about_its_headers(
     bucket.put("all.tar", tar.read_bytes())
     corpus = WebDatasetCorpus(name="demo", license="free", root=bucket.url)
     assert len(corpus.list_utterances().rows) == 3
-    assert sum(end - start for start, end in asked) < 100_000  # of 310,000: a buffer is filled at each header
+    # of 310,000: a buffer is filled at each header
+    assert sum(end - start for start, end in asked) < 100_000
 
 
 def test_a_file_that_changes_while_parts_of_it_are_read_is_no_mixture_of_both(
