@@ -7,13 +7,17 @@ import hashlib
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
+
+BUSY: set[str] = set()
+"""Paths, `/bucket/key`, of objects that the bucket server does not give when next asked."""
 
 
 @contextmanager
@@ -23,11 +27,26 @@ def bucket_server() -> Iterator[str]:
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    server._server.app = _busy_once(server._server.app)
     try:
         host, port = server.get_host_and_port()
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+def _busy_once(app: Callable[..., Any]) -> Callable[..., Any]:
+    """A bucket server that answers 503 to the next request for the bytes of a path in `BUSY`."""
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
+        path = environ["PATH_INFO"]
+        if path in BUSY and environ["REQUEST_METHOD"] == "GET":
+            BUSY.remove(path)
+            start("503 Slow Down", [("Content-Length", "0")])
+            return [b""]
+        return app(environ, start)
+
+    return answer
 
 
 def bucket_environment(address: str) -> dict[str, str]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BufferedReader
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from featbank.audio.containers import open_file
+from featbank.audio.containers import open_archive
 from featbank.base.places import Place
 from featbank.errors import AudioError
-from featbank.files.disk import read_at
+from featbank.files.remote import AnyPath, read_part, size_of
 
 _BLOCK = 512
 _END = bytes(_BLOCK)
@@ -56,7 +55,7 @@ class TarMember:
         return Place(container=tar, member=self.name, start=self.start, num_bytes=self.num_bytes)
 
 
-def tar_members(path: str | Path) -> Iterator[TarMember]:
+def tar_members(path: str | AnyPath) -> Iterator[TarMember]:
     """Give the files in a tar, in their order there; folders and devices are left out.
 
     Only headers are read: 20,000 members take about a second.
@@ -69,17 +68,22 @@ def tar_members(path: str | Path) -> Iterator[TarMember]:
             end. What was given before is whole, and can be used.
         OSError: the machine failed, not the file.
     """
-    with open_file(path) as file:
-        walk = _Walk(path=path, file=file, size=os.fstat(file.fileno()).st_size)
-        walk.refuse_other_kinds()
-        yield from walk.members()
+    with open_archive(path) as file:
+        yield from members_of(file, path)
+
+
+def members_of(file: BufferedReader, path: str | AnyPath) -> Iterator[TarMember]:
+    """Give the files in a tar that `open_archive` has opened; see `tar_members`."""
+    walk = _Walk(path=path, file=file, size=size_of(file))
+    walk.refuse_other_kinds()
+    yield from walk.members()
 
 
 @dataclass(slots=True, kw_only=True)
 class _Walk:
     """A way through the headers of an open tar."""
 
-    path: str | Path
+    path: str | AnyPath
     file: BufferedReader
     size: int
     at: int = 0
@@ -131,7 +135,7 @@ class _Walk:
 
     def _header(self) -> bytes | None:
         """Read the next header; None at the mark of the end."""
-        header = read_at(self.file.fileno(), _BLOCK, self.at)
+        header = read_part(self.file, _BLOCK, self.at)
         if header == _END:
             return None
         if len(header) < _BLOCK:
@@ -146,7 +150,7 @@ class _Walk:
         """Read what stands before a header: a long name, or records."""
         if size > _MOST_NAMING:
             raise self._damaged(f"a name of up to {_MOST_NAMING} bytes", size)
-        data = read_at(self.file.fileno(), size, self.at)
+        data = read_part(self.file, size, self.at)
         if len(data) < size:
             raise self._cut(f"{size} bytes of a name", len(data))
         self.at += size + -size % _BLOCK
@@ -188,7 +192,7 @@ class _Walk:
 
     def refuse_other_kinds(self) -> None:
         """Refuse what is compressed, or no tar at all."""
-        head = read_at(self.file.fileno(), _BLOCK, 0)
+        head = read_part(self.file, _BLOCK, 0)
         for magic, program in _COMPRESSED.items():
             if head.startswith(magic):
                 raise AudioError(
@@ -206,7 +210,7 @@ class _Walk:
     def _refuse_more(self) -> None:
         """Refuse what stands behind the mark of the end, which no program would read."""
         at = self.at
-        while piece := read_at(self.file.fileno(), _PIECE, at):
+        while piece := read_part(self.file, _PIECE, at):
             if piece.strip(b"\0"):
                 raise AudioError(
                     f"archive {self.path} goes on behind its end",

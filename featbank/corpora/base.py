@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from featbank.audio import TOLERANCES
 from featbank.base.components import Component
@@ -103,8 +103,6 @@ class Corpus(Component, ABC):
     """Base class of corpus layouts: a folder of audio and the rules to read it."""
 
     registry = CORPORA
-    reads_elsewhere: ClassVar[bool] = False
-    """Whether it reads a root on another machine, such as `s3://bucket/corpus`."""
 
     def __init__(
         self,
@@ -129,7 +127,7 @@ class Corpus(Component, ABC):
 
         Args:
             name: names its outputs.
-            root: its folder, or for some layouts a URL; manifests hold paths relative to it.
+            root: its folder, or a URL: `s3://bucket/corpus`; manifests hold paths relative to it.
             license: as its publisher states it.
             url: where it comes from.
             language: of utterances that do not say their own.
@@ -151,7 +149,7 @@ class Corpus(Component, ABC):
 
         Raises:
             ConfigError: a channel, speed, split, split rule, tolerance or fault that cannot be
-                used; or a root elsewhere of a layout that reads none, or without its package.
+                used; or a root elsewhere with labels, or without its package.
         """
         self.name = name
         self.root = any_path(root)
@@ -182,13 +180,6 @@ class Corpus(Component, ABC):
             self._check_elsewhere(self.root)
 
     def _check_elsewhere(self, root: RemotePath) -> None:
-        if not self.reads_elsewhere:
-            raise ConfigError(
-                "corpus.root",
-                expected=f"a folder of this machine: {type(self).__name__} reads no other",
-                got=str(root),
-                hint="TableCorpus and FolderCorpus read a URL; or copy it here by dvc import-url",
-            )
         if self.labels:
             raise ConfigError(
                 "corpus.labels",

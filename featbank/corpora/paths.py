@@ -13,7 +13,7 @@ from featbank.base.places import Place
 from featbank.corpora.base import Present
 from featbank.corpora.links import Links
 from featbank.errors import AudioError, ConfigError, CorpusError
-from featbank.files.remote import AnyPath, RemotePath, walk_remote
+from featbank.files.remote import AnyPath, RemotePath, is_remote, walk_remote
 
 READABLE_SUFFIXES = frozenset([
     ".flac", ".wav", ".wave", ".bwf", ".rf64", ".w64", ".ogg", ".oga", ".opus", ".mp3", ".aif",
@@ -60,7 +60,7 @@ class AudioPaths:
         if isinstance(root, Path):
             self._roots = {PurePosixPath(root.absolute()), PurePosixPath(os.path.realpath(root))}
         self._replacements = _beginnings(
-            {**{str(one): "" for one in self._roots}, **(replacements or {})}
+            {**{str(one): "" for one in self._roots or [root]}, **(replacements or {})}
         )
         self._checked: tuple[str | None, str] = (None, "")  # the last, which many repeat
         self._linked = ""
@@ -68,8 +68,8 @@ class AudioPaths:
     def relative(self, text: str, where: str) -> str:
         """Return the path of an audio file relative to the root, normalised, with forward slashes.
 
-        An absolute path is taken where it leads into the root. The file need not exist: a missing
-        one is found when it is to be decoded. Links are not looked at: see `check_links`.
+        An absolute path, or a URL, is taken where it leads into the root. The file need not exist:
+        a missing one is found when it is to be decoded. Links are not looked at: see `check_links`.
 
         Raises:
             CorpusError: the path is empty, leads elsewhere, has `..` or a control character, or is
@@ -91,7 +91,7 @@ class AudioPaths:
         audio = str(path)
         if (
             not text or path.is_absolute() or ".." in path.parts or not path.parts
-            or len(audio) > _MAX_CHARACTERS or self._is_variable(path.parts[0])
+            or len(audio) > _MAX_CHARACTERS or self._is_variable(path.parts[0]) or is_remote(below)
         ):  # fmt: skip
             raise CorpusError(
                 f"audio path in {where}",

@@ -8,7 +8,6 @@ import os
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -30,7 +29,7 @@ from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import AudioError, AudioFault
 from featbank.files.provenance import digest
-from featbank.files.remote import AnyPath, RemoteError, RemotePath, open_any, stat_remote
+from featbank.files.remote import AnyPath, RemoteError, RemotePath, map_any, open_any, stat_remote
 from featbank.runners.base import Runner
 
 SCAN_VERSION = 1
@@ -39,7 +38,7 @@ SCAN_VERSION = 1
 _DOUBT_NS = 2_000_000_000  # file systems count in up to two seconds
 _SAMPLED = 100
 _BATCH_FILES, _BATCH_BYTES = 64, 256 << 20
-_ASKED_AT_ONCE, _STAMPED_TOGETHER = 16, 1024  # of a server
+_STAMPED_TOGETHER = 1024
 
 # of the name or the place, not of the bytes
 _NOT_REMEMBERED: frozenset[AudioFault] = frozenset(
@@ -165,11 +164,7 @@ class ScanWorker:
 
     def __call__(self, task: Sequence[Pending], advance: Advance) -> list[FileScan]:
         """Scan files, telling the seconds of audio."""
-        if isinstance(self._root, RemotePath):
-            # most of the time of each is spent waiting for the server
-            with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="scan") as threads:
-                return [_told(scan, advance) for scan in threads.map(self._look, task)]
-        return [_told(self._look(pending), advance) for pending in task]
+        return [_told(scan, advance) for scan in map_any(self._root, self._look, task)]
 
     def _look(self, pending: Pending) -> FileScan:
         path = self._root / pending.audio
@@ -222,15 +217,17 @@ def _told(scan: FileScan, advance: Advance) -> FileScan:
 
 
 def _stamped(root: AnyPath, files: Iterable[str]) -> Iterator[tuple[str, ScanStamp | None]]:
-    """Give each file with its stamp, in order; of a server, some are asked for at once."""
+    """Give each file with its stamp, in order; an archive elsewhere is asked for once."""
     if isinstance(root, Path):
         for audio in files:
             yield audio, _stamp(root / audio)
         return
     files = iter(files)
-    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="stat") as threads:
-        while some := list(islice(files, _STAMPED_TOGETHER)):
-            yield from zip(some, threads.map(_stamp, [root / audio for audio in some]), strict=True)
+    while some := list(islice(files, _STAMPED_TOGETHER)):
+        held_by = [RemotePath(file_on_disk(f"{root}/{audio}")) for audio in some]
+        holders = list(dict.fromkeys(held_by))
+        stamps = dict(zip(holders, map_any(root, _stamp, holders), strict=True))
+        yield from zip(some, map(stamps.get, held_by), strict=True)
 
 
 def scanner_digest(tolerate: frozenset[str]) -> str:
@@ -243,7 +240,7 @@ def _stamp(path: AnyPath) -> ScanStamp | None:
     """Return the stamp of a file, or of the one that something is in."""
     try:
         if isinstance(path, RemotePath):
-            return ScanStamp.of_remote(stat_remote(path))
+            return ScanStamp.of_remote(stat_remote(RemotePath(file_on_disk(str(path)))))
         return ScanStamp.of(os.stat(file_on_disk(path)))  # noqa: PTH116 - it may be a text
     except RemoteError:
         raise  # which says nothing of the file
@@ -257,7 +254,7 @@ def _is_sure(stamp: ScanStamp, now: int) -> bool:
 
 def _sha256(path: AnyPath) -> str:
     try:
-        is_inside = isinstance(path, Path) and "!/" in str(path)
+        is_inside = "!/" in str(path)
         with open_file(str(path)) if is_inside else open_any(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:

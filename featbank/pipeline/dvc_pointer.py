@@ -58,7 +58,7 @@ def folder_object(entries: Mapping[str, Entry]) -> FolderObject:
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
-    tree = Tree()
+    tree = Tree()  # type: ignore[no-untyped-call]
     for path, entry in entries.items():
         tree.add(tuple(path.split("/")), None, HashInfo("md5", entry.md5))
     tree.digest()

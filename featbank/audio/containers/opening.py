@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 
 from featbank.audio.containers.container import Container
 from featbank.audio.containers.kinds import check_container
-from featbank.audio.inside import find_place, open_payload
+from featbank.audio.inside import find_place, open_elsewhere, open_payload
 from featbank.errors import AudioError, AudioFault
 from featbank.files.disk import read_at
 from featbank.files.opening import NotAFileError
-from featbank.files.remote import open_any
+from featbank.files.remote import AnyPath, is_remote, open_any, open_parts
 
 # faults of the file or its name; any other, such as EIO or EMFILE, is the machine's
 _FILE_FAULTS: dict[int, AudioFault] = {
@@ -68,7 +69,7 @@ def read_through(descriptor: int) -> None:
 def open_file(path: str | Path) -> BufferedReader:
     """Open a regular file, of which nothing is read yet; or a copy in memory of what is inside one.
 
-    One of a URL is fetched whole.
+    One of a URL is fetched whole, and so is what is inside one, alone.
 
     Args:
         path: of the file; or it leads into one, as a `Place` below a corpus root does.
@@ -79,15 +80,27 @@ def open_file(path: str | Path) -> BufferedReader:
         OSError: the machine failed, not the file.
     """
     if "!/" in os.fspath(path) and (place := find_place(path)):
-        with _open(place.container, path) as container:
+        if is_remote(place.container):
+            return _open(partial(open_elsewhere, path, place), path)
+        with _open(partial(open_any, place.container), path) as container:
             return open_payload(path, place, container)
-    return _open(path, path)
+    return _open(partial(open_any, path), path)
 
 
-def _open(file: str | Path, path: str | Path) -> BufferedReader:
+def open_archive(path: str | AnyPath) -> BufferedReader:
+    """Open a file with audio inside it, to be read by `read_part`; of a URL nothing is read yet.
+
+    Raises:
+        AudioError: it is missing, no file, or may not be read.
+        OSError: the machine failed, not the file.
+    """
+    return _open(partial(open_parts, path), path)
+
+
+def _open(opening: Callable[[], BufferedReader], path: str | AnyPath) -> BufferedReader:
     """Open a file; an error names the path of the audio that is, or lies in, it."""
     try:
-        return open_any(file)
+        return opening()
     except NotAFileError as error:
         raise AudioError(
             f"audio {path}", kind="not_a_file", expected="a file", got=error.strerror

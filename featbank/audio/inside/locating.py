@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from featbank.base.places import Place
+from featbank.files.remote import is_remote
 
 _INSIDE = "!/"
 
@@ -16,12 +17,17 @@ def find_place(path: str | Path) -> Place | None:
     """Return the place that a path leads to inside a file; None for a file of its own.
 
     A folder's name may end with `!`, too: what stands before `!/` is a container where it is there
-    and no folder.
+    and no folder. Of another machine, where asking costs a request, it is one in any case where
+    the path says which bytes, or which cell of a `.parquet`.
 
     Args:
         path: of a corpus root, joined with the name of a `Place` or of a file.
     """
     text = os.fspath(path)
+    if is_remote(text):
+        place = Place.parse(text)
+        is_one = place and (place.start is not None or place.container.endswith(".parquet"))
+        return place if is_one else None
     at = text.find(_INSIDE)
     while at > 0:
         if _is_container(text[:at]) and (place := Place.parse(f"x{text[at:]}")):

@@ -6,7 +6,8 @@ pyarrow is imported when the first such cell is read.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -55,13 +56,24 @@ class Cell:
         return cls(column=column, group=int(group), row=int(row), suffix=dot + suffix)
 
 
-def parquet_cell(path: str | Path, place: Place, now: os.stat_result) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A file in its present state, and what gives it to pyarrow."""
+
+    stamp: Hashable
+    source: Callable[[], object] = field(compare=False)
+
+
+def parquet_cell(
+    path: str | Path, place: Place, stamp: Hashable, source: Callable[[], object]
+) -> Any:
     """Return the bytes in a cell of a Parquet file, as a buffer.
 
     Args:
         path: that leads to it, for messages.
         place: of the audio.
-        now: what `stat` tells of the file.
+        stamp: which file it is, in its present state.
+        source: gives what pyarrow opens: a path, or an open file.
 
     Raises:
         AudioError: it has no such cell, is no Parquet file, or is damaged.
@@ -77,12 +89,12 @@ def parquet_cell(path: str | Path, place: Place, now: os.stat_result) -> Any:
             got=place.member,
         )
     arrow, _ = import_pyarrow()
-    stamp = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+    file = _File(stamp=stamp, source=source)
     try:
         found = _GROUPS.cell(
             (stamp, cell.column, cell.group),
             cell.row,
-            lambda: _read_group(_opened(place.container, stamp), cell),
+            lambda: _read_group(_opened(file), cell),
         )
     except MemoryError:
         raise
@@ -126,10 +138,10 @@ def _leave_to_parent() -> None:
 
 
 @lru_cache(_MOST_OPEN)
-def _opened(path: str, _stamp: object) -> Any:
+def _opened(file: _File) -> Any:
     """Open a file, once for each state of it."""
     _, parquet = import_pyarrow()
-    return parquet.ParquetFile(path, memory_map=False, pre_buffer=False)
+    return parquet.ParquetFile(file.source(), memory_map=False, pre_buffer=False)
 
 
 def _read_group(file: Any, cell: Cell) -> Any:

@@ -78,7 +78,8 @@ def _fill(
 ) -> None:
     """Copy the bytes of a place."""
     if place.start is None or place.num_bytes is None:
-        write_all(descriptor, parquet_cell(path, place, now))
+        stamp = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+        write_all(descriptor, parquet_cell(path, place, stamp, lambda: place.container))
         return
     at, stop = place.start, place.start + place.num_bytes
     if stop <= now.st_size:

@@ -6,21 +6,21 @@ Nothing of the audio is read here, unless a Parquet file does not state which of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from featbank.audio.containers import open_file
+from featbank.audio.containers import open_archive
 from featbank.audio.inside.parquet import Cell, import_pyarrow
 from featbank.base.failures import brief
 from featbank.base.places import Place
 from featbank.corpora.paths import AUDIO_SUFFIXES
 from featbank.errors import AudioError, CorpusError
-from featbank.files.disk import read_at
 from featbank.files.json_files import parse_json
-from featbank.files.opening import open_regular
+from featbank.files.remote import AnyPath, open_any, open_parts
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _FILE_MAGIC = b"ARROW1"
@@ -43,7 +43,9 @@ class DatasetRow:
     values: dict[str, Any]
 
 
-def dataset_rows(root: Path, name: str, audio: str, columns: Sequence[str]) -> Iterator[DatasetRow]:
+def dataset_rows(
+    root: AnyPath, name: str, audio: str, columns: Sequence[str]
+) -> Iterator[DatasetRow]:
     """Give the rows of a Parquet or Arrow file.
 
     Args:
@@ -60,7 +62,7 @@ def dataset_rows(root: Path, name: str, audio: str, columns: Sequence[str]) -> I
     arrow, _ = import_pyarrow()
     read = _parquet_rows if name.endswith(".parquet") else _arrow_rows
     try:
-        open_file(root / name).close()
+        open_archive(root / name).close()
         yield from read(root, name, audio, columns)
     except MemoryError:
         raise
@@ -73,10 +75,11 @@ def dataset_rows(root: Path, name: str, audio: str, columns: Sequence[str]) -> I
 
 
 def _parquet_rows(
-    root: Path, name: str, audio: str, columns: Sequence[str]
+    root: AnyPath, name: str, audio: str, columns: Sequence[str]
 ) -> Iterator[DatasetRow]:
     _, parquet = import_pyarrow()
-    with parquet.ParquetFile(root / name, memory_map=False, pre_buffer=False) as file:
+    source = root / name if isinstance(root, Path) else open_parts(root / name)
+    with parquet.ParquetFile(source, memory_map=False, pre_buffer=False) as file:
         of = _Columns(file.schema_arrow, name, audio, columns)
         number = 0
         for group in range(file.num_row_groups):
@@ -108,12 +111,14 @@ def _cells_with_bytes(file: Any, group: int, of: _Columns) -> Sequence[bool]:
     return are_there
 
 
-def _arrow_rows(root: Path, name: str, audio: str, columns: Sequence[str]) -> Iterator[DatasetRow]:
+def _arrow_rows(
+    root: AnyPath, name: str, audio: str, columns: Sequence[str]
+) -> Iterator[DatasetRow]:
     arrow, _ = import_pyarrow()
-    with arrow.memory_map(str(root / name)) as mapped:
+    with _mapped(arrow, root / name) as mapped:
         whole = mapped.read_buffer()
         number = 0
-        for batch in _batches(arrow, root / name, whole):
+        for batch in _batches(arrow, name, whole):
             of = _Columns(batch.schema, name, audio, columns)
             values = of.values(batch.select(columns))
             flat = arrow.Table.from_batches([batch.select([audio])]).flatten()
@@ -127,6 +132,17 @@ def _arrow_rows(root: Path, name: str, audio: str, columns: Sequence[str]) -> It
                     place = Place(container=name, member=member, start=span[0], num_bytes=span[1])
                 yield DatasetRow(number=number, place=place, path=path, values=values[row])
                 number += 1
+
+
+@contextmanager
+def _mapped(arrow: Any, path: AnyPath) -> Iterator[Any]:
+    """Map a file into memory; one of another machine is fetched whole."""
+    if isinstance(path, Path):
+        with arrow.memory_map(str(path)) as mapped:
+            yield mapped
+        return
+    with open_any(path) as file, arrow.memory_map(f"/proc/self/fd/{file.fileno()}") as mapped:
+        yield mapped
 
 
 def _spans(arrow: Any, column: Any, whole: Any, name: str) -> list[tuple[int, int] | None]:
@@ -153,7 +169,7 @@ def _spans(arrow: Any, column: Any, whole: Any, name: str) -> list[tuple[int, in
     return spans
 
 
-def _batches(arrow: Any, path: Path, whole: Any) -> Iterator[Any]:
+def _batches(arrow: Any, name: str, whole: Any) -> Iterator[Any]:
     """Give the batches of an Arrow file, or of a stream that is one, as datasets writes it."""
     source = arrow.BufferReader(whole)
     if whole.size and whole.slice(0, min(6, whole.size)).to_pybytes() == _FILE_MAGIC:
@@ -162,11 +178,11 @@ def _batches(arrow: Any, path: Path, whole: Any) -> Iterator[Any]:
             yield reader.get_batch(number)
         return
     yield from arrow.ipc.open_stream(source)
-    with open_regular(path) as file:  # a stream that ends between two batches looks whole
-        end = read_at(file.fileno(), len(_END_OF_STREAM), max(0, whole.size - len(_END_OF_STREAM)))
+    # a stream that ends between two batches looks whole
+    end = whole.slice(max(0, whole.size - len(_END_OF_STREAM))).to_pybytes()
     if end != _END_OF_STREAM:
         raise AudioError(
-            f"archive {path.name} is cut short",
+            f"archive {PurePosixPath(name).name} is cut short",
             kind="truncated",
             expected="the mark of its end",
             got="none",

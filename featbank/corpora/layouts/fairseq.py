@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import repeat, zip_longest
-from pathlib import Path
 from typing import Any
 
 from featbank.base.failures import brief
@@ -15,6 +14,7 @@ from featbank.corpora.layouts.packed import shown
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import CorpusError
+from featbank.files.remote import AnyPath
 
 _WORD_END = "|"  # in a text of letters
 _DIGITS = 18
@@ -39,7 +39,6 @@ class FairseqCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(
         self,
@@ -62,7 +61,7 @@ class FairseqCorpus(Corpus):
             yield from self._table(self.root / path, split, paths)
         yield from walk_audio(self.root, links)
 
-    def _table(self, path: Path, split: str, paths: AudioPaths) -> Iterator[Found]:
+    def _table(self, path: AnyPath, split: str, paths: AudioPaths) -> Iterator[Found]:
         name = shown(path, self.root)
         with open_table(path, self.root) as lines:
             folder = self.audio_root
@@ -85,7 +84,7 @@ class FairseqCorpus(Corpus):
                     yield row._replace(text=text, split=split)
 
     def _with_texts(
-        self, lines: Iterator[tuple[int, str]], path: Path, name: str
+        self, lines: Iterator[tuple[int, str]], path: AnyPath, name: str
     ) -> Iterator[tuple[tuple[int, str], str]]:
         """Yield each line of a table with its text.
 

@@ -31,7 +31,6 @@ class FolderCorpus(Corpus):
     """
 
     version = 1
-    reads_elsewhere = True
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from featbank.base.failures import Failure
@@ -16,6 +16,7 @@ from featbank.corpora.layouts.shards import Patterns, find_shards
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, checked_replacements, hidden, stem, walk_audio
 from featbank.errors import AudioError, CorpusError
+from featbank.files.remote import find
 
 _SUFFIXES = (".parquet", ".arrow")
 _NUMBERED = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})(?:-[0-9a-f]+)?")
@@ -46,7 +47,6 @@ class HuggingFaceCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(
         self,
@@ -89,12 +89,10 @@ class HuggingFaceCorpus(Corpus):
         yield from ((_split_of(name), name) for name in by_kind[0])
 
     def _named(self, suffix: str) -> Iterator[str]:
-        for path in sorted(self.root.rglob(f"*{suffix}")):
-            name = path.relative_to(self.root).as_posix()
+        for name in find(self.root, f"**/*{suffix}"):
+            *_, last = parts = name.split("/")
             # datasets keeps what it computed of a dataset beside it
-            if not path.name.startswith(("cache-", "tmp")) and not any(
-                map(hidden, name.split("/"))
-            ):
+            if not last.startswith(("cache-", "tmp")) and not any(map(hidden, parts)):
                 yield name
 
     def _file(self, name: str, split: str, paths: AudioPaths) -> Iterator[Found]:

@@ -15,7 +15,7 @@ from featbank.corpora.links import Links
 from featbank.corpora.paths import check_name, stem, walk_audio
 from featbank.errors import AudioError, ConfigError, CorpusError
 from featbank.files.json_files import parse_json
-from featbank.files.opening import read_regular
+from featbank.files.remote import is_there, read_any
 
 _MAX_JSON = 16 << 20  # bytes of what is said of one recording
 _SEGMENTS = "voice_activity"
@@ -54,7 +54,7 @@ class LibriLightCorpus(Corpus):
     def read(self, links: Links) -> Iterator[Found]:
         """Walk the subsets; audio that lies elsewhere is no utterance."""
         for subset in self.subsets or ():
-            if not (self.root / subset).is_dir():
+            if not is_there(self.root / subset):
                 raise CorpusError(
                     f"corpus {self.name}: {self.root / subset}",
                     expected="a folder of this subset",
@@ -115,7 +115,7 @@ class LibriLightCorpus(Corpus):
 
     def _said(self, path: str) -> dict[str, Any]:
         try:
-            data = read_regular(self.root / path, _MAX_JSON)
+            data = read_any(self.root / path, _MAX_JSON)
         except FileNotFoundError as error:
             raise CorpusError(
                 path, expected="the JSON beside the audio", got="nothing there"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from featbank.corpora.base import Corpus, CorpusRow, Found
@@ -11,6 +10,7 @@ from featbank.corpora.layouts.cells import text_rows
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, hidden, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
+from featbank.files.remote import AnyPath, find, folders_in, is_there
 
 
 class LibriSpeechCorpus(Corpus):
@@ -28,7 +28,6 @@ class LibriSpeechCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(self, *, subsets: Sequence[str] | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -41,38 +40,40 @@ class LibriSpeechCorpus(Corpus):
     def read(self, links: Links) -> Iterator[Found]:
         """Read the transcripts, subset by subset, then give the audio files that there are."""
         paths = AudioPaths(self.root, links)
-        if self.subsets is None and not any(self.root.glob("*/*/*/*.trans.txt")):
-            raise CorpusError(
-                f"corpus {self.name} in {self.root}",
-                expected="SUBSET/SPEAKER/CHAPTER/*.trans.txt",
-                got="none",
-                hint="set corpus.root to the folder that has the subsets, such as dev-clean",
-            )
+        is_met = False
         for subset in self.subsets or self._folders():
             folder = self.root / subset
-            if not folder.is_dir():
+            if not is_there(folder):
                 raise CorpusError(
                     f"subset {subset} of {self.root}", expected="a folder", got="nothing there"
                 )
-            transcripts = sorted(
-                path for path in folder.glob("*/*/*.trans.txt") if not hidden(path.name)
-            )
+            transcripts = [
+                folder / name
+                for name in find(folder, "*/*/*.trans.txt")
+                if not hidden(name.rpartition("/")[2])
+            ]
             if self.subsets and not transcripts:
                 raise CorpusError(
                     f"subset {subset} of {self.root}",
                     expected="transcripts in SPEAKER/CHAPTER/*.trans.txt",
                     got="none",
                 )
+            is_met = is_met or bool(transcripts)
             for path in transcripts:
                 yield from self._transcripts(path, subset, paths)
             yield from walk_audio(self.root, links, subset)
+        if not is_met:
+            raise CorpusError(
+                f"corpus {self.name} in {self.root}",
+                expected="SUBSET/SPEAKER/CHAPTER/*.trans.txt",
+                got="none",
+                hint="set corpus.root to the folder that has the subsets, such as dev-clean",
+            )
 
     def _folders(self) -> list[str]:
-        return sorted(
-            path.name for path in self.root.iterdir() if path.is_dir() and not hidden(path.name)
-        )
+        return [name for name in folders_in(self.root) if not hidden(name)]
 
-    def _transcripts(self, path: Path, subset: str, paths: AudioPaths) -> Iterator[Found]:
+    def _transcripts(self, path: AnyPath, subset: str, paths: AudioPaths) -> Iterator[Found]:
         folder = path.parent.relative_to(self.root)
 
         def read(line: str, where: str) -> CorpusRow:

@@ -24,7 +24,6 @@ class LJSpeechCorpus(Corpus):
     """
 
     version = 1
-    reads_elsewhere = True
 
     def __init__(self, *, speaker: str = "LJ", **arguments: Any) -> None:
         super().__init__(**arguments)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from featbank.base.failures import brief
@@ -14,6 +13,7 @@ from featbank.corpora.layouts.cells import text_rows
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, hidden, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
+from featbank.files.remote import find
 
 _TRANSCRIPTS = "transcripts.txt"
 _NAME = re.compile(r"([A-Za-z0-9]+)_([A-Za-z0-9]+)_[A-Za-z0-9]+")
@@ -31,7 +31,6 @@ class MLSCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(self, *, suffix: str = ".flac", **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -43,9 +42,7 @@ class MLSCorpus(Corpus):
         """Read the transcripts, split by split, then give the audio files that there are."""
         paths = AudioPaths(self.root, links)
         tables = [
-            path
-            for path in sorted(self.root.glob(f"*/{_TRANSCRIPTS}"))
-            if not hidden(path.parent.name)
+            self.root / name for name in find(self.root, f"*/{_TRANSCRIPTS}") if not hidden(name)
         ]
         if not tables:
             raise CorpusError(

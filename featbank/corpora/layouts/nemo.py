@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from featbank.base.failures import brief
@@ -15,6 +14,7 @@ from featbank.corpora.layouts.times import name_segment, parse_seconds
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
+from featbank.files.remote import AnyPath, FileLookup
 
 _AUDIO = ("audio_filepath", "audio_file")
 _LANGUAGE = ("lang", "source_lang")
@@ -41,7 +41,6 @@ class NemoCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(
         self,
@@ -52,6 +51,7 @@ class NemoCorpus(Corpus):
     ) -> None:
         super().__init__(**arguments)
         self.manifests = paths_by_split(manifests, "corpus.manifests")
+        self._lookup = FileLookup()
         self.tars = {} if not tars else paths_by_split(tars, "corpus.tars")
         if unknown := sorted(self.tars.keys() - self.manifests.keys()):
             raise ConfigError(
@@ -71,7 +71,7 @@ class NemoCorpus(Corpus):
         yield from walk_audio(self.root, links)
 
     def _manifest(
-        self, path: Path, split: str, tars: ShardedTars | None, paths: AudioPaths
+        self, path: AnyPath, split: str, tars: ShardedTars | None, paths: AudioPaths
     ) -> Iterator[Found]:
         for where, line in text_lines(path, self.root):
             try:
@@ -91,9 +91,9 @@ class NemoCorpus(Corpus):
             if tars is not None:
                 yield from tars.failures()
 
-    def _audio(self, path: str, folder: Path, where: str, paths: AudioPaths) -> str:
+    def _audio(self, path: str, folder: AnyPath, where: str, paths: AudioPaths) -> str:
         beside = folder / path
-        is_beside = folder != self.root and "\0" not in path and beside.is_file()
+        is_beside = folder != self.root and "\0" not in path and self._lookup.is_file(beside)
         audio = paths.relative(str(beside) if is_beside else path, where)
         paths.check_links(audio, where)
         return audio

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from featbank.base.failures import brief
 from featbank.corpora.layouts.by_split import lists_by_split
 from featbank.errors import ConfigError, CorpusError
+from featbank.files.remote import AnyPath, find_files
 
 Patterns = str | Sequence[str]
 
@@ -21,7 +22,7 @@ _SPLIT = "{split}"
 
 
 def find_shards(
-    root: Path, patterns: Patterns | Mapping[str, Patterns], where: str
+    root: AnyPath, patterns: Patterns | Mapping[str, Patterns], where: str
 ) -> Iterator[tuple[str, str]]:
     """Give the split and the path of each file that patterns name, sorted within a pattern.
 
@@ -92,13 +93,12 @@ def _choices(braced: str) -> Sequence[str]:
     return [f"{number:0{width}d}" for number in numbers]
 
 
-def _named(root: Path, pattern: str) -> list[tuple[str, str]]:
+def _named(root: AnyPath, pattern: str) -> list[tuple[str, str]]:
     """Return the files of a pattern, each behind the split that its name says, or nothing."""
     wild = pattern.replace(_SPLIT, "*")
     if not _WILD.search(wild):
         return [("", str(PurePosixPath(pattern)))]
-    found = (path for path in root.glob(wild) if path.is_file())
-    names = sorted(path.relative_to(root).as_posix() for path in found)
+    names = find_files(root, wild)
     if _SPLIT not in pattern:
         return [("", name) for name in names]
     return [(split, name) for name in names if (split := _split_said(pattern, name))]

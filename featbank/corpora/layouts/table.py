@@ -51,7 +51,6 @@ class TableCorpus(Corpus):
     """
 
     version = 1
-    reads_elsewhere = True
 
     def __init__(
         self,

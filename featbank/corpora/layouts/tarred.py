@@ -6,7 +6,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from featbank.audio.tars import TarMember, tar_members
@@ -15,6 +14,7 @@ from featbank.base.manifest import check_id
 from featbank.corpora.layouts.shards import number_width
 from featbank.corpora.paths import AudioPaths
 from featbank.errors import AudioError, ConfigError, CorpusError
+from featbank.files.remote import AnyPath
 
 _RANGE = re.compile(r"(?:\{|_OP_)([0-9]{1,9})\.\.([0-9]{1,9})(?:\}|_CL_)")
 _REPEATED = re.compile(r"-sub[0-9]+(?=\.[^.]*$|$)")  # of another segment of one file
@@ -34,7 +34,7 @@ class ShardedTars:
         ConfigError: the pattern has several ranges, or one that is none.
     """
 
-    def __init__(self, root: Path, pattern: str, paths: AudioPaths) -> None:
+    def __init__(self, root: AnyPath, pattern: str, paths: AudioPaths) -> None:
         self._root, self._paths = root, paths
         self._indexes: OrderedDict[str, Mapping[str, TarMember]] = OrderedDict()
         self._failed: list[Failure] = []

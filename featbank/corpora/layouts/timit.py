@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import PurePosixPath
 from typing import Any
 
-from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
+from featbank.corpora.base import Corpus, CorpusRow, Found, Present, bad_row
 from featbank.corpora.layouts.templates import Template
 from featbank.corpora.layouts.tree import read_text
 from featbank.corpora.links import Links
 from featbank.corpora.paths import stem, walk_audio
 from featbank.errors import ConfigError, CorpusError
+from featbank.files.remote import is_there, map_any
 
 _PATH = Template("{split}/{region}/{speaker}/{name}.wav", "").pattern(any_case=True)
 _REGION = re.compile(r"DR[1-8]", re.IGNORECASE)
@@ -32,7 +34,6 @@ class TimitCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(self, *, sentences: Sequence[str] = _KINDS, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -44,37 +45,39 @@ class TimitCorpus(Corpus):
 
     def read(self, links: Links) -> Iterator[Found]:
         """Walk the tree. Audio of other forms, or of other sentences, is no utterance."""
-        if not any((self.root / split).is_dir() for split in ("TRAIN", "TEST", "train", "test")):
+        if not any(is_there(self.root / split) for split in ("TRAIN", "TEST", "train", "test")):
             raise CorpusError(
                 f"corpus {self.name} in {self.root}",
                 expected="folders TRAIN and TEST",
                 got="neither",
                 hint="set corpus.root to the folder that has them",
             )
-        for present in walk_audio(self.root, links):
-            audio = present.audio
-            said = None if present.is_hidden else _PATH.fullmatch(audio)
-            kind = _NAME.fullmatch(said["name"]) if said else None
-            if not (said and kind and _REGION.fullmatch(said["region"])) or (
-                kind[1].upper() not in self.sentences
-            ):
-                yield present
-                continue
-            try:
-                links.check(audio, f"folder {self.root}")
-                text = self._text(audio)
-            except CorpusError as error:
-                yield bad_row(error, audio, audio)
-                continue
-            yield CorpusRow(
-                id=stem(audio),
-                audio=audio,
-                where=audio,
-                speaker=said["speaker"],
-                language=self.language,
-                text=text,
-                split=said["split"].lower(),
-            )
+        find = partial(self._found, links)
+        yield from map_any(self.root, find, walk_audio(self.root, links))
+
+    def _found(self, links: Links, present: Present) -> Found:
+        """Return what an audio file is."""
+        audio = present.audio
+        said = None if present.is_hidden else _PATH.fullmatch(audio)
+        kind = _NAME.fullmatch(said["name"]) if said else None
+        if not (said and kind and _REGION.fullmatch(said["region"])) or (
+            kind[1].upper() not in self.sentences
+        ):
+            return present
+        try:
+            links.check(audio, f"folder {self.root}")
+            text = self._text(audio)
+        except CorpusError as error:
+            return bad_row(error, audio, audio)
+        return CorpusRow(
+            id=stem(audio),
+            audio=audio,
+            where=audio,
+            speaker=said["speaker"],
+            language=self.language,
+            text=text,
+            split=said["split"].lower(),
+        )
 
     def _text(self, audio: str) -> str:
         """Return what is said in an audio file."""

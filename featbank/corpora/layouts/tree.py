@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from featbank.base.failures import Failure, brief
-from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
+from featbank.corpora.base import Corpus, CorpusRow, Found, Present, bad_row
 from featbank.corpora.layouts.cells import check_utf8, text_lines
 from featbank.corpora.layouts.templates import Template
 from featbank.corpora.links import Links
 from featbank.corpora.paths import check_name, stem, walk_audio
 from featbank.errors import AudioError, ConfigError, CorpusError
-from featbank.files.opening import read_regular
+from featbank.files.remote import AnyPath, RemoteError, is_there, map_any, read_any
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,6 @@ class TreeCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(
         self,
@@ -73,7 +72,7 @@ class TreeCorpus(Corpus):
 
     def read(self, links: Links) -> Iterator[Found]:
         """Walk the tree; files of another form are no utterances."""
-        if not (self.root / self.folder).is_dir():
+        if not is_there(self.root / self.folder):
             raise CorpusError(
                 f"folder {self.folder} of {self.root}",
                 expected="a folder",
@@ -85,26 +84,31 @@ class TreeCorpus(Corpus):
         if self.transcripts:
             yield from self._read_transcripts(texts)
             unused.update(texts)
-        for present in walk_audio(self.root, links, self.folder):
-            audio = present.audio
-            said = None if present.is_hidden else self.pattern.fullmatch(audio)
-            if said is None:
-                yield present
-                continue
-            try:
-                check_name(audio)
-                links.check(audio, f"folder {self.root}")
-                unused.discard(said.groupdict().get("name", ""))
-                yield self._row(audio, said, texts)
-            except AudioError as error:
-                yield Failure.of(error, id=stem(audio), audio=audio, root=self.root)
-            except CorpusError as error:
-                yield bad_row(error, audio, audio)
+        find = partial(self._found, links, texts, unused)
+        yield from map_any(self.root, find, walk_audio(self.root, links, self.folder))
         if unused:  # as of archives that were not unpacked
             _log.warning(
                 "%s: %d texts of %s have no audio, the first %s",
                 self.name, len(unused), self.transcripts, brief(min(unused)),
             )  # fmt: skip
+
+    def _found(
+        self, links: Links, texts: Mapping[str, str], unused: set[str], present: Present
+    ) -> Found:
+        """Return what an audio file is, and take its text out of the unused ones."""
+        audio = present.audio
+        said = None if present.is_hidden else self.pattern.fullmatch(audio)
+        if said is None:
+            return present
+        try:
+            check_name(audio)
+            links.check(audio, f"folder {self.root}")
+            unused.discard(said.groupdict().get("name", ""))
+            return self._row(audio, said, texts)
+        except AudioError as error:
+            return Failure.of(error, id=stem(audio), audio=audio, root=self.root)
+        except CorpusError as error:
+            return bad_row(error, audio, audio)
 
     def _read_transcripts(self, texts: dict[str, str]) -> Iterator[Failure]:
         """Fill in texts by name, and give the lines that say none, or another one of a name."""
@@ -143,7 +147,7 @@ class TreeCorpus(Corpus):
         )
 
 
-def read_text(root: Path, path: str) -> str | None:
+def read_text(root: AnyPath, path: str) -> str | None:
     """Return the text that is a file of a corpus, without white space around it; None without one.
 
     Args:
@@ -155,9 +159,11 @@ def read_text(root: Path, path: str) -> str | None:
     """
     where = f"text {path}"
     try:
-        data = read_regular(root / path, _MAX_TEXT)
+        data = read_any(root / path, _MAX_TEXT)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except RemoteError:
+        raise  # which says nothing of the file
     except OSError as error:
         raise CorpusError(where, expected="a readable file", got=error.strerror) from error
     text = data.decode(errors="surrogateescape").removeprefix("\ufeff")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BufferedReader
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-from featbank.audio.containers import open_file
-from featbank.audio.tars import TarMember, tar_members
+from featbank.audio.containers import open_archive
+from featbank.audio.tars import TarMember, members_of
 from featbank.base.failures import Failure
 from featbank.corpora.base import Corpus, Found, Present, bad_row
 from featbank.corpora.layouts.cells import check_utf8
@@ -18,8 +18,8 @@ from featbank.corpora.layouts.shards import Patterns, find_shards
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AUDIO_SUFFIXES, READABLE_SUFFIXES, AudioPaths, hidden, stem
 from featbank.errors import AudioError, CorpusError
-from featbank.files.disk import read_at
 from featbank.files.json_files import parse_json
+from featbank.files.remote import AnyPath, read_part
 
 _MOST_TEXT = 16 << 20  # bytes of a member that describes
 _MOST_FIELDS = 1000  # that are named where one is missed
@@ -70,7 +70,6 @@ class WebDatasetCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(
         self,
@@ -97,8 +96,8 @@ class WebDatasetCorpus(Corpus):
 
     def _shard(self, tar: str, split: str, paths: AudioPaths, there: set[str]) -> Iterator[Found]:
         try:
-            with open_file(self.root / tar) as file:
-                for sample in _samples(self.root / tar, tar):
+            with open_archive(self.root / tar) as file:
+                for sample in _samples(file, self.root / tar, tar):
                     yield from sample.unread
                     if sample.audio or sample.others:
                         yield from self._rows(sample, tar, split, file, paths, there)
@@ -173,7 +172,7 @@ class WebDatasetCorpus(Corpus):
         return values
 
 
-def _samples(path: Path, tar: str) -> Iterator[_Sample]:
+def _samples(file: BufferedReader, path: AnyPath, tar: str) -> Iterator[_Sample]:
     """Give the samples of a tar; the last one before a cut may lack some of its files.
 
     Raises:
@@ -181,7 +180,7 @@ def _samples(path: Path, tar: str) -> Iterator[_Sample]:
     """
     sample: _Sample | None = None
     try:
-        for member in tar_members(path):
+        for member in members_of(file, path):
             key, end = _key(member.name)
             if sample is None or sample.key != key:
                 if sample:
@@ -212,7 +211,7 @@ def _text(member: TarMember, where: str, file: BufferedReader) -> str:
     if member.fault or member.num_bytes > _MOST_TEXT:
         got = member.fault or f"{member.num_bytes} bytes"
         raise CorpusError(f"{member.name} in {where}", expected="a text", got=got)
-    data = read_at(file.fileno(), member.num_bytes, member.start)
+    data = read_part(file, member.num_bytes, member.start)
     text = data.decode(errors="surrogateescape")
     check_utf8(text, f"{member.name} in {where}")
     return text

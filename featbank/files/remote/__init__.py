@@ -5,6 +5,8 @@ is: an open regular file, in memory or without a name on disk, so that nothing i
 """
 
 from featbank.files.remote.faults import ForbiddenError, RemoteError
+from featbank.files.remote.finding import FileLookup, exists, find, find_files, folders_in
+from featbank.files.remote.parts import open_parts, read_any, read_part, size_of
 from featbank.files.remote.paths import (
     AnyPath,
     RemotePath,
@@ -13,20 +15,32 @@ from featbank.files.remote.paths import (
     is_remote,
 )
 from featbank.files.remote.requests import RemoteStat, is_there, stat_remote, walk_remote
-from featbank.files.remote.spool import open_any, open_remote
+from featbank.files.remote.spool import Span, open_any, open_remote
+from featbank.files.remote.together import map_any
 
 __all__ = [
     "AnyPath",
+    "FileLookup",
     "ForbiddenError",
     "RemoteError",
     "RemotePath",
     "RemoteStat",
+    "Span",
     "any_path",
     "check_reachable",
+    "exists",
+    "find",
+    "find_files",
+    "folders_in",
     "is_remote",
     "is_there",
+    "map_any",
     "open_any",
+    "open_parts",
     "open_remote",
+    "read_any",
+    "read_part",
+    "size_of",
     "stat_remote",
     "walk_remote",
 ]

@@ -127,7 +127,7 @@ def walk_remote(root: RemotePath, folder: str = "") -> Iterator[str]:
             while waiting or asked:
                 while waiting and len(asked) < _LISTED_AT_ONCE:
                     at = waiting.pop()
-                    asked.append((at, threads.submit(_list, root / at)))
+                    asked.append((at, threads.submit(list_remote, root / at)))
                 at, listing = asked.popleft()
                 for name, is_folder in listing.result():
                     path = f"{at}/{name}" if at else name
@@ -149,10 +149,15 @@ def is_there(root: AnyPath) -> bool:
     """
     if isinstance(root, Path):
         return root.is_dir()
-    return root.is_http or bool(_list(root))
+    return root.is_http or bool(list_remote(root))
 
 
-def _list(folder: RemotePath) -> list[_Entry]:
+def list_remote(folder: RemotePath) -> list[_Entry]:
+    """Return the names in a folder, in no order, each with whether it is a folder itself.
+
+    Raises:
+        RemoteError: it cannot be listed.
+    """
     entries: list[Mapping[str, Any]] = []
     with suppress(FileNotFoundError):
         entries = request(folder, lambda: _client(folder).ls(_name(folder), detail=True))

@@ -1,8 +1,9 @@
 """Files of other machines, fetched whole, and kept for a while: many segments are of one file.
 
-A file of up to 16 MB is kept in memory, a larger one in a file without a name in `TMPDIR`: when the
-process ends, however it does, nothing of it is left. Each opening asks for the file's state, and
-fetches it anew where that has changed.
+So is a part of a file, such as a member of a tar, which is a file of its own then. What has up to
+16 MB is kept in memory, and what is larger in a file without a name in `TMPDIR`: when the process
+ends, however it does, nothing of it is left. Each opening asks for the file's state, and fetches it
+anew where that has changed.
 """
 
 from __future__ import annotations
@@ -29,10 +30,22 @@ _OPENS_AGAIN = os.path.isdir("/proc/self/fd")  # noqa: PTH112 - a file without a
 _ROUNDS = 3  # of a file that is written to while it is fetched
 
 
+class Span(NamedTuple):
+    """A part of a file: its first byte, and the one behind its last."""
+
+    start: int
+    end: int
+
+
 class _Fetched(NamedTuple):
     path: RemotePath
     stat: RemoteStat
+    span: Span
     file: IO[bytes]
+
+    @property
+    def num_bytes(self) -> int:
+        return self.span.end - self.span.start
 
 
 class _Spool:
@@ -43,11 +56,11 @@ class _Spool:
         self._lock = threading.Lock()
         self._kept: list[_Fetched] = []
 
-    def find(self, path: RemotePath, stat: RemoteStat) -> BufferedReader | None:
-        """Open a file that is kept in this state."""
+    def find(self, path: RemotePath, stat: RemoteStat, span: Span) -> BufferedReader | None:
+        """Open what is kept of a file in this state."""
         with self._lock:
             for place, one in enumerate(self._kept):
-                if one.path == path and one.stat == stat and stat.is_a_state:
+                if one[:3] == (path, stat, span) and stat.is_a_state:
                     self._kept.append(self._kept.pop(place))
                     return _again(one.file)
         return None
@@ -59,11 +72,11 @@ class _Spool:
                 os.lseek(file.fileno(), 0, os.SEEK_SET)
                 return BufferedReader(io.FileIO(os.dup(file.fileno())))
         with self._lock:
-            self._close(one for one in self._kept if one.path == fetched.path)
+            self._close(one for one in self._kept if _is_replaced(one, fetched))
             self._kept.append(fetched)
             while len(self._kept) > 1 and (
                 len(self._kept) > _KEPT_FILES
-                or sum(one.stat.num_bytes for one in self._kept) > _KEPT_BYTES
+                or sum(one.num_bytes for one in self._kept) > _KEPT_BYTES
             ):
                 self._close(self._kept[:1])
             return _again(fetched.file)
@@ -90,26 +103,32 @@ def open_any(path: str | os.PathLike[str]) -> BufferedReader:
     return open_remote(RemotePath(path)) if is_remote(path) else open_regular(os.fspath(path))
 
 
-def open_remote(path: RemotePath) -> BufferedReader:
+def open_remote(path: RemotePath, span: Span | None = None) -> BufferedReader:
     """Fetch a file whole, unless it is kept in the state that it has now, and open it.
+
+    Args:
+        path: of the file.
+        span: the part to fetch, which is opened as a file of its own, and ends where the file does;
+            None for all of it.
 
     Raises:
         FileNotFoundError: there is none.
         RemoteError: it could not be fetched whole.
     """
     stat = stat_remote(path)
-    if found := _SPOOL.find(path, stat):
-        return found
     for _ in range(_ROUNDS):
+        part = _within(span, stat)
+        if found := _SPOOL.find(path, stat, part):
+            return found
         try:
-            file = _fetch(path, stat)
+            file = _fetch(path, stat, part)
         except RemoteError:
             if stat == (now := stat_remote(path)):
                 raise
         else:
-            # a file of one piece is of one state, whichever it was
-            if stat.num_bytes <= _PIECE or stat == (now := stat_remote(path)):
-                return _SPOOL.keep(_Fetched(path, stat, file))
+            # what came in one piece is of one state, whichever it was
+            if part.end - part.start <= _PIECE or stat == (now := stat_remote(path)):
+                return _SPOOL.keep(_Fetched(path, stat, part, file))
             file.close()
         stat = now
     raise RemoteError(errno.EIO, "it is written to, again and again, while it is read", str(path))
@@ -120,11 +139,21 @@ def close_spool() -> None:
     _SPOOL.close()
 
 
-def _fetch(path: RemotePath, stat: RemoteStat) -> IO[bytes]:
-    file = _room(stat.num_bytes)
+def _within(span: Span | None, stat: RemoteStat) -> Span:
+    if span is None:
+        return Span(0, stat.num_bytes)
+    return Span(min(span.start, stat.num_bytes), min(span.end, stat.num_bytes))
+
+
+def _is_replaced(one: _Fetched, by: _Fetched) -> bool:
+    return one.path == by.path and (one.stat != by.stat or one.span == by.span)
+
+
+def _fetch(path: RemotePath, stat: RemoteStat, span: Span) -> IO[bytes]:
+    file = _room(span.end - span.start)
     try:
-        for start in range(0, stat.num_bytes, _PIECE):
-            end = min(start + _PIECE, stat.num_bytes)
+        for start in range(span.start, span.end, _PIECE):
+            end = min(start + _PIECE, span.end)
             with _SPOOL.in_flight:
                 file.write(read_remote(path, start, end, stat.num_bytes))
         file.flush()

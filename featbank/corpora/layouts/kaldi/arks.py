@@ -6,13 +6,12 @@ WAV file as it is; kaldiio, and with it ESPnet, also `AUDIO`, a length and a fil
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
 
 from featbank.errors import CorpusError
-from featbank.files.opening import NotAFileError, open_regular
+from featbank.files.opening import NotAFileError
+from featbank.files.remote import AnyPath, open_parts, size_of
 
 _NO_LENGTH = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # of programs that write into a pipe
 _HEAD, _LENGTH_BYTES = 12, 8
@@ -36,7 +35,7 @@ class ArkReader:
     """Looks entries of archives up; it keeps the last archive open, which the next one is of."""
 
     def __init__(self) -> None:
-        self._path: Path | None = None
+        self._path: AnyPath | None = None
         self._file: BufferedReader | None = None
 
     def close(self) -> None:
@@ -45,7 +44,7 @@ class ArkReader:
             self._file.close()
         self._path = self._file = None
 
-    def find(self, path: Path, offset: int, where: str) -> Payload:
+    def find(self, path: AnyPath, offset: int, where: str) -> Payload:
         """Return where the audio lies that begins at a byte of an archive, as a wav.scp has it.
 
         Args:
@@ -59,10 +58,10 @@ class ArkReader:
         try:
             if path != self._path:
                 self.close()
-                self._file = open_regular(path)
+                self._file = open_parts(path)
                 self._path = path
             assert self._file is not None
-            size = os.fstat(self._file.fileno()).st_size
+            size = size_of(self._file)
             if offset >= size:
                 raise _no_audio(where, offset, f"an archive of {size} bytes")
             found = _payload(self._file, offset, size, where)

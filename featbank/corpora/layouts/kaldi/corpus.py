@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from featbank.base.failures import Failure
@@ -27,6 +26,7 @@ from featbank.corpora.layouts.times import parse_seconds
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, walk_audio
 from featbank.errors import CorpusError
+from featbank.files.remote import AnyPath, exists
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,6 @@ class KaldiCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(self, *, dirs: Mapping[str, str] | str, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -76,7 +75,7 @@ class _Directory:
         links: of the corpus that may be followed.
     """
 
-    def __init__(self, corpus: KaldiCorpus, path: Path, split: str, links: Links) -> None:
+    def __init__(self, corpus: KaldiCorpus, path: AnyPath, split: str, links: Links) -> None:
         self._corpus, self._path, self._split = corpus, path, split
         self._paths = AudioPaths(corpus.root, links)
         self._arks = ArkReader()
@@ -90,8 +89,8 @@ class _Directory:
 
     def read(self) -> Iterator[Found]:
         """Yield an utterance, or a failure, for each id of its files, in order."""
-        root, has_segments = self._corpus.root, (self._path / "segments").exists()
-        has_channels = (self._path / CHANNELS).exists()
+        root, has_segments = self._corpus.root, exists(self._path / "segments")
+        has_channels = exists(self._path / CHANNELS)
         if has_segments or has_channels:
             self._recordings, failures = recordings(self._path, root)
             if has_segments:  # else they are utterances, and told as such

@@ -17,6 +17,7 @@ from featbank.corpora.layouts.packed import shown
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import CorpusError
+from featbank.files.remote import AnyPath, exists
 
 AUDIO = "audio"
 """What stands for the line of an utterance's audio: of `segments`, else of `wav.scp`."""
@@ -43,7 +44,7 @@ class Entry:
     value: str
 
 
-def recordings(folder: Path, root: Path) -> tuple[dict[str, Entry], list[Failure]]:
+def recordings(folder: AnyPath, root: AnyPath) -> tuple[dict[str, Entry], list[Failure]]:
     """Return the lines of a `wav.scp` by recording, of which memory holds all.
 
     Returns:
@@ -56,7 +57,7 @@ def recordings(folder: Path, root: Path) -> tuple[dict[str, Entry], list[Failure
 
 
 def channels(
-    folder: Path, root: Path, known: Mapping[str, Entry]
+    folder: AnyPath, root: AnyPath, known: Mapping[str, Entry]
 ) -> tuple[dict[str, int], list[Failure]]:
     """Return the channels that `reco2file_and_channel` gives to recordings of one file.
 
@@ -91,7 +92,7 @@ def channels(
     return found, failures
 
 
-def _by_key(path: Path, root: Path) -> tuple[dict[str, Entry], list[Failure]]:
+def _by_key(path: AnyPath, root: AnyPath) -> tuple[dict[str, Entry], list[Failure]]:
     found: dict[str, Entry] = {}
     failures: list[Failure] = []
     for entry in _entries(path, root):
@@ -108,7 +109,7 @@ def _again(entry: Entry) -> Failure:
 
 
 def utterances(
-    folder: Path, root: Path, *, has_segments: bool
+    folder: AnyPath, root: AnyPath, *, has_segments: bool
 ) -> Iterator[Mapping[str, Entry] | Failure]:
     """Yield what the files of a directory say of each utterance, in the order of their ids.
 
@@ -128,7 +129,7 @@ def utterances(
     audio = "segments" if has_segments else "wav.scp"
     with tempfile.TemporaryDirectory() as temporary, Scratch(Path(temporary)) as scratch:
         lines = SortedLines(scratch, "utterances")
-        names = [audio, *(name for name in _SAYS if (folder / name).exists())]
+        names = [audio, *(name for name in _SAYS if exists(folder / name))]
         told = [shown(folder / name, root) for name in names]
         for number, name in enumerate(names):
             for entry in _entries(folder / name, root):
@@ -154,7 +155,7 @@ def utterances(
                 yield bad_row(error, where)
 
 
-def _entries(path: Path, root: Path) -> Iterator[Entry | CorpusError]:
+def _entries(path: AnyPath, root: AnyPath) -> Iterator[Entry | CorpusError]:
     """Yield the lines of a file, or what is wrong with one; `what` of it is its place."""
     for where, line in text_lines(path, root):
         text = line.strip(" \t\r\n")

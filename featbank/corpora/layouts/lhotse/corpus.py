@@ -19,6 +19,7 @@ from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, checked_replacements, walk_audio
 from featbank.corpora.scratch import Scratch
 from featbank.errors import ConfigError, CorpusError
+from featbank.files.remote import find, is_there
 
 _ROWS = ("supervisions", "cuts")
 _GLOB = frozenset("*?[")
@@ -47,7 +48,6 @@ class LhotseCorpus(Corpus):
     """
 
     version = 1
-    root: Path  # it reads no other
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class LhotseCorpus(Corpus):
         self, names: Sequence[str], links: Links, joined: JoinedLines
     ) -> Iterator[LhotseCut | Failure]:
         for name in self._found(names):
-            is_shar = (self.root / name).is_dir()
+            is_shar = not _is_lines(name) and is_there(self.root / name)
             lines = read_shar(name, self.root, links) if is_shar else read_lines(name, self.root)
             for line in lines:
                 if isinstance(line, Failure):
@@ -119,10 +119,10 @@ class LhotseCorpus(Corpus):
             if not _GLOB & set(name):
                 yield name
                 continue
-            paths = sorted(path.relative_to(self.root) for path in self.root.glob(name))
-            if not paths:
+            found = find(self.root, name)
+            if not found:
                 raise CorpusError(f"manifests {name} in {self.root}", expected="files", got="none")
-            yield from map(str, paths)
+            yield from found
 
 
 def _refuse_json(names: Iterable[str]) -> None:
@@ -135,6 +135,11 @@ def _refuse_json(names: Iterable[str]) -> None:
                 got=name,
                 hint="`lhotse copy` makes a .jsonl.gz of it",
             )
+
+
+def _is_lines(name: str) -> bool:
+    """Tell whether a name is that of a file, which no server need be asked for."""
+    return ".jsonl" in name.rpartition("/")[2]
 
 
 def _is_cut(said: Said, where: str) -> bool:

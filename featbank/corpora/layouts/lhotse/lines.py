@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
@@ -15,11 +14,12 @@ from featbank.corpora.layouts.lhotse.said import Said
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines
 from featbank.errors import CorpusError
+from featbank.files.remote import AnyPath
 
 _RECORDING, _SUPERVISION = "1", "2"  # in the order in which a recording's lines are wanted
 
 
-def read_lines(name: str, root: Path) -> Iterator[tuple[Said, str] | Failure]:
+def read_lines(name: str, root: AnyPath) -> Iterator[tuple[Said, str] | Failure]:
     """Yield each line of a manifest in JSON lines with where it stands, or its failure.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from featbank.audio.tars import tar_members
@@ -15,11 +14,12 @@ from featbank.corpora.layouts.lhotse.lines import read_lines
 from featbank.corpora.layouts.lhotse.said import Said
 from featbank.corpora.links import Links
 from featbank.errors import AudioError, CorpusError
+from featbank.files.remote import AnyPath, find
 
 _ABSENT = (".nodata", ".nometa")
 
 
-def read_shar(folder: str, root: Path, links: Links) -> Iterator[tuple[Said, str] | Failure]:
+def read_shar(folder: str, root: AnyPath, links: Links) -> Iterator[tuple[Said, str] | Failure]:
     """Yield each cut of a Shar with where it stands, its audio as a place in a tar file.
 
     Cuts and audio are paired by their order, and held against each other by name, as lhotse does.
@@ -33,8 +33,7 @@ def read_shar(folder: str, root: Path, links: Links) -> Iterator[tuple[Said, str
     Raises:
         CorpusError: the folder lacks cuts, or a tar file for each of their files.
     """
-    cuts = sorted(path.name for path in (root / folder).glob("cuts.*jsonl*"))
-    tars = sorted(path.name for path in (root / folder).glob("recording.*"))
+    cuts, tars = (find(root / folder, pattern) for pattern in ("cuts.*jsonl*", "recording.*"))
     if not cuts or (tars and len(tars) != len(cuts)):
         raise CorpusError(
             f"Shar {folder} in {root}",
@@ -50,7 +49,7 @@ def read_shar(folder: str, root: Path, links: Links) -> Iterator[tuple[Said, str
 
 
 def _paired(
-    lines: Iterator[tuple[Said, str] | Failure], tar: str, root: Path, links: Links
+    lines: Iterator[tuple[Said, str] | Failure], tar: str, root: AnyPath, links: Links
 ) -> Iterator[tuple[Said, str] | Failure]:
     links.check(tar, f"Shar {tar}")
     places = _audio(tar, root)
@@ -86,7 +85,7 @@ def _with_place(said: Said, place: Place | None, tar: str, where: str) -> Said:
     return {**said, "recording": {**recording, "sources": [placed]}}
 
 
-def _audio(tar: str, root: Path) -> Iterator[Place]:
+def _audio(tar: str, root: AnyPath) -> Iterator[Place]:
     """Yield the members that hold audio, of which each has one of metadata behind it.
 
     What ends a damaged tar file is its end: the cuts that have no audio then fail by name.
