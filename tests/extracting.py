@@ -21,6 +21,7 @@ from featbank.engine.driver import Published
 from featbank.engine.extract import extract
 from featbank.engine.run import Budget, PreparedCorpus, Reuse, Run
 from featbank.feature_io import PackedStorage
+from featbank.numerics import thread_count
 from featbank.runners.inline import InlineRunner
 from featbank.runners.local import LocalRunner
 from featbank.store import StoreHeader
@@ -74,13 +75,17 @@ def demo_run(
 
 
 def run_extraction(
-    root: Path, out: Path, *, num_workers: int | None = 2, **changes: Any
+    root: Path, out: Path, *, num_workers: int | None = None, **changes: Any
 ) -> Published:
-    """Extract as `demo_run` and `Reuse` say; in this process where `num_workers` is None."""
+    """Extract as `demo_run` and `Reuse` say; in this process where `num_workers` is None.
+
+    To start workers takes longer than the demo corpus does: tests of what they do ask for them.
+    """
     reuse = {one.name: changes.pop(one.name) for one in fields(Reuse) if one.name in changes}
     if num_workers:
         changes.setdefault("runner", LocalRunner(num_workers=num_workers))
-    return extract(demo_run(root, **changes), out, Reuse(**reuse))
+    with thread_count(1):  # and then as many as there were: this process may compute
+        return extract(demo_run(root, **changes), out, Reuse(**reuse))
 
 
 def extract_corpus(root: Path, out: Path, **changes: Any) -> Sequence[StoreHeader]:
@@ -109,7 +114,8 @@ if __name__ == "__main__":
 def start_extraction(
     root: Path, out: Path, log: Path, environment: Mapping[str, str] | None = None, **changes: Any
 ) -> subprocess.Popen[bytes]:
-    """Start `run_extraction` in a process group of its own, which prints to `log`."""
+    """Start `run_extraction` with two workers in a process group, which prints to `log`."""
+    changes.setdefault("num_workers", 2)
     env = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
     with open(log, "ab") as printed:
         return subprocess.Popen(

@@ -91,7 +91,7 @@ def _extracted(root: Path, rows: list[Utterance], *, stored: list[str]) -> dict[
         # by hand, for JSON can escape what is no UTF-8
         lines = [json.dumps(asdict(row)) for row in sorted(rows, key=lambda row: row.id)]
         (manifests / "train.jsonl").write_text("".join(f"{line}\n" for line in lines))
-        extract_corpus(root, out, manifests=manifests, max_failures=len(rows))
+        extract_corpus(root, out, num_workers=2, manifests=manifests, max_failures=len(rows))
         assert list(open_store(out / "fbank/train").ids) == stored
         failures = read_failures(out / "fbank/train/failures.jsonl")
     assert sorted([failure.id for failure in failures] + stored) == sorted(row.id for row in rows)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from featbank.errors import (
 )
 from featbank.feature_io import PackedStorage
 from featbank.features.base import Output
+from featbank.numerics import thread_count
 from featbank.runners.local import LocalRunner
 from featbank.store import open_store
 from featbank.tokenizers.codebook import Codebook, load_codebook
@@ -58,6 +60,14 @@ class Project:
         rows = read_manifest(self.manifests / "train.jsonl")
         write_pins(self.pins, [row.id for row in rows[::2]], how="every other one")
         self.storage = [PackedStorage("mfcc", dtype, shard_bytes=60_000)]
+
+    def copied(self, to: Path) -> Project:
+        """Copy all there is, the stores with it, to a folder."""
+        shutil.copytree(self.folder, to, dirs_exist_ok=True)
+        other = copy(self)
+        other.root, other.folder = to / self.root.name, to
+        other.manifests, other.pins = to / self.manifests.name, to / self.pins.name
+        return other
 
     def run(self, **changes: Any) -> Run:
         return demo_run(self.root, **{"extractor": MFCC, "storage": self.storage, **changes})
@@ -100,8 +110,26 @@ def project(demo_corpus: Path, tmp_path: Path) -> Project:
     return Project(Path(shutil.copytree(demo_corpus, tmp_path / "corpus")), "float16")
 
 
-@pytest.mark.parametrize("merge_repeats", [False, True])
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8_scaled"])
+@pytest.fixture(scope="module")
+def _two_steps(demo_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    root = shutil.copytree(demo_corpus, tmp_path_factory.mktemp("direct") / "corpus")
+    made = Project(Path(root), "float16")
+    with thread_count(1):
+        made.two_steps()
+    return made
+
+
+@pytest.fixture
+def stepped(_two_steps: Project, tmp_path: Path) -> Project:
+    """A project whose features, sample, codebook and tokens were made in two steps."""
+    return _two_steps.copied(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "merge_repeats"),
+    # that repeats are merged has nothing to do with what units are made of
+    [("float32", False), ("float16", True), ("bfloat16", False), ("int8_scaled", True)],
+)
 def test_tokens_straight_from_audio_are_those_of_two_steps(
     dtype: str, merge_repeats: bool, demo_corpus: Path, tmp_path: Path
 ) -> None:
@@ -138,26 +166,25 @@ def test_tasks_of_seconds_that_are_joined_give_the_same_tokens_and_sample(
     assert len({tuple(task.names) for task in interim}) == 2  # of tokens, and of the sample
 
 
-def test_many_workers_write_the_same_tokens(project: Project) -> None:
-    expected = project.two_steps()
-    out, _ = project.direct(runner=LocalRunner(num_workers=2))
+def test_many_workers_write_the_same_tokens(stepped: Project) -> None:
+    expected = stepped.folder / "tokens"
+    out, _ = stepped.direct(runner=LocalRunner(num_workers=2))
     assert files(out) == files(expected)
 
 
-def test_no_features_are_ever_on_disk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    project.two_steps()
-    shutil.rmtree(project.folder / "features")
+def test_no_features_are_ever_on_disk(stepped: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(stepped.folder / "features")
     largest = 0
     assign = Codebook.assign_pieces
 
     def watch(self: Codebook, pieces: Any) -> Any:
         nonlocal largest
-        written = (project.folder / "work").rglob("*.h5*"), project.folder.rglob("direct/**/*.h5*")
+        written = (stepped.folder / "work").rglob("*.h5*"), stepped.folder.rglob("direct/**/*.h5*")
         largest = max([largest, *(path.stat().st_size for some in written for path in some)])
         return assign(self, pieces)
 
     monkeypatch.setattr(Codebook, "assign_pieces", watch)
-    project.direct()
+    stepped.direct()
     # 145 s of 26 values of 2 bytes, 100 a second, are 754 kB; their units are 14.5 kB
     assert 0 < largest < 20_000
 
@@ -202,52 +229,51 @@ def _stop_at(number: int, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Codebook, "assign_pieces", stop)
 
 
-def test_a_stopped_run_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = project.two_steps()
+def test_a_stopped_run_goes_on(stepped: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = stepped.folder / "tokens"
     with monkeypatch.context() as patch:
         _stop_at(20, patch)
         with pytest.raises(KeyboardInterrupt):
-            project.direct()
-    out, tally = project.direct()
+            stepped.direct()
+    out, tally = stepped.direct()
     assert tally.num_kept > 0
     assert tally.num_computed == 38 - tally.num_kept
     assert files(out) == files(expected)
 
 
 def test_damaged_units_of_a_stopped_run_are_computed_again(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    stepped: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = project.two_steps()
+    expected = stepped.folder / "tokens"
     with monkeypatch.context() as patch:
         _stop_at(20, patch)
         with pytest.raises(KeyboardInterrupt):
-            project.direct()
-    for path in (project.folder / "work").rglob("*.h5"):
+            stepped.direct()
+    for path in (stepped.folder / "work").rglob("*.h5"):
         flip_in(path, "values")
-    out, tally = project.direct()
+    out, tally = stepped.direct()
     assert tally.num_kept == 0
     assert files(out) == files(expected)
 
 
 @pytest.mark.parametrize("dataset", ["values", "id_bytes"])
 def test_damaged_units_of_an_earlier_store_are_computed_again(
-    dataset: str, project: Project
+    dataset: str, stepped: Project
 ) -> None:
-    expected = project.two_steps()
-    out, _ = project.direct()
+    expected = stepped.folder / "tokens"
+    out, _ = stepped.direct()
     shard, _ = fullest_shard(out / "units" / "train")
     flip_in(shard, dataset)
-    _, tally = project.direct()
+    _, tally = stepped.direct()
     assert tally.num_computed > 0
     assert files(out) == files(expected)
 
 
-def test_a_codebook_of_other_features_is_refused(project: Project) -> None:
-    project.two_steps()
+def test_a_codebook_of_other_features_is_refused(stepped: Project) -> None:
     with pytest.raises(CodebookError, match="fitted on features made in another way"):
-        project.direct(extractor={**MFCC, "num_ceps": 12})
+        stepped.direct(extractor={**MFCC, "num_ceps": 12})
     with pytest.raises(ConfigError, match="feature to tokenize: expected mfcc, got fbank"):
-        project.direct(feature="fbank")
+        stepped.direct(feature="fbank")
 
 
 class Pairs(FbankAndEnergy):
@@ -258,17 +284,16 @@ class Pairs(FbankAndEnergy):
         return {"pairs": Output((2, 10))}
 
 
-def test_a_sample_straight_from_audio_is_that_of_a_feature_store(project: Project) -> None:
-    project.two_steps()
-    out = project.folder / "direct-sample"
-    run = project.run(work=project.folder / "sampling")
-    done = sample_audio(run, out, project.pinned)
+def test_a_sample_straight_from_audio_is_that_of_a_feature_store(stepped: Project) -> None:
+    out = stepped.folder / "direct-sample"
+    run = stepped.run(work=stepped.folder / "sampling")
+    done = sample_audio(run, out, stepped.pinned)
     assert done.num_utterances == done.tally.num_computed == len(open_store(out))
-    assert files(out) == files(project.folder / "sample")
-    assert not list((project.folder / "sampling").iterdir())
-    write_pins(project.folder / "gone.txt", ["nobody"], how="by hand")
+    assert files(out) == files(stepped.folder / "sample")
+    assert not list((stepped.folder / "sampling").iterdir())
+    write_pins(stepped.folder / "gone.txt", ["nobody"], how="by hand")
     with pytest.raises(CorpusError, match="1 missing, the first 'nobody'"):
-        sample_audio(run, out, replace(project.pinned, pins=project.folder / "gone.txt"))
+        sample_audio(run, out, replace(stepped.pinned, pins=stepped.folder / "gone.txt"))
 
 
 @pytest.mark.parametrize(

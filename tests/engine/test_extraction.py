@@ -1,4 +1,4 @@
-"""Extraction over real speech in real worker processes."""
+"""Extraction over real speech, in real worker processes where they matter."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def corpus(tmp_path: Path, demo_corpus: Path) -> Path:
 
 def test_every_utterance_is_stored_with_kaldis_values(corpus: Path, tmp_path: Path) -> None:
     manifests = prepare_corpus(corpus)
-    headers = extract_corpus(corpus, tmp_path / "out")
+    headers = extract_corpus(corpus, tmp_path / "out", num_workers=2)
     assert sum(header.num_utterances for header in headers) == 38
     for split in ("train", "dev", "test"):
         store = open_store(tmp_path / "out" / "fbank" / split)
@@ -167,7 +167,7 @@ def test_audio_gone_since_the_manifest_is_listed_and_ends_the_run(
     with pytest.raises(
         FailureBudgetError, match="1 of 38 utterances failed so far, the first 'allison_en"
     ):
-        extract_corpus(corpus, tmp_path / "out")
+        extract_corpus(corpus, tmp_path / "out", num_workers=2)
     [failure] = read_failures(tmp_path / "failures.jsonl")
     assert (failure.id, failure.audio) == ("allison_en/vm-next", "allison_en/vm-next.flac")
     assert failure.error == "audio allison_en/vm-next.flac"  # wherever the corpus lies
@@ -266,6 +266,7 @@ def test_an_error_in_a_worker_s_start_is_the_error_of_the_run(corpus: Path, tmp_
                 extractor=broken,
                 storage=storage,
                 trusted_modules=["tests"],
+                num_workers=2,
             )
         assert bystander.is_alive()  # only the workers are ended
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import shutil
 from collections.abc import Callable
@@ -33,10 +32,6 @@ from tests.extracting import (
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-extract_corpus = functools.partial(extract_corpus, num_workers=None)
-run_extraction = functools.partial(run_extraction, num_workers=None)
 
 
 def _grow(root: Path, number: int = 3) -> None:

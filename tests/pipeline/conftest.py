@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from tests.servers import bucket, bucket_address  # noqa: F401 - fixtures
 from tests.waiting import HANG_S
+from tests.warm_python import warm_programs
 
 _AUTHOR = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
 
@@ -30,9 +31,12 @@ class Project:
         """Run a command as a person would type it, and return all it printed.
 
         Without worker processes unless told: to start them takes longer than the demo corpus does.
+        `PLAIN_PYTHON` has it started as it is typed, with nothing imported before: see warm_python.
         """
-        # this interpreter's folder first: `python` and `dvc` are those of the environment
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        # this interpreter's folder first: `python` and `dvc` are those of the environment, or
+        # processes of their kind that have imported torch already
+        folders = [warm_programs(), Path(sys.executable).parent, os.environ["PATH"]]
+        path = os.pathsep.join(map(str, folders))
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
         done = subprocess.run(  # noqa: S602 - our own commands, as the README prints them
             command,
@@ -105,12 +109,6 @@ def _checkout(root: Path, to: Path) -> Project:
     return project
 
 
-@pytest.fixture
-def checkout(root: Path, tmp_path: Path) -> Project:
-    """A fresh checkout in which nothing has run."""
-    return _checkout(root, tmp_path / "project")
-
-
 def _once(
     tmp_path_factory: pytest.TempPathFactory, root: Path, name: str, make: Callable[[Project], None]
 ) -> Project:
@@ -128,6 +126,17 @@ def _once(
             make(project)
             done.touch()
     return Project(made)
+
+
+@pytest.fixture(scope="session")
+def _started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return _once(tmp_path_factory, root, "started", lambda _: None)
+
+
+@pytest.fixture
+def checkout(_started: Project, tmp_path: Path) -> Project:
+    """A fresh checkout in which nothing has run."""
+    return _started.copy(tmp_path / "project")
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +158,7 @@ def own_prepared(prepared: Project, tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def _reproduced(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     def make(project: Project) -> None:
-        project.run("dvc repro", FEATBANK_RUNNER="local")
+        project.run("dvc repro", FEATBANK_RUNNER="local", PLAIN_PYTHON="1")
         project.commit("Reproduce")
 
     return _once(tmp_path_factory, root, "reproduced", make)

@@ -106,7 +106,8 @@ def test_a_killed_repro_goes_on_where_it_was(own_reproduced: Project) -> None:
         f"{COMMAND} & until ls {WORK}/*/results/*.json; do sleep 0.02; done; kill -KILL $! $PPID"
     )
     own_reproduced.edit("dvc.yaml", COMMAND, killed)
-    own_reproduced.run("dvc repro extract@demo-fbank || test $? -eq 137")
+    # a program that only asks another for the stage would be what is killed
+    own_reproduced.run("dvc repro extract@demo-fbank || test $? -eq 137", PLAIN_PYTHON="1")
     assert list((own_reproduced.path / WORK).glob("*/results/*.json"))
     own_reproduced.edit("dvc.yaml", killed, COMMAND)
     computed, copied, kept = _counts(own_reproduced.run("dvc repro extract@demo-fbank"))

@@ -91,6 +91,10 @@ def test_manifests_are_the_same_through_every_runner(
     assert sum(seconds) == pytest.approx(145, abs=0.5)
 
 
+AS_TYPED = {"PLAIN_PYTHON": "1"}
+"""What starts processes elsewhere is itself started by the interpreter: see tests/warm_python."""
+
+
 @pytest.fixture
 def project(root: Path, tmp_path: Path) -> Project:
     project = _checkout(root, tmp_path / "project")
@@ -107,10 +111,12 @@ def test_a_stage_writes_the_same_bytes_in_slurm_as_typed_and_under_dvc(
     shutil.rmtree(project.path / "data" / "features")
     project.run(
         "python stages/extract.py feature=fbank runner=slurm runner.num_workers=2",
+        **AS_TYPED,
         **slurm_environment,
     )
     assert files(project.path / "data" / "features") == expected
-    said = project.run("dvc repro extract@demo-fbank", FEATBANK_RUNNER="slurm", **slurm_environment)
+    environment = {"FEATBANK_RUNNER": "slurm", **AS_TYPED, **slurm_environment}
+    said = project.run("dvc repro extract@demo-fbank", **environment)
     assert "38 utterances computed" in said
     assert files(project.path / "data" / "features") == expected
 
@@ -121,6 +127,8 @@ def test_a_stage_writes_the_same_bytes_in_ray(project: Project) -> None:
     expected = files(project.path / "data" / "features")
     shutil.rmtree(project.path / "data" / "features")
     project.run(
-        "python stages/extract.py feature=fbank runner=ray runner.num_workers=2 runner.num_cpus=0.5"
+        "python stages/extract.py feature=fbank"
+        " runner=ray runner.num_workers=2 runner.num_cpus=0.5",
+        **AS_TYPED,
     )
     assert files(project.path / "data" / "features") == expected
