@@ -184,7 +184,8 @@ _ASIDE = {
 _ROLES = {"featbank.corpora.splits"}
 # by script: headers of what DVC has in its cache; certificates, and the report of all choices
 _ASIDE_OF = {
-    **dict.fromkeys(("extract", "fit", "stability", "tokenize"), _ROLES),
+    **dict.fromkeys(("fit", "stability", "tokenize"), _ROLES),
+    "extract": {"featbank.engine.pushing", *_ROLES},  # by hand alone, what `extract` would publish
     "prepare": {"featbank.store", "featbank.store.splits"},
     "report": {"featbank.base.manifest", "featbank.store.splits", *_ROLES},
     "validate": {
