@@ -18,6 +18,7 @@ from featbank.pipeline.schema import (
     LabelsOption,
     Modules,
     Name,
+    NamePattern,
     Numerics,
     Open,
     Seconds,
@@ -29,6 +30,7 @@ from featbank.pipeline.schema import (
     section,
     value,
 )
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 
 @section
@@ -161,7 +163,9 @@ class CorpusOption(ComponentOption):
 class StorageEntry(Open):
     """Storage settings of one feature."""
 
-    name: Annotated[Name, Field(description="of the feature")]
+    name: Annotated[
+        NamePattern, Field(description="of the feature; a * stands for what several differ in")
+    ]
     dtype: Annotated[str, Field(description="its values are stored as")] = "float32"
     shard_bytes: Annotated[
         Count | None,
@@ -185,7 +189,7 @@ class FeatureOption:
         Sequence[StorageEntry],
         Field(min_length=1),
         value(
-            "one entry for each feature name; tokens are made of the first",
+            "one entry for each feature name, or for several: {name: wavlm-l*}",
             told="a list of one entry a feature name: [{name: fbank, dtype: float32}]",
         ),
     ]
@@ -210,6 +214,14 @@ class FeatureOption:
     def stored(self) -> Sequence[Mapping[str, object]]:
         """The entries of storage, as `feature_io.read_storage` takes them."""
         return [entry.arguments for entry in self.storage]
+
+    def of_tokens(self, stored: str) -> str:
+        """Return the feature that tokens are made of; see `feature_of_tokens`.
+
+        Raises:
+            ConfigError: there is no such feature.
+        """
+        return feature_of_tokens(stored, self.name, self.names)
 
     def told_choice(self, chosen: str) -> str:
         """Name the feature that tokens are made of for a log line, where there are others."""

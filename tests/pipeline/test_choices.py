@@ -20,21 +20,35 @@ CHOSEN: dict[str, Any] = {
     "corpora": ["demo", "small"],
     "features": ["fbank", "mfcc"],
     "samples": {
-        "a": {"fit_on": "both", "corpus": "demo", "feature": "mfcc"},
-        "b": {"fit_on": "both", "corpus": "small", "feature": "mfcc"},
-        "c": {"fit_on": "demo", "corpus": "demo", "feature": "fbank"},
+        "a": {"fit_on": "both", "corpus": "demo", "feature": "mfcc", "stored": "mfcc"},
+        "b": {"fit_on": "both", "corpus": "small", "feature": "mfcc", "stored": "mfcc"},
+        "c": {"fit_on": "demo", "corpus": "demo", "feature": "fbank", "stored": "fbank"},
     },
-    "samples_from_audio": {"d": {"fit_on": "demo", "corpus": "demo", "feature": "hubert"}},
+    "samples_from_audio": {
+        "d": {"fit_on": "demo", "corpus": "demo", "feature": "hubert", "stored": "hubert"}
+    },
     "codebooks": {
-        "a": {"fit_on": "both", "feature": "mfcc", "codebook": "kmeans100"},
-        "b": {"fit_on": "demo", "feature": "hubert", "codebook": "kmeans500"},
+        "a": {"fit_on": "both", "feature": "mfcc", "stored": "mfcc", "codebook": "kmeans100"},
+        "b": {"fit_on": "demo", "feature": "hubert", "stored": "hubert", "codebook": "kmeans500"},
     },
     "tokens": [
-        {"feature": "mfcc", "tokenizer": one, "codebook": "kmeans100", "fit_on": "both"}
+        {
+            "feature": "mfcc",
+            "stored": "mfcc",
+            "tokenizer": one,
+            "codebook": "kmeans100",
+            "fit_on": "both",
+        }
         for one in ("kmeans100", "kmeans100_merged")
     ],
     "tokens_from_audio": [
-        {"feature": "hubert", "tokenizer": "kmeans500", "codebook": "kmeans500", "fit_on": "demo"}
+        {
+            "feature": "hubert",
+            "stored": "hubert",
+            "tokenizer": "kmeans500",
+            "codebook": "kmeans500",
+            "fit_on": "demo",
+        }
     ],
     "seed": 0,
 }
@@ -70,10 +84,10 @@ def test_a_codebook_is_that_of_its_tokens_else_of_its_kind_else_of_its_feature(
 ) -> None:
     choose()
     choices = read_choices()
-    assert choices.fitted_on("mfcc", "kmeans100_merged", "kmeans100") == "both"
-    assert choices.fitted_on("hubert", "mine", "kmeans500") == "demo"
-    assert choices.fitted_on("mfcc", "mine", "mine") == "both"
-    assert choices.fitted_on("wavlm", "kmeans100", "kmeans100") == "demo"
+    assert choices.fitted_on("mfcc", "mfcc", "kmeans100_merged", "kmeans100") == "both"
+    assert choices.fitted_on("hubert", "hubert", "mine", "kmeans500") == "demo"
+    assert choices.fitted_on("mfcc", "mfcc", "mine", "mine") == "both"
+    assert choices.fitted_on("wavlm", "wavlm", "kmeans100", "kmeans100") == "demo"
     assert choices.sampled_as("small", "mfcc") == "both"
     assert choices.sampled_as("small", "wavlm") == "small"
 

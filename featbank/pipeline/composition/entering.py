@@ -73,6 +73,8 @@ def entered_through_hydra(
         _set(_RAISE, asked)
         log_visibly()
         function(lambda: read_config(kind, config))
+        begun = False  # several runs are composed one after another
+        os.environ[_RAISE] = "1"
 
     enter = hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(begin)
 
@@ -137,12 +139,11 @@ def _check_typed(arguments: list[str], stage: str) -> argparse.Namespace:
         raise ConfigError(
             "--shell-completion", expected="COMP_LINE, as the shell sets it", got="none"
         )
-    if typed.multirun:
+    if typed.multirun and {"overwrite=true", *typed.overrides} == {*typed.overrides}:
         raise ConfigError(
-            "--multirun",
-            expected="one run",
-            got="several",
-            hint="choose several in params.yaml for dvc repro, or write a loop in the shell",
+            "overwrite of several runs",
+            expected="false, for one could replace what another made",
+            got="true",
         )
     if "://" in (typed.config_path or ""):  # a module, whose files nobody checks
         raise ConfigError("--config-path", expected="a folder", got=typed.config_path)
