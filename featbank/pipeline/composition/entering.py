@@ -139,12 +139,6 @@ def _check_typed(arguments: list[str], stage: str) -> argparse.Namespace:
         raise ConfigError(
             "--shell-completion", expected="COMP_LINE, as the shell sets it", got="none"
         )
-    if typed.multirun and {"overwrite=true", *typed.overrides} == {*typed.overrides}:
-        raise ConfigError(
-            "overwrite of several runs",
-            expected="false, for one could replace what another made",
-            got="true",
-        )
     if "://" in (typed.config_path or ""):  # a module, whose files nobody checks
         raise ConfigError("--config-path", expected="a folder", got=typed.config_path)
     for one in OverridesParser.create().parse_overrides(typed.overrides):
@@ -158,6 +152,9 @@ def _check_typed(arguments: list[str], stage: str) -> argparse.Namespace:
             and (one.value() is None or isinstance(one.value(), bool | int | float | dict))
         ):
             raise ConfigError(text, expected=f"an option of conf/{key}", got=one.value())
+        if typed.multirun and key == "overwrite" and one.value() is not False:
+            told = "false with --multirun, where a run could replace what another has made"
+            raise ConfigError(text, expected=told, got=text.partition("=")[2])
         if one.package is not None:
             raise ConfigError(text, expected="an option in its own group", got=f"@{one.package}")
     return typed
