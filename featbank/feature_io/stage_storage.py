@@ -117,6 +117,7 @@ def storage_by_name(
     entries = list(entries)
     names = [entry.name for entry in entries]
     found: dict[str, PackedStorage] = {}
+    used: set[str] = set()
     for entry in entries:
         for name in codebook_sizes:
             others = name in names and entry.name != name  # an entry of its very name stores it
@@ -124,7 +125,7 @@ def storage_by_name(
                 if name in found:
                     raise ConfigError(f"storage of {name!r}", expected="one entry", got="two")
                 found[name] = replace(entry, name=name)
-    used = {one for one in names if any(fnmatchcase(name, one) for name in found)}
+                used.add(entry.name)
     if set(found) != set(codebook_sizes) or used != set(names):
         raise ConfigError(
             "storage",

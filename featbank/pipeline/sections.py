@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -225,7 +226,7 @@ class FeatureOption:
 
     def told_choice(self, chosen: str) -> str:
         """Name the feature that tokens are made of for a log line, where there are others."""
-        others = ", ".join(name for name in self.names if name != chosen)
+        others = ", ".join(name for name in self.names if not fnmatchcase(chosen, name))
         return f" of {chosen}; storage names {others}, too" if others else ""
 
 

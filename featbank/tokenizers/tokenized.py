@@ -32,18 +32,13 @@ def feature_of_tokens(stored: str, definition: str, names: Sequence[str]) -> str
         ConfigError: the definition has no such feature.
     """
     prefix = f"{definition}-"
-    asked = [stored, stored.removeprefix(prefix)] if stored.startswith(prefix) else []
-    found = (
-        names[:1]
-        if stored == definition
-        else [one for one in asked if any(fnmatchcase(one, name) for name in names)]
-    )
-    if found and "*" not in found[0]:
-        return found[0]
-    first = [] if "*" in names[0] else [definition]
-    others = [name if name.startswith(prefix) else prefix + name for name in names]
-    raise ConfigError(
-        f"stored, of feature {definition}",
-        expected=" or ".join([*first, *others]) + (", * a number" if "*" in "".join(names) else ""),
-        got=stored,
-    )
+    asked = [names[0]] if stored == definition else []
+    if stored.startswith(prefix):
+        asked = [stored, stored.removeprefix(prefix)]
+    for feature in asked:
+        if "*" not in feature and any(fnmatchcase(feature, name) for name in names):
+            return feature
+    known = [] if "*" in names[0] else [definition]
+    if known != [definition] or len(names) > 1:
+        known += [name if name.startswith(prefix) else prefix + name for name in names]
+    raise ConfigError(f"stored, of feature {definition}", expected=" or ".join(known), got=stored)

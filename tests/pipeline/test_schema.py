@@ -264,6 +264,7 @@ def test_tokens_are_made_of_the_first_entry_of_storage_which_is_told_where_there
     values["storage"] = [{"name": "mfcc"}, {"name": "fbank"}]
     feature = validated(FeatureOption, values, Origin(stage="x"))
     assert feature.of_tokens(feature.name) == "mfcc"
+    assert feature.of_tokens(f"{feature.name}-fbank") == "fbank"
     assert feature.told_choice("mfcc") == " of mfcc; storage names fbank, too"
 
 

@@ -201,7 +201,7 @@ def _check_hydra(said: object, file: object) -> None:
     if more := [str(key) for key in keys if keys[key] != _HYDRA.get(key, ...)]:
         raise ConfigError(
             f"hydra in {file}",
-            expected="run: {dir: .}, output_subdir: null and the folder of sweeps alone, for the rest "
+            expected="run: {dir: .}, output_subdir: null and the folder of sweeps, for the rest "
             "can run code",
             got=", ".join(more),
         )
