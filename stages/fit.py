@@ -25,6 +25,7 @@ def main(config: FitConfig) -> None:
             expected=f"a fit of tokenizer={config.tokenizer.codebook}, whose centroids it shares",
             got=f"tokenizer={config.tokenizer.name}",
         )
+    config.feature.of_tokens(config.stored)  # or there is none such
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.numerics import Computing
     from featbank.pipeline.dvc_outputs import drop_damaged

@@ -16,7 +16,6 @@ from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
 from featbank.store.splits import read_splits, standing_splits
 from featbank.tokenizers.sample import draw_sample, present_splits, write_pins, write_sample
-from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def main(config: SampleConfig) -> None:
     refuse_tracked(config, _out(config))
     from_audio = config.source == "audio"
     num_utterances = (_from_audio if from_audio else _from_features)(config)
-    told = config.feature.told_choice(feature_of_tokens(config.feature.names))
+    told = config.feature.told_choice(config.feature.of_tokens(config.stored))
     _log.info("%s: %d pinned utterances%s", _out(config), num_utterances, told)
 
 
@@ -50,7 +49,7 @@ def _training_splits(config: SampleConfig) -> list[str]:
 
 
 def _from_features(config: SampleConfig) -> int:
-    folder = config.paths.features / feature_of_tokens(config.feature.names)
+    folder = config.paths.features / config.feature.of_tokens(config.stored)
     there = read_splits(folder) or standing_splits(folder)
     if not there:
         hint = "run python stages/extract.py"
@@ -70,12 +69,12 @@ def _from_audio(config: SampleConfig) -> int:
     from featbank.engine.sample_audio import PinnedFeature, sample_audio
     from featbank.pipeline.computing import computing_run
 
-    name = f"sample-{config.fit_on}-{config.corpus.name}-{config.feature.name}"
+    name = f"sample-{config.fit_on}-{config.corpus.name}-{config.stored}"
     done = sample_audio(
         computing_run(config, name),
         _out(config),
         PinnedFeature(
-            feature=feature_of_tokens(config.feature.names),
+            feature=config.feature.of_tokens(config.stored),
             pins=config.pins,
             splits=_training_splits(config),
         ),

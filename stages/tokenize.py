@@ -19,7 +19,6 @@ from featbank.pipeline.run_records import record_run
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
 from featbank.store import StoreHeader
-from featbank.tokenizers.tokenized import feature_of_tokens
 
 if TYPE_CHECKING:
     from featbank.tokenizers.token_stores import TokenStores
@@ -45,7 +44,7 @@ def main(config: TokenizeConfig) -> None:
         out,
         sum(header.num_utterances for header in headers if header.name == "units"),
         sum(header.num_frames for header in headers if header.name == "units"),
-        config.feature.told_choice(feature_of_tokens(config.feature.names)),
+        config.feature.told_choice(config.feature.of_tokens(config.stored)),
         times_real_time(watch.real_time_factor(audio_s)),
     )
 
@@ -56,7 +55,7 @@ def _from_features(config: TokenizeConfig, out: Path, advance: Advance) -> Seque
 
     return tokenize(
         manifests=config.paths.manifests,
-        features=Path(config.paths.features, feature_of_tokens(config.feature.names)),
+        features=Path(config.paths.features, config.feature.of_tokens(config.stored)),
         stores=_stores(config),
         out=out,
         overwrite=config.overwrite,
@@ -71,7 +70,7 @@ def _from_audio(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence
     from featbank.pipeline.computing import computing_run, drop_damaged
     from featbank.pipeline.dvc_previous import previous_output
 
-    tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
+    tokens = FeatureTokens(feature=config.feature.of_tokens(config.stored), stores=_stores(config))
     damaged: list[Path] = []
     with previous_output(out, config.runtime.work, fetch=config.fetch) as previous:
         reuse = Reuse(
@@ -97,7 +96,7 @@ def _forecast(config: TokenizeConfig, out: Path, *, from_audio: bool) -> None:
     from featbank.pipeline.computing import computing_run
     from featbank.pipeline.forecast import print_forecast
 
-    tokens = FeatureTokens(feature=feature_of_tokens(config.feature.names), stores=_stores(config))
+    tokens = FeatureTokens(feature=config.feature.of_tokens(config.stored), stores=_stores(config))
     job = token_job(computing_run(config, _run_name(config, out)), out, tokens)
     reuse = Reuse(overwrite=config.overwrite, anew=config.overwrite, numerics=STRICT)
     print_forecast(job, reuse, config.runtime)

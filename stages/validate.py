@@ -96,8 +96,8 @@ def _held_out(config: ValidateConfig, option: str) -> HeldOut:
     )
     feature = chosen.feature if chosen else features.name if features else ""
     tokenizer = option.removeprefix(f"{feature}-")
-    fit_on = chosen.fit_on if chosen else choices.fitted_on(feature, tokenizer, tokenizer)
-    name = f"{feature}-{chosen.codebook if chosen else tokenizer}"
+    fit_on = chosen.fit_on if chosen else choices.fitted_on(feature, feature, tokenizer, tokenizer)
+    name = f"{chosen.stored}-{chosen.codebook}" if chosen else option
     return HeldOut(
         codebook=Path(root, "codebooks", fit_on, f"{name}.safetensors"),
         features=features,

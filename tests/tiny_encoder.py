@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -60,6 +61,15 @@ class TinyEncoder(SslEncoder):
             for name, parameter in self._model.named_parameters():
                 if name.endswith("bias"):
                     parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+
+
+class NotedEncoder(TinyEncoder):
+    """Notes the id of each utterance that it encodes in the file that COMPUTED_LOG names."""
+
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
+        with open(os.environ["COMPUTED_LOG"], "a", encoding="utf-8") as file:
+            file.write("".join(f"{name}\n" for name in batch.ids))
+        return super().compute_features(batch, split)
 
 
 class PickyEncoder(TinyEncoder):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from featbank.base.trusted import check_name, check_type, construct
@@ -11,17 +12,19 @@ from featbank.errors import ConfigError
 from featbank.store import ENCODINGS, SHARD_BYTES, dtypes_for, find_encoding
 from featbank.store.compression import check_compression
 
+_NAME = "storage: name"
 _OLD_KEYS = ("writer_class", "writer_kwargs")
 
 
 @dataclass(frozen=True, slots=True)
 class PackedStorage:
-    """Storage of one feature of an extractor in a packed store.
+    """Storage of a feature of an extractor, or of several alike, in packed stores.
 
     A recipe, which may write other files too, has `FeatureStorageConfig` for it.
 
     Args:
-        name: the feature's name, which is also its folder's.
+        name: the feature's name, which is also its folder's; a `*` in it stands for what several
+            features differ in: `wavlm-l*` for `wavlm-l0` and all others of that kind.
         dtype: that its values are stored as: see `featbank.store.ENCODINGS`.
         shard_bytes: the size in bytes around which shards are cut.
         compression: of the values: zstd or blosc; None to have them mapped into memory.
@@ -38,7 +41,7 @@ class PackedStorage:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        check_name(self.name, "storage: name")
+        check_name(self.name.replace("*", "0") if isinstance(self.name, str) else self.name, _NAME)
         where = f"storage of {self.name!r}"
         if not isinstance(self.dtype, str) or self.dtype not in ENCODINGS:
             raise ConfigError(f"{where}: dtype", expected=" or ".join(ENCODINGS), got=self.dtype)
@@ -104,23 +107,30 @@ def storage_by_name(
     """Match storage entries with the features an extractor computes, one each.
 
     Args:
-        entries: one a feature.
+        entries: one a feature, or several features; an entry of a feature's very name goes first.
         codebook_sizes: of the features, by name; None for floats.
 
     Raises:
-        ConfigError: a feature has no entry, or an entry no feature, or two; or its dtype cannot
+        ConfigError: a feature has no entry, or two, or an entry no feature; or its dtype cannot
             hold it.
     """
+    entries = list(entries)
+    names = [entry.name for entry in entries]
     found: dict[str, PackedStorage] = {}
+    used: set[str] = set()
     for entry in entries:
-        if entry.name in found:
-            raise ConfigError(f"storage of {entry.name!r}", expected="one entry", got="two")
-        found[entry.name] = entry
-    if set(found) != set(codebook_sizes):
+        for name in codebook_sizes:
+            others = name in names and entry.name != name  # an entry of its very name stores it
+            if fnmatchcase(name, entry.name) and not others:
+                if name in found:
+                    raise ConfigError(f"storage of {name!r}", expected="one entry", got="two")
+                found[name] = replace(entry, name=name)
+                used.add(entry.name)
+    if set(found) != set(codebook_sizes) or used != set(names):
         raise ConfigError(
             "storage",
             expected=f"one entry for each of {', '.join(sorted(codebook_sizes))}",
-            got=", ".join(sorted(found)) or "none",
+            got=", ".join(sorted(names)) or "none",
         )
     for name, entry in found.items():
         _check_dtype(entry, codebook_sizes[name])

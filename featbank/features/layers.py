@@ -26,8 +26,11 @@ class Layers:
       2021, arXiv:2105.01051); the weights sum to 1, as they do after that softmax;
     - `final`: the output of the encoder, behind its last norm where it has one, (T, D).
 
+    A name with a `*` stands for several features, (T, D) each, of one pass: `{wavlm-l*: [6, 9]}`
+    for states 6 and 9 under the names `wavlm-l6` and `wavlm-l9`, `{wavlm-l*: all}` for every state.
+
     Args:
-        features: feature name -> choice.
+        features: feature name -> choice; or a name with a `*` -> `all`, or a list of states.
         num_layers: of the encoder, L.
         dimension: D.
         where: names the encoder, for errors.
@@ -45,13 +48,16 @@ class Layers:
                 expected="feature name -> layer, such as {wavlm: 9}",
                 got=repr(features),
             )
-        check_feature_names(features)
         self._num_states = num_layers + 1
         self._dimension = dimension
-        self._choices = {
-            name: self._checked(choice, f"layers of {where}: {name}")
-            for name, choice in features.items()
-        }
+        self._choices: dict[str, Any] = {}
+        for pattern, several in features.items():
+            said = f"layers of {where}: {pattern}"
+            for name, choice in self._named(str(pattern), several, said):
+                if name in self._choices:
+                    raise ConfigError(said, expected="each name once", got=f"{name} twice")
+                self._choices[name] = self._checked(choice, said)
+        check_feature_names(self._choices)
 
     @property
     def outputs(self) -> dict[str, Output]:
@@ -102,6 +108,20 @@ class Layers:
         for weight, state in zip(choice, states, strict=True):  # one at a time: in bounded memory
             total += weight * state.float()
         return total
+
+    def _named(self, pattern: str, choice: Any, where: str) -> list[tuple[str, Any]]:
+        """Return names and choices: one, or those that a name with a `*` stands for."""
+        if "*" not in pattern:
+            return [(pattern, choice)]
+        states = range(self._num_states) if choice == ALL else choice
+        numbers = isinstance(states, Sequence) and all(type(one) is int for one in states)
+        if pattern.count("*") != 1 or isinstance(states, str) or not numbers or not states:
+            raise ConfigError(
+                where,
+                expected=f"one * in the name, for {ALL} or a list of layers: [6, 9]",
+                got=repr(choice),
+            )
+        return [(pattern.replace("*", str(number)), number) for number in states]
 
     def _checked(self, choice: Any, where: str) -> Any:
         last = self._num_states - 1

@@ -15,7 +15,6 @@ from featbank.pipeline.computing import computing_run, config_of
 from featbank.pipeline.configs import ExtractConfig, ValidateConfig
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
-from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -71,5 +70,5 @@ def _certificate(
             codebook=load_codebook(made_by.paths.codebook),
             merge_repeats=made_by.tokenizer.merge_repeats,
         ),
-        made_by.paths.features / feature_of_tokens(made_by.feature.names),
+        made_by.paths.features / made_by.feature.of_tokens(made_by.stored),
     )

@@ -10,11 +10,12 @@ from typing import Any
 from featbank.errors import ConfigError, FeatbankError
 from featbank.files.remote import is_remote
 from featbank.pipeline.choices import any_choices, read_choices
-from featbank.pipeline.chosen_options import choice_faults, options_of
+from featbank.pipeline.chosen_options import choice_faults
 from featbank.pipeline.code_table import STAGES
 from featbank.pipeline.composition.composed import CONF, option_faults, stage_faults
 from featbank.pipeline.composition.conf_files import read_option, read_yaml
 from featbank.pipeline.configs import CONFIGS
+from featbank.pipeline.definitions import options_of
 from featbank.pipeline.described import Described
 from featbank.pipeline.dvc_outputs import dvc_project
 

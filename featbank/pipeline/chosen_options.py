@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from featbank.errors import ConfigError, InvalidConfigError
-from featbank.pipeline.choices import PARAMS, Choices, formed_choices
+from featbank.pipeline.choices import formed_choices
+from featbank.pipeline.chosen import PARAMS, Choices
 from featbank.pipeline.composition.composed import CONF
 from featbank.pipeline.composition.conf_files import read_yaml
 from featbank.pipeline.composition.plain import as_typed
+from featbank.pipeline.definitions import options_of, stored_names
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 
 def check_choices() -> None:
@@ -40,9 +43,21 @@ def choice_faults() -> Sequence[ConfigError]:
         *choices.faults(),
         *missing,
         *_typed_faults(choices),
+        *_stored_faults(choices),
         *_codebook_faults(choices),
         *_sample_faults(choices),
     ]
+
+
+def _stored_faults(choices: Choices) -> Iterator[ConfigError]:
+    """Give entries of features that their definition does not store."""
+    for where, one in choices.entries:
+        if names := stored_names(one.feature):
+            try:
+                feature_of_tokens(one.stored, one.feature, names)
+            except ConfigError as error:
+                what = f"{PARAMS}: {where}.stored"
+                yield ConfigError(what, expected=error.expected, got=error.got)
 
 
 def _typed_faults(choices: Choices) -> Iterator[ConfigError]:
@@ -106,8 +121,3 @@ def _no_option(group: str, name: str) -> ConfigError:
         got="none",
         hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}",
     )
-
-
-def options_of(group: str) -> Sequence[str]:
-    """Return the options of a group of conf/, by name."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
 
 from featbank.base.components import ComponentConfig
@@ -12,12 +11,11 @@ from featbank.base.progress import Advance
 from featbank.base.trusted import build
 from featbank.engine.definition import FeatureDefinition
 from featbank.engine.run import Budget, PreparedCorpus, Run
-from featbank.errors import ConfigError
 from featbank.feature_io.stage_storage import read_storage
 from featbank.files.remote import any_path
 from featbank.numerics import Computing
 from featbank.pipeline import dvc_outputs
-from featbank.pipeline.composition.composed import CONF, composed_stage
+from featbank.pipeline.composition.composed import composed_stage
 from featbank.pipeline.configs import (
     ComputingConfig,
     DecodeConfig,
@@ -25,6 +23,7 @@ from featbank.pipeline.configs import (
     TokenizeConfig,
 )
 from featbank.pipeline.corpus_summary import read_corpus
+from featbank.pipeline.definitions import defined_feature, defined_tokens
 from featbank.runners.base import Runner
 
 _log = logging.getLogger(__name__)
@@ -97,38 +96,8 @@ def config_of(name: str, *, but: Sequence[str]) -> ExtractConfig | TokenizeConfi
         ConfigError: the choice has no definition, or one that lacks something.
     """
     kind, _, option = name.partition("/")
-    options = _options(kind, option)
     if kind == "features":
-        return composed_stage(ExtractConfig, options, but=but)
-    return composed_stage(TokenizeConfig, options, but=but)
-
-
-def _options(kind: str, option: str) -> Mapping[str, str]:
-    groups = _groups_by_option(kind)
-    if option not in groups:
-        near = get_close_matches(option, groups, n=1)
-        raise ConfigError(
-            f"definition of {kind}/{option}",
-            expected="a file of conf/feature"
-            if kind == "features"
-            else "<feature>-<tokenizer>, of files of conf/feature and conf/tokenizer",
-            got="no such file",
-            hint=(f"did you mean {near[0]}? Or " if near else "")
-            + "put what was typed by hand for these stores into a file under their name",
-        )
-    return groups[option]
-
-
-def _groups_by_option(kind: str) -> Mapping[str, Mapping[str, str]]:
-    """Return what to choose of each group of conf/, by the name of the folder of stores."""
-    features, tokenizers = (
-        sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-        for group in ("feature", "tokenizer")
-    )
-    if kind == "features":
-        return {feature: {"feature": feature} for feature in features}
-    return {
-        f"{feature}-{tokenizer}": {"feature": feature, "tokenizer": tokenizer}
-        for feature in features
-        for tokenizer in tokenizers
-    }
+        return composed_stage(ExtractConfig, {"feature": defined_feature(option)}, but=but)
+    made_of = defined_tokens(option)
+    options = {"feature": made_of.feature, "tokenizer": made_of.tokenizer}
+    return composed_stage(TokenizeConfig, options, but=but, values={"stored": made_of.stored})

@@ -69,6 +69,13 @@ FromAudio = Annotated[
 FitOn = Annotated[
     Name, value("the sample of the codebook: a corpus, or what joins several; by params.yaml")
 ]
+Stored = Annotated[
+    Name,
+    value(
+        "the feature to take, which outputs are named after: the definition's own name for the "
+        "first of its features, or the name of one (wavlm-l9 of wavlm)"
+    ),
+]
 Only = Annotated[Choice | None, knob("the stores of that choice alone; null is all of params.yaml")]
 
 
@@ -116,6 +123,7 @@ class SampleConfig(ComputingConfig):
     """Configuration of `sample`: feature store or audio -> pinned utterances for codebooks."""
 
     paths: SamplePaths
+    stored: Stored
     fit_on: FitOn
     pins: Annotated[Path, value("one id a line, committed")]
     pin: Annotated[bool, value("true draws the ids anew and writes that list")]
@@ -131,6 +139,7 @@ class FitConfig(Knobs):
     paths: CodebookPaths
     feature: FeatureOption
     tokenizer: TokenizerOption
+    stored: Stored
     fit_on: FitOn
     pins: Annotated[Path, value("folder of the lists of pinned ids, one a corpus")]
     seed: Annotated[Seed, value("of the frames drawn from the sample, and of the first centroids")]
@@ -143,6 +152,7 @@ class TokenizeConfig(ComputingConfig):
 
     paths: TokenPaths
     tokenizer: TokenizerOption
+    stored: Stored
     fit_on: FitOn
     source: FromAudio
     forecast: ForecastOnly

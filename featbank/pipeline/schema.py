@@ -107,6 +107,13 @@ Name = Annotated[
 ]
 """What becomes a folder."""
 
+NamePattern = Annotated[
+    str,
+    Field(json_schema_extra={TOLD: f"{_NAMED}; * for any of these"}),
+    _checked(lambda name: check_name(name.replace("*", "0"), "name")),
+]
+"""The name of a folder, or of several."""
+
 Choice = Annotated[
     str,
     Field(json_schema_extra={TOLD: f"features/NAME or tokens/NAME, NAME of {_NAMED}"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from featbank.pipeline.schema import (
     LabelsOption,
     Modules,
     Name,
+    NamePattern,
     Numerics,
     Open,
     Seconds,
@@ -29,6 +31,7 @@ from featbank.pipeline.schema import (
     section,
     value,
 )
+from featbank.tokenizers.tokenized import feature_of_tokens
 
 
 @section
@@ -161,7 +164,9 @@ class CorpusOption(ComponentOption):
 class StorageEntry(Open):
     """Storage settings of one feature."""
 
-    name: Annotated[Name, Field(description="of the feature")]
+    name: Annotated[
+        NamePattern, Field(description="of the feature; a * stands for what several differ in")
+    ]
     dtype: Annotated[str, Field(description="its values are stored as")] = "float32"
     shard_bytes: Annotated[
         Count | None,
@@ -185,7 +190,7 @@ class FeatureOption:
         Sequence[StorageEntry],
         Field(min_length=1),
         value(
-            "one entry for each feature name; tokens are made of the first",
+            "one entry for each feature name, or for several: {name: wavlm-l*}",
             told="a list of one entry a feature name: [{name: fbank, dtype: float32}]",
         ),
     ]
@@ -211,9 +216,17 @@ class FeatureOption:
         """The entries of storage, as `feature_io.read_storage` takes them."""
         return [entry.arguments for entry in self.storage]
 
+    def of_tokens(self, stored: str) -> str:
+        """Return the feature that tokens are made of; see `feature_of_tokens`.
+
+        Raises:
+            ConfigError: there is no such feature.
+        """
+        return feature_of_tokens(stored, self.name, self.names)
+
     def told_choice(self, chosen: str) -> str:
         """Name the feature that tokens are made of for a log line, where there are others."""
-        others = ", ".join(name for name in self.names if name != chosen)
+        others = ", ".join(name for name in self.names if not fnmatchcase(chosen, name))
         return f" of {chosen}; storage names {others}, too" if others else ""
 
 

@@ -18,7 +18,6 @@ from featbank.stability.result import Stability
 from featbank.stability.units import measured_units
 from featbank.tokenizers.codebook import load_codebook
 from featbank.tokenizers.token_stores import TokenStores
-from featbank.tokenizers.tokenized import feature_of_tokens
 
 _OF_STABILITY = ("only", "utterances", "max_s", "seed")
 """Keys of `stability` alone: what else is typed goes for the stage that makes the tokens, too."""
@@ -66,7 +65,7 @@ def gauge_stability(
             codebook=load_codebook(made_by.paths.codebook),
             merge_repeats=made_by.tokenizer.merge_repeats,
         )
-        feature = feature_of_tokens(made_by.feature.names)
+        feature = made_by.feature.of_tokens(made_by.stored)
         choice = measured_units(name, FeatureTokens(feature=feature, stores=tokens))
     else:
         choice = MeasuredTokens(name=name, stores=stores, compute=extract)

@@ -14,7 +14,8 @@ from typing import TypeVar
 from featbank.errors import FeatbankError, InvalidConfigError
 from featbank.files.locking import breaking_locks
 from featbank.files.streams import guarded
-from featbank.pipeline.choices import PARAMS  # and with it the resolver that conf/ refers to
+from featbank.pipeline import choices  # noqa: F401 - the resolvers that conf/ refers to
+from featbank.pipeline.chosen import PARAMS
 from featbank.pipeline.chosen_options import check_choices
 from featbank.pipeline.composition.entering import entered_through_hydra
 from featbank.pipeline.sections import Knobs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,22 @@ def test_a_dtype_must_hold_its_feature(dtype: str, codebook_size: int | None, me
     entries = read_storage([{"name": "x", "dtype": dtype}])
     with pytest.raises(ConfigError, match=message):
         storage_by_name(entries, {"x": codebook_size})
+
+
+def test_an_entry_with_a_star_is_for_all_features_of_such_a_name_but_those_with_their_own() -> None:
+    entries = read_storage([{"name": "l*", "dtype": "float16"}, {"name": "l12"}])
+    found = storage_by_name(entries, {"l1": None, "l12": None})
+    assert {name: (one.name, one.dtype) for name, one in found.items()} == {
+        "l1": ("l1", "float16"), "l12": ("l12", "float32"),
+    }  # fmt: skip
+    for wrong, message in (
+        ({"l1": None, "x": None}, "one entry for each of l1, x, got l*, l12"),
+        ({"l12": None}, "one entry for each of l12, got l*, l12"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            storage_by_name(entries, wrong)
+    with pytest.raises(ConfigError, match="storage of 'l1': expected one entry, got two"):
+        storage_by_name(read_storage([{"name": "l*"}, {"name": "*"}]), {"l1": None})
 
 
 @pytest.mark.parametrize("kind", [PackedHdf5Writer, NumpyHdf5Writer])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -30,6 +31,35 @@ def test_all_layers_stand_side_by_side_in_a_frame() -> None:
     every = chosen(STATES)["every"]
     assert every.shape == (5, 4, 4)
     assert every[2, :, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_a_name_with_a_star_is_a_feature_for_each_layer_of_a_list_or_for_all() -> None:
+    some = Layers({"wavlm-l*": [0, 2], "x": 1}, num_layers=3, dimension=4, where="tiny")
+    assert some.deepest == 2
+    assert {name: float(one.max()) for name, one in some(STATES[:3]).items()} == {
+        "wavlm-l0": 0, "wavlm-l2": 2, "x": 1,
+    }  # fmt: skip
+    assert some.chosen("wavlm-l2") == 2  # as if it stood there alone
+    every = Layers({"*": "all"}, num_layers=3, dimension=4, where="tiny")
+    assert list(every.outputs) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"l*": [1, 4]}, "layers of tiny: l*: expected a layer from 0 to 3"),
+        ({"l*": 2}, "layers of tiny: l*: expected one * in the name, for all or a list of layers"),
+        ({"l*": []}, "expected one * in the name"),
+        ({"l*": [0.5, 0.5]}, "expected one * in the name"),
+        ({"l**": "all"}, "expected one * in the name"),
+        ({"l*": [1, 1]}, "layers of tiny: l*: expected each name once, got l1 twice"),
+    ],
+)
+def test_a_name_with_a_star_for_something_else_is_refused(
+    said: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Layers(said, num_layers=3, dimension=4, where="tiny")
 
 
 def test_mixes_are_weighted_sums() -> None:

@@ -69,26 +69,31 @@ class Project:
         chosen = yaml.safe_load(path.read_text(encoding="utf-8"))
         chosen |= {"features": features, "codebooks": {}}
         for suffix in ("", "_from_audio"):
-            entries = list(groups.get(f"tokens{suffix}", {}).values())
-            chosen[f"samples{suffix}"] = {
-                f"demo-{feature}": {"fit_on": "demo", "corpus": "demo", "feature": feature}
-                for feature in {one["feature"] for one in entries}
-            }
-            chosen[f"tokens{suffix}"] = [
-                {**one, "codebook": one["tokenizer"], "fit_on": "demo"} for one in entries
+            entries = [
+                {"fit_on": "demo", "stored": one["feature"], "codebook": one["tokenizer"], **one}
+                for one in groups.get(f"tokens{suffix}", {}).values()
             ]
-            chosen["codebooks"] |= {
-                f"demo-{one['feature']}-{one['tokenizer']}": {
-                    "fit_on": "demo", "feature": one["feature"], "codebook": one["tokenizer"],
-                }
+            chosen[f"samples{suffix}"] = {
+                f"demo-{one['stored']}": {"corpus": "demo", **_of(one, "fit_on feature stored")}
                 for one in entries
-            }  # fmt: skip
+            }
+            chosen[f"tokens{suffix}"] = entries
+            chosen["codebooks"] |= {
+                f"demo-{one['stored']}-{one['codebook']}": _of(
+                    one, "fit_on feature stored codebook"
+                )
+                for one in entries
+            }
         path.write_text(yaml.safe_dump(chosen), encoding="utf-8")
 
     def copy(self, to: Path) -> Project:
         """Copy everything, DVC's cache with it."""
         shutil.copytree(self.path, to, symlinks=True)
         return Project(to)
+
+
+def _of(entry: dict[str, str], keys: str) -> dict[str, str]:
+    return {key: entry[key] for key in keys.split()}
 
 
 def _checkout(root: Path, to: Path) -> Project:

@@ -141,10 +141,10 @@ def test_lists_of_a_joint_sample_are_drawn_one_after_the_other(edit: Edit) -> No
     for name in ("one", "other"):
         shutil.copy("conf/corpus/demo.yaml", f"conf/corpus/{name}.yaml")
     edit("params.yaml", "corpora: [demo]", "corpora: [one, other]")
-    of_both = "{{fit_on: both, corpus: {0}, feature: mfcc}}".format
+    of_both = "{{fit_on: both, corpus: {0}, feature: mfcc, stored: mfcc}}".format
     edit(
         "params.yaml",
-        "demo-mfcc: {fit_on: demo, corpus: demo, feature: mfcc}",
+        "demo-mfcc: {fit_on: demo, corpus: demo, feature: mfcc, stored: mfcc}",
         f"one: {of_both('one')}\n  other: {of_both('other')}",
     )
     edit("params.yaml", "{fit_on: demo, feature: mfcc,", "{fit_on: both, feature: mfcc,")

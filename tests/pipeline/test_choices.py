@@ -11,30 +11,45 @@ from typing import Any
 import pytest
 import yaml
 
-from featbank.errors import InvalidConfigError
+from featbank.errors import ConfigError, InvalidConfigError
 from featbank.pipeline.choices import chosen_stores, read_choices
 from featbank.pipeline.chosen_options import choice_faults
+from featbank.pipeline.definitions import DefinedTokens, defined_tokens
 from tests.conftest import ROOT
 
 CHOSEN: dict[str, Any] = {
     "corpora": ["demo", "small"],
     "features": ["fbank", "mfcc"],
     "samples": {
-        "a": {"fit_on": "both", "corpus": "demo", "feature": "mfcc"},
-        "b": {"fit_on": "both", "corpus": "small", "feature": "mfcc"},
-        "c": {"fit_on": "demo", "corpus": "demo", "feature": "fbank"},
+        "a": {"fit_on": "both", "corpus": "demo", "feature": "mfcc", "stored": "mfcc"},
+        "b": {"fit_on": "both", "corpus": "small", "feature": "mfcc", "stored": "mfcc"},
+        "c": {"fit_on": "demo", "corpus": "demo", "feature": "fbank", "stored": "fbank"},
     },
-    "samples_from_audio": {"d": {"fit_on": "demo", "corpus": "demo", "feature": "hubert"}},
+    "samples_from_audio": {
+        "d": {"fit_on": "demo", "corpus": "demo", "feature": "hubert", "stored": "hubert"}
+    },
     "codebooks": {
-        "a": {"fit_on": "both", "feature": "mfcc", "codebook": "kmeans100"},
-        "b": {"fit_on": "demo", "feature": "hubert", "codebook": "kmeans500"},
+        "a": {"fit_on": "both", "feature": "mfcc", "stored": "mfcc", "codebook": "kmeans100"},
+        "b": {"fit_on": "demo", "feature": "hubert", "stored": "hubert", "codebook": "kmeans500"},
     },
     "tokens": [
-        {"feature": "mfcc", "tokenizer": one, "codebook": "kmeans100", "fit_on": "both"}
+        {
+            "feature": "mfcc",
+            "stored": "mfcc",
+            "tokenizer": one,
+            "codebook": "kmeans100",
+            "fit_on": "both",
+        }
         for one in ("kmeans100", "kmeans100_merged")
     ],
     "tokens_from_audio": [
-        {"feature": "hubert", "tokenizer": "kmeans500", "codebook": "kmeans500", "fit_on": "demo"}
+        {
+            "feature": "hubert",
+            "stored": "hubert",
+            "tokenizer": "kmeans500",
+            "codebook": "kmeans500",
+            "fit_on": "demo",
+        }
     ],
     "seed": 0,
 }
@@ -70,10 +85,10 @@ def test_a_codebook_is_that_of_its_tokens_else_of_its_kind_else_of_its_feature(
 ) -> None:
     choose()
     choices = read_choices()
-    assert choices.fitted_on("mfcc", "kmeans100_merged", "kmeans100") == "both"
-    assert choices.fitted_on("hubert", "mine", "kmeans500") == "demo"
-    assert choices.fitted_on("mfcc", "mine", "mine") == "both"
-    assert choices.fitted_on("wavlm", "kmeans100", "kmeans100") == "demo"
+    assert choices.fitted_on("mfcc", "mfcc", "kmeans100_merged", "kmeans100") == "both"
+    assert choices.fitted_on("hubert", "hubert", "mine", "kmeans500") == "demo"
+    assert choices.fitted_on("mfcc", "mfcc", "mine", "mine") == "both"
+    assert choices.fitted_on("wavlm", "wavlm", "kmeans100", "kmeans100") == "demo"
     assert choices.sampled_as("small", "mfcc") == "both"
     assert choices.sampled_as("small", "wavlm") == "small"
 
@@ -111,6 +126,7 @@ def test_a_choice_of_another_form_is_refused_before_a_file_is_named_by_it(
         ("corpora", ["demo"], r"samples.b.corpus: expected one of corpora: demo, got small"),
         ("samples", {}, r"codebooks.a: expected its sample, both of mfcc, among samples"),
         ("codebooks", {}, r"tokens.1: expected its codebook, mfcc-kmeans100 of both, among"),
+        ("tokens", [{**CHOSEN["tokens"][0], "stored": "x"}], "tokens.0.stored: expected mfcc, or "),
         ("corpora", ["demo", "small", "demo"], "corpora: expected each once, got demo 2 times"),
     ],
 )
@@ -163,3 +179,36 @@ def test_a_codebook_whose_sample_is_of_other_corpora_than_its_lists_is_refused(
         "params.yaml: codebooks.a: sample both of mfcc: expected an entry of samples for each list "
         "in conf/sample/both: demo, other, got demo, small"
     ]
+
+
+def test_a_stored_feature_that_its_definition_does_not_store_is_refused(
+    choose: Callable[..., Any],
+) -> None:
+    shutil.copytree(ROOT / "conf", "conf")
+    layers = {"defaults": ["wavlm"], "name": "layers", "storage": [{"name": "layers-l*"}]}
+    Path("conf/feature/layers.yaml").write_text(yaml.safe_dump(layers))
+    Path("conf/feature/again.yaml").write_text("defaults: [layers]\n")
+    for feature, stored, expected in (
+        ("layers", "layers-l9", None),
+        ("layers", "layers", "layers-l*"),
+        ("again", "again-layers-l9", None),
+        ("fbank_mfcc", "fbank_mfcc-mfcc", None),
+        ("fbank_mfcc", "fbank_mfcc-f0", "fbank_mfcc or fbank_mfcc-fbank or fbank_mfcc-mfcc"),
+    ):
+        one = {"fit_on": "demo", "corpus": "demo", "feature": feature, "stored": stored}
+        choose(samples_from_audio={"x": one})
+        told = [str(one) for one in choice_faults() if ".stored" in str(one)]
+        said = f"params.yaml: samples_from_audio.x.stored: expected {expected}, got {stored}"
+        assert told == ([said] if expected else [])
+
+
+def test_tokens_of_a_name_are_made_as_chosen_else_as_definitions_have_it(
+    choose: Callable[..., Any],
+) -> None:
+    shutil.copytree(ROOT / "conf", "conf")
+    both = {"feature": "fbank_mfcc", "stored": "fbank_mfcc-mfcc", "tokenizer": "kmeans500"}
+    choose()
+    assert defined_tokens("fbank_mfcc-mfcc-kmeans500") == DefinedTokens(**both)
+    assert defined_tokens("mfcc-kmeans100_merged").tokenizer == "kmeans100_merged"
+    with pytest.raises(ConfigError, match="did you mean wavlm-kmeans100"):
+        defined_tokens("wavlm-l9-kmeans100")

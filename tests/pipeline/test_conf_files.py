@@ -186,8 +186,9 @@ TYPED = {
     f"corpus.name={'9' * 5000}": "Exceeds the limit",
     f"corpus.name={'[' * 2000}": "ConfigError: ",
     "--config-path=pkg://os": "expected a folder, got pkg://os",
-    "--multirun": "--multirun: expected one run, got several",
-    "-m": "--multirun: expected one run, got several",
+    "feature=mfcc,3": "feature=mfcc,3: expected an option of conf/feature, got mfcc,3",
+    "feature=range(3)": "feature=range\\(3\\): expected an option of conf/feature",
+    "feature=mfcc,fbank": "Ambiguous value for argument 'feature=mfcc,fbank'",
     "hydra/help=default": "of Hydra's own keys",
     "--resolve": "ConfigError: The --resolve flag",
     "--config-name=prepare": "--config-name: expected extract, got prepare",
@@ -210,3 +211,14 @@ def test_what_is_typed_ends_in_one_line_and_runs_nothing(
         main()
     assert "\n" not in str(caught.value)
     assert (began, "HYDRA_FULL_ERROR" in os.environ) == ([], False)
+
+
+@pytest.mark.usefixtures("conf")
+def test_several_runs_replace_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[DictConfig] = []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["extract.py", "-m", "overwrite=true", "feature=mfcc,fbank"])
+    main = entered_through_hydra(began.append, ExtractConfig, config_path=str(ROOT / "conf"))
+    with pytest.raises(SystemExit, match="overwrite=true: expected false with --multirun"):
+        main()
+    assert not began

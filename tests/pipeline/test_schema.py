@@ -29,7 +29,6 @@ from featbank.pipeline.described import Described, adapter
 from featbank.pipeline.faults import Origin, validated
 from featbank.pipeline.help import help_text
 from featbank.pipeline.sections import CorpusOption, FeatureOption, TokenizerOption
-from featbank.tokenizers.tokenized import feature_of_tokens
 from tests.conftest import ROOT
 
 
@@ -264,7 +263,8 @@ def test_tokens_are_made_of_the_first_entry_of_storage_which_is_told_where_there
     assert validated(FeatureOption, values, Origin(stage="x")).told_choice("fbank") == ""
     values["storage"] = [{"name": "mfcc"}, {"name": "fbank"}]
     feature = validated(FeatureOption, values, Origin(stage="x"))
-    assert feature_of_tokens(feature.names) == "mfcc"
+    assert feature.of_tokens(feature.name) == "mfcc"
+    assert feature.of_tokens(f"{feature.name}-fbank") == "fbank"
     assert feature.told_choice("mfcc") == " of mfcc; storage names fbank, too"
 
 

@@ -100,7 +100,7 @@ def test_a_joint_sample_gives_one_codebook_to_two_corpora_and_two_tokenizers(
     shutil.copy(project.path / "conf/sample/demo/demo.txt", pins / "demo.txt")
     project.run("python stages/prepare.py corpus=small")
     project.run("python stages/sample.py pin=true fit_on=both corpus=small feature=mfcc")
-    of_both = {"fit_on": "both", "feature": "mfcc"}
+    of_both = {"fit_on": "both", "feature": "mfcc", "stored": "mfcc"}
     _choose(
         project,
         corpora=["demo", "small"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from hydra import compose, initialize_config_dir
@@ -33,7 +34,7 @@ NAMED_GROUPS = ("corpus", "feature", "tokenizer")
 """The groups of conf/ whose options name outputs."""
 
 
-_NAMING = {"sample": ("fit_on",), "fit": ("fit_on",)}
+_NAMING = {"sample": ("fit_on", "stored"), "fit": ("fit_on", "stored"), "tokenize": ("stored",)}
 """Keys by which a stage names its output, as by an option of a named group."""
 
 
@@ -48,7 +49,11 @@ def read_config(kind: type[Config], config: DictConfig) -> Config:
 
 
 def composed_stage(
-    kind: type[Config], options: Mapping[str, str], *, but: Sequence[str] = ()
+    kind: type[Config],
+    options: Mapping[str, str],
+    *,
+    but: Sequence[str] = (),
+    values: Mapping[str, str] = MappingProxyType({}),
 ) -> Config:
     """Compose another stage than the one that is run, with what is typed for that one.
 
@@ -56,6 +61,7 @@ def composed_stage(
         kind: its schema.
         options: of conf/, by group.
         but: keys whose values are typed for the stage at hand alone.
+        values: by key, of that stage alone.
 
     Raises:
         InvalidConfigError: all that is wrong with it.
@@ -64,6 +70,7 @@ def composed_stage(
     typed = [
         text for text in HydraConfig.get().overrides.task if key_of(text).split(".")[0] not in but
     ]
+    typed += [f"{key}={one}" for key, one in values.items()]
     config = _composed(stage, [*typed, *(f"{group}={one}" for group, one in options.items())])
     return _checked(kind, config, stage, {**chosen_groups(), **options}, typed)
 
@@ -249,8 +256,8 @@ def _bytes_part(kind: type[Knobs], config: DictConfig) -> dict[str, object]:
     """Return the values as they are written, but those that change no byte."""
     values = OmegaConf.to_container(config)
     assert isinstance(values, dict)
-    if "fit_on" in values:  # which params.yaml says, where nobody types it
-        values["fit_on"] = config.fit_on
+    for key in {"fit_on", "stored"} & values.keys():  # which params.yaml says, if nobody types it
+        values[str(key)] = config[key]
     schema = Described.of(kind)
     knobs = {key for key in schema.keys if (inner := schema.at([key])) and inner.is_knob}
     return {str(key): value for key, value in values.items() if key not in knobs}

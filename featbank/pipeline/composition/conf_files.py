@@ -26,8 +26,12 @@ from featbank.files.opening import read_regular
 _MAX_BYTES = 256 << 10
 _MAX_NODES = 10_000  # of a document, its aliases written out
 
-_HYDRA: Mapping[str, Any] = {"run": {"dir": "."}, "output_subdir": None}
-"""What a file may say of Hydra itself: that it makes no folders."""
+_HYDRA: Mapping[str, Any] = {
+    "run": {"dir": "."},
+    "sweep": {"dir": ".featbank/multirun", "subdir": "."},
+    "output_subdir": None,
+}
+"""What a file may say of Hydra itself: that it makes no folders but one for several runs."""
 
 _LOGGING = ("hydra/job_logging", "hydra/hydra_logging")
 _HANDLERS = frozenset(["logging.StreamHandler", "logging.NullHandler", "logging.Formatter"])
@@ -197,7 +201,8 @@ def _check_hydra(said: object, file: object) -> None:
     if more := [str(key) for key in keys if keys[key] != _HYDRA.get(key, ...)]:
         raise ConfigError(
             f"hydra in {file}",
-            expected="run: {dir: .} and output_subdir: null alone, for the rest can run code",
+            expected="run: {dir: .}, output_subdir: null and the folder of sweeps, for the rest "
+            "can run code",
             got=", ".join(more),
         )
 

@@ -7,12 +7,14 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -38,6 +40,9 @@ _HELP = "of_stage"
 """The option of Hydra's group of helps that is a stage's own."""
 
 _GROUPS = (*NAMED_GROUPS, "runner")
+
+_NO_OPTION = (bool, int, float, dict, RangeSweep, IntervalSweep)
+"""What Hydra would put in place of an option of conf/."""
 
 _OF_COMPOSING = (
     FeatbankError,
@@ -73,6 +78,8 @@ def entered_through_hydra(
         _set(_RAISE, asked)
         log_visibly()
         function(lambda: read_config(kind, config))
+        begun = False  # several runs are composed one after another
+        os.environ[_RAISE] = "1"
 
     enter = hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(begin)
 
@@ -137,29 +144,30 @@ def _check_typed(arguments: list[str], stage: str) -> argparse.Namespace:
         raise ConfigError(
             "--shell-completion", expected="COMP_LINE, as the shell sets it", got="none"
         )
-    if typed.multirun:
-        raise ConfigError(
-            "--multirun",
-            expected="one run",
-            got="several",
-            hint="choose several in params.yaml for dvc repro, or write a loop in the shell",
-        )
     if "://" in (typed.config_path or ""):  # a module, whose files nobody checks
         raise ConfigError("--config-path", expected="a folder", got=typed.config_path)
     for one in OverridesParser.create().parse_overrides(typed.overrides):
-        key, text = one.key_or_group, str(one.input_line)
+        key, text, value = one.key_or_group, str(one.input_line), one.value()
         if key not in _OF_HYDRA and re.split("[./]", key)[0] == "hydra":
             allowed = ", ".join(sorted(_OF_HYDRA))
             raise ConfigError(text, expected=f"of Hydra's own keys {allowed} alone", got=key)
         if (
             not one.is_delete()
             and key in _GROUPS
-            and (one.value() is None or isinstance(one.value(), bool | int | float | dict))
+            and any(one is None or isinstance(one, _NO_OPTION) for one in _several(value))
         ):
-            raise ConfigError(text, expected=f"an option of conf/{key}", got=one.value())
+            raise ConfigError(text, expected=f"an option of conf/{key}", got=text.partition("=")[2])
+        if typed.multirun and key == "overwrite" and value is not False:
+            told = "false with --multirun, where a run could replace what another has made"
+            raise ConfigError(text, expected=told, got=text.partition("=")[2])
         if one.package is not None:
             raise ConfigError(text, expected="an option in its own group", got=f"@{one.package}")
     return typed
+
+
+def _several(value: Any) -> Sequence[Any]:
+    """Return the values of a key over several runs, `a,b`; the one value, where it is for one."""
+    return value.list if isinstance(value, ChoiceSweep) else [value]
 
 
 def _told(error: Exception) -> str:
