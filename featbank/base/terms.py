@@ -1,0 +1,93 @@
+"""The terms of utterances: the licence each stands under, and what its speaker consented to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from featbank.errors import FeatbankError, ManifestError
+
+TERMS = ("license", "consent")
+"""What a corpus may say of an utterance's terms: fields of an `Utterance`, in this order."""
+
+NOT_SAID = "not said"
+"""What people are shown of an utterance whose corpus says nothing."""
+
+MAX_VALUES = 1000
+"""Different values of a term: kinds of use, not a number of a form for each speaker."""
+
+_Amounts = dict[int, list[int]]  # utterances and samples, by the rate that they are played at
+
+
+def hours_of(samples: Iterable[tuple[int, int]]) -> float:
+    """Return the hours of numbers of samples, each behind its rate in Hz.
+
+    >>> hours_of([(16000, 57_600_000), (8000, 14_400_000)])
+    1.5
+    """
+    return round(math.fsum(number / rate for rate, number in samples) / 3600, 6)
+
+
+def check_number(
+    values: Mapping[str, object], term: str, error: type[FeatbankError] = ManifestError
+) -> None:
+    """Refuse another value of a term where there are as many as can be listed.
+
+    Raises:
+        FeatbankError: as `error`, when there are.
+    """
+    if len(values) >= MAX_VALUES:
+        raise error(
+            f"{term} of utterances",
+            expected=f"{MAX_VALUES:,} different values at most",
+            got=f"more, such as {next(iter(values))!r}",
+            hint="name kinds of use, such as research, and no number of a form",
+        )
+
+
+class TermCounts:
+    """Counts utterances by what they say of their terms, as they go by."""
+
+    def __init__(self) -> None:
+        self._counted: dict[str, dict[str, _Amounts]] = {term: {} for term in TERMS}
+
+    def add(self, said: Sequence[str], *, played_rate: int, num_samples: int) -> None:
+        """Count an utterance.
+
+        Args:
+            said: of its terms, in their order; empty where the corpus says nothing.
+            played_rate: of its samples, in Hz.
+            num_samples: of it.
+
+        Raises:
+            ManifestError: there are too many different values.
+        """
+        for term, value in zip(TERMS, said, strict=True):
+            values = self._counted[term]
+            if value not in values:
+                check_number(values, term)
+                values[value] = {}
+            amounts = values[value].setdefault(played_rate, [0, 0])
+            amounts[0] += 1
+            amounts[1] += num_samples
+
+    def told(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return utterances and hours of each value, sorted, of the terms that any utterance says.
+
+        >>> counts = TermCounts()
+        >>> counts.add(["CC0-1.0", ""], played_rate=16000, num_samples=57_600_000)
+        >>> counts.told()
+        {'license': {'CC0-1.0': {'utterances': 1, 'hours': 1.0}}}
+        """
+        return {
+            term: {
+                value: {
+                    "utterances": sum(number for number, _ in amounts.values()),
+                    "hours": hours_of((rate, samples) for rate, (_, samples) in amounts.items()),
+                }
+                for value, amounts in sorted(values.items())
+            }
+            for term, values in self._counted.items()
+            if any(values)
+        }
