@@ -72,8 +72,11 @@ class TermCounts:
             amounts[0] += 1
             amounts[1] += num_samples
 
-    def told(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def told(self, *, every: bool = False) -> dict[str, dict[str, dict[str, Any]]]:
         """Return utterances and hours of each value, sorted, of the terms that any utterance says.
+
+        Args:
+            every: of the terms that none says, too: all are under an empty value.
 
         >>> counts = TermCounts()
         >>> counts.add(["CC0-1.0", ""], played_rate=16000, num_samples=57_600_000)
@@ -89,5 +92,5 @@ class TermCounts:
                 for value, amounts in sorted(values.items())
             }
             for term, values in self._counted.items()
-            if any(values)
+            if every or any(values)
         }
