@@ -65,7 +65,7 @@ class DatasetFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class Publisher:
     """What a publisher says of a dataset, which no file of it does; empty where it says nothing.
 
     Args:
@@ -89,7 +89,7 @@ def croissant(
     folder: Path,
     *,
     told: str,
-    published: Published,
+    publisher: Publisher,
     advance: Callable[[int], object],
 ) -> dict[str, Any]:
     """Return the JSON-LD, whose paths are relative to the folder that it will lie in.
@@ -99,18 +99,18 @@ def croissant(
         files: of it, which are read for their digests.
         folder: of the JSON-LD.
         told: a sentence or two about what the dataset is.
-        published: what its publisher says besides.
+        publisher: what they say besides.
         advance: told of each file that was read.
 
     Raises:
         OSError: a file cannot be read.
     """
     said = {
-        "url": published.url or subject.url,
-        "creator": {"@type": "Person", "name": published.creator} if published.creator else "",
-        "datePublished": published.date,
-        "version": published.version,
-        "citeAs": published.citation,
+        "url": publisher.url or subject.url,
+        "creator": {"@type": "Person", "name": publisher.creator} if publisher.creator else "",
+        "datePublished": publisher.date,
+        "version": publisher.version,
+        "citeAs": publisher.citation,
         "license": [license_url(one) for one in subject.licenses],
         "inLanguage": list(subject.languages),
         "usageInfo": _usage(subject),

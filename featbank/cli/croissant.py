@@ -9,7 +9,7 @@ from typing import Any
 
 from featbank.base.printing import print_line
 from featbank.base.progress import count_bar
-from featbank.cards.croissant import Published, croissant
+from featbank.cards.croissant import Publisher, croissant
 from featbank.cards.reading import files_of, read_subject
 from featbank.cli.card import add_place, checked_place
 from featbank.files.provenance import readable_json, write_atomic
@@ -38,7 +38,7 @@ def _run(parsed: argparse.Namespace) -> int:
     place, told = checked_place(parsed, parsed.out)
     subject = read_subject(place, parsed.manifests)
     files = files_of(place, parsed.manifests)
-    published = Published(
+    publisher = Publisher(
         url=parsed.url,
         creator=parsed.creator,
         date=parsed.date or "",
@@ -51,7 +51,7 @@ def _run(parsed: argparse.Namespace) -> int:
             files,
             parsed.out.parent,
             told=told,
-            published=published,
+            publisher=publisher,
             advance=advance,
         )
     write_atomic(parsed.out, readable_json(said))
