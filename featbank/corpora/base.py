@@ -145,7 +145,7 @@ class Corpus(Component, ABC):
             labels: time-aligned labels below the root, such as phones, which `validate` holds
                 tokens against: their path, or the fields of a `LabelSource`; None for none.
                 No byte of a manifest follows from them.
-            require: what rows are taken, by their terms: `{license: [CC0*, CC-BY-*]}`; see
+            require: what rows are taken, by their terms: `{license: [CC0*, CC-BY-4.0]}`; see
                 `Requirement`. None takes all.
             follow_links: take files that symbolic links lead to, wherever these lie.
             segment_tolerance_s: seconds by which a segment may end behind its file, as rounded

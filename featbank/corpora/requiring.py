@@ -16,7 +16,7 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """Patterns that the terms of a row must match: `{license: [CC0*, CC-BY-*], consent: research}`.
+    """Patterns that the terms of a row must match: `{license: [CC0*, CC-BY-4.0], consent: research}`.
 
     A pattern is of shells (`*`, `?`, `[...]`), and the case of letters is no matter. A row that
     does not say its licence has that of its corpus; one that does not say its consent has none, and
@@ -42,15 +42,17 @@ class Requirement:
             ConfigError: it names no term, or patterns that are no texts, or none.
         """
         patterns: dict[str, tuple[str, ...]] = {}
+        unknown = [*(said.keys() - set(TERMS))] if isinstance(said, Mapping) else [said]
+        if unknown:
+            raise ConfigError(
+                "corpus.require",
+                expected=f"terms among {', '.join(TERMS)}: {{license: [CC0*, CC-BY-4.0]}}",
+                got=repr(unknown[0]),
+            )
         for term, some in said.items():
             where = f"corpus.require.{term}"
-            if term not in TERMS:
-                raise ConfigError(
-                    "corpus.require",
-                    expected=f"terms among {', '.join(TERMS)}: {{license: [CC0*, CC-BY-*]}}",
-                    got=repr(term),
-                )
-            every = [some] if isinstance(some, str | bool) else list(some)
+            is_list = isinstance(some, Sequence) and not isinstance(some, str)
+            every = list(some) if is_list else [some]
             if wrong := [one for one in every if not isinstance(one, str) or not one]:
                 raise ConfigError(
                     where,

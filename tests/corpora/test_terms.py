@@ -129,6 +129,8 @@ def test_a_requirement_that_leaves_nothing_says_what_the_corpus_says(four: Path)
         ({"licence": ["CC0"]}, "corpus.require: expected terms among license, consent.*'licence'"),
         ({"consent": [True]}, "consent: expected texts, got True; quote it, as YAML takes yes"),
         ({"consent": True}, "consent: expected texts, got True"),
+        ({"license": 4}, "license: expected texts, got 4"),
+        ("research", "corpus.require: expected terms among license, consent.*'research'"),
         ({"license": []}, "license: expected a pattern or more, got none"),
     ],
 )
