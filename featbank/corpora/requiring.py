@@ -16,7 +16,7 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """Patterns that the terms of a row must match: `{license: [CC0*, CC-BY-4.0], consent: research}`.
+    """Patterns that a row's terms must match: `{license: [CC0*, CC-BY-4.0], consent: research}`.
 
     A pattern is of shells (`*`, `?`, `[...]`), and the case of letters is no matter. A row that
     does not say its licence has that of its corpus; one that does not say its consent has none, and
@@ -52,7 +52,7 @@ class Requirement:
         for term, some in said.items():
             where = f"corpus.require.{term}"
             is_list = isinstance(some, Sequence) and not isinstance(some, str)
-            every = list(some) if is_list else [some]
+            every: list[Any] = list(some) if is_list else [some]
             if wrong := [one for one in every if not isinstance(one, str) or not one]:
                 raise ConfigError(
                     where,
