@@ -17,8 +17,6 @@ NOT_SAID = "not said"
 MAX_VALUES = 1000
 """Different values of a term: kinds of use, not a number of a form for each speaker."""
 
-_Amounts = dict[int, list[int]]  # utterances and samples, by the rate that they are played at
-
 
 def hours_of(samples: Iterable[tuple[int, int]]) -> float:
     """Return the hours of numbers of samples, each behind its rate in Hz.
@@ -50,7 +48,9 @@ class TermCounts:
     """Counts utterances by what they say of their terms, as they go by."""
 
     def __init__(self) -> None:
-        self._counted: dict[str, dict[str, _Amounts]] = {term: {} for term in TERMS}
+        # utterances and samples, by the rate that they are played at and what is said of all terms
+        self._counted: dict[tuple[int, tuple[str, ...]], list[int]] = {}
+        self._values: dict[str, dict[str, None]] = {term: {} for term in TERMS}
 
     def add(self, said: Sequence[str], *, played_rate: int, num_samples: int) -> None:
         """Count an utterance.
@@ -63,14 +63,20 @@ class TermCounts:
         Raises:
             ManifestError: there are too many different values.
         """
+        key = (played_rate, tuple(said))
+        amounts = self._counted.get(key)
+        if amounts is None:
+            self._meet(said)
+            amounts = self._counted[key] = [0, 0]
+        amounts[0] += 1
+        amounts[1] += num_samples
+
+    def _meet(self, said: Sequence[str]) -> None:
         for term, value in zip(TERMS, said, strict=True):
-            values = self._counted[term]
+            values = self._values[term]
             if value not in values:
                 check_number(values, term)
-                values[value] = {}
-            amounts = values[value].setdefault(played_rate, [0, 0])
-            amounts[0] += 1
-            amounts[1] += num_samples
+                values[value] = None
 
     def told(self, *, every: bool = False) -> dict[str, dict[str, dict[str, Any]]]:
         """Return utterances and hours of each value, sorted, of the terms that any utterance says.
@@ -84,13 +90,18 @@ class TermCounts:
         {'license': {'CC0-1.0': {'utterances': 1, 'hours': 1.0}}}
         """
         return {
-            term: {
-                value: {
-                    "utterances": sum(number for number, _ in amounts.values()),
-                    "hours": hours_of((rate, samples) for rate, (_, samples) in amounts.items()),
-                }
-                for value, amounts in sorted(values.items())
-            }
-            for term, values in self._counted.items()
-            if every or any(values)
+            term: {value: self._amounts(place, value) for value in sorted(self._values[term])}
+            for place, term in enumerate(TERMS)
+            if every or any(self._values[term])
+        }
+
+    def _amounts(self, place: int, value: str) -> dict[str, Any]:
+        found = [
+            (rate, amounts)
+            for (rate, said), amounts in self._counted.items()
+            if said[place] == value
+        ]
+        return {
+            "utterances": sum(number for _, (number, _) in found),
+            "hours": hours_of((rate, samples) for rate, (_, samples) in found),
         }

@@ -23,6 +23,8 @@ from featbank.store import HEADER_NAME, Store, StoreHeader, open_store
 from featbank.store.format import FAILURES_NAME, SPLITS_NAME
 from featbank.store.joining import read_headers
 
+_SUMMARY: Mapping[str, type] = {"name": str, "license": str, "url": str, "num_failures": int}
+
 
 def is_corpus(place: Path) -> bool:
     """Tell whether a folder holds the manifests of a corpus."""
@@ -51,13 +53,13 @@ def _corpus(folder: Path) -> CardSubject:
         for split in split_names(folder)
     }
     return CardSubject(
-        name=str(summary.get("name", folder.name)),
+        name=summary["name"],
         splits=tuple(
             CardSplit(name=split, num_utterances=of.num_rows, rows=of) for split, of in rows.items()
         ),
-        corpus_license=str(summary.get("license", "")),
-        url=str(summary.get("url", "")),
-        num_failures=int(summary.get("num_failures", 0)),
+        corpus_license=summary["license"],
+        url=summary["url"],
+        num_failures=summary["num_failures"],
         left_out=summary.get("left_out"),
     )
 
@@ -77,7 +79,7 @@ def _stores(place: Path, manifests: Path | None) -> CardSubject:
         ),
         features=(feature,),
         corpus_license=license_of_corpora([feature]),
-        url=str(summary.get("url", "")),
+        url=summary.get("url", ""),
         num_failures=joined.num_failures,
         left_out=summary.get("left_out"),
     )
@@ -104,7 +106,15 @@ def _stored(manifest: Path, store: Store) -> Iterator[Utterance]:
 
 
 def _summary(folder: Path) -> Mapping[str, Any]:
-    return read_json(folder / SUMMARY_NAME, what="corpus summary", error=ManifestError)
+    path = folder / SUMMARY_NAME
+    said = read_json(path, what="corpus summary", error=ManifestError)
+    left_out = said.get("left_out", {"rows": 0})
+    for name, kind in _SUMMARY.items():
+        if not isinstance(said.get(name), kind):
+            raise ManifestError(f"{name} in {path}", expected=kind.__name__, got=said.get(name))
+    if not isinstance(left_out, Mapping) or not isinstance(left_out.get("rows"), int):
+        raise ManifestError(f"left_out in {path}", expected="rows", got=left_out)
+    return said
 
 
 def files_of(place: Path, manifests: Path | None = None) -> list[DatasetFile]:

@@ -75,6 +75,7 @@ def test_the_card_of_a_store_says_how_it_was_made_and_of_manifests_whose_it_is(
         (["card", "{folder}/nothing"], "nothing"),
         (["card", "{units}/dev", "--manifests", "{folder}"], "nothing there"),
         (["card", "{units}/dev", "--manifests", "{others}"], "the 7 utterances of store"),
+        (["card", "{broken}"], "name in "),
         (["croissant", "{units}", "{there}"], "give --replace"),
     ],
 )
@@ -83,9 +84,11 @@ def test_a_mistake_is_one_line_that_says_what_is_right(
 ) -> None:
     (tmp_path / "there").touch()
     (tmp_path / "dev.jsonl").touch()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "corpus.json").write_text("{}")
     places = {
         "units": demo.units, "manifests": demo.manifests, "folder": tmp_path / "none",
-        "there": tmp_path / "there", "others": tmp_path,
+        "there": tmp_path / "there", "others": tmp_path, "broken": tmp_path / "broken",
     }  # fmt: skip
     assert run(*(one.format(**places) for one in arguments)) == 1
     [line] = capsys.readouterr().err.splitlines()

@@ -23,6 +23,7 @@ from featbank.corpora.prepare import prepare
 from featbank.corpora.requiring import Requirement
 from featbank.errors import ConfigError, CorpusError, ManifestError
 from featbank.files.json_files import read_json
+from featbank.report.corpus import corpus_facts
 
 Recorder = Callable[..., Path]
 
@@ -102,6 +103,9 @@ def test_rows_that_do_not_fit_are_left_out_counted_by_value_and_no_failures(
     require = {"license": ["cc0*", "CC?BY?4.0"], "consent": "*research*"}
     rows, summary = prepared(table(four, require=require))
     assert [*rows] == ["a"]
+    facts = list(corpus_facts(summary))
+    assert "utterances by license of their own: CC0-1.0: 1" in facts
+    assert "3 rows did not have the terms required, and were left out" in facts
     assert summary["num_failures"] == 0
     assert summary["num_unlisted"] == 0  # files of rows that are left out are known
     assert summary["splits"]["dev"]["utterances"] == 0
