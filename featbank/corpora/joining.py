@@ -194,7 +194,7 @@ class Join:
             self._narrow.add(f"{audio} ({found.ends_at_hz} Hz, sampled at {found.sample_rate} Hz)")
 
     def _put(self, row: CorpusRow) -> None:
-        one, audio, where, _, _, _, _, speaker, language, text, part, split, *_ = row
+        one, audio, where, _, _, _, _, speaker, language, text, part, split, _, *terms = row
         try:
             check_id(one, CorpusError)
             if len(one) > _MAX_ID:
@@ -209,7 +209,7 @@ class Join:
             self._splits.add(split)
         elif not self._unnamed:
             self._unnamed = where
-        if not self._required.takes(row.license, row.consent):
+        if not self._required.takes(*terms):
             self._rows.add(sortable(audio), _MENTIONED)
             return
         self._meet(row)
@@ -222,7 +222,8 @@ class Join:
             self._write_block()
             self._block_audio = audio
         block.append((self.num_rows, tuple(row)))
-        self._block_characters += len(text) + len(speaker) + len(language) + len(part)
+        said = (text, speaker, language, part, *terms)
+        self._block_characters += sum(map(len, said))
         self.num_rows += 1
 
     def _write_block(self) -> None:
