@@ -43,6 +43,7 @@ class Utterance:
         speaker, language, text: as the corpus gives them; empty when it does not.
         part: optional group whose utterances share shards, so that a corpus can grow by parts.
         speed: that it is played at, of `featbank.base.speeds`; written where it is not 1.
+        license, consent: its own terms (`featbank.base.terms`); written where the corpus says them.
     """
 
     id: str
@@ -57,6 +58,8 @@ class Utterance:
     text: str = ""
     part: str = ""
     speed: float = 1.0
+    license: str = ""
+    consent: str = ""
 
     @property
     def played_rate(self) -> int:
@@ -106,6 +109,8 @@ class UtteranceTuple(NamedTuple):
     text: str
     part: str
     speed: float = 1.0
+    license: str = ""
+    consent: str = ""
 
 
 tuple_of = functools.partial(tuple.__new__, UtteranceTuple)
@@ -172,15 +177,15 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
 
 
 def manifest_line(utterance: Utterance | UtteranceTuple) -> str:
-    """Return the line of a manifest that stands for an utterance, without its end.
-
-    It is the canonical JSON of the utterance, written out: there may be ten million of them.
-    """
+    """Return an utterance's line without its end: canonical JSON, of ten million of them."""
     speed = "" if utterance.speed == 1 else f',"speed":{utterance.speed!r}'
+    consent = f',"consent":{_quoted(utterance.consent)}' if utterance.consent else ""
+    its_license = f',"license":{_quoted(utterance.license)}' if utterance.license else ""
     return (
         f'{{"audio":{_quoted(utterance.audio)},"audio_digest":{_quoted(utterance.audio_digest)}'
-        f',"channel":{utterance.channel},"id":{_quoted(utterance.id)}'
-        f',"language":{_quoted(utterance.language)},"num_samples":{utterance.num_samples}'
+        f',"channel":{utterance.channel}{consent},"id":{_quoted(utterance.id)}'
+        f',"language":{_quoted(utterance.language)}{its_license}'
+        f',"num_samples":{utterance.num_samples}'
         f',"part":{_quoted(utterance.part)},"sample_rate":{utterance.sample_rate}'
         f',"speaker":{_quoted(utterance.speaker)}{speed},"start_sample":{utterance.start_sample}'
         f',"text":{_quoted(utterance.text)}}}'
@@ -290,7 +295,5 @@ def _check_audio(utterance: Utterance, where: str) -> None:
         raise ManifestError(f"{where}: audio_digest", expected="a digest", got="''")
     if any(segment in _BAD_SEGMENTS for segment in utterance.audio.split("/")):
         raise ManifestError(
-            f"{where}: audio",
-            expected="a path below the corpus root",
-            got=repr(utterance.audio),
+            f"{where}: audio", expected="a path below the corpus root", got=repr(utterance.audio)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +13,17 @@ from typing import Any, NamedTuple
 from featbank.audio import TOLERANCES
 from featbank.base.components import Component
 from featbank.base.failures import Failure, brief
-from featbank.base.manifest import MIX_CHANNELS
 from featbank.base.speeds import check_speeds
 from featbank.corpora import CORPORA
+from featbank.corpora.channels import parse_channel
 from featbank.corpora.links import Links
+from featbank.corpora.requiring import Requirement
 from featbank.corpora.splits import HELD_OUT, TRAIN, SplitNames, SplitRule, check_roles
 from featbank.errors import ConfigError, CorpusError, FeatbankError
 from featbank.files.remote import RemotePath, any_path, check_reachable
 
 EACH = "each"
 """`channel` of a definition that makes an utterance of each channel of a file."""
-
-_CHANNEL_DIGITS = 4
 
 
 class CorpusRow(NamedTuple):
@@ -42,6 +42,7 @@ class CorpusRow(NamedTuple):
         split: as the corpus names it; empty when it gives none.
         speed: that the corpus plays it at, as `sox speed` in a `wav.scp`; times are those of what
             is played. The speeds of a definition come on top.
+        license, consent: as in `Utterance`.
     """
 
     id: str
@@ -57,11 +58,12 @@ class CorpusRow(NamedTuple):
     part: str = ""
     split: str = ""
     speed: float = 1.0
+    license: str = ""
+    consent: str = ""
 
 
-def row_of(fields: tuple[Any, ...]) -> CorpusRow:
-    """Make a row of all of its fields but its speed, in order, at half the usual price."""
-    return tuple.__new__(CorpusRow, (*fields, 1.0))
+row_of = functools.partial(tuple.__new__, CorpusRow)
+"""Makes a row of all of its fields, in order, at half the usual price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,7 @@ class Corpus(Component, ABC):
         train: Sequence[str] = TRAIN,
         held_out: Sequence[str] = HELD_OUT,
         labels: str | Mapping[str, Any] | None = None,
+        require: Mapping[str, str | Sequence[str]] | None = None,
         follow_links: bool = False,
         segment_tolerance_s: float = 0.1,
         tolerate: Sequence[str] = (),
@@ -128,7 +131,7 @@ class Corpus(Component, ABC):
         Args:
             name: names its outputs.
             root: its folder, or a URL: `s3://bucket/corpus`; manifests hold paths relative to it.
-            license: as its publisher states it.
+            license: as its publisher states it; of utterances that do not say their own.
             url: where it comes from.
             language: of utterances that do not say their own.
             channel: of utterances that do not say their own: an index from 0, `mix`, or `each` for
@@ -142,14 +145,16 @@ class Corpus(Component, ABC):
             labels: time-aligned labels below the root, such as phones, which `validate` holds
                 tokens against: their path, or the fields of a `LabelSource`; None for none.
                 No byte of a manifest follows from them.
+            require: what rows are taken, by their terms: `{license: [CC0*, CC-BY-4.0]}`; see
+                `Requirement`. None takes all.
             follow_links: take files that symbolic links lead to, wherever these lie.
             segment_tolerance_s: seconds by which a segment may end behind its file, as rounded
                 times do; it is then cut at the file's end, and counted.
             tolerate: faults of audio to take it in spite of, of `TOLERANCES`.
 
         Raises:
-            ConfigError: a channel, speed, split, split rule, tolerance or fault that cannot be
-                used; or a root elsewhere with labels, or without its package.
+            ConfigError: a channel, speed, split, split rule, requirement, tolerance or fault that
+                cannot be used; or a root elsewhere with labels, or without its package.
         """
         self.name = name
         self.root = any_path(root)
@@ -165,6 +170,7 @@ class Corpus(Component, ABC):
         check_roles(train, held_out)
         self.train = tuple(train)
         self.labels = labels
+        self.requirement = Requirement.of(require or {}, license)
         self.follow_links = follow_links
         if not (math.isfinite(segment_tolerance_s) and segment_tolerance_s >= 0):
             raise ConfigError(
@@ -276,23 +282,3 @@ def bad_row(error: FeatbankError, where: str, audio: str = "") -> Failure:
         expected=brief(error.expected or ""),
         got=f"{got}; {error.hint}" if error.hint else got,
     )
-
-
-def parse_channel(
-    text: str, where: str, error: type[FeatbankError] = ConfigError, *, others: str = ""
-) -> int | None:
-    """Read a channel: an index from 0, `mix`, or nothing; an error names `others`, too.
-
-    >>> parse_channel("1", ""), parse_channel("mix", "") == MIX_CHANNELS, parse_channel("", "")
-    (1, True, None)
-
-    Raises:
-        FeatbankError: as `error`, for anything else.
-    """
-    if not text:
-        return None
-    if text == "mix":
-        return MIX_CHANNELS
-    if text.isascii() and text.isdigit() and len(text) <= _CHANNEL_DIGITS:
-        return int(text)
-    raise error(where, expected=f"an index from 0, or mix{others}", got=brief(repr(text)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import functools
 import marshal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +12,10 @@ from featbank.audio import AudioScan
 from featbank.base.failures import Failure
 from featbank.base.manifest import UtteranceTuple, check_id
 from featbank.base.split_names import check_distinct, in_order
-from featbank.corpora.base import Corpus, CorpusRow, Present, bad_row
+from featbank.corpora.base import Corpus, CorpusRow, Present, bad_row, row_of
 from featbank.corpora.failing import FailureList
 from featbank.corpora.links import Links
+from featbank.corpora.requiring import Requiring
 from featbank.corpora.resolving import resolve
 from featbank.corpora.scans import FileScan
 from featbank.corpora.scratch import Scratch
@@ -28,8 +28,6 @@ _MAX_ID = 4096  # characters: that is a name of something
 _MAX_UNLISTED = 10_000  # that are named
 
 _BLOCK_ROWS, _BLOCK_CHARACTERS = 256, 1 << 20  # of one file, that are written together
-
-_row_of = functools.partial(tuple.__new__, CorpusRow)
 
 _Block = list[tuple[int, tuple[Any, ...]]]  # rows of one file, each behind its number
 
@@ -73,6 +71,7 @@ class Join:
         self.num_rows = 0
         """Of the corpus, those that cannot be used included."""
         self._corpus, self._failures, self._meet = corpus, failures, meet
+        self._required = Requiring(corpus.requirement, corpus.name)
         # what is held out is measured as it is
         self._sped = frozenset() if corpus.speeds == (1.0,) else frozenset(corpus.train)
         self._rows = SortedLines(scratch, "rows")
@@ -105,6 +104,7 @@ class Join:
                 case Present():
                     self._rows.add(sortable(found.audio), _PRESENT)
         self._write_block()
+        self._required.check_any()
         if not self.num_rows:
             raise self._corpus.holds_nothing([audio for audio, _ in self._rows])
         if self._named and self._unnamed:
@@ -156,7 +156,7 @@ class Join:
                 found = self._scan_of(audio, scans)
             assert found is not None
             for number, fields in _read(said.partition("\t")[2]):
-                row = _row_of(fields)
+                row = row_of(fields)
                 split, outcomes = self._resolved(row, found)
                 if split and not is_used:
                     is_used = True
@@ -176,6 +176,7 @@ class Join:
                 "upsampled, or a codec cut them"
             ),
             "channels": {str(number): files for number, files in sorted(self._channels.items())},
+            **self._required.summary(),
         }
 
     def _scan_of(self, audio: str, scans: Iterator[tuple[str, str]]) -> AudioScan | AudioError:
@@ -193,7 +194,7 @@ class Join:
             self._narrow.add(f"{audio} ({found.ends_at_hz} Hz, sampled at {found.sample_rate} Hz)")
 
     def _put(self, row: CorpusRow) -> None:
-        one, audio, where, _, _, _, _, speaker, language, text, part, split, _ = row
+        one, audio, where, _, _, _, _, speaker, language, text, part, split, _, *terms = row
         try:
             check_id(one, CorpusError)
             if len(one) > _MAX_ID:
@@ -203,12 +204,15 @@ class Join:
         except CorpusError as error:
             self._fail(bad_row(error, where, audio))
             return
-        self._meet(row)
         if split:
             self._named = self._named or f"{split} in {where}"
             self._splits.add(split)
         elif not self._unnamed:
             self._unnamed = where
+        if not self._required.takes(*terms):
+            self._rows.add(sortable(audio), _MENTIONED)
+            return
+        self._meet(row)
         block = self._block
         if (
             audio != self._block_audio
@@ -218,7 +222,8 @@ class Join:
             self._write_block()
             self._block_audio = audio
         block.append((self.num_rows, tuple(row)))
-        self._block_characters += len(text) + len(speaker) + len(language) + len(part)
+        said = (text, speaker, language, part, *terms)
+        self._block_characters += sum(map(len, said))
         self.num_rows += 1
 
     def _write_block(self) -> None:

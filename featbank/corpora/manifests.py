@@ -22,6 +22,7 @@ from featbank.corpora.summary import SummaryTally
 from featbank.files.provenance import canonical_json, open_atomic
 
 _WHERE = 3  # among what is said of a row
+_NOTHING = "\t" * 9  # of a failure, where a row says what it is
 
 
 class Manifests:
@@ -55,7 +56,7 @@ class Manifests:
         # by file first: folders are read in no order
         if isinstance(become, Failure):
             said = canonical_json(asdict(become))
-            self._lines.add(row.id, f"{row.audio}\t{number:012d}\t{where}\t\t\t\t\t\t\t\t{said}")
+            self._lines.add(row.id, f"{row.audio}\t{number:012d}\t{where}{_NOTHING}\t{said}")
             return
         one, audio, digest, rate, start, num_samples, channel, speaker, *_ = become
         text = "text" if become.text else ""
@@ -64,7 +65,8 @@ class Manifests:
         played = played_rate(rate, become.speed)
         self._lines.add_line(
             f"{one}\t{audio}\t{number:012d}\t{where}\t{split}\t{rate}\t{played}\t{num_samples}"
-            f"\t{seen}\t{sortable(speaker)}\t{text}\t{manifest_line(become)}",
+            f"\t{seen}\t{sortable(speaker)}\t{text}\t{sortable(become.license)}"
+            f"\t{sortable(become.consent)}\t{manifest_line(become)}",
         )
 
     def write(self, folder: Path) -> None:
@@ -93,7 +95,9 @@ class Manifests:
         return self._tally.summary()
 
     def _write(self, files: Mapping[str, BinaryIO], entry: list[str]) -> None:
-        one, audio, _, _, split, rate, played, num_samples, seen, speaker, text, line = entry
+        one, audio, _, _, split, rate, played, num_samples, seen, speaker, text, *terms, line = (
+            entry
+        )
         if not split:
             self._failures.add(Failure(**json.loads(line)))
             return
@@ -110,6 +114,7 @@ class Manifests:
             played_rate=int(played),
             num_samples=int(num_samples),
             speaker=speaker,
+            terms=terms,
             seen=seen,
         )
 

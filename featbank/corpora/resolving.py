@@ -81,6 +81,8 @@ def resolve(
             row.text,
             row.part,
             row.speed,
+            row.license,
+            row.consent,
         )
     )
     return utterance, is_clipped

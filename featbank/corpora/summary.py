@@ -6,13 +6,13 @@ manifests are what the corpus says. They are warnings, counted in `corpus.json` 
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from featbank.base.failures import brief
+from featbank.base.terms import TermCounts, hours_of
 from featbank.corpora.scratch import Scratch
 from featbank.corpora.sorting import SortedLines, sortable
 
@@ -39,6 +39,7 @@ class SummaryTally:
     def __init__(self, splits: Iterable[str], scratch: Scratch) -> None:
         # utterances and samples of each sample rate, by the rate that they are played at, too
         self._counted = {split: dict[tuple[int, int], list[int]]() for split in splits}
+        self._terms = {split: TermCounts() for split in self._counted}
         self._speakers = _Places(scratch, "speakers")
         self._audio = SortedLines(scratch, "audio", run_bytes=_RUN_BYTES)
         self._names = _Places(scratch, "names")
@@ -53,6 +54,7 @@ class SummaryTally:
         played_rate: int,
         num_samples: int,
         speaker: str,
+        terms: Sequence[str],
         seen: str,
     ) -> None:
         """Count an utterance.
@@ -65,11 +67,13 @@ class SummaryTally:
             played_rate: of its samples as they are played, in Hz.
             num_samples: of it.
             speaker: of it; empty where nobody knows.
+            terms: that it states, in the order of `TERMS`.
             seen: of its file, but the speed.
         """
         counted = self._counted[split].setdefault((sample_rate, played_rate), [0, 0])
         counted[0] += 1
         counted[1] += num_samples
+        self._terms[split].add(terms, played_rate=played_rate, num_samples=num_samples)
         if speaker:
             self._speakers.add(speaker, split)
         self._audio.add_line(f"{seen}\t{split}\t{utterance_id}")
@@ -98,15 +102,20 @@ class SummaryTally:
             "splits": {
                 split: {
                     "utterances": sum(number for number, _ in counted.values()),
-                    "hours": _hours((rate, samples) for (_, rate), (_, samples) in counted.items()),
+                    "hours": hours_of(
+                        (rate, samples) for (_, rate), (_, samples) in counted.items()
+                    ),
                     "speakers": speakers[split],
+                    **self._terms[split].told(),
                 }
                 for split, counted in self._counted.items()
             },
             "sample_rates": {
                 str(rate): {
                     "utterances": sum(number for number, _ in of_rate.values()),
-                    "hours": _hours((played, samples) for played, (_, samples) in of_rate.items()),
+                    "hours": hours_of(
+                        (played, samples) for played, (_, samples) in of_rate.items()
+                    ),
                 }
                 for rate, of_rate in self._of_rates()
             },
@@ -196,8 +205,3 @@ class Examples:
     def told(self, means: str) -> dict[str, Any]:
         """Return how many there were, the first of them, and what they are examples of."""
         return {"means": means, "count": self._count, "examples": self._first}
-
-
-def _hours(samples: Iterable[tuple[int, int]]) -> float:
-    """Return the hours of numbers of samples, each behind its rate."""
-    return round(math.fsum(number / rate for rate, number in samples) / 3600, 6)

@@ -10,6 +10,7 @@ from featbank.base.amounts import amount
 from featbank.corpora.base import Corpus
 from featbank.corpora.joining import Join
 from featbank.corpora.manifests import Manifests
+from featbank.corpora.requiring import told_left_out
 from featbank.corpora.scanning import Survey
 from featbank.corpora.summary import told_warnings
 
@@ -72,6 +73,11 @@ def tell_manifests(summary: Mapping[str, Any], manifests: Manifests) -> None:
             )  # fmt: skip
         else:
             _log.warning("%s %s: empty", name, split)
+    if (left_out := summary.get("left_out")) and left_out["rows"]:
+        _log.info(
+            "%s: corpus.require leaves %d rows out: %s",
+            name, left_out["rows"], told_left_out(left_out),
+        )  # fmt: skip
     for sentence in _warnings(summary):
         _log.warning("%s: %s", name, sentence)
 

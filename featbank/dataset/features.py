@@ -56,7 +56,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         Args:
             stores: by the name that their values get; the order of items is that of the first one.
             manifest: one or several, such as those of the splits that the stores hold.
-            fields: what is taken of them: text, speaker, language, part, audio.
+            fields: what is taken of them: text, speaker, language, part, audio, license, consent.
             ids: only these utterances, in this order.
             skip_missing: leave out what is not in every store and in the manifest; without, such
                 utterances are an error. What a store lists as failed is never one.

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from featbank.base.manifest import iterate_manifest
+from featbank.base.terms import TERMS
 from featbank.errors import ConfigError, ManifestError
 from featbank.store import Store
 
-FIELDS = ("text", "speaker", "language", "part", "audio")
+FIELDS = ("text", "speaker", "language", "part", "audio", *TERMS)
 
 
 class ManifestTexts:

@@ -133,12 +133,12 @@ class BuiltDefinition:
     described: Mapping[str, Description]
     fingerprints: Mapping[str, str]
 
-    def provenance(self, feature: str, corpus: Mapping[str, str]) -> dict[str, object]:
+    def provenance(self, feature: str, corpus: Mapping[str, object]) -> dict[str, object]:
         """Return what the store of a feature says of how it was made.
 
         Args:
             feature: its name.
-            corpus: name and licence, never counts, which change.
+            corpus: name, licence and terms, never counts, which change.
         """
         return {
             **self.described[feature].to_json(),

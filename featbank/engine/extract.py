@@ -108,7 +108,7 @@ def store_header(job: Job, name: str, split: str, outcome: MadeShards) -> StoreH
         fingerprint=spec.fingerprint,
         numerics=outcome.numerics_of(split),
         num_failures=len(outcome.failures[split]),
-        provenance=job.provenance(name),
+        provenance=job.provenance(name, split),
         shards=outcome.shards_of(name, split),
     )
 

@@ -87,10 +87,9 @@ class Job:
         """The folder, in that of the run, that finished shards go to."""
         return self.run.work / work_name(self.out, self.specs)
 
-    def provenance(self, feature: str) -> Mapping[str, object]:
-        """Return what the store of a feature says of how it was made."""
-        corpus = self.run.corpus
-        return self.definition.provenance(feature, {"name": corpus.name, "license": corpus.license})
+    def provenance(self, feature: str, split: str) -> Mapping[str, object]:
+        """Return what the store of a feature and a split says of how it was made."""
+        return self.definition.provenance(feature, self.run.corpus.stated(split))
 
     def refuse_in_vain(self, reuse: Reuse) -> None:
         """Refuse a job that would end in an error.

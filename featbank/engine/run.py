@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from featbank.base.progress import Advance
@@ -26,7 +26,8 @@ class PreparedCorpus:
     """A corpus that has manifests, and where its audio is.
 
     Args:
-        name, license: as the headers of stores state them, never counts, which change.
+        name, license, terms: as the headers of stores state them, never counts, which change; of
+            each split, the values of terms that its utterances say of their own.
         manifests: folder with a manifest a split.
         audio_root: folder, or URL, that the manifests' paths are relative to.
     """
@@ -35,6 +36,12 @@ class PreparedCorpus:
     license: str
     manifests: Path
     audio_root: AnyPath
+    terms: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+
+    def stated(self, split: str) -> dict[str, object]:
+        """Return what the header of a store of a split says of the corpus."""
+        said: dict[str, object] = {"name": self.name, "license": self.license}
+        return said | {"terms": terms} if (terms := self.terms.get(split)) else said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,7 +118,7 @@ def _writers(
             framing=framing,
             frame_rate=framing.frame_rate,
             first_frame_center_s=framing.first_frame_center_s,
-            provenance=job.provenance(tokens.feature),
+            provenance=job.provenance(tokens.feature, split),
             numerics=with_audio(plan.numerics, plan.rows[split].decided_by),
         )
         yield (name, split), tokens.stores.writer(path, name, feature)

@@ -19,6 +19,11 @@ DESCRIBED: Mapping[str, str] = MappingProxyType(
 """What formats with a place for it say of an utterance, of its row of a manifest; by dtype."""
 
 
+def described(source: ExportSource) -> Mapping[str, str]:
+    """Return `DESCRIBED` and what terms any row says, by dtype; nothing where no manifests are."""
+    return {**DESCRIBED, **dict.fromkeys(source.terms, "str")} if source.has_manifests else {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export(ABC):
     """A format that stores are exported to. The first line of a class's docstring is its help.

@@ -13,8 +13,9 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from featbank.base.terms import TERMS
 from featbank.errors import ConfigError
-from featbank.export.base import DESCRIBED, ShardedExport, refuse_field, refuse_name
+from featbank.export.base import DESCRIBED, ShardedExport, described, refuse_field, refuse_name
 from featbank.export.huggingface_card import card
 from featbank.export.rows import ExportField
 from featbank.export.source import ExportPiece, ExportSource
@@ -30,20 +31,22 @@ class HuggingfaceExport(ShardedExport):
     """Hugging Face dataset, Parquet files `data/<split>-...` and a card; codes as lists (Q, T).
 
     `datasets.load_dataset(OUT)` reads it. Units are lists, features (T, D) an Array2D, vectors (D,)
-    lists of a fixed length. With manifests there are duration_s, text, speaker and language, too.
-    What is no letter, digit or _ in the name of a split becomes _, as datasets demands.
+    lists of a fixed length. With manifests there are duration_s, text, speaker, language, and
+    license and consent where any row says one. What is no letter, digit or _ in the name of a split
+    becomes _, as datasets demands.
 
     Args:
         shard_mb: of values in a Parquet file, at most.
     """
 
+    version: ClassVar[int] = 2
     packages: ClassVar[tuple[str, ...]] = ("pyarrow",)
     extra: ClassVar[str] = "huggingface"
 
     def check(self, source: ExportSource) -> None:
         """Refuse what there are no columns for; see `Export.check`."""
         for field in source.fields:
-            refuse_name(field, field.name, {"id", *DESCRIBED}, "hf")
+            refuse_name(field, field.name, {"id", *DESCRIBED, *TERMS}, "hf")
             if len(field.axes) > (2 if field.is_codes else _MOST_AXES):
                 refuse_field(field, "hf", expected="5 axes at most, or codes (Q, T)")
         names = [_split_name(split.name) for split in source.splits]
@@ -61,8 +64,7 @@ class HuggingfaceExport(ShardedExport):
             for piece in split.pieces(self.max_bytes):
                 name = f"data/{_split_name(split.name)}-{piece.number:05d}-of-{of:05d}.parquet"
                 work.make(partial(_write_parquet, piece, source), name)
-        splits = {_split_name(split.name): len(split) for split in source.splits}
-        work.make_text("README.md", card(source, splits))
+        work.make_text("README.md", card(source, _split_name))
 
 
 def _split_name(split: str) -> str:
@@ -75,10 +77,9 @@ def _write_parquet(piece: ExportPiece, source: ExportSource, file: BinaryIO) -> 
     with parquet.ParquetWriter(file, schema) as writer:
         for rows in piece.groups(_GROUP_BYTES):
             columns = [pyarrow.array([row.id for row in rows], pyarrow.string())]
-            if source.has_manifests:
-                for name in DESCRIBED:
-                    values = [getattr(row.manifest_row, name) for row in rows]
-                    columns.append(pyarrow.array(values, schema.field(name).type))
+            for name in described(source):
+                values = [getattr(row.manifest_row, name) for row in rows]
+                columns.append(pyarrow.array(values, schema.field(name).type))
             for field in source.fields:
                 arrays = [row.read(field.name) for row in rows]
                 column = _lists(pyarrow, arrays, len(field.axes))
@@ -101,7 +102,7 @@ def _schema(pyarrow: Any, source: ExportSource) -> Any:
     """Return the schema, with the features of datasets among its metadata."""
     columns = [pyarrow.field("id", pyarrow.string())]
     features: dict[str, Any] = {"id": _value("string")}
-    for name, dtype in DESCRIBED.items() if source.has_manifests else ():
+    for name, dtype in described(source).items():
         kind = "string" if dtype == "str" else dtype
         columns.append(pyarrow.field(name, pyarrow.type_for_alias(kind)))
         features[name] = _value(kind)

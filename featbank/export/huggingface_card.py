@@ -1,90 +1,56 @@
-"""The card of a dataset of Hugging Face: its README.md, with where the data came from."""
+"""The card of an export to Hugging Face's datasets, with where its Parquet files are."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from featbank.export.rows import ExportField
-from featbank.export.source import ExportSource
-from featbank.files.provenance import readable_json
+from featbank.cards.markdown import dataset_card
+from featbank.cards.subject import CardFeature, CardSplit, CardSubject, RowFacts, license_of_corpora
+from featbank.export.source import ExportSource, ExportSplit
+
+_MADE = "Exported from featbank stores. Every value is as a read of the store gives it."
 
 
-def card(source: ExportSource, splits: Mapping[str, int]) -> str:
+def card(source: ExportSource, named: Callable[[str], str]) -> str:
     """Return the text of the card.
 
     Args:
         source: that is exported.
-        splits: utterances of each, by its name as datasets has it.
+        named: gives the name of a split as datasets has it.
     """
-    name = ", ".join(field.name for field in source.fields)
-    return "\n".join(
-        [
-            "---",
-            *_front_matter(source, name, splits),
-            "---",
-            "",
-            f"# {name}",
-            "",
-            "Exported from featbank stores. Every value is as a read of the store gives it.",
-            "",
-            *_columns(source),
-            "",
-            "| split | utterances |",
-            "| --- | --- |",
-            *(f"| {split} | {count:,} |" for split, count in splits.items()),
-            "",
-            "## Licence",
-            "",
-            *(source.licenses or ["Not stated by the stores."]),
-            "",
-            "## Provenance",
-            "",
-            *_provenance(source),
-        ]
+    features = tuple(
+        CardFeature(
+            name=field.name,
+            header=field.header,
+            # of one split; the others have the same fingerprint
+            provenance=source.splits[0].stores[field.name].header.provenance
+            if source.splits
+            else {},
+        )
+        for field in source.fields
     )
+    subject = CardSubject(
+        name=", ".join(field.name for field in source.fields),
+        splits=tuple(_split(split, named(split.name)) for split in source.splits),
+        features=features,
+        corpus_license=license_of_corpora(features),
+        num_failures=sum(split.num_failures for split in source.splits),
+    )
+    return dataset_card(subject, made=_MADE, head=_configs(subject))
 
 
-def _front_matter(source: ExportSource, name: str, splits: Mapping[str, int]) -> Iterator[str]:
-    # a JSON text is a YAML one
-    yield f"pretty_name: {json.dumps(name)}"
-    if source.licenses:
-        yield "license: other"
-        yield f"license_name: {json.dumps('; '.join(source.licenses))}"
+def _split(split: ExportSplit, name: str) -> CardSplit:
+    rows = None
+    if split.manifest is not None:
+        rows = RowFacts(row.manifest_row for row in split.rows())
+    return CardSplit(name=name, num_utterances=len(split), rows=rows)
+
+
+def _configs(subject: CardSubject) -> Iterator[str]:
     yield "configs:"
     yield "- config_name: default"
     yield "  data_files:"
-    for split in splits:
-        yield f"  - split: {json.dumps(split)}"
-        yield f"    path: {json.dumps(f'data/{split}-*.parquet')}"
-
-
-def _columns(source: ExportSource) -> Iterator[str]:
-    yield "| column | shape | dtype | stored as | frames a second |"
-    yield "| --- | --- | --- | --- | --- |"
-    for field in source.fields:
-        rate = field.header.frame_rate
-        shape = ", ".join("T" if size is None else str(size) for size in field.axes)
-        yield (
-            f"| {field.name} | ({shape}) | {field.dtype.name} | {field.header.dtype} "
-            f"| {'' if rate is None else f'{rate:g}'} |"
-        )
-
-
-def _provenance(source: ExportSource) -> Iterator[str]:
-    for field in source.fields:
-        yield f"### {field.name}"
-        yield ""
-        yield f"Fingerprint `{field.header.fingerprint}`."
-        yield ""
-        yield "```json"
-        yield readable_json(_first_split(source, field)).rstrip()
-        yield "```"
-        yield ""
-
-
-def _first_split(source: ExportSource, field: ExportField) -> Mapping[str, object]:
-    """Return what one split was made from; the others have the same fingerprint."""
-    if not source.splits:
-        return {}
-    return source.splits[0].stores[field.name].header.provenance
+    for split in subject.splits:
+        yield f"  - split: {json.dumps(split.name)}"
+        yield f"    path: {json.dumps(f'data/{split.name}-*.parquet')}"

@@ -25,7 +25,8 @@ class KaldiExport(ShardedExport):
     """Kaldi ark and scp, float matrices and vectors, and units as int32; no codes (Q, T).
 
     A split is a folder with `<name>.scp`, or `feats.scp` where one feature (T, D) is exported, and
-    `utt2num_frames`; of manifests, `text` and `utt2spk` too. float16 is widened to float32; values
+    `utt2num_frames`; of manifests, `text`, `utt2spk`, and `utt2license` and `utt2consent` where any
+    row says one, too. float16 is widened to float32; values
     (T,) of one a frame become a matrix (T, 1).
 
     Args:
@@ -78,6 +79,7 @@ class KaldiExport(ShardedExport):
         if split.manifest is not None:
             texts["text"] = lambda row: " ".join(row.manifest_row.text.split())
             texts["utt2spk"] = _speaker
+            texts |= {f"utt2{term}": partial(_term, term) for term in source.terms}
         return texts
 
 
@@ -116,6 +118,10 @@ def _join(work: ExportWork, scps: list[str], file: BinaryIO) -> None:
 def _write_texts(split: ExportSplit, text: _Text, file: BinaryIO) -> None:
     for row in split.rows():
         file.write(f"{plain_key(row.id, 'Kaldi')} {text(row)}\n".encode())
+
+
+def _term(term: str, row: ExportRow) -> str:
+    return " ".join(getattr(row.manifest_row, term).split())
 
 
 def _speaker(row: ExportRow) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from featbank.audio import UNKNOWN_LENGTH, open_audio
 from featbank.base.manifest import MIX_CHANNELS, Utterance
 from featbank.base.places import Place
+from featbank.base.terms import TERMS
 from featbank.errors import StoreError
 from featbank.export.rows import ExportField, ExportRow
 
@@ -144,6 +145,7 @@ def new_cut(row: ExportRow, fields: Sequence[CutField], root: Path | None) -> An
                 text=said.text or None,
                 language=said.language or None,
                 speaker=said.speaker or None,
+                custom={term: own for term in TERMS if (own := getattr(said, term))} or None,
             )
         ]
     return cut

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
+from featbank.base.terms import TERMS
 from featbank.export.audio import audio_path
 from featbank.export.base import Export, refuse_name
 from featbank.export.rows import ExportRow
@@ -16,7 +17,9 @@ from featbank.export.source import ExportSource, ExportSplit
 from featbank.export.tokens import check_tokens
 from featbank.export.work import ExportWork
 
-_TAKEN = frozenset(["audio_filepath", "duration", "offset", "text", "speaker", "lang", "id"])
+_TAKEN = frozenset(
+    ["audio_filepath", "duration", "offset", "text", "speaker", "lang", "id", *TERMS]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,4 +67,4 @@ def _described(row: ExportRow, root: Path) -> Mapping[str, Any]:
         fields["speaker"] = utterance.speaker
     if utterance.language:
         fields["lang"] = utterance.language
-    return fields
+    return fields | {term: said for term in TERMS if (said := getattr(utterance, term))}

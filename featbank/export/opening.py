@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from featbank.base.manifest import iterate_manifest
 from featbank.base.places import Place
 from featbank.base.split_names import in_order, split_names
+from featbank.base.terms import TERMS
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, ManifestError, StoreError
 from featbank.export.rows import ExportField
@@ -69,6 +71,7 @@ def open_source(
             for split, of_split in by_split.items()
         ),
         audio_root=None if audio_root is None else Path(audio_root).absolute(),
+        terms=_terms_of(found.values()),
     )
     for one in source.splits:
         _refuse_other_ids(one)
@@ -175,6 +178,16 @@ def _refuse_other_audio(root: Path, manifest: Path) -> None:
                 hint="give corpus.root, as the definition of the corpus says",
             )
         return
+
+
+def _terms_of(manifests: Iterable[Path]) -> tuple[str, ...]:
+    """Return the terms that any row of some manifests says."""
+    met: set[str] = set()
+    for row in chain.from_iterable(map(iterate_manifest, manifests)):
+        met |= {term for term in TERMS if getattr(row, term)}
+        if len(met) == len(TERMS):
+            break
+    return tuple(term for term in TERMS if term in met)
 
 
 def _lack(split: ExportSplit, one: str, *, lacks: str, has: str) -> StoreError:

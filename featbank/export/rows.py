@@ -41,11 +41,8 @@ class ExportField:
 
     @property
     def axes(self) -> tuple[int | None, ...]:
-        """The shape of an utterance as it is read, None for T: (None, 80), (8, None), (256,)."""
-        shape = self.header.shape
-        if self.header.time_axis is None:
-            return shape
-        return (*shape, None) if self.is_codes else (None, *shape)
+        """The shape of an utterance as it is read, None for T; see `StoreHeader.axes`."""
+        return self.header.axes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

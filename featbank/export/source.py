@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from featbank.base.manifest import Utterance, iterate_manifest
+from featbank.cards.stated import stated_licenses
 from featbank.errors import ManifestError
 from featbank.export.rows import ExportField, ExportRow, cut
 from featbank.store.verified import VerifiedStore
@@ -131,11 +131,13 @@ class ExportSource:
         splits: in order of listing, each with a store a field.
         audio_root: folder that the audio paths of the manifests are relative to; None where it was
             not given.
+        terms: those of `TERMS` that any row of the manifests says.
     """
 
     fields: tuple[ExportField, ...]
     splits: tuple[ExportSplit, ...]
     audio_root: Path | None = None
+    terms: tuple[str, ...] = ()
 
     @property
     def has_manifests(self) -> bool:
@@ -157,11 +159,8 @@ class ExportSource:
     @property
     def licenses(self) -> tuple[str, ...]:
         """Licences that the stores state, of corpora and of weights, each once."""
-        found: dict[str, None] = {}
-        for field in self.fields:
-            for said in _said(field.header.provenance, "license"):
-                found.setdefault(said)
-        return tuple(found)
+        stated = (stated_licenses(field.header.provenance) for field in self.fields)
+        return tuple(dict.fromkeys(chain.from_iterable(stated)))
 
 
 def _at_most(total: int, advance: Advance) -> Advance:
@@ -177,16 +176,3 @@ def _at_most(total: int, advance: Advance) -> Advance:
 def _ids_of(store: VerifiedStore, shards: Sequence[int]) -> Iterator[str]:
     for number in shards:
         yield from store.open_shard(number).ids()
-
-
-def _said(value: Any, key: str) -> Iterator[str]:
-    """Give the texts that stand under a key, at any depth."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            if name == key and isinstance(inner, str) and inner:
-                yield inner
-            else:
-                yield from _said(inner, key)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _said(inner, key)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from featbank.errors import ConfigError
-from featbank.export.base import DESCRIBED, ShardedExport
+from featbank.export.base import ShardedExport, described
 from featbank.export.rows import ExportRow
 from featbank.export.source import ExportPiece, ExportSource
 from featbank.export.work import ExportWork
@@ -23,8 +23,8 @@ class WebdatasetExport(ShardedExport):
     """WebDataset tars `<split>-000000.tar` with `<id>.<name>.npy` and `<id>.json` an utterance.
 
     Values are as a read gives them, codes (Q, T) too. The JSON has the id, split and frames, and of
-    manifests text, speaker, language and duration. A dot in the last part of an id, where keys end,
-    is written %2E, and % as %25.
+    manifests text, speaker, language, duration, and license and consent where any row says one. A
+    dot in the last part of an id, where keys end, is written %2E, and % as %25.
 
     Args:
         shard_mb: of values in a tar, at most.
@@ -79,14 +79,12 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def _described(row: ExportRow, source: ExportSource) -> dict[str, Any]:
-    described: dict[str, Any] = {"id": row.id, "split": row.split}
+    said: dict[str, Any] = {"id": row.id, "split": row.split}
     frames = {
         field.name: row.num_frames(field.name)
         for field in source.fields
         if field.header.time_axis is not None
     }
     if frames:
-        described["num_frames"] = frames
-    if row.utterance is not None:
-        described |= {name: getattr(row.utterance, name) for name in DESCRIBED}
-    return described
+        said["num_frames"] = frames
+    return said | {name: getattr(row.manifest_row, name) for name in described(source)}

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from featbank.export.base import DESCRIBED, ShardedExport, refuse_field, refuse_name
+from featbank.base.terms import TERMS
+from featbank.export.base import DESCRIBED, ShardedExport, described, refuse_field, refuse_name
 from featbank.export.rows import ExportField, ExportRow
 from featbank.export.source import ExportSource, ExportSplit
 from featbank.export.work import ExportWork
@@ -37,7 +38,7 @@ class ZarrExport(ShardedExport):
 
     Utterance i is `values[offsets[i] : offsets[i + 1]]`, its codes (Q, T) the transpose of that.
     Attributes of a group say what the header of its store does. With manifests there are
-    duration_s, text, speaker and language beside the ids.
+    duration_s, text, speaker, language, and license and consent where any row says one.
 
     Args:
         shard_mb: of values in a file, at most.
@@ -51,14 +52,14 @@ class ZarrExport(ShardedExport):
     def check(self, source: ExportSource) -> None:
         """Refuse names that are taken, and empty frames; see `Export.check`."""
         for field in source.fields:
-            refuse_name(field, field.name, {"ids", *DESCRIBED}, "zarr")
+            refuse_name(field, field.name, {"ids", *DESCRIBED, *TERMS}, "zarr")
             if 0 in field.axes:
                 refuse_field(field, "zarr", expected="a value a frame, at least")
 
     def write(self, source: ExportSource, work: ExportWork) -> None:
         """Write a hierarchy a split, an array at a time; see `Export.write`."""
         columns = {"ids": ("str", attrgetter("id"))}
-        for name, dtype in DESCRIBED.items() if source.has_manifests else ():
+        for name, dtype in described(source).items():
             columns[name] = (dtype, attrgetter(f"utterance.{name}"))
         for split in source.splits:
             tree = _Tree(f"{split.name}.zarr", work)

@@ -45,6 +45,7 @@ def computing_run(config: ComputingConfig, name: str, advance: Advance = lambda 
         corpus=PreparedCorpus(
             name=corpus.name,
             license=corpus.license,
+            terms=corpus.terms,
             manifests=config.paths.manifests,
             audio_root=any_path(config.corpus.root),
         ),

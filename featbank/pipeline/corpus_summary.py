@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from featbank.base.terms import TERMS
 from featbank.errors import ConfigError
 from featbank.files.json_files import read_json
 from featbank.files.provenance import digest
@@ -19,6 +21,7 @@ class CorpusSummary:
 
     Args:
         name, license: of it.
+        terms: of each split, the values of terms that its utterances say of their own.
         audio_s: seconds of audio in all splits.
         digest: of all that the file says.
         said: all that it says, for the report.
@@ -26,6 +29,7 @@ class CorpusSummary:
 
     name: str
     license: str
+    terms: Mapping[str, Mapping[str, Sequence[str]]]
     audio_s: float
     digest: str
     said: Mapping[str, object]
@@ -49,8 +53,21 @@ def read_corpus(manifests: str | Path) -> CorpusSummary:
             hint=hint,
         )
     return CorpusSummary(
-        name=name, license=license_, audio_s=3600 * hours, digest=digest(said), said=said
+        name=name,
+        license=license_,
+        terms=_terms(said["splits"]),
+        audio_s=3600 * hours,
+        digest=digest(said),
+        said=said,
     )
+
+
+def _terms(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    """Return the values that the utterances of each split say, of the terms that any says."""
+    return {
+        split: {term: sorted(filter(None, said[term])) for term in TERMS if said.get(term)}
+        for split, said in splits.items()
+    }
 
 
 def _hours(splits: object) -> float | None:

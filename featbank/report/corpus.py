@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from featbank.base.amounts import format_duration
+from featbank.base.terms import NOT_SAID, TERMS
 from featbank.errors import ConfigError
 
 _COUNTED = {
@@ -66,9 +68,24 @@ def corpus_facts(corpus: Mapping[str, Any]) -> Iterator[str]:
         yield f"audio was taken in spite of: {', '.join(tolerated)}"
     if unused := corpus.get("unused_splits"):
         yield f"corpus.splits names what the corpus has not: {', '.join(unused)}"
+    yield from _terms(corpus)
     for name, words in _COUNTED.items():
         if corpus.get(name):
             yield f"{corpus[name]:,} {words}"
+
+
+def _terms(corpus: Mapping[str, Any]) -> Iterator[str]:
+    """Yield utterances by what they say of their terms, and rows without the terms required."""
+    for term in TERMS:
+        counted = Counter[str]()
+        for split in corpus["splits"].values():
+            counted.update({value: of["utterances"] for value, of in split.get(term, {}).items()})
+        if counted:
+            yield f"utterances by {term} of their own: " + ", ".join(
+                f"{value or NOT_SAID}: {number:,}" for value, number in sorted(counted.items())
+            )
+    if (left_out := corpus.get("left_out")) and left_out["rows"]:
+        yield f"{left_out['rows']:,} rows did not have the terms required, and were left out"
 
 
 def corpus_warnings(corpus: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:

@@ -120,6 +120,13 @@ class StoreHeader:
                 )
 
     @property
+    def axes(self) -> tuple[int | None, ...]:
+        """The shape of an utterance as it is read, None for T: (None, 80), (8, None), (256,)."""
+        if self.time_axis is None:
+            return self.shape
+        return (*self.shape, None) if self.time_axis == -1 else (None, *self.shape)
+
+    @property
     def frame_bytes(self) -> int:
         """Bytes of one frame as it is stored, before compression."""
         return frame_bytes(self.dtype, self.shape)

@@ -233,11 +233,14 @@ def test_the_line_of_a_manifest_is_the_canonical_json_of_its_row() -> None:
         id="\xe9/\u2028", audio='a"\\b.wav', audio_digest="md5:0", sample_rate=16000,
         num_samples=2**40, start_sample=7, channel=-1, speaker="\x00\x1f\x7f",
         language="\U0001f600", text="\t\n\r\b\f/", part="p",
+        license="\"CC0\"", consent="\xe9",
     )  # fmt: skip
     fields = {name: getattr(row, name) for name in Utterance.__dataclass_fields__}
     assert manifest_line(replace(row, speed=0.9)) == canonical_json(fields | {"speed": 0.9})
     assert fields.pop("speed") == 1
     assert manifest_line(row) == canonical_json(fields)
+    del fields["license"], fields["consent"]
+    assert manifest_line(replace(row, license="", consent="")) == canonical_json(fields)
 
 
 def test_rows_of_two_files_by_turns_keep_what_each_says(root: Path, record: Recorder) -> None:

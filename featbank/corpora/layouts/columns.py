@@ -9,14 +9,16 @@ from typing import Any
 
 from featbank.base.failures import brief
 from featbank.base.manifest import MIX_CHANNELS
-from featbank.corpora.base import CorpusRow, parse_channel, row_of
+from featbank.base.terms import TERMS
+from featbank.corpora.base import CorpusRow, row_of
+from featbank.corpora.channels import parse_channel
 from featbank.corpora.layouts.times import name_segment, parse_seconds
 from featbank.corpora.paths import AudioPaths, stem
 from featbank.errors import ConfigError, CorpusError
 
 COLUMNS = (
     "path", "audio", "id", "start", "duration", "end", "channel",
-    "speaker", "language", "split", "text", "part",
+    "speaker", "language", "split", "text", "part", *TERMS,
 )  # fmt: skip
 """What a table may say of an utterance; `path` and `audio` are two words for one thing."""
 
@@ -36,7 +38,9 @@ def utterance_row(texts: Texts, where: str, paths: AudioPaths, language: str) ->
     Raises:
         CorpusError: they describe no utterance.
     """
-    path, audio, one, start, duration, end, number, speaker, spoken, split, text, part = texts
+    path, audio, one, start, duration, end, number, speaker, spoken, split, text, part, *terms = (
+        texts
+    )
     audio = paths.relative(path or audio or "", where)
     start_s = _seconds(start, "start", where)
     duration_s = _seconds(duration, "duration", where)
@@ -62,6 +66,8 @@ def utterance_row(texts: Texts, where: str, paths: AudioPaths, language: str) ->
             text or "",
             part or "",
             split or "",
+            1.0,
+            *(term or "" for term in terms),
         )
     )
 

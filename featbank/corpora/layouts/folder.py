@@ -8,12 +8,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from featbank.base.failures import Failure
+from featbank.base.terms import TERMS
 from featbank.corpora.base import Corpus, CorpusRow, Found, Listing, bad_row
 from featbank.corpora.links import Links
 from featbank.corpora.paths import READABLE_SUFFIXES, check_name, stem, walk_audio
 from featbank.errors import AudioError, ConfigError, CorpusError
 
-_MEANINGS = frozenset(["speaker", "language", "split", "part", "_"])
+_MEANINGS = frozenset(["speaker", "language", "split", "part", *TERMS, "_"])
 
 
 class FolderCorpus(Corpus):
@@ -23,7 +24,8 @@ class FolderCorpus(Corpus):
 
     Args:
         folders: what the folders above a file mean, from the root down: `speaker`, `language`,
-            `split`, `part`, or `_` for nothing. `[split, speaker]` reads `dev/anna/x.wav`.
+            `split`, `part`, `license`, `consent`, or `_` for nothing. `[split, speaker]` reads
+            `dev/anna/x.wav`.
         glob: pattern that the relative path must match, from its end: `clips/*.wav`.
         suffixes: endings to take, such as `.mp4` for the sound of videos; None takes those of
             audio that decodes.
@@ -96,4 +98,6 @@ class FolderCorpus(Corpus):
             language=meant.get("language", self.language),
             part=meant.get("part", ""),
             split=meant.get("split", ""),
+            license=meant.get("license", ""),
+            consent=meant.get("consent", ""),
         )

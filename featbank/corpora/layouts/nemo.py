@@ -23,10 +23,10 @@ _LANGUAGE = ("lang", "source_lang")
 class NemoCorpus(Corpus):
     """Reads NeMo's manifests, each a split: `audio_filepath`, `duration`, `offset`, `text`.
 
-    `speaker`, `lang` (or `source_lang`) and `id` are read where a row has them, and other fields
-    are not. A relative path is of the manifest's folder where the file is there, else of the root.
-    A row with an `offset` is a segment; one without is a whole file, against whose length its
-    `duration` is held.
+    `speaker`, `lang` (or `source_lang`), `license`, `consent` and `id` are read where a row has
+    them, and other fields are not. A relative path is of the manifest's folder where the file is
+    there, else of the root. A row with an `offset` is a segment; one without is a whole file,
+    against whose length its `duration` is held.
 
     Args:
         manifests: the manifest of each split, absolute or below the root; or one manifest, whose
@@ -119,6 +119,8 @@ class NemoCorpus(Corpus):
             language=_text(said, _LANGUAGE, where) or self.language,
             text=_text(said, ("text",), where),
             split=split,
+            license=_text(said, ("license",), where),
+            consent=_text(said, ("consent",), where),
         )
 
 

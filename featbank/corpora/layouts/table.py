@@ -28,10 +28,10 @@ class TableCorpus(Corpus):
 
     Columns: `path` or `audio` (relative to the root), and optionally `id`, `start` and `duration`
     or `end` in seconds, `channel` (an index from 0, or `mix`), `speaker`, `language`, `split`,
-    `text` and `part`. An utterance without an id is named by its path without suffix, and by what
-    else it selects: its times in milliseconds, its channel. A segment needs a `start`, 0 for one at
-    the beginning of its file: without one, an utterance is the whole file, and its `duration` is
-    only held against the length that the file has.
+    `text`, `part`, `license` and `consent`. An utterance without an id is named by its path without
+    suffix, and by what else it selects: its times in milliseconds, its channel. A segment needs a
+    `start`, 0 for one at the beginning of its file: without one, an utterance is the whole file,
+    and its `duration` is only held against the length that the file has.
 
     Args:
         table: path of the table, relative to the root; a list of paths; or a split -> its path, or

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from featbank.base.failures import Failure, brief
+from featbank.base.terms import TERMS
 from featbank.corpora.base import Corpus, CorpusRow, Found, Present, bad_row
 from featbank.corpora.layouts.cells import check_utf8, text_lines
 from featbank.corpora.layouts.templates import Template
@@ -19,7 +20,7 @@ from featbank.files.remote import AnyPath, RemoteError, is_there, map_any, read_
 
 _log = logging.getLogger(__name__)
 
-_MEANINGS = frozenset(["speaker", "language", "split", "part"])
+_MEANINGS = frozenset(["speaker", "language", "split", "part", *TERMS])
 _MAX_TEXT = 1 << 20  # bytes of a file that is one text
 
 
@@ -29,9 +30,9 @@ class TreeCorpus(Corpus):
     The others below the first folder of that form are `unlisted`.
 
     Args:
-        paths: form of the paths of audio. `{speaker}`, `{language}`, `{split}` and `{part}` say
-            what a file is; any other name is for `text_path`, `{name}` for `transcripts`, and `{_}`
-            means nothing.
+        paths: form of the paths of audio. `{speaker}`, `{language}`, `{split}`, `{part}`,
+            `{license}` and `{consent}` say what a file is; any other name is for `text_path`,
+            `{name}` for `transcripts`, and `{_}` means nothing.
         text_path: the file with the text of an audio file, made of the names in `paths`:
             `txt/{speaker}/{name}.txt`. Empty where there is none.
         transcripts: a file with a line for each, its `{name}`, white space and its text, which is
@@ -144,6 +145,8 @@ class TreeCorpus(Corpus):
             text=text or "",
             part=meant.get("part", ""),
             split=meant.get("split", ""),
+            license=meant.get("license", ""),
+            consent=meant.get("consent", ""),
         )
 
 

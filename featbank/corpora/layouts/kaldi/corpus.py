@@ -10,7 +10,8 @@ from typing import Any
 from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
 from featbank.base.places import Place
-from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row, parse_channel
+from featbank.corpora.base import Corpus, CorpusRow, Found, bad_row
+from featbank.corpora.channels import parse_channel
 from featbank.corpora.layouts.by_split import paths_by_split
 from featbank.corpora.layouts.kaldi.arks import ArkReader
 from featbank.corpora.layouts.kaldi.files import (
@@ -38,9 +39,10 @@ class KaldiCorpus(Corpus):
     """Reads data directories of Kaldi or ESPnet, each a split.
 
     A directory holds `wav.scp`, and where it has them `segments`, `reco2file_and_channel`,
-    `utt2spk`, `text` and `utt2lang`, sorted or not. No command of a `wav.scp` is run: those that
-    recipes use are read as the file, the channel and the speed that they mean, and any other is a
-    failure of its row. Files keep their own sample rate, whatever a command converts to.
+    `utt2spk`, `text`, `utt2lang`, `utt2license` and `utt2consent`, sorted or not. No command of a
+    `wav.scp` is run: those that recipes use are read as the file, the channel and the speed that
+    they mean, and any other is a failure of its row. Files keep their own sample rate, whatever a
+    command converts to.
 
     Args:
         dirs: the directory of each split, absolute or below the root; or one directory, whose
@@ -183,6 +185,8 @@ class _Directory:
             text=said["text"].value if "text" in said else "",
             split=self._split,
             speed=source.speed,
+            license=said["utt2license"].value if "utt2license" in said else "",
+            consent=said["utt2consent"].value if "utt2consent" in said else "",
         )
 
     def _place(self, archive: str, offset: int, key: str, where: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from featbank.base.failures import Failure
 from featbank.base.manifest import check_id
+from featbank.base.terms import TERMS
 from featbank.corpora.base import bad_row
 from featbank.corpora.layouts.cells import check_utf8, text_lines
 from featbank.corpora.layouts.packed import shown
@@ -24,7 +25,7 @@ AUDIO = "audio"
 
 CHANNELS = "reco2file_and_channel"
 
-_SAYS = ("text", "utt2lang", "utt2spk")
+_SAYS = ("text", "utt2lang", "utt2spk", *(f"utt2{term}" for term in TERMS))
 _SPACE = re.compile(r"[ \t]+")  # as Kaldi splits: other spaces are of texts
 _CHANNELS = {"A": 0, "B": 1, "1": 0, "2": 1}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from featbank.base.failures import brief
+from featbank.base.terms import TERMS
 from featbank.corpora.base import CorpusRow, Found, Present, bad_row
 from featbank.corpora.layouts.lhotse.said import (
     Said,
@@ -20,7 +21,7 @@ from featbank.corpora.layouts.lhotse.said import (
 from featbank.corpora.paths import AudioPaths
 from featbank.errors import CorpusError
 
-FIELDS = ("speaker", "language", "text", "part")
+FIELDS = ("speaker", "language", "text", "part", *TERMS)
 """What of a row can be taken from another place in a manifest than the usual one."""
 
 _USUAL = ("speaker", "language", "text")  # of them, what lhotse says itself
@@ -150,6 +151,8 @@ class CutRows:
                 text=texts["text"],
                 part=texts.get("part", ""),
                 split=split,
+                license=texts.get("license", ""),
+                consent=texts.get("consent", ""),
             )
         except CorpusError as error:
             return bad_row(error, where)
@@ -159,7 +162,10 @@ class CutRows:
 
     def _told(self, said: Said, where: str) -> dict[str, str]:
         """Return what `fields` finds, by field."""
-        return {one: value_at(said, at, f"{one} in {where}") for one, at in self._fields.items()}
+        return {
+            one: value_at(said, at, f"{one} in {where}", may_lack=one in TERMS)
+            for one, at in self._fields.items()
+        }
 
     def _row(self, said: Said, where: str, cut: LhotseCut, start_s: float) -> CorpusRow:
         offset_s = seconds_of(cut.said, "start", where)

@@ -16,8 +16,14 @@ Said = Mapping[str, Any]
 _LONGEST_S = 1e9  # thirty years: what is more is no time in a recording
 
 
-def value_at(said: Any, steps: Sequence[str], where: str) -> str:
+def value_at(said: Any, steps: Sequence[str], where: str, *, may_lack: bool = False) -> str:
     """Return the text that a JSON value holds under keys and indexes: `custom`, `texts`, `0`.
+
+    Args:
+        said: the value.
+        steps: keys and indexes.
+        where: it stands, for messages.
+        may_lack: whether a way that leads nowhere means an empty text.
 
     Raises:
         CorpusError: the way leads nowhere, or to no text.
@@ -27,6 +33,8 @@ def value_at(said: Any, steps: Sequence[str], where: str) -> str:
             said = said[step]
         elif isinstance(said, list) and step.isdecimal() and int(step) < len(said):
             said = said[int(step)]
+        elif may_lack:
+            return ""
         else:
             raise CorpusError(where, expected=".".join(steps), got=f"no {step}")
     return text_of(said, where)

@@ -1,0 +1,59 @@
+"""`featbank croissant PLACE OUT.json`: write Croissant 1.1 metadata of a corpus or a store."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from pathlib import Path
+from typing import Any
+
+from featbank.base.printing import print_line
+from featbank.base.progress import count_bar
+from featbank.cards.croissant import Publisher, croissant
+from featbank.cards.reading import files_of, read_subject
+from featbank.cli.card import add_place, checked_place
+from featbank.files.provenance import readable_json, write_atomic
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    command = add_place(commands, "croissant", "write Croissant 1.1 metadata, with files' digests")
+    command.add_argument("out", type=Path, metavar="OUT.json", help="paths in it start there")
+    command.add_argument("--url", default="", help="where the dataset is published")
+    command.add_argument("--creator", default="", metavar="NAME", help="who made it")
+    command.add_argument("--date", type=_day, metavar="DAY", help="of publication: 2026-11-30")
+    command.add_argument("--version", default="", help="of the dataset: 1.0.0")
+    command.add_argument("--cite", default="", metavar="TEXT", help="what to cite")
+    command.set_defaults(run=_run)
+
+
+def _day(text: str) -> str:
+    try:
+        return datetime.date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a day: 2026-11-30, got {text!r}") from error
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    place, told = checked_place(parsed, parsed.out)
+    subject = read_subject(place, parsed.manifests)
+    files = files_of(place, parsed.manifests)
+    publisher = Publisher(
+        url=parsed.url,
+        creator=parsed.creator,
+        date=parsed.date or "",
+        version=parsed.version,
+        citation=parsed.cite,
+    )
+    with count_bar("read for digests", len(files)) as advance:
+        said = croissant(
+            subject,
+            files,
+            parsed.out.parent,
+            told=told,
+            publisher=publisher,
+            advance=advance,
+        )
+    write_atomic(parsed.out, readable_json(said))
+    print_line(f"{parsed.out}: {len(files):,} files, {subject.num_utterances:,} utterances")
+    return 0
