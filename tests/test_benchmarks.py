@@ -32,12 +32,13 @@ def test_parts_of_the_benchmarks_run_and_write_their_numbers(root: Path, tmp_pat
         "batches",
     )
     assert _titles(reports) == [
-        "Tokens", "Growth", "K-means", "Assignment", "Segments", "Manifests", "Batches", "Batches",
+        "Tokens", "Growth", "Uploads", "K-means", "Assignment", "Segments", "Manifests", "Batches",
+        "Batches",
     ]  # fmt: skip
-    assert all(row["s"] > 0 for row in reports[2]["rows"])
-    assert [bar["bound"] for bar in reports[4]["bars"]] in ([3], [3, 3, 3])  # without ffmpeg, with
-    assert all(row["in order / FLAC"] > 0 for row in reports[4]["rows"])
-    fills = {row["sampler"]: row["real / limit"] for row in reports[6]["rows"]}
+    assert all(row["s"] > 0 for row in reports[3]["rows"])
+    assert [bar["bound"] for bar in reports[5]["bars"]] in ([3], [3, 3, 3])  # without ffmpeg, with
+    assert all(row["in order / FLAC"] > 0 for row in reports[5]["rows"])
+    fills = {row["sampler"]: row["real / limit"] for row in reports[7]["rows"]}
     assert 0 < fills["featbank BucketBatchSampler"] <= 1
     assert "lhotse DynamicBucketingSampler" in fills
     rows = {row["store"]: row for row in reports[0]["rows"]}
