@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.layouts import layouts_on_paper
 from benchmarks.padding import padding
 from featbank.base.manifest import Utterance
 from featbank.engine.forecast.rates import read_rates
@@ -61,6 +62,11 @@ def test_padding_is_the_share_of_samples_that_no_utterance_has(
     assert padding(half, len(half) * row.duration_s, 30) == pytest.approx(
         1 - len(half) * num_samples / (shape.rows * shape.samples)
     )
+
+
+def test_only_a_part_keeps_growth_over_all_speakers_from_rewriting_much() -> None:
+    for row in layouts_on_paper(10_000).rows[:4]:
+        assert row[2] > 0.9 > 0.02 > row[-1], row  # spread; as a part
 
 
 def test_the_benchmark_of_extraction_runs_on_the_demo_corpus(root: Path, tmp_path: Path) -> None:
