@@ -1,4 +1,4 @@
-"""Bar 5: what an added utterance rewrites."""
+"""Bar 5: what added utterances rewrite, and what is uploaded again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchmarks.bars import Bar, Report
 from benchmarks.corpora import Row, token_corpus
 from benchmarks.scale import Scale
 from benchmarks.shelf import Shelf
+from benchmarks.uploads import measure_uploads
 from featbank.store import StoreWriter, plan_shards, row_bytes
 
 NUM_SHARDS = 40
@@ -20,7 +21,7 @@ STORE_ADDITIONS = 10
 
 
 def measure(shelf: Shelf, scale: Scale) -> list[Report]:
-    """Add utterances to a plan of shards, and to a store on disk."""
+    """Add utterances to a plan of shards, and to stores on disk."""
     rewritten, num_shards = _planned(scale)
     files, globals_ = _stored(shelf.folder / "growth")
     report = Report(
@@ -44,7 +45,7 @@ def measure(shelf: Shelf, scale: Scale) -> list[Report]:
             at_most=True,
         ),
     ]
-    return [report]
+    return [report, measure_uploads(shelf.folder / "uploads", scale)]
 
 
 def _planned(scale: Scale) -> tuple[list[int], int]:

@@ -32,6 +32,7 @@ def main(config: ExtractConfig) -> None:
         return
     # imported here, for neither help nor a value that makes no sense should wait for torch
     from featbank.engine.extract import extract, feature_job
+    from featbank.engine.growth import told_rewriting
     from featbank.engine.pushing import push_features
     from featbank.engine.run import Reuse
     from featbank.pipeline.computing import computing_run, drop_damaged
@@ -75,6 +76,8 @@ def main(config: ExtractConfig) -> None:
         tally,
         f", {times_real_time(speed)}" if tally.num_computed else "",
     )
+    if grown := told_rewriting(tally):
+        _log.warning("%s: %s", out, grown)
     if config.push:
         _log.info(
             "git add %s %s/.gitignore, and commit them; tokenize, sample and validate read stores "

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.layouts import layouts_on_paper
 from benchmarks.padding import padding
 from featbank.base.manifest import Utterance
 from featbank.engine.forecast.rates import read_rates
@@ -32,12 +33,13 @@ def test_parts_of_the_benchmarks_run_and_write_their_numbers(root: Path, tmp_pat
         "batches",
     )
     assert _titles(reports) == [
-        "Tokens", "Growth", "K-means", "Assignment", "Segments", "Manifests", "Batches", "Batches",
+        "Tokens", "Growth", "Uploads", "K-means", "Assignment", "Segments", "Manifests", "Batches",
+        "Batches",
     ]  # fmt: skip
-    assert all(row["s"] > 0 for row in reports[2]["rows"])
-    assert [bar["bound"] for bar in reports[4]["bars"]] in ([3], [3, 3, 3])  # without ffmpeg, with
-    assert all(row["in order / FLAC"] > 0 for row in reports[4]["rows"])
-    fills = {row["sampler"]: row["real / limit"] for row in reports[6]["rows"]}
+    assert all(row["s"] > 0 for row in reports[3]["rows"])
+    assert [bar["bound"] for bar in reports[5]["bars"]] in ([3], [3, 3, 3])  # without ffmpeg, with
+    assert all(row["in order / FLAC"] > 0 for row in reports[5]["rows"])
+    fills = {row["sampler"]: row["real / limit"] for row in reports[7]["rows"]}
     assert 0 < fills["featbank BucketBatchSampler"] <= 1
     assert "lhotse DynamicBucketingSampler" in fills
     rows = {row["store"]: row for row in reports[0]["rows"]}
@@ -60,6 +62,11 @@ def test_padding_is_the_share_of_samples_that_no_utterance_has(
     assert padding(half, len(half) * row.duration_s, 30) == pytest.approx(
         1 - len(half) * num_samples / (shape.rows * shape.samples)
     )
+
+
+def test_only_a_part_keeps_growth_over_all_speakers_from_rewriting_much() -> None:
+    for row in layouts_on_paper(10_000).rows[:4]:
+        assert row[2] > 0.9 > 0.02 > row[-1], row  # spread; as a part
 
 
 def test_the_benchmark_of_extraction_runs_on_the_demo_corpus(root: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from featbank.audio import TOLERANCES
 from featbank.base.components import Component
@@ -17,6 +17,7 @@ from featbank.base.speeds import check_speeds
 from featbank.corpora import CORPORA
 from featbank.corpora.channels import parse_channel
 from featbank.corpora.links import Links
+from featbank.corpora.parts import PartRule
 from featbank.corpora.requiring import Requirement
 from featbank.corpora.splits import HELD_OUT, TRAIN, SplitNames, SplitRule, check_roles
 from featbank.errors import ConfigError, CorpusError, FeatbankError
@@ -106,6 +107,9 @@ class Corpus(Component, ABC):
 
     registry = CORPORA
 
+    has_columns: ClassVar[bool] = False
+    """Whether the layout reads columns or fields, one of which may have the part."""
+
     def __init__(
         self,
         *,
@@ -116,6 +120,7 @@ class Corpus(Component, ABC):
         language: str = "",
         channel: int | str | None = None,
         speeds: Sequence[float] = (1.0,),
+        part_from: str | None = None,
         splits: Mapping[str, str] | None = None,
         split_rule: Mapping[str, Any] | None = None,
         train: Sequence[str] = TRAIN,
@@ -137,6 +142,8 @@ class Corpus(Component, ABC):
             channel: of utterances that do not say their own: an index from 0, `mix`, or `each` for
                 an utterance of each channel; None refuses files of more than one channel.
             speeds: that the utterances of `train` are played at: each is one for each speed.
+            part_from: where the part of an utterance is taken from, as of a `PartRule`: a column,
+                or how paths of audio begin; None leaves it to the layout.
             splits: other names for splits, by what the corpus calls them: `{validation: dev}`. What
                 is not among them is a split of its own name.
             split_rule: fields of a `SplitRule`, for a corpus that gives no splits itself.
@@ -153,8 +160,8 @@ class Corpus(Component, ABC):
             tolerate: faults of audio to take it in spite of, of `TOLERANCES`.
 
         Raises:
-            ConfigError: a channel, speed, split, split rule, requirement, tolerance or fault that
-                cannot be used; or a root elsewhere with labels, or without its package.
+            ConfigError: a channel, speed, part, split, split rule, requirement, tolerance or fault
+                that cannot be used; or a root elsewhere with labels, or without its package.
         """
         self.name = name
         self.root = any_path(root)
@@ -165,6 +172,7 @@ class Corpus(Component, ABC):
         said = "" if channel is None or self.each_channel else str(channel)
         self.channel = parse_channel(said, "corpus.channel", others=f", or {EACH}")
         self.speeds = check_speeds(speeds, "corpus.speeds", ConfigError)
+        self.parts = PartRule(part_from, has_columns=self.has_columns)
         self.splits = SplitNames(splits or {})
         self.split_rule = SplitRule.of(split_rule or {})
         check_roles(train, held_out)
@@ -237,10 +245,13 @@ class Corpus(Component, ABC):
                 hint="put the corpus there, or set corpus.root",
             )
         for found in self.read(links):
-            if type(found) is CorpusRow and found.split:
-                yield self._with_split(found)
-            else:
+            if type(found) is not CorpusRow:
                 yield found
+                continue
+            row = found
+            if self.parts.is_of_paths:
+                row = row._replace(part=self.parts.of_path(row.audio))
+            yield self._with_split(row) if row.split else row
 
     def _with_split(self, row: CorpusRow) -> CorpusRow | Failure:
         """Return a row whose split has its name; one that names none that can be is a failure."""

@@ -85,13 +85,16 @@ class Join:
         self._narrow = Examples()
         self._named = self._unnamed = ""  # where a row names a split, and where one does not
         self._splits: set[str] = set()
+        self.parts = Counter[str]()
+        """How many rows each part has; that without a name is empty."""
 
     def read(self, links: Links) -> None:
         """Read the corpus.
 
         Raises:
-            CorpusError: it cannot be read, holds nothing, only some of its rows name a split, or
-                two splits have one name on some disks.
+            CorpusError: it cannot be read, holds nothing, only some of its rows name a split, none
+                has the part that the definition speaks of, or two splits have one name on some
+                disks.
         """
         for found in self._corpus.stream(links):
             match found:
@@ -116,6 +119,13 @@ class Join:
                 hint="name them all, or leave the column out with corpus.ignore_columns",
             )
         check_distinct(self.splits, "splits of the corpus", CorpusError)
+        if self._corpus.parts.is_set and not any(self.parts):
+            raise CorpusError(
+                "parts of the corpus",
+                expected=f"some, as corpus.part_from={self._corpus.parts.said} says",
+                got="an empty one in every row",
+                hint="set corpus.part_from=null until there is a release",
+            )
 
     @property
     def splits(self) -> list[str]:
@@ -213,6 +223,7 @@ class Join:
             self._rows.add(sortable(audio), _MENTIONED)
             return
         self._meet(row)
+        self.parts[part] += 1
         block = self._block
         if (
             audio != self._block_audio

@@ -21,7 +21,7 @@ _MANY_BACK = 20  # one of so many rows
 
 
 def tell_splits(corpus: Corpus, join: Join) -> None:
-    """Tell what decides the splits where a corpus names none, and that no split is played faster.
+    """Tell the parts, what decides unnamed splits, and that no split is played faster.
 
     Args:
         corpus: whose rows are read.
@@ -31,6 +31,13 @@ def tell_splits(corpus: Corpus, join: Join) -> None:
         _log.info(
             "%s: it names no splits, so corpus.split_rule makes them, %s",
             corpus.name, corpus.split_rule.told,
+        )  # fmt: skip
+    if any(join.parts):
+        named = [f"{part or 'no name'} ({number})" for part, number in sorted(join.parts.items())]
+        more = "..., " if len(named) > _NAMED else ""
+        _log.info(
+            "%s: %d parts, which share no shards: %s%s",
+            corpus.name, len(named), more, ", ".join(named[-_NAMED:]),
         )  # fmt: skip
     if corpus.speeds != (1.0,) and not {*corpus.train} & {*join.splits}:
         _log.warning(

@@ -158,10 +158,6 @@ class ShardPlan:
         failed = {row.id for row in task.rows} & self._failed_before
         if before:
             failed |= {failure.id for failure in before.failures}
-            for name, info in before.shards.items():
-                source = shard_path(self.work, before.numerics, name, info.name), info
-                if source not in sources[name]:  # its part has changed since
-                    sources[name].append(source)
         return replace(task, sources=sources, failed_before=frozenset(failed))
 
     @cached_property

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from featbank.engine.run import OnDamage
@@ -98,8 +99,12 @@ class PreviousShards:
         return sum(info.num_bytes for _, info in self._by_name.values())
 
     def overlapping(self, part: str, first_id: str, last_id: str) -> Iterator[Source]:
-        """Give the shards whose ids lie around these, so that they may hold some of the rows."""
-        for run in self._runs[part]:
+        """Give the shards whose ids lie around these, so that they may hold some of the rows.
+
+        Those of the same part come first; a row may have been of another part before.
+        """
+        others = (runs for of, runs in self._runs.items() if of != part)
+        for run in chain(self._runs.get(part, []), *others):
             start = bisect_left(run, first_id, key=lambda entry: entry[1].last_id)
             for source in run[start:]:
                 if source[1].first_id > last_id:

@@ -16,6 +16,9 @@ import soundfile
 
 from featbank.base.failures import read_failures
 from featbank.base.manifest import read_manifest, write_manifest
+from featbank.engine.extract import feature_job
+from featbank.engine.forecast.remaining import Remaining
+from featbank.engine.growth import told_rewriting
 from featbank.engine.tasks import Tally
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.numerics import Computing, numerics_class
@@ -25,6 +28,7 @@ from tests.conftest import SPLITS
 from tests.extracting import (
     FBANK,
     SMALL_SHARDS,
+    demo_run,
     extract_corpus,
     files,
     prepare_corpus,
@@ -181,9 +185,9 @@ def test_parts_and_their_order_are_kept(corpus: Path, tmp_path: Path) -> None:
     write_manifest(manifest, parted[:-1])
     tally = _rerun(corpus, out, storage=SMALL_SHARDS)
     assert tally.num_computed == 0
-    # rows are looked for in shards of their own part: moved to another, they are computed again
-    write_manifest(manifest, rows)
-    assert _rerun(corpus, out, storage=SMALL_SHARDS).num_computed <= len(rows)
+    # of another part, and of none: what is computed is copied
+    write_manifest(manifest, rows[:-1])
+    assert _rerun(corpus, out, storage=SMALL_SHARDS).num_computed == 0
 
 
 @pytest.mark.parametrize("change", [{"num_mel_bins": 23}, {"snip_edges": False}])
@@ -371,3 +375,45 @@ def test_a_damaged_row_is_not_copied(
         tally = _rerun(corpus, out)
     assert tally.num_computed == 4
     assert all(read_manifest(tmp_path / "manifests" / f"{split}.jsonl") for split in SPLITS)
+
+
+def test_growth_within_a_part_leaves_the_others_as_they_are(corpus: Path, tmp_path: Path) -> None:
+    out, manifest = tmp_path / "out", tmp_path / "manifests" / "train.jsonl"
+    rows = read_manifest(manifest)
+    write_manifest(manifest, rows[::2])
+    extract_corpus(corpus, out, storage=SMALL_SHARDS)
+    before = _inodes(out)
+    write_manifest(
+        manifest, [replace(row, part="2" if n % 2 else "") for n, row in enumerate(rows)]
+    )
+    tally = _rerun(corpus, out, storage=SMALL_SHARDS)
+    after = _inodes(out)
+    assert {name: after.get(name) for name in before} == before
+    assert (tally.num_computed, tally.num_copied) == (len(rows[1::2]), 0)
+    assert told_rewriting(tally, 1) is None
+
+
+def test_growth_that_rewrites_much_is_told_before_and_after(corpus: Path, tmp_path: Path) -> None:
+    out, manifest = tmp_path / "out", tmp_path / "manifests" / "train.jsonl"
+    rows = read_manifest(manifest)
+    storage = [{"name": "fbank", "shard_bytes": 50_000}]
+
+    def forecast() -> Remaining:
+        job = feature_job(demo_run(corpus, storage=storage), out)
+        return Remaining(job, job.plan())
+
+    write_manifest(manifest, [row for n, row in enumerate(rows) if n % 3])
+    assert forecast().rewriting is None  # all is new
+    extract_corpus(corpus, out, storage=storage)
+    assert forecast().rewriting is None  # nothing
+    write_manifest(manifest, rows)
+    before = forecast()
+    tally = _rerun(corpus, out, storage=storage)
+    assert replace(before.tally, computed_s=0) == replace(tally, computed_s=0)
+    assert tally.num_shards_written >= 10
+    assert told_rewriting(tally) is not None
+    written, kept = tally.num_shards_written, tally.num_shards_kept
+    assert before.rewriting is not None
+    assert before.rewriting.startswith(f"{written} of {written + kept} shards (")
+    assert f" are written anew for {len(rows[::3])} new utterances, and " in before.rewriting
+    assert "corpus.part_from (docs/growth.md)" in before.rewriting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -32,6 +33,15 @@ def _counts(said: str) -> tuple[int, ...]:
     """Return what a stage says it computed, copied and kept, in utterances."""
     [found] = re.findall(r"(\d+) utterances computed, (\d+) copied, (\d+) kept", said)
     return tuple(map(int, found))
+
+
+def _objects(folder: Path, pattern: str = "*") -> dict[str, int]:
+    """Return the sizes of files by the digest that DVC names their objects by."""
+    return {
+        hashlib.md5(path.read_bytes()).hexdigest(): path.stat().st_size  # noqa: S324 - DVC's
+        for path in folder.rglob(pattern)
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +82,30 @@ def test_a_fresh_clone_takes_over_what_it_pulled(
     assert computed == 3
     assert copied + kept == 38
     assert files(clone.path / STORES) == clean
+
+
+def test_of_a_release_with_a_part_of_its_own_a_push_sends_that_and_the_headers(
+    own_reproduced: Project, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote"
+    own_reproduced.run(f"dvc remote add --default storage {remote}")
+    own_reproduced.run("dvc push extract@demo-fbank")
+    before = _objects(remote)
+    shards = _objects(own_reproduced.path / STORES, "*.h5")
+    _grow(own_reproduced)
+    table = own_reproduced.path / "corpora" / "demo" / "transcripts.tsv"
+    header, *rows = table.read_text(encoding="utf-8").splitlines()
+    said = [f"{row}\t{'2026-11' if 'june_fr/new-' in row else ''}" for row in rows]
+    table.write_text("\n".join([f"{header}\trelease", *said, ""]), encoding="utf-8")
+    own_reproduced.edit("conf/corpus/demo.yaml", "part_from: null", "part_from: release")
+    assert _counts(own_reproduced.run("dvc repro extract@demo-fbank")) == (3, 0, 38)
+    new = _objects(own_reproduced.path / STORES, "*.h5")
+    assert shards.items() < new.items()
+    own_reproduced.run("dvc push extract@demo-fbank")
+    sent = {digest: size for digest, size in _objects(remote).items() if digest not in before}
+    [release] = new.keys() - shards.keys()
+    assert sent.keys() & new.keys() == {release}
+    assert sum(sent.values()) < new[release] + 20_000 < sum(before.values())
 
 
 def test_an_experiment_elsewhere_takes_over_what_the_cache_has(own_reproduced: Project) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from featbank.base.failures import brief
 from featbank.corpora.base import CorpusRow
 from featbank.corpora.layouts.columns import COLUMNS, as_text, utterance_row
+from featbank.corpora.parts import PartRule
 from featbank.corpora.paths import AudioPaths
 from featbank.errors import ConfigError, CorpusError
 
@@ -20,13 +21,15 @@ class Fields:
     Args:
         columns: what the container calls a field -> what it is called here, as of a table.
         language: of utterances that do not say their own.
+        parts: names the field that has the part, if one has.
 
     Raises:
         ConfigError: a name that says nothing of an utterance, or one for two fields.
     """
 
-    def __init__(self, columns: Mapping[str, str], language: str) -> None:
-        self.columns = dict(columns)
+    def __init__(self, columns: Mapping[str, str], language: str, parts: PartRule) -> None:
+        self.columns = parts.added_to(columns, "corpus.columns")
+        self._of_part = parts.column
         self._language = language
         self._met: set[str] = set()
         names = list(self.columns.values())
@@ -84,8 +87,9 @@ class Fields:
             CorpusError: with the fields that it has.
         """
         if absent := sorted(self.columns.keys() - self._met):
+            setting = "part_from" if absent == [self._of_part] else "columns"
             raise CorpusError(
                 f"fields of {where}",
-                expected=f"{', '.join(absent)}, as corpus.columns says",
+                expected=f"{', '.join(absent)}, as corpus.{setting} says",
                 got=brief(", ".join(sorted(there))) or "none",
             )

@@ -47,6 +47,7 @@ class HuggingFaceCorpus(Corpus):
     """
 
     version = 1
+    has_columns = True
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class HuggingFaceCorpus(Corpus):
     ) -> None:
         super().__init__(**arguments)
         self.audio = audio
-        self.fields = Fields(columns or {}, self.language)
+        self.fields = Fields(columns or {}, self.language, self.parts)
         self.files = files
         self.replacements = checked_replacements(replacements)
 

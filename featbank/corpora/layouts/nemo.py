@@ -41,6 +41,7 @@ class NemoCorpus(Corpus):
     """
 
     version = 1
+    has_columns = True
 
     def __init__(
         self,
@@ -118,6 +119,7 @@ class NemoCorpus(Corpus):
             speaker=_text(said, ("speaker",), where),
             language=_text(said, _LANGUAGE, where) or self.language,
             text=_text(said, ("text",), where),
+            part=_text(said, (self.parts.column,), where) if self.parts.column else "",
             split=split,
             license=_text(said, ("license",), where),
             consent=_text(said, ("consent",), where),

@@ -43,6 +43,7 @@ class RecordingsCorpus(Corpus):
     """
 
     version = 1
+    has_columns = True
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class RecordingsCorpus(Corpus):
         super().__init__(**arguments)
         self.table, self.recordings, self.segments = table, recordings, segments
         self.recording_keys = _keys(recording_keys, "corpus.recording_keys")
+        segment_keys = self.parts.added_to(segment_keys, "corpus.segment_keys")
         self.segment_keys = _keys(segment_keys, "corpus.segment_keys")
         names = {*self.recording_keys.values(), *self.segment_keys.values()}
         if len(names & {"path", "audio"}) != 1 or "start" not in names:

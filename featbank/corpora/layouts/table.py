@@ -11,9 +11,9 @@ from featbank.corpora.base import Corpus, Found, bad_row
 from featbank.corpora.layouts.by_split import lists_by_split
 from featbank.corpora.layouts.cells import Table
 from featbank.corpora.layouts.columns import COLUMNS, MappedValues, Texts, as_text, utterance_row
-from featbank.corpora.layouts.templates import Template
 from featbank.corpora.links import Links
 from featbank.corpora.paths import AudioPaths, checked_replacements, walk_audio
+from featbank.corpora.templates import Template
 from featbank.errors import ConfigError, CorpusError
 from featbank.files.remote import AnyPath
 
@@ -51,6 +51,7 @@ class TableCorpus(Corpus):
     """
 
     version = 1
+    has_columns = True
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class TableCorpus(Corpus):
         )
         self.tables = [(split, self.root / path) for split, some in tables.items() for path in some]
         """Each with the split of its rows; an empty one where they say it themselves."""
-        self.columns = dict(columns or {})
+        self.columns = self.parts.added_to(columns or {}, "corpus.columns")
         self.ignores_rest = ignore_columns == REST
         if isinstance(ignore_columns, str) and not self.ignores_rest:
             raise ConfigError(
@@ -210,7 +211,12 @@ class TableCorpus(Corpus):
         in_path = self.audio_path.fields if self.audio_path else frozenset[str]()
         if any(split for split, _ in self.tables):
             in_path -= {"split"}
-        for setting, wanted in (("columns", self.columns.keys()), ("audio_path", in_path)):
+        of_part = {self.parts.column} - {""}
+        for setting, wanted in (
+            ("part_from", of_part),
+            ("columns", self.columns.keys()),
+            ("audio_path", in_path),
+        ):
             if absent := sorted(wanted - set(columns)):
                 raise CorpusError(
                     where,

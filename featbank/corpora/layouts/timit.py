@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from featbank.corpora.base import Corpus, CorpusRow, Found, Present, bad_row
-from featbank.corpora.layouts.templates import Template
 from featbank.corpora.layouts.tree import read_text
 from featbank.corpora.links import Links
 from featbank.corpora.paths import stem, walk_audio
+from featbank.corpora.templates import Template
 from featbank.errors import ConfigError, CorpusError
 from featbank.files.remote import is_there, map_any
 

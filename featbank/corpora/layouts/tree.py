@@ -12,9 +12,9 @@ from featbank.base.failures import Failure, brief
 from featbank.base.terms import TERMS
 from featbank.corpora.base import Corpus, CorpusRow, Found, Present, bad_row
 from featbank.corpora.layouts.cells import check_utf8, text_lines
-from featbank.corpora.layouts.templates import Template
 from featbank.corpora.links import Links
 from featbank.corpora.paths import check_name, stem, walk_audio
+from featbank.corpora.templates import Template
 from featbank.errors import AudioError, ConfigError, CorpusError
 from featbank.files.remote import AnyPath, RemoteError, is_there, map_any, read_any
 

@@ -70,6 +70,7 @@ class WebDatasetCorpus(Corpus):
     """
 
     version = 1
+    has_columns = True
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class WebDatasetCorpus(Corpus):
     ) -> None:
         super().__init__(**arguments)
         self.shards = shards
-        self.fields = Fields(columns or {}, self.language)
+        self.fields = Fields(columns or {}, self.language, self.parts)
         self.shard_ids = shard_ids
 
     def read(self, links: Links) -> Iterator[Found]:

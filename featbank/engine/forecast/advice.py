@@ -16,6 +16,8 @@ def advice(forecast: Forecast) -> Iterator[str]:
     """Yield what will hold the run up, and what to do."""
     if not forecast.num_left:
         return
+    if forecast.rewriting:
+        yield forecast.rewriting
     yield from _in_other_batches(forecast)
     yield from _starved(forecast)
     if forecast.decoding is not None:

@@ -58,6 +58,7 @@ class Forecast:
         disks: what is added to them.
         interim_bytes: of that, what waits at a time to be joined into shards, at most.
         upload_bytes: of the stores, which no previous store has.
+        rewriting: why so much of them has to be sent again; None where it is little.
     """
 
     num_utterances: int
@@ -81,6 +82,7 @@ class Forecast:
     disks: Sequence[DiskNeed]
     interim_bytes: int
     upload_bytes: int
+    rewriting: str | None
 
     @property
     def task_s(self) -> float:
@@ -162,6 +164,7 @@ def forecast_run(
         disks=remaining.disks(num_workers),
         interim_bytes=remaining.interim_bytes,
         upload_bytes=remaining.upload_bytes,
+        rewriting=remaining.rewriting,
     )
 
 

@@ -13,6 +13,7 @@ from featbank.engine.cutting import Cutter, ShardWindow, missing_rows
 from featbank.engine.forecast.drawing import BatchSample, DrawnBatch, Row, RowSample
 from featbank.engine.forecast.interim import WaitingBytes
 from featbank.engine.forecast.kinds import AudioLeft
+from featbank.engine.growth import told_rewriting
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.engine.rows import batch_shape_of, cut_into_shards, laid_out, num_frames
@@ -22,7 +23,7 @@ from featbank.engine.space import (
     is_bound,
     on_one_disk,
 )
-from featbank.engine.tasks import ShardTask
+from featbank.engine.tasks import ShardTask, Tally
 from featbank.store import planned_bytes
 
 _SAMPLE_ROWS = 512
@@ -83,6 +84,7 @@ class Remaining:
         self._copied: Counter[str] = Counter()  # bytes of shards that cannot be linked
         self._largest = 0  # shard to be compressed
         self.num_left = self.num_tasks = self.num_shards = 0
+        self._num_in_new = self._num_kept = self._num_shards_kept = 0  # utterances; shards
         self.left_s = 0.0
         self.longest: Row | None = None
         self._sizes = Counter(dict.fromkeys(job.paths, 0))  # of the stores, by name and split
@@ -111,10 +113,29 @@ class Remaining:
         return [DrawnBatch(split=split, shape=None, rows=[row]) for split, row in self._rows.rows]
 
     @property
+    def tally(self) -> Tally:
+        """What will be computed, copied and kept, with one shard for all that are made together."""
+        return Tally(
+            num_computed=self.num_left,
+            num_copied=self._num_in_new - self.num_left,
+            num_kept=self._num_kept,
+            num_shards_written=self.num_shards,
+            num_shards_kept=self._num_shards_kept,
+            computed_s=self.left_s,
+        )
+
+    @property
     def upload_bytes(self) -> int:
         """Bytes of the shards that no previous store has: what `dvc push` sends of them."""
         changed = self._new if self._job.shard_bytes is None else self._copied
         return sum(changed.values())
+
+    @property
+    def rewriting(self) -> str | None:
+        """Why much is written and sent again; None where it is not, or no store was there."""
+        if not any(previous.num_bytes for previous in self._plan.previous.values()):
+            return None  # what is copied a stopped run has left
+        return told_rewriting(self.tally, self.upload_bytes)
 
     def _look_at_tasks(self, cutter: Cutter) -> int:
         """Count what workers compute; return the most bytes of interim shards at a time."""
@@ -147,12 +168,15 @@ class Remaining:
         linked = on_one_disk(self._plan.work, self._job.out)
         for task, there in self._plan:
             if there is not None:
+                self._num_kept += len(task.rows)
+                self._num_shards_kept += 1
                 for name, (path, info, _) in there.items():
                     self._sizes[name, task.split] += info.num_bytes
                     if not on_one_disk(path, self._job.out):
                         self._copied[name] += info.num_bytes
                 continue
             self.num_shards += 1
+            self._num_in_new += len(task.rows)
             for name in task.names:
                 size = self._planned(name, task.rows)
                 self._sizes[name, task.split] += size

@@ -48,6 +48,7 @@ class LhotseCorpus(Corpus):
     """
 
     version = 1
+    has_columns = True
 
     def __init__(
         self,
@@ -69,6 +70,13 @@ class LhotseCorpus(Corpus):
             raise ConfigError("corpus.rows", expected=" or ".join(_ROWS), got=repr(rows))
         self.rows = rows
         self.fields = dict(fields or {})
+        of_part = self.parts.column
+        if of_part and self.fields.setdefault("part", of_part) != of_part:
+            raise ConfigError(
+                "corpus.part_from and corpus.fields",
+                expected=f"{of_part} for the part",
+                got=self.fields["part"],
+            )
         if unknown := sorted(set(self.fields) - set(FIELDS)):
             raise ConfigError(
                 "corpus.fields", expected=f"names among {', '.join(FIELDS)}", got=unknown[0]
