@@ -111,7 +111,7 @@ def _values(stores: Sequence[StoreDifference]) -> DifferenceTable:
         rows.append(
             {
                 "store": _place(store.path),
-                "utterances": f"{values.num_utterances:,}",
+                "compared": f"{values.num_utterances:,}",
                 "largest difference": format_number(values.max_abs),
                 "mean": format_number(values.mean_abs),
                 "frames that differ": _share(share),
@@ -125,7 +125,7 @@ def _values(stores: Sequence[StoreDifference]) -> DifferenceTable:
     return _table(
         "Values of utterances that hold others",
         rows,
-        always=("store", "utterances"),
+        always=("store", "compared"),
         note="Utterances of as many frames are held against each other frame by frame. Flip rate: "
         "tokens that are others. Unit edit distance: of the utterances of other length, edits "
         "between the tokens without repeats, a frame before.",
