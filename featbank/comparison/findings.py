@@ -41,10 +41,11 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueChange:
-    """How the values of those rows of a store differ that hold others than before.
+    """How the values of changed utterances differ, of those that both versions have.
 
     Args:
-        num_utterances, num_frames: that were held against each other: those of equal shape.
+        num_utterances, num_frames: that were held against each other: those of equal shape, also
+            where their values turned out to be equal.
         num_other_frames: those that differ.
         max_abs, mean_abs: difference of a value; None for tokens, whose numbers are names.
         flip_rate: share of the tokens at the same place that are others; None for features.
@@ -119,7 +120,7 @@ class StoreDifference:
         path: of the store, below what was compared; empty for that itself.
         only_in: `before` or `after`, where the other version has none.
         rows: how many are what.
-        values: of the rows whose values are others; None where there are none.
+        values: of the utterances that are in both and not unchanged; None where there are none.
         moved: what the headers say in other ways, by field.
         changes: some of the utterances that are not as they were.
         num_shards, num_shards_read: of both versions, and those that were opened.

@@ -1,8 +1,9 @@
-"""Count what became of the rows of a store, and measure those whose values are others."""
+"""Count what became of the rows of a store, and measure how the values of those changed."""
 
 from __future__ import annotations
 
 from collections import Counter
+from math import prod
 
 from featbank.comparison.findings import RowChange, RowState, ValueChange
 from featbank.comparison.measuring import (
@@ -46,11 +47,17 @@ class RowTally:
 
     def add(self, utterance_id: str, row: StoredRow) -> None:
         """Count a row that is new."""
-        self._note(RowChange(id=utterance_id, state=RowState.ADDED, frames_after=_length(row)))
+        if self.names_more(state := RowState.ADDED):
+            change = RowChange(id=utterance_id, state=state, frames_after=_length(row))
+            self.changes.append(change)
+        self.states[state] += 1
 
     def remove(self, utterance_id: str, row: StoredRow) -> None:
         """Count a row that is gone."""
-        self._note(RowChange(id=utterance_id, state=RowState.REMOVED, frames_before=_length(row)))
+        if self.names_more(state := RowState.REMOVED):
+            change = RowChange(id=utterance_id, state=state, frames_before=_length(row))
+            self.changes.append(change)
+        self.states[state] += 1
 
     def compare(self, utterance_id: str, before: StoredRow, after: StoredRow) -> None:
         """Count a row that both have, and measure its values where they differ."""
@@ -65,36 +72,49 @@ class RowTally:
         else:
             self.num_unchanged += 1
             return
-        measure = None
         if has_same_values:
             self.num_same_values += 1
-        else:
-            try:
-                measure = self._values.add(before, after)
-            except StoreError as error:
-                self.problems.append(f"values of utterance {utterance_id!r}: {error}")
-        is_measured = measure is not None and measure.num_values > 0
-        self._note(
-            RowChange(
-                id=utterance_id,
-                state=state,
-                frames_before=_length(before),
-                frames_after=_length(after),
-                max_abs=measure.max_abs if measure and not self._is_tokens else None,
-                flip_rate=measure.num_other_values / measure.num_values
-                if measure and is_measured and self._is_tokens
-                else None,
-            )
+        measure = (
+            self._values.add_same(before)
+            if has_same_values
+            else self._measured(utterance_id, before, after)
         )
+        if self.names_more(state):
+            self.changes.append(self._change(utterance_id, state, before, after, measure))
+        self.states[state] += 1
 
     def values(self) -> ValueChange | None:
-        """Return how the values differ; None where no row has others."""
+        """Return how the values of changed rows differ; None where there are none."""
         return self._values.result()
 
-    def _note(self, change: RowChange) -> None:
-        if self.names_more(change.state):
-            self.changes.append(change)
-        self.states[change.state] += 1
+    def _measured(self, utterance_id: str, before: StoredRow, after: StoredRow) -> Measure | None:
+        try:
+            return self._values.add(before, after)
+        except StoreError as error:
+            self.problems.append(f"values of utterance {utterance_id!r}: {error}")
+            return None
+
+    def _change(
+        self,
+        utterance_id: str,
+        state: RowState,
+        before: StoredRow,
+        after: StoredRow,
+        measure: Measure | None,
+    ) -> RowChange:
+        max_abs = flip_rate = None
+        if measure and measure.num_values and self._is_tokens:
+            flip_rate = measure.num_other_values / measure.num_values
+        elif measure and measure.num_values:
+            max_abs = measure.max_abs
+        return RowChange(
+            id=utterance_id,
+            state=state,
+            frames_before=_length(before),
+            frames_after=_length(after),
+            max_abs=max_abs,
+            flip_rate=flip_rate,
+        )
 
 
 class _ValueTally:
@@ -138,14 +158,27 @@ class _ValueTally:
             else measure_features(before, after)
         )
         if measure is not None:
-            self._num_measured += 1
-            self._num_frames += measure.num_frames
-            self._num_other_frames += measure.num_other_frames
-            self._num_values += measure.num_values
-            self._num_other_values += measure.num_other_values
-            self._max_abs = max(self._max_abs, measure.max_abs)
-            self._sum_abs += measure.sum_abs
+            self._sum(measure)
         return measure
+
+    def add_same(self, row: StoredRow) -> Measure:
+        """Count a changed row whose values are equal; none of them is read."""
+        num_frames = _length(row)
+        num_values = num_frames * prod(row.shard.spec.shape)
+        measure = Measure(
+            num_frames=num_frames, num_other_frames=0, num_values=num_values, num_other_values=0
+        )
+        self._sum(measure)
+        return measure
+
+    def _sum(self, measure: Measure) -> None:
+        self._num_measured += 1
+        self._num_frames += measure.num_frames
+        self._num_other_frames += measure.num_other_frames
+        self._num_values += measure.num_values
+        self._num_other_values += measure.num_other_values
+        self._max_abs = max(self._max_abs, measure.max_abs)
+        self._sum_abs += measure.sum_abs
 
     def result(self) -> ValueChange | None:
         """Return the sums; None where no row was added."""

@@ -55,11 +55,11 @@ def verdict(found: VersionsDifference) -> str:
         )
         if some
     ]
-    same = f"{counted(len(found.same), 'place')} the same" if found.same else ""
-    told = [f"{' and '.join(differing)} differ" if differing else "nothing differs"]
-    told += [same] if same else []
+    told = [f"different: {', '.join(differing)}" if differing else "nothing differs"]
+    if found.same:
+        told.append(f"the same: {len(found.same):,}")
     if problems := found.all_problems:
-        told.append(f"{counted(len(problems), 'problem')}, named below")
+        told.append(f"{counted(len(problems), 'problem')}, each named")
     return "; ".join(told)
 
 
@@ -114,7 +114,8 @@ def _values(stores: Sequence[StoreDifference]) -> DifferenceTable:
                 "compared": f"{values.num_utterances:,}",
                 "largest difference": format_number(values.max_abs),
                 "mean": format_number(values.mean_abs),
-                "frames that differ": _share(share),
+                # of one codebook, that is the flip rate
+                "frames that differ": _share(None if share == values.flip_rate else share),
                 "flip rate": _share(values.flip_rate),
                 "of other length": f"{values.num_other_length:,}",
                 "frames apart": f"{values.num_frames_apart:,}",
@@ -123,7 +124,7 @@ def _values(stores: Sequence[StoreDifference]) -> DifferenceTable:
             }
         )
     return _table(
-        "Values of utterances that hold others",
+        "Values of changed utterances",
         rows,
         always=("store", "compared"),
         note="Utterances of as many frames are held against each other frame by frame. Flip rate: "

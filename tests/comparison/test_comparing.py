@@ -62,7 +62,8 @@ def test_rows_and_values_are_counted_as_a_plain_pass_counts_them(tmp_path: Path,
     others = [pair for pair in both if not np.array_equal(pair[0].values, pair[1].values)]
     by_input = [pair for pair in both if pair[0].audio != pair[1].audio]
     by_values = [pair for pair in others if pair[0].audio == pair[1].audio]
-    equal = [pair for pair in others if len(pair[0].values) == len(pair[1].values)]
+    changed = by_input + by_values
+    equal = [pair for pair in changed if len(pair[0].values) == len(pair[1].values)]
     apart = [len(one.values) - len(other.values) for one, other in others]
     assert found.rows == RowCounts(
         before=200,
@@ -163,7 +164,7 @@ def test_tokens_flip_and_those_of_other_length_are_edited(tmp_path: Path) -> Non
         tokens = before[f"t{number}"].values.copy()
         tokens[:number] = (tokens[:number] + 1) % 9
         after[f"t{number}"] = Row(tokens)
-    before["shorter"], after["shorter"] = (
+    before["longer"], after["longer"] = (
         Row(np.array([5, 5, 7, 7])),
         Row(np.array([5, 7, 7, 1, 1])),
     )

@@ -183,7 +183,7 @@ def test_the_commands_of_the_docs_run(project: Path, capsys: Capture) -> None:
         assert main(arguments) == 1, line
         said.append(capsys.readouterr().out)
     tables, _, now, folders = said
-    assert "1 store and 1 codebook and 1 other output differ; 1 place the same" in tables
+    assert "different: 1 store, 1 codebook, 1 other output; the same: 1" in tables
     assert [one["rows"]["added"] for one in json.loads(now)["stores"]] == [3]
     assert "u0050-0002" in folders
     page = (project / "changed.html").read_text(encoding="utf-8")
