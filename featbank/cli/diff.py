@@ -11,11 +11,10 @@ from featbank.base.printing import at_least, print_json, print_line, print_table
 from featbank.comparison.comparing import compare_versions
 from featbank.comparison.findings import VersionsDifference
 from featbank.comparison.folders import refuse_unlike, version_at
-from featbank.errors import ConfigError
+from featbank.errors import ConfigError, StoreError
 from featbank.files.provenance import write_atomic
-from featbank.pipeline.revision_stores import compare_revisions
+from featbank.pipeline.comparing_revisions import compare_revisions
 from featbank.report.differences import difference_tables, verdict
-from featbank.report.differences_page import render_differences
 from featbank.store.remote.elsewhere import is_url
 
 SAME, DIFFERENT, TROUBLE = 0, 1, 2
@@ -69,6 +68,9 @@ def add_to(commands: Any) -> None:
 def _run(parsed: argparse.Namespace) -> int:
     found = _compared(parsed)
     if parsed.page:
+        # imported here: only a page needs templates
+        from featbank.report.differences_page import render_differences
+
         write_atomic(parsed.page, render_differences(found))
     if parsed.json:
         print_json(asdict(found))
@@ -89,7 +91,13 @@ def _compared(parsed: argparse.Namespace) -> VersionsDifference:
             )
     places = [_is_place(one) for one in (before, after) if one is not None]
     if not any(places):
-        return compare_revisions(before, after, path=parsed.path, remote=parsed.remote, limit=limit)
+        try:
+            return compare_revisions(
+                before, after, path=parsed.path, remote=parsed.remote, limit=limit
+            )
+        except StoreError as error:
+            error.hint = error.hint or "no folder or file of that name is here, either"
+            raise
     if len(places) < 2 or not all(places):
         raise ConfigError(
             f"{before} and {after or 'nothing'}",

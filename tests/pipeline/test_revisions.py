@@ -16,8 +16,8 @@ from dvc.repo import Repo
 
 from featbank.cli import main
 from featbank.errors import StoreError
+from featbank.pipeline.comparing_revisions import compare_revisions
 from featbank.pipeline.dvc_remote import file_md5
-from featbank.pipeline.revision_stores import compare_revisions
 from featbank.store import read_header
 from featbank.tokenizers.codebook_file import write_codebook
 from tests.comparison.versions import floats, write
@@ -194,7 +194,7 @@ def test_the_commands_of_the_docs_run(project: Path, capsys: Capture) -> None:
 @pytest.mark.usefixtures("project")
 def test_a_mistake_is_one_line_and_trouble(capsys: Capture) -> None:
     for arguments, said in (
-        (["nowhere", "mine"], "revision nowhere"),
+        (["nowhere", "mine"], "revision nowhere: expected a commit"),
         (["main.."], "expected two, such as main..mine"),
         (["main", "data"], "expected two folders or URLs, or git revisions alone"),
         (["data"], "got one folder"),
