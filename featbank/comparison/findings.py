@@ -54,6 +54,7 @@ class ValueChange:
         unit_edit_distance: mean over those, of tokens; None where there are none. See
             `featbank.stability.flips`.
         num_other_shape: utterances whose frames have another shape.
+        num_not_finite: utterances with a value that has no difference: NaN or infinity.
     """
 
     num_utterances: int
@@ -66,6 +67,7 @@ class ValueChange:
     num_frames_apart: int
     unit_edit_distance: float | None
     num_other_shape: int
+    num_not_finite: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

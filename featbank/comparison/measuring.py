@@ -81,7 +81,7 @@ def measure_features(stored: StoredRow, computed: StoredRow) -> Measure | None:
     """Compare two rows of a feature, block by block, for a recording may be hours long.
 
     Returns:
-        None where they are of other shapes, or a stored value is not finite.
+        None where they are of other shapes, or a value is not finite.
     """
     frames = computed.shard.stored(computed.row)
     if stored.shard.stored(stored.row).shape != frames.shape:
@@ -89,9 +89,9 @@ def measure_features(stored: StoredRow, computed: StoredRow) -> Measure | None:
     num_other, num_other_values, max_abs, sum_abs, moments = 0, 0, 0.0, 0.0, ValueMoments()
     for block in _blocks(frames):
         theirs = stored.shard.read(stored.row, block.start, block.stop).astype(np.float64)
-        if not np.isfinite(theirs).all():
-            return None
         ours = computed.shard.read(computed.row, block.start, block.stop).astype(np.float64)
+        if not (np.isfinite(theirs).all() and np.isfinite(ours).all()):
+            return None
         difference = np.abs(ours - theirs)
         is_other = (difference != 0).reshape(len(ours), -1)
         num_other += int(is_other.any(axis=1).sum())

@@ -129,7 +129,8 @@ class _ValueTally:
         self._num_measured = self._num_frames = self._num_other_frames = 0
         self._num_values = self._num_other_values = 0
         self._max_abs = self._sum_abs = 0.0
-        self._num_other_length = self._num_apart = self._num_other_shape = 0
+        self._num_other_length = self._num_apart = 0
+        self._num_other_shape = self._num_not_finite = 0
         self._num_edited, self._sum_edits = 0, 0.0
 
     def add(self, before: StoredRow, after: StoredRow) -> Measure | None:
@@ -157,7 +158,9 @@ class _ValueTally:
             if self._is_tokens
             else measure_features(before, after)
         )
-        if measure is not None:
+        if measure is None:
+            self._num_not_finite += 1
+        else:
             self._sum(measure)
         return measure
 
@@ -182,7 +185,8 @@ class _ValueTally:
 
     def result(self) -> ValueChange | None:
         """Return the sums; None where no row was added."""
-        if not self._num_measured + self._num_other_length + self._num_other_shape:
+        not_measured = self._num_other_length, self._num_other_shape, self._num_not_finite
+        if not (self._num_measured or any(not_measured)):
             return None
         has_values, is_tokens = self._num_values > 0, self._is_tokens
         has_differences = has_values and not is_tokens
@@ -199,6 +203,7 @@ class _ValueTally:
             num_frames_apart=self._num_apart,
             unit_edit_distance=self._sum_edits / self._num_edited if self._num_edited else None,
             num_other_shape=self._num_other_shape,
+            num_not_finite=self._num_not_finite,
         )
 
 

@@ -27,13 +27,14 @@ class TrackedOutput:
         path: from the root of the project.
         digest: name of its object; `<md5>.dir` of a folder.
         hash_name: of the kind of digest, as DVC names it.
-        cache: folder of this machine's cache that its objects would be in.
+        cache: folder of this machine's cache that its objects would be in; None where DVC keeps
+            none of it: git does.
     """
 
     path: str
     digest: str
     hash_name: str
-    cache: Path
+    cache: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +84,12 @@ def read_revisions(names: Sequence[str | None]) -> list[Revision]:
 def _output(out: Any) -> TrackedOutput:
     repo = out.repo
     is_now = out.hash_info.name == repo.cache.local.hash_name
+    cache = Path((repo.cache.local if is_now else repo.cache.legacy).path)
     return TrackedOutput(
         path=PurePosixPath(repo.fs.relpath(out.fs_path, repo.root_dir)).as_posix(),
         digest=out.hash_info.value,
         hash_name=out.hash_info.name,
-        cache=Path((repo.cache.local if is_now else repo.cache.legacy).path),
+        cache=cache if out.use_cache else None,
     )
 
 
@@ -105,11 +107,13 @@ class TrackedObjects:
 
     def path_here(self, output: TrackedOutput, digest: str) -> Path | None:
         """Return where the cache has an object of an output; None where it has not."""
-        path = output.cache / digest[:2] / digest[2:]
-        return path if path.is_file() else None
+        path = output.cache and output.cache / digest[:2] / digest[2:]
+        return path if path and path.is_file() else None
 
     def listed(self, output: TrackedOutput, where: str) -> dict[str, str]:
         """Return the names of the objects of an output's files, by their paths in it.
+
+        There are none of an output that git keeps.
 
         Args:
             output: of one file, or of a folder.
@@ -118,6 +122,8 @@ class TrackedObjects:
         Raises:
             StoreError: neither the cache nor the remote has what lists them.
         """
+        if output.cache is None:
+            return {}
         if not output.digest.endswith(".dir"):
             return {"": output.digest}
         data = self.read(output, output.digest, where)
@@ -162,7 +168,7 @@ class TrackedObjects:
                     store = repo.cloud.get_remote_odb(self._remote, hash_name=output.hash_name)
                     self._elsewhere[output.hash_name] = ObjectsElsewhere(store)
             except (DvcException, RemoteMissingDepsError, ImportError) as error:
-                raise not_here(where, error) from error
+                raise not_here(where, str(error).partition("\n")[0]) from error
         return self._elsewhere[output.hash_name]
 
 

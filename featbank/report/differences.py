@@ -121,6 +121,7 @@ def _values(stores: Sequence[StoreDifference]) -> DifferenceTable:
                 "frames apart": f"{values.num_frames_apart:,}",
                 "unit edit distance": _share(values.unit_edit_distance),
                 "of other shape": f"{values.num_other_shape:,}",
+                "not finite": f"{values.num_not_finite:,}",
             }
         )
     return _table(

@@ -197,13 +197,27 @@ def test_codes_flip_one_by_one(tmp_path: Path) -> None:
     assert found.values.unit_edit_distance == pytest.approx(1 / 4)  # of each codebook, one is gone
 
 
-def test_frames_of_another_shape_are_counted_and_not_measured(tmp_path: Path) -> None:
+def test_what_has_no_difference_is_counted_and_not_measured(tmp_path: Path) -> None:
     found = compared(
         write(tmp_path / "a", {"u": Row(np.zeros((4, 3), np.float32))}),
         write(tmp_path / "b", {"u": Row(np.zeros((4, 2), np.float32))}, fingerprint="e" * 64),
     )
     assert found.values is not None
     assert (found.values.num_other_shape, found.values.num_utterances) == (1, 0)
+    for one, other in ((1, np.nan), (np.inf, 1)):
+        found = compared(
+            *(
+                write(
+                    tmp_path / name,
+                    {"u": Row(np.full((4, 3), value, np.float32))},
+                    allow_nonfinite=True,
+                )
+                for name, value in (("c", one), ("d", other))
+            )
+        )
+        assert found.rows.by_values == 1
+        assert found.values is not None
+        assert (found.values.num_not_finite, found.values.max_abs) == (1, None)
 
 
 def test_damage_is_named_and_the_rest_is_compared(tmp_path: Path) -> None:
