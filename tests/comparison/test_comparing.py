@@ -204,17 +204,16 @@ def test_what_has_no_difference_is_counted_and_not_measured(tmp_path: Path) -> N
     )
     assert found.values is not None
     assert (found.values.num_other_shape, found.values.num_utterances) == (1, 0)
-    for one, other in ((1, np.nan), (np.inf, 1)):
-        found = compared(
-            *(
-                write(
-                    tmp_path / name,
-                    {"u": Row(np.full((4, 3), value, np.float32))},
-                    allow_nonfinite=True,
-                )
-                for name, value in (("c", one), ("d", other))
+    for pair in ((1, np.nan), (np.inf, 1)):
+        stores = [
+            write(
+                tmp_path / name,
+                {"u": Row(np.full((4, 3), value, np.float32))},
+                allow_nonfinite=True,
             )
-        )
+            for name, value in zip("cd", pair, strict=True)
+        ]
+        found = compared(stores[0], stores[1])
         assert found.rows.by_values == 1
         assert found.values is not None
         assert (found.values.num_not_finite, found.values.max_abs) == (1, None)

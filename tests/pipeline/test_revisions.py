@@ -34,6 +34,7 @@ BLOCKS = re.findall(re.escape(MARK) + r"\n```sh\n(.*?)```", PAGE, re.DOTALL)
 
 FBANK, OTHER = Path("data/features/demo/fbank"), Path("data/features/demo/other")
 CODEBOOK, MANIFEST = Path("data/codebooks/demo/x.safetensors"), Path("data/manifests/demo")
+IN_GIT = "stages: {code: {cmd: make it, outs: [code: {cache: false}]}}\n"
 
 
 def _git(*arguments: str) -> None:
@@ -44,6 +45,7 @@ def _git(*arguments: str) -> None:
 def _track() -> None:
     with Repo() as repo:
         repo.add([str(path) for path in (FBANK, OTHER, CODEBOOK, MANIFEST)])
+        repo.commit("code", force=True)
     _git("add", ".")
 
 
@@ -68,6 +70,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_codebook(CODEBOOK, centroids, {})
         MANIFEST.mkdir(parents=True)
         (MANIFEST / "train.jsonl").write_text("1\n")
+        Path("dvc.yaml").write_text(IN_GIT)
+        Path("code").mkdir()
+        Path("code", "digest").write_text("1\n")
         _track()
         _git("commit", "-qm", "main")
         _git("checkout", "-qb", "mine")
@@ -80,6 +85,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_codebook(CODEBOOK, centroids + 1, {})
         (MANIFEST / "train.jsonl").unlink()
         (MANIFEST / "train.jsonl").write_text("2\n")
+        Path("code", "digest").write_text("2\n")
         _track()
         _git("commit", "-qm", "mine")
         with Repo() as repo:
@@ -116,7 +122,7 @@ def test_what_the_cache_has_is_compared_in_place(project: Path) -> None:
     assert not (project / "data").exists()
     assert not found.all_problems
     assert found.same == (OTHER.as_posix(),)
-    assert found.others == (MANIFEST.as_posix(),)
+    assert found.others == ("code", MANIFEST.as_posix())
     [store] = found.stores
     assert store.path == (FBANK / "fbank" / "train").as_posix()
     assert (store.rows.unchanged, store.rows.by_values, store.rows.added) == (199, 1, 3)
@@ -183,7 +189,7 @@ def test_the_commands_of_the_docs_run(project: Path, capsys: Capture) -> None:
         assert main(arguments) == 1, line
         said.append(capsys.readouterr().out)
     tables, _, now, folders = said
-    assert "different: 1 store, 1 codebook, 1 other output; the same: 1" in tables
+    assert "different: 1 store, 1 codebook, 2 other outputs; the same: 1" in tables
     assert [one["rows"]["added"] for one in json.loads(now)["stores"]] == [3]
     assert "u0050-0002" in folders
     page = (project / "changed.html").read_text(encoding="utf-8")
