@@ -132,6 +132,13 @@ def test_only_shards_that_differ_are_opened_and_only_values_that_differ_are_read
         assert digests[one.opened[0]] not in common
     assert (found.num_shards, found.num_shards_read) == (sum(len(h.shards) for h in headers), 2)
 
+    found = compared(stores[0], write(tmp_path / "c", before, fingerprint="e" * 64))
+    assert not found.problems
+    assert (found.rows.by_fingerprint, found.rows.same_values) == (200, 200)
+    assert found.values is not None
+    assert found.values.num_frames == sum(len(row.values) for row in before.values())
+    assert (found.values.max_abs, found.values.num_other_frames) == (0, 0)
+
 
 def test_another_dtype_is_another_fingerprint_and_its_rounding_is_measured(tmp_path: Path) -> None:
     rows = floats(20)
