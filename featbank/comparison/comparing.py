@@ -18,7 +18,6 @@ from featbank.comparison.headers import moved_headers
 from featbank.comparison.one_side import OneSide, ShardedStore
 from featbank.comparison.tallying import RowTally
 from featbank.errors import FeatbankError
-from featbank.store import StoreHeader
 
 BEFORE, AFTER = "before", "after"
 
@@ -180,15 +179,15 @@ def _name_new(ours: OneSide, theirs: OneSide, tally: RowTally, num_in_both: int)
 
 
 def _of_one(path: str, before: ShardedStore | None, after: ShardedStore | None) -> StoreDifference:
-    store = before or after
+    store = after if before is None else before  # an empty one is false
     assert store is not None
-    header: StoreHeader = store.header
-    number = header.num_utterances
+    number = store.header.num_utterances
+    is_new = before is None
     return StoreDifference(
         path=path,
-        only_in=BEFORE if before else AFTER,
-        rows=RowCounts(before=number, removed=number)
-        if before
-        else RowCounts(after=number, added=number),
-        num_shards=len(header.shards),
+        only_in=AFTER if is_new else BEFORE,
+        rows=RowCounts(after=number, added=number)
+        if is_new
+        else RowCounts(before=number, removed=number),
+        num_shards=len(store.header.shards),
     )

@@ -262,6 +262,7 @@ def test_versions_are_compared_path_by_path(tmp_path: Path) -> None:
         write(tmp_path / version / "x" / "broken", rows)
         write(tmp_path / version / "x" / ".unfinished", rows)
     write(tmp_path / "a" / "x" / "gone", rows)
+    write(tmp_path / "a" / "x" / "empty", {})
     write(tmp_path / "b" / "y", rows)
     centroids = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
     moved = centroids.copy()
@@ -273,9 +274,11 @@ def test_versions_are_compared_path_by_path(tmp_path: Path) -> None:
 
     found = compare_versions(*(version_at(str(tmp_path / name)) for name in "ab"))
     assert found.same == ("x/same",)
-    assert {one.path: one.only_in for one in found.stores} == {"x/gone": "before", "y": "after"}
-    assert [one.rows.removed for one in found.stores] == [10, 0]
-    assert [one.rows.added for one in found.stores] == [0, 10]
+    assert {one.path: (one.only_in, one.rows) for one in found.stores} == {
+        "x/empty": ("before", RowCounts()),
+        "x/gone": ("before", RowCounts(before=10, removed=10)),
+        "y": ("after", RowCounts(after=10, added=10)),
+    }
     [problem] = found.problems
     assert "broken/header.json" in problem
     [codebook] = found.codebooks
