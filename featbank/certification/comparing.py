@@ -10,7 +10,7 @@ from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
 from featbank.certification.certificate import StoreCertificate
 from featbank.certification.findings import Deviation, Difference, Tolerances
-from featbank.certification.measuring import (
+from featbank.comparison.measuring import (
     Measure,
     StoredRow,
     find,

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from featbank import __version__
 from featbank.base.printing import printable
-from featbank.cli import check, cmvn, export, head, info, ls, summary, verify
+from featbank.cli import check, cmvn, diff, export, head, info, ls, summary, verify
 from featbank.errors import FeatbankError
 from featbank.files.streams import guarded
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (FeatbankError, OSError) as error:
             with suppress(OSError):
                 sys.stderr.write(f"{type(error).__name__}: {printable(str(error))}\n")
-            return 1
+            return getattr(parsed, "trouble", 1)  # of a command to which 1 means another thing
         except KeyboardInterrupt:
             return INTERRUPTED
 
@@ -44,6 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="featbank", description="Speech features and tokens.")
     parser.add_argument("--version", action="version", version=f"featbank {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (summary, check, info, ls, verify, head, export, cmvn):
+    for command in (summary, check, info, ls, verify, head, diff, export, cmvn):
         command.add_to(commands)
     return parser

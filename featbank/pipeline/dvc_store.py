@@ -6,7 +6,7 @@ DVC is asked once, which objects the files of the store are; reads then go past 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import Any
@@ -22,7 +22,7 @@ from featbank.store.remote.ranges import ByteRange
 from featbank.store.remote.store import RemoteStore, open_remote
 
 _PROTOCOLS = {"local": "file"}
-_LISTING = "listing"
+_OBJECT = "object"
 
 
 def open_dvc_store(
@@ -69,9 +69,8 @@ def resolve(path: str, *, rev: str | None = None, remote: str | None = None) -> 
                 from dvc.repo.brancher import switch
 
                 stack.enter_context(switch(repo, rev))
-            objects: dict[str, str] = {}
-            options: dict[str, Any] = {}
-            protocol = ""
+            found: dict[str, str] = {}
+            objects = None
             for out in repo.index.outs:
                 place = PurePosixPath(out.repo.fs.relpath(out.fs_path, out.repo.root_dir))
                 if not out.hash_info or not (
@@ -79,24 +78,22 @@ def resolve(path: str, *, rev: str | None = None, remote: str | None = None) -> 
                 ):
                     continue
                 store = repo.cloud.get_remote_odb(remote, hash_name=out.hash_info.name)
-                protocol = _PROTOCOLS.get(store.fs.protocol, store.fs.protocol)
-                options = _options(store.fs)
-                listed = _listed(store, out.hash_info.value, where, protocol, options)
-                for name, digest in listed.items():
+                objects = ObjectsElsewhere(store)
+                for name, digest in objects.listed(out.hash_info.value, where).items():
                     if (relative := _below(target, place / name)) is not None:
-                        objects[relative] = store.oid_to_path(digest)
+                        found[relative] = digest
     except (DvcException, SCMError) as error:
         raise StoreError(
             where, expected="a revision, a remote and outputs that DVC knows", got=error
         ) from error
-    if not objects:
+    if objects is None or not found:
         raise StoreError(
             where,
             expected="an output that DVC tracks, or a path in one",
             got="none",
             hint="paths are from the root of the project, as dvc.lock has them",
         )
-    return Elsewhere(url=where, protocol=protocol, options=options, objects=objects)
+    return objects.place(where, found)
 
 
 def _below(target: PurePosixPath, path: PurePosixPath) -> str | None:
@@ -108,25 +105,66 @@ def _below(target: PurePosixPath, path: PurePosixPath) -> str | None:
     return None
 
 
-def _options(file_system: Any) -> dict[str, Any]:
-    """Return what fsspec's file system takes to read as DVC's does."""
-    if file_system.protocol == "local":
-        return {}
-    return {name: x for name, x in file_system.fs_args.items() if name != "skip_instance_cache"}
+class ObjectsElsewhere:
+    """The objects of one remote of DVC, to be read as the files of stores.
+
+    Args:
+        store: DVC's for them.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        protocol = store.fs.protocol
+        self._protocol = _PROTOCOLS.get(protocol, protocol)
+        # what fsspec's file system takes to read as DVC's does
+        args = {} if protocol == "local" else store.fs.fs_args
+        self._options = {name: x for name, x in args.items() if name != "skip_instance_cache"}
+
+    def place(self, where: str, digests: Mapping[str, str]) -> Elsewhere:
+        """Return the place of a store.
+
+        Args:
+            where: it is, as errors name it.
+            digests: names of the objects of its files, by their paths in it.
+        """
+        objects = {name: self._store.oid_to_path(digest) for name, digest in digests.items()}
+        return Elsewhere(url=where, protocol=self._protocol, options=self._options, objects=objects)
+
+    def fetch(self, digest: str, where: str) -> bytes:
+        """Fetch a small object, with the bytes that its name says.
+
+        Raises:
+            StoreError: it cannot be had.
+        """
+        client = RemoteClient(self.place(where, {_OBJECT: digest}))
+        data = client.fetch_one(ByteRange(name=_OBJECT))
+        found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        if found != digest.removesuffix(".dir"):
+            raise StoreError(f"{where}: object {digest}", expected="what its name says", got=found)
+        return data
+
+    def listed(self, digest: str, where: str) -> dict[str, str]:
+        """Return the names of the objects of an output's files, by their paths in it.
+
+        Raises:
+            StoreError: the object that lists them cannot be had, or is none.
+        """
+        if not digest.endswith(".dir"):
+            return {"": digest}
+        return parse_listing(self.fetch(digest, where), digest, where)
 
 
-def _listed(
-    store: Any, digest: str, where: str, protocol: str, options: dict[str, Any]
-) -> dict[str, str]:
-    """Return the names of the objects of an output's files, by their paths in it."""
-    if not digest.endswith(".dir"):
-        return {"": digest}
-    listing = {_LISTING: store.oid_to_path(digest)}
-    client = RemoteClient(Elsewhere(url=where, protocol=protocol, options=options, objects=listing))
-    data = client.fetch_one(ByteRange(name=_LISTING))
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if found != digest.removesuffix(".dir"):
-        raise StoreError(f"{where}: object {digest}", expected="what its name says", got=found)
+def parse_listing(data: bytes, digest: str, where: str) -> dict[str, str]:
+    """Return the names of objects that the object of a folder lists, by their paths in it.
+
+    Args:
+        data: of the object.
+        digest: its name.
+        where: the output is, for errors.
+
+    Raises:
+        StoreError: it is no list of paths and digests.
+    """
     entries: list[dict[str, Any]] = parse_json(data, f"object {digest}", StoreError, kind=list)
     try:
         return {_inside(entry["relpath"]): _digest(entry["md5"]) for entry in entries}

@@ -9,15 +9,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from featbank.base.amounts import format_duration, percent
 from featbank.base.split_names import in_order
-from featbank.base.visible import visible
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.report.corpus import check_corpus, corpus_facts, corpus_warnings
 from featbank.report.metrics import length_curves, metrics, usage_curves
 from featbank.report.pictures import lengths_picture, pictures_of
+from featbank.report.rendering import environment
 from featbank.report.tables import (
     codebook_tables,
     gauge_tables,
@@ -25,7 +22,6 @@ from featbank.report.tables import (
     label_tables,
     stability_tables,
 )
-from featbank.report.words import counted, format_number, format_size
 from featbank.stability.result import Stability
 from featbank.validation.result import CheckResult, StoreCheck
 
@@ -45,70 +41,54 @@ def render_report(
             its utterances, hours and speakers, and what `corpus_facts` and `corpus_warnings` tell.
         stabilities: what disturbed audio does to the tokens of the options, by their names.
     """
-    environment = Environment(
-        loader=PackageLoader("featbank.report"),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": counted,
-        "size": format_size,
-        "number": format_number,
-        "percent": percent,
-        "duration": format_duration,
-    }
     problems = [problem for result in results for problem in result.all_problems]
     kinds: Counter[str] = Counter()
     for problem in problems:
         kinds[problem.kind] += problem.count
-    return environment.get_template("report.html.j2").render(
-        corpus=corpus,
-        results=results,
-        groups=[
-            (f"{result.name}/{name}", list(stores))
-            for result in results
-            for name, stores in groupby(result.stores, key=lambda store: store.name)
-        ],
-        num_stores=sum(len(result.stores) for result in results),
-        splits={split: corpus["splits"][split] for split in in_order(corpus["splits"])},
-        problems=problems,
-        kinds=kinds,
-        num_problems=kinds.total(),
-        random_stores=[
-            f"{result.name}/{store.name}/{store.split}"
-            for result in results
-            for store in result.stores
-            if has_random_weights(store)
-        ],
-        failures=list(_failures(results, corpus)),
-        corpus_facts=list(corpus_facts(corpus)),
-        corpus_warnings=list(corpus_warnings(corpus)),
-        empty_stores=[
-            f"{result.name}/{store.name}/{store.split}"
-            for result in results
-            for store in result.stores
-            if store.num_expected and not store.num_utterances
-        ],
-        weights_source=weights_source,
-        has_random_weights=has_random_weights,
-        lengths=lengths_picture(results),
-        gauge_tables=list(gauge_tables(results)),
-        codebook_tables=list(codebook_tables(results)),
-        inertias=[(result.name, result.inertia) for result in results if result.inertia],
-        stability_tables=list(stability_tables(results, stabilities or {})),
-        label_tables=list(label_tables(results)),
-        label_codebook_tables=list(label_codebook_tables(results)),
-        pictures={result.name: list(pictures_of(result)) for result in results},
-        origins={result.name: list(_origins(result)) for result in results},
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            corpus=corpus,
+            results=results,
+            groups=[
+                (f"{result.name}/{name}", list(stores))
+                for result in results
+                for name, stores in groupby(result.stores, key=lambda store: store.name)
+            ],
+            num_stores=sum(len(result.stores) for result in results),
+            splits={split: corpus["splits"][split] for split in in_order(corpus["splits"])},
+            problems=problems,
+            kinds=kinds,
+            num_problems=kinds.total(),
+            random_stores=[
+                f"{result.name}/{store.name}/{store.split}"
+                for result in results
+                for store in result.stores
+                if has_random_weights(store)
+            ],
+            failures=list(_failures(results, corpus)),
+            corpus_facts=list(corpus_facts(corpus)),
+            corpus_warnings=list(corpus_warnings(corpus)),
+            empty_stores=[
+                f"{result.name}/{store.name}/{store.split}"
+                for result in results
+                for store in result.stores
+                if store.num_expected and not store.num_utterances
+            ],
+            weights_source=weights_source,
+            has_random_weights=has_random_weights,
+            lengths=lengths_picture(results),
+            gauge_tables=list(gauge_tables(results)),
+            codebook_tables=list(codebook_tables(results)),
+            inertias=[(result.name, result.inertia) for result in results if result.inertia],
+            stability_tables=list(stability_tables(results, stabilities or {})),
+            label_tables=list(label_tables(results)),
+            label_codebook_tables=list(label_codebook_tables(results)),
+            pictures={result.name: list(pictures_of(result)) for result in results},
+            origins={result.name: list(_origins(result)) for result in results},
+        )
     )
-
-
-def _shown(value: Any) -> Any:
-    """Return what a template shows of a value: drawings as they are, of texts all that is there."""
-    return visible(value) if type(value) is str else value
 
 
 def write_report(

@@ -1,4 +1,4 @@
-"""Measure how an utterance as stored differs from the same one computed again."""
+"""Measure how two stored rows of one utterance differ."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ class Measure:
     Args:
         num_frames: of each, repeats included.
         num_other_frames: those that differ.
+        num_values, num_other_values: likewise; of codes, each of a frame counts.
         max_abs, sum_abs: difference of a value.
         rounding: how much of the greatest difference storing alone may have made.
         moments: of the values just computed; empty for tokens, whose numbers are names.
@@ -69,6 +70,8 @@ class Measure:
 
     num_frames: int
     num_other_frames: int
+    num_values: int
+    num_other_values: int
     max_abs: float = 0.0
     sum_abs: float = 0.0
     rounding: float = 0.0
@@ -84,20 +87,24 @@ def measure_features(stored: StoredRow, computed: StoredRow) -> Measure | None:
     frames = computed.shard.stored(computed.row)
     if stored.shard.stored(stored.row).shape != frames.shape:
         return None
-    num_other, max_abs, sum_abs, moments = 0, 0.0, 0.0, ValueMoments()
+    num_other, num_other_values, max_abs, sum_abs, moments = 0, 0, 0.0, 0.0, ValueMoments()
     for block in _blocks(frames):
         theirs = stored.shard.read(stored.row, block.start, block.stop).astype(np.float64)
         if not np.isfinite(theirs).all():
             return None
         ours = computed.shard.read(computed.row, block.start, block.stop).astype(np.float64)
         difference = np.abs(ours - theirs)
-        num_other += int((difference != 0).reshape(len(ours), -1).any(axis=1).sum())
+        is_other = (difference != 0).reshape(len(ours), -1)
+        num_other += int(is_other.any(axis=1).sum())
+        num_other_values += int(is_other.sum())
         max_abs = max(max_abs, float(difference.max(initial=0)))
         sum_abs += float(difference.sum())
         moments += ValueMoments.of(ours)
     return Measure(
         num_frames=len(frames),
         num_other_frames=num_other,
+        num_values=frames.size,
+        num_other_values=num_other_values,
         max_abs=max_abs,
         sum_abs=sum_abs,
         # a value close to the border between two that the dtype has may be rounded down on one
@@ -120,8 +127,13 @@ def measure_tokens(stored: Sequence[StoredRow], computed: Sequence[StoredRow]) -
     theirs, ours = _units(stored), _units(computed)
     if theirs is None or ours is None or theirs.shape != ours.shape:
         return None
-    other = (theirs != ours).any(axis=tuple(range(1, ours.ndim)))
-    return Measure(num_frames=len(ours), num_other_frames=int(other.sum()))
+    is_other = theirs != ours
+    return Measure(
+        num_frames=len(ours),
+        num_other_frames=int(is_other.any(axis=tuple(range(1, ours.ndim))).sum()),
+        num_values=ours.size,
+        num_other_values=int(is_other.sum()),
+    )
 
 
 def _units(places: Sequence[StoredRow]) -> Array | None:

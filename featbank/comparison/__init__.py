@@ -1,0 +1,1 @@
+"""Comparison of two versions of stores: which rows, values and origins are others."""
