@@ -20,7 +20,7 @@ from featbank.validation.result import CheckResult, StoreCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class CorpusVersion:
     """One version of a corpus.
 
     Args:
@@ -44,8 +44,8 @@ class Version:
 
 
 def find_drift(
-    older: Version,
-    newer: Version,
+    older: CorpusVersion,
+    newer: CorpusVersion,
     *,
     corpus: str,
     against: str,

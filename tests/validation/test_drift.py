@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,11 @@ import soundfile
 import soxr
 import yaml
 
-from featbank.errors import ValidationError
 from featbank.store import StoreWriter, open_store
-from featbank.validation.drift import Version, find_drift
+from featbank.validation.drift import CorpusVersion, find_drift
 from featbank.validation.drift_result import (
     Drift,
     DriftKind,
-    require_no_drift,
-    write_drift,
 )
 from featbank.validation.stores import validate_stores
 from tests.conftest import ROOT
@@ -68,7 +64,7 @@ class Corpora:
 
     def version(
         self, name: str, change: Change = as_it_is, rows: Iterable[Row] | None = None
-    ) -> Version:
+    ) -> CorpusVersion:
         root = self._folder / name / "corpus"
         rows = [{**row, "split": "train"} for row in (self.rows if rows is None else rows)]
         for row in rows:
@@ -89,7 +85,7 @@ class Corpora:
             name: validate_stores(folder, manifests, name=name) for name, folder in kinds.items()
         }
         assert [one.all_problems for one in checks.values()] == [[], []]
-        return Version(manifests=manifests, checks=checks)
+        return CorpusVersion(manifests=manifests, checks=checks)
 
     def _tokenize(self, features: Path, tokens: Path) -> None:
         """Write the nearest of some frames of the first version, as units."""
@@ -118,11 +114,11 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Corpora:
 
 
 @pytest.fixture(scope="module")
-def whole(corpora: Corpora) -> Version:
+def whole(corpora: Corpora) -> CorpusVersion:
     return corpora.version("whole")
 
 
-def drift(older: Version, newer: Version) -> Drift:
+def drift(older: CorpusVersion, newer: CorpusVersion) -> Drift:
     thresholds = {kind: CONF[kind] for kind in DriftKind}
     return find_drift(
         older, newer, corpus="demo", against="v1", thresholds=thresholds, chance=CONF["chance"]
