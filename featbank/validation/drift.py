@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from featbank.base.failures import read_failures
 from featbank.base.manifest import iterate_manifest
-from featbank.base.split_names import in_order, split_names
-from featbank.validation.drift_of_splits import split_shifts
+from featbank.base.split_names import FAILED_NAME, in_order, split_names
+from featbank.validation.drift_of_splits import failure_shift, split_shifts
 from featbank.validation.drift_of_stores import (
     fingerprint_of,
     have_the_same_units,
@@ -41,6 +42,10 @@ class CorpusVersion:
             split: SplitProfile.of(iterate_manifest(self.manifests / f"{split}.jsonl"))
             for split in split_names(self.manifests)
         }
+
+    def num_failed(self) -> int:
+        """Return how many rows `prepare` could not use."""
+        return len(read_failures(self.manifests / FAILED_NAME))
 
 
 def find_drift(
@@ -79,6 +84,9 @@ def find_drift(
         for split in sizes
         for shift in split_shifts(before[split], now[split], limits(split, split))
     ]
+    whole = SplitSizes.sum(sizes.values())
+    everywhere = DriftLimits(place="all splits", sizes=whole, thresholds=thresholds, chance=chance)
+    shifts += failure_shift(older.num_failed(), newer.num_failed(), everywhere)
     notes = [*_only_in("split", list(before), list(now))]
     for name, check in newer.checks.items():
         if name not in older.checks:

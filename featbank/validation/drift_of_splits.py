@@ -45,6 +45,21 @@ def split_shifts(older: SplitProfile, newer: SplitProfile, limits: DriftLimits) 
     )
 
 
+def failure_shift(older: int, newer: int, limits: DriftLimits) -> Iterator[Shift]:
+    """Hold the share of rows that failed against the older one; nothing where there are no rows.
+
+    Args:
+        older: rows that failed in the older version, beside the utterances of `limits.sizes`.
+        newer: likewise in the newer.
+        limits: of the corpus.
+    """
+    totals = limits.sizes.older + older, limits.sizes.newer + newer
+    if all(totals):
+        before, now = older / totals[0], newer / totals[1]
+        told = percent(before, 2), percent(now, 2)
+        yield limits.shift(DriftKind.FAILURES, abs(now - before), *told)
+
+
 def _told_shares(kind: DriftKind, older: Names, newer: Names) -> tuple[str, str]:
     """Say the shares of the names that changed most, those of both versions in one order."""
     before, now = (

@@ -78,6 +78,16 @@ class SplitSizes:
         shared = np.intersect1d(older.id_hashes, newer.id_hashes, assume_unique=True)
         return cls(older=len(older.id_hashes), newer=len(newer.id_hashes), shared=len(shared))
 
+    @classmethod
+    def sum(cls, splits: Iterable[SplitSizes]) -> SplitSizes:
+        """Add up several splits."""
+        every = list(splits)
+        return cls(
+            older=sum(one.older for one in every),
+            newer=sum(one.newer for one in every),
+            shared=sum(one.shared for one in every),
+        )
+
     @property
     def error(self) -> float:
         """Return how much two means differ by chance, where single utterances differ by 1.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,17 @@ import soundfile
 import soxr
 import yaml
 
+from featbank.base.failures import Failure, write_failures
+from featbank.errors import ValidationError
 from featbank.store import StoreWriter, open_store
 from featbank.validation.drift import CorpusVersion, find_drift
 from featbank.validation.drift_result import (
     Drift,
     DriftKind,
+    require_no_drift,
+    write_drift,
 )
+from featbank.validation.profile import SplitSizes
 from featbank.validation.stores import validate_stores
 from tests.conftest import ROOT
 from tests.extracting import extract_corpus, prepare_corpus
@@ -30,23 +38,19 @@ Change = Callable[[Wave, int], tuple[Wave, int]]
 Row = dict[str, str]
 
 
-def quieter(wave: Wave, rate: int) -> tuple[Wave, int]:
+def softer_by_6_db(wave: Wave, rate: int) -> tuple[Wave, int]:
     return wave * 10 ** (-6 / 20), rate
 
 
-def narrow(wave: Wave, rate: int) -> tuple[Wave, int]:
+def through_8_khz(wave: Wave, rate: int) -> tuple[Wave, int]:
     """Audio that went through 8 kHz, and says nothing of it."""
     there = soxr.resample(wave, rate, 8000)
     return soxr.resample(there, 8000, rate)[: len(wave)], rate
 
 
-def resampled(wave: Wave, rate: int) -> tuple[Wave, int]:
-    return soxr.resample(wave, rate, 8000), 8000
-
-
-def longer(wave: Wave, rate: int) -> tuple[Wave, int]:
-    """The same speech, three times in an utterance."""
-    return np.tile(wave, 3), rate
+def three_times_at_32_khz(wave: Wave, rate: int) -> tuple[Wave, int]:
+    """The same speech at twice its rate, three times in an utterance."""
+    return np.tile(soxr.resample(wave, rate, 2 * rate), 3), 2 * rate
 
 
 def as_it_is(wave: Wave, rate: int) -> tuple[Wave, int]:
@@ -123,3 +127,129 @@ def drift(older: CorpusVersion, newer: CorpusVersion) -> Drift:
     return find_drift(
         older, newer, corpus="demo", against="v1", thresholds=thresholds, chance=CONF["chance"]
     )
+
+
+def found(drift: Drift) -> set[tuple[str, str]]:
+    """What drifted: the kind of a measure, and whether of a split, of features or of units."""
+    return {(shift.kind.value, shift.place.split("/")[0]) for shift in drift.findings}
+
+
+def sentence(drift: Drift, kind: DriftKind) -> str:
+    [shift] = [one for one in drift.findings if one.kind is kind]
+    return str(shift)
+
+
+def test_a_version_does_not_drift_from_itself(whole: CorpusVersion, tmp_path: Path) -> None:
+    same = drift(whole, whole)
+    assert {shift.kind for shift in same.shifts} == set(DriftKind)
+    assert {shift.distance for shift in same.shifts} == {0.0}
+    assert (same.notes, same.findings) == ((), [])
+    require_no_drift(same)
+    write_drift(same, tmp_path / "drift.json")
+    written = json.loads((tmp_path / "drift.json").read_text())
+    assert written["findings"] == []
+    assert written["splits"] == {"train": {"older": 38, "newer": 38, "shared": 38}}
+    assert len(written["shifts"]) == len(same.shifts)
+
+
+def test_speech_that_is_6_db_softer_is_found_in_all_dimensions_alike(
+    corpora: Corpora, whole: CorpusVersion, tmp_path: Path
+) -> None:
+    softer = drift(whole, corpora.version("softer", softer_by_6_db))
+    assert found(softer) == {("means", "features"), ("units", "tokens")}
+    # 6 dB are 1.38 of the natural logarithm of power; digital silence stays as it is
+    told = sentence(softer, DriftKind.MEANS)
+    assert "is mean -4.55; 20 of 20 dimensions by -1.37 to -1.35: 0 to 19" in told
+    with pytest.raises(ValidationError, match="demo drifted from v1 in 2 measures") as error:
+        require_no_drift(softer)
+    assert told in str(error.value)
+    write_drift(softer, tmp_path / "drift.json")
+    assert told in json.loads((tmp_path / "drift.json").read_text())["findings"]
+
+
+def test_speech_that_went_through_8_khz_is_found_in_the_upper_dimensions(
+    corpora: Corpora, whole: CorpusVersion
+) -> None:
+    narrow = drift(whole, corpora.version("narrow", through_8_khz))
+    features, units = ("means", "stds"), ("units", "new_units", "perplexity")
+    assert found(narrow) == {
+        *((kind, "features") for kind in features), *((kind, "tokens") for kind in units),
+    }  # fmt: skip
+    assert sentence(narrow, DriftKind.MEANS).endswith(": 15 to 19")
+
+
+def test_another_sample_rate_other_lengths_and_lost_texts_are_found(
+    corpora: Corpora, whole: CorpusVersion
+) -> None:
+    rows = [{**row, "text": "", "language": "xx"} for row in corpora.rows]
+    other = drift(whole, corpora.version("other", three_times_at_32_khz, rows))
+    in_splits = {kind for kind, place in found(other) if place == "train"}
+    assert in_splits == {"rates", "lengths", "texts", "languages"}
+    assert "was 16000 Hz 100%, 32000 Hz 0%; is 16000 Hz 0%, 32000 Hz 100%" in sentence(
+        other, DriftKind.RATES
+    )
+    assert "was median 3.3 s" in sentence(other, DriftKind.LENGTHS)
+    assert "is median 9.8 s" in sentence(other, DriftKind.LENGTHS)
+
+
+def test_a_corpus_that_grew_by_similar_utterances_did_not_drift(
+    corpora: Corpora, whole: CorpusVersion
+) -> None:
+    few = corpora.version("few", rows=[row for n, row in enumerate(corpora.rows) if n % 4])
+    grown = drift(few, whole)
+    assert grown.splits["train"] == SplitSizes(older=28, newer=38, shared=28)
+    assert any(shift.distance > 0.01 for shift in grown.shifts)
+    assert grown.findings == []
+
+
+def test_what_cannot_be_held_against_anything_is_noted(whole: CorpusVersion) -> None:
+    features, tokens = whole.checks["features/fbank"], whole.checks["tokens/fbank-k"]
+    [store] = tokens.stores
+    header = {**(store.header or {}), "fingerprint": "0" * 64, "provenance": {}}
+    other = replace(tokens, stores=(replace(store, header=header),))
+    newer = replace(whole, checks={"features/fbank": features, "tokens/fbank-k": other})
+    refitted = drift(whole, newer)
+    assert refitted.notes == (
+        "tokens/fbank-k/units/train: made by another definition or codebook, which may be why it "
+        "moved",
+        "tokens/fbank-k/units/train: its units are those of another codebook, and not held "
+        "against each other",
+    )
+    assert not any(shift.kind is DriftKind.UNITS for shift in refitted.shifts)
+    assert drift(
+        replace(whole, checks={}), replace(whole, checks={"features/fbank": features})
+    ).notes == ("features/fbank: the older version has no check of it",)
+    renamed = replace(features, stores=(replace(features.stores[0], split="dev"),))
+    assert drift(whole, replace(whole, checks={"features/fbank": renamed})).notes == (
+        "store features/fbank fbank/train: the older version alone has it",
+        "store features/fbank fbank/dev: it is new",
+    )
+
+
+def test_an_older_check_without_dimensions_is_compared_as_a_whole(whole: CorpusVersion) -> None:
+    features = whole.checks["features/fbank"]
+    [store] = features.stores
+    assert store.mean is not None
+    before = replace(features, stores=(replace(store, dimensions=None, mean=store.mean + 2),))
+    shifts = drift(
+        replace(whole, checks={"features/fbank": before}),
+        replace(whole, checks={"features/fbank": features}),
+    )
+    assert found(shifts) == {("means", "features")}
+    assert "dimensions" not in sentence(shifts, DriftKind.MEANS)
+
+
+def test_shares_that_failed_are_found(whole: CorpusVersion, tmp_path: Path) -> None:
+    features = whole.checks["features/fbank"]
+    stores = tuple(replace(one, num_failures=one.num_expected // 2) for one in features.stores)
+    manifests = Path(shutil.copytree(whole.manifests, tmp_path / "manifests"))
+    failures = [Failure(id=f"{n}", audio="x.flac", error="cut short") for n in range(38)]
+    write_failures(manifests / "failures.jsonl", failures)
+    broken = CorpusVersion(
+        manifests=manifests, checks={"features/fbank": replace(features, stores=stores)}
+    )
+    shifts = drift(whole, broken).findings
+    assert [(one.place, one.distance, one.newer) for one in shifts] == [
+        ("all splits", 0.5, "50.00%"),
+        ("features/fbank/fbank/train", 0.5, "50.00%"),
+    ]
