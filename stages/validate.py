@@ -10,6 +10,8 @@ import runpy
 runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -38,6 +40,8 @@ def main(config: ValidateConfig) -> None:
     total_s = corpus.audio_s * len(names)
     said = config.corpus.labels
     labels = None if said is None else LabelSource.of(said, config.corpus.root)
+    # first, for a wrong name is told before hours of reading
+    hold_against_older = _drift(config, names)
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
         for name in names:
@@ -66,11 +70,7 @@ def main(config: ValidateConfig) -> None:
         _log.info("report: %s", report)
     if config.strict:
         require_good(results)
-    if config.against:
-        # imported here, for DVC runs no such check
-        from featbank.pipeline.drifting import hold_against
-
-        hold_against(config, results)
+    hold_against_older(results)
     if config.recompute:
         # imported here, for a check of what is stored needs neither torch nor an encoder
         from featbank.certification.certificate import require_certified
@@ -79,6 +79,16 @@ def main(config: ValidateConfig) -> None:
         certificates = certify(config, names)
         if config.strict:
             require_certified(certificates)
+
+
+def _drift(config: ValidateConfig, names: Sequence[str]) -> Callable[[Sequence[CheckResult]], None]:
+    """Read the version that `against` names; return what holds results against it."""
+    if config.against is None:
+        return lambda _: None
+    # imported here, for DVC runs no such check
+    from featbank.pipeline.drifting import hold_against, read_older
+
+    return partial(hold_against, config, read_older(config, names))
 
 
 def _held_out(config: ValidateConfig, option: str) -> HeldOut:

@@ -10,7 +10,7 @@ from pathlib import Path
 from featbank.base.amounts import amount
 from featbank.base.printing import print_table
 from featbank.pipeline.configs import ValidateConfig
-from featbank.pipeline.older_version import older_version
+from featbank.pipeline.older_version import read_version
 from featbank.validation.drift import CorpusVersion, find_drift
 from featbank.validation.drift_result import Drift, DriftKind, require_no_drift, write_drift
 from featbank.validation.result import CheckResult
@@ -18,29 +18,46 @@ from featbank.validation.result import CheckResult
 _log = logging.getLogger(__name__)
 
 
-def hold_against(config: ValidateConfig, results: Sequence[CheckResult]) -> None:
-    """Hold checks and manifests against those of another version; write and print what is found.
+def read_older(config: ValidateConfig, names: Sequence[str]) -> CorpusVersion:
+    """Read the version that `against` names; see `read_version`.
 
     Args:
         config: of `validate`.
+        names: of the choices that are checked.
+    """
+    return read_version(
+        str(config.against),
+        config.paths,
+        corpus=config.corpus.name,
+        names=names,
+        work=config.runtime.work,
+    )
+
+
+def hold_against(
+    config: ValidateConfig, older: CorpusVersion, results: Sequence[CheckResult]
+) -> None:
+    """Hold this version against an older one; write and print what is found.
+
+    Args:
+        config: of `validate`.
+        older: as `read_older` read it.
         results: the checks of this version.
 
     Raises:
         ValidationError: something drifted, and the check is strict.
-        FeatbankError: the other version cannot be read; see `older_version`.
     """
-    given = asdict(config.drift)
+    given, corpus = asdict(config.drift), config.corpus.name
     checks = {result.name: result for result in results}
-    with older_version(config, list(checks)) as older:
-        drift = find_drift(
-            older,
-            CorpusVersion(manifests=config.paths.manifests, checks=checks),
-            corpus=config.corpus.name,
-            against=str(config.against),
-            thresholds={kind: given[kind] for kind in DriftKind},
-            chance=given["chance"],
-        )
-    path = Path(config.runtime.drift, f"{config.corpus.name}.json")
+    drift = find_drift(
+        older,
+        CorpusVersion.read(config.paths.manifests, checks),
+        corpus=corpus,
+        against=str(config.against),
+        thresholds={kind: given[kind] for kind in DriftKind},
+        chance=given["chance"],
+    )
+    path = Path(config.runtime.drift, f"{corpus}.json")
     write_drift(drift, path)
     _tell(drift, path)
     if config.strict:

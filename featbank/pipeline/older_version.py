@@ -3,79 +3,74 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from featbank.errors import ConfigError
-from featbank.pipeline.configs import ValidateConfig
 from featbank.pipeline.revisions import TrackedObjects, TrackedOutput, read_revisions
+from featbank.pipeline.sections import Paths
 from featbank.validation.drift import CorpusVersion
 from featbank.validation.result import read_check
 
 
-@contextmanager
-def older_version(config: ValidateConfig, names: Sequence[str]) -> Iterator[CorpusVersion]:
-    """Yield the version that `against` names; the manifests are there as long as it is open.
+def read_version(
+    against: str, paths: Paths, *, corpus: str, names: Sequence[str], work: Path
+) -> CorpusVersion:
+    """Read the version of a corpus that a person names.
 
     Of a revision nothing is checked out: its files are read in DVC's cache, or else in its remote.
 
     Args:
-        config: of `validate`.
+        against: a folder such as `paths.root`, or a commit, tag or branch.
+        paths: of the outputs of this version.
+        corpus: its name.
         names: of the choices whose checks are wanted; those that it lacks are left out.
+        work: folder for files that are gone afterwards.
 
     Raises:
-        ConfigError: there is no such folder or revision, or it lacks the corpus.
-        StoreError: neither DVC's cache nor its remote has a file of the revision.
+        ConfigError: it lacks the corpus.
+        StoreError: there is no such folder or revision, or neither DVC's cache nor its remote has
+            a file of the revision.
+        ManifestError: a manifest is malformed.
         ValidationError: a check is damaged, or of a version that is not read any more.
     """
-    against, corpus = str(config.against), config.corpus.name
     if Path(against).exists():
-        kinds = Path(against, "manifests", corpus), Path(against, "checks", corpus)
-        if not kinds[0].is_dir():
+        manifests = Path(against, "manifests", corpus)
+        if not manifests.is_dir():
             raise ConfigError(
                 f"against={against}",
-                expected=f"a folder as {config.paths.root} is, with manifests/{corpus}, or a "
-                "git revision",
+                expected=f"a git revision, or a folder as {paths.root} is, with manifests/{corpus}",
                 got="a folder without",
             )
-        yield _version(*kinds, names)
-        return
-    work = config.runtime.work
+        return _version(manifests, Path(against, "checks", corpus), names)
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="against-", dir=work) as folder:
-        wanted = {
-            config.paths.manifests.as_posix(): Path(folder, "manifests"),
-            **{
-                Path(config.paths.checks, f"{name}.json").as_posix(): Path(
-                    folder, "checks", f"{name}.json"
-                )
-                for name in names
-            },
-        }
+        manifests, checks = Path(folder, "manifests"), Path(folder, "checks")
+        wanted = {paths.manifests: manifests}
+        wanted |= {paths.checks / f"{name}.json": checks / f"{name}.json" for name in names}
         _lay_out(against, wanted)
-        if not Path(folder, "manifests").is_dir():
+        if not manifests.is_dir():
             raise ConfigError(
                 f"against={against}",
-                expected=f"a revision in which DVC tracks {config.paths.manifests}",
+                expected=f"a revision in which DVC tracks {paths.manifests}",
                 got="one without",
             )
-        yield _version(Path(folder, "manifests"), Path(folder, "checks"), names)
+        return _version(manifests, checks, names)
 
 
 def _version(manifests: Path, checks: Path, names: Sequence[str]) -> CorpusVersion:
     paths = {name: Path(checks, f"{name}.json") for name in names}
     found = {name: read_check(path) for name, path in paths.items() if path.exists()}
-    return CorpusVersion(manifests=manifests, checks=found)
+    return CorpusVersion.read(manifests, found)
 
 
-def _lay_out(revision: str, wanted: Mapping[str, Path]) -> None:
+def _lay_out(revision: str, wanted: Mapping[Path, Path]) -> None:
     """Lay out those outputs that a revision has: as links into DVC's cache, or as copies."""
     [found] = read_revisions([revision])
     objects = TrackedObjects()
     for path, place in wanted.items():
-        if path in found.outputs:
-            _lay_out_files(objects, found.outputs[path], place, f"{path} of {revision}")
+        if output := found.outputs.get(path.as_posix()):
+            _lay_out_files(objects, output, place, f"{path} of {revision}")
 
 
 def _lay_out_files(objects: TrackedObjects, output: TrackedOutput, place: Path, where: str) -> None:

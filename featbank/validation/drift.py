@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from featbank.base.failures import read_failures
@@ -25,27 +25,31 @@ class CorpusVersion:
     """One version of a corpus.
 
     Args:
-        manifests: folder with a manifest a split.
+        profiles: what each split is like.
+        num_failed: rows that `prepare` could not use.
         checks: results by the name of their choice, such as `features/fbank`.
     """
 
-    manifests: Path
-    checks: Mapping[str, CheckResult] = field(default_factory=dict)
+    profiles: Mapping[str, SplitProfile]
+    num_failed: int
+    checks: Mapping[str, CheckResult]
 
-    def profiles(self) -> dict[str, SplitProfile]:
-        """Return what each split is like.
+    @classmethod
+    def read(cls, manifests: Path, checks: Mapping[str, CheckResult]) -> CorpusVersion:
+        """Read the manifests of a version, of which 16 bytes a row are kept.
 
         Raises:
             ManifestError: a manifest is missing or malformed.
+            FeatbankError: the failure list is damaged.
         """
-        return {
-            split: SplitProfile.of(iterate_manifest(self.manifests / f"{split}.jsonl"))
-            for split in split_names(self.manifests)
-        }
-
-    def num_failed(self) -> int:
-        """Return how many rows `prepare` could not use."""
-        return len(read_failures(self.manifests / FAILED_NAME))
+        return cls(
+            profiles={
+                split: SplitProfile.of(iterate_manifest(manifests / f"{split}.jsonl"))
+                for split in split_names(manifests)
+            },
+            num_failed=len(read_failures(manifests / FAILED_NAME)),
+            checks=checks,
+        )
 
 
 def find_drift(
@@ -66,11 +70,8 @@ def find_drift(
         against: how the older version was named.
         thresholds: up to which each measure is no finding.
         chance: standard errors up to which it is none either; see `DriftLimits`.
-
-    Raises:
-        ManifestError: a manifest is missing or malformed.
     """
-    before, now = older.profiles(), newer.profiles()
+    before, now = older.profiles, newer.profiles
     sizes = {
         split: SplitSizes.of(before[split], now[split])
         for split in in_order(before.keys() & now.keys())
@@ -86,7 +87,7 @@ def find_drift(
     ]
     whole = SplitSizes.sum(sizes.values())
     everywhere = DriftLimits(place="all splits", sizes=whole, thresholds=thresholds, chance=chance)
-    shifts += failure_shift(older.num_failed(), newer.num_failed(), everywhere)
+    shifts += failure_shift(older.num_failed, newer.num_failed, everywhere)
     notes = [*_only_in("split", list(before), list(now))]
     for name, check in newer.checks.items():
         if name not in older.checks:
@@ -95,12 +96,17 @@ def find_drift(
         stored, stores = _by_place(older.checks[name]), _by_place(check)
         notes += _only_in(f"store {name}", list(stored), list(stores))
         for place in [one for one in stores if one in stored]:
-            where, split = f"{name}/{place}", stores[place].split
-            notes += _other_definition(where, stored[place], stores[place])
-            if split in sizes:
-                shifts += store_shifts(stored[place], stores[place], limits(where, split))
+            before_it, it = stored[place], stores[place]
+            notes += _other_definition(f"{name}/{it.name}", before_it, it)
+            if it.split in sizes:
+                shifts += store_shifts(before_it, it, limits(f"{name}/{place}", it.split))
+    notes = list(dict.fromkeys(notes))  # one of several splits says it
     return Drift(
-        corpus=corpus, against=against, splits=sizes, shifts=tuple(shifts), notes=tuple(notes)
+        corpus=corpus,
+        against=against,
+        splits=sizes,
+        shifts=tuple(shifts),
+        notes=tuple(notes),
     )
 
 
@@ -120,7 +126,7 @@ def _only_in(what: str, older: Sequence[str], newer: Sequence[str]) -> Iterator[
 
 def _other_definition(place: str, older: StoreCheck, newer: StoreCheck) -> Iterator[str]:
     """Note what makes measures of a store tell of its making, and not of the corpus."""
-    if fingerprint_of(older) != fingerprint_of(newer):
-        yield f"{place}: made by another definition or codebook, which may be why it moved"
     if newer.codebooks is not None and not have_the_same_units(older, newer):
         yield f"{place}: its units are those of another codebook, and not held against each other"
+    elif fingerprint_of(older) != fingerprint_of(newer):
+        yield f"{place}: made by another definition, which may be why it moved"

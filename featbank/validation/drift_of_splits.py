@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from featbank.base.amounts import amount, percent
 from featbank.validation.distances import kolmogorov_smirnov, total_variation
-from featbank.validation.drift_result import DriftKind, DriftLimits, Shift
+from featbank.validation.drift_result import DriftKind, DriftLimits, DriftMeasure
+from featbank.validation.drift_words import Name, shares_in_words
 from featbank.validation.profile import SplitProfile
 
-_SHOWN = 3  # names whose shares changed most
 
-Names = Mapping[Any, int]
-
-
-def split_shifts(older: SplitProfile, newer: SplitProfile, limits: DriftLimits) -> Iterator[Shift]:
+def split_shifts(
+    older: SplitProfile, newer: SplitProfile, limits: DriftLimits
+) -> Iterator[DriftMeasure]:
     """Hold a split against that of the older version; no measure where one of them is empty.
 
     Args:
@@ -29,14 +26,10 @@ def split_shifts(older: SplitProfile, newer: SplitProfile, limits: DriftLimits) 
     """
     if not limits.sizes.older or not limits.sizes.newer:
         return
-    shares: dict[DriftKind, tuple[Names, Names]] = {
-        DriftKind.RATES: (older.rates, newer.rates),
-        DriftKind.LANGUAGES: (older.languages, newer.languages),
-        DriftKind.SPEAKERS: (older.speakers, newer.speakers),
-        DriftKind.TEXTS: (older.texts, newer.texts),
-    }
-    for kind, (before, now) in shares.items():
-        yield limits.shift(kind, total_variation(before, now), *_told_shares(kind, before, now))
+    yield _shares_shift(DriftKind.RATES, older.rates, newer.rates, limits, "{} Hz".format)
+    yield _shares_shift(DriftKind.LANGUAGES, older.languages, newer.languages, limits, _known)
+    yield _shares_shift(DriftKind.SPEAKERS, older.speakers, newer.speakers, limits, _known)
+    yield _shares_shift(DriftKind.TEXTS, older.texts, newer.texts, limits, _with_text)
     yield limits.shift(
         DriftKind.LENGTHS,
         kolmogorov_smirnov(older.durations_s, newer.durations_s),
@@ -45,7 +38,7 @@ def split_shifts(older: SplitProfile, newer: SplitProfile, limits: DriftLimits) 
     )
 
 
-def failure_shift(older: int, newer: int, limits: DriftLimits) -> Iterator[Shift]:
+def failure_shift(older: int, newer: int, limits: DriftLimits) -> Iterator[DriftMeasure]:
     """Hold the share of rows that failed against the older one; nothing where there are no rows.
 
     Args:
@@ -60,27 +53,23 @@ def failure_shift(older: int, newer: int, limits: DriftLimits) -> Iterator[Shift
         yield limits.shift(DriftKind.FAILURES, abs(now - before), *told)
 
 
-def _told_shares(kind: DriftKind, older: Names, newer: Names) -> tuple[str, str]:
-    """Say the shares of the names that changed most, those of both versions in one order."""
-    before, now = (
-        {name: count / sum(counts.values()) for name, count in counts.items()}
-        for counts in (older, newer)
-    )
-    changes = {name: abs(before.get(name, 0) - now.get(name, 0)) for name in {*before, *now}}
-    shown = [name for name, _ in Counter(dict(sorted(changes.items()))).most_common(_SHOWN)]
-
-    def told(shares: Mapping[Any, float]) -> str:
-        return ", ".join(f"{_named(kind, one)} {percent(shares.get(one, 0))}" for one in shown)
-
-    return told(before), told(now)
+def _shares_shift(
+    kind: DriftKind,
+    older: Mapping[Name, int],
+    newer: Mapping[Name, int],
+    limits: DriftLimits,
+    named: Callable[[Name], str],
+) -> DriftMeasure:
+    told = shares_in_words(older, newer, named)
+    return limits.shift(kind, total_variation(older, newer), *told)
 
 
-def _named(kind: DriftKind, name: object) -> str:
-    if kind is DriftKind.TEXTS:
-        return "with a text" if name else "without"
-    if kind is DriftKind.RATES:
-        return f"{name} Hz"
-    return str(name) or "unknown"
+def _known(name: str) -> str:
+    return name or "unknown"
+
+
+def _with_text(there: bool) -> str:
+    return "with a text" if there else "without"
 
 
 def _told_lengths(durations_s: npt.NDArray[np.float64]) -> str:

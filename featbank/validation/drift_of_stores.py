@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from featbank.base.amounts import amount, percent
 from featbank.validation.distances import jensen_shannon_bits, perplexity, share_outside
-from featbank.validation.drift_result import DriftKind, DriftLimits, Shift
+from featbank.validation.drift_result import DriftKind, DriftLimits, DriftMeasure
+from featbank.validation.drift_words import shares_in_words
 from featbank.validation.result import StoreCheck
 
 _RUNS = 3  # of dimensions, that are named
@@ -23,7 +24,9 @@ _LEAST_STD = 0.01  # of all values of a store: a dimension that is as good as co
 Floats = npt.NDArray[np.float64]
 
 
-def store_shifts(older: StoreCheck, newer: StoreCheck, limits: DriftLimits) -> Iterator[Shift]:
+def store_shifts(
+    older: StoreCheck, newer: StoreCheck, limits: DriftLimits
+) -> Iterator[DriftMeasure]:
     """Hold the check of a store against that of the older version.
 
     Args:
@@ -63,7 +66,9 @@ def _codebook_digest(check: StoreCheck) -> str:
     return str(codebook.get("sha256", "")) if isinstance(codebook, dict) else ""
 
 
-def _value_shifts(older: StoreCheck, newer: StoreCheck, limits: DriftLimits) -> Iterator[Shift]:
+def _value_shifts(
+    older: StoreCheck, newer: StoreCheck, limits: DriftLimits
+) -> Iterator[DriftMeasure]:
     """Compare means and standard deviations, of all values and of each dimension, and extremes."""
     before, now = _means_and_stds(older), _means_and_stds(newer)
     if not before.size or not now.size:
@@ -110,15 +115,15 @@ def _where(distances: Floats, moved: Floats, limit: float) -> str:
         return ""
     runs = np.split(over, np.flatnonzero(np.diff(over) > 1) + 1)
     named = [f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:_RUNS]]
-    more = ", ..." if len(runs) > _RUNS else ""
-    least, most = moved[1:][over].min(), moved[1:][over].max()
-    return (
-        f"; {len(over)} of {len(distances) - 1} dimensions by {amount(least, 2)} to "
-        f"{amount(most, 2)}: {', '.join(named)}{more}"
-    )
+    listed = ", ".join(named) + (", ..." if len(runs) > _RUNS else "")
+    ends = amount(moved[1:][over].min(), 2), amount(moved[1:][over].max(), 2)
+    by = " to ".join(dict.fromkeys(ends))
+    return f"; {len(over)} of {len(distances) - 1} dimensions ({listed}) by {by}"
 
 
-def _unit_shifts(older: StoreCheck, newer: StoreCheck, limits: DriftLimits) -> Iterator[Shift]:
+def _unit_shifts(
+    older: StoreCheck, newer: StoreCheck, limits: DriftLimits
+) -> Iterator[DriftMeasure]:
     """Compare how often units are used; of several codebooks, that which moved most tells."""
     pairs = [
         (before.frames, now.frames)
@@ -128,8 +133,8 @@ def _unit_shifts(older: StoreCheck, newer: StoreCheck, limits: DriftLimits) -> I
     if not pairs:
         return
     before, now = max(pairs, key=lambda pair: jensen_shannon_bits(*pair))
-    used = [f"{len(one) - one.count(0)} of {len(one)} units used" for one in (before, now)]
-    yield limits.shift(DriftKind.UNITS, jensen_shannon_bits(before, now), *used)
+    told = shares_in_words(dict(enumerate(before)), dict(enumerate(now)), "unit {}".format)
+    yield limits.shift(DriftKind.UNITS, jensen_shannon_bits(before, now), *told)
     vanished, appeared = share_outside(before, now), share_outside(now, before)
     yield limits.shift(
         DriftKind.NEW_UNITS,
@@ -138,5 +143,5 @@ def _unit_shifts(older: StoreCheck, newer: StoreCheck, limits: DriftLimits) -> I
         f"{percent(appeared, 2)} have units that are new",
     )
     even = perplexity(before), perplexity(now)
-    told = [amount(one, 1) for one in even]
-    yield limits.shift(DriftKind.PERPLEXITY, abs(even[1] / even[0] - 1), *told)
+    words = [amount(one, 1) for one in even]
+    yield limits.shift(DriftKind.PERPLEXITY, abs(even[1] / even[0] - 1), *words)

@@ -1,0 +1,41 @@
+"""Shares of two versions in words: those that changed most."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from featbank.base.amounts import percent
+
+_SHOWN = 3  # names whose shares changed most
+
+Name = TypeVar("Name", int, str, bool)
+
+
+def shares_in_words(
+    older: Mapping[Name, int], newer: Mapping[Name, int], named: Callable[[Name], str]
+) -> tuple[str, str]:
+    """Say the shares that changed most, those of both versions in one order.
+
+    >>> shares_in_words({"en": 3, "fr": 1}, {"en": 1, "fr": 1}, str)
+    ('en 75%, fr 25%', 'en 50%, fr 50%')
+
+    Args:
+        older: how many have each name; at least one has.
+        newer: likewise.
+        named: gives the words for a name.
+    """
+    before, now = _shares(older), _shares(newer)
+    changes = {name: abs(before.get(name, 0) - now.get(name, 0)) for name in {*before, *now}}
+    shown = [name for name, _ in Counter(dict(sorted(changes.items()))).most_common(_SHOWN)]
+
+    def told(shares: Mapping[Name, float]) -> str:
+        return ", ".join(f"{named(one)} {percent(shares.get(one, 0))}" for one in shown)
+
+    return told(before), told(now)
+
+
+def _shares(counts: Mapping[Name, int]) -> dict[Name, float]:
+    total = sum(counts.values())
+    return {name: count / total for name, count in counts.items()}
