@@ -81,17 +81,17 @@ def _tell(drift: Drift, path: Path) -> None:
             {**columns, "by": True, "limit": True},
             (
                 (
-                    shift.place,
-                    shift.kind.replace("_", " "),
-                    amount(shift.distance, 2),
-                    amount(shift.limit, 2),
-                    shift.older,
-                    shift.newer,
+                    measure.place,
+                    measure.kind.replace("_", " "),
+                    amount(measure.distance, 2),
+                    amount(measure.limit, 2),
+                    measure.older,
+                    measure.newer,
                 )
-                for shift in findings
+                for measure in findings
             ),
         )
     _log.info(
         "%s against %s: %d of %d measures drifted; all are in %s",
-        drift.corpus, drift.against, len(findings), len(drift.shifts), path,
+        drift.corpus, drift.against, len(findings), len(drift.measures), path,
     )  # fmt: skip

@@ -9,11 +9,11 @@ from pathlib import Path
 from featbank.base.failures import read_failures
 from featbank.base.manifest import iterate_manifest
 from featbank.base.split_names import FAILED_NAME, in_order, split_names
-from featbank.validation.drift_of_splits import failure_shift, split_shifts
+from featbank.validation.drift_of_splits import failure_measure, split_measures
 from featbank.validation.drift_of_stores import (
     fingerprint_of,
     have_the_same_units,
-    store_shifts,
+    store_measures,
 )
 from featbank.validation.drift_result import Drift, DriftKind, DriftLimits
 from featbank.validation.profile import SplitProfile, SplitSizes
@@ -80,14 +80,14 @@ def find_drift(
     def limits(place: str, split: str) -> DriftLimits:
         return DriftLimits(place=place, sizes=sizes[split], thresholds=thresholds, chance=chance)
 
-    shifts = [
-        shift
+    measures = [
+        measure
         for split in sizes
-        for shift in split_shifts(before[split], now[split], limits(split, split))
+        for measure in split_measures(before[split], now[split], limits(split, split))
     ]
     whole = SplitSizes.sum(sizes.values())
     everywhere = DriftLimits(place="all splits", sizes=whole, thresholds=thresholds, chance=chance)
-    shifts += failure_shift(older.num_failed, newer.num_failed, everywhere)
+    measures += failure_measure(older.num_failed, newer.num_failed, everywhere)
     notes = [*_only_in("split", list(before), list(now))]
     for name, check in newer.checks.items():
         if name not in older.checks:
@@ -99,14 +99,10 @@ def find_drift(
             before_it, it = stored[place], stores[place]
             notes += _other_definition(f"{name}/{it.name}", before_it, it)
             if it.split in sizes:
-                shifts += store_shifts(before_it, it, limits(f"{name}/{place}", it.split))
+                measures += store_measures(before_it, it, limits(f"{name}/{place}", it.split))
     notes = list(dict.fromkeys(notes))  # one of several splits says it
     return Drift(
-        corpus=corpus,
-        against=against,
-        splits=sizes,
-        shifts=tuple(shifts),
-        notes=tuple(notes),
+        corpus=corpus, against=against, splits=sizes, measures=tuple(measures), notes=tuple(notes)
     )
 
 

@@ -14,7 +14,7 @@ from featbank.validation.drift_words import Name, shares_in_words
 from featbank.validation.profile import SplitProfile
 
 
-def split_shifts(
+def split_measures(
     older: SplitProfile, newer: SplitProfile, limits: DriftLimits
 ) -> Iterator[DriftMeasure]:
     """Hold a split against that of the older version; no measure where one of them is empty.
@@ -26,11 +26,11 @@ def split_shifts(
     """
     if not limits.sizes.older or not limits.sizes.newer:
         return
-    yield _shares_shift(DriftKind.RATES, older.rates, newer.rates, limits, "{} Hz".format)
-    yield _shares_shift(DriftKind.LANGUAGES, older.languages, newer.languages, limits, _known)
-    yield _shares_shift(DriftKind.SPEAKERS, older.speakers, newer.speakers, limits, _known)
-    yield _shares_shift(DriftKind.TEXTS, older.texts, newer.texts, limits, _with_text)
-    yield limits.shift(
+    yield _shares_measure(DriftKind.RATES, older.rates, newer.rates, limits, "{} Hz".format)
+    yield _shares_measure(DriftKind.LANGUAGES, older.languages, newer.languages, limits, _known)
+    yield _shares_measure(DriftKind.SPEAKERS, older.speakers, newer.speakers, limits, _known)
+    yield _shares_measure(DriftKind.TEXTS, older.texts, newer.texts, limits, _with_text)
+    yield limits.measure(
         DriftKind.LENGTHS,
         kolmogorov_smirnov(older.durations_s, newer.durations_s),
         _told_lengths(older.durations_s),
@@ -38,7 +38,7 @@ def split_shifts(
     )
 
 
-def failure_shift(older: int, newer: int, limits: DriftLimits) -> Iterator[DriftMeasure]:
+def failure_measure(older: int, newer: int, limits: DriftLimits) -> Iterator[DriftMeasure]:
     """Hold the share of rows that failed against the older one; nothing where there are no rows.
 
     Args:
@@ -50,10 +50,10 @@ def failure_shift(older: int, newer: int, limits: DriftLimits) -> Iterator[Drift
     if all(totals):
         before, now = older / totals[0], newer / totals[1]
         told = percent(before, 2), percent(now, 2)
-        yield limits.shift(DriftKind.FAILURES, abs(now - before), *told)
+        yield limits.measure(DriftKind.FAILURES, abs(now - before), *told)
 
 
-def _shares_shift(
+def _shares_measure(
     kind: DriftKind,
     older: Mapping[Name, int],
     newer: Mapping[Name, int],
@@ -61,7 +61,7 @@ def _shares_shift(
     named: Callable[[Name], str],
 ) -> DriftMeasure:
     told = shares_in_words(older, newer, named)
-    return limits.shift(kind, total_variation(older, newer), *told)
+    return limits.measure(kind, total_variation(older, newer), *told)
 
 
 def _known(name: str) -> str:

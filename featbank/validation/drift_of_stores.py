@@ -24,7 +24,7 @@ _LEAST_STD = 0.01  # of all values of a store: a dimension that is as good as co
 Floats = npt.NDArray[np.float64]
 
 
-def store_shifts(
+def store_measures(
     older: StoreCheck, newer: StoreCheck, limits: DriftLimits
 ) -> Iterator[DriftMeasure]:
     """Hold the check of a store against that of the older version.
@@ -37,10 +37,10 @@ def store_shifts(
     if older.num_expected and newer.num_expected:
         before, now = (one.num_failures / one.num_expected for one in (older, newer))
         told = percent(before, 2), percent(now, 2)
-        yield limits.shift(DriftKind.FAILURES, abs(now - before), *told)
-    yield from _value_shifts(older, newer, limits)
+        yield limits.measure(DriftKind.FAILURES, abs(now - before), *told)
+    yield from _value_measures(older, newer, limits)
     if have_the_same_units(older, newer):
-        yield from _unit_shifts(older, newer, limits)
+        yield from _unit_measures(older, newer, limits)
 
 
 def have_the_same_units(older: StoreCheck, newer: StoreCheck) -> bool:
@@ -66,7 +66,7 @@ def _codebook_digest(check: StoreCheck) -> str:
     return str(codebook.get("sha256", "")) if isinstance(codebook, dict) else ""
 
 
-def _value_shifts(
+def _value_measures(
     older: StoreCheck, newer: StoreCheck, limits: DriftLimits
 ) -> Iterator[DriftMeasure]:
     """Compare means and standard deviations, of all values and of each dimension, and extremes."""
@@ -80,14 +80,14 @@ def _value_shifts(
     moved = (now - before) / unit
     for kind, one, name in ((DriftKind.MEANS, 0, "mean"), (DriftKind.STDS, 1, "std")):
         where = _where(moved[one], now[one] - before[one], limits.limit(kind))
-        yield limits.shift(
+        yield limits.measure(
             kind,
             float(np.abs(moved[one]).max()),
             f"{name} {amount(before[one, 0], 2)}",
             f"{name} {amount(now[one, 0], 2)}{where}",
         )
     (low, high), (new_low, new_high) = _extremes(older), _extremes(newer)
-    yield limits.shift(
+    yield limits.measure(
         DriftKind.EXTREMES,
         max(low - new_low, new_high - high, 0.0) / float(unit[0]),
         f"{amount(low, 2)} to {amount(high, 2)}",
@@ -121,7 +121,7 @@ def _where(distances: Floats, moved: Floats, limit: float) -> str:
     return f"; {len(over)} of {len(distances) - 1} dimensions ({listed}) by {by}"
 
 
-def _unit_shifts(
+def _unit_measures(
     older: StoreCheck, newer: StoreCheck, limits: DriftLimits
 ) -> Iterator[DriftMeasure]:
     """Compare how often units are used; of several codebooks, that which moved most tells."""
@@ -134,9 +134,9 @@ def _unit_shifts(
         return
     before, now = max(pairs, key=lambda pair: jensen_shannon_bits(*pair))
     told = shares_in_words(dict(enumerate(before)), dict(enumerate(now)), "unit {}".format)
-    yield limits.shift(DriftKind.UNITS, jensen_shannon_bits(before, now), *told)
+    yield limits.measure(DriftKind.UNITS, jensen_shannon_bits(before, now), *told)
     vanished, appeared = share_outside(before, now), share_outside(now, before)
-    yield limits.shift(
+    yield limits.measure(
         DriftKind.NEW_UNITS,
         max(vanished, appeared),
         f"{percent(vanished, 2)} of the frames have units that are gone",
@@ -144,4 +144,4 @@ def _unit_shifts(
     )
     even = perplexity(before), perplexity(now)
     words = [amount(one, 1) for one in even]
-    yield limits.shift(DriftKind.PERPLEXITY, abs(even[1] / even[0] - 1), *words)
+    yield limits.measure(DriftKind.PERPLEXITY, abs(even[1] / even[0] - 1), *words)

@@ -91,7 +91,7 @@ class DriftLimits:
         chance = self.chance * self.sizes.error
         return max(self.thresholds[kind], chance**2 if kind is DriftKind.UNITS else chance)
 
-    def shift(self, kind: DriftKind, distance: float, older: str, newer: str) -> DriftMeasure:
+    def measure(self, kind: DriftKind, distance: float, older: str, newer: str) -> DriftMeasure:
         """Hold a distance against the limit; `older` and `newer` say in words what is there."""
         return DriftMeasure(
             place=self.place,
@@ -111,30 +111,30 @@ class Drift:
         corpus: its name.
         against: how the older version was named.
         splits: utterances of each split that both versions have.
-        shifts: measures of the splits, then of the stores.
+        measures: measures of the splits, then of the stores.
         notes: sentences about what could not be held against anything.
     """
 
     corpus: str
     against: str
     splits: Mapping[str, SplitSizes]
-    shifts: tuple[DriftMeasure, ...]
+    measures: tuple[DriftMeasure, ...]
     notes: tuple[str, ...]
 
     @property
     def findings(self) -> list[DriftMeasure]:
         """The measures that went over their limit, the farthest first."""
-        found = [shift for shift in self.shifts if shift.is_over]
-        return sorted(found, key=lambda shift: shift.limit / shift.distance)
+        found = [measure for measure in self.measures if measure.is_over]
+        return sorted(found, key=lambda measure: measure.limit / measure.distance)
 
 
 def write_drift(drift: Drift, path: str | Path) -> None:
     """Write it as JSON, for people too: the findings as sentences, then all measures."""
     fields = asdict(drift)
-    for shown, shift in zip(fields["shifts"], drift.shifts, strict=True):
-        shown["is_over"] = shift.is_over
+    for shown, measure in zip(fields["measures"], drift.measures, strict=True):
+        shown["is_over"] = measure.is_over
     said = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    findings = [str(shift) for shift in drift.findings]
+    findings = [str(measure) for measure in drift.findings]
     write_atomic(path, readable_json({**said, "findings": findings, **fields}))
 
 
@@ -147,7 +147,7 @@ def require_no_drift(drift: Drift) -> None:
     if findings := drift.findings:
         raise ValidationError(
             f"{drift.corpus} drifted from {drift.against} in {len(findings)} of "
-            f"{len(drift.shifts)} measures; the farthest is {findings[0]}",
+            f"{len(drift.measures)} measures; the farthest is {findings[0]}",
             hint="if all of it is as it should be, strict=false only tells it, and "
             "drift.MEASURE=NUMBER allows more",
         )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
 from featbank.base.amounts import percent
 
 _SHOWN = 3  # names whose shares changed most
 
-Name = TypeVar("Name", int, str, bool)
+Name = TypeVar("Name", bound=Hashable)
 
 
 def shares_in_words(
@@ -27,13 +26,13 @@ def shares_in_words(
         named: gives the words for a name.
     """
     before, now = _shares(older), _shares(newer)
-    changes = {name: abs(before.get(name, 0) - now.get(name, 0)) for name in {*before, *now}}
-    shown = [name for name, _ in Counter(dict(sorted(changes.items()))).most_common(_SHOWN)]
-
-    def told(shares: Mapping[Name, float]) -> str:
-        return ", ".join(f"{named(one)} {percent(shares.get(one, 0))}" for one in shown)
-
-    return told(before), told(now)
+    names = sorted({*before, *now}, key=str)
+    names.sort(key=lambda name: -abs(before.get(name, 0) - now.get(name, 0)))
+    told = (
+        ", ".join(f"{named(name)} {percent(shares.get(name, 0))}" for name in names[:_SHOWN])
+        for shares in (before, now)
+    )
+    return next(told), next(told)
 
 
 def _shares(counts: Mapping[Name, int]) -> dict[Name, float]:

@@ -129,25 +129,25 @@ def drift(older: CorpusVersion, newer: CorpusVersion) -> Drift:
 
 def found(drift: Drift) -> set[tuple[str, str]]:
     """What drifted: the kind of a measure, and whether of a split, of features or of units."""
-    return {(shift.kind.value, shift.place.split("/")[0]) for shift in drift.findings}
+    return {(measure.kind.value, measure.place.split("/")[0]) for measure in drift.findings}
 
 
 def sentence(drift: Drift, kind: DriftKind) -> str:
-    [shift] = [one for one in drift.findings if one.kind is kind]
-    return str(shift)
+    [measure] = [one for one in drift.findings if one.kind is kind]
+    return str(measure)
 
 
 def test_a_version_does_not_drift_from_itself(whole: CorpusVersion, tmp_path: Path) -> None:
     same = drift(whole, whole)
-    assert {shift.kind for shift in same.shifts} == set(DriftKind)
-    assert {shift.distance for shift in same.shifts} == {0.0}
+    assert {measure.kind for measure in same.measures} == set(DriftKind)
+    assert {measure.distance for measure in same.measures} == {0.0}
     assert (same.notes, same.findings) == ((), [])
     require_no_drift(same)
     write_drift(same, tmp_path / "drift.json")
     written = json.loads((tmp_path / "drift.json").read_text())
     assert written["findings"] == []
     assert written["splits"] == {"train": {"older": 38, "newer": 38, "shared": 38}}
-    assert len(written["shifts"]) == len(same.shifts)
+    assert len(written["measures"]) == len(same.measures)
 
 
 def test_speech_that_is_6_db_softer_is_found_in_all_dimensions_alike(
@@ -196,7 +196,7 @@ def test_a_corpus_that_grew_by_similar_utterances_did_not_drift(
     few = corpora.version("few", rows=[row for n, row in enumerate(corpora.rows) if n % 4])
     grown = drift(few, whole)
     assert grown.splits["train"] == SplitSizes(older=28, newer=38, shared=28)
-    assert any(shift.distance > 0.01 for shift in grown.shifts)
+    assert any(measure.distance > 0.01 for measure in grown.measures)
     assert grown.findings == []
 
 
@@ -211,7 +211,7 @@ def test_what_cannot_be_held_against_anything_is_noted(whole: CorpusVersion) -> 
         "tokens/fbank-k/units: its units are those of another codebook, and not held against each "
         "other",
     )
-    assert not any(shift.kind is DriftKind.UNITS for shift in refitted.shifts)
+    assert not any(measure.kind is DriftKind.UNITS for measure in refitted.measures)
     assert drift(
         replace(whole, checks={}), replace(whole, checks={"features/fbank": features})
     ).notes == ("features/fbank: the older version has no check of it",)
@@ -227,12 +227,12 @@ def test_an_older_check_without_dimensions_is_compared_as_a_whole(whole: CorpusV
     [store] = features.stores
     assert store.mean is not None
     before = replace(features, stores=(replace(store, dimensions=None, mean=store.mean + 2),))
-    shifts = drift(
+    measures = drift(
         replace(whole, checks={"features/fbank": before}),
         replace(whole, checks={"features/fbank": features}),
     )
-    assert found(shifts) == {("means", "features")}
-    assert "dimensions" not in sentence(shifts, DriftKind.MEANS)
+    assert found(measures) == {("means", "features")}
+    assert "dimensions" not in sentence(measures, DriftKind.MEANS)
 
 
 def test_shares_that_failed_are_found(whole: CorpusVersion) -> None:
@@ -240,8 +240,8 @@ def test_shares_that_failed_are_found(whole: CorpusVersion) -> None:
     stores = tuple(replace(one, num_failures=one.num_expected // 2) for one in features.stores)
     checks = {"features/fbank": replace(features, stores=stores)}
     broken = replace(whole, num_failed=38, checks=checks)
-    shifts = drift(whole, broken).findings
-    assert [(one.place, one.distance, one.newer) for one in shifts] == [
+    measures = drift(whole, broken).findings
+    assert [(one.place, one.distance, one.newer) for one in measures] == [
         ("all splits", 0.5, "50.00%"),
         ("features/fbank/fbank/train", 0.5, "50.00%"),
     ]
