@@ -1,7 +1,7 @@
 """Drift of stores: moments of values and usage of units, as the checks of two versions have them.
 
 Nothing is computed again and no audio is read. A change of level shows in the means of features:
--6 dB moves the natural logarithm of power by -1.39 in all dimensions alike. Audio without its
+-6 dB moves the natural logarithm of power by -1.38 in all dimensions alike. Audio without its
 upper frequencies moves the dimensions of those alone.
 """
 
