@@ -1,6 +1,7 @@
 """Manifests and stores -> checks; without `only=` those of every choice, and the report.
 
-With `recompute=20` that many utterances are computed again, too, and held against what is stored.
+With `recompute=20` that many utterances are computed again, too, and held against what is stored;
+with `against=v1.0` all is held against that revision, for drift.
 """
 
 import os
@@ -9,6 +10,8 @@ import runpy
 runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 
 import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -37,6 +40,8 @@ def main(config: ValidateConfig) -> None:
     total_s = corpus.audio_s * len(names)
     said = config.corpus.labels
     labels = None if said is None else LabelSource.of(said, config.corpus.root)
+    # first, for a wrong name is told before hours of reading
+    hold_against_older = _drift(config, names)
     results = []
     with progress_bar("validate", total_s, show=config.runtime.progress) as advance:
         for name in names:
@@ -54,14 +59,7 @@ def main(config: ValidateConfig) -> None:
             by_hand = Path(config.runtime.checks, config.corpus.name)
             checks = config.paths.checks if name in chosen else by_hand
             write_check(result, Path(checks, f"{name}.json"))
-            _log.info("%s", _told(result))
-            _warn_of_labels(result)
-            if result.inertia is not None:
-                for split, why in result.inertia.lacking.items():
-                    _log.warning("%s: no held-out inertia of %s, for %s", name, split, why)
-                if result.inertia.absent:
-                    told = result.inertia.absent
-                    _log.info("%s: no held-out inertia, for %s", name, told)
+            _tell(result)
             results.append(result)
     if config.only is None:
         # imported here, for a check of one choice draws nothing
@@ -72,6 +70,7 @@ def main(config: ValidateConfig) -> None:
         _log.info("report: %s", report)
     if config.strict:
         require_good(results)
+    hold_against_older(results)
     if config.recompute:
         # imported here, for a check of what is stored needs neither torch nor an encoder
         from featbank.certification.certificate import require_certified
@@ -80,6 +79,16 @@ def main(config: ValidateConfig) -> None:
         certificates = certify(config, names)
         if config.strict:
             require_certified(certificates)
+
+
+def _drift(config: ValidateConfig, names: Sequence[str]) -> Callable[[Sequence[CheckResult]], None]:
+    """Read the version that `against` names; return what holds results against it."""
+    if config.against is None:
+        return lambda _: None
+    # imported here, for DVC runs no such check
+    from featbank.pipeline.drifting import hold_against, read_older
+
+    return partial(hold_against, config, read_older(config, names))
 
 
 def _held_out(config: ValidateConfig, option: str) -> HeldOut:
@@ -107,14 +116,20 @@ def _held_out(config: ValidateConfig, option: str) -> HeldOut:
     )
 
 
-def _warn_of_labels(result: CheckResult) -> None:
-    """Say where labels are of other utterances than those of the corpus."""
+def _tell(result: CheckResult) -> None:
+    """Say what was found, and where labels are of other utterances than those of the corpus."""
+    _log.info("%s", _told(result))
     for store in result.stores:
         if store.labels and store.labels.num_unlabelled and not store.labels.num_frames:
             _log.warning(
                 "%s %s: no frame has a label; are the ids those of corpus.labels?",
                 result.name, store.split,
             )  # fmt: skip
+    if result.inertia is not None:
+        for split, why in result.inertia.lacking.items():
+            _log.warning("%s: no held-out inertia of %s, for %s", result.name, split, why)
+        if result.inertia.absent:
+            _log.info("%s: no held-out inertia, for %s", result.name, result.inertia.absent)
 
 
 def _told(result: CheckResult) -> str:

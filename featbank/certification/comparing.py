@@ -23,8 +23,8 @@ from featbank.numerics import give_equal_bits
 from featbank.store import Numerics, Store
 from featbank.store.healing import heal
 from featbank.store.verify import is_sound
+from featbank.validation.moments import ValueMoments
 from featbank.validation.result import ProblemLog
-from featbank.validation.scan import ValueMoments
 
 Stores = Mapping[str, Store]
 """The stores of one split by name: of one feature, or of units and their durations."""

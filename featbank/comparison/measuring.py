@@ -12,7 +12,8 @@ import numpy as np
 
 from featbank.base.units import expand
 from featbank.store import MappedShard, Numerics, Store
-from featbank.validation.scan import BLOCK_VALUES, ValueMoments
+from featbank.validation.moments import ValueMoments
+from featbank.validation.scan import BLOCK_VALUES
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

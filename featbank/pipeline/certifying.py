@@ -18,7 +18,7 @@ from featbank.tokenizers.token_stores import TokenStores
 
 _log = logging.getLogger(__name__)
 
-_OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate")
+_OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate", "against", "drift")
 """Keys of `validate` alone: what else is typed goes for the stage that made the stores, too."""
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from featbank.pipeline.schema import (
     Choice,
     ComponentOption,
+    Deviations,
     Failures,
     Hours,
     Name,
@@ -187,6 +188,29 @@ class CertificateConfig:
 
 
 @section
+class DriftConfig:
+    """Settings of drift: how far a version of a corpus may be from another one."""
+
+    rates: Annotated[Share, knob("of the utterances that would need another sample rate")]
+    lengths: Annotated[
+        Share, knob("largest difference of cumulative distributions (Kolmogorov-Smirnov)")
+    ]
+    languages: Annotated[Share, knob("of the utterances that would need another language")]
+    speakers: Annotated[Share, knob("of the utterances that would need another speaker")]
+    texts: Annotated[Share, knob("of the utterances that gained or lost their text")]
+    failures: Annotated[Share, knob("change of the share of rows that failed")]
+    means: Annotated[Deviations, knob("of all values or one dimension", unit="older stds")]
+    stds: Annotated[Deviations, knob("of all values or one dimension", unit="older stds")]
+    extremes: Annotated[Deviations, knob("beyond the older range", unit="older stds")]
+    units: Annotated[Share, knob("Jensen-Shannon divergence of their usage", unit="bits")]
+    new_units: Annotated[Share, knob("of the frames whose unit the other version never uses")]
+    perplexity: Annotated[Deviations, knob("change of that of the usage, a share of the older")]
+    chance: Annotated[
+        Deviations, knob("that so few utterances may differ by, too", unit="standard errors")
+    ]
+
+
+@section
 class ValidateConfig(CorpusConfig):
     """Configuration of `validate`: manifests and stores -> checks, and a report of all choices."""
 
@@ -201,6 +225,11 @@ class ValidateConfig(CorpusConfig):
         knob("of all splits, to compute again from audio and hold against what is stored"),
     ]
     certificate: Annotated[CertificateConfig, knob("of what is computed again")]
+    against: Annotated[
+        Text | None,
+        knob("a git revision, or a folder of another version, to hold this version against"),
+    ]
+    drift: Annotated[DriftConfig, knob("up to which it is no finding")]
 
 
 @section

@@ -152,6 +152,7 @@ Bandwidth = Annotated[float, Field(gt=0, le=1_000_000)]
 Failures = Annotated[float, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Deviations = Annotated[float, Field(ge=0, le=1_000_000)]
 Count = Annotated[int, Field(ge=1)]
 
 Source = Literal["features", "audio"]

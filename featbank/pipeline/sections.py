@@ -46,6 +46,7 @@ class Runtime:
     checks: Annotated[Path, knob("of stores that params.yaml does not choose")]
     stability: Annotated[Path, knob("of tokens that params.yaml does not choose")]
     certificates: Annotated[Path, knob("what computing a sample again gave on this machine")]
+    drift: Annotated[Path, knob("what drifted from another version, a file a corpus")]
     failures: Annotated[Path, knob("failure lists of runs that went over their budget")]
     work: Annotated[
         Path,

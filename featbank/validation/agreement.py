@@ -51,8 +51,8 @@ class Agreement:
         """Measure it by a table (labels, codes) of frame counts, of one frame at least."""
         shares = joint / joint.sum()
         of_label, of_code = shares.sum(axis=1), shares.sum(axis=0)
-        entropy = _entropy(of_label)
-        mutual = entropy + _entropy(of_code) - _entropy(shares)
+        entropy = entropy_of(of_label)
+        mutual = entropy + entropy_of(of_code) - entropy_of(shares)
         return cls(
             phone_purity=_rounded(shares.max(axis=0).sum()),
             cluster_purity=_rounded(shares.max(axis=1).sum()),
@@ -77,8 +77,8 @@ class LabelCheck:
     codebooks: tuple[Agreement, ...]
 
 
-def _entropy(shares: npt.NDArray[np.float64]) -> float:
-    """Return -sum p log2 p."""
+def entropy_of(shares: npt.NDArray[np.float64]) -> float:
+    """Return the entropy of some shares in bits, -sum p log2 p."""
     some = shares[shares > 0]
     return float(-(some * np.log2(some)).sum())
 

@@ -92,6 +92,19 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DimensionMoments:
+    """Moments of each of the D values of a frame, such as its mel bins, over a store.
+
+    Args:
+        means: (D,) of each.
+        stds: (D,) their standard deviations.
+    """
+
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCheck:
     """Result of the check of one store: one feature of one split.
 
@@ -104,6 +117,8 @@ class StoreCheck:
         audio_s: seconds of audio of the utterances that are there.
         minimum, mean, maximum, std: of all finite values; None when there are none, and no mean
             or std for tokens, whose numbers are names.
+        dimensions: mean and std of each value of a frame; None for tokens, for one value a frame,
+            for thousands, and in checks of older versions.
         codebooks: how often each token of each codebook occurs; None for what is no tokens.
         labels: how far tokens agree with the labels of the corpus; None where it has none.
         example: always the same utterance, also when the corpus grows.
@@ -124,6 +139,7 @@ class StoreCheck:
     mean: float | None = None
     maximum: float | None = None
     std: float | None = None
+    dimensions: DimensionMoments | None = None
     codebooks: tuple[CodebookUsage, ...] | None = None
     labels: LabelCheck | None = None
     example: Example | None = None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import ceil, prod, sqrt
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
 
 from featbank.store import MappedShard, ShardSpec
+from featbank.validation.moments import ColumnMoments
 from featbank.validation.result import Example
 from featbank.validation.usage import TokenCounts
 
@@ -21,54 +22,6 @@ MAX_COLUMNS, MAX_CELLS = 200, 80
 MAX_TOKENS = 1000
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValueMoments:
-    """Count, mean, sum of squared deviations from it, and extremes of some values."""
-
-    count: int = 0
-    mean: float = 0.0
-    squared_deviations: float = 0.0
-    minimum: float = float("inf")
-    maximum: float = float("-inf")
-
-    @classmethod
-    def of(cls, values: Array) -> ValueMoments:
-        """Measure finite values of any shape."""
-        if not values.size:
-            return cls()
-        deviations = values.astype(np.float64).ravel()
-        mean = float(deviations.mean())
-        deviations -= mean
-        return cls(
-            count=values.size,
-            mean=mean,
-            squared_deviations=float(np.einsum("i,i", deviations, deviations)),
-            minimum=float(values.min()),
-            maximum=float(values.max()),
-        )
-
-    def __add__(self, other: ValueMoments) -> ValueMoments:
-        """Join two sets of values, stably (Chan, Golub and LeVeque, 1979)."""
-        if not self.count or not other.count:
-            return self if self.count else other
-        count = self.count + other.count
-        shift = other.mean - self.mean
-        return ValueMoments(
-            count=count,
-            mean=self.mean + shift * other.count / count,
-            squared_deviations=self.squared_deviations
-            + other.squared_deviations
-            + shift**2 * self.count * other.count / count,
-            minimum=min(self.minimum, other.minimum),
-            maximum=max(self.maximum, other.maximum),
-        )
-
-    @property
-    def std(self) -> float:
-        """Standard deviation."""
-        return sqrt(self.squared_deviations / self.count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +58,12 @@ class ShardScan:
     """Result of one pass over the values of a shard.
 
     Args:
-        moments: of the finite values.
+        moments: of the finite values, by their place in a frame.
         counts: of the tokens as they are stored; of no codebook where there are none.
         faults: by kind, how many frames of which row.
     """
 
-    moments: ValueMoments
+    moments: ColumnMoments
     counts: TokenCounts
     faults: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
@@ -122,7 +75,7 @@ def scan_shard(shard: MappedShard, rules: ValueRules) -> ShardScan:
         StoreError: its rows lie outside its values.
     """
     starts = np.array([shard.frames(row).start for row in range(len(shard))], np.int64)
-    moments = ValueMoments()
+    moments = ColumnMoments()
     counts = rules.no_counts()
     counted = rules.counts(shard.spec)
     before: Array | None = None
@@ -130,7 +83,7 @@ def scan_shard(shard: MappedShard, rules: ValueRules) -> ShardScan:
     for frames in _blocks(shard):
         values = shard.values(frames)
         finite = np.isfinite(values)
-        moments += ValueMoments.of(values if finite.all() else values[finite])
+        moments += ColumnMoments.of(values, finite)
         if counted:
             first, last = np.searchsorted(starts, [frames.start, frames.stop])
             begins = np.zeros(len(values), bool)

@@ -31,11 +31,14 @@ from featbank.validation.header import (
 )
 from featbank.validation.joint import JointCounts
 from featbank.validation.lengths import LengthCheck
-from featbank.validation.result import Example, ProblemLog, StoreCheck
+from featbank.validation.moments import ColumnMoments
+from featbank.validation.result import DimensionMoments, Example, ProblemLog, StoreCheck
 from featbank.validation.rounding import six_digits
-from featbank.validation.scan import ValueMoments, make_example, scan_shard
+from featbank.validation.scan import make_example, scan_shard
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+_MAX_DIMENSIONS = 4096  # of a frame, whose moments a check tells one by one
 
 
 def check_store(
@@ -108,7 +111,7 @@ class _Tally:
         self._rules = value_rules(header, log)
         self._lengths = LengthCheck(folder, header, log)
         self._shard_of: dict[str, str] = {}
-        self._moments = ValueMoments()
+        self._moments = ColumnMoments()
         self._counts = self._rules.no_counts()
         self._labels = labels if self._rules.num_units is not None else None
         self._joint = JointCounts(*self._counts.frames.shape)
@@ -177,7 +180,7 @@ class _Tally:
 
     def result(self, *, num_failures: int) -> StoreCheck:
         """Return what was found so far."""
-        moments = self._moments
+        moments = self._moments.pooled
         measured = moments.count and not is_tokens(self._header)
         return StoreCheck(
             name=self._folder.parent.name,
@@ -194,6 +197,7 @@ class _Tally:
             mean=six_digits(moments.mean) if measured else None,
             maximum=six_digits(moments.maximum) if moments.count else None,
             std=six_digits(moments.std) if measured else None,
+            dimensions=_dimensions(self._moments) if measured else None,
             codebooks=None if self._rules.num_units is None else self._counts.result(),
             labels=None if self._labels is None else self._joint.result(),
             example=self._example,
@@ -262,3 +266,13 @@ class _Tally:
         if self._labels is not None and self._header.framing is not None:
             centers_s = frame_centers_s(self._header.framing, len(tokens))
             self._joint.add(tokens, find_labels(self._labels, utterance_id), centers_s)
+
+
+def _dimensions(moments: ColumnMoments) -> DimensionMoments | None:
+    """Return the moments of each dimension, where there are some, and none without a value."""
+    if not 1 < len(moments.counts) <= _MAX_DIMENSIONS or not moments.counts.all():
+        return None
+    return DimensionMoments(
+        means=tuple(six_digits(value) for value in moments.means.tolist()),
+        stds=tuple(six_digits(value) for value in moments.stds.tolist()),
+    )

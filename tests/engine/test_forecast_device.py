@@ -64,7 +64,8 @@ def _row(name: str, *, start_s: float = 0, seconds: float = 10, rate: int = 16_0
 def _runtime(rates: Path, upload_mb_per_s: float | None = None) -> Runtime:
     return Runtime(
         progress=None, records=Path(), checks=Path(), stability=Path(), certificates=Path(),
-        failures=Path(), work=Path(), scans=Path(), rates=rates, upload_mb_per_s=upload_mb_per_s,
+        drift=Path(), failures=Path(), work=Path(), scans=Path(), rates=rates,
+        upload_mb_per_s=upload_mb_per_s,
     )  # fmt: skip
 
 

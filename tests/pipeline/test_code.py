@@ -168,8 +168,10 @@ _COMMANDS = {
     "report": ("report.py", None),
 }
 
-# of the pipeline, what makes nothing that DVC tracks: certificates, forecasts, help
-_UNTRACKED = {f"featbank.pipeline.{name}" for name in ("certifying", "forecast", "help")}
+# of the pipeline, what makes nothing that DVC tracks: certificates, drift, forecasts, help
+_UNTRACKED = {
+    f"featbank.pipeline.{name}" for name in ("certifying", "drifting", "forecast", "help")
+}
 # what else stage scripts import, themselves or through `pipeline`, and no function of theirs does
 _ASIDE = {
     "featbank.base.progress": "prints",
