@@ -129,7 +129,7 @@ class NgramPlan:
             for rows in (trained, held_out)
         ]
         if not all(drawn):
-            return "a unit is needed in both the splits to train on and those held out"
+            return "units are needed in the splits to train on and in those held out"
         total_s = sum(duration_s for duration_s, _ in drawn[1])
         of_runs = of_frames = 0.0
         counts = [0, 0]
