@@ -24,6 +24,7 @@ from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
 from featbank.stability.result import read_stabilities
 from featbank.validation.held_out import HeldOut, features_of_tokens
+from featbank.validation.quality import AbxPlan, NgramPlan, ProbePlan, QualityPlan
 from featbank.validation.result import CheckResult, require_good, write_check
 from featbank.validation.stores import validate_stores
 
@@ -53,6 +54,7 @@ def main(config: ValidateConfig) -> None:
                 name=name,
                 labels=labels,
                 held_out=_held_out(config, option) if kind == "tokens" else None,
+                quality=_quality(config),
                 advance=advance,
             )
             # the report's stage depends on the folder of checks: only choices go there
@@ -113,6 +115,25 @@ def _held_out(config: ValidateConfig, option: str) -> HeldOut:
         splits=config.corpus.held_out,
         num_utterances=config.held_out.utterances,
         seed=config.held_out.seed,
+    )
+
+
+def _quality(config: ValidateConfig) -> QualityPlan:
+    """Say how much of the stores is drawn to measure their quality."""
+    said = config.quality
+    return QualityPlan(
+        trained=config.corpus.train,
+        held_out=config.corpus.held_out,
+        seed=said.seed,
+        abx=AbxPlan(
+            speakers=said.abx.speakers,
+            utterances=said.abx.utterances,
+            segments=said.abx.segments,
+            by_context=said.abx.by_context,
+            silences=said.abx.silences,
+        ),
+        ngram=NgramPlan(utterances=said.ngram.utterances, order=said.ngram.order),
+        probe=ProbePlan(speakers=said.probe.speakers, utterances=said.probe.utterances),
     )
 
 

@@ -59,6 +59,7 @@ STAGES: Mapping[str, StageCode] = {
             "featbank.validation.stores:validate_stores",
             "featbank.validation.result:write_check",
             "featbank.corpora.splits:HELD_OUT",
+            _TRAIN,
         )
     ),
     "stability_features": StageCode(

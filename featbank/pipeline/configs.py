@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from pydantic import Field
 from featbank.pipeline.schema import (
     Choice,
     ComponentOption,
+    Count,
     Deviations,
     Failures,
     Hours,
@@ -179,6 +180,45 @@ class HeldOutConfig:
 
 
 @section
+class AbxConfig:
+    """Settings of ABX: how often a phone lies nearer to another one than to itself."""
+
+    speakers: Annotated[Count, value("of the held-out splits, drawn; across speakers needs 2")]
+    utterances: Annotated[Utterances, value("of each of these speakers; 0 measures nothing")]
+    segments: Annotated[Count, value("compared of a phone of a speaker, at most")]
+    by_context: Annotated[bool, value("true compares phones between the same neighbours alone")]
+    silences: Annotated[Sequence[str], value("labels that are no phones", told="a list of labels")]
+
+
+@section
+class NgramConfig:
+    """Settings of the unit n-gram: how far units foretell those that come after them."""
+
+    utterances: Annotated[
+        Utterances, value("to train on, of train, and to measure on, of held_out; 0 is nothing")
+    ]
+    order: Annotated[Count, Field(le=8), value("n: units are told by the n - 1 before them")]
+
+
+@section
+class ProbeConfig:
+    """Settings of the speaker probe: how far the mean of an utterance tells its speaker."""
+
+    speakers: Annotated[Count, value("of all splits, drawn")]
+    utterances: Annotated[Utterances, value("of each of these speakers; 0 measures nothing")]
+
+
+@section
+class QualityConfig:
+    """Settings of the quality of stores: what the report and `featbank compare` tabulate."""
+
+    seed: Annotated[Seed, value("of the drawings")]
+    abx: AbxConfig
+    ngram: NgramConfig
+    probe: ProbeConfig
+
+
+@section
 class CertificateConfig:
     """Settings of certificates: tolerances between stored values and those computed again."""
 
@@ -220,6 +260,7 @@ class ValidateConfig(CorpusConfig):
     ]
     only: Only
     held_out: HeldOutConfig
+    quality: Annotated[QualityConfig, value("how well phones, units and speakers can be told")]
     recompute: Annotated[
         Utterances,
         knob("of all splits, to compute again from audio and hold against what is stored"),

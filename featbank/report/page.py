@@ -12,9 +12,11 @@ from typing import Any
 from featbank.base.split_names import in_order
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.report.corpus import check_corpus, corpus_facts, corpus_warnings
+from featbank.report.measured import told_qualities
 from featbank.report.metrics import length_curves, metrics, usage_curves
 from featbank.report.pictures import lengths_picture, pictures_of
 from featbank.report.rendering import environment
+from featbank.report.side_by_side import COMPARED, best_of, in_tables, side_by_side
 from featbank.report.tables import (
     codebook_tables,
     gauge_tables,
@@ -45,11 +47,15 @@ def render_report(
     kinds: Counter[str] = Counter()
     for problem in problems:
         kinds[problem.kind] += problem.count
+    compared = side_by_side(results, stabilities or {})
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             corpus=corpus,
+            compared=list(in_tables(compared)),
+            best=best_of(compared),
+            measured=list(told_qualities(results)),
             results=results,
             groups=[
                 (f"{result.name}/{name}", list(stores))
@@ -110,7 +116,8 @@ def write_report(
     """
     check_corpus(corpus)
     folder = Path(folder)
-    write_atomic(folder / "metrics.json", readable_json(metrics(results, stabilities)))
+    numbers = {**metrics(results, stabilities), COMPARED: side_by_side(results, stabilities or {})}
+    write_atomic(folder / "metrics.json", readable_json(numbers))
     _write_curves(folder / "codebook_usage", usage_curves(results))
     lengths = length_curves(results[0].lengths) if results else {}
     _write_curves(folder / "utterance_lengths", lengths)

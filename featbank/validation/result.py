@@ -12,13 +12,14 @@ from featbank.errors import ValidationError
 from featbank.files.json_files import read_json
 from featbank.files.provenance import canonical_json, write_atomic
 from featbank.files.records import record
+from featbank.quality.result import StoreQuality
 from featbank.store.healing import heal
 from featbank.validation.agreement import LabelCheck
 from featbank.validation.inertia import HeldOutInertia
 from featbank.validation.usage import CodebookUsage
 
 FORMAT = "featbank-check"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _MAX_BYTES = 256 << 20  # codebooks of many codes have a count for each, for each store and split
 MAX_EXAMPLES = 10
 """Findings of one kind that are put into words; the rest is counted."""
@@ -174,6 +175,7 @@ class CheckResult:
         lengths: of the utterances of the manifests.
         problems: of the folder as a whole.
         inertia: of the codebook on held-out features; None for what no codebook made.
+        quality: of the stores, by name; None where it was not asked for.
     """
 
     name: str
@@ -181,6 +183,7 @@ class CheckResult:
     lengths: LengthHistogram
     problems: tuple[Problem, ...] = ()
     inertia: HeldOutInertia | None = None
+    quality: tuple[StoreQuality, ...] | None = None
 
     @property
     def all_problems(self) -> list[Problem]:

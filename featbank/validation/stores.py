@@ -11,6 +11,7 @@ from featbank.base.progress import Advance
 from featbank.base.split_names import split_names
 from featbank.validation.header import check_features, check_splits_agree, check_statement
 from featbank.validation.held_out import HeldOut
+from featbank.validation.quality import QualityPlan
 from featbank.validation.result import CheckResult, LengthHistogram, ProblemLog, StoreCheck
 from featbank.validation.store import check_store
 
@@ -25,6 +26,7 @@ def validate_stores(
     name: str,
     labels: LabelSource | str | Path | None = None,
     held_out: HeldOut | None = None,
+    quality: QualityPlan | None = None,
     advance: Advance = lambda _: None,
 ) -> CheckResult:
     """Check every store of one option against the manifests, and measure what it holds.
@@ -37,6 +39,7 @@ def validate_stores(
             against; None for none.
         held_out: how to measure the inertia of the codebook that made the option's tokens; None
             for an option without.
+        quality: how to measure the quality of the stores; None for not.
         advance: told the seconds of audio done; for a sound option they add up to the manifests'.
 
     Returns:
@@ -79,6 +82,7 @@ def validate_stores(
         ),
         problems=log.problems(),
         inertia=None if held_out is None else held_out.measure(rows),
+        quality=None if quality is None else quality.measure(features, rows, found_labels),
     )
 
 
