@@ -14,6 +14,7 @@ from featbank.base.places import Place
 
 _WORD = re.compile(r"[^\s\"'<>|,;=(){}\[\]]+")  # between what stands around ids in texts
 _ENDS = ".:!?"  # of a sentence, behind an id
+_MORE = frozenset(_ENDS)
 _LOOSE = (r"(?<![\w./-])", r"(?![\w/-])")
 _STRICT = (r"(?:^|(?<=[\"'>\t\n]))", r"(?=[\"'<\t\r\n]| \(|$)")
 _SHORT = 3  # letters of a word that may be anything
@@ -112,8 +113,13 @@ class Traces:
         Args:
             text: JSON, HTML, a table or a list; or what of other bytes decodes.
         """
-        found: set[str] = set()
-        for word in set(_WORD.findall(text)):
+        words = set(_WORD.findall(text))
+        found = words & self._words
+        for word in words - found:
+            if not ("/" in word or word[-1] in _MORE or "-ch" in word or word[:2] == "sp"):
+                if word in self._names:
+                    found |= self.in_file(word)
+                continue
             one = word.rstrip(_ENDS)
             if any(known in self._words for known in _origins(one)):
                 found.add(one)

@@ -144,7 +144,7 @@ class HeldObjects:
         """Return the objects of an output by their paths in it; `""` for one that is a file."""
         if not digest.endswith(LISTING):
             return {"": digest}
-        wrong = "no place that was scanned has it: what it lists counts as named by no revision"
+        wrong = "this list of files is in no place, so that it is not known what was of it"
         for place in self._places:
             if digest not in place.files:
                 continue
@@ -159,7 +159,7 @@ class HeldObjects:
         if digest not in self._unlisted:
             self._unlisted.add(digest)
             outs = sorted({out.path for out in self._outputs if out.digest == digest})
-            self._miss(f"folder object {digest}", f"of {', '.join(outs) or 'no output'}: {wrong}")
+            self._miss(outs[0] if outs else "objects of DVC", f"{digest}: {wrong}")
         return {}
 
 

@@ -187,7 +187,7 @@ class Search:
             yield Unreached(place=place, why="; ".join(whys[:_SHOWN]) + more)
         named = {digest for _, digest in self._of_dvc.files()}
         if unknown := [
-            name for place, name in self._scan.unread if not place and name not in named
+            name for place, name in sorted(self._scan.unread) if not place and name not in named
         ]:
             why = (
                 f"{len(unknown):,} that no revision names are neither stores nor texts, and were "

@@ -68,10 +68,13 @@ def all_outputs(
     unread: dict[str, str] = {}
     for key in _of_workspace(repo):
         found.setdefault(key, {})[WORKSPACE] = None
+    uncached = {_relative(out) for out in repo.index.outs if not out.use_cache}
     files = history.files_named(lambda name: name == _LOCK or name.endswith(_POINTER))
     for (path, blob), commits in files.items():
         try:
             for key in _of_file(PurePosixPath(path), history.read(blob)):
+                if key.path in uncached:  # it is in git, and DVC has no object of it
+                    continue
                 found.setdefault(key, {}).update(dict.fromkeys(commits))
         except _FAULTS as error:
             unread[f"{path} of {commits[0][:10]}"] = f"no such file of DVC: {error!r}"[:200]
@@ -81,7 +84,7 @@ def all_outputs(
 
 def _of_workspace(repo: Any) -> Iterator[_Key]:
     for out in repo.index.outs:
-        if out.hash_info and out.hash_info.value:
+        if out.use_cache and out.hash_info and out.hash_info.value:
             inputs = (_relative(dep) for dep in out.stage.deps if dep.is_in_repo)
             yield _Key(
                 path=_relative(out),
@@ -98,7 +101,7 @@ def _relative(out: Any) -> str:
 
 def _of_file(path: PurePosixPath, data: bytes) -> Iterator[_Key]:
     """Give the outputs that a `dvc.lock` or a `.dvc` file names."""
-    said = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    said = yaml.load(data, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))  # noqa: S506
     if path.name == _LOCK:
         stages = said.get("stages") or {}
     else:
