@@ -23,6 +23,7 @@ from featbank.cli import (
     ls,
     summary,
     verify,
+    where,
 )
 from featbank.errors import FeatbankError
 from featbank.files.streams import guarded
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         head,
         diff,
         compare,
+        where,
         export,
         cmvn,
         card,

@@ -11,9 +11,8 @@ from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import Any
 
-from featbank.base.manifest import check_id
 from featbank.errors import StoreError
-from featbank.files.json_files import parse_json
+from featbank.pipeline.dvc_listing import parse_listing
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.store.format import SPLITS_NAME
 from featbank.store.remote.client import RemoteClient
@@ -105,6 +104,16 @@ def _below(target: PurePosixPath, path: PurePosixPath) -> str | None:
     return None
 
 
+def file_system_of(store: Any) -> tuple[str, dict[str, Any]]:
+    """Return the protocol and the options with which fsspec reads the objects of a remote."""
+    file_system = store.fs
+    protocol = _PROTOCOLS.get(file_system.protocol, file_system.protocol)
+    if file_system.protocol == "local":
+        return protocol, {}
+    options = file_system.fs_args.items()
+    return protocol, {name: x for name, x in options if name != "skip_instance_cache"}
+
+
 class ObjectsElsewhere:
     """The objects of one remote of DVC, to be read as the files of stores.
 
@@ -114,11 +123,7 @@ class ObjectsElsewhere:
 
     def __init__(self, store: Any) -> None:
         self._store = store
-        protocol = store.fs.protocol
-        self._protocol = _PROTOCOLS.get(protocol, protocol)
-        # what fsspec's file system takes to read as DVC's does
-        args = {} if protocol == "local" else store.fs.fs_args
-        self._options = {name: x for name, x in args.items() if name != "skip_instance_cache"}
+        self._protocol, self._options = file_system_of(store)
 
     def place(self, where: str, digests: Mapping[str, str]) -> Elsewhere:
         """Return the place of a store.
@@ -151,35 +156,4 @@ class ObjectsElsewhere:
         """
         if not digest.endswith(".dir"):
             return {"": digest}
-        return parse_listing(self.fetch(digest, where), digest, where)
-
-
-def parse_listing(data: bytes, digest: str, where: str) -> dict[str, str]:
-    """Return the names of objects that the object of a folder lists, by their paths in it.
-
-    Args:
-        data: of the object.
-        digest: its name.
-        where: the output is, for errors.
-
-    Raises:
-        StoreError: it is no list of paths and digests.
-    """
-    entries: list[dict[str, Any]] = parse_json(data, f"object {digest}", StoreError, kind=list)
-    try:
-        return {_inside(entry["relpath"]): _digest(entry["md5"]) for entry in entries}
-    except (KeyError, TypeError) as error:
-        raise StoreError(
-            f"{where}: object {digest}", expected="paths and digests", got=error
-        ) from error
-
-
-def _inside(relative: Any) -> str:
-    check_id(relative, StoreError)
-    return str(relative)
-
-
-def _digest(value: Any) -> str:
-    if not isinstance(value, str) or len(value) != 32 or not value.isalnum():
-        raise StoreError("name of an object", expected="32 hex digits", got=repr(value))
-    return value
+        return parse_listing(self.fetch(digest, where), f"{where}: object {digest}")

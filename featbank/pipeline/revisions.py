@@ -9,8 +9,9 @@ from typing import Any
 
 from featbank.errors import StoreError
 from featbank.files.opening import read_regular
+from featbank.pipeline.dvc_listing import parse_listing
 from featbank.pipeline.dvc_outputs import dvc_project
-from featbank.pipeline.dvc_store import ObjectsElsewhere, parse_listing
+from featbank.pipeline.dvc_store import ObjectsElsewhere
 
 _MAX_BYTES = 1 << 30
 """Of a file that is read at once: a listing, with some hundred for each file of an output."""
@@ -127,7 +128,7 @@ class TrackedObjects:
         if not output.digest.endswith(".dir"):
             return {"": output.digest}
         data = self.read(output, output.digest, where)
-        return parse_listing(data, output.digest, where)
+        return parse_listing(data, f"{where}: object {output.digest}")
 
     def read(self, output: TrackedOutput, digest: str, where: str) -> bytes:
         """Return the bytes of a small object.
