@@ -78,7 +78,7 @@ def read_forgotten(path: Path) -> Forgotten:
     """Read the marks of a project; none where there is no file.
 
     Raises:
-        CorpusError: the file is none that was written here: nobody may come back for a typing error.
+        CorpusError: the file cannot be read: nobody comes back for a slip of the keyboard.
     """
     if not path.exists():
         return NOBODY
