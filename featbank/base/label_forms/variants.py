@@ -41,6 +41,15 @@ def has_labels(labels: Labels, utterance_id: str) -> bool:
     return _source(labels, utterance_id) is not None
 
 
+def origins(name: str) -> Iterator[str]:
+    """Give the ids that an utterance goes back to, or the names of a speaker, its own first.
+
+    >>> list(origins("sp0.9-a-ch0"))
+    ['sp0.9-a-ch0', 'sp0.9-a', 'a-ch0', 'a']
+    """
+    return (source.id for source in _sources(name))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
     """An id whose labels may be those of an utterance.
