@@ -23,6 +23,7 @@ FORGOTTEN_VERSION = 1
 
 _HEX = frozenset(string.hexdigits.lower())
 _DIGITS = 64  # of a SHA-256
+_MAX_BYTES = 1 << 30  # of the file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,8 @@ def read_forgotten(path: Path) -> Forgotten:
     if not path.exists():
         return NOBODY
     hint = "take it out of git again: what it held must not come back"
-    fields = read_json(path, what="forgotten utterances", error=CorpusError, hint=hint)
+    what = "forgotten utterances"
+    fields = read_json(path, what=what, error=CorpusError, hint=hint, max_bytes=_MAX_BYTES)
     salt, marks = fields.get("salt"), fields.get("marks")
     if (
         set(fields) != {"version", "salt", "marks"}
@@ -94,7 +96,7 @@ def read_forgotten(path: Path) -> Forgotten:
         or (marks and not salt)
     ):
         raise CorpusError(
-            f"forgotten utterances {path}",
+            f"{what} {path}",
             expected=f"version {FORGOTTEN_VERSION}, a salt, and marks of {_DIGITS} hex digits",
             got="something else",
             hint=hint,
