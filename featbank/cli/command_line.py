@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from featbank import __version__
 from featbank.base.printing import printable
-from featbank.cli import check, cmvn, export, forget, head, info, ls, summary, verify
+from featbank.cli import check, cmvn, export, forget, head, info, ls, summary, verify, where
 from featbank.errors import FeatbankError
 from featbank.files.streams import guarded
 
@@ -44,6 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="featbank", description="Speech features and tokens.")
     parser.add_argument("--version", action="version", version=f"featbank {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (summary, check, info, ls, verify, head, export, cmvn, forget):
+    for command in (summary, check, info, ls, verify, head, export, cmvn, where, forget):
         command.add_to(commands)
     return parser

@@ -33,8 +33,8 @@ def add_to(commands: Any) -> None:
         "--refit", action="store_true", help="fit codebooks anew that were fitted on the person"
     )
     command.add_argument(
-        "--export", type=Path, action="append", default=[], metavar="FOLDER",
-        help="look for exports there, too",
+        "--exports", type=Path, action="append", default=[], metavar="DIR",
+        help="a folder with exports outside of the project; repeat for several",
     )  # fmt: skip
     command.add_argument(
         "--receipt", type=Path, default=Path("withdrawals"), metavar="FOLDER",
@@ -56,7 +56,7 @@ def _run(parsed: argparse.Namespace) -> int:
             print_line("--yes goes on with it, and then with what is typed")
             return 0
         _tell_done(carry_out(stopped, parsed.receipt))
-    plan = plan_withdrawal(sought, refit=parsed.refit, exports=parsed.export)
+    plan = plan_withdrawal(sought, refit=parsed.refit, exports=parsed.exports)
     _show(plan, as_json=parsed.json)
     if not parsed.yes:
         print_line("nothing is changed yet: --yes does it")

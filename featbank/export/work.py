@@ -31,6 +31,9 @@ from featbank.files.provenance import (
 MARKER = ".featbank-export.json"
 """The file in an export that says what it was made from, hidden from other toolkits."""
 
+MADE_FROM = "made-from.json"
+"""The file in the folder of an unfinished export that says what it is made from."""
+
 _ASIDE = "replaced"
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 
@@ -111,7 +114,7 @@ class ExportWork:
 
     def _begin(self) -> None:
         """Find what a stopped run has left, and drop it where it is made from something else."""
-        said = self._folder / "made-from.json"
+        said = self._folder / MADE_FROM
         text = canonical_json(self._made_from)
         try:
             same = said.read_text() == text

@@ -13,10 +13,13 @@ from typing import Any
 from featbank.errors import ConfigError, StoreError
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.pipeline.dvc_remote import RemoteObjects
-from featbank.pipeline.holders import CACHE, REMOTE
 from featbank.withdrawal.plan import Deletion, NotReached
 
 _log = logging.getLogger(__name__)
+
+CACHE = "cache"
+REMOTE = "remote "
+"""Before the name of a remote."""
 
 _TOLD = 3
 _VERSIONS = "it may keep versions of what is deleted; nobody asked it for them: delete them there"

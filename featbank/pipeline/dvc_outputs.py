@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,11 +21,10 @@ from typing import Any
 
 import yaml
 
-from featbank.base.manifest import check_id
 from featbank.errors import ConfigError, FeatbankError, StoreError
-from featbank.files.json_files import parse_json
 from featbank.files.opening import open_regular, read_regular
 from featbank.files.provenance import file_sha256
+from featbank.pipeline.dvc_listing import check_object, parse_listing
 from featbank.store import HEADER_NAME
 from featbank.store.splits import read_splits
 
@@ -37,7 +35,6 @@ _READ_BY_DVC = (Path(".dvc", "config"), Path(".dvc", "config.local"), Path("dvc.
 _MAX_FILE = 64 << 20  # bytes of one of these
 _MAX_DEPTH = 100  # of their YAML: DVC follows any by recursion, which ends the process
 _MAX_LISTING = 1 << 30  # bytes, with some hundred for each file of an output
-_OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 @contextmanager
@@ -337,17 +334,10 @@ def _entries(cache: Path, digest: str) -> dict[str, Path]:
     """Return the objects that a folder object lists, by their paths in the folder."""
     path = _object(cache, digest)
     data = read_regular(path, _MAX_LISTING)
-    entries: list[dict[str, Any]] = parse_json(data, f"object {path}", FeatbankError, kind=list)
-    return {_inside(entry["relpath"]): _object(cache, entry["md5"]) for entry in entries}
-
-
-def _inside(relative: str) -> str:
-    """Return a path that stays in its folder."""
-    check_id(relative, FeatbankError)
-    return relative
+    listed = parse_listing(data, f"object {path}", FeatbankError)
+    return {relative: _object(cache, one) for relative, one in listed.items()}
 
 
 def _object(cache: Path, digest: str) -> Path:
-    if not _OBJECT.fullmatch(digest):
-        raise FeatbankError("name of an object", expected="32 hex digits", got=repr(digest))
+    check_object(digest)
     return cache / digest[:2] / digest[2:]

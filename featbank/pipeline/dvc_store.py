@@ -11,9 +11,8 @@ from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import Any
 
-from featbank.base.manifest import check_id
 from featbank.errors import StoreError
-from featbank.files.json_files import parse_json
+from featbank.pipeline.dvc_listing import parse_listing
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.store.format import SPLITS_NAME
 from featbank.store.remote.client import RemoteClient
@@ -79,8 +78,7 @@ def resolve(path: str, *, rev: str | None = None, remote: str | None = None) -> 
                 ):
                     continue
                 store = repo.cloud.get_remote_odb(remote, hash_name=out.hash_info.name)
-                protocol = _PROTOCOLS.get(store.fs.protocol, store.fs.protocol)
-                options = _options(store.fs)
+                protocol, options = file_system_of(store)
                 listed = _listed(store, out.hash_info.value, where, protocol, options)
                 for name, digest in listed.items():
                     if (relative := _below(target, place / name)) is not None:
@@ -108,11 +106,14 @@ def _below(target: PurePosixPath, path: PurePosixPath) -> str | None:
     return None
 
 
-def _options(file_system: Any) -> dict[str, Any]:
-    """Return what fsspec's file system takes to read as DVC's does."""
+def file_system_of(store: Any) -> tuple[str, dict[str, Any]]:
+    """Return the protocol and the options with which fsspec reads the objects of a remote."""
+    file_system = store.fs
+    protocol = _PROTOCOLS.get(file_system.protocol, file_system.protocol)
     if file_system.protocol == "local":
-        return {}
-    return {name: x for name, x in file_system.fs_args.items() if name != "skip_instance_cache"}
+        return protocol, {}
+    options = file_system.fs_args.items()
+    return protocol, {name: x for name, x in options if name != "skip_instance_cache"}
 
 
 def _listed(
@@ -127,21 +128,4 @@ def _listed(
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if found != digest.removesuffix(".dir"):
         raise StoreError(f"{where}: object {digest}", expected="what its name says", got=found)
-    entries: list[dict[str, Any]] = parse_json(data, f"object {digest}", StoreError, kind=list)
-    try:
-        return {_inside(entry["relpath"]): _digest(entry["md5"]) for entry in entries}
-    except (KeyError, TypeError) as error:
-        raise StoreError(
-            f"{where}: object {digest}", expected="paths and digests", got=error
-        ) from error
-
-
-def _inside(relative: Any) -> str:
-    check_id(relative, StoreError)
-    return str(relative)
-
-
-def _digest(value: Any) -> str:
-    if not isinstance(value, str) or len(value) != 32 or not value.isalnum():
-        raise StoreError("name of an object", expected="32 hex digits", got=repr(value))
-    return value
+    return parse_listing(data, f"{where}: object {digest}")

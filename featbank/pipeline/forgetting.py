@@ -20,19 +20,18 @@ from featbank.base.sought import Sought
 from featbank.corpora.forgotten import FORGOTTEN, Forgotten, read_forgotten
 from featbank.errors import ConfigError
 from featbank.pipeline.choices import read_choices
-from featbank.pipeline.dvc_deletion import delete_objects, refuse_added, refuse_named
-from featbank.pipeline.dvc_remaking import refuse_stale, remake
-from featbank.pipeline.holders import (
+from featbank.pipeline.dvc_deletion import (
     CACHE,
-    EXPORT,
     REMOTE,
-    WORK,
-    WORKSPACE,
-    Holding,
-    Holdings,
-    find_holdings,
+    delete_objects,
+    refuse_added,
+    refuse_named,
 )
-from featbank.pipeline.manifest_rows import rows_of_manifests
+from featbank.pipeline.dvc_remaking import refuse_stale, remake
+from featbank.pipeline.holders import EXPORT, GIT, WORK, find_holdings
+from featbank.pipeline.holdings import Holding, Holdings
+from featbank.pipeline.manifest_rows import rows_of_manifest
+from featbank.pipeline.named_outputs import WORKSPACE
 from featbank.withdrawal.plan import PLAN, CutRevision, Deletion, NotReached, WithdrawalPlan
 from featbank.withdrawal.receipt import receipt_of, write_receipt
 from featbank.withdrawal.redaction import (
@@ -45,14 +44,11 @@ from featbank.withdrawal.redaction import (
 
 _log = logging.getLogger(__name__)
 
-_ALWAYS = (
-    NotReached(
-        what="git's history",
-        why="pinned ids, reports, texts and audio that were committed stay in old commits: rewrite "
-        "it with git filter-repo where they must go",
-    ),
-    NotReached(what="clones, and what was copied", why="each has a cache of its own: forget there"),
+_IN_GIT = (
+    "files of old commits hold them still, such as pinned ids, reports and audio: rewrite the "
+    "history with git filter-repo where they must go"
 )
+_EXPORTED = "files of exports hold them, or were made from what does: make these anew"
 
 
 def plan_withdrawal(sought: Sought, *, refit: bool, exports: Sequence[Path] = ()) -> WithdrawalPlan:
@@ -69,6 +65,8 @@ def plan_withdrawal(sought: Sought, *, refit: bool, exports: Sequence[Path] = ()
         ConfigError: nothing holds the person, or this is no project of DVC.
         CorpusError: the marks of the project cannot be read.
     """
+    if not Path("dvc.yaml").is_file():
+        raise ConfigError("this folder", expected="that of dvc.yaml", got="another")
     there = read_forgotten(FORGOTTEN)
     empty = Forgotten(salt=there.salt or secrets.token_hex(16))
     while True:
@@ -152,7 +150,6 @@ def _planned(
     audio: dict[str, set[str]] = {}
     for corpus, row in rows:
         audio.setdefault(corpus, set()).add(row.audio)
-    exports = [one for one in holdings.found if one.place == EXPORT]
     return WithdrawalPlan(
         begun=_now(),
         ids=holdings.ids,
@@ -170,7 +167,9 @@ def _planned(
             )
             for one in going
         ),
-        work_files=_paths(one for one in holdings.found if one.place == WORK),
+        work_files=_paths(
+            one for one in holdings.found if one.place == WORK and Path(one.path) != PLAN
+        ),
         pins=_paths(one for one in here if one.kind == "pins"),
         remade=tuple(sorted({one.output for one in here if one.output})),
         codebooks=tuple(sorted({one.output for one in books if one.place == WORKSPACE})),
@@ -183,11 +182,16 @@ def _planned(
         ),
         yours=_paths(one for one in here if not one.output and one.kind != "pins"),
         unreached=(
-            *_ALWAYS,
+            *_unchanged(holdings, GIT, _IN_GIT),
+            *_unchanged(holdings, EXPORT, _EXPORTED),
             *(NotReached(what=one.place, why=one.why) for one in holdings.unreached),
-            *([NotReached(what="exports", why=f"{len(exports)} files")] if exports else []),
         ),
     )
+
+
+def _unchanged(holdings: Holdings, place: str, why: str) -> Iterator[NotReached]:
+    if number := len({(one.path, one.digest) for one in holdings.found if one.place == place}):
+        yield NotReached(what=place, why=f"{number} {why}")
 
 
 def _is_old(book: Holding) -> bool:
@@ -204,7 +208,7 @@ def _rows(holdings: Holdings) -> Iterator[tuple[str, Utterance]]:
     for one in holdings.found:
         if one.kind == "manifest" and one.num_rows and (one.digest or one.path) not in seen:
             seen.add(one.digest or one.path)
-            for row in rows_of_manifests(one):
+            for row in rows_of_manifest(one):
                 yield Path(one.output).name, row
 
 
@@ -225,7 +229,7 @@ def _left(holdings: Holdings) -> Iterator[NotReached]:
     """Say what still holds the person, without a name."""
     places: dict[str, int] = {}
     for one in holdings.found:
-        if one.why == "holds" and Path(one.path) != PLAN:
+        if one.why == "holds" and Path(one.path) != PLAN and one.place not in (GIT, EXPORT):
             place = f"{one.kind} in {one.place}"
             places[place] = places.get(place, 0) + 1
     for place, number in sorted(places.items()):

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from featbank.base.manifest import Utterance, iterate_manifest
+from featbank.pipeline.dvc_deletion import REMOTE
 from featbank.pipeline.dvc_remote import RemoteObjects
-from featbank.pipeline.holders import REMOTE, Holding
+from featbank.pipeline.holdings import Holding
 
 
-def rows_of_manifests(holding: Holding) -> Iterator[Utterance]:
+def rows_of_manifest(holding: Holding) -> Iterator[Utterance]:
     """Give the rows of a manifest, whoever they are of.
 
     Raises:

@@ -1,0 +1,137 @@
+"""`featbank where`: all that holds some utterances, or a person, and what was not reached."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featbank.base.printing import print_json, print_line, print_table
+from featbank.base.sought import Sought
+
+if TYPE_CHECKING:
+    from featbank.pipeline.holdings import Holding, Holdings
+
+_COLUMNS = {
+    "kind": False,
+    "where": False,
+    "objects": True,
+    "rows": True,
+    "revisions": False,
+}
+_SHOWN = 4  # names of revisions in a cell
+_COMMIT = 10  # digits of a commit that are shown
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    text = "all that holds some utterances or a person: files, DVC's objects, commits, exports"
+    command = commands.add_parser("where", help=text, description=text)
+    command.add_argument("ids", nargs="*", metavar="ID", help="of an utterance")
+    command.add_argument(
+        "--speaker", action="append", default=[], metavar="S", help="as manifests name one; repeat"
+    )
+    command.add_argument(
+        "--prefix", action="append", default=[], metavar="P", help="of ids; repeat for several"
+    )
+    command.add_argument("--no-remotes", action="store_true", help="ask nothing of DVC's remotes")
+    command.add_argument(
+        "--exports",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a folder with exports outside of the project; repeat for several",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_run, parser=command)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    named = [*parsed.ids, *parsed.speaker, *parsed.prefix]
+    if not named or not all(named):
+        parsed.parser.error("whom? Give ids, --speaker or --prefix, none of them empty")
+    sought = Sought(
+        ids=frozenset(parsed.ids),
+        speakers=frozenset(parsed.speaker),
+        prefixes=tuple(parsed.prefix),
+    )
+    # imported here: it brings in DVC, which other commands do without
+    from featbank.pipeline.holders import find_holdings
+
+    holdings = find_holdings(sought, remotes=not parsed.no_remotes, exports=parsed.exports)
+    if parsed.json:
+        print_json(asdict(holdings))
+    else:
+        _print(holdings)
+    return 0
+
+
+def _print(holdings: Holdings) -> None:
+    for place, found in groupby(holdings.found, lambda one: one.place):
+        rows = [_row(group, holdings.names) for group in _groups(found)]
+        print_table(_COLUMNS, rows, f"{place}:")
+    _print_totals(holdings)
+    print_line("not reached:")
+    for one in holdings.unreached:
+        print_line(f"  {one.place}: {one.why}")
+
+
+def _groups(found: Iterator[Holding]) -> list[list[Holding]]:
+    """Gather what one line of the table is about: the shards of a store, the versions of a file."""
+    groups: dict[tuple[str, str], list[Holding]] = {}
+    for one in found:
+        folder = one.output or (one.path if one.place != "cache" and not _is_object(one) else "")
+        groups.setdefault((one.kind, folder), []).append(one)
+    return list(groups.values())
+
+
+def _is_object(one: Holding) -> bool:
+    return one.place.startswith("remote ")
+
+
+def _row(group: Sequence[Holding], names: Mapping[str, Sequence[str]]) -> list[str]:
+    first = group[0]
+    is_object = first.place == "cache" or _is_object(first)
+    where = first.output or ("named by no revision" if is_object else first.path)
+    revisions = list(dict.fromkeys(one for holding in group for one in holding.revisions))
+    return [
+        first.kind if first.why != "made" else f"{first.kind} (made from them)",
+        where,
+        f"{len({one.path for one in group} | {one.digest for one in group if one.digest}):,}",
+        f"{sum(one.num_rows for one in group):,}",
+        _told(revisions, names),
+    ]
+
+
+def _told(revisions: Sequence[str], names: Mapping[str, Sequence[str]]) -> str:
+    """Name revisions as a person does: by tags and branches, and the rest by number."""
+    told = [one for one in revisions if one == "workspace"]
+    told += [name for one in revisions for name in names.get(one, ())]
+    commits = [one for one in revisions if one not in names and one != "workspace"]
+    if not told and commits:
+        told.append(commits.pop(0)[:_COMMIT])
+    more = len(told) - _SHOWN
+    shown = [*told[:_SHOWN], *([f"{more:,} more names"] if more > 0 else [])]
+    if commits:
+        shown.append(f"{len(commits):,} more commit{'s' if len(commits) > 1 else ''}")
+    return ", ".join(shown)
+
+
+def _print_totals(holdings: Holdings) -> None:
+    found = holdings.found
+    objects = {one.digest for one in found if one.digest and one.place != "git"}
+    unnamed = {one.digest for one in found if one.digest and not one.revisions}
+    revisions = {one for holding in found for one in holding.revisions} - {"workspace"}
+    if not found:
+        print_line("nothing that was scanned holds them")
+        return
+    print_line(
+        f"{len(holdings.ids):,} utterances; {len(objects):,} objects of DVC, of which no revision "
+        f"names {len(unnamed):,}; {len(revisions):,} commits"
+    )
+    for codebook in sorted({one.output for one in found if one.why == "fitted"}):
+        print_line(f"fitted on them: {codebook}")
