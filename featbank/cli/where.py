@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from featbank.base.printing import print_json, print_line, print_table
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _COLUMNS = {
     "kind": False,
     "where": False,
-    "objects": True,
+    "files": True,
     "rows": True,
     "revisions": False,
 }
-_SHOWN = 4  # names of revisions in a cell
+_SHOWN = 3  # names of revisions in a cell
 _COMMIT = 10  # digits of a commit that are shown
 
 
@@ -84,24 +84,26 @@ def _groups(found: Iterator[Holding]) -> list[list[Holding]]:
     """Gather what one line of the table is about: the shards of a store, the versions of a file."""
     groups: dict[tuple[str, str], list[Holding]] = {}
     for one in found:
-        folder = one.output or (one.path if one.place != "cache" and not _is_object(one) else "")
-        groups.setdefault((one.kind, folder), []).append(one)
+        groups.setdefault((one.kind, _where(one)), []).append(one)
     return list(groups.values())
 
 
-def _is_object(one: Holding) -> bool:
-    return one.place.startswith("remote ")
+def _where(one: Holding) -> str:
+    if one.output:
+        return one.output
+    if one.place == "cache" or one.place.startswith("remote "):
+        return "named by no revision"
+    # of what there are as many as utterances, the folder
+    return str(PurePosixPath(one.path).parent) if one.kind in ("audio", "shard") else one.path
 
 
 def _row(group: Sequence[Holding], names: Mapping[str, Sequence[str]]) -> list[str]:
     first = group[0]
-    is_object = first.place == "cache" or _is_object(first)
-    where = first.output or ("named by no revision" if is_object else first.path)
     revisions = list(dict.fromkeys(one for holding in group for one in holding.revisions))
     return [
         first.kind if first.why != "made" else f"{first.kind} (made from them)",
-        where,
-        f"{len({one.path for one in group} | {one.digest for one in group if one.digest}):,}",
+        _where(first),
+        f"{len({one.digest or one.path for one in group}):,}",
         f"{sum(one.num_rows for one in group):,}",
         _told(revisions, names),
     ]
