@@ -28,6 +28,7 @@ from featbank.pipeline.dvc_deletion import (
     refuse_named,
 )
 from featbank.pipeline.dvc_remaking import refuse_stale, remake
+from featbank.pipeline.dvc_remote import file_md5
 from featbank.pipeline.holders import EXPORT, GIT, WORK, find_holdings
 from featbank.pipeline.holdings import Holding, Holdings
 from featbank.pipeline.manifest_rows import rows_of_manifest
@@ -146,6 +147,7 @@ def _planned(
     going = [one for one in stored if one.why == "holds"]
     here = [one for one in holdings.found if one.place == WORKSPACE and one.why == "holds"]
     books = [one for one in holdings.found if one.kind == "codebook" and one.why == "fitted"]
+    current = {file_md5(Path(one.path)) for one in books if one.place == WORKSPACE}
     cut = {revision for one in going for revision in one.revisions if revision != WORKSPACE}
     audio: dict[str, set[str]] = {}
     for corpus, row in rows:
@@ -174,7 +176,13 @@ def _planned(
         remade=tuple(sorted({one.output for one in here if one.output})),
         codebooks=tuple(sorted({one.output for one in books if one.place == WORKSPACE})),
         old_codebooks=tuple(
-            sorted({f"{one.output} {one.digest}" for one in books if _is_old(one)})
+            sorted(
+                {
+                    f"{one.output} {one.digest}"
+                    for one in books
+                    if one.place != WORKSPACE and one.digest not in current
+                }
+            )
         ),
         refit=refit,
         cut=tuple(
@@ -192,10 +200,6 @@ def _planned(
 def _unchanged(holdings: Holdings, place: str, why: str) -> Iterator[NotReached]:
     if number := len({(one.path, one.digest) for one in holdings.found if one.place == place}):
         yield NotReached(what=place, why=f"{number} {why}")
-
-
-def _is_old(book: Holding) -> bool:
-    return book.place != WORKSPACE and WORKSPACE not in book.revisions
 
 
 def _paths(found: Iterable[Holding]) -> tuple[str, ...]:

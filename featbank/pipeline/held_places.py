@@ -168,6 +168,8 @@ def remote_place(repo: Any, remote: str) -> RemotePlace:
         if store.fs.protocol in ("http", "https"):
             raise StoreError(name, expected="a remote that lists its objects", got="a web server")
         found = store.fs.fs.find(store.path, detail=True)
+        if not isinstance(found, Mapping):  # DVC's own of folders gives paths alone
+            found = {path: store.fs.fs.info(path) for path in found}
         if not found and not store.fs.fs.exists(_root(repo, remote, store)):
             raise StoreError(name, expected="a remote that is there", got="nothing at its place")
         return RemotePlace(name, _sizes(store, found), store)

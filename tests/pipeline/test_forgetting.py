@@ -1,4 +1,4 @@
-"""A person is taken out of a project with a folder and a versioned bucket behind it, and no one else."""
+"""A person is taken out of a project with a folder and a versioned bucket, and nobody else."""
 
 from __future__ import annotations
 
