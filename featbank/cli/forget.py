@@ -11,12 +11,17 @@ from typing import Any
 
 from featbank.base.printing import print_json, print_line, print_table
 from featbank.base.sought import Sought
+from featbank.corpora.forgotten import FORGOTTEN
 from featbank.errors import ConfigError
 from featbank.files.opening import read_regular
 from featbank.withdrawal.plan import PLAN, WithdrawalPlan, stopped_plan
 
 _MAX_BYTES = 256 << 20  # of a list of ids
 _NAMED = 10
+_NEXT = (
+    "commit dvc.lock, conf/forgotten.json and the pinned ids, then type dvc push: it sends what was "
+    "made anew"
+)
 
 
 def add_to(commands: Any) -> None:
@@ -45,23 +50,25 @@ def add_to(commands: Any) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    # imported here: it takes DVC a second, and what is typed wrong needs none
     sought = _sought(parsed)
+    # imported here: it brings in DVC, which other commands do without
     from featbank.pipeline.forgetting import carry_out, plan_withdrawal
 
     if stopped := stopped_plan():
         print_line(f"a withdrawal that was begun at {stopped.begun} is not through:")
-        _show(stopped, as_json=parsed.json)
-        if not parsed.yes:
-            print_line("--yes goes on with it, and then with what is typed")
-            return 0
-        _tell_done(carry_out(stopped, parsed.receipt))
-    plan = plan_withdrawal(sought, refit=parsed.refit, exports=parsed.exports)
+        plan, then = stopped, "--yes goes on with it; what is typed here is for afterwards"
+    else:
+        plan = plan_withdrawal(sought, refit=parsed.refit, exports=parsed.exports)
+        then = "nothing is changed yet: --yes does it"
     _show(plan, as_json=parsed.json)
-    if not parsed.yes:
-        print_line("nothing is changed yet: --yes does it")
-    elif plan.has_work or not stopped:
-        _tell_done(carry_out(plan, parsed.receipt))
+    if not plan.has_work:
+        print_line("nothing is left for this command to do")
+    elif not parsed.yes:
+        print_line(then)
+    else:
+        folder = carry_out(plan, parsed.receipt)
+        print_line(f"done; the receipt is {folder / 'receipt.html'}")
+        print_line(_NEXT)
     return 0
 
 
@@ -77,23 +84,17 @@ def _sought(parsed: argparse.Namespace) -> Sought:
     return Sought(ids=frozenset(ids), speakers=frozenset(parsed.speaker))
 
 
-def _tell_done(folder: Path) -> None:
-    print_line(f"done; the receipt is {folder / 'receipt.html'}")
-    print_line(
-        "commit dvc.lock, conf/forgotten.json and the pinned ids, then type dvc push: old "
-        "revisions lack what went"
-    )
-
-
 def _show(plan: WithdrawalPlan, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(plan))
         return
-    print_line(f"{len(plan.ids)} utterances: {_named(plan.ids)}")
+    if plan.ids:
+        print_line(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
     if plan.unknown:
         print_line(f"nothing holds {_named(plan.unknown)}")
     columns = {"what": False, "where": False, "number": True, "what becomes of it": False}
-    print_table(columns, _table(plan))
+    if plan.has_work:
+        print_table(columns, _table(plan))
     if plan.cut:
         print_line("revisions that can no longer be pulled whole:")
         for one in plan.cut:
@@ -119,6 +120,8 @@ def _table(plan: WithdrawalPlan) -> Iterator[Sequence[str]]:
         yield ("output", path, "1", "made anew")
     for path in plan.codebooks:
         yield ("codebook", path, "1", "fitted anew" if plan.refit else "kept: --refit fits it anew")
+    if plan.marks:
+        yield ("marks, without names", str(FORGOTTEN), f"{len(plan.marks):,}", "added")
     for path in plan.old_codebooks:
         yield ("codebook", path, "1", "of other revisions: kept")
 

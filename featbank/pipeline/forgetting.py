@@ -7,8 +7,8 @@ step may be done twice, so that one that was killed begins anew and ends the sam
 
 from __future__ import annotations
 
-import logging
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -43,12 +43,11 @@ from featbank.withdrawal.redaction import (
     write_forgotten,
 )
 
-_log = logging.getLogger(__name__)
-
 _IN_GIT = (
     "files of old commits hold them still, such as pinned ids, reports and audio: rewrite the "
     "history with git filter-repo where they must go"
 )
+_YOURS = "files that no stage makes hold them still, such as audio and tables: delete or mend them"
 _EXPORTED = "files of exports hold them, or were made from what does: make these anew"
 
 
@@ -89,7 +88,9 @@ def plan_withdrawal(sought: Sought, *, refit: bool, exports: Sequence[Path] = ()
     own = [(corpus, row) for corpus, row in rows if row.id in ids]
     marks = audio_marks | set(_marks_of_names(empty, sought, own))
     unknown = sought.ids.difference(*(origins(one) for one in ids))
-    return _planned(holdings, own, sorted(marks), empty.salt, sorted(unknown), refit=refit)
+    return _planned(
+        holdings, own, sorted(marks - there.marks), empty.salt, sorted(unknown), refit=refit
+    )
 
 
 def carry_out(plan: WithdrawalPlan, receipts: Path) -> Path:
@@ -128,7 +129,7 @@ def carry_out(plan: WithdrawalPlan, receipts: Path) -> Path:
     refuse_named(plan.deletions)
     kept = delete_objects(plan.deletions)
     left = find_holdings(Sought(ids=frozenset(plan.ids)))
-    unreached = (*plan.unreached, *kept, *_left(left))
+    unreached = (*plan.unreached, *kept, *_left(plan, left))
     folder = write_receipt(receipt_of(plan, finished=_now(), unreached=unreached), receipts)
     PLAN.unlink()
     return folder
@@ -229,16 +230,17 @@ def _marks_of_names(
             yield empty.mark_of_id(corpus, row.id)
 
 
-def _left(holdings: Holdings) -> Iterator[NotReached]:
+def _left(plan: WithdrawalPlan, holdings: Holdings) -> Iterator[NotReached]:
     """Say what still holds the person, without a name."""
-    places: dict[str, int] = {}
-    for one in holdings.found:
-        if one.why == "holds" and Path(one.path) != PLAN and one.place not in (GIT, EXPORT):
-            place = f"{one.kind} in {one.place}"
-            places[place] = places.get(place, 0) + 1
-    for place, number in sorted(places.items()):
-        yes = "delete or mend them yourself" if place.endswith(WORKSPACE) else "found again"
-        yield NotReached(what=place, why=f"{number} files hold the person still: {yes}")
+    left = [one for one in holdings.found if one.why == "holds" and Path(one.path) != PLAN]
+    # without its row in a manifest, nobody can tell whose audio a file is
+    yours = {one.path for one in left if one.place == WORKSPACE}
+    yours |= {path for path in plan.yours if Path(path).exists()}
+    if yours:
+        yield NotReached(what=WORKSPACE, why=f"{len(yours)} {_YOURS}")
+    for place, number in Counter(one.place for one in left).items():
+        if place not in (WORKSPACE, GIT, EXPORT):
+            yield NotReached(what=place, why=f"{number} files or objects were found again")
 
 
 def _now() -> str:

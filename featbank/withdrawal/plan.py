@@ -76,7 +76,7 @@ class WithdrawalPlan:
         unknown: ids that were asked for and that nothing holds.
         audio: paths of their files, by corpus.
         salt: of the project's marks.
-        marks: that keep them away.
+        marks: that are to keep them away, and are not there yet.
         deletions: objects to delete.
         work_files: records and unfinished shards to remove.
         pins: lists to take the ids out of.
@@ -108,8 +108,8 @@ class WithdrawalPlan:
 
     @property
     def has_work(self) -> bool:
-        """Whether there is something to delete, to remove or to make anew."""
-        return bool(self.deletions or self.work_files or self.pins or self.remade)
+        """Whether there is something to delete, to remove, to make anew or to mark."""
+        return bool(self.deletions or self.work_files or self.pins or self.remade or self.marks)
 
     def save(self) -> None:
         """Write the plan to where a killed withdrawal finds it."""
