@@ -19,8 +19,8 @@ from featbank.withdrawal.plan import PLAN, WithdrawalPlan, stopped_plan
 _MAX_BYTES = 256 << 20  # of a list of ids
 _NAMED = 10
 _NEXT = (
-    "commit dvc.lock, conf/forgotten.json and the pinned ids, then type dvc push: it sends what was "
-    "made anew"
+    "commit dvc.lock, conf/forgotten.json and the pinned ids, then type dvc push, which sends what "
+    "was made anew"
 )
 
 

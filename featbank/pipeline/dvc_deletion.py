@@ -5,7 +5,6 @@ DVC's own `gc` knows only the other way: it deletes all that no revision names.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from featbank.errors import ConfigError, StoreError
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.pipeline.dvc_remote import RemoteObjects
 from featbank.withdrawal.plan import Deletion, NotReached
-
-_log = logging.getLogger(__name__)
 
 CACHE = "cache"
 REMOTE = "remote "
@@ -79,7 +76,6 @@ def delete_objects(deletions: Sequence[Deletion]) -> list[NotReached]:
         if place == CACHE:
             failed += _delete_cached(digests)
             continue
-        num_failed = len(failed)
         remote = RemoteObjects(place.removeprefix(REMOTE))
         are_versions_kept = False
         for digest in digests:
@@ -89,7 +85,6 @@ def delete_objects(deletions: Sequence[Deletion]) -> list[NotReached]:
                 failed.append(str(error))
         if are_versions_kept:
             kept.append(NotReached(what=f"versions in {place}", why=_VERSIONS))
-        _log.info("%s: %d objects deleted", place, len(digests) - len(failed) + num_failed)
     if failed:
         raise StoreError(
             f"{len(failed)} objects are not deleted, the first {failed[0]}",
@@ -107,7 +102,6 @@ def _delete_cached(digests: Sequence[str]) -> list[str]:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 failed.append(f"{path}: {error.strerror}")
-    _log.info("%s: %d objects deleted", CACHE, len(digests) - len(failed))
     return failed
 
 
