@@ -54,21 +54,21 @@ def _run(parsed: argparse.Namespace) -> int:
     # imported here: it brings in DVC, which other commands do without
     from featbank.pipeline.forgetting import carry_out, plan_withdrawal
 
-    if stopped := stopped_plan():
-        print_line(f"a withdrawal that was begun at {stopped.begun} is not through:")
-        plan, then = stopped, "--yes goes on with it; what is typed here is for afterwards"
-    else:
-        plan = plan_withdrawal(sought, refit=parsed.refit, exports=parsed.exports)
-        then = "nothing is changed yet: --yes does it"
-    _show(plan, as_json=parsed.json)
-    if not plan.has_work:
-        print_line("nothing is left for this command to do")
-    elif not parsed.yes:
-        print_line(then)
-    else:
-        folder = carry_out(plan, parsed.receipt)
-        print_line(f"done; the receipt is {folder / 'receipt.html'}")
+    stopped = stopped_plan()
+    plan = stopped or plan_withdrawal(sought, refit=parsed.refit, exports=parsed.exports)
+    if not parsed.json:
+        _show(plan, is_stopped=stopped is not None)
+    is_done = parsed.yes and plan.has_work
+    receipt = carry_out(plan, parsed.receipt) / "receipt.json" if is_done else None
+    if parsed.json:
+        print_json({**asdict(plan), "receipt": receipt and str(receipt)})
+    elif receipt:
+        print_line(f"done; the receipt is {receipt.with_suffix('.html')}")
         print_line(_NEXT)
+    elif not plan.has_work:
+        print_line("nothing is left for this command to do")
+    else:
+        print_line("nothing is changed yet: --yes does it")
     return 0
 
 
@@ -84,10 +84,12 @@ def _sought(parsed: argparse.Namespace) -> Sought:
     return Sought(ids=frozenset(ids), speakers=frozenset(parsed.speaker))
 
 
-def _show(plan: WithdrawalPlan, *, as_json: bool) -> None:
-    if as_json:
-        print_json(asdict(plan))
-        return
+def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:
+    if is_stopped:
+        print_line(
+            f"a withdrawal that was begun at {plan.begun} is not through, and comes first; --yes "
+            "goes on with it:"
+        )
     if plan.ids:
         print_line(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
     if plan.unknown:

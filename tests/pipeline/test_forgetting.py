@@ -141,9 +141,8 @@ def story(
 
 
 def _told(project: Project, remote: Path, bucket: Bucket) -> Story:
-    project.run(f"dvc remote add --default folder {remote}")
-    project.run(f"dvc remote add bucket {bucket.url}/dvc")
-    project.commit("Remotes")
+    project.run(f"dvc remote add --local --default folder {remote}")
+    project.run(f"dvc remote add --local bucket {bucket.url}/dvc")
     rows = [
         row
         for path in sorted((project.path / "data/manifests/demo").glob("*.jsonl"))
@@ -157,9 +156,8 @@ def _told(project: Project, remote: Path, bucket: Bucket) -> Story:
         first={},
         codebook=(project.path / CODEBOOK).read_bytes(),
     )
-    for name in ("folder", "bucket"):
-        project.run(f"dvc push -r {name} --all-tags")
-    project.run("git checkout -q v1 && dvc checkout -q")
+    push = "dvc push -q -r folder && dvc push -q -r bucket"
+    project.run(f"{push} && git checkout -q v1 && dvc checkout -q && {push}")
     story.first = files(project.path / "data")
     project.run("git checkout -q main && dvc checkout -q")
     story.before = story.objects()
@@ -191,7 +189,7 @@ def test_a_look_says_what_goes_from_where_and_changes_nothing(story: Story) -> N
 
 def test_a_killed_withdrawal_is_told_of_and_goes_on(story: Story) -> None:
     assert "is not through" in story.said["stopped"]
-    assert "--yes goes on with it" in story.said["stopped"]
+    assert "comes first; --yes goes on with it" in story.said["stopped"]
     assert "is not through" in story.said["done"]
     assert "done; the receipt is" in story.said["done"]
     assert not (story.project.path / ".featbank/withdrawal.json").exists()
