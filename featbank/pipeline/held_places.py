@@ -16,7 +16,7 @@ from featbank.pipeline.dvc_listing import OBJECT
 from featbank.pipeline.dvc_store import file_system_of
 from featbank.pipeline.git_history import GitHistory
 from featbank.store.remote.client import RemoteClient
-from featbank.store.remote.elsewhere import Elsewhere
+from featbank.store.remote.elsewhere import Elsewhere, make_file_system
 from featbank.store.remote.ranged_file import RangedFile
 from featbank.store.remote.ranges import ByteRange
 
@@ -167,10 +167,10 @@ def remote_place(repo: Any, remote: str) -> RemotePlace:
         store = repo.cloud.get_remote_odb(remote)
         if store.fs.protocol in ("http", "https"):
             raise StoreError(name, expected="a remote that lists its objects", got="a web server")
-        found = store.fs.fs.find(store.path, detail=True)
-        if not isinstance(found, Mapping):  # DVC's own of folders gives paths alone
-            found = {path: store.fs.fs.info(path) for path in found}
-        if not found and not store.fs.fs.exists(_root(repo, remote, store)):
+        protocol, options = file_system_of(store)
+        system = make_file_system(Elsewhere(url=name, protocol=protocol, options=options))
+        found = system.find(store.path, detail=True)
+        if not found and not system.exists(_root(repo, remote, store)):
             raise StoreError(name, expected="a remote that is there", got="nothing at its place")
         return RemotePlace(name, _sizes(store, found), store)
     except (
