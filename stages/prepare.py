@@ -11,6 +11,7 @@ from pathlib import Path
 from featbank.base.progress import progress_bar
 from featbank.base.trusted import build, check_name
 from featbank.corpora.base import Corpus
+from featbank.corpora.forgotten import FORGOTTEN, read_forgotten
 from featbank.corpora.prepare import prepare
 from featbank.pipeline.configs import PrepareConfig
 from featbank.pipeline.stage import run_script, stage
@@ -32,6 +33,7 @@ def main(config: PrepareConfig) -> None:
         scans=Path(config.runtime.scans, check_name(corpus.name, "corpus.name")),
         link_roots=_cache_folders,
         progress=functools.partial(progress_bar, "prepare", show=config.runtime.progress),
+        forgotten=read_forgotten(FORGOTTEN),
     )
 
 

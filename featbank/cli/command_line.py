@@ -18,6 +18,7 @@ from featbank.cli import (
     croissant,
     diff,
     export,
+    forget,
     head,
     info,
     ls,
@@ -27,6 +28,23 @@ from featbank.cli import (
 )
 from featbank.errors import FeatbankError
 from featbank.files.streams import guarded
+
+_COMMANDS = (
+    summary,
+    check,
+    info,
+    ls,
+    verify,
+    head,
+    diff,
+    compare,
+    where,
+    forget,
+    export,
+    cmvn,
+    card,
+    croissant,
+)
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""
@@ -58,20 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="featbank", description="Speech features and tokens.")
     parser.add_argument("--version", action="version", version=f"featbank {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (
-        summary,
-        check,
-        info,
-        ls,
-        verify,
-        head,
-        diff,
-        compare,
-        where,
-        export,
-        cmvn,
-        card,
-        croissant,
-    ):
+    for command in _COMMANDS:
         command.add_to(commands)
     return parser

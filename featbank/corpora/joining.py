@@ -14,6 +14,7 @@ from featbank.base.manifest import UtteranceTuple, check_id
 from featbank.base.split_names import check_distinct, in_order
 from featbank.corpora.base import Corpus, CorpusRow, Present, bad_row, row_of
 from featbank.corpora.failing import FailureList
+from featbank.corpora.forgotten import Forgotten
 from featbank.corpora.links import Links
 from featbank.corpora.requiring import Requiring
 from featbank.corpora.resolving import resolve
@@ -59,6 +60,7 @@ class Join:
         failures: told what cannot be used.
         scratch: for what is sorted.
         meet: told each row that may be used.
+        forgotten: rows of these are left out, and counted.
     """
 
     def __init__(
@@ -67,9 +69,13 @@ class Join:
         failures: FailureList,
         scratch: Scratch,
         meet: Callable[[CorpusRow], None],
+        forgotten: Forgotten,
     ) -> None:
         self.num_rows = 0
         """Of the corpus, those that cannot be used included."""
+        self.num_forgotten = 0
+        """Rows that were left out; no list names them."""
+        self._forgotten = forgotten
         self._corpus, self._failures, self._meet = corpus, failures, meet
         self._required = Requiring(corpus.requirement, corpus.name)
         # what is held out is measured as it is
@@ -108,7 +114,7 @@ class Join:
                     self._rows.add(sortable(found.audio), _PRESENT)
         self._write_block()
         self._required.check_any()
-        if not self.num_rows:
+        if not self.num_rows and not self.num_forgotten:
             raise self._corpus.holds_nothing([audio for audio, _ in self._rows])
         if self._named and self._unnamed:
             # the rule would send a speaker to two splits
@@ -168,7 +174,9 @@ class Join:
             for number, fields in _read(said.partition("\t")[2]):
                 row = row_of(fields)
                 split, outcomes = self._resolved(row, found)
-                if split and not is_used:
+                if not outcomes:
+                    self.num_forgotten += 1
+                elif split and not is_used:
                     is_used = True
                     self._count(audio, found)
                 for become in outcomes:
@@ -214,6 +222,10 @@ class Join:
         except CorpusError as error:
             self._fail(bad_row(error, where, audio))
             return
+        if self._forgotten.holds_name(self._corpus.name, one, speaker):
+            self.num_forgotten += 1
+            self._rows.add(sortable(audio), _MENTIONED)  # or its file would be named as unlisted
+            return
         if split:
             self._named = self._named or f"{split} in {where}"
             self._splits.add(split)
@@ -257,7 +269,7 @@ class Join:
         """Return the split of a row, and its utterances: several of channels and of speeds.
 
         The split is that of the row: what are variants of one recording is in one. A row that fails
-        has no split, and one failure.
+        has no split, and one failure; one that is forgotten, by its audio, has no utterance.
         """
         corpus = self._corpus
         try:
@@ -272,6 +284,9 @@ class Join:
             utterances = [utterance for utterance, _ in resolved]
             if split in self._sped:
                 utterances = [at_speed(one, speed) for one in utterances for speed in corpus.speeds]
+            if self._forgotten.marks:
+                holds = functools.partial(self._forgotten.holds, corpus.name)
+                utterances = [one for one in utterances if not holds(one)]
         except CorpusError as error:
             return "", [bad_row(error, row.where, row.audio)]
         except AudioError as error:

@@ -17,6 +17,7 @@ from featbank.base.progress import Advance
 from featbank.base.split_names import FAILED_NAME, SUMMARY_NAME
 from featbank.corpora.base import EACH, Corpus
 from featbank.corpora.failing import FailureList
+from featbank.corpora.forgotten import NOBODY, Forgotten
 from featbank.corpora.joining import Join
 from featbank.corpora.labelling import Labelling
 from featbank.corpora.links import Links
@@ -25,7 +26,7 @@ from featbank.corpora.publishing import check_replaceable, clear_leftovers, publ
 from featbank.corpora.scanning import Survey
 from featbank.corpora.scans import ScanMemory
 from featbank.corpora.scratch import Scratch
-from featbank.corpora.telling import tell_manifests, tell_scans, tell_splits
+from featbank.corpora.telling import tell_forgotten, tell_manifests, tell_scans, tell_splits
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.runners.base import Runner
 from featbank.runners.threads import ThreadRunner
@@ -49,6 +50,7 @@ def prepare(
     scans: str | Path | None = None,
     link_roots: Callable[[], Sequence[Path]] = tuple,
     progress: Progress = _no_progress,
+    forgotten: Forgotten = NOBODY,
 ) -> dict[str, Any]:
     """Decode the files of a corpus and write the manifests of its splits, all or nothing.
 
@@ -68,6 +70,7 @@ def prepare(
             for one beside `failures_path`, or beside `out` where that is in it.
         link_roots: gives folders outside of the corpus that its links may lead into, besides.
         progress: shows how far it is.
+        forgotten: rows of these are left out, counted and in no list: nothing may name them.
 
     Returns:
         What `corpus.json` holds.
@@ -87,7 +90,7 @@ def prepare(
     with Scratch(folder) as scratch:
         failures = FailureList(scratch)
         labelling = Labelling(corpus)
-        join = Join(corpus, failures, scratch, labelling.meet)
+        join = Join(corpus, failures, scratch, labelling.meet, forgotten)
         join.read(Links(corpus.root, follow=corpus.follow_links, accepted=link_roots))
         labelling.require_any()
         tell_splits(corpus, join)
@@ -115,6 +118,7 @@ def prepare(
             write_atomic(beside / SUMMARY_NAME, readable_json(summary))
     failures_path.unlink(missing_ok=True)  # of an earlier run, mended since
     tell_manifests(summary, manifests)
+    tell_forgotten(corpus, join)
     labelling.log()
     tell_scans(corpus, survey)
     return summary
@@ -139,6 +143,7 @@ def _summary(
         **_variants(corpus),
         "unused_splits": corpus.splits.unused,
         "num_failures": failures.number,
+        **({"num_forgotten": join.num_forgotten} if join.num_forgotten else {}),
         **counted,
         **tallied,
         "warnings": {**tallied["warnings"], "upsampled": upsampled},

@@ -46,6 +46,16 @@ def tell_splits(corpus: Corpus, join: Join) -> None:
         )  # fmt: skip
 
 
+def tell_forgotten(corpus: Corpus, join: Join) -> None:
+    """Tell how many rows were left out, for who is in them has withdrawn."""
+    if join.num_forgotten:
+        _log.warning(
+            "%s: %d rows are of forgotten utterances and are left out, as conf/forgotten.json has "
+            "it: take them and their audio out of %s",
+            corpus.name, join.num_forgotten, corpus.root,
+        )  # fmt: skip
+
+
 def tell_scans(corpus: Corpus, survey: Survey) -> None:
     """Tell how many files were decoded, and how many had not changed."""
     _log.info(

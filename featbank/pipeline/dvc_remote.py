@@ -1,4 +1,4 @@
-"""Objects of DVC's remote, one at a time: sent, measured there, and fetched again.
+"""Objects of DVC's remote, one at a time: sent, measured there, fetched again, and deleted.
 
 An object is named by the MD5 of its bytes, so that what is there under its name, whole, is right
 whoever sent it. DVC's own classes know each kind of remote and its credentials.
@@ -21,6 +21,8 @@ from featbank.files.remote.faults import request, said
 from featbank.pipeline.dvc_outputs import dvc_project
 
 _KEPT = "nothing is lost: look at the remote, and type the same again, which goes on from here"
+
+_WITHOUT_VERSIONS = ("local", "ssh")
 
 _T = TypeVar("_T")
 
@@ -102,6 +104,53 @@ class RemoteObjects:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def delete(self, digest: str) -> bool:
+        """Delete an object, and every version of it that a bucket of S3 keeps.
+
+        Returns:
+            Whether none is left for sure: other buckets may keep versions, too.
+
+        Raises:
+            StoreError: the remote does not delete it.
+        """
+        path = self._store.oid_to_path(digest)
+
+        def delete() -> bool:
+            is_sure = self._delete_versions(path)
+            try:
+                if not is_sure:
+                    self._store.fs.remove(path)
+            except FileNotFoundError:
+                pass
+            if self._ask_size(digest) is not None:
+                raise OSError(errno.EIO, "it is still there")
+            return is_sure or self._store.fs.protocol in _WITHOUT_VERSIONS
+
+        return self._request(digest, "to be deleted", delete)
+
+    def _delete_versions(self, path: str) -> bool:
+        """Delete all versions of a path, where this remote says which there are."""
+        client = self._store.fs.fs
+        if self._store.fs.protocol != "s3":
+            return False
+        bucket, key, _ = client.split_path(path)
+        versions, page = [], {"IsTruncated": True}
+        try:
+            while page["IsTruncated"]:
+                marks = {
+                    name: page[f"Next{name}"]
+                    for name in ("KeyMarker", "VersionIdMarker")
+                    if f"Next{name}" in page
+                }
+                page = client.call_s3("list_object_versions", Bucket=bucket, Prefix=key, **marks)
+                versions += [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        except PermissionError:  # to list versions is a right of its own
+            return False
+        for one in versions:
+            if one["Key"] == key:  # a prefix is also that of longer names
+                client.call_s3("delete_object", Bucket=bucket, Key=key, VersionId=one["VersionId"])
+        return True
 
     def _ask_size(self, digest: str) -> int | None:
         path = self._store.oid_to_path(digest)

@@ -1,0 +1,133 @@
+"""`featbank forget`: take a person out of the workspace, DVC's cache and its remotes."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from featbank.base.printing import print_json, print_line, print_table
+from featbank.base.sought import Sought
+from featbank.corpora.forgotten import FORGOTTEN
+from featbank.errors import ConfigError
+from featbank.files.opening import read_regular
+from featbank.withdrawal.plan import PLAN, WithdrawalPlan, stopped_plan
+
+_MAX_BYTES = 256 << 20  # of a list of ids
+_NAMED = 10
+_NEXT = (
+    "commit dvc.lock, conf/forgotten.json and the pinned ids, then type dvc push, which sends what "
+    "was made anew"
+)
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    text = "take a person or utterances out of all that DVC has; shows what it would do first"
+    command = commands.add_parser("forget", help=text, description=text)
+    command.add_argument("ids", nargs="*", metavar="ID", help="of utterances")
+    command.add_argument(
+        "--speaker", action="append", default=[], metavar="S", help="as manifests name it"
+    )
+    command.add_argument("--list", type=Path, metavar="FILE", help="of ids, one a line")
+    command.add_argument("--yes", action="store_true", help="do it; by default it is only shown")
+    command.add_argument(
+        "--refit", action="store_true", help="fit codebooks anew that were fitted on the person"
+    )
+    command.add_argument(
+        "--exports", type=Path, action="append", default=[], metavar="DIR",
+        help="a folder with exports outside of the project; repeat for several",
+    )  # fmt: skip
+    command.add_argument(
+        "--receipt", type=Path, default=Path("withdrawals"), metavar="FOLDER",
+        help="of receipts (withdrawals)",
+    )  # fmt: skip
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_run)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    sought = _sought(parsed)
+    # imported here: it brings in DVC, which other commands do without
+    from featbank.pipeline.forgetting import carry_out, plan_withdrawal
+
+    stopped = stopped_plan()
+    plan = stopped or plan_withdrawal(sought, refit=parsed.refit, exports=parsed.exports)
+    if not parsed.json:
+        _show(plan, is_stopped=stopped is not None)
+    is_done = parsed.yes and plan.has_work
+    receipt = carry_out(plan, parsed.receipt) / "receipt.json" if is_done else None
+    if parsed.json:
+        print_json({**asdict(plan), "receipt": receipt and str(receipt)})
+    elif receipt:
+        print_line(f"done; the receipt is {receipt.with_suffix('.html')}")
+        print_line(_NEXT)
+    elif not plan.has_work:
+        print_line("nothing is left for this command to do")
+    else:
+        print_line("nothing is changed yet: --yes does it")
+    return 0
+
+
+def _sought(parsed: argparse.Namespace) -> Sought:
+    ids = [*parsed.ids]
+    if parsed.list is not None:
+        lines = read_regular(parsed.list, _MAX_BYTES).decode(errors="surrogateescape").split("\n")
+        ids += [line.rstrip("\r") for line in lines if line.strip()]
+    if not ids and not parsed.speaker:
+        raise ConfigError(
+            "whom to forget", expected="ids, --speaker S or --list FILE", got="nobody"
+        )
+    return Sought(ids=frozenset(ids), speakers=frozenset(parsed.speaker))
+
+
+def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:
+    if is_stopped:
+        print_line(
+            f"a withdrawal that was begun at {plan.begun} is not through, and comes first; --yes "
+            "goes on with it:"
+        )
+    if plan.ids:
+        print_line(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
+    if plan.unknown:
+        print_line(f"nothing holds {_named(plan.unknown)}")
+    columns = {"what": False, "where": False, "number": True, "what becomes of it": False}
+    if plan.has_work:
+        print_table(columns, _table(plan))
+    if plan.cut:
+        print_line("revisions that can no longer be pulled whole:")
+        for one in plan.cut:
+            print_line(f"  {one.commit[:12]} {' '.join(one.names)}".rstrip())
+    if plan.yours:
+        print_line("files of yours that hold them, for you to delete or mend:")
+        for path in plan.yours:
+            print_line(f"  {path}")
+    print_line("not reached:")
+    for left in plan.unreached:
+        print_line(f"  {left.what}: {left.why}")
+
+
+def _table(plan: WithdrawalPlan) -> Iterator[Sequence[str]]:
+    deleted = Counter((one.kind, one.place) for one in plan.deletions)
+    for (kind, place), number in sorted(deleted.items()):
+        yield (kind, place, f"{number:,}", "deleted")
+    if plan.work_files:
+        yield ("records, unfinished runs", str(PLAN.parent), f"{len(plan.work_files):,}", "removed")
+    for path in plan.pins:
+        yield ("pinned ids", path, "1", "taken out of it")
+    for path in plan.remade:
+        yield ("output", path, "1", "made anew")
+    for path in plan.codebooks:
+        yield ("codebook", path, "1", "fitted anew" if plan.refit else "kept: --refit fits it anew")
+    if plan.marks:
+        yield ("marks, without names", str(FORGOTTEN), f"{len(plan.marks):,}", "added")
+    for path in plan.old_codebooks:
+        yield ("codebook", path, "1", "of other revisions: kept")
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
