@@ -26,7 +26,7 @@ class SampleChoice:
     fit_on: Annotated[Name, value("the sample: the corpus, or what joins several of them")]
     corpus: Annotated[Name, value("of the utterances")]
     feature: Annotated[Name, value("of theirs")]
-    stored: Annotated[Name, value(_STORED)]
+    stored: Annotated[Name, value("which of its features", told=_STORED)]
 
 
 @section
@@ -35,7 +35,7 @@ class CodebookChoice:
 
     fit_on: Annotated[Name, value("the sample that it is fitted on")]
     feature: Annotated[Name, value("whose frames it is fitted on")]
-    stored: Annotated[Name, value(_STORED)]
+    stored: Annotated[Name, value("which of its features", told=_STORED)]
     codebook: Annotated[Name, value("the tokenizer whose k-means it is")]
 
     @property
@@ -49,7 +49,7 @@ class TokenChoice:
     """Choice of tokens, made of every corpus."""
 
     feature: Annotated[Name, value("that they are made of")]
-    stored: Annotated[Name, value(_STORED)]
+    stored: Annotated[Name, value("which of its features", told=_STORED)]
     tokenizer: Annotated[Name, value("that makes them")]
     codebook: Annotated[Name, value("the tokenizer whose k-means it uses")]
     fit_on: Annotated[Name, value("the sample that the codebook is fitted on")]
