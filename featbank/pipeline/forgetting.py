@@ -148,7 +148,8 @@ def _planned(
     going = [one for one in stored if one.why == "holds"]
     here = [one for one in holdings.found if one.place == WORKSPACE and one.why == "holds"]
     books = [one for one in holdings.found if one.kind == "codebook" and one.why == "fitted"]
-    current = {file_md5(Path(one.path)) for one in books if one.place == WORKSPACE}
+    stays = [one for one in books if one.place == WORKSPACE and not refit]
+    current = {file_md5(Path(one.path)) for one in stays}
     cut = {revision for one in going for revision in one.revisions if revision != WORKSPACE}
     audio: dict[str, set[str]] = {}
     for corpus, row in rows:
