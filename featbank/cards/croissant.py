@@ -134,7 +134,9 @@ def croissant(
 
 def _usage(subject: CardSubject) -> str:
     """Say what the speakers consented to, where the corpus says it of any."""
-    counted = subject.terms.get("consent", {})
+    counted = subject.terms.get("consent")
+    if counted is None:
+        return "; ".join(f"consent {value}" for value in subject.consents)
     return "; ".join(
         f"consent {value or NOT_SAID}: {of['utterances']:,} utterances"
         for value, of in counted.items()

@@ -116,7 +116,8 @@ def _splits(splits: Sequence[CardSplit]) -> Iterator[str]:
 def _terms(subject: CardSubject) -> Iterator[str]:
     terms = subject.terms
     for term, title in _TITLES.items():
-        if term not in terms and term != "license":
+        named = subject.licenses if term == "license" else subject.consents
+        if term == "consent" and not named:
             continue
         yield f"## {title}"
         yield ""
@@ -131,14 +132,14 @@ def _terms(subject: CardSubject) -> Iterator[str]:
                 yield ""
                 yield f"Besides, of what the values were made with: {'; '.join(others)}."
         else:
-            yield from subject.licenses or ["Not stated by the stores."]
+            yield from named or ["Not stated by the stores."]
         yield ""
 
 
 def _limits(subject: CardSubject) -> Iterator[str]:
     yield "## Limits"
     yield ""
-    if "consent" not in subject.terms:
+    if not subject.consents:
         yield "- What the speakers consented to is not stated."
     if subject.features:
         yield "- Values of speech may tell who speaks: the terms of the audio are theirs, too."

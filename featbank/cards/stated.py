@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from featbank.base.terms import TERMS
 
+def stated_terms(provenance: Mapping[str, Any], term: str = "license") -> tuple[str, ...]:
+    """Return the values of a term, of corpora, of their rows and of weights, each once.
 
-def stated_licenses(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the licences of corpora, of their rows and of weights, each once.
-
-    >>> stated_licenses({"corpus": {"license": "a", "terms": {"license": ["b"]}}, "x": [{}]})
-    ('a', 'b')
+    >>> said = {"corpus": {"license": "a", "terms": {"license": ["b"], "consent": ["all"]}}}
+    >>> stated_terms(said), stated_terms(said, "consent")
+    (('a', 'b'), ('all',))
     """
-    return tuple(dict.fromkeys(_texts_under(provenance, TERMS[0])))
+    return tuple(dict.fromkeys(_texts_under(provenance, term)))
 
 
 def stated_corpora(provenance: Mapping[str, Any]) -> dict[str, str]:

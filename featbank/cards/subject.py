@@ -9,7 +9,7 @@ from typing import Any
 
 from featbank.base.manifest import Utterance
 from featbank.base.terms import TERMS, TermCounts, hours_of
-from featbank.cards.stated import stated_corpora, stated_licenses
+from featbank.cards.stated import stated_corpora, stated_terms
 from featbank.store import StoreHeader, find_encoding
 
 Amounts = Mapping[str, Mapping[str, Any]]
@@ -157,11 +157,21 @@ class CardSubject:
         """Every licence that something of it is under: of utterances, and of weights."""
         of_rows = self.terms.get("license")
         own = [self.corpus_license] if of_rows is None else [*of_rows]
-        stated = [
-            one for feature in self.features for one in stated_licenses(feature.header.provenance)
-        ]
         gone = set() if of_rows is None else {self.corpus_license} - of_rows.keys()
-        return tuple(one for one in dict.fromkeys([*own, *stated]) if one and one not in gone)
+        return tuple(
+            one
+            for one in dict.fromkeys([*own, *self._stated("license")])
+            if one and one not in gone
+        )
+
+    @property
+    def consents(self) -> tuple[str, ...]:
+        """What any speaker is said to have consented to: by the rows, else by the stores."""
+        return tuple(filter(None, self.terms.get("consent") or self._stated("consent")))
+
+    def _stated(self, term: str) -> list[str]:
+        headers = (feature.header for feature in self.features)
+        return [one for header in headers for one in stated_terms(header.provenance, term)]
 
     @property
     def _rows(self) -> list[RowFacts]:

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from featbank.base.manifest import Utterance, iterate_manifest
-from featbank.cards.stated import stated_licenses
+from featbank.cards.stated import stated_terms
 from featbank.errors import ManifestError
 from featbank.export.rows import ExportField, ExportRow, cut
 from featbank.store.verified import VerifiedStore
@@ -159,7 +159,7 @@ class ExportSource:
     @property
     def licenses(self) -> tuple[str, ...]:
         """Licences that the stores state, of corpora and of weights, each once."""
-        stated = (stated_licenses(field.header.provenance) for field in self.fields)
+        stated = (stated_terms(field.header.provenance) for field in self.fields)
         return tuple(dict.fromkeys(chain.from_iterable(stated)))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from featbank.cli import main
+from tests.export.conftest import write_store
 from tests.licensed import OF_CORPUS, OWN, SPLITS, Licensed, licensed
 
 Capture = pytest.CaptureFixture[str]
@@ -93,6 +94,19 @@ def test_a_mistake_is_one_line_that_says_what_is_right(
     assert run(*(one.format(**places) for one in arguments)) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert told in line
+
+
+def test_without_manifests_a_card_names_the_terms_that_the_header_of_a_store_states(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    terms = {"license": ["CC0-1.0"], "consent": ["all", "research"]}
+    corpus = {"name": "demo", "license": OF_CORPUS, "terms": terms}
+    store = write_store(tmp_path / "dev", "units", ["a", "b"], provenance={"corpus": corpus})
+    assert run("card", store) == 0
+    card = capsys.readouterr().out
+    assert 'license: ["cc-by-4.0", "cc0-1.0"]' in head_of(card)
+    assert "## Consent\n\nall\nresearch\n" in card
+    assert "is not stated" not in card
 
 
 def test_croissant_lists_every_file_with_its_digest_and_says_what_the_publisher_does(
