@@ -6,6 +6,7 @@ import binascii
 import marshal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from featbank.audio import AudioScan
@@ -285,7 +286,7 @@ class Join:
             if split in self._sped:
                 utterances = [at_speed(one, speed) for one in utterances for speed in corpus.speeds]
             if self._forgotten.marks:
-                holds = functools.partial(self._forgotten.holds, corpus.name)
+                holds = partial(self._forgotten.holds, corpus.name)
                 utterances = [one for one in utterances if not holds(one)]
         except CorpusError as error:
             return "", [bad_row(error, row.where, row.audio)]

@@ -19,7 +19,7 @@ SUFFIX = ".dvc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class PushedFile:
     """A file as an object of DVC.
 
     Args:
@@ -48,7 +48,7 @@ class FolderObject:
     num_files: int
 
 
-def folder_object(entries: Mapping[str, Entry]) -> FolderObject:
+def folder_object(entries: Mapping[str, PushedFile]) -> FolderObject:
     """Return the object that DVC would make of a folder.
 
     Args:

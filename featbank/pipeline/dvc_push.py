@@ -19,7 +19,7 @@ from featbank.files.json_files import read_json
 from featbank.files.provenance import canonical_json, write_atomic
 from featbank.files.records import record
 from featbank.pipeline.dvc_outputs import is_run_by_dvc
-from featbank.pipeline.dvc_pointer import Entry, check_pointer, folder_object, write_pointer
+from featbank.pipeline.dvc_pointer import PushedFile, check_pointer, folder_object, write_pointer
 from featbank.pipeline.dvc_remote import RemoteObjects, file_md5
 from featbank.store import ShardInfo
 
@@ -46,7 +46,7 @@ class DvcShelf:
         self._pointer = pointer
         self._threads = threads
         self._work = Path()
-        self._held: dict[Path, Entry] = {}
+        self._held: dict[Path, PushedFile] = {}
         self._coming: set[Path] = set()
         self._uploads: deque[Future[None]] = deque()
 
@@ -118,7 +118,7 @@ class DvcShelf:
         while len(self._uploads) > num_left:
             self._uploads.popleft().result()
 
-    def _lost(self, entries: Mapping[Path, Entry]) -> list[Path]:
+    def _lost(self, entries: Mapping[Path, PushedFile]) -> list[Path]:
         """Find files that the remote has no more, and forget that it had them."""
         with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="ask") as threads:
             sizes = threads.map(lambda entry: self._remote.size_of(entry.md5), entries.values())
@@ -162,13 +162,13 @@ def _note(shard: Path) -> Path:
     return shard.with_name(shard.name + _NOTE)
 
 
-def _read_note(path: Path) -> Entry | None:
+def _read_note(path: Path) -> PushedFile | None:
     try:
-        return record(Entry, read_json(path, what="note", error=StoreError))
+        return record(PushedFile, read_json(path, what="note", error=StoreError))
     except (FeatbankError, ValueError) as error:
         _log.warning("%s is of no use, and its shard is made again: %s", path, error)
         return None
 
 
-def _entry_of(path: Path) -> Entry:
-    return Entry(md5=file_md5(path), num_bytes=path.stat().st_size)
+def _entry_of(path: Path) -> PushedFile:
+    return PushedFile(md5=file_md5(path), num_bytes=path.stat().st_size)

@@ -10,7 +10,7 @@ from featbank.audio.inside.parquet import parquet_cell
 from featbank.audio.memory import MemoryReader, memory_or_scratch_file, write_all
 from featbank.base.places import Place
 from featbank.errors import AudioError
-from featbank.files.remote import RemotePath, Span, open_parts, open_remote, stat_remote
+from featbank.files.remote import FilePart, RemotePath, open_parts, open_remote, stat_remote
 
 
 def open_elsewhere(path: str | Path, place: Place) -> BufferedReader:
@@ -45,7 +45,7 @@ def open_elsewhere(path: str | Path, place: Place) -> BufferedReader:
         os.lseek(descriptor, 0, os.SEEK_SET)
         return MemoryReader(FileIO(descriptor))
     stop = place.start + place.num_bytes
-    file = open_remote(container, Span(place.start, stop))
+    file = open_remote(container, FilePart(place.start, stop))
     size = os.fstat(file.fileno()).st_size
     if size < place.num_bytes:
         file.close()

@@ -57,7 +57,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
+class _ParquetFile:
     """A file in its present state, and what gives it to pyarrow."""
 
     stamp: Hashable
@@ -89,7 +89,7 @@ def parquet_cell(
             got=place.member,
         )
     arrow, _ = import_pyarrow()
-    file = _File(stamp=stamp, source=source)
+    file = _ParquetFile(stamp=stamp, source=source)
     try:
         found = _GROUPS.cell(
             (stamp, cell.column, cell.group),
@@ -138,7 +138,7 @@ def _leave_to_parent() -> None:
 
 
 @lru_cache(_MOST_OPEN)
-def _opened(file: _File) -> Any:
+def _opened(file: _ParquetFile) -> Any:
     """Open a file, once for each state of it."""
     _, parquet = import_pyarrow()
     return parquet.ParquetFile(file.source(), memory_map=False, pre_buffer=False)

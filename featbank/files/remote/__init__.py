@@ -15,17 +15,17 @@ from featbank.files.remote.paths import (
     is_remote,
 )
 from featbank.files.remote.requests import RemoteStat, is_there, stat_remote, walk_remote
-from featbank.files.remote.spool import Span, open_any, open_remote
+from featbank.files.remote.spool import FilePart, open_any, open_remote
 from featbank.files.remote.together import map_any
 
 __all__ = [
     "AnyPath",
     "FileLookup",
+    "FilePart",
     "ForbiddenError",
     "RemoteError",
     "RemotePath",
     "RemoteStat",
-    "Span",
     "any_path",
     "check_reachable",
     "exists",

@@ -30,7 +30,7 @@ _OPENS_AGAIN = os.path.isdir("/proc/self/fd")  # noqa: PTH112 - a file without a
 _ROUNDS = 3  # of a file that is written to while it is fetched
 
 
-class Span(NamedTuple):
+class FilePart(NamedTuple):
     """A part of a file: its first byte, and the one behind its last."""
 
     start: int
@@ -40,12 +40,12 @@ class Span(NamedTuple):
 class _Fetched(NamedTuple):
     path: RemotePath
     stat: RemoteStat
-    span: Span
+    part: FilePart
     file: IO[bytes]
 
     @property
     def num_bytes(self) -> int:
-        return self.span.end - self.span.start
+        return self.part.end - self.part.start
 
 
 class _Spool:
@@ -56,11 +56,11 @@ class _Spool:
         self._lock = threading.Lock()
         self._kept: list[_Fetched] = []
 
-    def find(self, path: RemotePath, stat: RemoteStat, span: Span) -> BufferedReader | None:
+    def find(self, path: RemotePath, stat: RemoteStat, part: FilePart) -> BufferedReader | None:
         """Open what is kept of a file in this state."""
         with self._lock:
             for place, one in enumerate(self._kept):
-                if one[:3] == (path, stat, span) and stat.is_a_state:
+                if one[:3] == (path, stat, part) and stat.is_a_state:
                     self._kept.append(self._kept.pop(place))
                     return _again(one.file)
         return None
@@ -103,12 +103,12 @@ def open_any(path: str | os.PathLike[str]) -> BufferedReader:
     return open_remote(RemotePath(path)) if is_remote(path) else open_regular(os.fspath(path))
 
 
-def open_remote(path: RemotePath, span: Span | None = None) -> BufferedReader:
+def open_remote(path: RemotePath, part: FilePart | None = None) -> BufferedReader:
     """Fetch a file whole, unless it is kept in the state that it has now, and open it.
 
     Args:
         path: of the file.
-        span: the part to fetch, which is opened as a file of its own, and ends where the file does;
+        part: the part to fetch, which is opened as a file of its own, and ends where the file does;
             None for all of it.
 
     Raises:
@@ -117,7 +117,7 @@ def open_remote(path: RemotePath, span: Span | None = None) -> BufferedReader:
     """
     stat = stat_remote(path)
     for _ in range(_ROUNDS):
-        part = _within(span, stat)
+        part = _within(part, stat)
         if found := _SPOOL.find(path, stat, part):
             return found
         try:
@@ -139,21 +139,21 @@ def close_spool() -> None:
     _SPOOL.close()
 
 
-def _within(span: Span | None, stat: RemoteStat) -> Span:
-    if span is None:
-        return Span(0, stat.num_bytes)
-    return Span(min(span.start, stat.num_bytes), min(span.end, stat.num_bytes))
+def _within(part: FilePart | None, stat: RemoteStat) -> FilePart:
+    if part is None:
+        return FilePart(0, stat.num_bytes)
+    return FilePart(min(part.start, stat.num_bytes), min(part.end, stat.num_bytes))
 
 
 def _is_replaced(one: _Fetched, by: _Fetched) -> bool:
-    return one.path == by.path and (one.stat != by.stat or one.span == by.span)
+    return one.path == by.path and (one.stat != by.stat or one.part == by.part)
 
 
-def _fetch(path: RemotePath, stat: RemoteStat, span: Span) -> IO[bytes]:
-    file = _room(span.end - span.start)
+def _fetch(path: RemotePath, stat: RemoteStat, part: FilePart) -> IO[bytes]:
+    file = _room(part.end - part.start)
     try:
-        for start in range(span.start, span.end, _PIECE):
-            end = min(start + _PIECE, span.end)
+        for start in range(part.start, part.end, _PIECE):
+            end = min(start + _PIECE, part.end)
             with _SPOOL.in_flight:
                 file.write(read_remote(path, start, end, stat.num_bytes))
         file.flush()
