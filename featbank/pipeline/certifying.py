@@ -19,7 +19,7 @@ from featbank.tokenizers.tokenized import feature_of_tokens
 
 _log = logging.getLogger(__name__)
 
-_OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate")
+_OF_VALIDATE = ("only", "strict", "held_out", "quality", "recompute", "certificate")
 """Keys of `validate` alone: what else is typed goes for the stage that made the stores, too."""
 
 
