@@ -67,7 +67,11 @@ class AbxPlan:
             return "there are no frames in time"
         if frames.num_units is None and frames.num_values == 1:
             return "a single value has no angle"
-        found = list(self._segments(frames, frames.framing, rows, labels, seed))
+        found = [
+            one
+            for one in self._segments(frames, frames.framing, rows, labels, seed)
+            if one.context is not None or not self.by_context
+        ]
         kept = capped(found, self.segments, by_context=self.by_context, seed=seed)
         if frames.num_units is None:
             # of those that are left, for as they are stored they need no memory
