@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from featbank.base.progress import Advance, progress_bar
@@ -18,7 +19,11 @@ from featbank.tokenizers.token_stores import TokenStores
 
 _log = logging.getLogger(__name__)
 
-_OF_VALIDATE = ("only", "strict", "held_out", "recompute", "certificate", "against", "drift")
+_OF_VALIDATE = tuple(
+    sorted(
+        {one.name for one in fields(ValidateConfig)} - {one.name for one in fields(ExtractConfig)}
+    )
+)
 """Keys of `validate` alone: what else is typed goes for the stage that made the stores, too."""
 
 

@@ -6,7 +6,7 @@ Each part has a plan, whose `measure` returns what it found, or why it found not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +65,17 @@ class AbxPlan:
             return "the corpus has no labels"
         if frames.framing is None:
             return "there are no frames in time"
-        found = list(self._segments(frames, frames.framing, rows, labels, seed))
+        if frames.num_units is None and frames.num_values == 1:
+            return "a single value has no angle"
+        found = [
+            one
+            for one in self._segments(frames, frames.framing, rows, labels, seed)
+            if one.context is not None or not self.by_context
+        ]
         kept = capped(found, self.segments, by_context=self.by_context, seed=seed)
+        if frames.num_units is None:
+            # of those that are left, for as they are stored they need no memory
+            kept = [replace(one, frames=of_length_one(one.frames)) for one in kept]
         distance = angular if frames.num_units is None else unequal
         within, across = (
             abx_error(kept, distance, across=across, by_context=self.by_context)
@@ -92,7 +101,7 @@ class AbxPlan:
                 yield from phone_segments(
                     row.id,
                     row.speaker,
-                    of_length_one(values) if frames.num_units is None else values,
+                    values,
                     intervals,
                     frame_centers_s(framing, len(values)),
                     silences=self.silences,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from featbank.base.manifest import Utterance
 from featbank.base.units import DURATIONS, expand
 from featbank.errors import StoreError
 from featbank.store import Store, open_verified
-from featbank.validation.header import is_merged, value_rules
+from featbank.validation.header import is_merged, is_tokens, value_rules
 from featbank.validation.result import ProblemLog
 
 Array = npt.NDArray[Any]
@@ -28,7 +29,7 @@ class StoredFrames:
         splits: of the corpus; one without a store is a problem that a check names.
 
     Raises:
-        StoreError: no split has a store, or one is damaged.
+        StoreError: no split has a store, or one is damaged or does not say how many units it has.
     """
 
     def __init__(self, folder: Path, splits: Iterable[str]) -> None:
@@ -43,6 +44,10 @@ class StoredFrames:
             self._durations = [open_verified(beside / split) for split in there]
         self.num_units = value_rules(header, ProblemLog("")).num_units
         """Of each codebook, K; None for what is no tokens."""
+        if self.num_units is None and is_tokens(header):
+            raise StoreError(f"units in {folder}", expected="the size of a codebook", got="none")
+        self.num_values = prod(header.shape)
+        """Of a frame."""
         self.framing = header.framing if header.time_axis is not None else None
         """Where each frame is; None of vectors, one an utterance."""
 

@@ -102,7 +102,11 @@ def test_an_option_that_says_more_or_is_no_yaml_is_refused(name: str, conf: Path
 
 
 FILES: dict[str, tuple[str, str, str]] = {
-    "callbacks": ("main", CALLBACK, "expected run: .* alone, for the rest can run code, got callb"),
+    "callbacks": (
+        "main",
+        CALLBACK,
+        "expected run: .* of sweeps, for the rest can run code, got callb",
+    ),
     "the environment": ("main", "hydra: {job: {env_set: {LD_PRELOAD: x}}}\n", "got job"),
     "a search path": ("main", "hydra: {searchpath: ['file:///tmp']}\n", "got searchpath"),
     "a folder for runs": ("main", "hydra: {run: {dir: pwned}}\n", "got run"),

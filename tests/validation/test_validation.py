@@ -711,8 +711,8 @@ def test_check_survives_its_file_byte_for_byte(project: Project, tmp_path: Path)
     [
         (None, "nothing there"),
         ("[", "a JSON object"),
-        ('{"format": "other"}', "featbank-check version 3"),
-        ('{"format": "featbank-check", "format_version": 3}', "the fields of a check"),
+        ('{"format": "other"}', "featbank-check version 4"),
+        ('{"format": "featbank-check", "format_version": 4}', "the fields of a check"),
     ],
 )
 def test_file_that_is_no_check_is_refused(
