@@ -278,7 +278,7 @@ def test_the_receipt_says_what_went_and_what_was_not_reached(story: Story) -> No
     for place, before in story.before.items():
         assert set(receipt["deleted"][place]) == before.keys() - after[place].keys()
     assert list(receipt["cut_revisions"].values()) == [["main", "v2"]]
-    assert receipt["codebooks"] == {CODEBOOK: "kept"}
+    assert receipt["codebooks"] == {CODEBOOK: "kept as it was fitted"}
     unreached = [one["what"] for one in receipt["unreached"]]
     assert {"git", "clones", "workspace"} <= set(unreached)  # the table and the audio
     again = story.project.run(f"python -m featbank forget --speaker {SPEAKER} --yes")
