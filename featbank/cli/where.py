@@ -93,8 +93,9 @@ def _where(one: Holding) -> str:
         return one.output
     if one.place == "cache" or one.place.startswith("remote "):
         return "named by no revision"
-    # of what there are as many as utterances, the folder
-    return str(PurePosixPath(one.path).parent) if one.kind in ("audio", "shard") else one.path
+    # of what there are many, the folder
+    has_many = one.kind in ("audio", "shard") or one.place == "work"
+    return str(PurePosixPath(one.path).parent) if has_many else one.path
 
 
 def _row(group: Sequence[Holding], names: Mapping[str, Sequence[str]]) -> list[str]:

@@ -23,7 +23,7 @@ def parse_listing(
     """
     entries: list[dict[str, Any]] = parse_json(data, where, error, kind=list)
     try:
-        listed = {str(entry["relpath"]): str(entry["md5"]) for entry in entries}
+        listed = {entry["relpath"]: entry["md5"] for entry in entries}
     except (KeyError, TypeError) as wrong:
         raise error(where, expected="paths and digests", got=wrong) from wrong
     for path, digest in listed.items():
@@ -32,12 +32,12 @@ def parse_listing(
     return listed
 
 
-def check_object(digest: str, error: type[FeatbankError] = FeatbankError) -> str:
+def check_object(digest: Any, error: type[FeatbankError] = FeatbankError) -> str:
     """Return the name of an object, if it is one.
 
     Raises:
         FeatbankError: as `error`, where it is none.
     """
-    if not OBJECT.fullmatch(digest):
+    if not isinstance(digest, str) or not OBJECT.fullmatch(digest):
         raise error("name of an object", expected="32 hex digits", got=repr(digest))
     return digest

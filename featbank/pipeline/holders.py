@@ -89,8 +89,6 @@ class Search:
         self._history = GitHistory(repo)
         outputs, unread = all_outputs(repo, self._history)
         self._outputs = outputs
-        for path, why in unread.items():
-            self._miss(path, why)
         self._objects: list[HeldPlace] = [cache_place(repo)]
         for name in repo.config["remote"]:
             try:
@@ -102,6 +100,8 @@ class Search:
                 self._miss(f"remote {name}", str(error))
         caches = [Path(one.path) for one in (repo.cache.local, repo.cache.legacy) if one]
         found = find_files(Path(repo.root_dir), caches, exports)
+        for path, why in (*unread.items(), *found.unread.items()):
+            self._miss(path, why)
         self._export_folders = found.export_folders
         self._files = [
             LocalPlace(WORKSPACE, found.workspace),

@@ -24,12 +24,14 @@ class ProjectFiles:
         work: below `.featbank`, of runs and their records.
         exports: below the folder of an export, finished or not.
         export_folders: these folders.
+        unread: folders that cannot be listed, and why.
     """
 
     workspace: dict[str, str] = field(default_factory=dict)
     work: dict[str, str] = field(default_factory=dict)
     exports: dict[str, str] = field(default_factory=dict)
     export_folders: list[Path] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
 
 
 def find_files(
@@ -59,8 +61,12 @@ def _walk(
         if (real := folder.resolve()) in seen:
             continue
         seen.add(real)
-        with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
+        try:
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            found.unread[_name(str(folder), root)] = error.strerror or str(error)
+            continue
         names = {entry.name for entry in listed}
         if _ENVIRONMENT in names:
             continue

@@ -315,9 +315,14 @@ def test_an_object_that_cannot_be_read_is_told_and_ends_nothing(
     path = _object(project / ".dvc" / "cache" / "files" / "md5", damaged)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
+    torn = project / "torn.jsonl"
+    torn.write_text(f'{{"audio":"x.flac","id":"{min(team.ids)}"}}\n{{"audio":"x')
     found = find_holdings(PERSON, remotes=False)
     why = {one.place: one.why for one in found.unreached}
     assert damaged[2:] in why["cache"]
+    assert "torn.jsonl" in why["workspace"]
+    [text] = [one for one in _in(found, "workspace") if one.path == torn.name]
+    assert (text.kind, text.ids) == ("text", (min(team.ids),))
     assert why["remote storage"] == "it was left out"
     assert team.stray in _of_ids(found, "cache")
 
