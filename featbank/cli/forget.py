@@ -77,9 +77,12 @@ def _sought(parsed: argparse.Namespace) -> Sought:
     if parsed.list is not None:
         lines = read_regular(parsed.list, _MAX_BYTES).decode(errors="surrogateescape").split("\n")
         ids += [line.rstrip("\r") for line in lines if line.strip()]
-    if not ids and not parsed.speaker:
+    named = [*ids, *parsed.speaker]
+    if not named or not all(named):
         raise ConfigError(
-            "whom to forget", expected="ids, --speaker S or --list FILE", got="nobody"
+            "whom to forget",
+            expected="ids, --speaker S or --list FILE",
+            got="an empty name" if named else "nobody",
         )
     return Sought(ids=frozenset(ids), speakers=frozenset(parsed.speaker))
 

@@ -16,6 +16,7 @@ import yaml
 from featbank.base.manifest import Utterance, read_manifest
 from featbank.corpora.forgotten import read_forgotten
 from featbank.store import open_store
+from featbank.tokenizers.sample import write_pins
 from tests.conftest import ROOT
 from tests.extracting import files
 from tests.pipeline.conftest import Project, _once
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.slow
 
 SPEAKER = "june_fr"
 KEPT_STAGES = ("code", "prepare", "extract", "sample", "fit", "tokenize")
+PINS = "conf/sample/demo/demo.txt"
 CODEBOOK = "data/codebooks/demo/mfcc-kmeans100.safetensors"
 KILLED = """
 import os, signal, sys
@@ -104,6 +106,11 @@ def _table(project: Project, *, with_speaker: bool) -> None:
     else:
         shutil.rmtree(demo / SPEAKER)
     path.write_text("".join([header, *chosen]), encoding="utf-8")
+    cells = [row.split("\t") for row in chosen]
+    pinned = sorted(
+        audio.removesuffix(".flac") for audio, _, _, split, _ in cells if split == "train"
+    )
+    write_pins(project.path / PINS, pinned, how="all of train")
 
 
 def _make(project: Project) -> None:
@@ -117,8 +124,6 @@ def _make(project: Project) -> None:
     project.edit("conf/corpus/demo.yaml", "labels: phones.jsonl", "labels: null")
     for tag, with_speaker in (("v1", False), ("v2", True)):
         _table(project, with_speaker=with_speaker)
-        project.run("python stages/prepare.py && python stages/sample.py pin=true")
-        shutil.rmtree(project.path / "data/manifests")
         project.run("dvc repro")
         project.commit(tag)
         project.run(f"git tag {tag}")
@@ -180,7 +185,7 @@ def test_a_look_says_what_goes_from_where_and_changes_nothing(story: Story) -> N
         assert re.search(rf"shard .* {place} ", said), place
     second = story.project.run("git rev-parse v2").strip()
     cut = said.split("can no longer be pulled whole:")[1].split("files of yours")[0]
-    assert f"{second[:12]} v2" in cut
+    assert f"{second[:12]} main v2" in cut
     assert "v1" not in cut
     assert "corpora/demo/transcripts.tsv" in said.split("files of yours")[1]
     assert "kept: --refit fits it anew" in said
@@ -249,7 +254,7 @@ def test_the_workspace_is_whole_without_the_person_and_nothing_was_encoded_again
         assert not {row.id for row in story.rows} & set(open_store(store).ids)
         assert len(open_store(store).ids) > 0
     assert (project.path / CODEBOOK).read_bytes() == story.codebook
-    pins = (project.path / "conf/sample/demo/demo.txt").read_text("utf-8")
+    pins = (project.path / PINS).read_text("utf-8")
     assert "withdrawn since" in pins.splitlines()[0]
 
 
@@ -272,8 +277,8 @@ def test_the_receipt_says_what_went_and_what_was_not_reached(story: Story) -> No
     after = story.objects()
     for place, before in story.before.items():
         assert set(receipt["deleted"][place]) == before.keys() - after[place].keys()
-    assert ["v2"] in receipt["cut_revisions"].values()
-    assert receipt["codebooks"] == {CODEBOOK: "kept"}
+    assert list(receipt["cut_revisions"].values()) == [["main", "v2"]]
+    assert receipt["codebooks"] == {CODEBOOK: "kept as it was fitted"}
     unreached = [one["what"] for one in receipt["unreached"]]
     assert {"git", "clones", "workspace"} <= set(unreached)  # the table and the audio
     again = story.project.run(f"python -m featbank forget --speaker {SPEAKER} --yes")

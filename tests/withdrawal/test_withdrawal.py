@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from featbank.cli import main
 from featbank.corpora.forgotten import Forgotten, read_forgotten
 from featbank.errors import ConfigError, FeatbankError
 from featbank.tokenizers.sample import read_pins, write_pins
@@ -111,3 +112,14 @@ def test_a_plan_without_anything_to_do_has_no_work() -> None:
     assert PLANNED.has_work
     empty = replace(PLANNED, marks=(), deletions=(), work_files=(), pins=(), remade=())
     assert not empty.has_work
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [([], "got nobody"), ([""], "got an empty name"), (["--list", "no.txt"], "no.txt")],
+)
+def test_nobody_is_no_one_to_forget(
+    typed: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["forget", *typed]) == 1
+    assert said in capsys.readouterr().err
