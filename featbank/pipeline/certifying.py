@@ -19,11 +19,8 @@ from featbank.tokenizers.token_stores import TokenStores
 
 _log = logging.getLogger(__name__)
 
-_OF_VALIDATE = tuple(
-    sorted(
-        {one.name for one in fields(ValidateConfig)} - {one.name for one in fields(ExtractConfig)}
-    )
-)
+_OF_ANY = {one.name for one in fields(ExtractConfig)}
+_OF_VALIDATE = [one.name for one in fields(ValidateConfig) if one.name not in _OF_ANY]
 """Keys of `validate` alone: what else is typed goes for the stage that made the stores, too."""
 
 

@@ -105,7 +105,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "callbacks": (
         "main",
         CALLBACK,
-        "expected run: .* of sweeps, for the rest can run code, got callb",
+        "expected run: .* for the rest can run code, got callb",
     ),
     "the environment": ("main", "hydra: {job: {env_set: {LD_PRELOAD: x}}}\n", "got job"),
     "a search path": ("main", "hydra: {searchpath: ['file:///tmp']}\n", "got searchpath"),

@@ -22,8 +22,8 @@ from featbank.pipeline.described import adapter
 from featbank.pipeline.sections import CorpusOption, FeatureOption, TokenizerOption
 from tests.conftest import ROOT
 
-# conf/runtime.yaml, conf/push.yaml and conf/runner change no byte but by the numerics class; Hydra's
-# own files are not ours
+# conf/runtime.yaml, conf/push.yaml and conf/runner change no byte but by the numerics class, and
+# Hydra's own files are not ours
 UNTRACKED = {"conf/runtime.yaml", "conf/push.yaml", "conf/runner/local.yaml"}
 _FILES = {path.stem for path in (ROOT / "conf").glob("*.yaml")}
 
