@@ -117,18 +117,18 @@ def open_remote(path: RemotePath, part: FilePart | None = None) -> BufferedReade
     """
     stat = stat_remote(path)
     for _ in range(_ROUNDS):
-        part = _within(part, stat)
-        if found := _SPOOL.find(path, stat, part):
+        wanted = _within(part, stat)
+        if found := _SPOOL.find(path, stat, wanted):
             return found
         try:
-            file = _fetch(path, stat, part)
+            file = _fetch(path, stat, wanted)
         except RemoteError:
             if stat == (now := stat_remote(path)):
                 raise
         else:
             # what came in one piece is of one state, whichever it was
-            if part.end - part.start <= _PIECE or stat == (now := stat_remote(path)):
-                return _SPOOL.keep(_Fetched(path, stat, part, file))
+            if wanted.end - wanted.start <= _PIECE or stat == (now := stat_remote(path)):
+                return _SPOOL.keep(_Fetched(path, stat, wanted, file))
             file.close()
         stat = now
     raise RemoteError(errno.EIO, "it is written to, again and again, while it is read", str(path))
