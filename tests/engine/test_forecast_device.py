@@ -212,7 +212,7 @@ def _forecast(
         "num_workers": 1, "batch_s": 0, "on_gpu": False, "sample": None,
         "decoding": TimedDecoding(num_threads=2, kinds=kinds),
         "speeds": [], "stores": [], "disks": [],
-        "interim_bytes": 0, "upload_bytes": 10_000_000,
+        "interim_bytes": 0, "upload_bytes": 10_000_000, "rewriting": None,
     }  # fmt: skip
     return Forecast(**{**values, **changes})
 

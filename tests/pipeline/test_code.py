@@ -177,17 +177,20 @@ _ASIDE = {
     "featbank.base.progress": "prints",
     "featbank.base.visible": "prints",
     "featbank.base.label_forms": "says where labels lie, which checks alone read",
+    "featbank.base.terms": "names what corpus.json says of licences, which prepare wrote",
     "featbank.base.trusted": "refuses",
     "featbank.engine.work": "removes what DVC has taken in",
     "featbank.files.locking": "lets one write at a time",
     "featbank.files.streams": "prints",
+    "featbank.tokenizers.tokenized": "finds the folder of a stored feature, which paths name",
 }
 # what a corpus trains on and holds out where nobody says: samples and checks alone read it
 _ROLES = {"featbank.corpora.splits"}
 # by script: headers of what DVC has in its cache; certificates, and the report of all choices
 _ASIDE_OF = {
     **dict.fromkeys(("fit", "stability", "tokenize"), _ROLES),
-    "extract": {"featbank.engine.pushing", *_ROLES},  # by hand alone, what `extract` would publish
+    # what is told, and by hand alone what `extract` would publish
+    "extract": {"featbank.engine.growth", "featbank.engine.pushing", *_ROLES},
     "prepare": {"featbank.store", "featbank.store.splits"},
     "report": {"featbank.base.manifest", "featbank.store.splits", *_ROLES},
     "validate": {
