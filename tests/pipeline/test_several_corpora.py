@@ -37,7 +37,7 @@ def _add_corpus(project: Project) -> None:
             writer.writerow({**row, "split": split})
     definition = yaml.safe_load((project.path / "conf/corpus/demo.yaml").read_text())
     definition |= {
-        "name": "small", "root": "corpora/small",
+        "name": "small", "root": "corpora/small", "labels": None,
         "train": ["train-clean", "train-other"], "held_out": ["valid", "dev"],
     }  # fmt: skip
     (project.path / "conf/corpus/small.yaml").write_text(yaml.safe_dump(definition))

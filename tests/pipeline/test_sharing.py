@@ -134,7 +134,7 @@ def test_stores_are_shared_over_ssh(extracted: Project, tmp_path: Path) -> None:
 
 def _define(project: Project, name: str, root: str) -> None:
     definition = yaml.safe_load((project.path / "conf/corpus/demo.yaml").read_text())
-    definition |= {"name": name, "root": root}
+    definition |= {"name": name, "root": root, "labels": None}
     (project.path / f"conf/corpus/{name}.yaml").write_text(yaml.safe_dump(definition))
     path = project.path / "params.yaml"
     chosen = yaml.safe_load(path.read_text())
