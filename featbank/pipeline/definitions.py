@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -76,13 +75,25 @@ def defined_tokens(name: str) -> DefinedTokens:
     for feature in sorted(features, key=len, reverse=True):
         for tokenizer in tokenizers:
             stored = name.removesuffix(f"-{tokenizer}")
-            if stored != name and stored.startswith(feature):
-                with suppress(ConfigError):
-                    feature_of_tokens(stored, feature, stored_names(feature))
-                    return DefinedTokens(feature=feature, stored=stored, tokenizer=tokenizer)
+            if stored != name and _stores(feature, stored):
+                return DefinedTokens(feature=feature, stored=stored, tokenizer=tokenizer)
     known = [f"{feature}-{tokenizer}" for feature in features for tokenizer in tokenizers]
     told = "<stored feature>-<tokenizer>, of files of conf/feature and conf/tokenizer"
     raise _undefined(f"tokens/{name}", told, known)
+
+
+def _stores(feature: str, stored: str) -> bool:
+    """Tell whether a definition has a feature; what its own name lacks, who composes it tells."""
+    if stored == feature:
+        return True
+    names = stored_names(feature) if stored.startswith(feature) else []
+    if not names:
+        return False
+    try:
+        feature_of_tokens(stored, feature, names)
+    except ConfigError:
+        return False
+    return True
 
 
 def _undefined(what: str, expected: str, known: Sequence[str]) -> ConfigError:

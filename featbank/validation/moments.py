@@ -45,12 +45,11 @@ class ValueMoments:
             return self if self.count else other
         count = self.count + other.count
         shift = other.mean - self.mean
+        moved, spread = _shifted(shift, self.count, other.count, count)
         return ValueMoments(
             count=count,
-            mean=self.mean + shift * other.count / count,
-            squared_deviations=self.squared_deviations
-            + other.squared_deviations
-            + shift**2 * self.count * other.count / count,
+            mean=self.mean + moved,
+            squared_deviations=self.squared_deviations + other.squared_deviations + spread,
             minimum=min(self.minimum, other.minimum),
             maximum=max(self.maximum, other.maximum),
         )
@@ -59,6 +58,18 @@ class ValueMoments:
     def std(self) -> float:
         """Standard deviation."""
         return sqrt(self.squared_deviations / self.count)
+
+
+def _shifted(shift: Any, here: Any, there: Any, count: Any) -> tuple[Any, Any]:
+    """Return by how much a second set moves the mean of a first, and what that adds to the spread.
+
+    Args:
+        shift: the second's mean, less the first's: a number, or (D,).
+        here: values in the first.
+        there: values in the second.
+        count: in both; 1 at least.
+    """
+    return shift * there / count, shift**2 * here * there / count
 
 
 def _none() -> Floats:
@@ -115,14 +126,12 @@ class ColumnMoments:
         if len(self.counts) != len(other.counts):
             return _one_column(self.pooled + other.pooled)
         counts = self.counts + other.counts
-        some = np.maximum(counts, 1)
         shift = other.means - self.means
+        moved, spread = _shifted(shift, self.counts, other.counts, np.maximum(counts, 1))
         return ColumnMoments(
             counts=counts,
-            means=self.means + shift * other.counts / some,
-            squared_deviations=self.squared_deviations
-            + other.squared_deviations
-            + shift**2 * self.counts * other.counts / some,
+            means=self.means + moved,
+            squared_deviations=self.squared_deviations + other.squared_deviations + spread,
             minimum=min(self.minimum, other.minimum),
             maximum=max(self.maximum, other.maximum),
         )

@@ -179,3 +179,14 @@ def reproduced(_reproduced: Project) -> Project:
 def own_reproduced(_reproduced: Project, tmp_path: Path) -> Project:
     """A copy of that checkout, for a test that changes things."""
     return _reproduced.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy, to work in, of what a module has `made`: a project beside its remote."""
+    folder = Path(shutil.copytree(made, tmp_path / "copy")) / "project"
+    config = folder / ".dvc" / "config"
+    config.write_text(config.read_text().replace(str(made), str(folder.parent)))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FEATBANK_CACHE", str(tmp_path / "cache"))
+    return folder

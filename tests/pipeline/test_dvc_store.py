@@ -49,17 +49,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.fixture
-def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, to work in."""
-    folder = Path(shutil.copytree(made, tmp_path / "copy")) / "project"
-    config = folder / ".dvc" / "config"
-    config.write_text(config.read_text().replace(str(made), str(folder.parent)))
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("FEATBANK_CACHE", str(tmp_path / "cache"))
-    return folder
-
-
 def _git(*arguments: str) -> None:
     subprocess.run(["git", *arguments], check=True)
 

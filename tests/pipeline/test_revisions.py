@@ -93,17 +93,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.fixture
-def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, to work in."""
-    folder = Path(shutil.copytree(made, tmp_path / "copy")) / "project"
-    config = folder / ".dvc" / "config"
-    config.write_text(config.read_text().replace(str(made), str(folder.parent)))
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("FEATBANK_CACHE", str(tmp_path / "cache"))
-    return folder
-
-
 def _object_of(utterance_id: str, part: str, store: Path) -> str:
     """Return the name of the object that holds an utterance, below a cache or a remote."""
     [info] = [
