@@ -1,3 +1,3 @@
 """Offline speech features and discrete tokens, computed once and traceable to what made them."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
