@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from featbank import PROGRAM
+
 MAKE = "run the stage that makes it, or dvc pull; in a recipe, call cache_features"
 """How a store is had that is not there."""
 
@@ -17,7 +19,4 @@ def heal(path: Path) -> str:
     Args:
         path: of the store, or of a file in it.
     """
-    return (
-        f"python -m featbank verify --remove {path} takes it away, out of DVC's cache too; then "
-        f"{MAKE}"
-    )
+    return f"{PROGRAM} verify --remove {path} takes it away, out of DVC's cache too; then {MAKE}"

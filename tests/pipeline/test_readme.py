@@ -35,6 +35,7 @@ def test_every_marked_block_is_found() -> None:
     assert marks == {page: len(BLOCK.findall(text)) for page, text in PAGES.items()}
     assert {page: number for page, number in marks.items() if number} == {
         "README.md": 2,
+        "docs/command_line.md": 2,
         "docs/licences.md": 1,
         "docs/runners.md": 1,
         "docs/sequences.md": 4,

@@ -170,6 +170,7 @@ def test_what_dvc_or_git_does_not_know_is_named() -> None:
         compare_revisions("main", "mine", path="data/nothing")
 
 
+@pytest.mark.usefixtures("on_terminal")
 def test_the_commands_of_the_docs_run(project: Path, capsys: Capture) -> None:
     [block] = BLOCKS
     said = []
