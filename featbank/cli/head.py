@@ -26,7 +26,10 @@ def add_to(commands: Any) -> None:
         "head",
         "the first frames of utterances, and the range of all",
         _run,
-        examples=("data/features/demo/fbank", "data/features/demo/fbank sense-01-0870 --frames 2"),
+        examples=(
+            "data/features/demo/fbank",
+            "data/features/demo/fbank allison_en/vm-toenternumber --frames 2",
+        ),
     )
     command.add_argument("ids", nargs="*", metavar="ID", help="utterances; the first by default")
     command.add_argument(

@@ -37,7 +37,7 @@ def add_to(commands: Any) -> None:
         "where",
         text,
         _run,
-        examples=("--speaker june_fr", "sense-01-0870 --no-remotes --json"),
+        examples=("--speaker june_fr", "allison_en/vm-toenternumber --no-remotes --json"),
     )
     command.add_argument("ids", nargs="*", metavar="ID", help="of an utterance")
     command.add_argument(
