@@ -21,6 +21,10 @@ from featbank.withdrawal.plan import PLAN, WithdrawalPlan, stopped_plan
 _MAX_BYTES = 256 << 20  # of a list of ids
 _NAMED = 10
 _KEYS = ("what", "where", "number", "outcome")
+_COLUMNS = [
+    TableColumn(key=key, is_number=key == "number", show="{:,}".format if key == "number" else str)
+    for key in _KEYS
+]
 _NEXT = (
     "commit dvc.lock, conf/forgotten.json and the pinned ids, then type dvc push, which sends what "
     "was made anew"
@@ -104,9 +108,8 @@ def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:
         print_note(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
     if plan.unknown:
         print_note(f"nothing holds {_named(plan.unknown)}")
-    if plan.has_work:
-        rows = (dict(zip(_KEYS, row, strict=True)) for row in _table(plan))
-        print_table([TableColumn(key=key, is_number=key == "number") for key in _KEYS], rows)
+    rows = (dict(zip(_KEYS, row, strict=True)) for row in (_table(plan) if plan.has_work else ()))
+    print_table(_COLUMNS, rows)
     if plan.cut:
         print_note("revisions that can no longer be pulled whole:")
         for one in plan.cut:
@@ -120,22 +123,22 @@ def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:
         print_note(f"  {left.what}: {left.why}")
 
 
-def _table(plan: WithdrawalPlan) -> Iterator[Sequence[str]]:
+def _table(plan: WithdrawalPlan) -> Iterator[tuple[str, str, int, str]]:
     deleted = Counter((one.kind, one.place) for one in plan.deletions)
     for (kind, place), number in sorted(deleted.items()):
-        yield (kind, place, f"{number:,}", "deleted")
+        yield (kind, place, number, "deleted")
     if plan.work_files:
-        yield ("records, unfinished runs", str(PLAN.parent), f"{len(plan.work_files):,}", "removed")
+        yield ("records, unfinished runs", str(PLAN.parent), len(plan.work_files), "removed")
     for path in plan.pins:
-        yield ("pinned ids", path, "1", "taken out of it")
+        yield ("pinned ids", path, 1, "taken out of it")
     for path in plan.remade:
-        yield ("output", path, "1", "made anew")
+        yield ("output", path, 1, "made anew")
     for path in plan.codebooks:
-        yield ("codebook", path, "1", "fitted anew" if plan.refit else "kept: --refit fits it anew")
+        yield ("codebook", path, 1, "fitted anew" if plan.refit else "kept: --refit fits it anew")
     if plan.marks:
-        yield ("marks, without names", str(FORGOTTEN), f"{len(plan.marks):,}", "added")
+        yield ("marks, without names", str(FORGOTTEN), len(plan.marks), "added")
     for path in plan.old_codebooks:
-        yield ("codebook", path, "1", "of other revisions: kept")
+        yield ("codebook", path, 1, "of other revisions: kept")
 
 
 def _named(names: Sequence[str]) -> str:
