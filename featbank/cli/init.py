@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ from featbank.project.chosen_files import (
     ProjectChoices,
     chosen_files,
     is_tokenized,
+    needed_extras,
 )
+from featbank.project.extras import lacks_any
 from featbank.project.laying import Laying, lay_down, plan_laying
 from featbank.project.record import LaidDown, read_laid_down
 from featbank.project.source import source_files
@@ -33,7 +34,6 @@ from featbank.project.starting import (
 
 _LAYOUT = "folder"
 _FEATURES = ("mfcc",)
-_FOR_REPORTS = ("jinja2", "matplotlib")
 
 
 def add_to(commands: Any) -> None:
@@ -84,7 +84,15 @@ def _run(parsed: argparse.Namespace) -> int:
     else:
         place_of_audio(folder, choices.corpus).parent.mkdir(exist_ok=True)
     tokens = [f"{one}-{TOKENIZER}" for one in choices.features if is_tokenized(source, one)]
-    _tell_start(folder, choices, tokens, laying)
+    print_line(f"{folder}: a project for the corpus {choices.corpus}")
+    print_line(f"  features: {', '.join(choices.features)}")
+    print_line(f"  tokens: {', '.join(tokens) or 'none, for these are no frames of floats'}")
+    for name in laying.beside:
+        print_line(f"  {name}: merge it into your own file, and delete it")
+    print_line("type next:")
+    is_lacking = lacks_any(needed_extras(source, choices))
+    for command in _next_commands(folder, choices, is_lacking):
+        print_line(f"  {command}")
     return 0
 
 
@@ -123,25 +131,13 @@ def _upgraded(parsed: argparse.Namespace, before: LaidDown | None) -> ProjectCho
     return before.choices
 
 
-def _tell_start(folder: Path, choices: ProjectChoices, tokens: list[str], laying: Laying) -> None:
-    told = f"features {', '.join(choices.features)}"
-    if tokens:
-        told += f"; tokens {', '.join(tokens)}"
-    print_line(f"{folder}: a project for the corpus {choices.corpus}: {told}")
-    for name in laying.beside:
-        print_line(f"  {name}: merge it into your own file, and delete it")
-    print_line("type next:")
-    for command in _next_commands(folder, choices):
-        print_line(f"  {command}")
-
-
-def _next_commands(folder: Path, choices: ProjectChoices) -> Iterator[str]:
+def _next_commands(folder: Path, choices: ProjectChoices, is_lacking: bool) -> Iterator[str]:
     if folder.resolve() != Path.cwd():
         yield f"cd {shlex.quote(str(folder))}"
     place = place_of_audio(Path(), choices.corpus)
     if not (folder / place).exists():
         yield f"ln -s /folder/of/your/audio {place}"
-    if any(find_spec(name) is None for name in _FOR_REPORTS):
+    if is_lacking:
         yield "pip install -r requirements.txt"
     yield "featbank check"
     yield "dvc repro"

@@ -13,6 +13,7 @@ import yaml
 from featbank import __version__
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError
+from featbank.project.extras import extras_of
 
 TOKENIZER = "kmeans100"
 """Makes the tokens of a new project: 100 units are found in minutes of audio."""
@@ -40,7 +41,7 @@ does not hold.
 
 _REQUIREMENTS = """\
 # what this project is computed with; `featbank init . --upgrade` brings it to another version
-featbank[report]=={version}
+featbank[{extras}]=={version}
 """
 
 _PINS = """\
@@ -95,8 +96,15 @@ def chosen_files(source: Mapping[str, bytes], choices: ProjectChoices) -> Mappin
     if tokenized:
         files[f"conf/sample/{corpus}/{corpus}.txt"] = _PINS.format(**told).encode()
     files["README.md"] = _README.format(**told).encode()
-    files["requirements.txt"] = _REQUIREMENTS.format(**told).encode()
+    extras = ",".join(needed_extras(source, choices))
+    files["requirements.txt"] = _REQUIREMENTS.format(extras=extras, **told).encode()
     return files
+
+
+def needed_extras(source: Mapping[str, bytes], choices: ProjectChoices) -> Sequence[str]:
+    """Return the extras of featbank that a project needs, the report's first."""
+    names = [f"corpus/{choices.layout}", *(f"feature/{one}" for one in choices.features)]
+    return extras_of(source[f"conf/{name}.yaml"] for name in names)
 
 
 def is_tokenized(source: Mapping[str, bytes], feature: str) -> bool:
@@ -130,9 +138,10 @@ def _with_values(document: bytes, values: Mapping[str, str]) -> bytes:
     text = document.decode()
     for key, value in values.items():
         found = re.compile(rf"^{key}:[^#\n]*?([ ]*#[^\n]*)?\n(?:[ ][^\n]*\n)*", re.MULTILINE)
-        begin = f"{key}:{'' if value.startswith(chr(10)) else ' '}{value}"
-        text, number = found.subn(lambda one, begin=begin: f"{begin}{one[1] or ''}\n", text)
-        assert number == 1, (key, number)
+        [there] = found.finditer(text)
+        begin = f"{key}:" if value.startswith("\n") else f"{key}: "
+        comment = there[1] or ""
+        text = f"{text[: there.start()]}{begin}{value}{comment}\n{text[there.end() :]}"
     return text.encode()
 
 
