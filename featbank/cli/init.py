@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from featbank.project.record import LaidDown, read_laid_down
 from featbank.project.source import source_files
 from featbank.project.starting import (
     check_root,
+    is_flat,
     link_audio,
     note_bucket,
     place_of_audio,
@@ -63,26 +64,71 @@ def add_to(commands: Any) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    before = read_laid_down(parsed.folder)
+    if parsed.upgrade:
+        _upgrade(parsed, before)
+    else:
+        _start(parsed, before)
+    return 0
+
+
+def _start(parsed: argparse.Namespace, before: LaidDown | None) -> None:
     folder: Path = parsed.folder
-    before = read_laid_down(folder)
-    source = source_files()
-    choices = _upgraded(parsed, before) if parsed.upgrade else _chosen(parsed, before)
-    files = chosen_files(source, choices)
-    laying = plan_laying(folder, files, choices, before)
-    root = None if parsed.root is None or is_remote(parsed.root) else Path(parsed.root).expanduser()
-    if root is not None:
-        check_root(folder, root)
-    lay_down(folder, laying)
     if before is not None:
-        _tell_upgrade(before, laying)
-        return 0
+        raise ConfigError(
+            str(folder),
+            expected="no project yet",
+            got=f"one of featbank {before.version}, in {PROJECT_NAME}",
+            hint="add --upgrade to bring it to this version; params.yaml says what it computes",
+        )
+    layout = parsed.corpus or _LAYOUT
+    corpus = parsed.name or layout
+    url = parsed.root if parsed.root is not None and is_remote(parsed.root) else None
+    root = Path(parsed.root).expanduser() if parsed.root is not None and url is None else None
+    if root is not None:
+        check_root(folder, corpus, root)
+    choices = ProjectChoices(
+        layout=layout,
+        corpus=corpus,
+        url=url,
+        is_flat=layout == _LAYOUT and root is not None and is_flat(root),
+        features=tuple(dict.fromkeys(parsed.feature or _FEATURES)),
+    )
+    source = source_files()
+    laying = plan_laying(folder, chosen_files(source, choices), choices, None)
+    lay_down(folder, laying)
     start_git(folder)
     if root is not None:
-        link_audio(folder, choices.corpus, root)
-    elif choices.url is not None:
-        note_bucket(folder, choices.corpus, choices.url)
+        link_audio(folder, corpus, root)
+    elif url is not None:
+        note_bucket(folder, corpus, url)
     else:
-        place_of_audio(folder, choices.corpus).parent.mkdir(exist_ok=True)
+        place_of_audio(folder, corpus).parent.mkdir(exist_ok=True)
+    _tell_start(folder, choices, source, laying)
+
+
+def _upgrade(parsed: argparse.Namespace, before: LaidDown | None) -> None:
+    if before is None:
+        raise ConfigError(
+            str(parsed.folder),
+            expected=f"a project, with {PROJECT_NAME}, to upgrade",
+            got="none",
+            hint="leave out --upgrade to lay one down",
+        )
+    typed = [f"--{one}" for one in ("corpus", "root", "name", "feature") if getattr(parsed, one)]
+    if typed:
+        hint = "params.yaml and conf/ say what a project computes, and are yours to edit"
+        what = ", ".join(typed)
+        raise ConfigError(what, expected="nothing beside --upgrade", got="values", hint=hint)
+    files = chosen_files(source_files(), before.choices)
+    laying = plan_laying(parsed.folder, files, before.choices, before)
+    lay_down(parsed.folder, laying)
+    _tell_upgrade(before, laying)
+
+
+def _tell_start(
+    folder: Path, choices: ProjectChoices, source: Mapping[str, bytes], laying: Laying
+) -> None:
     tokens = [f"{one}-{TOKENIZER}" for one in choices.features if is_tokenized(source, one)]
     print_line(f"{folder}: a project for the corpus {choices.corpus}")
     print_line(f"  features: {', '.join(choices.features)}")
@@ -93,42 +139,6 @@ def _run(parsed: argparse.Namespace) -> int:
     is_lacking = lacks_any(needed_extras(source, choices))
     for command in _next_commands(folder, choices, is_lacking):
         print_line(f"  {command}")
-    return 0
-
-
-def _chosen(parsed: argparse.Namespace, before: LaidDown | None) -> ProjectChoices:
-    if before is not None:
-        raise ConfigError(
-            str(parsed.folder),
-            expected="no project yet",
-            got=f"one of featbank {before.version}, in {PROJECT_NAME}",
-            hint="add --upgrade to bring it to this version; params.yaml says what it computes",
-        )
-    layout = parsed.corpus or _LAYOUT
-    return ProjectChoices(
-        layout=layout,
-        corpus=parsed.name or layout,
-        url=parsed.root if parsed.root is not None and is_remote(parsed.root) else None,
-        features=tuple(dict.fromkeys(parsed.feature or _FEATURES)),
-    )
-
-
-def _upgraded(parsed: argparse.Namespace, before: LaidDown | None) -> ProjectChoices:
-    if before is None:
-        raise ConfigError(
-            str(parsed.folder),
-            expected=f"a project, with {PROJECT_NAME}, to upgrade",
-            got="none",
-            hint="leave out --upgrade to lay one down",
-        )
-    if typed := [
-        f"--{name}" for name in ("corpus", "root", "name", "feature") if getattr(parsed, name)
-    ]:
-        hint = "params.yaml and conf/ say what a project computes, and are yours to edit"
-        raise ConfigError(
-            ", ".join(typed), expected="nothing beside --upgrade", got="values", hint=hint
-        )
-    return before.choices
 
 
 def _next_commands(folder: Path, choices: ProjectChoices, is_lacking: bool) -> Iterator[str]:

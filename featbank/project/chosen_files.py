@@ -24,6 +24,9 @@ PROJECT_NAME = ".featbank.json"
 _VECTORS = "featbank.features.Pooled"
 _FLOATS = ("float", "bfloat")
 
+# of a split_rule
+_BY_UTTERANCE = (b"\n  by: speaker ", b"\n  by: hash    ")
+
 _README = """\
 # Speech features and tokens of {corpus}
 
@@ -57,12 +60,14 @@ class ProjectChoices:
         layout: of conf/corpus, that the corpus has.
         corpus: its name; where that is not the layout's, the project has a definition of its own.
         url: where the audio is, if not below corpora/ of the project.
+        is_flat: whether files lie in no folders that could name speakers, in the layout `folder`.
         features: of conf/feature.
     """
 
     layout: str
     corpus: str
     url: str | None = None
+    is_flat: bool = False
     features: tuple[str, ...]
 
 
@@ -83,7 +88,10 @@ def chosen_files(source: Mapping[str, bytes], choices: ProjectChoices) -> Mappin
         hint = f"type --corpus {corpus} for that layout, or take another name"
         raise ConfigError("--name", expected="a name of its own", got=corpus, hint=hint)
     values = {"name": corpus, "root": choices.url or f"corpora/{corpus}"}
+    values |= {"folders": "[]"} if choices.is_flat else {}
     files[definition] = _with_values(source[f"conf/corpus/{choices.layout}.yaml"], values)
+    if choices.is_flat:
+        files[definition] = files[definition].replace(*_BY_UTTERANCE)
     tokenized = [feature for feature in choices.features if is_tokenized(source, feature)]
     files["params.yaml"] = _with_values(
         source["params.yaml"],

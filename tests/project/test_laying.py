@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +121,25 @@ def test_a_link_leads_to_audio_that_lies_elsewhere(
     assert "ln -s /folder/of/your/audio corpora/folder" in capsys.readouterr().out
 
 
+def test_files_in_no_folders_have_no_speakers(tmp_path: Path) -> None:
+    audio = tmp_path / "audio"
+    (audio / "anna").mkdir(parents=True)
+    definition = tmp_path / "project/conf/corpus/folder.yaml"
+    (audio / "notes.txt").touch()
+    (audio / "anna/a.WAV").touch()
+    typed = ["init", str(tmp_path / "project"), "--root", str(audio)]
+    assert main(typed) == 0
+    assert yaml.safe_load(definition.read_text())["folders"] == ["speaker"]
+    shutil.rmtree(tmp_path / "project")
+    (audio / "a.WAV").touch()
+    assert main(typed) == 0
+    said = yaml.safe_load(definition.read_text())
+    assert (said["folders"], said["split_rule"]["by"]) == ([], "hash")
+    laid = read_laid_down(tmp_path / "project")
+    assert laid
+    assert laid.choices.is_flat
+
+
 def test_audio_in_a_bucket_has_a_note_that_dvc_tracks(tmp_path: Path) -> None:
     assert main(["init", str(tmp_path), "--root", "s3://bucket/audio", "--name", "away"]) == 0
     definition = yaml.safe_load((tmp_path / "conf/corpus/away.yaml").read_text())
@@ -136,6 +156,7 @@ def test_audio_in_a_bucket_has_a_note_that_dvc_tracks(tmp_path: Path) -> None:
         (["--root", "."], "got one that project lies in; name another folder for the project"),
         (["--name", "librispeech"], "type --corpus librispeech for that layout"),
         (["--name", "a/b"], "--name: expected letters"),
+        (["--name", "a", "--root", "audio"], "expected a link to audio, got something else"),
         (["--upgrade"], "leave out --upgrade to lay one down"),
     ],
 )
@@ -147,9 +168,11 @@ def test_a_mistake_is_told_and_nothing_is_written(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in ("audio", "project/corpora/a"):
+        Path(name).mkdir(parents=True)
     assert main(["init", "project", *typed]) != 0
     assert said in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in Path("project").iterdir()] == ["corpora"]
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
