@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from featbank import __version__
-from featbank.base.printing import print_line
+from featbank.base.printing import on_terminal, print_json, print_line, print_note
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import add_command
 from featbank.errors import ConfigError
 from featbank.files.remote import is_remote
 from featbank.project.chosen_files import (
@@ -39,8 +41,17 @@ _FEATURES = ("mfcc",)
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "lay down a project in a folder: choices, definitions, stages and the settings of DVC"
-    command = commands.add_parser("init", help=text, description=text)
+    command = add_command(
+        commands,
+        "init",
+        "lay down a project in a folder: choices, definitions, stages, settings of DVC",
+        _run,
+        examples=(
+            "mine --root ~/audio --name mine --feature wavlm",
+            "cv --corpus common_voice --root /data/cv/de",
+            ". --upgrade",
+        ),
+    )
     command.add_argument("folder", type=Path, metavar="DIR", help="of the project, new or empty")
     command.add_argument(
         "--corpus", metavar="LAYOUT",
@@ -60,7 +71,6 @@ def add_to(commands: Any) -> None:
         "--upgrade", action="store_true",
         help="bring a project to this version; what you edited stays, with the new file beside it",
     )  # fmt: skip
-    command.set_defaults(run=_run)
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -104,7 +114,14 @@ def _start(parsed: argparse.Namespace, before: LaidDown | None) -> None:
         note_bucket(folder, corpus, url)
     else:
         place_of_audio(folder, corpus).parent.mkdir(exist_ok=True)
-    _tell_start(folder, choices, source, laying)
+    tokens = [f"{one}-{TOKENIZER}" for one in choices.features if is_tokenized(source, one)]
+    told = [
+        f"{folder}: a project for the corpus {corpus}",
+        f"  features: {', '.join(choices.features)}",
+        f"  tokens: {', '.join(tokens) or 'none, for these are no frames of floats'}",
+    ]
+    is_lacking = lacks_any(needed_extras(source, choices))
+    _tell(parsed, laying, None, told, list(_next_commands(folder, choices, is_lacking)))
 
 
 def _upgrade(parsed: argparse.Namespace, before: LaidDown | None) -> None:
@@ -123,22 +140,10 @@ def _upgrade(parsed: argparse.Namespace, before: LaidDown | None) -> None:
     files = chosen_files(source_files(), before.choices)
     laying = plan_laying(parsed.folder, files, before.choices, before)
     lay_down(parsed.folder, laying)
-    _tell_upgrade(before, laying)
-
-
-def _tell_start(
-    folder: Path, choices: ProjectChoices, source: Mapping[str, bytes], laying: Laying
-) -> None:
-    tokens = [f"{one}-{TOKENIZER}" for one in choices.features if is_tokenized(source, one)]
-    print_line(f"{folder}: a project for the corpus {choices.corpus}")
-    print_line(f"  features: {', '.join(choices.features)}")
-    print_line(f"  tokens: {', '.join(tokens) or 'none, for these are no frames of floats'}")
-    for name in laying.beside:
-        print_line(f"  {name}: merge it into your own file, and delete it")
-    print_line("type next:")
-    is_lacking = lacks_any(needed_extras(source, choices))
-    for command in _next_commands(folder, choices, is_lacking):
-        print_line(f"  {command}")
+    is_changed = bool(laying.written or laying.beside)
+    done = "is upgraded" if is_changed else "was as this version has it"
+    told = f"the project of featbank {before.version} {done}: now of {__version__}"
+    _tell(parsed, laying, before, [told], ["featbank check", "dvc repro"] if is_changed else [])
 
 
 def _next_commands(folder: Path, choices: ProjectChoices, is_lacking: bool) -> Iterator[str]:
@@ -154,15 +159,40 @@ def _next_commands(folder: Path, choices: ProjectChoices, is_lacking: bool) -> I
     yield "git add . && git commit -m Start"
 
 
-def _tell_upgrade(before: LaidDown, laying: Laying) -> None:
-    for name in laying.written:
-        print_line(f"{'renewed' if name in before.files else 'new'}: {name}")
-    for name in laying.beside:
-        edited = name.removesuffix(".new")
-        print_line(f"{name}: what this version has; you edited {edited}: merge it, and delete it")
-    for name in laying.gone:
-        print_line(f"no longer part of a project: {name}")
-    done = "was as this version has it" if not (laying.written or laying.beside) else "is upgraded"
-    print_line(f"the project of featbank {before.version} {done}: now of {__version__}")
-    if laying.written or laying.beside:
-        print_line("type next: featbank check, then dvc repro")
+def _tell(
+    parsed: argparse.Namespace,
+    laying: Laying,
+    before: LaidDown | None,
+    told: Sequence[str],
+    commands: Sequence[str],
+) -> None:
+    """Tell what was done, and what to type next."""
+    rows = [{"state": state, "path": path} for state, path in _states(laying, before)]
+    if parsed.json:
+        print_json({"project": str(parsed.folder), "files": rows, "next": commands})
+        return
+    if not on_terminal():
+        print_table([TableColumn(key="state"), TableColumn(key="path")], rows)
+    elif before is not None:
+        for row in rows:
+            print_line(f"{row['state']}: {row['path']}")
+    for line in told:
+        print_note(line)
+    for path in laying.beside:
+        edited = path.removesuffix(".new")
+        print_note(f"{edited} is as you wrote it; merge {path} into it, and delete that")
+    for path in laying.gone:
+        print_note(f"{path} is no longer part of a project: delete it, unless it is yours")
+    if commands:
+        print_note("type next:")
+    for command in commands:
+        print_note(f"  {command}")
+
+
+def _states(laying: Laying, before: LaidDown | None) -> Iterator[tuple[str, str]]:
+    for path in laying.written:
+        yield ("renewed" if before is not None and path in before.files else "new"), path
+    for path in laying.beside:
+        yield "beside", path
+    for path in laying.gone:
+        yield "gone", path

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 
 import yaml
 
 from featbank import __version__
+from featbank.base.nearest import did_you_mean
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError
 from featbank.project.extras import extras_of
@@ -156,12 +156,11 @@ def _with_values(document: bytes, values: Mapping[str, str]) -> bytes:
 def _check_option(source: Mapping[str, bytes], group: str, name: str) -> None:
     known = _options(source, group)
     if name not in known:
-        near = get_close_matches(name, known, n=1)
         raise ConfigError(
             f"--{group}",
             expected=f"one of {', '.join(sorted(known))}",
             got=name,
-            hint=f"did you mean {near[0]}?" if near else "",
+            hint=did_you_mean(name, known),
         )
 
 

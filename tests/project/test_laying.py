@@ -113,12 +113,12 @@ def test_a_link_leads_to_audio_that_lies_elsewhere(
     assert main(["init", str(folder), "--root", str(audio), "--name", "mine"]) == 0
     assert (folder / "corpora/mine").readlink() == audio
     assert yaml.safe_load((folder / "conf/corpus/mine.yaml").read_text())["root"] == "corpora/mine"
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert f"cd {folder}" in said
     assert "dvc repro" in said
     assert "ln -s" not in said
     assert main(["init", str(tmp_path / "other")]) == 0
-    assert "ln -s /folder/of/your/audio corpora/folder" in capsys.readouterr().out
+    assert "ln -s /folder/of/your/audio corpora/folder" in capsys.readouterr().err
 
 
 def test_files_in_no_folders_have_no_speakers(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_project_is_laid_down_once(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["init", str(tmp_path), "--upgrade", "--feature", "mfcc"]) != 0
     assert "--feature: expected nothing beside --upgrade" in capsys.readouterr().err
     assert main(["init", str(tmp_path), "--upgrade"]) == 0
-    assert "was as this version has it" in capsys.readouterr().out
+    assert "was as this version has it" in capsys.readouterr().err
     assert _content(tmp_path) == before
 
 
@@ -223,20 +223,22 @@ def test_an_upgrade_renews_files_and_keeps_what_a_person_wrote(
     for name, data in edited.items():
         (tmp_path / name).write_bytes(data)
     assert main(["init", str(tmp_path), "--upgrade"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert "renewed: dvc.yaml" in said
-    assert "new: stages/stability.py" in said
-    assert any(line.startswith("conf/fit.yaml.new: ") for line in said)
-    assert "no longer part of a project: conf/gone.yaml" in said
+    said, notes = capsys.readouterr()
+    assert said.splitlines() == [
+        "state\tpath", "renewed\tdvc.yaml", "new\tstages/stability.py",
+        "beside\tconf/fit.yaml.new", "gone\tconf/gone.yaml",
+    ]  # fmt: skip
+    assert "conf/fit.yaml is as you wrote it; merge conf/fit.yaml.new into it" in notes
+    assert "conf/gone.yaml is no longer part of a project" in notes
     # params.yaml is as the older version had it, and so the person's own is all there is to say
-    assert not any("params.yaml" in line for line in said)
+    assert "params.yaml" not in notes
     now = _content(tmp_path)
     del now[PROJECT_NAME]
     assert now == {
         **FILES, **edited, "conf/fit.yaml.new": FILES["conf/fit.yaml"], "conf/gone.yaml": b"older",
     }  # fmt: skip
     assert main(["init", str(tmp_path), "--upgrade"]) == 0
-    assert "was as this version has it" in capsys.readouterr().out
+    assert "was as this version has it" in capsys.readouterr().err
 
 
 def test_a_new_version_that_is_not_merged_is_not_replaced(tmp_path: Path) -> None:
