@@ -13,11 +13,13 @@ from featbank.errors import FeatbankError, InvalidConfigError
 from featbank.files.streams import guarded
 from featbank.pipeline.chosen_options import check_choices
 from featbank.pipeline.code import code_digests, write_code
+from featbank.project.record import check_version
 
 
 def main() -> None:
     with guarded():
         try:
+            check_version()
             check_choices()
             write_code(Path("code"), code_digests())
         except InvalidConfigError as error:

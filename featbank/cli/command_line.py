@@ -21,6 +21,7 @@ from featbank.cli import (
     forget,
     head,
     info,
+    init,
     ls,
     summary,
     verify,
@@ -32,6 +33,7 @@ from featbank.files.streams import guarded
 _COMMANDS = (
     summary,
     check,
+    init,
     info,
     ls,
     verify,
