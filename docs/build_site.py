@@ -62,16 +62,8 @@ def build(out: Path) -> int:
         shutil.copy2(picture, to)
     options = ["--fail-on-warning", "--keep-going", "--quiet"]
     folders = [str(source), str(out / "html")]
-    status: int = build_main(
-        [
-            *options,
-            "--conf-dir",
-            str(ROOT / "docs"),
-            "--doctree-dir",
-            str(out / "doctrees"),
-            *folders,
-        ]
-    )
+    options += ["--conf-dir", str(ROOT / "docs"), "--doctree-dir", str(out / "doctrees")]
+    status: int = build_main([*options, *folders])
     (out / "html" / "index.html").write_text(_FIRST, encoding="utf-8")
     return status
 
@@ -87,7 +79,7 @@ def _without_links_to_files(page: Path, text: str, pages: set[Path]) -> str:
 
 
 def _with_contents(text: str) -> str:
-    """Put each section's pages into the tree at the side, and the reference, which only a site has."""
+    """Put each section's pages into the tree at the side, and the reference beside them."""
     text = text.replace("**API reference**", f"[API reference]({_REFERENCE})")
     start, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
     for section in sections:

@@ -105,11 +105,9 @@ def _members(value: Any, documented: set[Any]) -> str:
 
 
 def _summary(module: ModuleType | str) -> str:
-    return (
-        module
-        if isinstance(module, str)
-        else inspect.cleandoc(module.__doc__ or "").splitlines()[0]
-    )
+    if isinstance(module, str):
+        return module
+    return inspect.cleandoc(module.__doc__ or "").partition("\n")[0]
 
 
 def _registries(module: ModuleType) -> Iterator[Registry]:

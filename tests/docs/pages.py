@@ -11,7 +11,8 @@ from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
 _BLOCK = re.compile(
-    r"(?:<!-- (?P<note>[^>]*) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+    r"(?:<!-- (?P<note>[^>]*) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 

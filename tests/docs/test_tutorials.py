@@ -76,7 +76,8 @@ class Story:
 def story(tmp_path: Path, demo_corpus: Path) -> Story:
     """An empty folder with audio of somebody's own beside it: every second file of the demo."""
     audio = tmp_path / "audio"
-    rows = list(csv.DictReader((demo_corpus / "transcripts.tsv").open(), delimiter="\t"))[::2]
+    with (demo_corpus / "transcripts.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))[::2]
     for row in rows:
         (audio / row["path"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(demo_corpus / row["path"], audio / row["path"])
