@@ -47,9 +47,14 @@ _PLAIN = re.compile(r"(`[^`]*`)|([*|])")
 
 
 def _as_plain_text(
-    _app: Any, _what: str, _name: str, _value: Any, _o: Any, lines: list[str]
+    _app: Any, what: str, _name: str, _value: Any, _o: Any, lines: list[str]
 ) -> None:
-    """Keep stars and bars of docstrings what they are: no docstring means emphasis by them."""
+    """Keep stars and bars of docstrings what they are, for they mean no emphasis.
+
+    Nor does what stands before a colon in the line on an attribute say its type.
+    """
+    if what in ("attribute", "data", "property") and lines:
+        lines[0] = lines[0].replace(": ", " -- ")
     for number, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
             lines[number] = _PLAIN.sub(lambda found: found[1] or "\\" + found[2], line)
