@@ -24,7 +24,7 @@ PAGES = (
     "corpora/demo/LICENSE.md",
     "docs/**/*.md",
 )
-PICTURES = ("docs/**/*.svg", "docs/**/*.png")
+PICTURES = ("docs/**/*.svg", "docs/**/*.png", "docs/**/*.webp")
 INDEX = Path("docs/index.md")
 _REFERENCE = "reference/index.md"
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")

@@ -116,6 +116,8 @@ def _registries(module: ModuleType) -> Iterator[Registry]:
 
 def _imported(name: str) -> ModuleType | str:
     try:
-        return import_module(name)
+        module = import_module(name)
+        public_names(module)  # which a registry imports
     except (ImportError, ConfigError) as error:
         return str(error)
+    return module
