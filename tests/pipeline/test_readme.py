@@ -81,10 +81,3 @@ def test_the_docs_name_every_plain_dtype_compression_and_command() -> None:
         assert f'"{name}"' in page, name
     for command in ("info", "ls", "head", "verify"):
         assert f"featbank {command} STORE" in page, command
-
-
-def test_links_lead_somewhere() -> None:
-    for page, text in PAGES.items():
-        text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-        for link in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (ROOT / page).parent.joinpath(link).exists(), f"{page}: {link}"
