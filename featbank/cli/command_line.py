@@ -21,6 +21,7 @@ from featbank.cli import (
     forget,
     head,
     info,
+    init,
     ls,
     summary,
     verify,
@@ -31,6 +32,7 @@ from featbank.errors import ConfigError, FeatbankError
 from featbank.files.streams import guarded
 
 COMMANDS = {
+    "start a project": (init,),
     "look at stores": (summary, ls, info, head),
     "check": (check, verify),
     "compare": (compare, diff),
