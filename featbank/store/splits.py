@@ -167,7 +167,7 @@ def differing_splits(
 
 def write_splits(path: Path, headers: Mapping[str, StoreHeader]) -> None:
     """Write `splits.json` of stores that do not stand beside it, by the names of their folders."""
-    write_atomic(path, _text({name: header_digest(one) for name, one in headers.items()}))
+    write_atomic(path, splits_text({name: header_digest(one) for name, one in headers.items()}))
 
 
 def splits_text(splits: Mapping[str, str]) -> str:

@@ -36,6 +36,11 @@ class RedactedParts:
     audio: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
 
+    @property
+    def paths(self) -> set[str]:
+        """Files that are to be read: in place of most, others come, or none."""
+        return {*self.audio}.union(*self.stores.values(), *self.manifests.values())
+
 
 def parts_of(files: Collection[str], held: Mapping[str, str]) -> RedactedParts:
     """Tell what is to be done with an output.
@@ -62,9 +67,7 @@ def parts_of(files: Collection[str], held: Mapping[str, str]) -> RedactedParts:
             audio.append(path)
         else:
             stuck.append(path)
-    return RedactedParts(
-        stores=stores, manifests=manifests, audio=tuple(audio), stuck=tuple(stuck)
-    )
+    return RedactedParts(stores=stores, manifests=manifests, audio=tuple(audio), stuck=tuple(stuck))
 
 
 def redact_output(
