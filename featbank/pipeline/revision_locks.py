@@ -154,20 +154,8 @@ class RevisionLocks:
         for file, said in self._data.items():
             for stage, entry in _stages(said):
                 for dep in (entry.get("deps") or ()) if (file, stage) in makers else ():
-                    path = _below(file, dep["path"])
-                    changed = {one: new[one] for one in new if _relative(one, path) is not None}
-                    if changed and "md5" in dep:
-                        before = self._files_below(path, objects)
-                        if _digest(before)[0] == dep["md5"]:
-                            kept = before | {
-                                str(_relative(one, path)): made and made.md5
-                                for one, made in changed.items()
-                            }
-                            dep["md5"], num_files = _digest(kept)
-                            grown = sum(one.num_bytes for one in changed.values() if one)
-                            dep["size"] += grown - sum(sizes.get(one, 0) for one in changed)
-                            if "nfiles" in dep:
-                                dep["nfiles"] = num_files
+                    if "md5" in dep:
+                        self._follow(dep, _below(file, dep["path"]), objects, new, sizes)
 
     def texts(self) -> dict[str, bytes]:
         """Return the bytes of the lock files and of changed pipelines, by path."""
@@ -177,6 +165,26 @@ class RevisionLocks:
         return {
             path: dumps_yaml(said).encode() for path, said in (self._data | self._pipelines).items()
         }
+
+    def _follow(
+        self,
+        dep: dict[str, Any],
+        path: str,
+        objects: Mapping[str, str],
+        new: Mapping[str, PushedFile | None],
+        sizes: Mapping[str, int],
+    ) -> None:
+        changed = [(place, one) for one in new if (place := _relative(one, path)) is not None]
+        files = self._files_below(path, objects) if changed else {}
+        if not changed or _digest(files)[0] != dep["md5"]:
+            return
+        for place, one in changed:
+            made = new[one]
+            files[place] = made.md5 if made else None
+            dep["size"] += (made.num_bytes if made else 0) - sizes.get(one, 0)
+        dep["md5"], num_files = _digest(files)
+        if "nfiles" in dep:
+            dep["nfiles"] = num_files
 
     def _files_below(self, path: str, objects: Mapping[str, str]) -> dict[str, str | None]:
         """Return the MD5 of each file of a path, of outputs and of git, by its place in it."""

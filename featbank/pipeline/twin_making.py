@@ -100,7 +100,7 @@ class _Making:
         twin, locks = self._twin, self._locks
         dropped = locks.stages_of(twin.dropped)
         locks.drop(dropped)
-        before = _named(locks)
+        before = self._named()
         for number, out in enumerate(locks.outputs):
             self._redact(out, self._work / str(number))
         changes: dict[str, bytes | None] = dict(self._redacted_git())
@@ -109,7 +109,7 @@ class _Making:
         for out in dropped:
             within = (path for path in self._tree.files if out.is_in_git and out.has(path))
             changes |= dict.fromkeys(within)
-        named = _named(locks)
+        named = self._named()
         if doomed := named & self._kinds.keys():
             raise StoreError(
                 f"twin {twin.tag}", expected="no object that is to go", got=sorted(doomed)[0]
@@ -118,6 +118,14 @@ class _Making:
             self._objects.send(sorted(named), remote)
         made = self._tree.tag_changed(twin.tag, changes, _message(twin))
         return replace(twin, made=made, num_kept=len(named & before), num_new=len(named - before))
+
+    def _named(self) -> set[str]:
+        """Return all objects that the outputs name by now."""
+        outs = [one for one in self._locks.outputs if not one.is_in_git]
+        files = {one.at(path): md5 for one in outs for path, md5 in one.files.items()}
+        kept = {md5 for path, md5 in files.items() if path not in self._new}
+        made = {one.md5 for path, one in self._new.items() if one and path not in self._tree.files}
+        return {one.digest for one in outs} | kept | made
 
     def _redact(self, out: LockedOutput, work: Path) -> None:
         """Have an output name new objects in place of those that hold the person."""
@@ -134,8 +142,8 @@ class _Making:
                 size = self._objects.path(out.files[path]).stat().st_size
                 self._old_sizes[out.at(path)] = size
                 num_bytes -= size
-            new[path] = self._add(file) if file else None
-            num_bytes += new[path].num_bytes if new[path] else 0
+            new[path] = made = self._add(file) if file else None
+            num_bytes += made.num_bytes if made else 0
         listing = work / "listing.json"
         write_atomic(listing, out.change(new, num_bytes))
         self._objects.cache(listing, out.digest)
@@ -169,12 +177,6 @@ class _Making:
         self._new[path] = PushedFile(md5=file_md5(file), num_bytes=file.stat().st_size)
         self._old_sizes[path] = len(self._tree.read(path))
         return file.read_bytes()
-
-
-def _named(locks: RevisionLocks) -> set[str]:
-    """Return all objects that the outputs name."""
-    outs = [one for one in locks.outputs if not one.is_in_git]
-    return {one.digest for one in outs} | {md5 for one in outs for md5 in one.files.values()}
 
 
 def _message(twin: Twin) -> str:
