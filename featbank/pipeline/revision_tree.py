@@ -45,6 +45,7 @@ class RevisionTree:
             Path(entry.path).relative_to(self._folder).as_posix(): str(entry.id)
             for entry in self._index
             if Path(entry.path).is_relative_to(self._folder)
+            and entry.mode != pygit2.enums.FileMode.COMMIT  # a submodule
         }
 
     def read(self, path: str) -> bytes:

@@ -13,7 +13,6 @@ from featbank.base.sought import Sought, Traces
 from featbank.errors import ConfigError, StoreError
 from featbank.files.opening import read_regular
 from featbank.files.provenance import canonical_json
-from featbank.pipeline.dvc_deletion import REMOTE
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.pipeline.holders import GIT
 from featbank.pipeline.holdings import Holding, Holdings
@@ -100,7 +99,16 @@ class _Planning:
         tracked = revision.outputs.values()
         self._refuse_lacking(one.digest for one in tracked if one.cache)
         self._locks = RevisionLocks(tree, revision.outputs, objects.listing)
-        self._refuse_lacking(md5 for one in self._locks.outputs for md5 in one.files.values())
+        files = {md5 for one in self._locks.outputs for md5 in one.files.values()}
+        self._refuse_lacking(files)
+        listed = {one.path for one in self._locks.outputs}
+        if unlisted := [path for path in revision.outputs if path not in listed]:
+            raise StoreError(
+                f"{self._where}: {unlisted[0]}",
+                expected="an output that a lock file names by an MD5",
+                got="another, as of a remote with versions",
+            )
+        self._whole_in = {name for name, there in objects.remotes.items() if files <= there}
 
     def run(self) -> Twin:
         """Say what the twin will be."""
@@ -128,12 +136,12 @@ class _Planning:
         for path in pins:
             self._refuse_empty(path)
         gone = {path for path in in_git for out in dropped if out.has(path)}
-        default = self._objects.default
+        default = [self._objects.default] if self._objects.default else []
         return Twin(
             revision=self._kept.revision,
             commit=self._tree.commit,
             tag=self._kept.tag,
-            remotes=tuple(sorted({*_remotes(self._own), *([default] if default else ())})),
+            remotes=tuple(sorted({*self._whole_in, *default})),
             num_kept=len(kept),
             num_new=len(redacted),
             dropped=tuple(sorted(out.path for out in dropped)),
@@ -180,7 +188,3 @@ class _Planning:
 def _held(found: Iterable[Holding]) -> list[Holding]:
     """Return the objects of DVC that name somebody."""
     return [one for one in found if one.why == "holds" and one.place != GIT]
-
-
-def _remotes(found: Iterable[Holding]) -> set[str]:
-    return {one.place.removeprefix(REMOTE) for one in found if one.place.startswith(REMOTE)}

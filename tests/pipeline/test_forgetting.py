@@ -316,7 +316,7 @@ def test_an_id_alone_goes_and_its_codebook_is_fitted_anew(made: Project, tmp_pat
         ("--keep v2=v1", "a free name for the twin"),
         ("--keep v2 --keep v2", "each once"),
     ):
-        said = project.run(f"python -m featbank forget {one} {typed}", status=2)
+        said = project.run(f"! python -m featbank forget {one} {typed}")
         assert told in said
     project.run(f"python -m featbank forget {one} --refit --yes")
     assert {row.id for row in read_manifest(project.path / "data/manifests/demo/train.jsonl")} == (
