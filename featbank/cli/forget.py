@@ -14,7 +14,7 @@ from featbank.base.sought import Sought
 from featbank.corpora.forgotten import FORGOTTEN
 from featbank.errors import ConfigError
 from featbank.files.opening import read_regular
-from featbank.withdrawal.plan import PLAN, Twin, WithdrawalPlan, stopped_plan
+from featbank.withdrawal.plan import PLAN, Kept, Twin, WithdrawalPlan, stopped_plan
 
 _MAX_BYTES = 256 << 20  # of a list of ids
 _NAMED = 10
@@ -55,17 +55,16 @@ def add_to(commands: Any) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    sought = _sought(parsed)
+    sought, keep = _sought(parsed), _keep(parsed.keep)
     # imported here: it brings in DVC, which other commands do without
     from featbank.pipeline.forgetting import carry_out, plan_withdrawal
-    from featbank.pipeline.twins import Kept
 
     stopped = stopped_plan()
     plan = stopped or plan_withdrawal(
         sought,
         refit=parsed.refit,
         exports=parsed.exports,
-        keep=[Kept(revision=revision, tag=tag) for revision, tag in _keep(parsed.keep)],
+        keep=keep,
     )
     if not parsed.json:
         _show(plan, is_stopped=stopped is not None)
@@ -100,15 +99,15 @@ def _sought(parsed: argparse.Namespace) -> Sought:
     return Sought(ids=frozenset(ids), speakers=frozenset(parsed.speaker))
 
 
-def _keep(given: Sequence[str]) -> list[tuple[str, str]]:
+def _keep(given: Sequence[str]) -> list[Kept]:
     """Return the revisions that are to have a twin, with the tag of each."""
     pairs = [one.partition("=") for one in given]
-    named = [(revision, tag or f"{revision}-redacted") for revision, _, tag in pairs]
-    if not all(revision for revision, _ in named) or len({tag for _, tag in named}) < len(named):
+    found = [Kept(revision=one, tag=tag or f"{one}-redacted") for one, _, tag in pairs]
+    if not all(one.revision for one in found) or len({one.tag for one in found}) < len(found):
         raise ConfigError(
             "--keep", expected="revisions, each once, as v1.0 or v1.0=v1.0-r1", got=" ".join(given)
         )
-    return named
+    return found
 
 
 def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:

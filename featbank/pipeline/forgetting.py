@@ -35,8 +35,8 @@ from featbank.pipeline.holdings import Holding, Holdings
 from featbank.pipeline.manifest_rows import rows_of_manifest
 from featbank.pipeline.named_outputs import WORKSPACE
 from featbank.pipeline.twin_making import make_twin
-from featbank.pipeline.twins import Kept, plan_twin
-from featbank.withdrawal.plan import PLAN, CutRevision, Deletion, NotReached, WithdrawalPlan
+from featbank.pipeline.twins import plan_twin
+from featbank.withdrawal.plan import PLAN, CutRevision, Deletion, Kept, NotReached, WithdrawalPlan
 from featbank.withdrawal.receipt import receipt_of, write_receipt
 from featbank.withdrawal.redaction import (
     is_scan_memory,

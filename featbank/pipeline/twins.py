@@ -7,7 +7,6 @@ audio may be gone. What names the person and is no store and no manifest is drop
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 from featbank.base.sought import Sought, Traces
 from featbank.errors import ConfigError, StoreError
@@ -23,21 +22,8 @@ from featbank.pipeline.revisions import Revision, read_revisions
 from featbank.pipeline.twin_making import held_parts, work_folder
 from featbank.store.format import HEADER_NAME
 from featbank.store.header_file import MAX_HEADER_BYTES, parse_header
-from featbank.withdrawal.plan import Twin
+from featbank.withdrawal.plan import Kept, Twin
 from featbank.withdrawal.redacted_output import RedactedParts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """A revision that is to have a twin.
-
-    Args:
-        revision: a tag, a branch or a commit.
-        tag: of the twin.
-    """
-
-    revision: str
-    tag: str
 
 
 def plan_twin(kept: Kept, holdings: Holdings, sought: Sought) -> Twin:

@@ -54,6 +54,19 @@ class CutRevision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A revision that is to have a twin.
+
+    Args:
+        revision: a tag, a branch or a commit.
+        tag: of the twin.
+    """
+
+    revision: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Twin:
     """A commit that names what a revision does, without the person.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -318,6 +319,12 @@ def test_an_id_alone_goes_and_its_codebook_is_fitted_anew(made: Project, tmp_pat
     ):
         said = project.run(f"! python -m featbank forget {one} {typed}")
         assert told in said
+    digest = hashlib.md5(codebook, usedforsecurity=False).hexdigest()
+    lost = project.path / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    lost.rename(tmp_path / "lost")
+    said = project.run(f"! python -m featbank forget {one} --keep v2 --yes")
+    assert f"1 that are in neither, the first {digest}" in said
+    (tmp_path / "lost").rename(lost)
     project.run(f"python -m featbank forget {one} --refit --yes")
     assert {row.id for row in read_manifest(project.path / "data/manifests/demo/train.jsonl")} == (
         others
