@@ -122,6 +122,11 @@ class RevisionLocks:
                         )
                     )
 
+    def objects(self) -> set[str]:
+        """Return all objects that the outputs of the revision name."""
+        outs = [one for one in self.outputs if not one.is_in_git]
+        return {one.digest for one in outs} | {md5 for one in outs for md5 in one.files.values()}
+
     def stages_of(self, paths: Collection[str]) -> list[LockedOutput]:
         """Return all outputs of the stages that have some, with those of their whole matrix."""
         stages = {_maker(one) for one in self.outputs if one.path in paths}

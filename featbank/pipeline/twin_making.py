@@ -100,7 +100,7 @@ class _Making:
         twin, locks = self._twin, self._locks
         dropped = locks.stages_of(twin.dropped)
         locks.drop(dropped)
-        before = self._named()
+        before = locks.objects()
         for number, out in enumerate(locks.outputs):
             self._redact(out, self._work / str(number))
         changes: dict[str, bytes | None] = dict(self._redacted_git())

@@ -7,6 +7,7 @@ audio may be gone. What names the person and is no store and no manifest is drop
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from featbank.base.sought import Sought, Traces
 from featbank.errors import ConfigError, StoreError
@@ -49,19 +50,26 @@ def plan_twin(kept: Kept, holdings: Holdings, sought: Sought) -> Twin:
                 expected="a revision that names objects with the person",
                 got="one that names none: it stays whole, and needs no twin",
             )
-        if (tagged := tree.tagged(kept.tag)) is not None:
-            commit, parents = tagged
-            theirs = [one for one in holdings.found if commit in one.revisions]
-            if parents == (tree.commit,) and not _held(theirs):  # of a withdrawal that was killed
-                return Twin(revision=kept.revision, commit=tree.commit, tag=kept.tag, made=commit)
+        objects = PlacedObjects(repo, work)
+        planning = _Planning(kept, tree, revision, objects, own, sought)
+        if (tagged := tree.tagged(kept.tag)) is None:
+            return planning.run()
+        made, parents = tagged
+        if parents != (tree.commit,) or _held(
+            one for one in holdings.found if made in one.revisions
+        ):
             raise ConfigError(
                 f"tag {kept.tag}",
                 expected="a free name for the twin",
                 got="a tag that is there",
                 hint=f"--keep {kept.revision}=NAME chooses another",
             )
-        objects = PlacedObjects(repo, work)
-        return _Planning(kept, tree, revision, objects, own, sought).run()
+        # of a withdrawal that was killed behind it
+        [there] = read_revisions([made])
+        before = planning.named
+        after = RevisionLocks(RevisionTree(repo, made), there.outputs, objects.listing).objects()
+        num_kept, num_new = len(after & before), len(after - before)
+        return replace(planning.run(), made=made, num_kept=num_kept, num_new=num_new)
 
 
 class _Planning:
@@ -85,8 +93,8 @@ class _Planning:
         tracked = revision.outputs.values()
         self._refuse_lacking(one.digest for one in tracked if one.cache)
         self._locks = RevisionLocks(tree, revision.outputs, objects.listing)
-        files = {md5 for one in self._locks.outputs for md5 in one.files.values()}
-        self._refuse_lacking(files)
+        self.named = self._locks.objects()
+        self._refuse_lacking(self.named)
         listed = {one.path for one in self._locks.outputs}
         if unlisted := [path for path in revision.outputs if path not in listed]:
             raise StoreError(
@@ -94,7 +102,7 @@ class _Planning:
                 expected="an output that a lock file names by an MD5",
                 got="another, as of a remote with versions",
             )
-        self._whole_in = {name for name, there in objects.remotes.items() if files <= there}
+        self._whole_in = {name for name, there in objects.remotes.items() if self.named <= there}
 
     def run(self) -> Twin:
         """Say what the twin will be."""

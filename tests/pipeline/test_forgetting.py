@@ -129,8 +129,9 @@ def _make(project: Project) -> None:
     path = project.path / "dvc.yaml"
     pipeline = yaml.safe_load(path.read_text("utf-8"))
     pipeline["stages"] = {name: pipeline["stages"][name] for name in KEPT_STAGES}
-    texts = {"cmd": "cat data/manifests/demo/*.jsonl > rows.txt", "outs": ["rows.txt"]}
-    pipeline["stages"]["texts"] = {**texts, "deps": ["data/manifests/demo"]}
+    command = "(echo rows; cat data/manifests/demo/*.jsonl) > rows.txt"
+    deps = ["data/manifests/demo"]
+    pipeline["stages"]["texts"] = {"cmd": command, "deps": deps, "outs": ["rows.txt"]}
     path.write_text(yaml.safe_dump(pipeline, sort_keys=False), encoding="utf-8")
     project.edit("conf/feature/mfcc.yaml", "shard_bytes: 67108864", "shard_bytes: 60000")
     (project.path / "corpora/demo/phones.jsonl").unlink()
