@@ -9,8 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from featbank.base.printing import print_json, print_line, print_table
+from featbank.base.printing import print_json, print_note
 from featbank.base.sought import Sought
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import FINE, add_command
 from featbank.corpora.forgotten import FORGOTTEN
 from featbank.errors import ConfigError
 from featbank.files.opening import read_regular
@@ -18,6 +20,7 @@ from featbank.withdrawal.plan import PLAN, Kept, Twin, WithdrawalPlan, stopped_p
 
 _MAX_BYTES = 256 << 20  # of a list of ids
 _NAMED = 10
+_KEYS = ("what", "where", "number", "outcome")
 _NEXT = (
     "commit dvc.lock, conf/forgotten.json and the pinned ids, then type dvc push, which sends what "
     "was made anew"
@@ -26,8 +29,14 @@ _NEXT = (
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "take a person or utterances out of all that DVC has; shows what it would do first"
-    command = commands.add_parser("forget", help=text, description=text)
+    text = "take a person or utterances out of all; shows first what it would do"
+    command = add_command(
+        commands,
+        "forget",
+        text,
+        _run,
+        examples=("--speaker june_fr", "--speaker june_fr --keep v1.0 --yes"),
+    )
     command.add_argument("ids", nargs="*", metavar="ID", help="of utterances")
     command.add_argument(
         "--speaker", action="append", default=[], metavar="S", help="as manifests name it"
@@ -50,8 +59,6 @@ def add_to(commands: Any) -> None:
         "--receipt", type=Path, default=Path("withdrawals"), metavar="FOLDER",
         help="of receipts (withdrawals)",
     )  # fmt: skip
-    command.add_argument("--json", action="store_true", help="for programs")
-    command.set_defaults(run=_run)
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -73,15 +80,15 @@ def _run(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json({**asdict(plan), "receipt": receipt and str(receipt)})
     elif receipt:
-        print_line(f"done; the receipt is {receipt.with_suffix('.html')}")
-        print_line(_NEXT)
+        print_note(f"done; the receipt is {receipt.with_suffix('.html')}")
+        print_note(_NEXT)
         for twin in plan.twins:
-            print_line(f"git push origin {twin.tag} sends the twin of {twin.revision}")
+            print_note(f"git push origin {twin.tag} sends the twin of {twin.revision}")
     elif not plan.has_work:
-        print_line("nothing is left for this command to do")
+        print_note("nothing is left for this command to do")
     else:
-        print_line("nothing is changed yet: --yes does it")
-    return 0
+        print_note("nothing is changed yet: --yes does it")
+    return FINE
 
 
 def _sought(parsed: argparse.Namespace) -> Sought:
@@ -112,17 +119,17 @@ def _keep(given: Sequence[str]) -> list[Kept]:
 
 def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:
     if is_stopped:
-        print_line(
+        print_note(
             f"a withdrawal that was begun at {plan.begun} is not through, and comes first; --yes "
             "goes on with it:"
         )
     if plan.ids:
-        print_line(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
+        print_note(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
     if plan.unknown:
-        print_line(f"nothing holds {_named(plan.unknown)}")
-    columns = {"what": False, "where": False, "number": True, "what becomes of it": False}
+        print_note(f"nothing holds {_named(plan.unknown)}")
     if plan.has_work:
-        print_table(columns, _table(plan))
+        rows = (dict(zip(_KEYS, row, strict=True)) for row in _table(plan))
+        print_table([TableColumn(key=key, is_number=key == "number") for key in _KEYS], rows)
     cut = [f"{one.commit[:12]} {' '.join(one.names)}".rstrip() for one in plan.cut]
     _list("revisions that can no longer be pulled whole:", cut)
     for twin in plan.twins:
@@ -133,16 +140,16 @@ def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:
 
 def _list(heading: str, entries: Sequence[str]) -> None:
     if entries:
-        print_line(heading)
+        print_note(heading)
         for one in entries:
-            print_line(f"  {one}")
+            print_note(f"  {one}")
 
 
 def _show_twin(twin: Twin) -> None:
     if twin.made:
-        print_line(f"its twin {twin.tag} is there: {twin.made[:12]} of {twin.commit[:12]}")
+        print_note(f"its twin {twin.tag} is there: {twin.made[:12]} of {twin.commit[:12]}")
         return
-    print_line(
+    print_note(
         f"twin {twin.tag} of {twin.revision}, {twin.commit[:12]}: {twin.num_kept:,} objects stay, "
         f"in place of {twin.num_new:,} others come, or none; sent to "
         f"{', '.join(twin.remotes) or 'no remote, for there is none'}"
@@ -153,7 +160,7 @@ def _show_twin(twin: Twin) -> None:
         ("files of git that stay in it as they are, though they name the person", twin.left),
     ):
         if paths:
-            print_line(f"  {what}: {_named(paths)}")
+            print_note(f"  {what}: {_named(paths)}")
 
 
 def _table(plan: WithdrawalPlan) -> Iterator[Sequence[str]]:
