@@ -11,6 +11,7 @@ from featbank.files.opening import read_regular
 from featbank.pipeline.dvc_listing import parse_listing
 from featbank.pipeline.dvc_remote import RemoteObjects
 from featbank.pipeline.held_places import cache_place, remote_place
+from featbank.pipeline.scanning import LISTING
 
 _MAX_LISTING = 1 << 30
 
@@ -73,7 +74,7 @@ class PlacedObjects:
         Raises:
             StoreError: what lists them cannot be had.
         """
-        if not digest.endswith(".dir"):
+        if not digest.endswith(LISTING):
             return {"": digest}
         return parse_listing(read_regular(self.path(digest), _MAX_LISTING), f"object {digest}")
 
@@ -87,13 +88,15 @@ class PlacedObjects:
             self._cache[digest] = self._store.oid_to_path(digest)
 
     def send(self, digests: Iterable[str], remote: str) -> None:
-        """Send to a remote those objects that it lacks.
+        """Send to a remote those objects that it lacks, listings behind what they list.
+
+        DVC takes it that what a listing names is there, where the listing is.
 
         Raises:
             StoreError: one cannot be had, or the remote does not take it.
         """
         there = RemoteObjects(remote)
-        for digest in digests:
+        for digest in sorted(digests, key=lambda one: (one.endswith(LISTING), one)):
             if digest not in self.remotes[remote]:
                 path = self.path(digest)
                 there.send(path, digest, path.stat().st_size)

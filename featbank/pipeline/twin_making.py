@@ -115,7 +115,7 @@ class _Making:
                 f"twin {twin.tag}", expected="no object that is to go", got=sorted(doomed)[0]
             )
         for remote in twin.remotes:
-            self._objects.send(sorted(named), remote)
+            self._objects.send(named, remote)
         made = self._tree.tag_changed(twin.tag, changes, _message(twin))
         return replace(twin, made=made, num_kept=len(named & before), num_new=len(named - before))
 
