@@ -17,6 +17,7 @@ from featbank.cli import (
     compare,
     croissant,
     diff,
+    doctor,
     export,
     forget,
     head,
@@ -32,6 +33,7 @@ from featbank.files.streams import guarded
 _COMMANDS = (
     summary,
     check,
+    doctor,
     info,
     ls,
     verify,
