@@ -70,6 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with suppress(OSError):
                 sys.stderr.write(f"{type(error).__name__}: {printable(str(error))}\n")
             return getattr(parsed, "trouble", 1)  # of a command to which 1 means another thing
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("featbank"):
+                raise
+            needed = error.name.partition(".")[0]
+            sys.stderr.write(
+                f"ConfigError: featbank {parsed.command}: expected the package {needed}, got none; "
+                "pip install featbank, with all that it needs (docs/install.md)\n"
+            )
+            return getattr(parsed, "trouble", 1)
         except KeyboardInterrupt:
             return INTERRUPTED
 
