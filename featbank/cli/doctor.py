@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from featbank.base.printing import print_json, print_table, printable
-from featbank.machine.fact import MachineFact
+from featbank.base.printing import print_json
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import FINE, FOUND, add_command
 from featbank.machine.folders import folder_facts
 from featbank.machine.hardware import hardware_facts
 from featbank.machine.packages import package_facts
 from featbank.machine.programs import program_facts
 
+_COLUMNS = (
+    TableColumn(key="what"),
+    TableColumn(key="value"),
+    TableColumn(key="verdict"),
+    TableColumn(key="hint", heading="what to do"),
+    TableColumn(key="is_needed", heading="needed"),
+)
+
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "what this machine has, and what will be slow or not work; exits with 1 if something "
-    text += "that every pipeline needs is missing"
-    command = commands.add_parser("doctor", help=text, description=text)
-    command.add_argument("--json", action="store_true", help="as JSON")
-    command.set_defaults(run=_run)
+    add_command(
+        commands,
+        "doctor",
+        "what this machine has, and what will be slow or not work",
+        _run,
+        examples=("", "--json"),
+        more="It changes nothing, and exits with 1 if what every pipeline needs is missing.",
+    )
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -34,8 +45,9 @@ def _run(parsed: argparse.Namespace) -> int:
         *program_facts(),
         *folder_facts(project, _caches(project)),
     ]
-    _print_json(facts) if parsed.json else _print(facts)
-    return 1 if any(one.ends_pipelines for one in facts) else 0
+    rows = [asdict(one) for one in facts]
+    print_json({"facts": rows}) if parsed.json else print_table(_COLUMNS, rows)
+    return FOUND if any(one.ends_pipelines for one in facts) else FINE
 
 
 def _caches(project: Path) -> Sequence[Path]:
@@ -48,17 +60,3 @@ def _caches(project: Path) -> Sequence[Path]:
     except ImportError:  # which is among the facts
         return ()
     return cache_folders()
-
-
-def _print_json(facts: Sequence[MachineFact]) -> None:
-    print_json({"facts": [asdict(one) for one in facts]})
-
-
-def _print(facts: Sequence[MachineFact]) -> None:
-    columns = ("what", "value", "verdict", "next")
-    rows = [(one.what, one.value, one.verdict, one.hint) for one in facts]
-    if sys.stdout.isatty():
-        print_table(dict.fromkeys(columns, False), rows)
-        return
-    for row in (columns, *rows):
-        sys.stdout.write("\t".join(map(printable, row)) + "\n")

@@ -57,13 +57,19 @@ def test_a_bare_machine_is_told_what_to_type_as_rows(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["doctor"]) == 1  # for want of git
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert rows[0] == ["what", "value", "verdict", "next"]
-    assert {len(row) for row in rows} == {4}
+    assert rows[0] == ["what", "value", "verdict", "hint", "is_needed"]
+    assert {len(row) for row in rows} == {5}
     found = {row[0]: row[1:] for row in rows[1:]}
-    assert found["git"] == ["none", "missing", "install git: versions of data are commits of it"]
+    assert found["git"] == [
+        "none",
+        "missing",
+        "install git: versions of data are commits of it",
+        "true",
+    ]
     assert found["ffmpeg"][1:] == [
         "missing",
         "m4a, mp4, aac, wma, webm and amr need it: apt install ffmpeg",
+        "false",
     ]
     assert found["GPU"][:2] == ["none", "slow"]
     assert "links to DVC's cache" not in found  # outside of a project
