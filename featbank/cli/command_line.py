@@ -17,6 +17,7 @@ from featbank.cli import (
     compare,
     croissant,
     diff,
+    doctor,
     export,
     forget,
     head,
@@ -34,7 +35,7 @@ from featbank.files.streams import guarded
 COMMANDS = {
     "start a project": (init,),
     "look at stores": (summary, ls, info, head),
-    "check": (check, verify),
+    "check": (check, verify, doctor),
     "compare": (compare, diff),
     "people in the data": (where, forget),
     "take out": (export, cmvn, card, croissant),
@@ -68,6 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with suppress(OSError):
                 sys.stderr.write(f"{type(error).__name__}: {printable(str(error))}\n")
             return MISTYPED if isinstance(error, ConfigError) else int(parsed.trouble)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("featbank"):
+                raise
+            package = error.name.partition(".")[0]
+            sys.stderr.write(
+                f"{PROGRAM} {parsed.command}: expected the package {package}, got none; pip "
+                "install featbank, with all that it needs (docs/install.md)\n"
+            )
+            return int(parsed.trouble)
         except KeyboardInterrupt:
             return INTERRUPTED
 
