@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.printing import print_line
-from featbank.base.progress import count_bar
+from featbank.base.progress import progress_bar
 from featbank.cards.croissant import Publisher, croissant
 from featbank.cards.reading import files_of, read_subject
 from featbank.cli.card import add_place, checked_place
@@ -45,7 +45,7 @@ def _run(parsed: argparse.Namespace) -> int:
         version=parsed.version,
         citation=parsed.cite,
     )
-    with count_bar("read for digests", len(files)) as advance:
+    with progress_bar("read for digests", len(files), unit="files") as advance:
         said = croissant(
             subject,
             files,

@@ -6,18 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
+from featbank.base.notices import tell
 from featbank.base.printing import print_json, print_line, size_text
-from featbank.base.progress import wanted
+from featbank.base.progress import progress_bar
+from featbank.base.step_meter import BYTES
 from featbank.cli.stores import add_command
 from featbank.store import open_store
 from featbank.store.healing import heal
@@ -50,21 +42,8 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _verify(path: Path) -> Verified:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not wanted(), transient=True) as bar:
-        task = bar.add_task("verify", total=None)
-        return verify(
-            path,
-            lambda num_bytes: bar.advance(task, num_bytes),
-            lambda total: bar.update(task, total=total),
-        )
+    with progress_bar("verify", unit=BYTES) as advance:
+        return verify(path, advance, lambda total: tell(total=total))
 
 
 def _print_json(verified: Verified) -> None:
