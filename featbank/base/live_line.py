@@ -50,8 +50,10 @@ class LiveLine:
         self._live.start()
 
     def hear(self, notice: Notice) -> None:
-        """Take in what is new in the innermost step."""
+        """Take in what is new in the innermost step; what is waited for is drawn at once."""
         self.meters[-1].hear(notice)
+        if notice.phase is not None:
+            self._live.refresh()
 
     def close(self) -> None:
         """Take the line away."""

@@ -109,7 +109,7 @@ class StepMeter:
 
     def said(self) -> str:
         """Say how far it is: done of total, time, speed, failures."""
-        parts = [self._of_total()] if self.done or self.total else []
+        parts = [self._of_total()] if self.done else []
         parts.append(f"{clock_time(self.elapsed_s)} elapsed")
         parts += self._ahead(" x real time")
         return f"{self.name}{',' if self.phase else ':'} {', '.join(parts)}"

@@ -65,14 +65,17 @@ def told_next(config: Knobs) -> Iterator[str]:
 
 
 def told_kept(config: Knobs | None) -> str:
-    """Say what is kept of a stage that was stopped, and what the same command then does."""
+    """Say what is kept of a stage that was stopped, and what the same command then does.
+
+    Nothing where the engine has said how much it keeps in its work folder.
+    """
     if isinstance(config, PrepareConfig):
         return "what was found of files is kept: the same command goes on with the others"
     if isinstance(config, FitConfig):
         return "finished passes are kept: the same command goes on behind them"
     from_audio = isinstance(config, SampleConfig | TokenizeConfig) and config.source == "audio"
     if isinstance(config, ExtractConfig) or from_audio:
-        return "finished shards are kept: the same command goes on with those that are missing"
+        return ""  # the work folder has said it
     return "the same command begins anew"
 
 
@@ -106,10 +109,6 @@ class _Steps:
     def of_corpus(self) -> str:
         """Name of the corpus."""
         return self.corpus or self.choices.corpora[0]
-
-    def has(self, *path: str) -> bool:
-        """Tell whether an output is there."""
-        return self.root.joinpath(*path).exists()
 
     def extract(self, feature: str) -> str:
         """Return how features are extracted."""
@@ -160,30 +159,26 @@ class _Steps:
 
     def _lacking(self, feature: str | None = None) -> Iterator[str]:
         """Give the stages that have made nothing yet, in the order of the pipeline."""
-        choices, corpus = self.choices, self.of_corpus
+        for made_of, output, command in self._outputs():
+            if feature in (None, made_of) and not (self.root / output).exists():
+                yield command
+        stability = self.root / "stability" / self.of_corpus
+        chosen = [stability / f"{name}.json" for name in self.choices.stores]
+        if feature is None and not all(path.exists() for path in chosen):
+            yield self._type("stability")
 
-        def wanted(one: str) -> bool:
-            return feature in (None, one)
-
-        for name in filter(wanted, choices.features):
-            if not self.has("features", corpus, name):
-                yield self.extract(name)
-        for sample in choices.all_samples:
-            if wanted(sample.feature) and not self.has(
-                "samples", sample.fit_on, sample.stored, sample.corpus
-            ):
-                yield self.sample(sample)
-        for one in choices.codebooks.values():
-            file = f"{one.stored}-{one.codebook}.safetensors"
-            if wanted(one.feature) and not self.has("codebooks", one.fit_on, file):
-                yield self.fit(one)
-        for tokens in choices.all_tokens:
-            if wanted(tokens.feature) and not self.has("tokens", corpus, tokens.name):
-                yield self.tokenize(tokens)
-        if feature is None:
-            stores = [f"{name}.json" for name in choices.stores]
-            if not all(self.has("stability", corpus, name) for name in stores):
-                yield self._type("stability")
+    def _outputs(self) -> Iterator[tuple[str, str, str]]:
+        """Give each output: the feature that it is made of, its place, and what makes it."""
+        for name in self.choices.features:
+            yield name, f"features/{self.of_corpus}/{name}", self.extract(name)
+        for sample in self.choices.all_samples:
+            place = f"samples/{sample.fit_on}/{sample.stored}/{sample.corpus}"
+            yield sample.feature, place, self.sample(sample)
+        for one in self.choices.codebooks.values():
+            place = f"codebooks/{one.fit_on}/{one.stored}-{one.codebook}.safetensors"
+            yield one.feature, place, self.fit(one)
+        for tokens in self.choices.all_tokens:
+            yield tokens.feature, f"tokens/{self.of_corpus}/{tokens.name}", self.tokenize(tokens)
 
     def _stored(self, feature: str, stored: str) -> dict[str, str | None]:
         return {"feature": feature, **_unless(self.choices.stored_of(feature), stored=stored)}
@@ -232,7 +227,8 @@ def _after(config: Knobs, steps: _Steps) -> str | None:
         codebooks = [one for one in choices.codebooks.values() if one.fitted[:3] == of]
         if config.pin:
             return steps.sample(samples[0]) if samples else None
-        return steps.fit(codebooks[0]) if codebooks else None
+        left = steps.lacking_of(config.feature.name)  # a sample of another corpus, it may be
+        return left or (steps.fit(codebooks[0]) if codebooks else None)
     if isinstance(config, FitConfig):
         by = config.fit_on, config.feature.name, config.stored, config.tokenizer.name
         tokens = [one for one in choices.all_tokens if one.fitted == by]

@@ -64,7 +64,8 @@ def _with_clear_errors(
             sys.exit(1)
         except KeyboardInterrupt:
             _log.error("interrupted; what was there before is as it was")
-            _log.error("%s", told_kept(config))
+            if kept := told_kept(config):
+                _log.error("%s", kept)
             sys.exit(130)
 
     return run
