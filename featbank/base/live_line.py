@@ -16,6 +16,7 @@ from rich.text import Text
 from featbank.base.notices import Notice
 from featbank.base.step_meter import StepMeter
 
+_LEAST_BAR, _MOST_BAR = 6, 40  # columns
 _A_SECOND = 4  # redrawn as often: what a step tells changes numbers only
 
 
@@ -29,8 +30,8 @@ class LiveLine:
     def __init__(self, meters: list[StepMeter]) -> None:
         self.meters = meters
         self._spinner = Spinner("line")
-        console = Console(stderr=True)
-        self._above = _AboveTheLine(console)
+        self._console = Console(stderr=True)
+        self._above = _AboveTheLine(self._console)
         self._handlers = [
             handler
             for handler in logging.getLogger().handlers
@@ -38,7 +39,7 @@ class LiveLine:
         ]
         # standard output is for what was asked for, and may be a file
         self._live = Live(
-            console=console,
+            console=self._console,
             get_renderable=self._line,
             refresh_per_second=_A_SECOND,
             transient=True,
@@ -63,20 +64,34 @@ class LiveLine:
                 handler.setStream(self._stderr)
 
     def _line(self) -> RenderableType:
-        meter = self.meters[-1]
-        line = Table.grid(padding=(0, 1), expand=True)
-        line.add_column(no_wrap=True, overflow="ellipsis")
-        said = Text(meter.said_short())
-        if not meter.done or not meter.total:
-            line.add_column(no_wrap=True, ratio=1)
-            self._spinner.update(text=Text(meter.name))
-            line.add_row(self._spinner, said)
-        else:
-            line.add_column(ratio=1)
-            line.add_column(no_wrap=True)
-            bar = ProgressBar(total=meter.total, completed=min(meter.done, meter.total))
-            line.add_row(Text(meter.name), bar, said)
-        return line
+        return line_of(self.meters[-1], self._spinner, self._console.width)
+
+
+def line_of(meter: StepMeter, spinner: Spinner, width: int) -> RenderableType:
+    """Return the line of a step: on a narrow terminal its name is cut, and not its numbers.
+
+    Args:
+        meter: of the step.
+        spinner: turns while nothing is told.
+        width: of the terminal, in columns.
+    """
+    name, said = Text(meter.name), Text(meter.said_short())
+    room = width - said.cell_len - 1
+    width_of_bar = min(_MOST_BAR, room - name.cell_len - 1)
+    has_bar = meter.done and meter.total and width_of_bar >= _LEAST_BAR
+    line = Table.grid(padding=(0, 1, 0, 0))
+    if has_bar and meter.total:
+        line.add_column(no_wrap=True, width=room - width_of_bar - 1)
+        line.add_column(width=width_of_bar)
+        bar = ProgressBar(meter.total, min(meter.done, meter.total), width=width_of_bar)
+        row: list[RenderableType] = [name, bar]
+    else:
+        line.add_column(no_wrap=True, width=max(1, room))
+        spinner.update(text=name)
+        row = [spinner]
+    line.add_column(no_wrap=True)
+    line.add_row(*row, said)
+    return line
 
 
 class _AboveTheLine:
