@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from featbank.base.amounts import amount, times_real_time
-from featbank.base.printing import print_facts, print_line, size_text
+from featbank.base.printing import print_note, size_text
 from featbank.base.progress import close_display
+from featbank.base.tables import print_facts
 from featbank.engine.forecast.advice import advice, hours
 from featbank.engine.forecast.forecasting import NO_RATES, Forecast, forecast_run
 from featbank.engine.forecast.rates import read_rates
@@ -49,7 +50,7 @@ def print_forecast(job: Job, reuse: Reuse, runtime: Runtime) -> None:
     close_display()
     print_facts(facts(forecast, runtime), title=f"{job.out}: what a run will take")
     for line in advice(forecast):
-        print_line(f"warning: {line}")
+        print_note(f"warning: {line}")
     for disk in forecast.disks:
         disk.check()
 
