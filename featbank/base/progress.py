@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from featbank.base.notices import Notice, listening
@@ -80,6 +80,20 @@ def close_display() -> None:
     """Show no more of what is under way, for the result is to be printed."""
     for display in _displays:
         display.close()
+
+
+def tell_on_stderr() -> None:
+    """Have lines of progress written to standard error, for a program that sets up no log."""
+    if not any(isinstance(handler, _OnStderr) for handler in _log.handlers):
+        _log.addHandler(_OnStderr())
+        _log.setLevel(logging.INFO)
+
+
+class _OnStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        # whatever that is by now; nobody need be there to read
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"{record.getMessage()}\n")
 
 
 _displays: list[Display] = []  # at most one

@@ -42,8 +42,8 @@ class Runtime:
     progress: Annotated[
         bool | None,
         knob(
-            "null draws a live line on a terminal, and tells a line a minute under CI and in files; "
-            "true draws it under CI, too; false is silent"
+            "null draws a live line on a terminal, and tells a line a minute under CI and in "
+            "files; true draws it under CI, too; false is silent"
         ),
     ]
     records: Annotated[Path, knob("how long each stage took on this machine")]
