@@ -15,6 +15,7 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
+from featbank.base.notices import tell
 from featbank.pipeline.choices import chosen_stores
 from featbank.pipeline.configs import ReportConfig
 from featbank.pipeline.corpus_summary import read_corpus
@@ -37,6 +38,7 @@ def main(config: ReportConfig) -> None:
     results = [read_check(Path(config.paths.checks, f"{name}.json")) for name in chosen]
     corpus = read_corpus(config.paths.manifests)
     stabilities = read_stabilities(config.paths.stability, chosen, corpus.digest)
+    tell(phase="drawing the report")
     report = write_report(results, corpus.said, config.paths.report, stabilities)
     _log.info("report: %s", report)
     require_good(results)

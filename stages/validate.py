@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from featbank.base.label_forms import LabelSource
+from featbank.base.notices import tell
 from featbank.base.progress import progress_bar
 from featbank.pipeline.choices import chosen_stores, kind_and_option, read_choices
 from featbank.pipeline.configs import ValidateConfig
@@ -70,6 +71,7 @@ def main(config: ValidateConfig) -> None:
         from featbank.report.page import write_report
 
         stabilities = read_stabilities(config.paths.stability, chosen, corpus.digest)
+        tell(phase="drawing the report")
         report = write_report(results, corpus.said, config.paths.report, stabilities)
         _log.info("report: %s", report)
     if config.strict:

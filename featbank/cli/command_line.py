@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from featbank import PROGRAM, __version__
 from featbank.base.printing import printable
+from featbank.base.progress import tell_on_stderr
 from featbank.cli import (
     card,
     check,
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # ids are Unicode, terminals need not be
                 stream.reconfigure(errors="backslashreplace")
+        tell_on_stderr()
         parsed = command_parser().parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = parsed.run
         try:
