@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 INSTALLED := $(VENV)/installed
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: help repro test tests check format lock lowest
+.PHONY: help repro test tests check format pictures lock lowest
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -33,6 +33,9 @@ check: $(INSTALLED)  ## the checks that take seconds
 format: $(INSTALLED)  ## put the code in form
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
+
+pictures: $(INSTALLED)  ## draw the pictures of the README anew, of the demo's report, too (needs chromium)
+	$(RUN) python -m benchmarks.pictures --report reports/demo/report.html
 
 lock: $(INSTALLED)  ## renew requirements.lock from pyproject.toml
 	$(RUN) pip install --quiet pip-tools
