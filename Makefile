@@ -39,7 +39,7 @@ pictures: $(INSTALLED)  ## draw the pictures of the README anew, of the demo's r
 
 lock: $(INSTALLED)  ## renew requirements.lock from pyproject.toml
 	$(RUN) pip install --quiet pip-tools
-	$(RUN) pip-compile --quiet --upgrade --extra archive --extra bpe --extra dev --extra http --extra huggingface --extra import --extra kaldi --extra lhotse --extra pitch --extra ray --extra report --extra s3 --extra slurm --extra speechbrain --extra ssh --extra textgrid --extra transformers --extra zarr --extra zstd --strip-extras --no-header --no-annotate \
+	$(RUN) pip-compile --quiet --upgrade --extra archive --extra bpe --extra dev --extra docs --extra http --extra huggingface --extra import --extra kaldi --extra lhotse --extra pitch --extra ray --extra report --extra s3 --extra slurm --extra speechbrain --extra ssh --extra textgrid --extra transformers --extra zarr --extra zstd --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--constraint constraints.txt --output-file requirements.lock pyproject.toml
 
