@@ -26,7 +26,7 @@ def _block(start: str) -> str:
     return next(text for text in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL) if start in text)
 
 
-def _add_tiny(project: Project) -> None:
+def add_tiny(project: Project) -> None:
     """Define a tiny encoder with all its layers, and small codebooks."""
     (project.path / "conf/feature/tiny.yaml").write_text(
         "name: tiny\n"
@@ -42,7 +42,7 @@ def _add_tiny(project: Project) -> None:
 
 @pytest.mark.slow
 def test_three_layers_in_three_sizes_are_of_one_encoding(own_prepared: Project) -> None:
-    _add_tiny(own_prepared)
+    add_tiny(own_prepared)
     log = own_prepared.path / "encoded.txt"
     typed = "trusted_modules=[tests]"
     own_prepared.run(f"python stages/extract.py feature=tiny {typed}", COMPUTED_LOG=str(log))
