@@ -127,13 +127,15 @@ def test_a_team_sweeps_grows_forgets_and_pulls_the_twin(
     bob.run("dvc push -q && git push -q origin main")
     ann.run("git pull -q && dvc pull -q")
     assert files(ann.path / "data/tokens") == files(bob.path / "data/tokens")
+
     # ann takes a person out of everything, and leaves a twin of v1
     said = ann.run(f"featbank forget --speaker {SPEAKER} --keep v1 --yes", COMPUTED_LOG=str(log))
     assert _encoded(log) == []
     assert "v1-redacted" in said
     ann.commit("Forget a person")
     ann.run("dvc push -q && git push -q origin main --tags")
-    assert not [key for key in bucket.keys() if SPEAKER.encode() in bucket.get(key)]
+    there = sorted(bucket.keys("dvc"))
+    assert not [key for key in there if SPEAKER.encode() in bucket.get(key)]
 
     # bob has the rest of both versions, as it was
     bob.run("git pull -q --tags && dvc pull -q")
