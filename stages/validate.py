@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from featbank.base.label_forms import LabelSource
+from featbank.base.notices import tell
 from featbank.base.progress import progress_bar
 from featbank.pipeline.choices import (
     chosen_stores,
@@ -29,7 +30,6 @@ from featbank.pipeline.configs import ValidateConfig
 from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
-from featbank.stability.result import read_stabilities
 from featbank.validation.held_out import HeldOut, features_of_tokens
 from featbank.validation.quality import AbxPlan, NgramPlan, ProbePlan, QualityPlan
 from featbank.validation.result import CheckResult, require_good, write_check
@@ -76,11 +76,10 @@ def main(config: ValidateConfig) -> None:
             results.append(result)
     if config.only is None:
         # imported here, for a check of one choice draws nothing
-        from featbank.report.page import write_report
+        from featbank.pipeline.reporting import config_of_report, make_report
 
-        stabilities = read_stabilities(config.paths.stability, chosen, corpus.digest)
-        report = write_report(results, corpus.said, config.paths.report, stabilities)
-        _log.info("report: %s", report)
+        tell(phase="drawing the report")
+        _log.info("report: %s", make_report(config_of_report(), results))
     if config.strict:
         require_good(results)
     hold_against_older(results)

@@ -169,7 +169,7 @@ def _read() -> Any:
             f"{PARAMS} in {Path.cwd()}",
             expected="a file",
             got=got,
-            hint="run from the root of the project",
+            hint="run from the root of the project; featbank init DIR lays one down",
         )
     return read_yaml(PARAMS)
 

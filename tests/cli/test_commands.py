@@ -26,12 +26,14 @@ FBANK, TOKENS, MANIFESTS = (
     for place in ("features/demo/fbank", "tokens/demo/mfcc-kmeans100", "manifests/demo")
 )
 TYPED: Mapping[str, str] = {
+    "init": "OUT",
     "summary": "",
     "ls": f"{FBANK} --limit 3",
     "info": FBANK,
     "head": f"{FBANK} --frames 2",
     "check": "",
     "verify": FBANK,
+    "doctor": "",
     "compare": "",
     "diff": f"{FBANK}/fbank/dev {FBANK}/fbank/test",
     "where": "--speaker june_fr",
