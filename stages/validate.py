@@ -20,7 +20,12 @@ from pathlib import Path
 from featbank.base.label_forms import LabelSource
 from featbank.base.notices import tell
 from featbank.base.progress import progress_bar
-from featbank.pipeline.choices import chosen_stores, kind_and_option, read_choices
+from featbank.pipeline.choices import (
+    chosen_stores,
+    kind_and_option,
+    read_choices,
+    refuse_misnamed,
+)
 from featbank.pipeline.configs import ValidateConfig
 from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.stage import run_script, stage
@@ -39,6 +44,10 @@ def main(config: ValidateConfig) -> None:
     refuse_tracked(config, config.paths.report)
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
+    if config.only is not None:
+        kind, option = kind_and_option(config.only)
+        stores = Path(config.paths.root, kind, config.corpus.name, option)
+        refuse_misnamed(config.only, chosen, stores)
     corpus = read_corpus(config.paths.manifests)
     total_s = corpus.audio_s * len(names)
     said = config.corpus.labels
