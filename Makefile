@@ -12,11 +12,11 @@ help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 repro: $(INSTALLED)  ## check the choices, compute what is missing or changed, then show every store
-	@$(RUN) python -m featbank check
+	@$(RUN) featbank check
 	@# DVC watches no other package: a new version of a trusted one shows in code/
 	@$(RUN) python stages/code.py
 	$(RUN) dvc repro
-	@$(RUN) python -m featbank summary
+	@$(RUN) featbank summary
 
 test: check tests  ## run every check: format, lint, types, import layers, tests
 

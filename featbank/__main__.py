@@ -1,4 +1,4 @@
-"""Entry point of `python -m featbank`."""
+"""Entry point of `python -m featbank`, which is `featbank`."""
 
 import sys
 

@@ -1,4 +1,9 @@
-"""Sources -> a digest of the code behind each stage, which the stage depends on."""
+"""Write a digest of the code behind each stage, which DVC has the stages depend on.
+
+Examples:
+    python stages/code.py         # all of them
+    python stages/code.py --help  # this
+"""
 
 import os
 import runpy
@@ -18,6 +23,11 @@ from featbank.project.record import check_version
 
 def main() -> None:
     with guarded():
+        if {"-h", "--help"} & {*sys.argv}:
+            sys.stdout.write(__doc__ or "")
+            return
+        if typed := sys.argv[1:]:
+            sys.exit(f"ConfigError: {visible(typed[0])}: expected nothing, for it has no options")
         try:
             check_version()
             check_choices()

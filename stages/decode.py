@@ -1,4 +1,10 @@
-"""The stored codes of one utterance -> an audio file: `feature=mimi id=a-01 out=a-01.wav`."""
+"""Make an audio file of the stored codes of one utterance, to listen to.
+
+Examples:
+    python stages/decode.py feature=mimi id=a-01 out=a-01.wav
+    python stages/decode.py corpus=demo feature=encodec_24khz id=a-01 out=a.flac
+    python stages/decode.py feature=mimi id=a-01 out=a-01.wav --cfg job  # what would be run
+"""
 
 import os
 import runpy

@@ -1,4 +1,10 @@
-"""Manifests -> feature stores, one a feature name and split."""
+"""Compute the features of all utterances, and store them by split.
+
+Examples:
+    python stages/extract.py                         # the first feature of params.yaml
+    python stages/extract.py feature=mfcc --dry-run  # what mfcc will take
+    python stages/extract.py feature=mfcc feature.name=mfcc20 feature.extractor.num_mel_bins=20
+"""
 
 import os
 import runpy

@@ -1,4 +1,10 @@
-"""Samples of one corpus or several -> codebook."""
+"""Fit a codebook to the frames of samples, by k-means.
+
+Examples:
+    python stages/fit.py                      # the first codebook of params.yaml
+    python stages/fit.py tokenizer=kmeans500  # more units
+    python stages/fit.py feature=fbank        # of another feature
+"""
 
 import os
 import runpy

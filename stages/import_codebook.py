@@ -1,4 +1,10 @@
-"""A k-means fitted elsewhere -> a codebook's file: `file=km.bin out=codebooks/km.safetensors`."""
+"""Convert a k-means that was fitted elsewhere to the file of a codebook.
+
+Examples:
+    python stages/import_codebook.py file=km.bin out=km.safetensors
+    python stages/import_codebook.py file=centroids.npy out=data/codebooks/mine.safetensors
+    python stages/import_codebook.py file=km.bin out=km.safetensors --cfg job
+"""
 
 import os
 import runpy

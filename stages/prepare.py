@@ -1,4 +1,10 @@
-"""Audio -> manifests, one a split."""
+"""Find the audio of a corpus, and write its manifests, one a split.
+
+Examples:
+    python stages/prepare.py                               # the first corpus of params.yaml
+    python stages/prepare.py corpus=folder corpus.name=mine corpus.root=corpora/demo
+    python stages/prepare.py runner=inline overwrite=true  # in one process, anew
+"""
 
 import os
 import runpy

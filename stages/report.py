@@ -1,4 +1,10 @@
-"""Checks -> metrics, plots and the HTML report."""
+"""Join the checks of all choices in the HTML report of a corpus.
+
+Examples:
+    python stages/report.py              # of the first corpus
+    python stages/report.py corpus=demo  # of another one
+    python stages/report.py --cfg job    # what would be run
+"""
 
 import os
 import runpy

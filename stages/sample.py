@@ -1,4 +1,10 @@
-"""Feature store, or audio -> the pinned utterances that a codebook is fitted on."""
+"""Store the features of a few pinned utterances, which codebooks are fitted on.
+
+Examples:
+    python stages/sample.py                                     # for the first codebook
+    python stages/sample.py feature=fbank runner.num_workers=2  # of another feature
+    python stages/sample.py source=audio                        # with no feature store
+"""
 
 import os
 import runpy

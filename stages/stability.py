@@ -1,4 +1,10 @@
-"""Audio -> how many tokens flip when it is disturbed; without `only=` those of every choice."""
+"""Count the tokens that change where the audio is disturbed a little.
+
+Examples:
+    python stages/stability.py                             # of all choices
+    python stages/stability.py only=tokens/mfcc-kmeans100  # of one choice
+    python stages/stability.py corpus=demo runner=inline   # in one process
+"""
 
 import os
 import runpy

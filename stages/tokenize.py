@@ -1,4 +1,10 @@
-"""Feature store and codebook, or audio and codebook -> token stores."""
+"""Make tokens of features: of each frame, the nearest centroid of a codebook.
+
+Examples:
+    python stages/tokenize.py                             # the first tokens of params.yaml
+    python stages/tokenize.py tokenizer=kmeans100_merged  # runs of units merged
+    python stages/tokenize.py source=audio --dry-run      # with no feature store
+"""
 
 import os
 import runpy

@@ -1,7 +1,9 @@
-"""Manifests and stores -> checks; without `only=` those of every choice, and the report.
+"""Hold stores against their manifests, measure their quality, write the report.
 
-With `recompute=20` that many utterances are computed again, too, and held against what is stored;
-with `against=v1.0` all is held against that revision, for drift.
+Examples:
+    python stages/validate.py                           # all choices of params.yaml
+    python stages/validate.py only=features/fbank       # one choice
+    python stages/validate.py recompute=3 strict=false  # compute 3 utterances again
 """
 
 import os

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture
+def on_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person reads what is printed, on a wide terminal without colours."""
+    assert capsys  # whose standard output it is
+    for name, value in {"COLUMNS": "120", "LINES": "50", "TERM": "dumb"}.items():
+        monkeypatch.setenv(name, value)
+    # of the class: pytest makes other streams for the test itself
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda stream: stream is sys.stdout)
 
 
 @pytest.fixture

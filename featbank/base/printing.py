@@ -1,21 +1,20 @@
-"""Output of the commands: tables for people, JSON for programs, control characters escaped."""
+"""Output of the commands: lines for people, JSON for programs, control characters escaped."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from featbank.base.amounts import amount
 
-WIDTH = 120
-"""Columns of a table that goes to a file or a pipe."""
+
+def on_terminal() -> bool:
+    """Tell whether a person sees what is printed, and not a program or a file."""
+    return sys.stdout.isatty()
 
 
 def printable(text: str) -> str:
@@ -36,6 +35,15 @@ def print_line(text: str) -> None:
     sys.stdout.write(printable(text) + "\n")
 
 
+def print_note(text: str) -> None:
+    """Print a line about the data that is printed: in a pipe, not among it."""
+    if on_terminal():
+        print_line(text)
+    else:
+        with suppress(OSError):  # nobody listens
+            sys.stderr.write(printable(text) + "\n")
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document."""
     json.dump(value, sys.stdout, indent=2)
@@ -51,44 +59,6 @@ def print_json_rows(facts: Mapping[str, Any], name: str, rows: Iterable[Any]) ->
     for number, row in enumerate(rows):
         sys.stdout.write(f"{',' if number else ''}\n  {json.dumps(row)}")
     sys.stdout.write("\n]}\n")
-
-
-def print_table(
-    columns: Mapping[str, bool], rows: Iterable[Sequence[str]], title: str = ""
-) -> None:
-    """Print a table.
-
-    Args:
-        columns: heading, and whether its values are numbers.
-        rows: one text a column.
-        title: above it, on lines of its own.
-    """
-    table = Table()
-    for heading, numbers in columns.items():
-        # what is no number is shown to its end: an id may be needed for the next command
-        table.add_column(
-            Text(printable(heading)),
-            justify="right" if numbers else "left",
-            no_wrap=numbers,
-            overflow="ellipsis" if numbers else "fold",
-        )
-    _print(table, rows, title)
-
-
-def print_facts(facts: Iterable[tuple[str, str]], title: str) -> None:
-    """Print names and values under a title."""
-    table = Table(show_header=False)
-    table.add_column(overflow="fold")
-    table.add_column(overflow="fold")
-    _print(table, facts, title)
-
-
-def _print(table: Table, rows: Iterable[Sequence[str]], title: str) -> None:
-    if title:
-        print_line(title)
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(table)
 
 
 def size_text(num_bytes: int) -> str:

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import Parameter
@@ -16,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import numpy as np
 
 from featbank.base.components import MADE_WITH, Component, ComponentConfig
+from featbank.base.nearest import did_you_mean
 from featbank.base.parameters import annotated_parameters, bind
 from featbank.base.registry import registered_class
 from featbank.errors import ConfigError
@@ -251,12 +251,11 @@ def check_names(found: type, arguments: Collection[str], where: str) -> Mapping[
     parameters = annotated_parameters(found)
     for name in arguments:
         if name not in parameters:
-            near = get_close_matches(str(name), parameters, n=1)
             raise ConfigError(
                 f"{where}: {name}",
                 expected=f"one of {', '.join(parameters)}" if parameters else "no option",
                 got="an option that there is not",
-                hint=f"did you mean {near[0]}?" if near else "",
+                hint=did_you_mean(str(name), parameters),
             )
     required = [name for name, one in parameters.items() if one.default is Parameter.empty]
     if missing := [name for name in required if name not in arguments]:

@@ -1,4 +1,4 @@
-"""Command line `python -m featbank`: lists and checks stores, for people and as JSON."""
+"""Command line `featbank`: looks at stores, checks, compares and exports them."""
 
 from featbank.cli.command_line import main
 

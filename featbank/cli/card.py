@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from featbank.base.printing import print_line
+from featbank.base.printing import print_json
+from featbank.base.tables import print_outcome
 from featbank.cards.markdown import dataset_card
 from featbank.cards.reading import is_corpus, read_subject
+from featbank.cli.parsing import FINE, Run, add_command
 from featbank.errors import ConfigError
 from featbank.files.provenance import write_atomic
 from featbank.store.remote.elsewhere import path_here
@@ -26,17 +29,26 @@ OF_CORPUS = (
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "write the dataset card of a corpus or a store"
-    command = add_place(commands, "card", text)
+    command = add_place(
+        commands,
+        "card",
+        "write the dataset card of a corpus or a store",
+        _run,
+        examples=(
+            "data/manifests/demo",
+            "data/features/demo/fbank --manifests data/manifests/demo --to C.md",
+        ),
+    )
     command.add_argument(
         "--to", type=Path, metavar="FILE", help="such as README.md; else it is printed"
     )
-    command.set_defaults(run=_run)
 
 
-def add_place(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+def add_place(
+    commands: Any, name: str, text: str, run: Run, *, examples: Sequence[str]
+) -> argparse.ArgumentParser:
     """Add a command that is given manifests or a store; return its parser."""
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command = add_command(commands, name, text, run, examples=examples)
     command.add_argument(
         "place",
         metavar="PLACE",
@@ -48,7 +60,7 @@ def add_place(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="of a store: such as data/manifests/CORPUS, for licences, languages and hours",
     )
-    command.add_argument("--replace", action="store_true", help="a file that is there")
+    command.add_argument("--replace", action="store_true", help="write over a file that is there")
     return command
 
 
@@ -74,9 +86,12 @@ def checked_place(parsed: argparse.Namespace, out: Path | None) -> tuple[Path, s
 def _run(parsed: argparse.Namespace) -> int:
     place, made = checked_place(parsed, parsed.to)
     text = dataset_card(read_subject(place, parsed.manifests), made=made)
-    if parsed.to is None:
-        sys.stdout.write(text)
-    else:
+    if parsed.to is not None:
         write_atomic(parsed.to, text)
-        print_line(f"{parsed.to}: the card of {place}")
-    return 0
+        told = {"out": str(parsed.to), "place": str(place)}
+        print_outcome(told, f"{parsed.to}: the card of {place}", as_json=parsed.json)
+    elif parsed.json:
+        print_json({"place": str(place), "text": text})
+    else:
+        sys.stdout.write(text)
+    return FINE

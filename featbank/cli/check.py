@@ -5,23 +5,35 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from featbank.base.printing import print_line
+from featbank.base.printing import on_terminal, print_json, print_line, print_note
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import FINE, FOUND, add_command
 
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "all that is wrong with params.yaml, conf/ and dvc.yaml"
-    command = commands.add_parser("check", help=text, description=text)
-    command.set_defaults(run=_run)
+    add_command(
+        commands,
+        "check",
+        "all that is wrong with params.yaml, conf/ and dvc.yaml",
+        _run,
+        examples=("", "--json"),
+    )
 
 
-def _run(_arguments: argparse.Namespace) -> int:
+def _run(parsed: argparse.Namespace) -> int:
     # imported here: it brings in Hydra and DVC, which other commands do without
     from featbank.pipeline.checking import all_faults
 
     faults = all_faults()
-    for fault in faults:
-        print_line(f"{type(fault).__name__}: {fault}")
-    if not faults:
-        print_line("params.yaml, conf/ and dvc.yaml go together")
-    return 1 if faults else 0
+    rows = [{"error": type(fault).__name__, "message": str(fault)} for fault in faults]
+    if parsed.json:
+        print_json({"faults": rows})
+    elif on_terminal():
+        for row in rows:
+            print_line(f"{row['error']}: {row['message']}")
+    else:
+        print_table([TableColumn(key="error"), TableColumn(key="message")], rows)
+    if not faults and not parsed.json:
+        print_note("params.yaml, conf/ and dvc.yaml go together")
+    return FOUND if faults else FINE

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from featbank import __version__
+from featbank import PROGRAM, __version__
 from featbank.base.printing import printable
 from featbank.cli import (
     card,
@@ -27,29 +27,27 @@ from featbank.cli import (
     verify,
     where,
 )
-from featbank.errors import FeatbankError
+from featbank.cli.parsing import INTERRUPTED, MISTYPED, CommandParser
+from featbank.errors import ConfigError, FeatbankError
 from featbank.files.streams import guarded
 
-_COMMANDS = (
-    summary,
-    check,
-    init,
-    info,
-    ls,
-    verify,
-    head,
-    diff,
-    compare,
-    where,
-    forget,
-    export,
-    cmvn,
-    card,
-    croissant,
-)
+COMMANDS = {
+    "start a project": (init,),
+    "look at stores": (summary, ls, info, head),
+    "check": (check, verify),
+    "compare": (compare, diff),
+    "people in the data": (where, forget),
+    "take out": (export, cmvn, card, croissant),
+}
+"""The commands, each in a module of its name, by what a person wants."""
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells give it."""
+_STATUSES = f"""exit statuses:
+  0  fine
+  1  something is wrong: it was looked for and found, or nothing could be done
+  2  mistyped; of diff, too, that something could not be read
+
+In a pipe, tables are tab-separated values, and --json gives JSON.
+{PROGRAM} COMMAND --help has examples. The stages are scripts: python stages/extract.py --help"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,22 +60,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # ids are Unicode, terminals need not be
                 stream.reconfigure(errors="backslashreplace")
-        parsed = _parser().parse_args(arguments)
+        parsed = command_parser().parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = parsed.run
         try:
             return run(parsed)
         except (FeatbankError, OSError) as error:
             with suppress(OSError):
                 sys.stderr.write(f"{type(error).__name__}: {printable(str(error))}\n")
-            return getattr(parsed, "trouble", 1)  # of a command to which 1 means another thing
+            return MISTYPED if isinstance(error, ConfigError) else int(parsed.trouble)
         except KeyboardInterrupt:
             return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="featbank", description="Speech features and tokens.")
-    parser.add_argument("--version", action="version", version=f"featbank {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for command in _COMMANDS:
-        command.add_to(commands)
+def command_parser() -> CommandParser:
+    """Return the parser of the whole command line."""
+    parser = CommandParser(prog=PROGRAM, description="Speech features and discrete tokens.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    lines = []
+    for wanted, modules in COMMANDS.items():
+        lines.append(f"{wanted}:")
+        for module in modules:
+            module.add_to(commands)
+            name = module.__name__.rpartition(".")[2]
+            lines.append(f"  {name:<10} {commands.choices[name].get_default('text')}")
+        lines.append("")
+    parser.listing = lambda: [*lines, _STATUSES]
     return parser

@@ -7,24 +7,33 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from featbank.base.printing import print_line
 from featbank.base.progress import count_bar
+from featbank.base.tables import print_outcome
 from featbank.cards.croissant import Publisher, croissant
 from featbank.cards.reading import files_of, read_subject
 from featbank.cli.card import add_place, checked_place
+from featbank.cli.parsing import FINE
 from featbank.files.provenance import readable_json, write_atomic
 
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    command = add_place(commands, "croissant", "write Croissant 1.1 metadata, with files' digests")
+    command = add_place(
+        commands,
+        "croissant",
+        "write Croissant 1.1 metadata of a corpus or a store",
+        _run,
+        examples=(
+            "data/manifests/demo croissant.json",
+            "data/tokens/demo/mfcc-kmeans100 croissant.json --version 1.0.0",
+        ),
+    )
     command.add_argument("out", type=Path, metavar="OUT.json", help="paths in it start there")
     command.add_argument("--url", default="", help="where the dataset is published")
     command.add_argument("--creator", default="", metavar="NAME", help="who made it")
     command.add_argument("--date", type=_day, metavar="DAY", help="of publication: 2026-11-30")
     command.add_argument("--version", default="", help="of the dataset: 1.0.0")
     command.add_argument("--cite", default="", metavar="TEXT", help="what to cite")
-    command.set_defaults(run=_run)
 
 
 def _day(text: str) -> str:
@@ -55,5 +64,11 @@ def _run(parsed: argparse.Namespace) -> int:
             advance=advance,
         )
     write_atomic(parsed.out, readable_json(said))
-    print_line(f"{parsed.out}: {len(files):,} files, {subject.num_utterances:,} utterances")
-    return 0
+    done = {
+        "out": str(parsed.out),
+        "num_files": len(files),
+        "num_utterances": subject.num_utterances,
+    }
+    sentence = f"{parsed.out}: {len(files):,} files, {subject.num_utterances:,} utterances"
+    print_outcome(done, sentence, as_json=parsed.json)
+    return FINE

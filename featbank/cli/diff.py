@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from featbank.base.printing import at_least, print_json, print_line, print_table
+from featbank import PROGRAM
+from featbank.base.printing import (
+    at_least,
+    on_terminal,
+    print_json,
+    print_line,
+    print_note,
+)
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import MISTYPED, add_command
 from featbank.comparison.comparing import compare_versions
-from featbank.comparison.findings import VersionsDifference
+from featbank.comparison.findings import RowCounts, VersionsDifference
 from featbank.comparison.folders import refuse_unlike, version_at
 from featbank.errors import ConfigError, StoreError
 from featbank.files.provenance import write_atomic
@@ -17,19 +26,21 @@ from featbank.pipeline.comparing_revisions import compare_revisions
 from featbank.report.differences import difference_tables, verdict
 from featbank.store.remote.elsewhere import is_url
 
-SAME, DIFFERENT, TROUBLE = 0, 1, 2
+SAME, DIFFERENT, TROUBLE = 0, 1, MISTYPED
 """Exit statuses, as those of `diff`."""
-
-_HELP = "how two versions of stores differ; exits with 0 if they do not, 1 if so, 2 in trouble"
 
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "diff",
-        help=_HELP,
-        description="How two versions of stores differ. Exits with 0 if nothing does, 1 if "
-        "something does, 2 if something could not be read or the arguments make no sense.",
+        "how two versions of stores differ: their rows, values and origins",
+        _run,
+        examples=("HEAD --path data/features/demo", "earlier/fbank data/features/demo/fbank"),
+        more="Exits with 0 if nothing differs, 1 if something does, 2 if something could not be "
+        "read or the arguments make no sense.",
+        trouble=TROUBLE,
     )
     command.add_argument(
         "before",
@@ -61,8 +72,6 @@ def add_to(commands: Any) -> None:
         help="name at most N utterances of a store for each kind of change (10); 0: all",
     )
     command.add_argument("--page", type=Path, metavar="FILE.html", help="write a page, too")
-    command.add_argument("--json", action="store_true", help="for programs")
-    command.set_defaults(run=_run, trouble=TROUBLE)
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -74,8 +83,13 @@ def _run(parsed: argparse.Namespace) -> int:
         write_atomic(parsed.page, render_differences(found))
     if parsed.json:
         print_json(asdict(found))
-    else:
+    elif on_terminal():
         _print(found)
+    else:
+        rows = ({"store": one.path or ".", **asdict(one.rows)} for one in found.stores)
+        keys = ("store", *(one.name for one in fields(RowCounts)))
+        print_table([TableColumn(key=key) for key in keys], rows)
+        print_note(verdict(found))
     if found.all_problems:
         return TROUBLE
     return SAME if found.is_same else DIFFERENT
@@ -103,7 +117,7 @@ def _compared(parsed: argparse.Namespace) -> VersionsDifference:
             f"{before} and {after or 'nothing'}",
             expected="two folders or URLs, or git revisions alone",
             got="a folder and a revision" if len(places) > 1 else "one folder",
-            hint="python -m featbank diff REVISION --path FOLDER, for what a revision has there",
+            hint=f"{PROGRAM} diff REVISION --path FOLDER, for what a revision has there",
         )
     if parsed.path or parsed.remote:
         raise ConfigError("--path and --remote", expected="git revisions", got="folders")
@@ -120,7 +134,9 @@ def _is_place(text: str) -> bool:
 def _print(found: VersionsDifference) -> None:
     print_line(f"{found.before} -> {found.after}")
     for table in difference_tables(found):
-        print_table(table.columns, table.rows, table.title)
+        columns = [TableColumn(key=key, is_number=one) for key, one in table.columns.items()]
+        rows = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+        print_table(columns, rows, table.title)
     for path in found.others:
         print_line(f"differs, and is no store: {path}")
     for problem in found.all_problems:

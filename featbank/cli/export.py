@@ -8,29 +8,36 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from featbank.base.printing import print_json, print_line, size_text
+from featbank.base.printing import print_note, size_text
+from featbank.base.tables import print_outcome
+from featbank.cli.parsing import FINE, add_command
 from featbank.errors import ConfigError
 from featbank.export import EXPORTS
 from featbank.export.exporting import Exported, export_stores
 from featbank.export.formats import find_export, parse_options
 
-_TEXT = "write stores as the files of another toolkit, whole; a stopped run goes on"
+_TEXT = "write stores as the files of another toolkit"
 
-_VALUES = "values are what a read gives: float32 of bfloat16 and int8_scaled stores"
+_VALUES = (
+    "Whole or not at all; a stopped run goes on. Values are what a read gives: float32 of bfloat16 "
+    "and int8_scaled stores."
+)
 
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    command: argparse.ArgumentParser = commands.add_parser(
+    command = add_command(
+        commands,
         "export",
-        help=_TEXT,
-        description=_TEXT,
-        add_help=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _TEXT,
+        _run,
+        examples=(
+            "data/features/demo/fbank --to kaldi exports/kaldi",
+            "data/tokens/demo/mfcc-kmeans100 --to nanogpt exports/nanogpt",
+        ),
+        more=_VALUES,
     )
-    command.add_argument(
-        "-h", "--help", nargs=0, action=_HelpWithFormats, help="show this, and exit"
-    )
+    command.listing = _formats
     command.add_argument(
         "stores",
         nargs="+",
@@ -57,21 +64,12 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the format"
     )
-    command.add_argument("--replace", action="store_true", help="an earlier export there")
-    command.add_argument("--json", action="store_true", help="for programs")
-    command.set_defaults(run=_run)
-
-
-class _HelpWithFormats(argparse.Action):
-    """Shows the help with all formats, which are imported only then."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        parser.epilog = "\n".join(["formats:", *_formats(), "", _VALUES])
-        parser.print_help()
-        parser.exit()
+    command.add_argument("--replace", action="store_true", help="write over an earlier export")
 
 
 def _formats() -> Iterator[str]:
+    """List all formats, which are imported only here."""
+    yield "formats:"
     for name in sorted({one.name for one in EXPORTS.components()}):
         kind = find_export(name)
         line = (kind.__doc__ or "").partition("\n")[0]
@@ -97,11 +95,11 @@ def _run(parsed: argparse.Namespace) -> int:
         splits=parsed.split,
         replace=parsed.replace,
     )
-    if parsed.json:
-        print_json({**asdict(exported), "out": str(exported.out)})
-    else:
-        _print(exported)
-    return 0
+    told = {**asdict(exported), "out": str(exported.out)}
+    print_outcome(told, _sentence(exported), as_json=parsed.json)
+    if exported.num_failures and not parsed.json:
+        print_note(f"utterances that failed, and are not in it: {exported.num_failures:,}")
+    return FINE
 
 
 def _options(given: Sequence[str]) -> dict[str, str]:
@@ -118,13 +116,11 @@ def _options(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _print(exported: Exported) -> None:
+def _sentence(exported: Exported) -> str:
     size = size_text(exported.num_bytes)
     text = f"{exported.num_utterances:,} utterances, {exported.num_files:,} files, {size}"
     if exported.was_there:
         text += ": there already, made from the same"
     elif exported.num_kept:
         text += f", {exported.num_kept:,} of the files kept from a stopped run"
-    print_line(f"{exported.out}: {text}")
-    if exported.num_failures:
-        print_line(f"utterances that failed, and are not in it: {exported.num_failures:,}")
+    return f"{exported.out}: {text}"

@@ -9,8 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from featbank.base.printing import print_json, print_line, print_table
+from featbank.base.printing import print_json, print_note
 from featbank.base.sought import Sought
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import FINE, add_command
 from featbank.corpora.forgotten import FORGOTTEN
 from featbank.errors import ConfigError
 from featbank.files.opening import read_regular
@@ -18,6 +20,7 @@ from featbank.withdrawal.plan import PLAN, WithdrawalPlan, stopped_plan
 
 _MAX_BYTES = 256 << 20  # of a list of ids
 _NAMED = 10
+_KEYS = ("what", "where", "number", "outcome")
 _NEXT = (
     "commit dvc.lock, conf/forgotten.json and the pinned ids, then type dvc push, which sends what "
     "was made anew"
@@ -26,8 +29,14 @@ _NEXT = (
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "take a person or utterances out of all that DVC has; shows what it would do first"
-    command = commands.add_parser("forget", help=text, description=text)
+    text = "take a person or utterances out of all; shows first what it would do"
+    command = add_command(
+        commands,
+        "forget",
+        text,
+        _run,
+        examples=("--speaker june_fr", "--speaker june_fr --yes"),
+    )
     command.add_argument("ids", nargs="*", metavar="ID", help="of utterances")
     command.add_argument(
         "--speaker", action="append", default=[], metavar="S", help="as manifests name it"
@@ -45,8 +54,6 @@ def add_to(commands: Any) -> None:
         "--receipt", type=Path, default=Path("withdrawals"), metavar="FOLDER",
         help="of receipts (withdrawals)",
     )  # fmt: skip
-    command.add_argument("--json", action="store_true", help="for programs")
-    command.set_defaults(run=_run)
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -63,13 +70,13 @@ def _run(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json({**asdict(plan), "receipt": receipt and str(receipt)})
     elif receipt:
-        print_line(f"done; the receipt is {receipt.with_suffix('.html')}")
-        print_line(_NEXT)
+        print_note(f"done; the receipt is {receipt.with_suffix('.html')}")
+        print_note(_NEXT)
     elif not plan.has_work:
-        print_line("nothing is left for this command to do")
+        print_note("nothing is left for this command to do")
     else:
-        print_line("nothing is changed yet: --yes does it")
-    return 0
+        print_note("nothing is changed yet: --yes does it")
+    return FINE
 
 
 def _sought(parsed: argparse.Namespace) -> Sought:
@@ -89,28 +96,28 @@ def _sought(parsed: argparse.Namespace) -> Sought:
 
 def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:
     if is_stopped:
-        print_line(
+        print_note(
             f"a withdrawal that was begun at {plan.begun} is not through, and comes first; --yes "
             "goes on with it:"
         )
     if plan.ids:
-        print_line(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
+        print_note(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
     if plan.unknown:
-        print_line(f"nothing holds {_named(plan.unknown)}")
-    columns = {"what": False, "where": False, "number": True, "what becomes of it": False}
+        print_note(f"nothing holds {_named(plan.unknown)}")
     if plan.has_work:
-        print_table(columns, _table(plan))
+        rows = (dict(zip(_KEYS, row, strict=True)) for row in _table(plan))
+        print_table([TableColumn(key=key, is_number=key == "number") for key in _KEYS], rows)
     if plan.cut:
-        print_line("revisions that can no longer be pulled whole:")
+        print_note("revisions that can no longer be pulled whole:")
         for one in plan.cut:
-            print_line(f"  {one.commit[:12]} {' '.join(one.names)}".rstrip())
+            print_note(f"  {one.commit[:12]} {' '.join(one.names)}".rstrip())
     if plan.yours:
-        print_line("files of yours that hold them, for you to delete or mend:")
+        print_note("files of yours that hold them, for you to delete or mend:")
         for path in plan.yours:
-            print_line(f"  {path}")
-    print_line("not reached:")
+            print_note(f"  {path}")
+    print_note("not reached:")
     for left in plan.unreached:
-        print_line(f"  {left.what}: {left.why}")
+        print_note(f"  {left.what}: {left.why}")
 
 
 def _table(plan: WithdrawalPlan) -> Iterator[Sequence[str]]:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from featbank.base.printing import at_least, print_json, print_line, print_table
-from featbank.cli.stores import add_command
+from featbank.base.printing import at_least, on_terminal, print_json, print_note
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import FINE
+from featbank.cli.stores import add_store_command
 from featbank.store import Store, open_store
 from featbank.store.encoding import Array
+from featbank.store.near_ids import refuse_unknown_id
 
 SHOWN_VALUES = 8
 """Values of a frame that a table shows."""
@@ -18,7 +21,16 @@ SHOWN_VALUES = 8
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    command = add_command(commands, "head", "the first frames of utterances", _run)
+    command = add_store_command(
+        commands,
+        "head",
+        "the first frames of utterances, and the range of all",
+        _run,
+        examples=(
+            "data/features/demo/fbank",
+            "data/features/demo/fbank allison_en/vm-toenternumber --frames 2",
+        ),
+    )
     command.add_argument("ids", nargs="*", metavar="ID", help="utterances; the first by default")
     command.add_argument(
         "--frames", type=at_least(0), default=5, metavar="N", help="frames of each utterance (5)"
@@ -30,16 +42,20 @@ def add_to(commands: Any) -> None:
 
 def _run(parsed: argparse.Namespace) -> int:
     store = open_store(parsed.store)
+    for utterance_id in parsed.ids:
+        refuse_unknown_id(store, utterance_id)
     ids = parsed.ids or store.ids[: parsed.utterances]
     rows = [describe(store, utterance_id, parsed.frames) for utterance_id in ids]
     if parsed.json:
         print_json({"utterances": [{**row, "frames": _json(row["frames"])} for row in rows]})
-        return 0
-    for row in rows:
-        _print(row)
-    if not rows:
-        print_line("no utterances")
-    return 0
+    elif on_terminal():
+        for row in rows:
+            _draw(row)
+    else:
+        _print(rows)
+    if not rows and not parsed.json:
+        print_note("no utterances")
+    return FINE
 
 
 def describe(store: Store, utterance_id: str, num_frames: int) -> dict[str, Any]:
@@ -71,7 +87,26 @@ def _json(values: Array) -> Any:
     return numbers.tolist()
 
 
-def _print(row: dict[str, Any]) -> None:
+def _print(rows: list[dict[str, Any]]) -> None:
+    """Print all values, a frame a line, for programs."""
+    places = list(np.ndindex(rows[0]["frames"].shape[1:])) if rows else []
+    columns = {_heading(place): place for place in places}
+    print_table(
+        [TableColumn(key=key) for key in ("id", "frame", *columns)],
+        (
+            {"id": row["id"], "frame": number}
+            | {key: frame[place].item() for key, place in columns.items()}
+            for row in rows
+            for number, frame in enumerate(row["frames"])
+        ),
+    )
+
+
+def _heading(place: tuple[int, ...]) -> str:
+    return ",".join(map(str, place)) or "value"
+
+
+def _draw(row: dict[str, Any]) -> None:
     span = ", ".join(f"{name} {_number(row[name])}" for name in ("min", "mean", "max"))
     title = f"{row['id']}: {row['dtype']} {tuple(row['shape'])}, {span}"
     if row["num_nonfinite"]:
@@ -79,15 +114,16 @@ def _print(row: dict[str, Any]) -> None:
     frames: Array = row["frames"]
     places = list(np.ndindex(frames.shape[1:]))
     shown, more = places[:SHOWN_VALUES], len(places) - SHOWN_VALUES
-    headings = ["frame", *(",".join(map(str, place)) or "value" for place in shown)]
-    rows = [
-        [str(number), *(_number(frame[place].item()) for place in shown)]
+    headings = ["frame", *map(_heading, shown), *([f"{more:,} more"] if more > 0 else [])]
+    rows = (
+        [str(number), *(_number(frame[place].item()) for place in shown), "…"]
         for number, frame in enumerate(frames)
-    ]
-    if more > 0:
-        headings.append(f"{more:,} more")
-        rows = [[*cells, "…"] for cells in rows]
-    print_table(dict.fromkeys(headings, True), rows, title)
+    )
+    print_table(
+        [TableColumn(key=key, is_number=True) for key in headings],
+        (dict(zip(headings, cells, strict=False)) for cells in rows),
+        title,
+    )
 
 
 def _number(value: float | None) -> str:

@@ -8,31 +8,45 @@ from pathlib import Path
 from typing import Any
 
 from featbank.base.amounts import amount
-from featbank.base.printing import flattened, print_facts, print_json, print_table, size_text
-from featbank.cli.stores import add_command, duration_s, read_splits
+from featbank.base.printing import flattened, on_terminal, print_json, size_text
+from featbank.base.tables import TableColumn, print_facts, print_table
+from featbank.cli.parsing import FINE
+from featbank.cli.stores import add_store_command, duration_s, read_splits
 from featbank.store import StoreHeader, find_encoding
 
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    add_command(commands, "info", "what a store is, holds, lost and was made from", _run)
+    add_store_command(
+        commands,
+        "info",
+        "what a store is, holds, lost and was made from",
+        _run,
+        examples=("data/features/demo/fbank", "data/tokens/demo/mfcc-kmeans100 --json"),
+    )
 
 
 def _run(parsed: argparse.Namespace) -> int:
     splits, header = read_splits(parsed.store)
     if parsed.json:
         print_json(describe(parsed.store, splits, header))
-        return 0
-    print_facts(_facts(header), str(parsed.store))
+    elif on_terminal():
+        _draw(parsed.store, splits, header)
+    else:
+        print_facts(flattened(describe(parsed.store, splits, header)))
+    return FINE
+
+
+def _draw(path: Path | str, splits: Mapping[str, StoreHeader], header: StoreHeader) -> None:
+    print_facts(_facts(header), str(path))
     if "" not in splits:
-        columns = dict.fromkeys(("split", "utterances", "frames", "hours", "size"), True)
-        rows = [(name, *_amounts(split).values()) for name, split in splits.items()]
-        print_table({**columns, "split": False}, rows)
+        columns = [TableColumn(key=key, is_number=True) for key in _amounts(header)]
+        rows = ({"split": name, **_amounts(split)} for name, split in splits.items())
+        print_table([TableColumn(key="split"), *columns], rows)
     for numerics in header.numerics:
         print_facts(flattened(numerics), "numerics")
     if provenance := list(_provenance(splits)):
         print_facts(provenance, "provenance")
-    return 0
 
 
 def describe(

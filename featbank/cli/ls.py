@@ -10,33 +10,49 @@ from itertools import islice
 from typing import Any
 
 from featbank.base.amounts import amount
-from featbank.base.printing import at_least, print_json_rows, print_line, print_table, size_text
-from featbank.cli.stores import add_command, duration_s, read_splits
+from featbank.base.printing import at_least, print_json_rows, print_note, size_text
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import FINE
+from featbank.cli.stores import add_store_command, duration_s, read_splits
 from featbank.store import ShardInfo, Store, open_store
 
-_HEADINGS = {
-    "split": "split",
-    "part": "part",
-    "id": "id",
-    "num_frames": "frames",
-    "duration_s": "seconds",
-}
-_SHARD_HEADINGS = {
-    "split": "split",
-    "part": "part",
-    "name": "shard",
-    "first_id": "first id",
-    "last_id": "last id",
-    "num_utterances": "utterances",
-    "num_frames": "frames",
-    "num_bytes": "size",
-}
-_TABLE_ROWS = 1000  # of one table: its widths are known only when its rows are
+
+def _count(key: str) -> TableColumn:
+    return TableColumn(
+        key=key, heading=key.removeprefix("num_"), is_number=True, show="{:,}".format
+    )
+
+
+_OF_ROWS = (
+    TableColumn(key="split"),
+    TableColumn(key="part"),
+    TableColumn(key="id"),
+    _count("num_frames"),
+    TableColumn(
+        key="duration_s", heading="seconds", is_number=True, show=lambda value: amount(value, 2)
+    ),
+)
+_OF_SHARDS = (
+    TableColumn(key="split"),
+    TableColumn(key="part"),
+    TableColumn(key="name", heading="shard"),
+    TableColumn(key="first_id", heading="first id"),
+    TableColumn(key="last_id", heading="last id"),
+    _count("num_utterances"),
+    _count("num_frames"),
+    TableColumn(key="num_bytes", heading="size", is_number=True, show=size_text),
+)
 
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    command = add_command(commands, "ls", "the utterances of a store, or its shards", _run)
+    command = add_store_command(
+        commands,
+        "ls",
+        "the utterances of a store, or its shards",
+        _run,
+        examples=("data/features/demo/fbank --limit 0", "data/features/demo/fbank --shards"),
+    )
     command.add_argument(
         "--limit", type=at_least(0), default=20, metavar="N", help="at most N rows (20); 0: all"
     )
@@ -90,7 +106,7 @@ class _Shard:
             }
 
     def described(self) -> dict[str, Any]:
-        fields = [name for name in _SHARD_HEADINGS if name != "split"]
+        fields = [column.key for column in _OF_SHARDS if column.key != "split"]
         return {
             "split": self.split,
             **{name: getattr(self.info, name) for name in (*fields, "digest")},
@@ -101,27 +117,25 @@ def _run(parsed: argparse.Namespace) -> int:
     store = open_store(parsed.store)
     shards = [shard for shard in _shards(store) if parsed.part in (None, shard.info.part)]
     found: Iterator[dict[str, Any]]
+    columns: tuple[TableColumn, ...]
     if parsed.shards:
-        kind, headings, total = "shards", _SHARD_HEADINGS, len(shards)
+        kind, columns, total = "shards", _OF_SHARDS, len(shards)
         found = (shard.described() for shard in shards)
     else:
         wanted = [(shard, shard.rows(parsed.prefix)) for shard in shards]
-        kind, headings, total = "utterances", _HEADINGS, sum(len(rows) for _, rows in wanted)
+        kind, columns, total = "utterances", _OF_ROWS, sum(len(rows) for _, rows in wanted)
         found = (one for shard, rows in wanted for one in shard.utterances(rows))
     shown = islice(found, parsed.limit or None)
     more = max(0, total - parsed.limit) if parsed.limit else 0
     if parsed.json:
         print_json_rows({"total": total, "more": more}, kind, shown)
-        return 0
-    silent = _silent(store, shards)
-    headings = {name: heading for name, heading in headings.items() if name not in silent}
-    while rows := list(islice(shown, _TABLE_ROWS)):
-        _print(headings, rows)
+        return FINE
+    print_table(columns, shown, hidden=_silent(store, shards))
     if more:
-        print_line(f"{more:,} more of {total:,} {kind}: --limit 0 lists all")
+        print_note(f"{more:,} more of {total:,} {kind}: --limit 0 lists all")
     elif not total:
-        print_line(f"no {kind}")
-    return 0
+        print_note(f"no {kind}")
+    return FINE
 
 
 def _shards(store: Store) -> list[_Shard]:
@@ -142,16 +156,3 @@ def _silent(store: Store, shards: list[_Shard]) -> set[str]:
         )
         if not says
     }
-
-
-def _print(headings: dict[str, str], rows: list[dict[str, Any]]) -> None:
-    columns = {heading: name.startswith(("num_", "duration")) for name, heading in headings.items()}
-    print_table(columns, ([_cell(name, row[name]) for name in headings] for row in rows))
-
-
-def _cell(name: str, value: Any) -> str:
-    if name == "num_bytes":
-        return size_text(value)
-    if isinstance(value, float):
-        return amount(value, 2)
-    return f"{value:,}" if isinstance(value, int) else str(value)

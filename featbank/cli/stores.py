@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from featbank.cli.parsing import CommandParser, Run, add_command
 from featbank.store import StoreHeader
 from featbank.store.joining import read_headers
 from featbank.store.remote.elsewhere import is_url, locate
 from featbank.store.remote.headers import read_remote_headers
 
 
-def add_command(commands: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
+def add_store_command(
+    commands: Any, name: str, text: str, run: Run, *, examples: Sequence[str]
+) -> CommandParser:
     """Add a command that is given a store; return its parser."""
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command = add_command(commands, name, text, run, examples=examples)
     command.add_argument(
         "store",
         type=_place,
         metavar="STORE",
         help="folder of a store, or of its splits, or its URL",
     )
-    command.add_argument("--json", action="store_true", help="for programs")
-    command.set_defaults(run=run)
     return command
 
 

@@ -9,8 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank import PROGRAM
 from featbank.base.amounts import amount
-from featbank.base.printing import print_json, print_line, print_table
+from featbank.base.printing import on_terminal, print_json, print_note
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import FINE, add_command
 from featbank.cli.stores import duration_s
 from featbank.cli.validated import REPORTS, Checked, validated_stores
 from featbank.errors import FeatbankError, StoreError
@@ -23,22 +26,24 @@ HERE, DAMAGED = "here", "damaged"
 
 _LEAST_S, _MOST_S = 1e-9, 1e13  # that a run may have taken, or audio last
 
-_COLUMNS = {
-    "store": False,
-    "utterances": True,
-    "hours": True,
-    "frames": True,
-    "MB": True,
-    "x real time": True,
-    "validated": False,
-    "where": False,
-}
 _WORDS = {
     DvcPlace.CACHE: "in DVC's cache",
     DvcPlace.REMOTE: "in the remote",
     DvcPlace.UNASKED: "remote not asked",
     DvcPlace.NOWHERE: "nowhere",
 }
+_COLUMNS = (
+    TableColumn(key="store"),
+    TableColumn(key="utterances", is_number=True, show="{:,}".format),
+    TableColumn(key="hours", is_number=True, show=lambda hours: amount(hours, 2)),
+    TableColumn(key="frames", is_number=True, show="{:,}".format),
+    TableColumn(key="bytes", heading="MB", is_number=True, show=lambda size: amount(size / 1e6, 1)),
+    TableColumn(key="real_time_factor", heading="x real time", is_number=True, show=amount),
+    TableColumn(key="validated"),
+    TableColumn(key="where"),
+    TableColumn(key="here"),
+    TableColumn(key="absent"),
+)
 _ADVICE = {
     DvcPlace.CACHE: "in DVC's cache: dvc checkout brings it here",
     DvcPlace.REMOTE: "in the remote: dvc pull brings it here",
@@ -75,13 +80,11 @@ class StoreRow:
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "every store that is on this disk or was validated, and where it is"
-    command = commands.add_parser("summary", help=text, description=text)
-    command.add_argument("--json", action="store_true", help="for programs")
+    text = "every store that is here or was validated, and where it is"
+    command = add_command(commands, "summary", text, _run, examples=("", "--root data --json"))
     command.add_argument(
         "--root", type=Path, default=Path("data"), metavar="FOLDER", help="of the outputs (data)"
     )
-    command.set_defaults(run=_run)
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -95,19 +98,26 @@ def _run(parsed: argparse.Namespace) -> int:
         )
     if parsed.json:
         print_json([asdict(row) for row in rows])
-        return 0
-    print_table(_COLUMNS, map(_cells, rows))
+        return FINE
+    described = map(_for_people if on_terminal() else asdict, rows)
+    print_table(_COLUMNS, described, hidden=["here", "absent"])
     reports = [path.with_name("report.html") for path in sorted(REPORTS.glob("*/metrics.json"))]
     places = _places([path for path in reports if not path.is_file()])
     for path in reports:
-        print_line(f"report: {path}{f', {_WORDS[places[path]]}' if path in places else ''}")
+        print_note(f"report: {path}{f', {_WORDS[places[path]]}' if path in places else ''}")
     absent = {*places.values(), *(row.where for row in rows)}
     for place, advice in _ADVICE.items():
         if place in absent:
-            print_line(advice)
+            print_note(advice)
     if DAMAGED in absent:
-        print_line("damaged: python -m featbank verify says how")
-    return 0
+        print_note(f"damaged: {PROGRAM} verify says how")
+    return FINE
+
+
+def _for_people(row: StoreRow) -> dict[str, Any]:
+    where = _WORDS[DvcPlace(row.where)] if row.where in list(DvcPlace) else row.where
+    is_part = row.here and row.absent
+    return {**asdict(row), "where": f"{', '.join(row.absent)}: {where}" if is_part else where}
 
 
 def store_rows(root: Path) -> list[StoreRow]:
@@ -237,17 +247,3 @@ def _speed(record: Path) -> float | None:
             got=json.dumps(measured)[:100],
             hint="delete it",
         ) from error
-
-
-def _cells(row: StoreRow) -> list[str]:
-    where = _WORDS[DvcPlace(row.where)] if row.where in list(DvcPlace) else row.where
-    return [
-        row.store,
-        f"{row.utterances:,}",
-        "-" if row.hours is None else amount(row.hours, 2),
-        f"{row.frames:,}",
-        amount(row.bytes / 1e6, 1),
-        "-" if row.real_time_factor is None else amount(row.real_time_factor),
-        row.validated,
-        f"{', '.join(row.absent)}: {where}" if row.here and row.absent else where,
-    ]

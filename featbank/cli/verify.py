@@ -16,9 +16,11 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from featbank.base.printing import print_json, print_line, size_text
+from featbank.base.printing import on_terminal, print_json, print_line, print_note, size_text
 from featbank.base.progress import wanted
-from featbank.cli.stores import add_command
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import FINE, FOUND
+from featbank.cli.stores import add_store_command
 from featbank.store import open_store
 from featbank.store.healing import heal
 from featbank.store.verify import Verified, verify
@@ -26,8 +28,14 @@ from featbank.store.verify import Verified, verify
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "whether every byte of a store is as it was written; exits with 1 if not"
-    command = add_command(commands, "verify", text, _run)
+    text = "whether every byte of a store is as it was written"
+    command = add_store_command(
+        commands,
+        "verify",
+        text,
+        _run,
+        examples=("data/features/demo/fbank", "data/features/demo/fbank --remove"),
+    )
     command.add_argument(
         "--remove",
         action="store_true",
@@ -45,8 +53,11 @@ def _run(parsed: argparse.Namespace) -> int:
         remove_damaged(parsed.store)
         return 0
     verified = _verify(parsed.store)
-    _print_json(verified) if parsed.json else _print(parsed.store, verified)
-    return 1 if verified.damages else 0
+    if parsed.json:
+        print_json({**_told(verified), "damages": _damages(verified)})
+    else:
+        _print(parsed.store, verified)
+    return FOUND if verified.damages else FINE
 
 
 def _verify(path: Path) -> Verified:
@@ -67,33 +78,38 @@ def _verify(path: Path) -> Verified:
         )
 
 
-def _print_json(verified: Verified) -> None:
-    print_json(
-        {
-            "num_shards": verified.num_shards,
-            "num_utterances": verified.num_utterances,
-            "num_bytes": verified.num_bytes,
-            "unstated": [str(folder) for folder in verified.unstated],
-            "damages": [
-                {"shard": damage.shard, "message": damage.message, "ids": list(damage.ids)}
-                for damage in verified.damages
-            ],
-        }
-    )
+def _told(verified: Verified) -> dict[str, Any]:
+    return {
+        "num_shards": verified.num_shards,
+        "num_utterances": verified.num_utterances,
+        "num_bytes": verified.num_bytes,
+        "unstated": [str(folder) for folder in verified.unstated],
+    }
+
+
+def _damages(verified: Verified) -> list[dict[str, Any]]:
+    return [
+        {"shard": damage.shard, "message": damage.message, "ids": list(damage.ids)}
+        for damage in verified.damages
+    ]
 
 
 def _print(path: Path, verified: Verified) -> None:
-    for damage in verified.damages:
-        print_line(str(damage))
+    if on_terminal():
+        for damage in verified.damages:
+            print_line(str(damage))
+    else:
+        columns = [TableColumn(key=key) for key in ("shard", "message", "ids")]
+        print_table(columns, _damages(verified))
     for folder in verified.unstated:
-        print_line(f"{folder} states no splits: whether one is absent cannot be told")
+        print_note(f"{folder} states no splits: whether one is absent cannot be told")
     found = f"{len(verified.damages):,} damaged" if verified.damages else "all as written"
     size = size_text(verified.num_bytes)
-    print_line(
+    print_note(
         f"{verified.num_shards:,} shards, {verified.num_utterances:,} utterances, {size}: {found}"
     )
     if verified.damages:
         from featbank.cli.removing import is_refused  # as above
 
         if not is_refused(path):
-            print_line(heal(path))
+            print_note(heal(path))

@@ -9,27 +9,36 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from featbank.base.printing import print_json, print_line, print_table
+from featbank.base.printing import on_terminal, print_json, print_note
 from featbank.base.sought import Sought
+from featbank.base.tables import TableColumn, print_table
+from featbank.cli.parsing import FINE, add_command
 
 if TYPE_CHECKING:
     from featbank.pipeline.holdings import Holding, Holdings
 
-_COLUMNS = {
-    "kind": False,
-    "where": False,
-    "files": True,
-    "rows": True,
-    "revisions": False,
-}
+_COLUMNS = (
+    TableColumn(key="place"),
+    TableColumn(key="kind"),
+    TableColumn(key="where"),
+    TableColumn(key="files", is_number=True, show="{:,}".format),
+    TableColumn(key="rows", is_number=True, show="{:,}".format),
+    TableColumn(key="revisions"),
+)
 _SHOWN = 3  # names of revisions in a cell
 _COMMIT = 10  # digits of a commit that are shown
 
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "all that holds some utterances or a person: files, DVC's objects, commits, exports"
-    command = commands.add_parser("where", help=text, description=text)
+    text = "all that holds some utterances or a person, and what was not seen"
+    command = add_command(
+        commands,
+        "where",
+        text,
+        _run,
+        examples=("--speaker june_fr", "allison_en/vm-toenternumber --no-remotes --json"),
+    )
     command.add_argument("ids", nargs="*", metavar="ID", help="of an utterance")
     command.add_argument(
         "--speaker", action="append", default=[], metavar="S", help="as manifests name one; repeat"
@@ -46,8 +55,7 @@ def add_to(commands: Any) -> None:
         metavar="DIR",
         help="a folder with exports outside of the project; repeat for several",
     )
-    command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=_run, parser=command)
+    command.set_defaults(parser=command)
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -67,17 +75,23 @@ def _run(parsed: argparse.Namespace) -> int:
         print_json(asdict(holdings))
     else:
         _print(holdings)
-    return 0
+    return FINE
 
 
 def _print(holdings: Holdings) -> None:
-    for place, found in groupby(holdings.found, lambda one: one.place):
-        rows = [_row(group, holdings.names) for group in _groups(found)]
-        print_table(_COLUMNS, rows, f"{place}:")
+    by_place = [
+        (place, [_row(group, holdings.names) for group in _groups(found)])
+        for place, found in groupby(holdings.found, lambda one: one.place)
+    ]
+    if on_terminal():
+        for place, rows in by_place:
+            print_table(_COLUMNS, rows, f"{place}:", hidden=["place"])
+    else:
+        print_table(_COLUMNS, [row for _, rows in by_place for row in rows])
     _print_totals(holdings)
-    print_line("not reached:")
+    print_note("not reached:")
     for one in holdings.unreached:
-        print_line(f"  {one.place}: {one.why}")
+        print_note(f"  {one.place}: {one.why}")
 
 
 def _groups(found: Iterator[Holding]) -> list[list[Holding]]:
@@ -98,16 +112,17 @@ def _where(one: Holding) -> str:
     return str(PurePosixPath(one.path).parent) if has_many else one.path
 
 
-def _row(group: Sequence[Holding], names: Mapping[str, Sequence[str]]) -> list[str]:
+def _row(group: Sequence[Holding], names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     first = group[0]
     revisions = list(dict.fromkeys(one for holding in group for one in holding.revisions))
-    return [
-        first.kind if first.why != "made" else f"{first.kind} (made from them)",
-        _where(first),
-        f"{len({one.digest or one.path for one in group}):,}",
-        f"{sum(one.num_rows for one in group):,}",
-        _told(revisions, names),
-    ]
+    return {
+        "place": first.place,
+        "kind": first.kind if first.why != "made" else f"{first.kind} (made from them)",
+        "where": _where(first),
+        "files": len({one.digest or one.path for one in group}),
+        "rows": sum(one.num_rows for one in group),
+        "revisions": _told(revisions, names),
+    }
 
 
 def _told(revisions: Sequence[str], names: Mapping[str, Sequence[str]]) -> str:
@@ -130,11 +145,11 @@ def _print_totals(holdings: Holdings) -> None:
     unnamed = {one.digest for one in found if one.digest and not one.revisions}
     revisions = {one for holding in found for one in holding.revisions} - {"workspace"}
     if not found:
-        print_line("nothing that was scanned holds them")
+        print_note("nothing that was scanned holds them")
         return
-    print_line(
+    print_note(
         f"{len(holdings.ids):,} utterances; {len(objects):,} objects of DVC, of which no revision "
         f"names {len(unnamed):,}; {len(revisions):,} commits"
     )
     for codebook in sorted({one.output for one in found if one.why == "fitted"}):
-        print_line(f"fitted on them: {codebook}")
+        print_note(f"fitted on them: {codebook}")

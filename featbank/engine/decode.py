@@ -14,6 +14,7 @@ from featbank.engine.definition import FeatureDefinition, build_definition
 from featbank.errors import ConfigError, StoreError
 from featbank.files.provenance import write_atomic
 from featbank.store import open_verified
+from featbank.store.near_ids import refuse_unknown_id
 
 _FORMATS = ("flac", "wav")
 
@@ -64,6 +65,7 @@ def decode_utterance(
             got=store.fingerprint,
             hint="decode with the definition and the weights that they were extracted with",
         )
+    refuse_unknown_id(store, utterance_id)
     waveform = made.extractor.decode(store[utterance_id])
     sample_rate = made.extractor.framing.sample_rate
     written = io.BytesIO()

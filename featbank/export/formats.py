@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
+from featbank.base.nearest import did_you_mean
 from featbank.errors import ConfigError
 from featbank.export import EXPORTS
 from featbank.export.base import Export
@@ -21,12 +21,11 @@ def find_export(name: str) -> type[Export]:
     """
     names = sorted({one.name for one in EXPORTS.components()})
     if name not in names:
-        near = get_close_matches(name, names, n=1)
         raise ConfigError(
             f"export format {name!r}",
             expected=f"one of {', '.join(names)}",
             got="a name that nothing is registered under",
-            hint=f"did you mean {near[0]}?" if near else "",
+            hint=did_you_mean(name, names),
         )
     found: type[Export] = EXPORTS.find(name).load()
     return found
@@ -73,6 +72,7 @@ def parse_options(name: str, export: type[Export], given: dict[str, str]) -> Exp
                 f"option {option} of export to {name}",
                 expected=", ".join(known) or "none: the format has no options",
                 got="an option it has not",
+                hint=did_you_mean(option, known),
             )
         kind, parse = _PARSERS[known[option]]
         try:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featbank import PROGRAM
 from featbank.errors import StoreError
 from featbank.files.sealed import read_sealed, write_sealed
 
@@ -19,7 +20,7 @@ BY = ("corpus", "speaker")
 """What statistics can be of."""
 
 _FORMAT = "featbank-cmvn"
-_HINT = "make it by python -m featbank cmvn"
+_HINT = f"make it by {PROGRAM} cmvn"
 _TENSORS = {"num_frames": "<i8", "means": "<f8", "variances": "<f8"}
 
 

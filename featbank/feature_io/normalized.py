@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featbank import PROGRAM
 from featbank.base.manifest import iterate_manifest
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io.cmvn import check_features
@@ -63,7 +64,7 @@ class NormalizedStore:
                 f"statistics for store {self.store.path}",
                 expected=f"those of its features: fingerprint {self.store.fingerprint}",
                 got=f"{found.fingerprint}, of shape {found.means.shape[1:]}",
-                hint="compute them anew: python -m featbank cmvn",
+                hint=f"compute them anew: {PROGRAM} cmvn",
             )
         self._dtype = np.dtype(np.float64 if self.store.dtype == np.float64 else np.float32)
         self._means = found.means.astype(self._dtype)

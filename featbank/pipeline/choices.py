@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from featbank.base.nearest import did_you_mean
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, InvalidConfigError
 from featbank.files.opening import instead_of_file
@@ -33,12 +33,11 @@ def _misfit(found: ErrorDetails) -> ConfigError:
     if found["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         around = schema.at(steps[:-1])
         keys = around.keys if around else ()
-        near = get_close_matches(str(steps[-1]), keys, n=1)
         return ConfigError(
             where,
             expected=f"one of {', '.join(keys)}",
             got="a key that nothing reads",
-            hint=f"did you mean {near[0]}?" if near else "take it out",
+            hint=did_you_mean(str(steps[-1]), keys, "take it out"),
         )
     got = "none" if found["type"] == "missing" else repr(found["input"])[:_LONGEST]
     told = schema.at(steps)
@@ -154,7 +153,7 @@ def _read() -> Any:
             f"{PARAMS} in {Path.cwd()}",
             expected="a file",
             got=got,
-            hint="run from the root of the project",
+            hint="run from the root of the project; featbank init DIR lays one down",
         )
     return read_yaml(PARAMS)
 

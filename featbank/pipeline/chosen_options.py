@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
+from featbank.base.nearest import did_you_mean
 from featbank.errors import ConfigError, InvalidConfigError
 from featbank.pipeline.choices import formed_choices
 from featbank.pipeline.chosen import PARAMS, Choices
@@ -114,10 +114,9 @@ def _sample_faults(choices: Choices) -> Iterator[ConfigError]:
 
 def _no_option(group: str, name: str) -> ConfigError:
     known = options_of(group)
-    near = get_close_matches(name, known, n=1)
     return ConfigError(
         f"{PARAMS}: {group} {name}",
         expected=f"a file {CONF / group}/{name}.yaml",
         got="none",
-        hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}",
+        hint=did_you_mean(name, known, f"there are {', '.join(known)}"),
     )

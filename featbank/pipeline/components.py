@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
 from inspect import Parameter
 from typing import Any
 
+from featbank.base.nearest import did_you_mean
 from featbank.base.parameters import annotated_parameters
 from featbank.base.trusted import locate_class
 from featbank.errors import ConfigError
@@ -56,15 +56,13 @@ def _faults(
     parameters = annotated_parameters(found)
     given = {name: value for name, value in arguments.items() if name != "_target_"}
     for name in given.keys() - parameters.keys():
-        near = get_close_matches(name, parameters.keys() - given.keys(), n=1)
+        free = [one for one in parameters if one not in given]
         more = ", ..." if len(parameters) > _NAMED else ""
         yield ConfigError(
             f"{place}.{name}",
             expected=f"a key of {found.__name__}",
             got=f"one in {file} that nothing reads",
-            hint=f"did you mean {near[0]}?"
-            if near
-            else f"it reads {', '.join([*parameters][:_NAMED])}{more}",
+            hint=did_you_mean(name, free, f"it reads {', '.join([*parameters][:_NAMED])}{more}"),
         )
     needed = [name for name, one in parameters.items() if one.default is Parameter.empty]
     if lacking := [name for name in needed if name not in given]:

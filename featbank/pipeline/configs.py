@@ -24,6 +24,7 @@ from featbank.pipeline.schema import (
     Threads,
     Utterances,
     knob,
+    place,
     section,
     value,
 )
@@ -85,8 +86,8 @@ Only = Annotated[Choice | None, knob("the stores of that choice alone; null is a
 class CorpusConfig(Knobs):
     """Base of the configurations of stages that take a corpus."""
 
-    corpus: CorpusOption
-    paths: Paths
+    corpus: Annotated[CorpusOption, place("what to read, and the name of its outputs")]
+    paths: Annotated[Paths, place("where outputs lie")]
 
 
 @section
@@ -103,7 +104,7 @@ class PrepareConfig(CorpusConfig):
 class ComputingConfig(CorpusConfig):
     """Base of the configurations of stages that compute features of audio."""
 
-    feature: FeatureOption
+    feature: Annotated[FeatureOption, value("an extractor, and how its features are stored")]
     runner: RunnerOption
     max_failures: MaxFailures
     num_threads: ThreadsOfAnUtterance
@@ -113,7 +114,7 @@ class ComputingConfig(CorpusConfig):
 class ExtractConfig(ComputingConfig):
     """Configuration of `extract`: manifests -> feature stores."""
 
-    paths: FeaturePaths
+    paths: Annotated[FeaturePaths, place("where outputs lie")]
     forecast: ForecastOnly
     push: Push
     push_remote: Annotated[Text | None, knob("DVC's name of it; null is its default remote")]
@@ -124,10 +125,10 @@ class ExtractConfig(ComputingConfig):
 class SampleConfig(ComputingConfig):
     """Configuration of `sample`: feature store or audio -> pinned utterances for codebooks."""
 
-    paths: SamplePaths
+    paths: Annotated[SamplePaths, place("where outputs lie")]
     stored: Stored
     fit_on: FitOn
-    pins: Annotated[Path, value("one id a line, committed")]
+    pins: Annotated[Path, place("one id a line, committed")]
     pin: Annotated[bool, value("true draws the ids anew and writes that list")]
     hours: Annotated[Hours, value("of the training splits, when drawing", unit="h")]
     seed: Annotated[Seed, value("of the drawing")]
@@ -138,12 +139,12 @@ class SampleConfig(ComputingConfig):
 class FitConfig(Knobs):
     """Configuration of `fit`: samples of one corpus or several -> codebook."""
 
-    paths: CodebookPaths
-    feature: FeatureOption
-    tokenizer: TokenizerOption
+    paths: Annotated[CodebookPaths, place("where outputs lie")]
+    feature: Annotated[FeatureOption, value("an extractor, and how its features are stored")]
+    tokenizer: Annotated[TokenizerOption, value("how tokens are made of features")]
     stored: Stored
     fit_on: FitOn
-    pins: Annotated[Path, value("folder of the lists of pinned ids, one a corpus")]
+    pins: Annotated[Path, place("folder of the lists of pinned ids, one a corpus")]
     seed: Annotated[Seed, value("of the frames drawn from the sample, and of the first centroids")]
     num_threads: Annotated[Threads, value("another number changes last bits")]
 
@@ -152,8 +153,8 @@ class FitConfig(Knobs):
 class TokenizeConfig(ComputingConfig):
     """Configuration of `tokenize`: feature store or audio, and codebook -> token stores."""
 
-    paths: TokenPaths
-    tokenizer: TokenizerOption
+    paths: Annotated[TokenPaths, place("where outputs lie")]
+    tokenizer: Annotated[TokenizerOption, value("how tokens are made of features")]
     stored: Stored
     fit_on: FitOn
     source: FromAudio
@@ -282,10 +283,10 @@ class ReportConfig(CorpusConfig):
 class DecodeConfig(CorpusConfig):
     """Configuration of `decode`: the stored codes of one utterance -> an audio file."""
 
-    paths: FeaturePaths
-    feature: FeatureOption
-    id: Annotated[Text, value("of the utterance, in any split")]
-    out: Annotated[Text, value("the file: *.wav or *.flac")]
+    paths: Annotated[FeaturePaths, place("where outputs lie")]
+    feature: Annotated[FeatureOption, value("an extractor, and how its features are stored")]
+    id: Annotated[Text, place("of the utterance, in any split")]
+    out: Annotated[Text, place("the file: *.wav or *.flac")]
 
 
 @section
@@ -294,11 +295,11 @@ class ImportCodebookConfig(Knobs):
 
     file: Annotated[
         Text,
-        value(
+        place(
             "of numpy.save, joblib.dump (not compressed) or pickle.dump, or a faiss.IndexFlatL2",
         ),
     ]
-    out: Annotated[Text, value("the codebook's file, *.safetensors")]
+    out: Annotated[Text, place("the codebook's file, *.safetensors")]
 
 
 CONFIGS: Mapping[str, type[Knobs]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
+from featbank.base.nearest import did_you_mean
 from featbank.errors import ConfigError
 from featbank.pipeline.choices import read_choices
 from featbank.pipeline.composition.composed import CONF
@@ -97,11 +97,11 @@ def _stores(feature: str, stored: str) -> bool:
 
 
 def _undefined(what: str, expected: str, known: Sequence[str]) -> ConfigError:
-    near = get_close_matches(what.partition("/")[2], known, n=1)
+    near = did_you_mean(what.partition("/")[2], known)
     return ConfigError(
         f"definition of {what}",
         expected=expected,
         got="no such file",
-        hint=(f"did you mean {near[0]}? Or " if near else "")
+        hint=(f"{near} Or " if near else "")
         + "put what was typed by hand for these stores into a file under their name",
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from featbank.pipeline.schema import KNOB, TOLD, UNIT
+from featbank.pipeline.schema import KNOB, PLACE, TOLD, UNIT
 
 _TYPES = {
     "boolean": "true or false",
@@ -61,6 +61,11 @@ class Described:
     def is_knob(self) -> bool:
         """Whether it changes no byte of an output."""
         return bool(self.node.get(KNOB))
+
+    @property
+    def is_place(self) -> bool:
+        """Whether it says what is read or written."""
+        return bool(self.node.get(PLACE))
 
     @property
     def is_open(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from featbank.base.amounts import amount
-from featbank.base.printing import print_table
+from featbank.base.tables import TableColumn, print_table
 from featbank.pipeline.configs import ValidateConfig
 from featbank.pipeline.older_version import read_version
 from featbank.validation.drift import CorpusVersion, find_drift
@@ -76,18 +76,24 @@ def _tell(drift: Drift, path: Path) -> None:
             sizes.shared,
         )
     if findings := drift.findings:
-        columns = dict.fromkeys(("where", "what", "by", "limit", "was", "is"), False)
         print_table(
-            {**columns, "by": True, "limit": True},
+            [
+                TableColumn(key="where"),
+                TableColumn(key="what"),
+                TableColumn(key="by", is_number=True),
+                TableColumn(key="limit", is_number=True),
+                TableColumn(key="was"),
+                TableColumn(key="is"),
+            ],
             (
-                (
-                    measure.place,
-                    measure.kind.replace("_", " "),
-                    amount(measure.distance, 2),
-                    amount(measure.limit, 2),
-                    measure.older,
-                    measure.newer,
-                )
+                {
+                    "where": measure.place,
+                    "what": measure.kind.replace("_", " "),
+                    "by": amount(measure.distance, 2),
+                    "limit": amount(measure.limit, 2),
+                    "was": measure.older,
+                    "is": measure.newer,
+                }
                 for measure in findings
             ),
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from featbank.base.nearest import did_you_mean, nearest
 from featbank.errors import ConfigError, InvalidConfigError
 from featbank.pipeline.described import Described, adapter
 from featbank.pipeline.schema import EXPECTED, GOT, KEY
@@ -109,7 +109,7 @@ def _fault(
         )
         return Fault(place=place, error=error, lacks=True)
     if details["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return Fault(place=place, error=_unknown(place, schema, values, origin))
+        return Fault(place=place, error=unknown_key(place, schema, values, origin))
     if details["type"] == "sections":
         about = details["ctx"]
         place = ".".join(filter(None, (place, about[KEY])))
@@ -128,7 +128,7 @@ def _fault(
     )
 
 
-def _unknown(
+def unknown_key(
     place: str, schema: Described, values: Mapping[str, object], origin: Origin
 ) -> ConfigError:
     """Say what else could be meant by a key that the stage does not read."""
@@ -142,16 +142,29 @@ def _unknown(
             hint="write the value into one of its own there",
         )
     keys = [*_dotted(values), *(".".join(steps) for steps, _ in schema.walk())]
-    names = {key.rpartition(".")[2]: key for key in keys if key != place}
-    near = get_close_matches(place.rpartition(".")[2], names, n=1, cutoff=0.7)
     return ConfigError(
         where,
         expected=f"a value that {origin.stage} takes",
         got="an option that there is not"
         if where != place
         else f"one in {origin.file(place)} that nothing reads",
-        hint=f"did you mean {names[near[0]]}?" if near else "--help lists them",
+        hint=_near_key(place, [key for key in keys if key != place], where, origin)
+        or "--help lists them",
     )
+
+
+def _near_key(place: str, keys: Sequence[str], typed: str, origin: Origin) -> str:
+    """Ask whether the key that is near is meant: of the same section, or else of any."""
+    section, _, last = place.rpartition(".")
+    beside = {key.rpartition(".")[2]: key for key in keys if key.rpartition(".")[0] == section}
+    anywhere = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    for names in (beside, anywhere):
+        if near := nearest(last, names):
+            key, sign, value = names[near[0]], *typed.partition("=")[1:]
+            is_section = any(one.startswith(f"{key}.") for one in keys)
+            told = f"{key}{sign}{value}" if not is_section or key in origin.groups else key
+            return f"did you mean {told}?"
+    return ""
 
 
 def _hint(place: str, details: ErrorDetails, origin: Origin) -> str:
@@ -165,8 +178,8 @@ def _hint(place: str, details: ErrorDetails, origin: Origin) -> str:
     ):
         return f"quote it twice: \"{place}='...'\""  # 103_1240 is a number to YAML
     if details["type"] == "literal_error" and isinstance(found, str):
-        near = get_close_matches(found, details["ctx"]["expected"].split("'"), n=1)
-        return f"did you mean {near[0]}?" if near else ""
+        known = details["ctx"]["expected"].split("'")[1::2]
+        return did_you_mean(found, known, before=f"{place}=" if place in origin.typed else "")
     return ""
 
 

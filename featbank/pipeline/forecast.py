@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from featbank.base.amounts import amount, times_real_time
-from featbank.base.printing import print_facts, print_line, size_text
+from featbank.base.printing import print_note, size_text
+from featbank.base.tables import print_facts
 from featbank.engine.forecast.advice import advice, hours
 from featbank.engine.forecast.forecasting import NO_RATES, Forecast, forecast_run
 from featbank.engine.forecast.rates import read_rates
@@ -47,7 +48,7 @@ def print_forecast(job: Job, reuse: Reuse, runtime: Runtime) -> None:
         forecast = forecast_run(job, replace(reuse, previous=previous), rates=rates)
     print_facts(facts(forecast, runtime), title=f"{job.out}: what a run will take")
     for line in advice(forecast):
-        print_line(f"warning: {line}")
+        print_note(f"warning: {line}")
     for disk in forecast.disks:
         disk.check()
 

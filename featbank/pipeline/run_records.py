@@ -1,4 +1,4 @@
-"""Record of how long a stage took on this machine, for `python -m featbank summary`."""
+"""Record of how long a stage took on this machine, for `featbank summary`."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from featbank.errors import ConfigError
 
 Section = TypeVar("Section")
 
-KNOB, TOLD, UNIT = "knob", "told", "unit"
-"""What the JSON schema of a field says of it besides: that it changes no byte of an output; what
-is expected, in words of its own; what a number counts."""
+KNOB, PLACE, TOLD, UNIT = "knob", "place", "told", "unit"
+"""What the JSON schema of a field says of it besides: that it changes no byte of an output; that it
+is what is read or written; what is expected, in words of its own; what a number counts."""
 
 KEY, EXPECTED, GOT = "key", "expected", "got"
 """What a fault of several fields says."""
@@ -72,6 +72,14 @@ def knob(said: str, *, unit: str = "", told: str = "", **limits: float) -> Field
     found = value(said, unit=unit, told=told, **limits)
     assert isinstance(found.json_schema_extra, dict)
     found.json_schema_extra[KNOB] = True
+    return found
+
+
+def place(said: str, *, told: str = "") -> FieldInfo:
+    """Describe a field that says what is read or written."""
+    found = value(said, told=told)
+    assert isinstance(found.json_schema_extra, dict)
+    found.json_schema_extra[PLACE] = True
     return found
 
 

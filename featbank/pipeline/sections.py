@@ -28,6 +28,7 @@ from featbank.pipeline.schema import (
     Threads,
     fault,
     knob,
+    place,
     section,
     value,
 )
@@ -114,42 +115,42 @@ class Knobs:
 class Paths:
     """Paths of the outputs of a corpus. dvc.yaml names the same paths."""
 
-    root: Annotated[Path, value("of all outputs but the report")]
-    manifests: Annotated[Path, value("a manifest a split, of the corpus")]
-    stability: Annotated[Path, value("how many tokens flip, a file a choice")]
-    checks: Annotated[Path, value("a file a choice")]
-    report: Annotated[Path, value("the report, and what DVC shows of it")]
+    root: Annotated[Path, place("of all outputs but the report")]
+    manifests: Annotated[Path, place("a manifest a split, of the corpus")]
+    stability: Annotated[Path, place("how many tokens flip, a file a choice")]
+    checks: Annotated[Path, place("a file a choice")]
+    report: Annotated[Path, place("the report, and what DVC shows of it")]
 
 
 @section
 class FeaturePaths(Paths):
     """Paths of the outputs of a corpus and of a feature."""
 
-    features: Annotated[Path, value("stores of the feature: NAME/SPLIT")]
+    features: Annotated[Path, place("stores of the feature: NAME/SPLIT")]
 
 
 @section
 class SamplePaths(FeaturePaths):
     """Paths of the outputs of a corpus and of the sample of a feature."""
 
-    sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
+    sample: Annotated[Path, place("stores of pinned utterances, one a corpus")]
 
 
 @section
 class TokenPaths(FeaturePaths):
     """Paths of a feature, and of what a tokenizer makes of it."""
 
-    codebook: Annotated[Path, value("the fitted centroids")]
-    tokens: Annotated[Path, value("token stores: NAME/SPLIT")]
+    codebook: Annotated[Path, place("the fitted centroids")]
+    tokens: Annotated[Path, place("token stores: NAME/SPLIT")]
 
 
 @section
 class CodebookPaths:
     """Paths of the samples that a codebook is fitted on, and of the codebook."""
 
-    root: Annotated[Path, value("of all outputs but the report")]
-    sample: Annotated[Path, value("stores of pinned utterances, one a corpus")]
-    codebook: Annotated[Path, value("the fitted centroids")]
+    root: Annotated[Path, place("of all outputs but the report")]
+    sample: Annotated[Path, place("stores of pinned utterances, one a corpus")]
+    codebook: Annotated[Path, place("the fitted centroids")]
 
 
 class CorpusOption(ComponentOption):

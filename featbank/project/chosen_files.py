@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 
 import yaml
 
 from featbank import __version__
+from featbank.base.nearest import did_you_mean
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError
+from featbank.project.extras import extras_of
 
 TOKENIZER = "kmeans100"
 """Makes the tokens of a new project: 100 units are found in minutes of audio."""
@@ -22,6 +23,9 @@ PROJECT_NAME = ".featbank.json"
 
 _VECTORS = "featbank.features.Pooled"
 _FLOATS = ("float", "bfloat")
+
+# of a split_rule
+_BY_UTTERANCE = (b"\n  by: speaker ", b"\n  by: hash    ")
 
 _README = """\
 # Speech features and tokens of {corpus}
@@ -40,7 +44,7 @@ does not hold.
 
 _REQUIREMENTS = """\
 # what this project is computed with; `featbank init . --upgrade` brings it to another version
-featbank[report]=={version}
+featbank[{extras}]=={version}
 """
 
 _PINS = """\
@@ -56,12 +60,14 @@ class ProjectChoices:
         layout: of conf/corpus, that the corpus has.
         corpus: its name; where that is not the layout's, the project has a definition of its own.
         url: where the audio is, if not below corpora/ of the project.
+        is_flat: whether files lie in no folders that could name speakers, in the layout `folder`.
         features: of conf/feature.
     """
 
     layout: str
     corpus: str
     url: str | None = None
+    is_flat: bool = False
     features: tuple[str, ...]
 
 
@@ -82,7 +88,10 @@ def chosen_files(source: Mapping[str, bytes], choices: ProjectChoices) -> Mappin
         hint = f"type --corpus {corpus} for that layout, or take another name"
         raise ConfigError("--name", expected="a name of its own", got=corpus, hint=hint)
     values = {"name": corpus, "root": choices.url or f"corpora/{corpus}"}
+    values |= {"folders": "[]"} if choices.is_flat else {}
     files[definition] = _with_values(source[f"conf/corpus/{choices.layout}.yaml"], values)
+    if choices.is_flat:
+        files[definition] = files[definition].replace(*_BY_UTTERANCE)
     tokenized = [feature for feature in choices.features if is_tokenized(source, feature)]
     files["params.yaml"] = _with_values(
         source["params.yaml"],
@@ -95,8 +104,15 @@ def chosen_files(source: Mapping[str, bytes], choices: ProjectChoices) -> Mappin
     if tokenized:
         files[f"conf/sample/{corpus}/{corpus}.txt"] = _PINS.format(**told).encode()
     files["README.md"] = _README.format(**told).encode()
-    files["requirements.txt"] = _REQUIREMENTS.format(**told).encode()
+    extras = ",".join(needed_extras(source, choices))
+    files["requirements.txt"] = _REQUIREMENTS.format(extras=extras, **told).encode()
     return files
+
+
+def needed_extras(source: Mapping[str, bytes], choices: ProjectChoices) -> Sequence[str]:
+    """Return the extras of featbank that a project needs, the report's first."""
+    names = [f"corpus/{choices.layout}", *(f"feature/{one}" for one in choices.features)]
+    return extras_of(source[f"conf/{name}.yaml"] for name in names)
 
 
 def is_tokenized(source: Mapping[str, bytes], feature: str) -> bool:
@@ -130,21 +146,21 @@ def _with_values(document: bytes, values: Mapping[str, str]) -> bytes:
     text = document.decode()
     for key, value in values.items():
         found = re.compile(rf"^{key}:[^#\n]*?([ ]*#[^\n]*)?\n(?:[ ][^\n]*\n)*", re.MULTILINE)
-        begin = f"{key}:{'' if value.startswith(chr(10)) else ' '}{value}"
-        text, number = found.subn(lambda one, begin=begin: f"{begin}{one[1] or ''}\n", text)
-        assert number == 1, (key, number)
+        [there] = found.finditer(text)
+        begin = f"{key}:" if value.startswith("\n") else f"{key}: "
+        comment = there[1] or ""
+        text = f"{text[: there.start()]}{begin}{value}{comment}\n{text[there.end() :]}"
     return text.encode()
 
 
 def _check_option(source: Mapping[str, bytes], group: str, name: str) -> None:
     known = _options(source, group)
     if name not in known:
-        near = get_close_matches(name, known, n=1)
         raise ConfigError(
             f"--{group}",
             expected=f"one of {', '.join(sorted(known))}",
             got=name,
-            hint=f"did you mean {near[0]}?" if near else "",
+            hint=did_you_mean(name, known),
         )
 
 

@@ -47,6 +47,7 @@ def read_laid_down(folder: Path) -> LaidDown | None:
                 layout=_text(said["layout"]),
                 corpus=_text(said["corpus"]),
                 url=said["url"] and _text(said["url"]),
+                is_flat=bool(said["flat"]),
                 features=tuple(map(_text, said["features"])),
             ),
             files={_text(name): _text(digest) for name, digest in said["files"].items()},
@@ -65,6 +66,7 @@ def write_laid_down(folder: Path, record: LaidDown) -> None:
         "layout": chosen.layout,
         "corpus": chosen.corpus,
         "url": chosen.url,
+        "flat": chosen.is_flat,
         "features": list(chosen.features),
         "files": dict(record.files),
     }

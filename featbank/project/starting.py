@@ -5,20 +5,22 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from featbank.corpora.paths import AUDIO_SUFFIXES
 from featbank.errors import ConfigError, CorpusError
 
 CORPORA = "corpora"
 
 
-def check_root(folder: Path, root: Path) -> None:
+def check_root(folder: Path, corpus: str, root: Path) -> None:
     """Refuse a corpus that cannot be linked to.
 
     Args:
         folder: of the project.
+        corpus: its name.
         root: of the audio.
 
     Raises:
-        CorpusError: it is no folder, or the project would lie in it.
+        CorpusError: it is no folder, the project would lie in it, or another corpus is there.
     """
     if not root.is_dir():
         got = "a file" if root.exists() else "nothing there"
@@ -31,6 +33,19 @@ def check_root(folder: Path, root: Path) -> None:
             got=f"one that {folder} lies in",
             hint="name another folder for the project",
         )
+    place = place_of_audio(folder, corpus)
+    if (place.is_symlink() or place.exists()) and place.resolve() != root.resolve():
+        got = "a link to another place" if place.is_symlink() else "something else"
+        hint = "remove it, or leave out --root to use it"
+        raise CorpusError(str(place), expected=f"a link to {root}", got=got, hint=hint)
+
+
+def is_flat(root: Path) -> bool:
+    """Tell whether audio lies in a folder itself, and in no folder of a speaker."""
+    return any(
+        path.suffix.lower() in AUDIO_SUFFIXES and path.is_file() and not path.name.startswith(".")
+        for path in root.iterdir()
+    )
 
 
 def place_of_audio(folder: Path, corpus: str) -> Path:
@@ -39,23 +54,11 @@ def place_of_audio(folder: Path, corpus: str) -> Path:
 
 
 def link_audio(folder: Path, corpus: str, root: Path) -> None:
-    """Link a corpus into a project, so that no file of it is copied.
-
-    Raises:
-        CorpusError: another corpus is there.
-    """
+    """Link a corpus that is checked into a project, so that no file of it is copied."""
     place = place_of_audio(folder, corpus)
-    place.parent.mkdir(exist_ok=True)
-    if place.exists() and place.resolve() == root.resolve():
-        return
-    if place.is_symlink() or place.exists():
-        raise CorpusError(
-            str(place),
-            expected=f"a link to {root}, or nothing there",
-            got="a link to another place" if place.is_symlink() else "something else",
-            hint="remove it, or leave out --root",
-        )
-    place.symlink_to(root.resolve(), target_is_directory=True)
+    if not place.exists():
+        place.parent.mkdir(exist_ok=True)
+        place.symlink_to(root.resolve(), target_is_directory=True)
 
 
 def note_bucket(folder: Path, corpus: str, url: str) -> None:

@@ -13,7 +13,7 @@ from featbank.files.opening import read_regular
 from featbank.files.provenance import canonical_json, digest, readable_json
 from featbank.store.format import HEADER_NAME, typed_field
 from featbank.store.header import StoreHeader
-from featbank.store.healing import MAKE, heal
+from featbank.store.healing import heal, instead_of_absent
 
 MAX_HEADER_BYTES = 256 << 20
 """Of `header.json`: some 600,000 shards."""
@@ -43,7 +43,7 @@ def read_header(folder: str | Path) -> StoreHeader:
             f"store {folder}",
             expected=f"a folder with {HEADER_NAME}",
             got=_instead_of_header(Path(folder), error),
-            hint=MAKE,
+            hint=instead_of_absent(Path(folder)),
         ) from error
     return parse_header(data, str(path), heal(Path(folder)))
 

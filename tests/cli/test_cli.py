@@ -27,6 +27,8 @@ from featbank.validation.result import (
 )
 from tests.waiting import running
 
+pytestmark = pytest.mark.usefixtures("on_terminal")
+
 COMMANDS = ["info", "ls", "verify", "head"]
 
 
@@ -193,7 +195,9 @@ assert not {{"torch", "hydra", "dvc"}} & sys.modules.keys()
 
 
 def test_a_summary_of_metrics_alone_sums_the_splits_and_says_that_no_store_is_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     split = {"utterances": 600, "hours": 0.5, "frames": 180_000, "bytes": 2_000_000}

@@ -14,6 +14,8 @@ from featbank.cli import main
 from featbank.export import EXPORTS
 from featbank.store import StoreWriter
 
+pytestmark = pytest.mark.usefixtures("on_terminal")
+
 Capture = pytest.CaptureFixture[str]
 
 

@@ -21,6 +21,8 @@ from tests.extracting import files
 from tests.flipping import flip, flip_in, fullest_shard
 from tests.waiting import running
 
+pytestmark = pytest.mark.usefixtures("on_terminal")
+
 Capture = pytest.CaptureFixture[str]
 
 
@@ -304,7 +306,7 @@ def test_verify_gives_every_damage_a_line_and_fails(capsys: Capture, store: Path
     ]
     assert last.startswith(f"{len(shards)} shards, 30 utterances, ")
     assert last.endswith(": 2 damaged")
-    assert advice.startswith(f"python -m featbank verify --remove {store} ")
+    assert advice.startswith(f"featbank verify --remove {store} ")
     assert captured.err == ""
     assert run("verify", store, "--json") == 1
     damages = json.loads(capsys.readouterr().out)["damages"]

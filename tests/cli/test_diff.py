@@ -10,6 +10,8 @@ import pytest
 from featbank.cli import main
 from tests.comparison.versions import floats, write
 
+pytestmark = pytest.mark.usefixtures("on_terminal")
+
 Capture = pytest.CaptureFixture[str]
 
 

@@ -202,6 +202,7 @@ def test_splits_of_vectors_are_opened_as_one(tmp_path: Path) -> None:
         open_store(tmp_path / "speaker")
 
 
+@pytest.mark.usefixtures("on_terminal")
 def test_commands_show_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(write_vectors(tmp_path / "v", dtype="float16"))
 

@@ -36,7 +36,7 @@ def _damage(project: Project, store: str) -> Path:
 def _advised(project: Project, store: str) -> str:
     """Return the command that `verify` advises."""
     said = project.run(f"python -m featbank verify {store}", status=1)
-    [command] = re.findall(r"^python -m featbank verify --remove \S+", said, re.MULTILINE)
+    [command] = re.findall(r"^featbank verify --remove \S+", said, re.MULTILINE)
     return str(command)
 
 
@@ -84,7 +84,7 @@ def test_a_stage_that_reads_damage_gives_advice_that_heals(linked: Project) -> N
     shard = _damage(linked, "data/features/demo/mfcc/mfcc/train")
     said = linked.run("python stages/tokenize.py", status=1)
     assert f"in shard {shard.resolve()}: expected the values" in said
-    [command] = re.findall(r"python -m featbank verify --remove \S+", said)
+    [command] = re.findall(r"featbank verify --remove \S+", said)
     linked.run(command)
     linked.run("dvc repro extract@demo-mfcc")
     assert _from_cache(linked) == sound

@@ -182,7 +182,7 @@ def test_a_look_says_what_goes_from_where_and_changes_nothing(story: Story) -> N
     said = story.said["look"]
     assert "3 utterances" in said
     for place in ("cache", "remote folder", "remote bucket"):
-        assert re.search(rf"shard .* {place} ", said), place
+        assert re.search(rf"shard\b.*\s{place}\s", said), place
     second = story.project.run("git rev-parse v2").strip()
     cut = said.split("can no longer be pulled whole:")[1].split("files of yours")[0]
     assert f"{second[:12]} main v2" in cut

@@ -35,6 +35,7 @@ def test_every_marked_block_is_found() -> None:
     assert marks == {page: len(BLOCK.findall(text)) for page, text in PAGES.items()}
     assert {page: number for page, number in marks.items() if number} == {
         "README.md": 5,
+        "docs/command_line.md": 2,
         "docs/licences.md": 1,
         "docs/runners.md": 1,
         "docs/sequences.md": 4,
@@ -78,4 +79,4 @@ def test_the_docs_name_every_plain_dtype_compression_and_command() -> None:
     for name in COMPRESSIONS:
         assert f'"{name}"' in page, name
     for command in ("info", "ls", "head", "verify"):
-        assert f"python -m featbank {command} STORE" in page, command
+        assert f"featbank {command} STORE" in page, command

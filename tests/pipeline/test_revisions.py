@@ -170,11 +170,12 @@ def test_what_dvc_or_git_does_not_know_is_named() -> None:
         compare_revisions("main", "mine", path="data/nothing")
 
 
+@pytest.mark.usefixtures("on_terminal")
 def test_the_commands_of_the_docs_run(project: Path, capsys: Capture) -> None:
     [block] = BLOCKS
     said = []
     for line in block.splitlines():
-        arguments = shlex.split(line.removeprefix("python -m featbank "))
+        arguments = shlex.split(line.removeprefix("featbank "))
         assert main(arguments) == 1, line
         said.append(capsys.readouterr().out)
     tables, _, now, folders = said

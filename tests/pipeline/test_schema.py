@@ -27,7 +27,6 @@ from featbank.pipeline.composition.surroundings import surroundings_in
 from featbank.pipeline.configs import CONFIGS, ExtractConfig, FitConfig
 from featbank.pipeline.described import Described, adapter
 from featbank.pipeline.faults import Origin, validated
-from featbank.pipeline.help import help_text
 from featbank.pipeline.sections import CorpusOption, FeatureOption, TokenizerOption
 from tests.conftest import ROOT
 
@@ -360,35 +359,6 @@ def test_the_root_of_a_corpus_may_be_of_a_machine(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SECRET", "corpora/x")
     config = OmegaConf.create({"corpus": {**GOOD["corpus"], "root": "${oc.env:SECRET}"}})
     assert list(surroundings_in(config, "corpus")) == []
-
-
-def test_help_says_of_every_key_its_value_type_unit_and_meaning() -> None:
-    config = composed("fit", "num_threads=2")
-    values: Any = OmegaConf.to_container(config, resolve=False)
-    text = help_text("fit", "Sample -> codebook.", Described.of(FitConfig), values)
-    lines = text.splitlines()
-    assert lines[0] == "Sample -> codebook."
-    assert lines[lines.index("num_threads: 2") + 1].split() == (
-        [
-            "(an",
-            "integer",
-            "from",
-            "1",
-            "to",
-            "1024)",
-            "another",
-            "number",
-            "changes",
-            "last",
-            "bits",
-        ]
-    )
-    for steps, _ in Described.of(FitConfig).walk():
-        if steps[:2] != ("tokenizer", "imported"):
-            assert any(line.strip().startswith(f"{'.'.join(steps)}: ") for line in lines), steps
-    assert "  feature.extractor.sample_rate: 16000" in text
-    assert "seed: $${params:seed}" in lines  # Hydra takes the template for one of its own
-    assert "(a number from 0 to 86400 (s) or null)" in text
 
 
 def test_a_script_puts_the_root_in_place_of_its_folder_wherever_it_is_run_from(

@@ -341,6 +341,7 @@ def test_a_prefix_and_ids_find_the_same_rows_as_their_speaker(
     assert (nobody.ids, nobody.found) == ((), ())
 
 
+@pytest.mark.usefixtures("on_terminal")
 def test_the_command_says_it_by_place(
     team: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,6 +147,7 @@ def test_the_best_is_marked_among_features_and_among_tokens_and_not_where_all_ar
     }
 
 
+@pytest.mark.usefixtures("on_terminal")
 def test_page_metrics_and_terminal_show_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

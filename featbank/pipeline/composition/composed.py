@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,6 +21,7 @@ from featbank.pipeline.components import component_faults
 from featbank.pipeline.composition.conf_files import CheckedFiles, read_option
 from featbank.pipeline.composition.plain import plain_values
 from featbank.pipeline.composition.surroundings import surroundings_in
+from featbank.pipeline.conf_comments import option_comments
 from featbank.pipeline.configs import CONFIGS
 from featbank.pipeline.described import Described
 from featbank.pipeline.faults import Fault, Origin, validated
@@ -84,7 +86,7 @@ def stage_faults(kind: type[Knobs], options: Mapping[str, str]) -> Sequence[Conf
     """
     found: list[ConfigError] = []
     with _composing(found):
-        composed, groups = _composed_alone(kind, options)
+        composed, groups = compose_alone(kind, options)
         found += _all_checked(kind, composed, groups)
     return found
 
@@ -100,7 +102,7 @@ def option_faults(
         group: of the options.
     """
     with _composing([]):  # what is wrong with these, `stage_faults` tells
-        composed, groups = _composed_alone(kind, options)
+        composed, groups = compose_alone(kind, options)
         for file in sorted((CONF / group).glob("*.yaml")):
             found: list[ConfigError] = []
             with _composing(found):
@@ -142,7 +144,7 @@ def _composing(found: list[ConfigError]) -> Iterator[None]:
         found.append(_in_one_line(error))
 
 
-def _composed_alone(
+def compose_alone(
     kind: type[Knobs], options: Mapping[str, str]
 ) -> tuple[DictConfig, dict[str, str]]:
     """Compose a stage that is not run; return the options of conf/, too, by group."""
@@ -195,6 +197,25 @@ def chosen_groups() -> dict[str, str]:
     return _groups(HydraConfig.get().runtime.choices)
 
 
+def options_in(group: str) -> Sequence[str]:
+    """Return the names of the options of a group of conf/."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def comments_of(options: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what the files of options of conf/ say of their keys, by dotted name.
+
+    Args:
+        options: by group. What cannot be read has no comments.
+    """
+    found: dict[str, str] = {}
+    for group, option in options.items():
+        with suppress(OSError, ValueError, yaml.YAMLError):
+            comments = option_comments(CONF / group / f"{option}.yaml")
+            found |= {f"{group}.{key}": text for key, text in comments.items()}
+    return found
+
+
 def key_of(override: str) -> str:
     """Return the key of a typed override: corpus.name of +corpus.name=demo."""
     return override.lstrip("+~").split("=")[0]
@@ -229,7 +250,7 @@ def _checked(
             if group not in groups:
                 several = ConfigError(group, expected="one option", got="several")
                 faults.append(Fault(place=group, error=several))
-    return validated(kind, values, _origin(stage, groups, typed), faults)
+    return validated(kind, values, origin_of(stage, groups, typed), faults)
 
 
 def _all_checked(
@@ -238,11 +259,12 @@ def _all_checked(
     """Check a stage that is not run, what its components are given included."""
     stage = name_of(kind)
     checked = _checked(kind, config, stage, groups, ())
-    origin = _origin(stage, groups, ())
+    origin = origin_of(stage, groups, ())
     return list(component_faults(checked, origin, checked.trusted_modules))
 
 
-def _origin(stage: str, groups: Mapping[str, str], typed: Sequence[str]) -> Origin:
+def origin_of(stage: str, groups: Mapping[str, str], typed: Iterable[str]) -> Origin:
+    """Return where the values of a stage come from: options by group, and what is typed."""
     return Origin(
         stage=stage,
         files={group: CONF / group / f"{option}.yaml" for group, option in groups.items()},

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featbank import PROGRAM
 from featbank.errors import StoreError
 from featbank.store.encoding import Array
 from featbank.store.header import StoreHeader
@@ -79,7 +80,7 @@ class RemoteShard(MappedShard):
             self.where,
             expected=expected,
             got=got,
-            hint="verify the store where it lies, or fetch it and run python -m featbank verify",
+            hint=f"verify the store where it lies, or fetch it and run {PROGRAM} verify",
         )
 
 
