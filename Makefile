@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 INSTALLED := $(VENV)/installed
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: help repro test tests check docs format lock lowest
+.PHONY: help repro test tests check docs format pictures lock lowest
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -36,6 +36,9 @@ docs: $(INSTALLED)  ## build the site of docs: build/site/html/index.html
 format: $(INSTALLED)  ## put the code in form
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
+
+pictures: $(INSTALLED)  ## draw the pictures of the README anew, of the demo's report, too (needs chromium)
+	$(RUN) python -m benchmarks.pictures --report reports/demo/report.html
 
 lock: $(INSTALLED)  ## renew requirements.lock from pyproject.toml
 	$(RUN) pip install --quiet pip-tools

@@ -80,6 +80,10 @@ class Bucket:
             if path.is_file():
                 self.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
 
+    def get(self, key: str) -> bytes:
+        data: bytes = self._bucket.Object(key).get()["Body"].read()
+        return data
+
     def remove(self, key: str) -> None:
         self._bucket.Object(key).delete()
 

@@ -33,6 +33,7 @@ TYPED: Mapping[str, str] = {
     "head": f"{FBANK} --frames 2",
     "check": "",
     "verify": FBANK,
+    "doctor": "",
     "compare": "",
     "diff": f"{FBANK}/fbank/dev {FBANK}/fbank/test",
     "where": "--speaker june_fr",

@@ -26,7 +26,7 @@ def _block(start: str) -> str:
     return next(text for text in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL) if start in text)
 
 
-def _add_tiny(project: Project) -> None:
+def add_tiny(project: Project) -> None:
     """Define a tiny encoder with all its layers, and small codebooks."""
     (project.path / "conf/feature/tiny.yaml").write_text(
         "name: tiny\n"
@@ -42,7 +42,7 @@ def _add_tiny(project: Project) -> None:
 
 @pytest.mark.slow
 def test_three_layers_in_three_sizes_are_of_one_encoding(own_prepared: Project) -> None:
-    _add_tiny(own_prepared)
+    add_tiny(own_prepared)
     log = own_prepared.path / "encoded.txt"
     typed = "trusted_modules=[tests]"
     own_prepared.run(f"python stages/extract.py feature=tiny {typed}", COMPUTED_LOG=str(log))
@@ -59,6 +59,14 @@ def test_three_layers_in_three_sizes_are_of_one_encoding(own_prepared: Project) 
         store = open_store(own_prepared.path / f"data/tokens/demo/tiny-{layer}-kmeans20/units/dev")
         assert store.provenance["codebook"]["fitted_on"]["feature"] == f"tiny-{layer}"
     assert not list(own_prepared.path.glob("multirun*"))
+
+    log.unlink()
+    swept = "only=tokens/tiny-l1-kmeans10,tokens/tiny-l3-kmeans20 utterances=2"
+    unchosen = own_prepared.path / ".featbank/work/disturbed/demo/mfcc_of_before"
+    unchosen.mkdir(parents=True)
+    own_prepared.run(f"python stages/stability.py -m {swept} {typed}", COMPUTED_LOG=str(log))
+    assert len(log.read_text().splitlines()) == 2 * 4  # clean, and disturbed in three ways
+    assert [path.name for path in unchosen.parent.iterdir()] == ["tiny"]
 
     said = own_prepared.run(
         f"python stages/validate.py only=tokens/tiny-l2-kmeans20 recompute=1 {typed}",
