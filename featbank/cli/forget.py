@@ -33,7 +33,7 @@ _NEXT = (
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "take a person or utterances out of all; shows first what it would do"
+    text = "take a person or utterances out of all; a look comes first"
     command = add_command(
         commands,
         "forget",
