@@ -13,8 +13,9 @@ sys.path[:] = [os.path.dirname(_HERE)] + [p for p in sys.path if os.path.realpat
 from importlib.util import find_spec
 
 if find_spec("hydra") is None:
+    is_laid_down = os.path.exists(os.path.join(os.path.dirname(_HERE), "requirements.txt"))
     sys.exit(
         f"ImportError: {sys.executable}: expected a Python with the packages of featbank, got one "
         "without hydra; activate its environment: source .venv/bin/activate, or install it: "
-        "python -m pip install -e ."
+        f"python -m pip install {'-r requirements.txt' if is_laid_down else '-e .'}"
     )

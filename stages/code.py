@@ -18,6 +18,7 @@ from featbank.errors import FeatbankError, InvalidConfigError
 from featbank.files.streams import guarded
 from featbank.pipeline.chosen_options import check_choices
 from featbank.pipeline.code import code_digests, write_code
+from featbank.project.record import check_version
 
 
 def main() -> None:
@@ -28,6 +29,7 @@ def main() -> None:
         if typed := sys.argv[1:]:
             sys.exit(f"ConfigError: {visible(typed[0])}: expected nothing, for it has no options")
         try:
+            check_version()
             check_choices()
             write_code(Path("code"), code_digests())
         except InvalidConfigError as error:

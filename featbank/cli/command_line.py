@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from featbank import PROGRAM, __version__
 from featbank.base.printing import printable
+from featbank.base.progress import tell_on_stderr
 from featbank.cli import (
     card,
     check,
@@ -22,6 +23,7 @@ from featbank.cli import (
     forget,
     head,
     info,
+    init,
     ls,
     summary,
     verify,
@@ -32,6 +34,7 @@ from featbank.errors import ConfigError, FeatbankError
 from featbank.files.streams import guarded
 
 COMMANDS = {
+    "start a project": (init,),
     "look at stores": (summary, ls, info, head),
     "check": (check, verify, doctor),
     "compare": (compare, diff),
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # ids are Unicode, terminals need not be
                 stream.reconfigure(errors="backslashreplace")
+        tell_on_stderr()
         parsed = command_parser().parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = parsed.run
         try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from featbank.errors import ConfigError, FeatbankError
 from featbank.files.remote import is_remote
-from featbank.pipeline.choices import any_choices, read_choices
+from featbank.pipeline.choices import any_choices, formed_choices, read_choices
+from featbank.pipeline.chosen import PARAMS
 from featbank.pipeline.chosen_options import choice_faults
 from featbank.pipeline.code_table import STAGES
 from featbank.pipeline.composition.composed import CONF, option_faults, stage_faults
@@ -18,6 +20,7 @@ from featbank.pipeline.configs import CONFIGS
 from featbank.pipeline.definitions import options_of
 from featbank.pipeline.described import Described
 from featbank.pipeline.dvc_outputs import dvc_project
+from featbank.project.record import version_fault
 
 _READERS = {"corpus": "prepare", "feature": "extract", "tokenizer": "fit", "runner": "extract"}
 """A stage that reads all of an option, by the option's group of conf/."""
@@ -28,11 +31,36 @@ _PIPELINE = Path("dvc.yaml")
 def all_faults() -> Sequence[FeatbankError]:
     """Return what is wrong with params.yaml, conf/ and dvc.yaml, each fault once."""
     found: list[FeatbankError] = [*choice_faults()]
+    if not PARAMS.exists() and not CONF.is_dir():
+        return found
     # DVC fills choices into dvc.yaml, and does not say which of them are of no form that it knows
     in_pipeline = [] if found else list(_pipeline_faults())
+    if fault := version_fault():
+        found.append(fault)
+    chosen = _chosen_files()
     with any_choices():
-        found += [*_definition_faults(), *in_pipeline]
+        of_files = [*_definition_faults()]
+    # nobody need install what all definitions name, to use some of them
+    found += [one for one in of_files if not _is_absence(one) or chosen & _files_in(one)]
+    found += in_pipeline
     return list({str(one): one for one in found}.values())
+
+
+def _chosen_files() -> set[str]:
+    """Return the files of conf/ that params.yaml chooses; none where it is of no known form."""
+    with suppress(ConfigError):
+        options = formed_choices().options
+        return {f"{CONF}/{group}/{one}.yaml" for group, names in options.items() for one in names}
+    return set()
+
+
+def _is_absence(fault: ConfigError) -> bool:
+    """Tell whether a fault is that a package is not installed, in the words of Python."""
+    return (fault.got or "").startswith("No module named")
+
+
+def _files_in(fault: ConfigError) -> set[str]:
+    return set(re.findall(rf"{CONF}/\S+?\.yaml", fault.what))
 
 
 def _definition_faults() -> Iterator[ConfigError]:
@@ -96,6 +124,23 @@ def _root_faults(corpus: str) -> Iterator[ConfigError]:
         )
 
 
+def _missing_hint(dep: PurePath, path: Path) -> str:
+    """Return what to type where a file or a folder is lacking that no stage makes."""
+    match dep.parts:
+        case ("corpora", _) if path.is_symlink():
+            return f"the link leads to {path.readlink()}: type ln -sfn FOLDER {dep}"
+        case ("corpora", _):
+            return f"put the audio there, or a link to it: ln -s FOLDER {dep}"
+        case ("conf", "sample", fit_on, corpus):
+            return (
+                f"dvc repro prepare, then python stages/sample.py pin=true fit_on={fit_on} "
+                f"corpus={PurePath(corpus).stem}, and commit it"
+            )
+        case ("conf", "sample", _):
+            return "it holds a list of ids for each corpus: see samples in params.yaml"
+    return ""
+
+
 def _dependency_faults(stage: Any, dep: Any, outs: Sequence[Path]) -> Iterator[ConfigError]:
     from dvc.dependency.param import ParamsDependency
 
@@ -103,7 +148,8 @@ def _dependency_faults(stage: Any, dep: Any, outs: Sequence[Path]) -> Iterator[C
     if not isinstance(dep, ParamsDependency):
         made = any(out == path or out in path.parents or path in out.parents for out in outs)
         if not made and not path.exists():
-            yield ConfigError(where, expected=f"{dep} to be there", got="nothing")
+            hint = _missing_hint(PurePath(str(dep)), path)
+            yield ConfigError(where, expected=f"{dep} to be there", got="nothing", hint=hint)
         return
     known = dep.read_params() if path.is_file() else {}
     for key in sorted(set(dep.params) - set(known)):

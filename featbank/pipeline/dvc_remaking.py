@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 _STDERR = 2
 _TOLD = 5
+_ALWAYS = ["always changed"]
 
 
 def refuse_stale() -> None:
@@ -32,7 +33,8 @@ def refuse_stale() -> None:
 
     try:
         with dvc_project() as repo:
-            stale = sorted(repo.status())
+            # the stage that DVC always runs says nothing of what it would find
+            stale = sorted(name for name, why in repo.status().items() if why != _ALWAYS)
     except DvcException as error:
         raise ConfigError("dvc.yaml", expected="a pipeline that DVC reads", got=error) from error
     if stale:

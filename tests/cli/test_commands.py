@@ -26,6 +26,7 @@ FBANK, TOKENS, MANIFESTS = (
     for place in ("features/demo/fbank", "tokens/demo/mfcc-kmeans100", "manifests/demo")
 )
 TYPED: Mapping[str, str] = {
+    "init": "OUT",
     "summary": "",
     "ls": f"{FBANK} --limit 3",
     "info": FBANK,

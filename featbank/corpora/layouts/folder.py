@@ -87,7 +87,7 @@ class FolderCorpus(Corpus):
                 f"audio file {audio}",
                 expected=f"folders {'/'.join(self.folders)} above it",
                 got=f"{len(above)}",
-                hint="set corpus.folders to what the folders mean",
+                hint="set corpus.folders to what the folders mean, or to [] for nothing",
             )
         meant = dict(zip(self.folders, above, strict=False))
         return CorpusRow(

@@ -1,0 +1,1 @@
+"""Projects of people: what is laid down by `featbank init`, and kept up with a new version."""
