@@ -44,7 +44,7 @@ def add_to(commands: Any) -> None:
     command = add_command(
         commands,
         "init",
-        "lay down a project in a folder: choices, definitions, stages, settings of DVC",
+        "lay down a project: choices, definitions, stages, settings of DVC",
         _run,
         examples=(
             "mine --root ~/audio --name mine --feature wavlm",
@@ -190,7 +190,7 @@ def _tell(
 
 
 def _states(laying: Laying, before: LaidDown | None) -> Iterator[tuple[str, str]]:
-    for path in laying.written:
+    for path in sorted(laying.written):
         yield ("renewed" if before is not None and path in before.files else "new"), path
     for path in laying.beside:
         yield "beside", path
