@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 INSTALLED := $(VENV)/installed
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: help repro test tests check format lock lowest
+.PHONY: help repro test tests check format pictures lock lowest
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -34,9 +34,12 @@ format: $(INSTALLED)  ## put the code in form
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
+pictures: $(INSTALLED)  ## draw the pictures of the README anew, of the demo's report, too (needs chromium)
+	$(RUN) python -m benchmarks.pictures --report reports/demo/report.html
+
 lock: $(INSTALLED)  ## renew requirements.lock from pyproject.toml
 	$(RUN) pip install --quiet pip-tools
-	$(RUN) pip-compile --quiet --upgrade --extra archive --extra bpe --extra dev --extra http --extra huggingface --extra import --extra kaldi --extra lhotse --extra pitch --extra ray --extra report --extra s3 --extra slurm --extra speechbrain --extra ssh --extra textgrid --extra transformers --extra zarr --extra zstd --strip-extras --no-header --no-annotate \
+	$(RUN) pip-compile --quiet --upgrade --extra archive --extra bpe --extra dev --extra docs --extra http --extra huggingface --extra import --extra kaldi --extra lhotse --extra pitch --extra ray --extra report --extra s3 --extra slurm --extra speechbrain --extra ssh --extra textgrid --extra transformers --extra zarr --extra zstd --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--constraint constraints.txt --output-file requirements.lock pyproject.toml
 

@@ -21,6 +21,7 @@ from featbank.base.progress import Stopwatch, progress_bar
 from featbank.pipeline.configs import ExtractConfig
 from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.dvc_previous import previous_output
+from featbank.pipeline.failure_lists import told_failures
 from featbank.pipeline.run_records import record_run
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
@@ -82,6 +83,8 @@ def main(config: ExtractConfig) -> None:
         tally,
         f", {times_real_time(speed)}" if tally.num_computed else "",
     )
+    for line in told_failures(out):
+        _log.info("%s", line)
     if grown := told_rewriting(tally):
         _log.warning("%s: %s", out, grown)
     if config.push:

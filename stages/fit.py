@@ -14,6 +14,7 @@ runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 import logging
 from dataclasses import asdict
 
+from featbank.base.progress import progress_bar
 from featbank.errors import ConfigError
 from featbank.pipeline.configs import FitConfig
 from featbank.pipeline.stage import run_script, stage
@@ -55,7 +56,9 @@ def main(config: FitConfig) -> None:
     else:
         assert config.tokenizer.kmeans is not None  # or a codebook is imported
         kmeans = KMeans(**asdict(config.tokenizer.kmeans))
-        codebook = fit_codebook(task, kmeans, config.runtime.work)
+        name = f"fit {config.tokenizer.name}"
+        with progress_bar(name, unit="frames at most", show=config.runtime.progress) as advance:
+            codebook = fit_codebook(task, kmeans, config.runtime.work, advance)
         fitted_on = codebook.provenance["fitted_on"]
         how = f"fitted on {fitted_on['num_frames_drawn']} of {fitted_on['num_frames']} frames"
     # DVC would link a damaged object of its cache over the file that is made anew

@@ -15,30 +15,29 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
+from featbank.base.notices import tell
 from featbank.pipeline.choices import chosen_stores
 from featbank.pipeline.configs import ReportConfig
-from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.dvc_outputs import DvcPlace, find_outputs
+from featbank.pipeline.reporting import make_report
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
-from featbank.report.page import write_report
-from featbank.stability.result import read_stabilities
 from featbank.validation.result import read_check, require_good
 
 _log = logging.getLogger(__name__)
 
+_ELSEWHERE = "write it elsewhere: paths.report=FOLDER"
+
 
 @stage(ReportConfig)
 def main(config: ReportConfig) -> None:
-    refuse_tracked(config, config.paths.report)
+    refuse_tracked(config, config.paths.report, hint=_ELSEWHERE)
     chosen = chosen_stores()
     for folder in (config.paths.checks, config.paths.stability):
         _drop_unchosen(folder, chosen)
     results = [read_check(Path(config.paths.checks, f"{name}.json")) for name in chosen]
-    corpus = read_corpus(config.paths.manifests)
-    stabilities = read_stabilities(config.paths.stability, chosen, corpus.digest)
-    report = write_report(results, corpus.said, config.paths.report, stabilities)
-    _log.info("report: %s", report)
+    tell(phase="drawing the report")
+    _log.info("report: %s", make_report(config, results))
     require_good(results)
 
 

@@ -14,13 +14,14 @@ runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 import logging
 from pathlib import Path
 
+from featbank.base.progress import progress_bar
 from featbank.errors import StoreError
 from featbank.pipeline.configs import SampleConfig
 from featbank.pipeline.pinning import draw_first_pins, draw_pins, training_splits
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
 from featbank.store.splits import read_splits, standing_splits
-from featbank.tokenizers.sample import present_splits, write_sample
+from featbank.tokenizers.sample import present_splits, read_pins, write_sample
 
 _log = logging.getLogger(__name__)
 
@@ -49,12 +50,15 @@ def _from_features(config: SampleConfig) -> int:
         hint = "run python stages/extract.py"
         raise StoreError(f"stores in {folder}", expected="some", got="none", hint=hint)
     splits = present_splits(config.corpus.train, there, config.corpus.name)
-    return write_sample(
-        features=[folder / split for split in splits],
-        pins=config.pins,
-        out=_out(config),
-        overwrite=config.overwrite,
-    )
+    number, show = len(read_pins(config.pins)), config.runtime.progress
+    with progress_bar("sample", number, unit="utterances", show=show) as advance:
+        return write_sample(
+            features=[folder / split for split in splits],
+            pins=config.pins,
+            out=_out(config),
+            overwrite=config.overwrite,
+            advance=advance,
+        )
 
 
 def _from_audio(config: SampleConfig) -> int:
@@ -64,16 +68,14 @@ def _from_audio(config: SampleConfig) -> int:
     from featbank.pipeline.computing import computing_run
 
     name = f"sample-{config.fit_on}-{config.corpus.name}-{config.stored}"
-    done = sample_audio(
-        computing_run(config, name),
-        _out(config),
-        PinnedFeature(
-            feature=config.feature.of_tokens(config.stored),
-            pins=config.pins,
-            splits=training_splits(config),
-        ),
-        Reuse(overwrite=config.overwrite, numerics=config.numerics),
+    pinned = PinnedFeature(
+        feature=config.feature.of_tokens(config.stored),
+        pins=config.pins,
+        splits=training_splits(config),
     )
+    reuse = Reuse(overwrite=config.overwrite, numerics=config.numerics)
+    with progress_bar("sample", show=config.runtime.progress) as advance:
+        done = sample_audio(computing_run(config, name, advance), _out(config), pinned, reuse)
     _log.info("%s: straight from audio; %s", _out(config), done.tally)
     return done.num_utterances
 

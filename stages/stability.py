@@ -76,8 +76,9 @@ def _results(
     if not (with_tokens := {name: some for name, some in stores.items() if some}):
         return
     # imported here, for the stage of a feature without codes needs neither torch nor an encoder
-    from featbank.pipeline.stability import draw_sample, gauge_stability
+    from featbank.pipeline.stability import draw_sample, drop_disturbed, gauge_stability
 
+    drop_disturbed(config, with_tokens)
     sample, audio_s = draw_sample(config)
     total_s = audio_s * len(with_tokens)
     with progress_bar("stability", total_s, show=config.runtime.progress) as advance:

@@ -21,6 +21,7 @@ from featbank.base.progress import Advance, Stopwatch, progress_bar
 from featbank.errors import ConfigError
 from featbank.pipeline.configs import TokenizeConfig
 from featbank.pipeline.corpus_summary import read_corpus
+from featbank.pipeline.failure_lists import told_failures
 from featbank.pipeline.run_records import record_run
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
@@ -53,6 +54,8 @@ def main(config: TokenizeConfig) -> None:
         config.feature.told_choice(config.feature.of_tokens(config.stored)),
         times_real_time(watch.real_time_factor(audio_s)),
     )
+    for line in told_failures(out):
+        _log.info("%s", line)
 
 
 def _from_features(config: TokenizeConfig, out: Path, advance: Advance) -> Sequence[StoreHeader]:

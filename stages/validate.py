@@ -18,13 +18,18 @@ from itertools import groupby
 from pathlib import Path
 
 from featbank.base.label_forms import LabelSource
+from featbank.base.notices import tell
 from featbank.base.progress import progress_bar
-from featbank.pipeline.choices import chosen_stores, kind_and_option, read_choices
+from featbank.pipeline.choices import (
+    chosen_stores,
+    kind_and_option,
+    read_choices,
+    refuse_misnamed,
+)
 from featbank.pipeline.configs import ValidateConfig
 from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.stage import run_script, stage
 from featbank.pipeline.tracking import refuse_tracked
-from featbank.stability.result import read_stabilities
 from featbank.validation.held_out import HeldOut, features_of_tokens
 from featbank.validation.quality import AbxPlan, NgramPlan, ProbePlan, QualityPlan
 from featbank.validation.result import CheckResult, require_good, write_check
@@ -39,6 +44,10 @@ def main(config: ValidateConfig) -> None:
     refuse_tracked(config, config.paths.report)
     chosen = chosen_stores()
     names = chosen if config.only is None else [config.only]
+    if config.only is not None:
+        kind, option = kind_and_option(config.only)
+        stores = Path(config.paths.root, kind, config.corpus.name, option)
+        refuse_misnamed(config.only, chosen, stores)
     corpus = read_corpus(config.paths.manifests)
     total_s = corpus.audio_s * len(names)
     said = config.corpus.labels
@@ -67,11 +76,10 @@ def main(config: ValidateConfig) -> None:
             results.append(result)
     if config.only is None:
         # imported here, for a check of one choice draws nothing
-        from featbank.report.page import write_report
+        from featbank.pipeline.reporting import config_of_report, make_report
 
-        stabilities = read_stabilities(config.paths.stability, chosen, corpus.digest)
-        report = write_report(results, corpus.said, config.paths.report, stabilities)
-        _log.info("report: %s", report)
+        tell(phase="drawing the report")
+        _log.info("report: %s", make_report(config_of_report(), results))
     if config.strict:
         require_good(results)
     hold_against_older(results)

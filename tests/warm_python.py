@@ -89,6 +89,9 @@ def warm_programs() -> Path:
         assert server.stdout
         assert server.stdout.readline() == b"listening\n"
         _SERVERS.append(server)
+    # the command, of the project it is typed in
+    (folder / "featbank").write_text('#!/bin/sh\nexec python -m featbank "$@"\n')
+    (folder / "featbank").chmod(0o755)
     return folder
 
 

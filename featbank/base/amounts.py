@@ -10,14 +10,15 @@ _SMALLEST = 1e-6  # below it, an exponent says more than a row of zeros
 def amount(value: float, decimals: int = 0) -> str:
     """Return a number with so many decimals, and with more where it is below 10: two digits count.
 
-    >>> [amount(value) for value in (0, 0.00284, 0.38, 4.25, 42.4, 18_345.6)]
-    ['0', '0.0028', '0.38', '4.2', '42', '18,346']
+    >>> [amount(value) for value in (0, 0.00284, 0.38, 4.25, 9.96, 42.4, 18_345.6)]
+    ['0', '0.0028', '0.38', '4.2', '10', '42', '18,346']
     >>> [amount(value, 2) for value in (0, 0.00284, 4.25, 42.4)], amount(-0.04), amount(2e-9)
     (['0.00', '0.0028', '4.25', '42.40'], '-0.040', '2e-09')
     """
     size = abs(value)
     if 0 < size < _SMALLEST:
         return f"{value:.2g}"
+    size = float(f"{size:.2g}") if size < 10 else size  # 9.96 is 10, and not 10.0
     if 0 < size < 10:
         decimals = max(decimals, 1 - math.floor(math.log10(size)))
     return f"{value:,.{decimals}f}"

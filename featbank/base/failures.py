@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import inf
 from pathlib import Path
@@ -107,15 +107,22 @@ def read_failures(path: str | Path) -> list[Failure]:
     Raises:
         FeatbankError: the list is damaged.
     """
+    return list(iterate_failures(path))
+
+
+def iterate_failures(path: str | Path) -> Iterator[Failure]:
+    """Give the failures of a list one at a time; one that does not exist holds none.
+
+    Raises:
+        FeatbankError: the list is damaged.
+    """
     where = f"failure list {path}"
     try:
         with open_regular(path) as file:
-            return [
-                record(Failure, parse_json(line, where, FeatbankError))
-                for line in bounded_lines(file)
-            ]
+            for line in bounded_lines(file):
+                yield record(Failure, parse_json(line, where, FeatbankError))
     except FileNotFoundError:
-        return []
+        return
     except (NotAFileError, TooLargeError) as error:
         raise FeatbankError(where, expected="a file of lines", got=error.strerror) from error
     except ValueError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import SequenceMatcher
+from pathlib import Path
 
 _MOST = 3  # names that are offered
 _SURE, _LIKELY = 0.85, 0.7  # of 1: likeness that comes before what holds the word, and after it
@@ -61,6 +63,22 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "", *, before
     if not last:
         return otherwise
     return f"did you mean {', '.join(first)} or {last}?" if first else f"did you mean {last}?"
+
+
+def near_folder(folder: Path, *, before: str = "") -> str:
+    """Return the question about a folder that is not there: of those beside it, as seen from here.
+
+    Args:
+        folder: of which there is none.
+        before: what is typed before it, such as `corpus.root=`.
+    """
+    parent = folder.parent
+    if not parent.is_dir():
+        return ""
+    beside = [path.name for path in parent.iterdir() if path.is_dir()]
+    with suppress(ValueError):
+        parent = parent.absolute().relative_to(Path.cwd())
+    return did_you_mean(folder.name, beside, before=f"{before}{parent}/")
 
 
 def near_choice(message: str) -> str:

@@ -67,6 +67,8 @@ def print_table(
     while some := list(islice(waiting, _DRAWN_ROWS)):
         _draw(shown, ([one.shown(row.get(one.key)) for one in shown] for row in some), title)
         title = ""
+    if title:  # of no rows
+        print_line(title)
 
 
 def print_facts(facts: Iterable[tuple[str, Any]], title: str = "") -> None:

@@ -15,7 +15,7 @@ from featbank.feature_io.cmvn_file import BY, write_cmvn
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "write means and variances of features, of a corpus or each speaker"
+    text = "write means and variances of features, by corpus or speaker"
     command = add_store_command(
         commands,
         "cmvn",

@@ -7,7 +7,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from featbank.base.progress import count_bar
+from featbank.base.progress import progress_bar
 from featbank.base.tables import print_outcome
 from featbank.cards.croissant import Publisher, croissant
 from featbank.cards.reading import files_of, read_subject
@@ -54,7 +54,7 @@ def _run(parsed: argparse.Namespace) -> int:
         version=parsed.version,
         citation=parsed.cite,
     )
-    with count_bar("read for digests", len(files)) as advance:
+    with progress_bar("read for digests", len(files), unit="files") as advance:
         said = croissant(
             subject,
             files,

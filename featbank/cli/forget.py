@@ -16,11 +16,15 @@ from featbank.cli.parsing import FINE, add_command
 from featbank.corpora.forgotten import FORGOTTEN
 from featbank.errors import ConfigError
 from featbank.files.opening import read_regular
-from featbank.withdrawal.plan import PLAN, WithdrawalPlan, stopped_plan
+from featbank.withdrawal.plan import PLAN, Kept, Twin, WithdrawalPlan, stopped_plan
 
 _MAX_BYTES = 256 << 20  # of a list of ids
 _NAMED = 10
 _KEYS = ("what", "where", "number", "outcome")
+_COLUMNS = [
+    TableColumn(key=key, is_number=key == "number", show="{:,}".format if key == "number" else str)
+    for key in _KEYS
+]
 _NEXT = (
     "commit dvc.lock, conf/forgotten.json and the pinned ids, then type dvc push, which sends what "
     "was made anew"
@@ -29,13 +33,13 @@ _NEXT = (
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    text = "take a person or utterances out of all; shows first what it would do"
+    text = "take a person or utterances out of all; a look comes first"
     command = add_command(
         commands,
         "forget",
         text,
         _run,
-        examples=("--speaker june_fr", "--speaker june_fr --yes"),
+        examples=("--speaker june_fr", "--speaker june_fr --keep v1.0 --yes"),
     )
     command.add_argument("ids", nargs="*", metavar="ID", help="of utterances")
     command.add_argument(
@@ -47,6 +51,11 @@ def add_to(commands: Any) -> None:
         "--refit", action="store_true", help="fit codebooks anew that were fitted on the person"
     )
     command.add_argument(
+        "--keep", action="append", default=[], metavar="REV[=TAG]",
+        help="first write a twin of a revision, without the person, under the tag REV-redacted, "
+        "or TAG; repeat for several",
+    )  # fmt: skip
+    command.add_argument(
         "--exports", type=Path, action="append", default=[], metavar="DIR",
         help="a folder with exports outside of the project; repeat for several",
     )  # fmt: skip
@@ -57,12 +66,17 @@ def add_to(commands: Any) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    sought = _sought(parsed)
+    sought, keep = _sought(parsed), _keep(parsed.keep)
     # imported here: it brings in DVC, which other commands do without
     from featbank.pipeline.forgetting import carry_out, plan_withdrawal
 
     stopped = stopped_plan()
-    plan = stopped or plan_withdrawal(sought, refit=parsed.refit, exports=parsed.exports)
+    plan = stopped or plan_withdrawal(
+        sought,
+        refit=parsed.refit,
+        exports=parsed.exports,
+        keep=keep,
+    )
     if not parsed.json:
         _show(plan, is_stopped=stopped is not None)
     is_done = parsed.yes and plan.has_work
@@ -72,6 +86,8 @@ def _run(parsed: argparse.Namespace) -> int:
     elif receipt:
         print_note(f"done; the receipt is {receipt.with_suffix('.html')}")
         print_note(_NEXT)
+        for twin in plan.twins:
+            print_note(f"git push origin {twin.tag} sends the twin of {twin.revision}")
     elif not plan.has_work:
         print_note("nothing is left for this command to do")
     else:
@@ -94,6 +110,17 @@ def _sought(parsed: argparse.Namespace) -> Sought:
     return Sought(ids=frozenset(ids), speakers=frozenset(parsed.speaker))
 
 
+def _keep(given: Sequence[str]) -> list[Kept]:
+    """Return the revisions that are to have a twin, with the tag of each."""
+    pairs = [one.partition("=") for one in given]
+    found = [Kept(revision=one, tag=tag or f"{one}-redacted") for one, _, tag in pairs]
+    if not all(one.revision for one in found) or len({one.tag for one in found}) < len(found):
+        raise ConfigError(
+            "--keep", expected="revisions, each once, as v1.0 or v1.0=v1.0-r1", got=" ".join(given)
+        )
+    return found
+
+
 def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:
     if is_stopped:
         print_note(
@@ -104,38 +131,57 @@ def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:
         print_note(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
     if plan.unknown:
         print_note(f"nothing holds {_named(plan.unknown)}")
-    if plan.has_work:
-        rows = (dict(zip(_KEYS, row, strict=True)) for row in _table(plan))
-        print_table([TableColumn(key=key, is_number=key == "number") for key in _KEYS], rows)
-    if plan.cut:
-        print_note("revisions that can no longer be pulled whole:")
-        for one in plan.cut:
-            print_note(f"  {one.commit[:12]} {' '.join(one.names)}".rstrip())
-    if plan.yours:
-        print_note("files of yours that hold them, for you to delete or mend:")
-        for path in plan.yours:
-            print_note(f"  {path}")
-    print_note("not reached:")
-    for left in plan.unreached:
-        print_note(f"  {left.what}: {left.why}")
+    rows = (dict(zip(_KEYS, row, strict=True)) for row in (_table(plan) if plan.has_work else ()))
+    print_table(_COLUMNS, rows)
+    cut = [f"{one.commit[:12]} {' '.join(one.names)}".rstrip() for one in plan.cut]
+    _list("revisions that can no longer be pulled whole:", cut)
+    for twin in plan.twins:
+        _show_twin(twin)
+    _list("files of yours that hold them, for you to delete or mend:", plan.yours)
+    _list("not reached:", [f"{left.what}: {left.why}" for left in plan.unreached])
 
 
-def _table(plan: WithdrawalPlan) -> Iterator[Sequence[str]]:
+def _list(heading: str, entries: Sequence[str]) -> None:
+    if entries:
+        print_note(heading)
+        for one in entries:
+            print_note(f"  {one}")
+
+
+def _show_twin(twin: Twin) -> None:
+    if twin.made:
+        print_note(f"its twin {twin.tag} is there: {twin.made[:12]} of {twin.commit[:12]}")
+        return
+    print_note(
+        f"twin {twin.tag} of {twin.revision}, {twin.commit[:12]}: {twin.num_kept:,} objects stay, "
+        f"in place of {twin.num_new:,} others come, or none; sent to "
+        f"{', '.join(twin.remotes) or 'no remote, for there is none'}"
+    )
+    for what, paths in (
+        ("not in it, for they name the person (dvc repro makes them anew)", twin.dropped),
+        ("in it as they were fitted", twin.codebooks),
+        ("files of git that stay in it as they are, though they name the person", twin.left),
+    ):
+        if paths:
+            print_note(f"  {what}: {_named(paths)}")
+
+
+def _table(plan: WithdrawalPlan) -> Iterator[tuple[str, str, int, str]]:
     deleted = Counter((one.kind, one.place) for one in plan.deletions)
     for (kind, place), number in sorted(deleted.items()):
-        yield (kind, place, f"{number:,}", "deleted")
+        yield (kind, place, number, "deleted")
     if plan.work_files:
-        yield ("records, unfinished runs", str(PLAN.parent), f"{len(plan.work_files):,}", "removed")
+        yield ("records, unfinished runs", str(PLAN.parent), len(plan.work_files), "removed")
     for path in plan.pins:
-        yield ("pinned ids", path, "1", "taken out of it")
+        yield ("pinned ids", path, 1, "taken out of it")
     for path in plan.remade:
-        yield ("output", path, "1", "made anew")
+        yield ("output", path, 1, "made anew")
     for path in plan.codebooks:
-        yield ("codebook", path, "1", "fitted anew" if plan.refit else "kept: --refit fits it anew")
+        yield ("codebook", path, 1, "fitted anew" if plan.refit else "kept: --refit fits it anew")
     if plan.marks:
-        yield ("marks, without names", str(FORGOTTEN), f"{len(plan.marks):,}", "added")
+        yield ("marks, without names", str(FORGOTTEN), len(plan.marks), "added")
     for path in plan.old_codebooks:
-        yield ("codebook", path, "1", "of other revisions: kept")
+        yield ("codebook", path, 1, "of other revisions: kept")
 
 
 def _named(names: Sequence[str]) -> str:

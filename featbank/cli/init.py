@@ -44,7 +44,7 @@ def add_to(commands: Any) -> None:
     command = add_command(
         commands,
         "init",
-        "lay down a project: choices, definitions, stages, settings of DVC",
+        "lay down a project: choices, definitions, stages, DVC",
         _run,
         examples=(
             "mine --root ~/audio --name mine --feature wavlm",

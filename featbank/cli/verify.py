@@ -6,18 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
+from featbank.base.notices import tell
 from featbank.base.printing import on_terminal, print_json, print_line, print_note, size_text
-from featbank.base.progress import wanted
+from featbank.base.progress import progress_bar
+from featbank.base.step_meter import BYTES
 from featbank.base.tables import TableColumn, print_table
 from featbank.cli.parsing import FINE, FOUND
 from featbank.cli.stores import add_store_command
@@ -61,21 +53,8 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _verify(path: Path) -> Verified:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not wanted(), transient=True) as bar:
-        task = bar.add_task("verify", total=None)
-        return verify(
-            path,
-            lambda num_bytes: bar.advance(task, num_bytes),
-            lambda total: bar.update(task, total=total),
-        )
+    with progress_bar("verify", unit=BYTES) as advance:
+        return verify(path, advance, lambda total: tell(total=total))
 
 
 def _told(verified: Verified) -> dict[str, Any]:

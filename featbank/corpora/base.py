@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 from featbank.audio import TOLERANCES
 from featbank.base.components import Component
 from featbank.base.failures import Failure, brief
+from featbank.base.nearest import near_folder
 from featbank.base.speeds import check_speeds
 from featbank.corpora import CORPORA
 from featbank.corpora.channels import parse_channel
@@ -242,7 +243,8 @@ class Corpus(Component, ABC):
                 f"corpus {self.name}: root {self.root}",
                 expected="a folder",
                 got="a file" if self.root.exists() else "nothing there",
-                hint="put the corpus there, or set corpus.root",
+                hint=near_folder(self.root, before="corpus.root=")
+                or "put the corpus there, or type where it is: corpus.root=FOLDER",
             )
         for found in self.read(links):
             if type(found) is not CorpusRow:

@@ -13,6 +13,7 @@ from typing import Any
 
 from featbank.audio import forget_groups
 from featbank.base.failures import allowed_failures
+from featbank.base.notices import tell
 from featbank.base.progress import Advance
 from featbank.base.split_names import FAILED_NAME, SUMMARY_NAME
 from featbank.corpora.base import EACH, Corpus
@@ -87,6 +88,7 @@ def prepare(
     allowed_failures(max_failures, 0)
     threads = ThreadRunner(num_workers)
     folder = _scans_beside(failures_path, out) if scans is None else Path(scans)
+    tell(phase="reading the corpus")
     with Scratch(folder) as scratch:
         failures = FailureList(scratch)
         labelling = Labelling(corpus)
@@ -97,6 +99,7 @@ def prepare(
         memory = ScanMemory(folder, scratch)
         survey = Survey(corpus.root, memory, tolerate=corpus.tolerate, scratch=scratch)
         try:
+            tell(phase="looking for files that have changed")
             survey.look(join.files(), join.take)
             total_s = 0.0 if progress is _no_progress else survey.estimate_s()
             with progress(total_s) as advance:
@@ -104,6 +107,7 @@ def prepare(
         finally:
             memory.close()
             forget_groups()
+        tell(phase="writing manifests")
         memory.settle()
         manifests = Manifests(join.splits, failures, scratch)
         join.resolve(labelling.counted(manifests.add))

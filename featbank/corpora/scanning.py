@@ -21,6 +21,7 @@ from featbank.audio import (
     version_here,
 )
 from featbank.audio.containers import open_file
+from featbank.base.notices import tell
 from featbank.base.places import read_together
 from featbank.base.progress import Advance
 from featbank.corpora.estimating import audio_bytes, estimate_duration_s
@@ -213,6 +214,8 @@ class ScanWorker:
 def _told(scan: FileScan, advance: Advance) -> FileScan:
     if isinstance(scan.found, AudioScan):
         advance(scan.found.duration_s)
+    else:
+        tell(failures=1)
     return scan
 
 

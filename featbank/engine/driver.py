@@ -13,6 +13,7 @@ from typing import Any
 
 from featbank.audio import forget_groups
 from featbank.base.failures import Failure, allowed_failures, check_budget
+from featbank.base.notices import AT_WORK, tell
 from featbank.base.progress import Advance
 from featbank.engine.cutting import Cutter, audio_s
 from featbank.engine.job import Job
@@ -119,6 +120,7 @@ class ShardRun:
         outcome = MadeShards()
         for split, rows in self.plan.rows.items():
             outcome.failures[split] += rows.too_short
+            tell(failures=len(rows.too_short))
         self._check_budget(outcome)  # before days of computing, and after each shard
         supply = Supply(self.cutter, self._left(outcome, advance))
         with closing(runner.run(make_worker, supply.workloads(), advance)) as results:
@@ -136,12 +138,15 @@ class ShardRun:
                 self._shelving.lend(task)
                 yield task
                 continue
+            if not outcome.tally.num_kept:
+                tell(phase=AT_WORK)
             for name, (path, info, numerics) in there.items():
                 path = self._shelving.shelve(name, path, info, numerics)
                 outcome.add(task.split, name, path, info, numerics)
             outcome.tally += Tally(num_kept=len(task.rows), num_shards_kept=len(there))
             there_s = audio_s(task.rows)
             self.cutter.pace.see(there_s, missing_s=0)
+            tell(reused=there_s)
             advance(there_s)
 
     def _add(

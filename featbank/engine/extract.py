@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from featbank.base.notices import tell
 from featbank.engine.definition import build_definition
 from featbank.engine.driver import MadeShards, Published, compute_shards
 from featbank.engine.feature_worker import FeatureWorker, shard_specs
@@ -70,6 +71,7 @@ def make_features(job: Job, reuse: Reuse) -> Published:
         builders = {key: stack.enter_context(StoreBuilder(path)) for key, path in job.paths.items()}
         folder = stack.enter_context(WorkFolder(job.work_folder, anew=reuse.anew))
         outcome = compute_shards(job, job.plan(reuse))
+        tell(phase="publishing the stores")
         headers = _publish(job, builders, outcome)
         job.remove_other_splits()
         folder.finish(job.paths.values(), keep=job.run.keep_work)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from featbank.base.notices import tell
 from featbank.base.split_names import in_order, split_names
 from featbank.engine.cutting import Cutter
 from featbank.engine.definition import BuiltDefinition
@@ -139,6 +140,7 @@ class Job:
         Raises:
             ManifestError: a manifest is missing, or a line is no row, or not in order.
         """
+        tell(phase="looking for finished shards")
         framing, manifests = self.extractor.framing, self.run.corpus.manifests
         warn_of_upsampling(manifests, framing.sample_rate)
         roots = () if reuse.anew else (self.out, *reuse.previous)
@@ -165,6 +167,7 @@ class Job:
                 for result in in_place.values()
                 if (info := result.shards.get(name))
             )
+        tell(phase="reading manifests")
         return ShardPlan(
             rows={split: SplitRows(manifests / f"{split}.jsonl", framing) for split in self.splits},
             specs=self.specs,

@@ -9,6 +9,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from featbank.base.failures import Failure
 from featbank.base.manifest import Utterance
+from featbank.base.notices import tell
 from featbank.base.progress import Advance
 from featbank.engine.calling import Features
 from featbank.engine.previous_rows import OpenedShards, PreviousRows
@@ -159,6 +160,7 @@ class ShardInMaking(Generic[Sink]):
         self._failures.append(Failure.of(error, id=row.id, audio=row.audio, root=root))
         for sink in self._sinks.values():
             sink.discard(row.id)
+        tell(failures=1)
         self._advance(row.duration_s)
 
     def finish(self) -> ShardResult:
@@ -191,6 +193,7 @@ class ShardInMaking(Generic[Sink]):
                 if self._previous.is_interim(row):  # the task that computed it has told
                     self._num_joined += 1
                 else:
+                    tell(reused=row.duration_s)
                     self._advance(row.duration_s)
             else:
                 missing.append(row)
@@ -222,7 +225,9 @@ class ShardInMaking(Generic[Sink]):
             if not (target.exists() and target.samefile(path)):
                 put(path, target)
         kept = self._kept()
-        self._advance(sum(row.duration_s for row in kept))
+        kept_s = sum(row.duration_s for row in kept)
+        tell(reused=kept_s)
+        self._advance(kept_s)
         return self._result(shards, Tally(num_kept=len(kept), num_shards_kept=len(shards)))
 
     def _closed(self) -> ShardResult:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featbank.base.manifest import Utterance, iterate_manifest, write_manifest
+from featbank.base.notices import tell
 from featbank.engine.extract import feature_job, make_features
 from featbank.engine.run import WHAT_FITS, Reuse, Run
 from featbank.engine.tasks import Tally
@@ -77,7 +78,9 @@ def sample_audio(
     for entry in run.definition.storage:
         if entry.name == feature:  # before weights are loaded
             refuse_codes(entry.dtype, where)
+    tell(phase="reading manifests")
     rows = _rows(run, pinned)
+    tell(total=sum(row.duration_s for row in rows))
     manifests, features = run.work / "manifests", run.work / "features"
     shutil.rmtree(manifests, ignore_errors=True)  # of a stopped run
     write_manifest(manifests / f"{_SPLIT}.jsonl", rows)
@@ -85,6 +88,7 @@ def sample_audio(
         job = feature_job(run.of_sample(manifests, run.work), features)
         refuse_layers(job.extractor.outputs[feature].shape, where)
         tally = make_features(job, Reuse(overwrite=True, numerics=reuse.numerics)).tally
+        tell(phase="writing the sample")
         num_utterances = write_sample(
             features=[features / feature / _SPLIT],
             pins=pinned.pins,

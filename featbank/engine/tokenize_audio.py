@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from featbank.base.notices import tell
 from featbank.engine.definition import build_definition
 from featbank.engine.driver import MadeShards, Published, compute_shards
 from featbank.engine.job import Job
@@ -69,6 +70,7 @@ def tokenize_audio(
             place: stack.enter_context(writer) for place, writer in _writers(job, plan, tokens)
         }
         outcome = compute_shards(job, plan)
+        tell(phase="writing the stores")
         for (name, split), writer in writers.items():
             _write_store(writer, outcome, split, name)
         commit_together(writers.values())

@@ -10,6 +10,7 @@ from typing import Generic
 
 from featbank.audio import close_passes
 from featbank.base.manifest import Utterance
+from featbank.base.notices import tell
 from featbank.base.progress import Advance
 from featbank.engine.calling import Features
 from featbank.engine.definition import ExtractorRecipe
@@ -50,6 +51,8 @@ class ShardWorker(ABC, Generic[Sink]):
         self.audio_root = recipe.audio_root
         self.extractor = recipe.build()
         if self.extractor.uses_device:
+            if computing.device != CPU:
+                tell(phase=f"moving the model to {computing.device}")
             self.extractor.to(computing.device)
         self.numerics = computing.numerics()
         self._computing = computing
@@ -108,6 +111,7 @@ class ShardWorker(ABC, Generic[Sink]):
         if task.is_interim and len(workload.tasks) > 1:
             here = task_numerics(self.numerics, task.rows, self.extractor.framing)
             if (result := read_result(task)) and result.numerics == here:
+                tell(reused=result.audio_s, failures=len(result.failures))
                 advance(result.audio_s)
                 return result
         return ShardInMaking(task, self, advance, self._opened)

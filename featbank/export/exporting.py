@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from featbank.base.progress import count_bar
+from featbank.base.progress import progress_bar
 from featbank.errors import ConfigError, StoreError
 from featbank.export.base import Export
 from featbank.export.finished import FinishedFile
@@ -70,7 +70,7 @@ def export_stores(
         audio_root: folder that the manifests' audio paths are relative to.
         splits: those that are exported; None for all.
         replace: an earlier export in its place.
-        show: progress; None where standard error is a terminal.
+        show: progress; as of `progress_bar`.
         options: of the format.
 
     Raises:
@@ -94,7 +94,9 @@ def export_stores(
             clear(out)
             return _exported(out, source, there, was_there=True)
         work = ExportWork(out, made_from)
-        with count_bar(f"export to {name}", source.num_utterances, show=show) as advance:
+        with progress_bar(
+            f"export to {name}", source.num_utterances, unit="utterances", show=show
+        ) as advance:
             export.write(source.telling(advance), work)
         held.check()
         work.publish()

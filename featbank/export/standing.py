@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from featbank.base.progress import count_bar
+from featbank.base.progress import progress_bar
 from featbank.errors import StoreError
 from featbank.export.finished import FinishedFile, from_json
 from featbank.export.work import MARKER
@@ -27,7 +27,7 @@ def find_standing(
         out: its folder.
         made_from: what it should be made from.
         replace: an export of something else, or one that was changed.
-        show: progress; as of `count_bar`.
+        show: progress; as of `progress_bar`.
 
     Returns:
         The files by name; None where the place is free, or what is there is to be replaced.
@@ -104,7 +104,7 @@ def _differs(found: Mapping[str, Any], made_from: Mapping[str, Any], key: str) -
 
 def _changed(out: Path, files: Mapping[str, FinishedFile], show: bool | None) -> str | None:
     """Return the first file whose bytes are not those that were written; None for none."""
-    with count_bar(f"check of {out.name}", len(files), show=show) as advance:
+    with progress_bar(f"check of {out.name}", len(files), unit="files", show=show) as advance:
         for name, one in files.items():
             if not one.is_at(out / name):
                 return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,22 @@ def kind_and_option(name: str) -> tuple[str, str]:
     if kind not in ("features", "tokens"):
         raise ConfigError("only", expected="features/NAME or tokens/NAME", got=name)
     return kind, check_name(option, "only")
+
+
+def refuse_misnamed(only: str, chosen: Sequence[str], stores: Path) -> None:
+    """Refuse the name of a choice that is mistyped: no stores are there, and a chosen one is near.
+
+    Args:
+        only: as it is typed: `features/fbank`.
+        chosen: names of the choices of params.yaml.
+        stores: folder of those that are typed.
+
+    Raises:
+        ConfigError: it is.
+    """
+    near = did_you_mean(only, chosen, before="only=")
+    if near and only not in chosen and not stores.exists():
+        raise ConfigError("only", expected=f"stores in {stores}", got="none", hint=near)
 
 
 def _read() -> Any:

@@ -72,6 +72,9 @@ STAGES: Mapping[str, StageCode] = {
     "report": StageCode(
         functions=(
             "featbank.report.page:write_report",
+            "featbank.report.clips:read_clips",
+            "featbank.base.failure_kinds:failures_by_kind",
+            "featbank.base.failures:iterate_failures",
             "featbank.validation.result:read_check",
             "featbank.stability.result:read_stabilities",
         )

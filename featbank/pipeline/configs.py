@@ -278,6 +278,20 @@ class ValidateConfig(CorpusConfig):
 class ReportConfig(CorpusConfig):
     """Configuration of `report`: checks -> metrics, plots and the HTML report."""
 
+    sounds: Annotated[Utterances, value("to see and hear, one a split at most; 0 reads no audio")]
+    sound_s: Annotated[Seconds, Field(gt=0, le=30), value("of each, from its beginning", unit="s")]
+    unheard: Annotated[
+        Sequence[str],
+        value(
+            "licences and consents, as patterns, whose audio is in no report",
+            told="a list of patterns",
+        ),
+    ]
+    stamp: Annotated[
+        bool,
+        value("true writes the date, and the revisions of git and DVC, on a page to hand on"),
+    ]
+
 
 @section
 class DecodeConfig(CorpusConfig):

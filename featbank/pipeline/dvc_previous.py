@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from featbank.base.notices import tell
 from featbank.pipeline.dvc_outputs import (
     DvcPlace,
     is_whole,
@@ -34,6 +35,7 @@ def previous_output(out: Path, work: Path, *, fetch: bool = False) -> Iterator[S
         work: where the links go, in a folder of this run's own.
         fetch: has DVC fetch what its cache lacks, from its remote.
     """
+    tell(phase="looking for previous stores")
     digest = None if is_whole(out) else locked_digest(out)
     listed = listed_files(digest) if digest else {}
     if digest and fetch and (not listed or None in listed.values()):
@@ -84,7 +86,7 @@ def _fetch(out: Path) -> None:
     In a process of its own: what goes wrong is told in DVC's words, and ends no run, for what is
     not fetched is computed.
     """
-    _log.info("%s: DVC fetches what it was", out)
+    tell(phase=f"DVC fetches what {out} was")
     done = subprocess.run([sys.executable, "-m", "dvc", "fetch", str(out)], check=False)
     if done.returncode:
         _log.warning("%s: dvc fetch ended with %d", out, done.returncode)

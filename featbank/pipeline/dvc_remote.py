@@ -95,7 +95,7 @@ class RemoteObjects:
 
         def fetch() -> None:
             self._store.fs.get_file(self._store.oid_to_path(digest), os.fspath(temporary))
-            if (found := file_md5(temporary)) != digest:
+            if (found := file_md5(temporary)) != digest.removesuffix(".dir"):
                 raise OSError(errno.EIO, f"what came has the MD5 {found}")
 
         try:

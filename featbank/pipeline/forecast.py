@@ -10,6 +10,7 @@ from pathlib import Path
 
 from featbank.base.amounts import amount, times_real_time
 from featbank.base.printing import print_note, size_text
+from featbank.base.progress import close_display
 from featbank.base.tables import print_facts
 from featbank.engine.forecast.advice import advice, hours
 from featbank.engine.forecast.forecasting import NO_RATES, Forecast, forecast_run
@@ -46,6 +47,7 @@ def print_forecast(job: Job, reuse: Reuse, runtime: Runtime) -> None:
         previous_output(job.out, Path(links)) as previous,
     ):
         forecast = forecast_run(job, replace(reuse, previous=previous), rates=rates)
+    close_display()
     print_facts(facts(forecast, runtime), title=f"{job.out}: what a run will take")
     for line in advice(forecast):
         print_note(f"warning: {line}")

@@ -1,8 +1,9 @@
 """Forgetting: what a withdrawal is to do in a project of DVC, and doing it, in an order that holds.
 
-First the plan is on the disk. Then marks and pinned ids, the workspace made anew, and only when
-that is whole is anything deleted: rows of others are copied out of the very objects that go. Each
-step may be done twice, so that one that was killed begins anew and ends the same.
+Twins of revisions come first, and until they are whole nothing else has changed. Then the plan is
+on the disk, then marks and pinned ids, the workspace made anew, and only when that is whole is
+anything deleted: rows of others are copied out of the very objects that go. Each step may be done
+twice, so that one that was killed begins anew and ends the same.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from featbank.pipeline.holders import EXPORT, GIT, WORK, find_holdings
 from featbank.pipeline.holdings import Holding, Holdings
 from featbank.pipeline.manifest_rows import rows_of_manifest
 from featbank.pipeline.named_outputs import WORKSPACE
-from featbank.withdrawal.plan import PLAN, CutRevision, Deletion, NotReached, WithdrawalPlan
+from featbank.pipeline.twin_making import make_twin
+from featbank.pipeline.twins import plan_twin
+from featbank.withdrawal.plan import PLAN, CutRevision, Deletion, Kept, NotReached, WithdrawalPlan
 from featbank.withdrawal.receipt import receipt_of, write_receipt
 from featbank.withdrawal.redaction import (
     is_scan_memory,
@@ -51,7 +54,9 @@ _YOURS = "files that no stage makes hold them still, such as audio and tables: d
 _EXPORTED = "files of exports hold them, or were made from what does: make these anew"
 
 
-def plan_withdrawal(sought: Sought, *, refit: bool, exports: Sequence[Path] = ()) -> WithdrawalPlan:
+def plan_withdrawal(
+    sought: Sought, *, refit: bool, exports: Sequence[Path] = (), keep: Sequence[Kept] = ()
+) -> WithdrawalPlan:
     """Find all that holds a person, and say what is to be done with it; nothing is changed.
 
     The same audio under another id is the same person: it goes, too.
@@ -60,10 +65,13 @@ def plan_withdrawal(sought: Sought, *, refit: bool, exports: Sequence[Path] = ()
         sought: whom.
         refit: fit the codebooks anew that were fitted on the person.
         exports: folders in which there may be exports.
+        keep: revisions that are to have a twin without the person.
 
     Raises:
-        ConfigError: nothing holds the person, or this is no project of DVC.
+        ConfigError: nothing holds the person, this is no project of DVC, or a revision can have no
+            twin.
         CorpusError: the marks of the project cannot be read.
+        StoreError: a revision can have no twin, for objects of it are nowhere, or too old.
     """
     if not Path("dvc.yaml").is_file():
         raise ConfigError("this folder", expected="that of dvc.yaml", got="another")
@@ -88,9 +96,11 @@ def plan_withdrawal(sought: Sought, *, refit: bool, exports: Sequence[Path] = ()
     own = [(corpus, row) for corpus, row in rows if row.id in ids]
     marks = audio_marks | set(_marks_of_names(empty, sought, own))
     unknown = sought.ids.difference(*(origins(one) for one in ids))
-    return _planned(
+    plan = _planned(
         holdings, own, sorted(marks - there.marks), empty.salt, sorted(unknown), refit=refit
     )
+    whole = replace(sought, ids=ids)
+    return replace(plan, twins=tuple(plan_twin(one, holdings, whole) for one in keep))
 
 
 def carry_out(plan: WithdrawalPlan, receipts: Path) -> Path:
@@ -114,6 +124,7 @@ def carry_out(plan: WithdrawalPlan, receipts: Path) -> Path:
         refuse_stale()
         refuse_added(plan.deletions)
         refuse_empty(pins, plan.ids)
+        plan = replace(plan, twins=tuple(make_twin(one, plan) for one in plan.twins))
         plan.save()
     there = read_forgotten(FORGOTTEN)
     write_forgotten(FORGOTTEN, Forgotten(salt=plan.salt, marks=there.marks | set(plan.marks)))

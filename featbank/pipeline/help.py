@@ -55,7 +55,9 @@ def help_text(
         f"usage: python stages/{stage}.py [KEY=VALUE | GROUP=OPTION] [FLAG]",
         "",
         "flags:",
-        *_listed({flag: _help_at(schema, key) for flag, key in flags.items()} | _OF_HYDRA, width),
+        *_listed(
+            {flag: _of_flag(schema, flag, key) for flag, key in flags.items()} | _OF_HYDRA, width
+        ),
     ]
     if options:
         lines += ["", "groups, whose options are files: conf/GROUP/OPTION.yaml"]
@@ -134,9 +136,9 @@ def _kind(schema: Described, key: str) -> str:
     return "places" if one.is_place else "bytes"
 
 
-def _help_at(schema: Described, key: str) -> str:
+def _of_flag(schema: Described, flag: str, key: str) -> str:
     found = schema.at([key])
-    return found.help if found is not None else ""
+    return found.help.removeprefix(f"true, or {flag}, ") if found is not None else ""
 
 
 def _listed(texts: Mapping[str, str], width: int) -> Iterator[str]:

@@ -41,7 +41,10 @@ class Runtime:
 
     progress: Annotated[
         bool | None,
-        knob("null shows a bar on a terminal, not under CI or in files; true and false force it"),
+        knob(
+            "null draws a live line on a terminal, and tells a line a minute under CI and in "
+            "files; true draws it under CI, too; false is silent"
+        ),
     ]
     records: Annotated[Path, knob("how long each stage took on this machine")]
     checks: Annotated[Path, knob("of stores that params.yaml does not choose")]

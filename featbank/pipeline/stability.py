@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import shutil
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from featbank.base.progress import Advance
 from featbank.engine.extract import extract
 from featbank.engine.recomputing import DrawnSample, draw
-from featbank.engine.run import Run
 from featbank.engine.tokenize_audio import FeatureTokens
+from featbank.errors import StoreError
+from featbank.files.locking import lock
+from featbank.pipeline.choices import kind_and_option, read_choices
 from featbank.pipeline.computing import computing_run, config_of
 from featbank.pipeline.configs import StabilityConfig, TokenizeConfig
+from featbank.pipeline.definitions import defined_tokens
 from featbank.stability.disturbances import disturbances
 from featbank.stability.measuring import MeasuredTokens, beginnings, measure_stability
 from featbank.stability.result import Stability
@@ -21,6 +25,35 @@ from featbank.tokenizers.token_stores import TokenStores
 
 _OF_STABILITY = ("only", "utterances", "max_s", "seed")
 """Keys of `stability` alone: what else is typed goes for the stage that makes the tokens, too."""
+
+_DISTURBED = "disturbed"
+"""Of the work folder: features of disturbed audio, which all tokens of a feature are made of."""
+
+
+def drop_disturbed(config: StabilityConfig, names: Iterable[str]) -> None:
+    """Remove features of disturbed audio that no tokens are made of any more.
+
+    Args:
+        config: of `stability`.
+        names: of the choices at hand, such as `tokens/mfcc-kmeans100`; those of params.yaml stay,
+            too.
+
+    Raises:
+        ConfigError: a choice has no definition.
+    """
+    choices = read_choices()
+    corpora = {*choices.corpora, config.corpus.name}
+    features = {one.feature for one in choices.all_tokens}
+    for name in names:
+        kind, option = kind_and_option(name)
+        features |= {defined_tokens(option).feature} if kind == "tokens" else set()
+    for folder in (config.runtime.work / _DISTURBED).glob("*/*/"):
+        if folder.parent.name in corpora and folder.name in features:
+            continue
+        with suppress(StoreError):  # another stage is at work in it
+            held = lock(folder, f"features of disturbed audio {folder}")
+            shutil.rmtree(folder)
+            held.release()
 
 
 def draw_sample(config: StabilityConfig) -> tuple[DrawnSample, float]:
@@ -66,13 +99,8 @@ def gauge_stability(
             merge_repeats=made_by.tokenizer.merge_repeats,
         )
         feature = made_by.feature.of_tokens(made_by.stored)
-        choice = measured_units(name, FeatureTokens(feature=feature, stores=tokens))
+        kept = config.runtime.work / _DISTURBED / config.corpus.name / made_by.feature.name
+        choice = measured_units(name, FeatureTokens(feature=feature, stores=tokens), kept)
     else:
         choice = MeasuredTokens(name=name, stores=stores, compute=extract)
-    return measure_stability(_an_utterance_a_task(run), choice, sample, corpus=corpus)
-
-
-def _an_utterance_a_task(run: Run) -> Run:
-    """Cut the work small: the sample is, and every worker is to have some of it."""
-    storage = [replace(entry, shard_bytes=1) for entry in run.definition.storage]
-    return replace(run, definition=replace(run.definition, storage=storage))
+    return measure_stability(run, choice, sample, corpus=corpus)

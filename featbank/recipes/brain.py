@@ -26,7 +26,7 @@ class FeatureBrain(CachesFeatures):
         base_path: folder of all stores; a feature of a split is at `<base_path>/<feature>/<split>`.
         modules: of torch, by name, as `self.modules`; moved to `device`.
         device: that they run on.
-        progress: whether to draw a bar; None draws on a terminal.
+        progress: as `show` of `featbank.base.progress.progress_bar`.
         fingerprint_with: values, by name, that stand for what `compute_features` uses and no digest
             can be taken of; see `featbank.recipes.fingerprinting`.
         allow_stale: read features that were computed in another way, with a warning.

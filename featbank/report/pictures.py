@@ -1,29 +1,21 @@
-"""Pictures of a report with their captions."""
+"""Pictures of a report with their captions, as many as a page can carry."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import base64
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log2, prod
-from typing import Any
 
 from markupsafe import Markup
 
-from featbank.base.amounts import percent
-from featbank.base.units import DURATIONS, UNITS
-from featbank.report.figures import (
-    draw_codebooks,
-    draw_features,
-    draw_lengths,
-    draw_sequence,
-    draw_units,
-    draw_usage,
-)
-from featbank.report.gauges import entropy_bits
-from featbank.report.metrics import pooled_usage
+from featbank.report.aligned import MAX_STRIPS, draw_aligned, strips_of
+from featbank.report.charts import draw_lengths
+from featbank.report.clips import Clip, Clips, shown_utterances
 from featbank.report.words import counted
-from featbank.validation.result import CheckResult, Example, StoreCheck
-from featbank.validation.usage import CodebookUsage
+from featbank.validation.result import CheckResult
+
+MAX_BYTES = 1_200_000
+"""Of all pictures and sounds of a page: with its tables it stays below 2 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,96 +26,77 @@ class Picture:
         title: what is drawn.
         drawing: an SVG element.
         caption: what to see in it, with units.
+        sound: address of the sound of what is drawn, which holds all of it; empty for none.
     """
 
     title: str
     drawing: Markup
     caption: str
+    sound: str = ""
 
 
-def lengths_picture(results: Sequence[CheckResult]) -> Picture | None:
+class Pictures:
+    """The pictures of a page: those that it has no room for are counted, not drawn over.
+
+    Args:
+        max_bytes: of all.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._left = max_bytes
+        self.num_left_out = 0
+
+    def within(self, pictures: Iterator[Picture]) -> list[Picture]:
+        """Return the pictures that the page still has room for."""
+        taken = []
+        for one in pictures:
+            size = len(one.drawing) + len(one.sound) + 2 * len(one.caption)
+            if size <= self._left:
+                self._left -= size
+                taken.append(one)
+            else:
+                self.num_left_out += 1
+        return taken
+
+
+def lengths_picture(results: Sequence[CheckResult]) -> Iterator[Picture]:
     """Draw the lengths of the manifests' utterances, which all results share."""
-    if not results or not any(sum(counts) for _, counts in results[0].lengths.by_split):
-        return None
-    lengths = results[0].lengths
-    return Picture(
-        title="How long the utterances are",
-        drawing=Markup(draw_lengths(lengths)),  # noqa: S704 - drawn here, from numbers alone
-        caption=f"Utterances of the manifests by length, in bins of {lengths.bin_s:g} s.",
-    )
+    if results and any(sum(counts) for _, counts in results[0].lengths.by_split):
+        lengths = results[0].lengths
+        yield Picture(
+            title="How long the utterances are",
+            drawing=Markup(draw_lengths(lengths)),  # noqa: S704 - drawn here, from numbers alone
+            caption=f"Utterances of the manifests by length, in bins of {lengths.bin_s:g} s.",
+        )
 
 
-def pictures_of(result: CheckResult) -> Iterator[Picture]:
-    """Draw how the codebooks of an option are used, and an utterance of each of its stores."""
-    for name, codebooks in pooled_usage(result).items():
-        if len(codebooks) == 1 and any(codebooks[0].frames):
-            yield _usage_picture(codebooks[0].frames)
-        elif len(codebooks) > 1 and all(sum(one.frames) for one in codebooks):
-            yield _codebooks_picture(name, codebooks)
-    for store in result.stores:
-        if store.example is not None and store.header is not None:
-            yield _example_picture(store, store.example, store.header)
+def utterance_pictures(results: Sequence[CheckResult], clips: Clips) -> Iterator[Picture]:
+    """Draw an utterance of each split through all choices, with its sound where it was read."""
+    by_split = {clip.split: clip for clip in clips.read}
+    for split, utterance_id in shown_utterances(results).items():
+        clip = by_split.get(split)
+        strips = list(strips_of(results, split, utterance_id))
+        if clip is None and not strips:
+            continue
+        told = [f"Utterance {utterance_id}"]
+        if clip:
+            whole = f" of {clip.whole_s:.1f} s" if clip.whole_s > clip.duration_s else ""
+            told.append(
+                f"{clip.duration_s:.1f} s{whole} at {clip.sample_rate:,} Hz, energy by frequency "
+                "over time, bright for loud"
+            )
+        if strips:
+            beyond = len(strips) - MAX_STRIPS
+            more = f", {beyond} more not drawn" if beyond > 0 else ""
+            told.append(f"below it, tokens of {counted(len(strips), 'store')}, a colour a token")
+            told[-1] += more
+        yield Picture(
+            title=f"{utterance_id} ({split})",  # by which featbank where finds whose sound it is
+            drawing=Markup(draw_aligned(clip, strips[:MAX_STRIPS])),  # noqa: S704
+            caption="; ".join(told) + ".",
+            sound="" if clip is None else _sound(clip),
+        )
 
 
-def _usage_picture(counts: Sequence[int]) -> Picture:
-    entropy, dead = entropy_bits(counts), counts.count(0)
-    return Picture(
-        title="How the codebook is used",
-        drawing=Markup(draw_usage(counts)),  # noqa: S704
-        caption=(
-            f"Share of each of the {len(counts)} units among {sum(counts):,} frames in all splits, "
-            f"the most used first. Perplexity {2**entropy:.1f} of {len(counts)} "
-            f"(entropy {entropy:.2f} of {log2(len(counts)):.2f} bits); "
-            f"{counted(dead, 'unit')} never used."
-        ),
-    )
-
-
-def _codebooks_picture(name: str, codebooks: Sequence[CodebookUsage]) -> Picture:
-    used = [1 - one.frames.count(0) / len(one.frames) for one in codebooks]
-    even = [2 ** entropy_bits(one.frames) / len(one.frames) for one in codebooks]
-    least = min(range(len(even)), key=even.__getitem__)
-    dead = sum(one.frames.count(0) for one in codebooks)
-    return Picture(
-        title=f"How the {len(codebooks)} codebooks of {name} are used",
-        drawing=Markup(draw_codebooks(used, even)),  # noqa: S704
-        caption=(
-            f"Of each codebook, in all splits: the share of its {len(codebooks[0].frames)} codes "
-            "that occur, and its perplexity as a share of that size, 100 % where all occur alike. "
-            f"Codebook {least} is used the least evenly, {percent(even[least], 1)}; "
-            f"{counted(dead, 'code')} of all never used."
-        ),
-    )
-
-
-def _example_picture(store: StoreCheck, example: Example, header: Mapping[str, Any]) -> Picture:
-    rate, shape = header["frame_rate"], header["shape"]
-    grid = {"frame_rate": rate, "first_frame_center_s": header["first_frame_center_s"]}
-    merged = rate is None and store.name in (UNITS, DURATIONS)
-    told = f"Utterance {example.id}: {counted(example.num_frames, 'unit' if merged else 'frame')}"
-    if store.codebooks is not None or not shape:
-        if store.codebooks is not None:
-            drawing = draw_units(example, **grid)
-            several = len(store.codebooks) > 1
-            told += f" of {counted(len(store.codebooks), 'codebook')}" if several else ""
-            told += f", a colour a {'code' if several else 'unit'}"
-        else:
-            label = "duration (frames)" if store.name == DURATIONS else "value"
-            drawing = draw_sequence(example, **grid, label=label)
-        if example.frames_per_column > 1:
-            told += f", one in {example.frames_per_column} drawn"
-    else:
-        drawing = draw_features(example, **grid)
-        told += f" of {counted(prod(shape), 'dimension')}"
-        if example.frames_per_column > 1:
-            told += f", a column the mean of {example.frames_per_column} frames"
-        if example.values_per_cell > 1:
-            told += f", a row the mean of {example.values_per_cell} dimensions"
-        told += "; each dimension is drawn scaled to mean 0 and standard deviation 1"
-    if rate:
-        told += f"; {rate:g} frames a second"
-    return Picture(
-        title=f"{store.name}, {store.split}",
-        drawing=Markup(drawing),  # noqa: S704
-        caption=f"{told}.",
-    )
+def _sound(clip: Clip) -> str:
+    return f"data:audio/flac;base64,{base64.b64encode(clip.flac()).decode()}"

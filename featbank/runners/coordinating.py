@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
+from featbank.base.notices import NO_PROGRESS, TaskProgress, tell
 from featbank.base.progress import Advance
 from featbank.errors import FeatbankError
 from featbank.runners.base import NOT_YET, NotYet, Task, refuse_to_wait
@@ -29,21 +30,21 @@ class Attempt(Generic[Task]):
         number: of the task, from 0 on.
         task: itself.
         deaths: workers that have died of it.
-        told_s: seconds of audio of it that the caller has been told.
+        told: how far it is, as the caller has been told.
     """
 
     number: int
     task: Task
     deaths: int = 0
-    told_s: float = 0.0
+    told: TaskProgress = NO_PROGRESS
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A worker has done this much of its task."""
+    """A worker is so far in its task."""
 
     attempt: Attempt[Any]
-    done_s: float
+    progress: TaskProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,8 @@ class _Handout(Generic[Task]):
         self._back: deque[Attempt[Task]] = deque()
         self._taken = 0
         self._waits = False  # for a result
+        self._phase: str | None = None  # that was told last, until a worker has computed something
+        self._is_computing = False
 
     def check_over(self) -> None:
         if self._waits:
@@ -152,18 +155,32 @@ class _Handout(Generic[Task]):
 
     def settle(self, event: Event) -> None:
         match event:
-            case Told(attempt, done_s):
-                self._tell(attempt, done_s)
+            case Told(attempt, progress):
+                self._tell(attempt, progress)
             case Done(attempt, outcome):
-                self._tell(attempt, outcome.done_s)
+                self._tell(attempt, outcome.progress)
             case Died(attempt, how):
                 self._bury(attempt, how)
 
-    def _tell(self, attempt: Attempt[Task], done_s: float) -> None:
+    def _tell(self, attempt: Attempt[Task], progress: TaskProgress) -> None:
         # what was told of it before a worker died counts once
-        if done_s > attempt.told_s:
-            self._advance(done_s - attempt.told_s)
-            attempt.told_s = done_s
+        told = attempt.told
+        attempt.told = TaskProgress(
+            done_s=max(told.done_s, progress.done_s),
+            reused_s=max(told.reused_s, progress.reused_s),
+            failures=max(told.failures, progress.failures),
+        )
+        # later ones load and compile while others work
+        if not self._is_computing and progress.phase != self._phase:
+            self._phase = progress.phase
+            tell(phase=progress.phase)
+        self._is_computing |= progress.done_s > progress.reused_s
+        reused_s = attempt.told.reused_s - told.reused_s
+        failures = attempt.told.failures - told.failures
+        if reused_s or failures:
+            tell(reused=reused_s, failures=failures)
+        if attempt.told.done_s > told.done_s:
+            self._advance(attempt.told.done_s - told.done_s)
 
     def _bury(self, attempt: Attempt[Task], how: str) -> None:
         attempt.deaths += 1

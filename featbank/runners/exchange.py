@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from featbank.base.notices import NO_PROGRESS, TaskProgress
 from featbank.errors import FeatbankError
 from featbank.files.disk import naming
 from featbank.files.json_files import parse_json
@@ -35,12 +36,12 @@ class Beat:
     Args:
         count: of the signs before it.
         task: name of the task in hand, if any.
-        done_s: seconds of audio done in that.
+        progress: how far the worker is in that.
     """
 
     count: int
     task: str = ""
-    done_s: float = 0.0
+    progress: TaskProgress = NO_PROGRESS
 
 
 class Exchange:
@@ -182,7 +183,8 @@ def _names(folder: Path, but: str = "") -> list[str]:
 
 
 def _read_beat(path: Path) -> Beat:
-    return Beat(**parse_json(read_regular(path, _MAX_BEAT), str(path), FeatbankError))
+    said = parse_json(read_regular(path, _MAX_BEAT), str(path), FeatbankError)
+    return Beat(**{**said, "progress": TaskProgress(**said["progress"])})
 
 
 def _put(path: Path, data: bytes) -> None:

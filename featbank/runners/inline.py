@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import ClassVar
 
+from featbank.base.notices import AT_WORK, tell
 from featbank.base.progress import Advance
 from featbank.runners.base import NOT_YET, NotYet, Result, Task, Worker, refuse_to_wait
 
@@ -32,5 +33,7 @@ class InlineRunner:
         for task in tasks:
             if task is NOT_YET:  # though all results have been taken
                 raise refuse_to_wait()
-            worker = worker or make_worker()
+            if worker is None:
+                worker = make_worker()
+                tell(phase=AT_WORK)
             yield worker(task, advance)

@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from featbank.base.notices import TaskProgress, tell
 from featbank.runners.coordinating import Attempt, Died, Done, Event, Told
 from featbank.runners.performing import Outcome, Performer
 from featbank.runners.socket_folder import choose_socket_folder
@@ -28,7 +29,7 @@ _END_S = 5.0  # a process that is told to end and has not by then is killed
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """A worker process: it says None when it is up, then seconds and outcomes of its tasks."""
+    """A worker process: it says None when it is up, then how far it is, and what came of tasks."""
 
     slot: int
     process: BaseProcess
@@ -72,6 +73,9 @@ class ProcessCrew:
                 member.attempt = attempt
                 _send(member)
                 return
+        if not self._members:
+            number = len(self._environments)
+            tell(phase=f"starting up to {number} workers" if number > 1 else "starting a worker")
         taken = {member.slot for member in self._members}
         slot = next(slot for slot in range(len(self._environments)) if slot not in taken)
         here, there = self._context.Pipe()
@@ -179,15 +183,15 @@ def _serve(
     os.environ.update(environment)
     performer = Performer(make_worker)
 
-    def tell(done_s: float) -> None:
+    def report(progress: TaskProgress) -> None:
         # what is left out counts with what is told next; a full pipe must not hold the work up
         if select.select([], [connection], [], 0)[1]:
-            connection.send(done_s)
+            connection.send(progress)
 
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send(None)
         while True:
-            connection.send_bytes(performer.perform(connection.recv_bytes(), tell))
+            connection.send_bytes(performer.perform(connection.recv_bytes(), report))
 
 
 def _end_with_parent() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+from featbank.base.notices import tell
 from featbank.base.progress import Advance
 from featbank.errors import ConfigError
 from featbank.runners.base import MAX_RETRIES, NotYet, Result, Task, Worker, check_at_least
@@ -106,7 +107,10 @@ class RayRunner:
             first = list(islice(tasks, 1))
             if not first:
                 return  # a cluster takes seconds to start
+            where = f"joining the Ray cluster {self._address}" if self._address else "starting Ray"
+            tell(phase=where)
             num_workers = self.count_workers()
+            tell(phase=f"waiting for Ray to start up to {num_workers:,} workers")
             yield from coordinate(
                 RayCrew(pickle.dumps(make_here), num_workers, self._share),
                 chain(first, tasks),

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from featbank.base.notices import TaskProgress
 from featbank.runners.coordinating import Attempt, Died, Done, Event, Told
 from featbank.runners.performing import Performer
 
@@ -157,7 +158,7 @@ class RayCrew:
         if actor is None:
             self._asked = None
             told = {attempt.number: attempt for _, attempt in self._busy.values()}
-            return [Told(told[number], done_s) for number, done_s in answer if number in told]
+            return [Told(told[number], one) for number, one in answer if number in told]
         self._idle.append(actor)
         return [Done(attempt, pickle.loads(answer))] if attempt else []  # noqa: S301 - of our actor
 
@@ -189,7 +190,7 @@ class _Actor:
 
     def perform(self, task: bytes, number: int) -> bytes:
         return self._performer.perform(
-            task, lambda done_s: self._progress.tell.remote(number, done_s)
+            task, lambda progress: self._progress.tell.remote(number, progress)
         )
 
 
@@ -197,11 +198,11 @@ class _Progress:
     """Where actors tell how far they are: the coordinator listens to it when it has time."""
 
     def __init__(self) -> None:
-        self._told: dict[int, float] = {}
+        self._told: dict[int, TaskProgress] = {}
 
-    def tell(self, number: int, done_s: float) -> None:
-        self._told[number] = done_s
+    def tell(self, number: int, progress: TaskProgress) -> None:
+        self._told[number] = progress
 
-    def take(self) -> list[tuple[int, float]]:
+    def take(self) -> list[tuple[int, TaskProgress]]:
         told, self._told = list(self._told.items()), {}
         return told

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from featbank.base.notices import tell
 from featbank.errors import FeatbankError
 from featbank.runners.coordinating import Attempt, Died, Done, Event, Told
 from featbank.runners.exchange import Beat, Exchange
@@ -167,7 +168,7 @@ class SlurmCrew:
             self._note(worker)
             number = int(beat.task.partition("-")[0]) if beat.task else -1
             if self._offers.get(number) == beat.task:
-                events.append(Told(self._attempts[number], beat.done_s))
+                events.append(Told(self._attempts[number], beat.progress))
         return events
 
     def _note(self, worker: str) -> None:
@@ -242,6 +243,8 @@ class SlurmCrew:
         Raises:
             FeatbankError: it takes none, and none works.
         """
+        if not self._signs:
+            tell(phase=f"waiting for Slurm to start {number:,} jobs")
         try:
             jobs = set(self._jobs.submit(number))
         except FeatbankError as error:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from featbank.base.notices import NO_PROGRESS, TaskProgress
 from featbank.runners.exchange import Beat, Exchange
 from featbank.runners.performing import Performer
 from featbank.runners.silence import Silence
@@ -67,7 +68,7 @@ class _Duty:
         self.exchange = exchange
         self.worker = _worker_name()
         self.task = ""
-        self.done_s = 0.0
+        self.progress = NO_PROGRESS
         self._leaves = False
 
     def work(self) -> None:
@@ -81,19 +82,19 @@ class _Duty:
                 continue
             pause_s = _FIRST_PAUSE_S
             self.task, task = claimed
-            outcome = performer.perform(task, self._tell)
+            outcome = performer.perform(task, self._report)
             if self._leaves:  # the task has been given back, and what was raised is about that
                 return
             self.exchange.answer(self.task, self.worker, outcome)
-            self.task, self.done_s = "", 0.0
+            self.task, self.progress = "", NO_PROGRESS
 
     def leave(self) -> None:
         self._leaves = True
         if self.task:
             self.exchange.give_back(self.task, self.worker)
 
-    def _tell(self, done_s: float) -> None:
-        self.done_s = done_s
+    def _report(self, progress: TaskProgress) -> None:
+        self.progress = progress
 
 
 class _Life:
@@ -121,7 +122,7 @@ class _Life:
                     os._exit(1)
 
     def _give(self, count: int) -> None:
-        beat = Beat(count=count, task=self._duty.task, done_s=self._duty.done_s)
+        beat = Beat(count=count, task=self._duty.task, progress=self._duty.progress)
         try:
             self._duty.exchange.beat(self._duty.worker, beat)
         except OSError as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import ClassVar
 
+from featbank.base.notices import AT_WORK, tell
 from featbank.base.processors import usable_processors
 from featbank.base.progress import Advance
 from featbank.runners.base import (
@@ -50,6 +51,7 @@ class ThreadRunner:
     ) -> Generator[Result, None, None]:
         """Run the tasks; see `Runner.run`."""
         worker = make_worker()
+        tell(phase=AT_WORK)
         pool = ThreadPoolExecutor(self._num_workers)
         waiting: set[Future[Result]] = set()
         try:

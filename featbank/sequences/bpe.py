@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +20,8 @@ from featbank.files.opening import read_regular
 from featbank.files.provenance import write_atomic
 from featbank.sequences.checks import check_range
 
-try:
+if TYPE_CHECKING:
     import tokenizers
-except ImportError as error:
-    raise ConfigError.of_absent("byte-pair encoding", "tokenizers", "bpe", error) from error
 
 _FIRST = 0x10000
 """Unit 0 as a character: from here on every number is one, without a gap."""
@@ -76,9 +76,11 @@ class UnitBpe:
             max_token_length: units of a token at most, 2 or more; None for any.
 
         Raises:
+            ConfigError: the extra `bpe` is not installed.
             FeatbankError: a unit is not below `num_units`, the vocabulary is smaller than that, or
                 tokens are to be no longer than a unit.
         """
+        library = _library()
         if not 1 <= num_units <= min(vocab_size, _MAX_UNITS):
             raise FeatbankError(
                 "num_units",
@@ -89,8 +91,8 @@ class UnitBpe:
             raise FeatbankError(
                 "max_token_length", expected="2 or more: a merge joins two", got=max_token_length
             )
-        tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-        trainer = tokenizers.trainers.BpeTrainer(
+        tokenizer = library.Tokenizer(library.models.BPE())
+        trainer = library.trainers.BpeTrainer(
             vocab_size=vocab_size,
             min_frequency=min_frequency,
             # the library's tokens stay below it, but for those of two units, which it always makes
@@ -106,15 +108,17 @@ class UnitBpe:
         """Read what `save` wrote.
 
         Raises:
+            ConfigError: the extra `bpe` is not installed.
             FeatbankError: it is missing, damaged, or a tokenizer of something else.
         """
+        library = _library()
         where = f"byte-pair encoding {path}"
         try:
             text = read_regular(path, _MAX_BYTES).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise FeatbankError(where, expected="a file of UnitBpe.save", got=error) from error
         try:
-            tokenizer = tokenizers.Tokenizer.from_str(text)
+            tokenizer = library.Tokenizer.from_str(text)
         except Exception as error:  # the library has no narrower class
             raise FeatbankError(where, expected="a file of UnitBpe.save", got=error) from error
         return cls(tokenizer)
@@ -156,6 +160,15 @@ class UnitBpe:
         """
         _check(tokens, self.vocab_size, "tokens")
         return np.array([len(self._units[token]) for token in tokens], np.int64)
+
+
+def _library() -> ModuleType:
+    try:
+        # imported here: the other sequences do without it
+        import tokenizers
+    except ImportError as error:
+        raise ConfigError.of_absent("byte-pair encoding", "tokenizers", "bpe", error) from error
+    return tokenizers
 
 
 def _texts(sequences: Iterable[Units], num_units: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Disturbances of audio that should not change its tokens: noise of one step, a shift, a gain.
 
-An utterance is disturbed at the rate of its file. The disturbed waveform is written as 32-bit float
-WAV, which keeps every value, and computed like any other file.
+An utterance is disturbed at the rate of its file. The disturbed waveform is written as 32-bit
+floats, which keeps every value, and computed like any other file.
 """
 
 from __future__ import annotations

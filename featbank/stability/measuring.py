@@ -26,8 +26,8 @@ from featbank.store import Store, open_store
 
 _log = logging.getLogger(__name__)
 
-_SPLIT = "disturbed"
-"""Under which all is computed: what splits a corpus has is of no meaning here."""
+_CLEAN = "clean"
+"""The split of what is not disturbed. Each disturbance is one: of no meaning are the corpus's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +82,12 @@ def measure_stability(
         root = Path(folder)
         rows = _write_sample(drawn, run.corpus.audio_root, root, sample.seed)
         here = replace(run, corpus=replace(run.corpus, audio_root=root))
-        with recomputed(choice.compute, here, {_SPLIT: rows}) as out:
-            made = {one: open_store(out / one / _SPLIT) for one in choice.stores}
-            stores = {one: _compare(store, drawn) for one, store in made.items()}
-            fingerprints = {one: store.fingerprint for one, store in made.items()}
+        with recomputed(choice.compute, here, rows) as out:
+            made = {
+                one: {kind: open_store(out / one / kind) for kind in rows} for one in choice.stores
+            }
+            stores = {one: _compare(of_kind, drawn) for one, of_kind in made.items()}
+            fingerprints = {one: of_kind[_CLEAN].fingerprint for one, of_kind in made.items()}
     return Stability(
         name=choice.name,
         seed=sample.seed,
@@ -98,13 +100,13 @@ def measure_stability(
 
 def _write_sample(
     drawn: Sequence[Utterance], audio_root: AnyPath, root: Path, seed: int
-) -> list[Utterance]:
-    """Write the utterances that can be read, clean and disturbed, and return the row of each file.
+) -> dict[str, list[Utterance]]:
+    """Write the utterances that can be read, clean and disturbed, and return their rows by kind.
 
     Raises:
         FeatbankError: none can be read.
     """
-    rows: list[Utterance] = []
+    rows: dict[str, list[Utterance]] = {kind: [] for kind in (_CLEAN, *disturbances())}
     errors: list[AudioError] = []
     for row in drawn:
         try:
@@ -119,8 +121,9 @@ def _write_sample(
         except AudioError as error:
             errors.append(error)
         else:
-            rows += _write_disturbed(row, clean, root, seed)
-    if errors and not rows:
+            for kind, written in _write_disturbed(row, clean, root, seed):
+                rows[kind].append(written)
+    if errors and not rows[_CLEAN]:
         raise FeatbankError(
             f"audio of the sample under {audio_root}",
             expected=f"{len(drawn)} utterances",
@@ -136,47 +139,51 @@ def _write_sample(
     return rows
 
 
-def _write_disturbed(row: Utterance, clean: Waveform, root: Path, seed: int) -> Iterator[Utterance]:
-    """Write an utterance clean and disturbed, and give the row of each file.
+def _write_disturbed(
+    row: Utterance, clean: Waveform, root: Path, seed: int
+) -> Iterator[tuple[str, Utterance]]:
+    """Write an utterance clean and disturbed, and give the kind and the row of each file.
 
     The samples are the file's own; what is written says the rate that they are played at.
     """
     disturbed = {
         kind: disturb(kind, clean, row.played_rate, seed=[seed, row.id]) for kind in disturbances()
     }
-    for kind, waveform in {"clean": clean, **disturbed}.items():
+    for kind, waveform in {_CLEAN: clean, **disturbed}.items():
         if not len(waveform):
             continue
-        path = root / kind / f"{digest(row.id)}.wav"
+        # not as WAV, where the library notes the time beside floats: the digest is to be the same
+        path = root / kind / f"{digest(row.id)}.au"
         path.parent.mkdir(exist_ok=True)
-        soundfile.write(path, waveform, row.played_rate, subtype="FLOAT")
-        yield Utterance(
-            id=_id(kind, row),
-            audio=path.relative_to(root).as_posix(),
-            audio_digest=scan_audio(path).digest,
-            sample_rate=row.played_rate,
-            num_samples=len(waveform),
+        soundfile.write(path, waveform, row.played_rate, format="AU", subtype="FLOAT")
+        yield (
+            kind,
+            Utterance(
+                id=row.id,
+                audio=path.relative_to(root).as_posix(),
+                audio_digest=scan_audio(path).digest,
+                sample_rate=row.played_rate,
+                num_samples=len(waveform),
+            ),
         )
 
 
-def _id(kind: str, row: Utterance) -> str:
-    return f"{kind}/{row.id}"
-
-
-def _compare(store: Store, rows: Sequence[Utterance]) -> dict[str, DisturbedTokens]:
-    """Compare the disturbed tokens of a store with the clean ones."""
-    framing = store.header.framing
+def _compare(made: Mapping[str, Store], rows: Sequence[Utterance]) -> dict[str, DisturbedTokens]:
+    """Compare disturbed tokens with the clean ones, each in a store of their own."""
+    framing = made[_CLEAN].header.framing
     if framing is None:
         raise StoreError(
-            f"store {store.name}", expected="the frame grid, to compare frames by", got="none"
+            f"store {made[_CLEAN].name}",
+            expected="the frame grid, to compare frames by",
+            got="none",
         )
     found = {}
     for kind, disturbance in disturbances().items():
         compared = []
         for row in rows:
-            pair = _id("clean", row), _id(kind, row)
-            if all(one in store for one in pair):
-                clean, disturbed = (_by_codebook(store, one) for one in pair)
+            pair = made[_CLEAN], made[kind]
+            if all(row.id in store for store in pair):
+                clean, disturbed = (_by_codebook(store, row.id) for store in pair)
                 shift = disturbance.shift(row.played_rate)
                 later = frames_between(framing, shift, row.played_rate)
                 one = _compare_utterance(clean, disturbed, later)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from featbank import PROGRAM
-from featbank.base.nearest import did_you_mean
+from featbank.base.nearest import near_folder
 
 MAKE = "run the stage that makes it, or dvc pull; in a recipe, call cache_features"
 """How a store is had that is not there."""
@@ -26,10 +25,4 @@ def heal(path: Path) -> str:
 
 def instead_of_absent(folder: Path) -> str:
     """Say how a store is had that is not there: by a near name beside it, or by making it."""
-    parent = folder.parent
-    if folder.exists() or not parent.is_dir():
-        return MAKE
-    beside = [path.name for path in parent.iterdir() if path.is_dir()]
-    with suppress(ValueError):  # what is typed is seen from here
-        parent = parent.absolute().relative_to(Path.cwd())
-    return did_you_mean(folder.name, beside, MAKE, before=f"{parent}/")
+    return MAKE if folder.exists() else near_folder(folder) or MAKE

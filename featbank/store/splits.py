@@ -167,10 +167,11 @@ def differing_splits(
 
 def write_splits(path: Path, headers: Mapping[str, StoreHeader]) -> None:
     """Write `splits.json` of stores that do not stand beside it, by the names of their folders."""
-    write_atomic(path, _text({name: header_digest(one) for name, one in headers.items()}))
+    write_atomic(path, splits_text({name: header_digest(one) for name, one in headers.items()}))
 
 
-def _text(splits: Mapping[str, str]) -> str:
+def splits_text(splits: Mapping[str, str]) -> str:
+    """Return the text of `splits.json`: the digest of each header by the name of its folder."""
     fields = {"format": SPLITS_FORMAT, "format_version": SPLITS_VERSION, "splits": dict(splits)}
     return readable_json({**fields, "digest": digest(fields)})
 
@@ -191,7 +192,7 @@ class _Statement:
 
     def write(self, splits: Mapping[str, str]) -> None:
         """Bring it to the disk."""
-        data = _text(splits).encode()
+        data = splits_text(splits).encode()
         with open(self._partial, "wb") as file:
             write_at(file.fileno(), memoryview(data), 0)
             fsync_file(file.fileno(), self._partial)

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from featbank.base.notices import tell
+from featbank.base.progress import Advance
 from featbank.files.provenance import digest, package_versions
 from featbank.numerics import CPU, thread_count
 from featbank.store import Numerics
@@ -19,7 +21,9 @@ from featbank.tokenizers.kmeans import FitState, Floats, KMeans
 _log = logging.getLogger(__name__)
 
 
-def fit_codebook(task: CodebookTask, kmeans: KMeans, work: Path) -> Codebook:
+def fit_codebook(
+    task: CodebookTask, kmeans: KMeans, work: Path, advance: Advance = lambda _: None
+) -> Codebook:
     """Fit a codebook on frames drawn from a sample store and write it.
 
     A fit that was stopped goes on, and ends in the bytes it would have had.
@@ -28,11 +32,13 @@ def fit_codebook(task: CodebookTask, kmeans: KMeans, work: Path) -> Codebook:
         task: what it is fitted on, and where it goes.
         kmeans: fits it.
         work: folder in which a stopped fit is found again.
+        advance: told the frames of each pass; see `KMeans.fit`.
 
     Raises:
         CodebookError: too few frames, or a codebook is there that was fitted in another way.
         StoreError: the sample cannot be read, or is damaged.
     """
+    tell(phase="reading the sample")
     store = task.open_sample()
     fitted_on = _fitted_on(task, kmeans, store)
     task.refuse_other(fitted_on)
@@ -43,7 +49,7 @@ def fit_codebook(task: CodebookTask, kmeans: KMeans, work: Path) -> Codebook:
         return there
     # all that determines the passes: what is found under this name is a part of this fit
     stopped = work / f"{digest([fitted_on, numerics])[:16]}.fit.safetensors"
-    centroids, distances = _fit(task, kmeans, store, stopped)
+    centroids, distances = _fit(task, kmeans, store, stopped, advance)
     codebook = Codebook(
         centroids=centroids[0] if kmeans.num_codebooks == 1 else centroids,
         provenance={
@@ -86,12 +92,13 @@ def _fitted_elsewhere(task: CodebookTask, numerics: Numerics) -> Codebook | None
 
 
 def _fit(
-    task: CodebookTask, kmeans: KMeans, store: Sample, stopped: Path
+    task: CodebookTask, kmeans: KMeans, store: Sample, stopped: Path, advance: Advance
 ) -> tuple[Floats, tuple[float, ...]]:
     """Fit the centroids (Q, K, D), from where a stopped fit has left off."""
     state = load_state(stopped)
     if state is not None:
         _log.info("a fit that was stopped goes on: %s", _told(state))
+    tell(phase="drawing frames")
     with thread_count(task.computing.num_threads):
         return kmeans.fit(
             draw_frames(store, kmeans.num_frames, seed=task.seed),
@@ -99,6 +106,7 @@ def _fit(
             device=task.computing.device,
             state=state,
             keep=lambda state: save_state(stopped, state),
+            advance=advance,
         )
 
 

@@ -108,7 +108,8 @@ def open_sample(folder: Path, corpora: Collection[str] = ()) -> Sample:
             f"sample {folder}",
             expected=f"a store for each corpus that it joins: {', '.join(sorted(corpora))}",
             got=", ".join(there) or "none",
-            hint="run python stages/sample.py for what lacks, and remove what is left over",
+            hint="run python stages/sample.py with the same feature for what lacks, and remove "
+            "what is left over",
         )
     stores = {corpus: open_verified(folder / corpus) for corpus in there}
     if len(stores) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 
 from featbank.base.components import Component
+from featbank.base.notices import AT_WORK, tell
+from featbank.base.progress import Advance
 from featbank.base.registry import Registry
 from featbank.errors import CodebookError, ConfigError
 from featbank.tokenizers import TOKENIZERS
@@ -99,6 +101,7 @@ class KMeans(Component):
         device: str = "cpu",
         state: FitState | None = None,
         keep: Callable[[FitState], None] = lambda _: None,
+        advance: Advance = lambda _: None,
     ) -> tuple[Floats, tuple[float, ...]]:
         """Fit the codebooks; equal bytes for equal frames, seed and numerics class, stopped or not.
 
@@ -109,6 +112,7 @@ class KMeans(Component):
             device: that computes.
             state: where a stopped fit of the same frames goes on.
             keep: told the state after each pass.
+            advance: told the frames of each pass, of as many as there are at most.
 
         Returns:
             The centroids, (Q, K, D) float32, and the mean squared distance between the frames and
@@ -136,22 +140,32 @@ class KMeans(Component):
             left -= mean
             for codebook in state.codebooks:
                 _take(left, torch.from_numpy(codebook).to(device))
+            told = _ToldPasses(self._shares(len(left)), self.max_passes, advance)
+            told.begin(self.num_codebooks, state)
             while len(state.codebooks) < self.num_codebooks:
-                state = self._finish_codebook(left, state, seed, keep)
+                state = self._finish_codebook(left, state, seed, keep, told)
         codebooks = state.codebooks.copy()
         codebooks[0] += mean.cpu().numpy()
         return codebooks, state.distances
 
     def _finish_codebook(
-        self, left: torch.Tensor, state: FitState, seed: int, keep: Callable[[FitState], None]
+        self,
+        left: torch.Tensor,
+        state: FitState,
+        seed: int,
+        keep: Callable[[FitState], None],
+        told: _ToldPasses,
     ) -> FitState:
         """Fit the next codebook on what those before it leave, and take it away as well."""
         if state.centroids is None:
+            tell(phase="choosing the first centroids")
             centroids = self._spread(left, seed + len(state.codebooks))
         else:
             centroids = torch.from_numpy(state.centroids).to(left.device)
         shares = self._shares(len(left))
+        tell(phase=AT_WORK)
         while state.share < len(shares):
+            share = state.share
             centroids, distance = improve(left[: shares[state.share]], centroids)
             num_passes = state.num_passes + 1
             done = (
@@ -166,6 +180,7 @@ class KMeans(Component):
                 distance=np.inf if done else distance,
             )
             keep(state)
+            told.done(share, num_left=self.max_passes - num_passes if done else 0)
         distance = _take(left, centroids)
         return FitState(
             codebooks=np.concatenate([state.codebooks, centroids.cpu().numpy()[None]]),
@@ -185,6 +200,38 @@ class KMeans(Component):
         shares = [num_frames // share for share in _SHARES]
         least = min(num_frames, _SHARE_A_CLUSTER * self.num_clusters)
         return [share for share in shares if share >= least]
+
+
+@dataclass(frozen=True, slots=True)
+class _ToldPasses:
+    """Tells how many frames the passes of a fit have gone through, of as many as these are at most.
+
+    Args:
+        shares: of the frames, in the order of the passes.
+        max_passes: over each share.
+        advance: told the frames.
+    """
+
+    shares: Sequence[int]
+    max_passes: int
+    advance: Advance
+
+    def begin(self, num_codebooks: int, state: FitState) -> None:
+        """Tell what is to do, and what a stopped fit has done of it."""
+        of_codebook = self.max_passes * sum(self.shares)
+        tell(total=num_codebooks * of_codebook)
+        before = self.max_passes * sum(self.shares[: state.share])
+        now = state.num_passes * self.shares[state.share] if state.num_passes else 0
+        self._skip(len(state.codebooks) * of_codebook + before + now)
+
+    def done(self, share: int, *, num_left: int) -> None:
+        """Tell of a pass over a share, behind which so many are not needed."""
+        self.advance(self.shares[share])
+        self._skip(num_left * self.shares[share])
+
+    def _skip(self, num_frames: int) -> None:
+        tell(reused=num_frames)
+        self.advance(num_frames)
 
 
 def _mean(frames: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,8 @@ from collections.abc import Collection, Container, Sequence
 from pathlib import Path
 
 from featbank.base.manifest import Utterance
+from featbank.base.notices import AT_WORK, tell
+from featbank.base.progress import Advance
 from featbank.base.split_names import in_order
 from featbank.errors import ConfigError, CorpusError, StoreError
 from featbank.files.opening import instead_of_file, read_regular
@@ -188,6 +190,7 @@ def write_sample(
     out: Path,
     shard_bytes: int = SHARD_BYTES,
     overwrite: bool = False,
+    advance: Advance = lambda _: None,
 ) -> int:
     """Copy the pinned utterances of feature stores into a store of their own.
 
@@ -199,6 +202,7 @@ def write_sample(
         out: the sample store.
         shard_bytes: size around which its shards are cut.
         overwrite: replace a sample of features that were made in another way.
+        advance: told each utterance that is copied.
 
     Returns:
         The number of utterances.
@@ -209,12 +213,14 @@ def write_sample(
         StoreError: the features are damaged, or a sample is there already of features that were
             made in another way.
     """
+    tell(phase="reading features")
     ids = read_pins(pins)
     sources = _open_sources(features)
     source_of = {name: source for name in ids for source in sources if name in source}
     refuse_missing_pins(pins, ids, source_of, features)
     header = sources[0].header
     refuse_other_content(out, header.fingerprint, overwrite=overwrite)
+    tell(phase=AT_WORK)
     with StoreWriter(
         out,
         name=header.name,
@@ -230,6 +236,7 @@ def write_sample(
         for name in ids:
             source = source_of[name]
             writer.write(name, source[name], input_digest=source.input_digest(name))
+            advance(1)
     return len(ids)
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from featbank.base.manifest import Utterance, part_order, read_manifest
+from featbank.base.notices import AT_WORK, tell
 from featbank.base.progress import Advance
 from featbank.base.split_names import split_names
 from featbank.errors import StoreError
@@ -49,6 +50,7 @@ def tokenize(
         StoreError: an utterance has no features, or damaged ones, or a store is there that holds
             something else.
     """
+    tell(phase="reading features and manifests")
     splits = split_names(manifests)
     sources = {split: open_verified(features / split) for split in splits}
     rows = {split: part_order(read_manifest(manifests / f"{split}.jsonl")) for split in splits}
@@ -61,6 +63,7 @@ def tokenize(
     stores.refuse_other_content(out, overwrite=overwrite)
     with ExitStack() as stack, thread_count(1):
         every: list[StoreWriter] = []
+        tell(phase=AT_WORK)
         for split, source in sources.items():
             feature = _stored_feature(source)
             writers = {
@@ -97,6 +100,7 @@ def _tokenize_rows(
         if row.id in failed:
             for writer in writers.values():
                 writer.fail(failed[row.id])
+            tell(failures=1)
         else:
             if source.input_digest(row.id) != row.input_digest:
                 raise StoreError(

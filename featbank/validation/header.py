@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from featbank.base.failures import read_failures
+from featbank.base.failures import Failure, read_failures
 from featbank.base.units import DURATIONS, UNITS
 from featbank.errors import FeatbankError, StoreError
 from featbank.store import MappedShard, ShardInfo, StoreHeader, read_header
@@ -113,11 +113,11 @@ def compare_with_shard(
     return not promises
 
 
-def read_failed_ids(folder: Path, header: StoreHeader, log: ProblemLog) -> list[str]:
-    """Return the ids of the failure list, and compare it with what the header says of it."""
+def read_failed(folder: Path, header: StoreHeader, log: ProblemLog) -> list[Failure]:
+    """Return the failure list, and compare it with what the header says of it."""
     path = folder / FAILURES_NAME
     try:
-        failed = [failure.id for failure in read_failures(path)]
+        failed = read_failures(path)
     except (FeatbankError, TypeError, ValueError) as error:
         log.add("damaged failure list", path.name, expected="failures as JSON lines", got=error)
         return []

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from featbank.base.labels import Intervals
 from featbank.errors import CorpusError
 from featbank.validation.agreement import Agreement, Counts, LabelCheck
+from featbank.validation.confusion import UnitConfusion
 
 MAX_PAIRS = 1 << 24
 """Pairs of a label and a code that are counted: 128 MB."""
@@ -69,6 +70,15 @@ class JointCounts:
                 Agreement.of(tables[:, number]) for number in range(tables.shape[1] * measured)
             ),
         )
+
+    def confusion(self) -> UnitConfusion | None:
+        """Return which labels the units of the first codebook go with; None where no frame has one.
+
+        Of several codebooks the first tells the most.
+        """
+        if not len(self._numbers) or not self._counts.shape[1]:
+            return None
+        return UnitConfusion.of(tuple(self._numbers), self._counts[: len(self._numbers), 0])
 
     def _number(self, label: str) -> int:
         """Return the row of a label, a new one for a new label."""

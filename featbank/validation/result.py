@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.base.failure_kinds import FailuresOfKind
 from featbank.base.split_names import in_order
 from featbank.errors import ValidationError
 from featbank.files.json_files import read_json
@@ -15,6 +16,7 @@ from featbank.files.records import record
 from featbank.quality.result import StoreQuality
 from featbank.store.healing import heal
 from featbank.validation.agreement import LabelCheck
+from featbank.validation.confusion import UnitConfusion
 from featbank.validation.inertia import HeldOutInertia
 from featbank.validation.usage import CodebookUsage
 
@@ -122,6 +124,8 @@ class StoreCheck:
             for thousands, and in checks of older versions.
         codebooks: how often each token of each codebook occurs; None for what is no tokens.
         labels: how far tokens agree with the labels of the corpus; None where it has none.
+        confusion: which labels units go with; None where no frame has a label.
+        failures: the failure list, by kind; empty in checks of older versions.
         example: always the same utterance, also when the corpus grows.
         problems: empty for a store that is as it should be.
     """
@@ -143,6 +147,8 @@ class StoreCheck:
     dimensions: DimensionMoments | None = None
     codebooks: tuple[CodebookUsage, ...] | None = None
     labels: LabelCheck | None = None
+    confusion: UnitConfusion | None = None
+    failures: tuple[FailuresOfKind, ...] = ()
     example: Example | None = None
     problems: tuple[Problem, ...] = ()
 

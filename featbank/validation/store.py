@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from featbank.base.failure_kinds import failures_by_kind
+from featbank.base.failures import Failure
 from featbank.base.label_forms import find_labels
 from featbank.base.labels import Labels, frame_centers_s
 from featbank.base.manifest import Utterance
@@ -26,7 +28,7 @@ from featbank.validation.header import (
     compare_with_shard,
     is_merged,
     is_tokens,
-    read_failed_ids,
+    read_failed,
     value_rules,
 )
 from featbank.validation.joint import JointCounts
@@ -87,9 +89,9 @@ def check_store(
         except StoreError as error:
             log.add("damaged shard", f"shard {info.name}", expected="a whole shard", got=error)
         advance(tally.audio_s - before)
-    failed = read_failed_ids(folder, header, log)
-    tally.check_every_row_is_somewhere(failed)
-    return tally.result(num_failures=len(failed))
+    failed = read_failed(folder, header, log)
+    tally.check_every_row_is_somewhere([failure.id for failure in failed])
+    return tally.result(failed)
 
 
 class _Tally:
@@ -178,8 +180,8 @@ class _Tally:
                 got="no such row",
             )
 
-    def result(self, *, num_failures: int) -> StoreCheck:
-        """Return what was found so far."""
+    def result(self, failed: Sequence[Failure]) -> StoreCheck:
+        """Return what was found so far, with the failure list."""
         moments = self._moments.pooled
         measured = moments.count and not is_tokens(self._header)
         return StoreCheck(
@@ -191,7 +193,8 @@ class _Tally:
             num_frames=self._num_frames,
             num_bytes=self._num_bytes,
             num_shards=len(self._header.shards),
-            num_failures=num_failures,
+            num_failures=len(failed),
+            failures=failures_by_kind(failed),
             audio_s=round(self.audio_s, 6),
             minimum=six_digits(moments.minimum) if moments.count else None,
             mean=six_digits(moments.mean) if measured else None,
@@ -200,6 +203,7 @@ class _Tally:
             dimensions=_dimensions(self._moments) if measured else None,
             codebooks=None if self._rules.num_units is None else self._counts.result(),
             labels=None if self._labels is None else self._joint.result(),
+            confusion=self._joint.confusion(),
             example=self._example,
             problems=self._log.problems(),
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from featbank.base.label_forms import LabelSource, open_labels
 from featbank.base.manifest import read_manifest
+from featbank.base.notices import tell
 from featbank.base.progress import Advance
 from featbank.base.split_names import split_names
 from featbank.validation.header import check_features, check_splits_agree, check_statement
@@ -49,6 +50,7 @@ def validate_stores(
         ManifestError: a manifest is missing or malformed, or one more than the corpus's splits.
         CorpusError: the labels are.
     """
+    tell(phase=f"reading {name}")
     splits = split_names(manifests)
     rows = {split: read_manifest(Path(manifests, f"{split}.jsonl")) for split in splits}
     features = _folders(Path(folder))
@@ -73,6 +75,12 @@ def validate_stores(
         check_splits_agree(of_feature, log)
         check_statement(feature, log)
         checks += of_feature
+    if held_out is not None:
+        tell(phase=f"measuring inertia of {name}")
+    inertia = None if held_out is None else held_out.measure(rows)
+    if quality is not None:
+        tell(phase=f"measuring quality of {name}")
+    measured = None if quality is None else quality.measure(features, rows, found_labels)
     check_features([feature.name for feature in features], checks, log)
     return CheckResult(
         name=name,
@@ -81,8 +89,8 @@ def validate_stores(
             {split: [row.duration_s for row in rows[split]] for split in splits}
         ),
         problems=log.problems(),
-        inertia=None if held_out is None else held_out.measure(rows),
-        quality=None if quality is None else quality.measure(features, rows, found_labels),
+        inertia=inertia,
+        quality=measured,
     )
 
 

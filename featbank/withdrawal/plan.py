@@ -54,6 +54,51 @@ class CutRevision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A revision that is to have a twin.
+
+    Args:
+        revision: a tag, a branch or a commit.
+        tag: of the twin.
+    """
+
+    revision: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """A commit that names what a revision does, without the person.
+
+    Args:
+        revision: that it is made of, as it was named.
+        commit: of the revision: the parent of the twin.
+        tag: of the twin.
+        remotes: that get its objects, by DVC's names for them.
+        num_kept: objects that it shares with the revision.
+        num_new: objects that are made for it; before it is made, the most that may be.
+        dropped: outputs that name the person and that nothing can be taken out of, such as
+            reports: the twin has not the stages that make them.
+        pins: lists of ids, in git, that the person is taken out of.
+        codebooks: that were fitted on the person, and stay.
+        left: files in git that name the person and that no stage made: they stay.
+        made: its own commit; empty before it is made.
+    """
+
+    revision: str
+    commit: str
+    tag: str
+    remotes: tuple[str, ...] = ()
+    num_kept: int = 0
+    num_new: int = 0
+    dropped: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    codebooks: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    made: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotReached:
     """Something that may hold the person still, without a name of the person.
 
@@ -87,6 +132,7 @@ class WithdrawalPlan:
         cut: commits that can no longer be pulled whole.
         yours: files of the workspace for the person at the keyboard to mend or delete.
         unreached: what may hold the person still.
+        twins: of revisions that are cut; all are whole before the plan is on the disk.
     """
 
     begun: str
@@ -105,6 +151,7 @@ class WithdrawalPlan:
     cut: tuple[CutRevision, ...]
     yours: tuple[str, ...]
     unreached: tuple[NotReached, ...]
+    twins: tuple[Twin, ...] = ()
 
     @property
     def has_work(self) -> bool:

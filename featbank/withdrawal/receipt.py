@@ -43,6 +43,20 @@ def receipt_of(
         ),
         "old_codebooks": list(plan.old_codebooks),
         "cut_revisions": {one.commit: list(one.names) for one in plan.cut},
+        "twins": [
+            {
+                "tag": one.tag,
+                "commit": one.made,
+                "of": one.commit,
+                "num_kept": one.num_kept,
+                "num_new": one.num_new,
+                "remotes": list(one.remotes),
+                "dropped": list(one.dropped),
+                "codebooks": list(one.codebooks),
+                "num_left_in_git": len(one.left),
+            }
+            for one in plan.twins
+        ],
         "unreached": [{"what": one.what, "why": one.why} for one in unreached],
     }
 
@@ -62,6 +76,7 @@ def write_receipt(receipt: Mapping[str, Any], folder: Path) -> Path:
 def _page(receipt: Mapping[str, Any]) -> str:
     deleted: Mapping[str, Sequence[str]] = receipt["deleted"]
     cut: Mapping[str, Sequence[str]] = receipt["cut_revisions"]
+    twins: Sequence[Mapping[str, Any]] = receipt["twins"]
     parts = [
         "<!doctype html>",
         '<html lang="en"><meta charset="utf-8"><title>Receipt of a withdrawal</title>',
@@ -84,6 +99,13 @@ def _page(receipt: Mapping[str, Any]) -> str:
         _listed("Of other revisions, kept", receipt["old_codebooks"]),
         "<h2>Revisions that can no longer be pulled whole</h2>",
         _listed("Commits", [f"{one} {' '.join(names)}" for one, names in cut.items()]),
+        "<h2>Their twins without the person</h2>",
+        _listed("Tags", [f"{one['tag']} {one['commit']} of {one['of']}" for one in twins]),
+        *(
+            _listed(f"Not in {one['tag']}: dvc repro makes it anew", one["dropped"])
+            for one in twins
+            if one["dropped"]
+        ),
         "<h2>Not reached</h2>",
         "<ul>",
         *(f"<li>{escape(one['what'])}: {escape(one['why'])}</li>" for one in receipt["unreached"]),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from featbank.cli import main
+from featbank.cli.parsing import FOUND, MISTYPED
 from featbank.export import EXPORTS
 from featbank.store import StoreWriter
 
@@ -80,8 +81,9 @@ def test_a_mistake_is_one_line_that_says_what_is_right(
     said: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("export", store, *arguments) == 1
+    status = run("export", store, *arguments)
     error = capsys.readouterr().err
+    assert status == (MISTYPED if error.startswith("ConfigError: ") else FOUND)
     assert said in error
     assert error.count("\n") == 1
     assert sorted(one.name for one in tmp_path.iterdir()) == ["dev"]

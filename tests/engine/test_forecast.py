@@ -394,7 +394,8 @@ def test_a_disk_that_is_too_small_is_told_before_it_fills(tmp_path: Path) -> Non
     assert "bytes free, got 2,0" in forecast.stderr
     run = on_small_disk()
     assert run.returncode == 1
-    warning, error = run.stderr.splitlines()[0], run.stderr.splitlines()[-1]
+    [warning] = [line for line in run.stderr.splitlines() if line.startswith("the disk of ")]
+    error = run.stderr.splitlines()[-1]
     assert warning.startswith(f"the disk of {disk / 'work'}")
     assert "will fill: at least 4," in warning
     assert error.startswith("StoreError: ")

@@ -454,8 +454,8 @@ def test_every_command_of_the_docs_runs_and_every_format_is_in_their_table(
     for command in commands:
         for name, value in said.items():
             command = command.replace(f"${name}", value)
-        python, flag, package, *arguments = shlex.split(command)
-        assert (python, flag, package) == ("python", "-m", "featbank")
+        program, *arguments = shlex.split(command)
+        assert program == "featbank"
         assert main(arguments) == 0
         assert any(Path(arguments[arguments.index("--to") + 2]).iterdir())
     run = {shlex.split(command)[shlex.split(command).index("--to") + 1] for command in commands}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -10,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from featbank.base.manifest import Utterance, read_manifest
 from featbank.corpora.forgotten import read_forgotten
 from featbank.store import open_store
+from featbank.store.verify import verify
 from featbank.tokenizers.sample import write_pins
 from tests.conftest import ROOT
 from tests.extracting import files
@@ -28,22 +31,27 @@ SPEAKER = "june_fr"
 KEPT_STAGES = ("code", "prepare", "extract", "sample", "fit", "tokenize")
 PINS = "conf/sample/demo/demo.txt"
 CODEBOOK = "data/codebooks/demo/mfcc-kmeans100.safetensors"
+TWIN = "v2-redacted"
 KILLED = """
 import os, signal, sys
-from featbank.pipeline import dvc_remote
+from featbank.pipeline.dvc_remote import RemoteObjects
+from featbank.withdrawal.plan import WithdrawalPlan
 from featbank.cli import main
 
-delete = dvc_remote.RemoteObjects.delete
-left = [3]
+kind, name, left = {
+    "planned": (WithdrawalPlan, "save", [1]),
+    "deleting": (RemoteObjects, "delete", [3]),
+}[sys.argv[1]]
+called = getattr(kind, name)
 
-def killed(self, digest):
+def killed(*arguments):
     left[0] -= 1
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
-    return delete(self, digest)
+    return called(*arguments)
 
-dvc_remote.RemoteObjects.delete = killed
-main(sys.argv[1:])
+setattr(kind, name, killed)
+main(sys.argv[2:])
 """
 
 
@@ -57,7 +65,9 @@ class Story:
     rows: list[Utterance]
     first: dict[str, bytes]
     codebook: bytes
+    second: dict[str, bytes] = field(default_factory=dict)
     before: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    with_twin: dict[str, dict[str, bytes]] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -114,12 +124,16 @@ def _table(project: Project, *, with_speaker: bool) -> None:
 
 
 def _make(project: Project) -> None:
-    """Two revisions, of which only the second has the speaker."""
+    """Two revisions, of which only the second has the speaker; one of its files is a text."""
     project.choose(["mfcc"], tokens={"0": {"feature": "mfcc", "tokenizer": "kmeans100"}})
     path = project.path / "dvc.yaml"
     pipeline = yaml.safe_load(path.read_text("utf-8"))
     pipeline["stages"] = {name: pipeline["stages"][name] for name in KEPT_STAGES}
+    command = "(echo rows; cat data/manifests/demo/*.jsonl) > rows.txt"
+    deps = ["data/manifests/demo"]
+    pipeline["stages"]["texts"] = {"cmd": command, "deps": deps, "outs": ["rows.txt"]}
     path.write_text(yaml.safe_dump(pipeline, sort_keys=False), encoding="utf-8")
+    project.edit("conf/feature/mfcc.yaml", "shard_bytes: 67108864", "shard_bytes: 60000")
     (project.path / "corpora/demo/phones.jsonl").unlink()
     project.edit("conf/corpus/demo.yaml", "labels: phones.jsonl", "labels: null")
     for tag, with_speaker in (("v1", False), ("v2", True)):
@@ -130,11 +144,16 @@ def _make(project: Project) -> None:
 
 
 @pytest.fixture(scope="module")
+def made(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Two revisions, shared: tests only copy them."""
+    return _once(tmp_path_factory, root, "withdrawn", _make)
+
+
+@pytest.fixture(scope="module")
 def story(
-    root: Path, tmp_path_factory: pytest.TempPathFactory, bucket_address: str
+    made: Project, tmp_path_factory: pytest.TempPathFactory, bucket_address: str
 ) -> Iterator[Story]:
-    """The whole of it: two revisions, pushed to two remotes; a look, a kill, and the rest."""
-    made = _once(tmp_path_factory, root, "withdrawn", _make)
+    """The whole of it: two revisions, pushed to two remotes; a look, two kills, and the rest."""
     place = tmp_path_factory.mktemp("story")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in bucket_environment(bucket_address).items():
@@ -166,12 +185,15 @@ def _told(project: Project, remote: Path, bucket: Bucket) -> Story:
     story.first = files(project.path / "data")
     project.run("git checkout -q main && dvc checkout -q")
     story.before = story.objects()
+    story.second = files(project.path / "data")
     said = story.said
-    said["look"] = project.run(f"python -m featbank forget --speaker {SPEAKER}")
+    said["look"] = project.run(f"python -m featbank forget --speaker {SPEAKER} --keep v2")
     assert story.objects() == story.before
     (project.path / "killed.py").write_text(KILLED)
     forget = f"forget --speaker {SPEAKER} --yes"
-    said["killed"] = project.run(f"python killed.py {forget}", status=137)
+    project.run(f"python killed.py planned {forget} --keep v2", status=137)
+    story.with_twin = story.objects()
+    said["killed"] = project.run(f"python killed.py deleting {forget} --keep v2", status=137)
     said["stopped"] = project.run(f"python -m featbank forget --speaker {SPEAKER}")
     said["done"] = project.run(f"python -m featbank {forget}")
     project.commit("Forget")
@@ -227,6 +249,97 @@ def test_exactly_the_objects_that_held_the_person_are_deleted(story: Story) -> N
         assert before.keys() - after[place].keys() == held, place
 
 
+def test_a_twin_is_whole_before_anything_is_deleted(story: Story) -> None:
+    assert "twin v2-redacted of v2" in story.said["look"]
+    assert (
+        "not in it, for they name the person (dvc repro makes them anew): rows.txt"
+        in (story.said["look"])
+    )
+    assert "its twin v2-redacted is there" in story.said["killed"]
+    assert "git push origin v2-redacted" in story.said["done"]
+    for place, before in story.before.items():
+        new = {name: data for name, data in story.with_twin[place].items() if name not in before}
+        assert before.keys() <= story.with_twin[place].keys(), place
+        assert new, place
+        assert not [name for name, data in new.items() for one in story.names if one in data]
+
+
+@pytest.mark.parametrize("remote", ["folder", "bucket"])
+def test_a_twin_is_pulled_whole_without_the_person_and_others_are_as_they_were(
+    story: Story, tmp_path: Path, remote: str
+) -> None:
+    story.project.run(f"git clone -q -b {TWIN} . {tmp_path / 'clone'}")
+    clone = Project(tmp_path / "clone")
+    clone.run(f"dvc remote add -f {remote} {_url(story, remote)}")
+    clone.run(f"dvc pull -q -r {remote}")
+    data = clone.path / "data"
+    pulled = files(data)
+    pinned = (clone.path / PINS).read_bytes()
+    lock = (clone.path / "dvc.lock").read_bytes()
+    texts = {**pulled, PINS: pinned, "dvc.lock": lock}
+    assert not [name for name, text in texts.items() for one in story.names if one in text]
+    for stores in ("features", "samples", "tokens"):
+        assert verify(data / stores).damages == []
+    kept = [name for name, text in pulled.items() if story.second.get(name) == text]
+    assert len([name for name in kept if name.endswith(".h5")]) > 3
+    assert (clone.path / CODEBOOK).read_bytes() == story.codebook
+    theirs = {row.id for row in story.rows}
+    for store in sorted(data.glob("*/demo/*/*/train")):
+        place = store.relative_to(data)
+        now, then = open_store(store), open_store(story.project.path / "data" / place)
+        assert list(now) == list(then)
+        assert not theirs & set(now.ids)
+        assert all(np.array_equal(now[one], then[one]) for one in now)
+    for path in sorted((data / "manifests/demo").glob("*.jsonl")):
+        rows = story.second[f"manifests/demo/{path.name}"].splitlines()
+        left = [row for row in rows if SPEAKER.encode() not in row]
+        assert path.read_bytes().splitlines() == left
+    assert not (clone.path / "rows.txt").exists()
+    status = clone.run("dvc status")
+    assert "up to date" in status, status
+
+
+def test_the_receipt_names_the_twin(story: Story) -> None:
+    receipt = _receipt(story)
+    [twin] = receipt["twins"]
+    assert (twin["tag"], twin["dropped"]) == (TWIN, ["rows.txt"])
+    assert twin["commit"] == story.project.run(f"git rev-parse {TWIN}").strip()
+    assert twin["of"] == story.project.run(f"git rev-parse {TWIN}^").strip()
+
+
+def test_an_id_alone_goes_and_its_codebook_is_fitted_anew(made: Project, tmp_path: Path) -> None:
+    project = made.copy(tmp_path / "project")
+    rows = read_manifest(project.path / "data/manifests/demo/train.jsonl")
+    one = next(row.id for row in rows if row.speaker == SPEAKER)
+    others = {row.id for row in rows} - {one}
+    codebook = (project.path / CODEBOOK).read_bytes()
+    for typed, told in (
+        ("--keep v1", "it stays whole, and needs no twin"),
+        ("--keep v2=v1", "a free name for the twin"),
+        ("--keep v2 --keep v2", "each once"),
+    ):
+        said = project.run(f"! python -m featbank forget {one} {typed}")
+        assert told in said
+    digest = hashlib.md5(codebook, usedforsecurity=False).hexdigest()
+    lost = project.path / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    lost.rename(tmp_path / "lost")
+    said = project.run(f"! python -m featbank forget {one} --keep v2 --yes")
+    assert f"1 that are in neither, the first {digest}" in said
+    (tmp_path / "lost").rename(lost)
+    project.run(f"python -m featbank forget {one} --refit --yes")
+    assert {row.id for row in read_manifest(project.path / "data/manifests/demo/train.jsonl")} == (
+        others
+    )
+    assert {
+        one for store in (project.path / "data/tokens").rglob("train") for one in open_store(store)
+    } == others
+    assert (project.path / CODEBOOK).read_bytes() != codebook
+    assert "up to date" in project.run("dvc status")
+    [folder] = (project.path / "withdrawals").iterdir()
+    receipt = json.loads((folder / "receipt.json").read_text("utf-8"))
+    assert receipt["codebooks"] == {CODEBOOK: "fitted anew"}
+
+
 def test_a_revision_that_never_held_the_person_is_pulled_byte_for_byte(
     story: Story, tmp_path: Path
 ) -> None:
@@ -272,8 +385,7 @@ def test_who_was_forgotten_does_not_come_back(story: Story) -> None:
 
 
 def test_the_receipt_says_what_went_and_what_was_not_reached(story: Story) -> None:
-    [folder] = (story.project.path / "withdrawals").iterdir()
-    receipt: dict[str, Any] = json.loads((folder / "receipt.json").read_text("utf-8"))
+    receipt = _receipt(story)
     after = story.objects()
     for place, before in story.before.items():
         assert set(receipt["deleted"][place]) == before.keys() - after[place].keys()
@@ -283,4 +395,11 @@ def test_the_receipt_says_what_went_and_what_was_not_reached(story: Story) -> No
     assert {"git", "clones", "workspace"} <= set(unreached)  # the table and the audio
     again = story.project.run(f"python -m featbank forget --speaker {SPEAKER} --yes")
     assert "nothing is left for this command to do" in again
-    assert "<h2>Not reached</h2>" in (folder / "receipt.html").read_text("utf-8")
+    [page] = (story.project.path / "withdrawals").glob("*/receipt.html")
+    assert "<h2>Not reached</h2>" in page.read_text("utf-8")
+
+
+def _receipt(story: Story) -> dict[str, Any]:
+    [path] = (story.project.path / "withdrawals").glob("*/receipt.json")
+    receipt: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return receipt

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from featbank.errors import ConfigError, InvalidConfigError
-from featbank.pipeline import choices  # noqa: F401 - the resolvers that conf/ refers to
+from featbank.pipeline import choices
 from featbank.pipeline.composition.composed import comments_of, compose_alone
 from featbank.pipeline.composition.conf_files import CheckedFiles
 from featbank.pipeline.composition.plain import plain_values
@@ -227,6 +227,14 @@ MISTAKES: Sequence[tuple[str, str, str, str]] = [
     ("extract", "--cfg jo", "--cfg job", "did you mean job?"),
     ("decode", "feature=mimi out=x.wav", "feature=mimi out=x.wav id=a", "add id=..."),
 ]
+
+
+def test_a_choice_that_is_mistyped_is_told_before_hours_of_reading(tmp_path: Path) -> None:
+    chosen = ["features/fbank", "tokens/mfcc-kmeans100"]
+    with pytest.raises(ConfigError, match=r"did you mean only=features/fbank\?"):
+        choices.refuse_misnamed("features/fbnk", chosen, tmp_path / "fbnk")
+    choices.refuse_misnamed("features/fbnk", chosen, tmp_path)  # stores are there
+    choices.refuse_misnamed("features/hubert", chosen, tmp_path / "hubert")  # not near
 
 
 @pytest.mark.parametrize(("stage", "typed", "right", "advice"), MISTAKES)

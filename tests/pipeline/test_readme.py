@@ -34,13 +34,14 @@ def test_every_marked_block_is_found() -> None:
     marks = {page: text.count(MARK) for page, text in PAGES.items()}
     assert marks == {page: len(BLOCK.findall(text)) for page, text in PAGES.items()}
     assert {page: number for page, number in marks.items() if number} == {
-        "README.md": 5,
+        "README.md": 2,
         "docs/command_line.md": 2,
         "docs/licences.md": 1,
         "docs/runners.md": 1,
         "docs/sequences.md": 4,
         "docs/stores.md": 2,
         "docs/training.md": 6,
+        "docs/working.md": 3,
     }
 
 

@@ -60,6 +60,14 @@ def test_three_layers_in_three_sizes_are_of_one_encoding(own_prepared: Project) 
         assert store.provenance["codebook"]["fitted_on"]["feature"] == f"tiny-{layer}"
     assert not list(own_prepared.path.glob("multirun*"))
 
+    log.unlink()
+    swept = "only=tokens/tiny-l1-kmeans10,tokens/tiny-l3-kmeans20 utterances=2"
+    unchosen = own_prepared.path / ".featbank/work/disturbed/demo/mfcc_of_before"
+    unchosen.mkdir(parents=True)
+    own_prepared.run(f"python stages/stability.py -m {swept} {typed}", COMPUTED_LOG=str(log))
+    assert len(log.read_text().splitlines()) == 2 * 4  # clean, and disturbed in three ways
+    assert [path.name for path in unchosen.parent.iterdir()] == ["tiny"]
+
     said = own_prepared.run(
         f"python stages/validate.py only=tokens/tiny-l2-kmeans20 recompute=1 {typed}",
         COMPUTED_LOG=str(log),

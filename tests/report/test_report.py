@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,7 +18,8 @@ import numpy as np
 import pytest
 
 from featbank.errors import ConfigError
-from featbank.report.figures import draw_features, draw_units, draw_usage
+from featbank.report.charts import draw_usage
+from featbank.report.figures import draw_features, draw_units
 from featbank.report.metrics import metrics, pooled_usage
 from featbank.report.page import render_report, write_report
 from featbank.stability.result import DisturbedTokens, Flips, Stability
@@ -34,7 +34,7 @@ from featbank.validation.result import (
 )
 from featbank.validation.scan import make_example
 from featbank.validation.usage import CodebookUsage
-from tests.waiting import HANG_S
+from tests.report.browsing import browse
 
 HOSTILE = "<script>document.title='owned'</script>\"><img src=x onerror=alert(1)>$\\frac{$"
 CORPUS: dict[str, Any] = {
@@ -113,7 +113,8 @@ def test_sound_stores_read_as_all_good() -> None:
     assert "All good" in text
     assert "Problems" not in text
     assert "Random weights" not in text
-    assert "train ✓ good 3 0 30.0 min 1,234 2.3 MB 100 float32 \u00d7 80 none" in text
+    assert "fbank/fbank ✓ 3 3 30.0 min 1,234 2.3 MB 100 float32 \u00d7 80 none" in text
+    assert "train ✓ good 3 0 30.0 min 1,234 2.3 MB 1 -1 0.5 2 0.25" in text
     assert "train 3 30.0 min 2 dev 1 3.6 s 1 test 0 0 s 0 all 4 30.1 min" in text
     assert "corpus licence: CC0-1.0" in text
 
@@ -166,7 +167,7 @@ def test_problems_come_first_and_in_full() -> None:
     assert "4,000 problems found missing row: 4,000." in text
     assert all(sentence.replace("'", "&#39;") in text for sentence in sentences)
     assert "and 3990 more like these: missing row, 4000 in all" in text
-    assert text.index("4,000 problems found") < text.index("Corpus")
+    assert text.index("4,000 problems found") < text.index("Stores Utterances of each split")
 
 
 def test_split_in_which_all_failed_is_not_all_good() -> None:
@@ -228,7 +229,8 @@ def test_random_weights_of_one_of_several_extractors_are_as_loud(sources: str) -
 
 def test_failures_are_told() -> None:
     text = text_of(render_report([features(num_failures=2)], {**CORPUS, "num_failures": 1}))
-    assert "1 while the manifests were made; 2 in features/fbank/fbank/train" in text
+    assert "the manifests 1 manifests/demo/failures.jsonl" in text
+    assert "train 2 features/demo/fbank/fbank/train/failures.jsonl" in text
 
 
 def test_what_the_corpus_is_made_of_and_warns_of_is_told() -> None:
@@ -266,7 +268,9 @@ def test_store_that_could_not_be_read_has_a_row() -> None:
     problem = Problem(kind="unreadable store", count=1, examples=("store x: expected a store",))
     store = StoreCheck(name="fbank", split="dev", num_expected=1, problems=(problem,))
     result = replace(features(), stores=(store,))
-    assert "dev ✗ 1 0 of 1 0 0 s 0 0 B - - -" in text_of(render_report([result], CORPUS))
+    text = text_of(render_report([result], CORPUS))
+    assert "fbank/fbank ✗ 0 of 1 0 0 s 0 0 B - - -" in text
+    assert "dev ✗ 1 0 of 1 0 0 s 0 0 B 0 - - - -" in text
 
 
 def test_codebook_usage_is_put_into_numbers() -> None:
@@ -285,7 +289,7 @@ def test_provenance_names_licences_digests_and_versions() -> None:
 def test_pictures_have_words_for_those_who_cannot_see_them() -> None:
     page = render_report([features(), tokens()], CORPUS)
     figures = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
-    assert len(figures) == 4
+    assert len(figures) == 5
     for figure in figures:
         assert re.search(r'role="img" aria-label="[^"]{20,}"', figure)
         assert "<figcaption>" in figure
@@ -380,7 +384,7 @@ def test_features_without_a_frame_rate_have_frames() -> None:
 def test_usage_is_drawn_by_rank() -> None:
     drawing = draw_usage((1, 5, 3))
     assert drawing == draw_usage((5, 3, 1))
-    [path] = re.findall(r'd="([^"]*)"[^>]*fill: #4c78a8', drawing)
+    [path] = re.findall(r'd="([^"]*)"[^>]*fill: var\(--plot-1\)', drawing)
     heights = [float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", path)]
     assert heights[1] < heights[3] < heights[5]  # from the top: the tallest first
 
@@ -465,7 +469,9 @@ def test_ids_of_drawings_stand_once_on_the_page() -> None:
     drawing_ids = re.findall(r'<(?:path|clipPath|image|g)[^>]* id="([^"]*)"', page)
     assert drawing_ids
     assert len(drawing_ids) == len(set(drawing_ids))
-    assert set(re.findall(r'(?:href="|url\()#([^")]*)', page)) <= set(drawing_ids)
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="|url\()#([^")]*)', page)) <= set(ids)
 
 
 def hostile_results() -> list[CheckResult]:
@@ -515,35 +521,6 @@ def test_same_checks_give_the_same_bytes_in_every_process(tmp_path: Path) -> Non
         for seed in ("1", "2")
     }
     assert pages == {render_report([read_check(path) for path in files], CORPUS)}
-
-
-def browse(page: str, folder: Path, *options: str) -> str:
-    """Open a page in a real browser and return its document after loading."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs the browser chromium (apt-get install chromium)")
-    path = folder / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return subprocess.run(
-        [
-            chromium,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            f"--user-data-dir={folder / 'profile'}",
-            *options,
-            path.as_uri(),
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-    ).stdout
 
 
 @pytest.mark.slow

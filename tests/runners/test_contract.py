@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from featbank.base.notices import AT_WORK, Notice, listening
 from featbank.errors import ConfigError, FeatbankError
 from featbank.runners.base import NOT_YET, NotYet
 from tests.runners.conftest import MakeRunner
@@ -34,10 +35,16 @@ def test_every_task_gives_its_result_once_and_its_progress(
     make_runner: MakeRunner, num_workers: int
 ) -> None:
     told: list[float] = []
-    results = make_runner(num_workers).run(Squares, range(23), told.append)
-    assert sorted(results) == [number * number for number in range(23)]
+    heard: list[Notice] = []
+    with listening(heard.append):
+        results = make_runner(num_workers).run(Squares, range(23), told.append)
+        assert sorted(results) == [number * number for number in range(23)]
     assert sum(told) == pytest.approx(23)
     assert min(told) > 0
+    assert sum(notice.failures for notice in heard) == 23
+    assert sum(notice.reused for notice in heard) == pytest.approx(11.5)
+    # a worker that is slow to tell may be at work before anybody has heard of its weights
+    assert [notice.phase for notice in heard if notice.phase is not None][-1] == AT_WORK
 
 
 def test_without_a_task_nothing_is_started(make_runner: MakeRunner) -> None:
@@ -129,11 +136,14 @@ def test_a_worker_killed_in_the_midst_of_its_task_costs_that_task_a_second_try(
 ) -> None:
     told: list[float] = []
     worker = Deadly(tmp_path, deadly=(1, 4), deaths=1)
-    results = make_runner(2).run(worker, range(8), told.append)
-    assert sorted(results) == list(range(8))
+    heard: list[Notice] = []
+    with listening(heard.append):
+        results = make_runner(2).run(worker, range(8), told.append)
+        assert sorted(results) == list(range(8))
     tries = Counter(int(path.name.split(".")[0]) for path in tmp_path.iterdir())
     assert tries == {task: 2 if task in (1, 4) else 1 for task in range(8)}
     assert sum(told) == pytest.approx(8)
+    assert sum(notice.failures for notice in heard) == 8
 
 
 def test_a_task_that_kills_every_worker_ends_the_run(

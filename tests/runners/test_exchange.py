@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from featbank.base.notices import TaskProgress
 from featbank.runners.exchange import Beat, Exchange
 from tests.waiting import HANG_S
 
@@ -65,9 +66,12 @@ def test_a_task_is_taken_back_from_a_dead_worker_and_not_from_one_that_is_done(
     assert exchange.unclaimed() == set()
 
 
+HALF = TaskProgress(done_s=1.5, reused_s=0.5, failures=2, phase="loading weights")
+
+
 def test_signs_of_life_are_seen_on_the_other_side(exchange: Exchange) -> None:
-    exchange.beat("7.0", Beat(count=3, task="000-0", done_s=1.5))
-    assert exchange.beats() == {"7.0": Beat(count=3, task="000-0", done_s=1.5)}
+    exchange.beat("7.0", Beat(count=3, task="000-0", progress=HALF))
+    assert exchange.beats() == {"7.0": Beat(count=3, task="000-0", progress=HALF)}
     exchange.beat_coordinator(9)
     assert exchange.coordinator() == 9
     exchange.end()

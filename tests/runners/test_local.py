@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from featbank.base.notices import AT_WORK, Notice, listening
 from featbank.errors import ConfigError
 from featbank.runners.local import LocalRunner
-from tests.runners.workers import Bulky, Talkative, Whereabouts, noted
+from tests.runners.workers import Bulky, Squares, Talkative, Whereabouts, noted
 from tests.waiting import HANG_S, wait_until, wait_until_gone
 
 
@@ -113,3 +114,11 @@ def test_the_workers_end_with_a_run_that_is_killed_or_interrupted(
     wait_until_gone(noted(pids))
     if number == signal.SIGINT:
         assert "KeyboardInterrupt" in log.read_text()
+
+
+def test_what_a_worker_waits_for_reaches_the_run_before_the_worker_is_at_work() -> None:
+    heard: list[Notice] = []
+    with listening(heard.append):
+        assert list(LocalRunner(num_workers=1).run(Squares, range(2), _ignore)) == [0, 1]
+    phases = [notice.phase for notice in heard if notice.phase is not None]
+    assert phases == ["starting a worker", "loading weights", AT_WORK]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.base.notices import tell
 from featbank.base.progress import Advance
 from featbank.errors import ConfigError
 from featbank.runners import performing
@@ -22,9 +23,16 @@ def noted(folder: Path) -> list[int]:
 
 
 class Squares:
-    """Squares numbers, each of which stands for a second of audio told in two halves."""
+    """Squares numbers, each of which stands for a second of audio told in two halves.
+
+    The first half is taken over from before; one utterance in it fails.
+    """
+
+    def __init__(self) -> None:
+        tell(phase="loading weights")
 
     def __call__(self, task: int, advance: Advance) -> int:
+        tell(reused=0.5, failures=1)
         advance(0.5)
         advance(0.5)
         return task * task
@@ -119,6 +127,7 @@ class Deadly:
     def _work(self, task: int, advance: Advance) -> int:
         before = len(list(self.folder.glob(f"{task}.*")))
         (self.folder / f"{task}.{os.getpid()}").touch()
+        tell(failures=1)
         advance(0.75)
         if task in self.deadly and before < self.deaths:
             time.sleep(0.5)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from featbank.base.framing import Framing
 from featbank.base.manifest import read_manifest, write_manifest
 from featbank.engine.extract import extract, feature_job
 from featbank.engine.recomputing import DrawnSample, draw
+from featbank.engine.run import Run
 from featbank.engine.tokenize_audio import FeatureTokens
 from featbank.errors import FeatbankError, ValidationError
 from featbank.features.base import AudioBatch, Output
@@ -106,6 +107,16 @@ class Levels(FbankAndEnergy):
         ]
 
 
+class NotedFilters(FbankAndEnergy):
+    """Notes the id of each utterance that it computes, in this process."""
+
+    noted: ClassVar[list[str]] = []
+
+    def compute_features(self, batch: AudioBatch, split: str) -> list[dict[str, Any]]:
+        self.noted.extend(batch.ids)
+        return super().compute_features(batch, split)
+
+
 class Project:
     """Three utterances of real speech, and a codebook of some of their own frames."""
 
@@ -116,13 +127,17 @@ class Project:
         for split in SPLITS:
             path = self.manifests / f"{split}.jsonl"
             write_manifest(path, sorted(read_manifest(path), key=lambda row: row.num_samples)[:1])
-        fingerprint = feature_job(demo_run(self.root), folder).specs["fbank"].fingerprint
+        self.tokens = self.codebook(demo_run(self.root), "fbank", 500)
+
+    def codebook(self, run: Run, feature: str, size: int) -> TokenStores:
+        job = feature_job(run, self.folder)
+        fingerprint, shape = job.specs[feature].fingerprint, job.specs[feature].shape
         rng = np.random.default_rng(0)
-        origin = {"fitted_on": {"feature": "fbank", "feature_fingerprint": fingerprint}}
-        centroids = rng.normal(15, 4, (500, 20)).astype(np.float32)
-        path = folder / "codebook.safetensors"
+        origin = {"fitted_on": {"feature": feature, "feature_fingerprint": fingerprint}}
+        centroids = rng.normal(5, 10, (size, *shape)).astype(np.float32)
+        path = self.folder / f"{feature}-{size}.safetensors"
         save_codebook(path, Codebook(centroids=centroids, provenance=origin))
-        self.tokens = TokenStores(codebook=load_codebook(path), merge_repeats=False)
+        return TokenStores(codebook=load_codebook(path), merge_repeats=False)
 
     def measure(
         self,
@@ -130,9 +145,19 @@ class Project:
         sample: DrawnSample | None = None,
         root: Path | None = None,
     ) -> Stability:
-        tokens = FeatureTokens(feature="fbank", stores=stores or self.tokens)
-        choice = measured_units("tokens/fbank-random", tokens)
         run = demo_run(root or self.root, manifests=self.manifests, work=self.folder / "work")
+        return self.measure_run(run, "fbank", stores or self.tokens, sample)
+
+    def measure_run(
+        self,
+        run: Run,
+        feature: str,
+        stores: TokenStores,
+        sample: DrawnSample | None = None,
+        kept: str = "kept",
+    ) -> Stability:
+        tokens = FeatureTokens(feature=feature, stores=stores)
+        choice = measured_units("tokens/fbank-random", tokens, self.folder / kept)
         return measure_stability(run, choice, sample or self.draw(), corpus="")
 
     def draw(self) -> DrawnSample:
@@ -164,6 +189,47 @@ def test_units_of_real_speech_are_gauged(project: Project, tmp_path: Path) -> No
     assert text == (tmp_path / "b.json").read_text()
     assert str(project.folder) not in text
     assert json.loads(text)["stores"]["units"]["gain"]["told"] == "-6 dB of gain"
+
+
+def test_one_pass_of_an_encoder_serves_all_layers_and_sizes(project: Project) -> None:
+    run = demo_run(
+        project.root,
+        manifests=project.manifests,
+        work=project.folder / "work",
+        extractor={"_target_": "tests.stability.test_stability.NotedFilters"},
+        storage=[{"name": "fbank"}, {"name": "energy"}],
+        trusted_modules=["tests"],
+    )
+    choices = [("fbank", 50), ("energy", 50), ("energy", 9)]
+    tokens = {choice: project.codebook(run, *choice) for choice in choices}
+
+    def measure(choice: tuple[str, int], kept: str) -> Stability:
+        return project.measure_run(run, choice[0], tokens[choice], kept=kept)
+
+    NotedFilters.noted.clear()
+    found = {one: measure(one, kept="shared") for one in choices}
+    assert len(NotedFilters.noted) == 3 * 4  # clean, and disturbed in three ways
+    assert len({str(one.stores) for one in found.values()}) == 3
+    for one in choices:
+        assert measure(one, kept=f"{one[0]}-{one[1]}") == found[one]
+
+    [damaged] = (project.folder / "shared/energy/noise").glob("*.h5")
+    damaged.chmod(0o644)
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-8] + bytes(8))
+    NotedFilters.noted.clear()
+    assert measure(("energy", 9), kept="shared") == found["energy", 9]
+    assert 0 < len(NotedFilters.noted) <= 3
+    shutil.rmtree(project.folder / "shared/energy/clean")  # as a withdrawal leaves it
+    assert measure(("energy", 9), kept="shared") == found["energy", 9]
+    assert damaged.read_bytes() == content
+
+
+def test_features_of_another_version_of_a_definition_are_not_kept(project: Project) -> None:
+    (project.folder / "kept/of_before/clean").mkdir(parents=True)
+    found = project.measure()
+    assert [path.name for path in (project.folder / "kept").iterdir()] == ["fbank"]
+    assert found == project.measure()
 
 
 def test_utterance_that_the_shift_leaves_too_short_is_left_out(project: Project) -> None:

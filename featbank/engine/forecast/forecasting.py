@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from featbank.base.notices import tell
 from featbank.base.processors import usable_processors
 from featbank.engine.forecast.decoding import DecodingTask, DecodingTimer, TimedDecoding
 from featbank.engine.forecast.kinds import AudioKind, KindLeft
@@ -131,6 +132,7 @@ def forecast_run(
     num_workers = remaining.num_workers
     decoding = sample = None
     if remaining.longest is not None:
+        tell(phase="timing a sample")
         decoding = _decoded(job, remaining, _DECODING_SHARE * sample_s)
     if remaining.longest is not None and job.computing.sees_device:
         with tempfile.TemporaryDirectory(prefix="featbank-") as temporary:

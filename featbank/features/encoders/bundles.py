@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torchaudio.pipelines
@@ -12,8 +13,10 @@ from torchaudio.models import Wav2Vec2Model, wav2vec2_model, wavlm_model
 from torchaudio.pipelines import Wav2Vec2Bundle
 
 from featbank.base.framing import Framing
+from featbank.base.notices import tell
 from featbank.errors import ConfigError
 from featbank.features.encoders.ssl_parts import convolution_framing
+from featbank.features.weights.sources import hub_cache, tell_loading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,12 @@ def architecture(bundle: Wav2Vec2Bundle) -> Architecture:
 
 def download(bundle: Wav2Vec2Bundle) -> Wav2Vec2Model:
     """Make the encoder of a bundle with its published weights, and without a recognition head."""
+    # under the name that torch.hub gives it
+    file = hub_cache() / Path(bundle._path).name
+    if file.is_file():
+        tell_loading(file.stem, [file])
+    else:
+        tell(phase=f"downloading the weights {file.name} to {file.parent}")
     # torch.hub would unpickle anything without weights_only
     options = {"weights_only": True, "map_location": "cpu", "progress": sys.stderr.isatty()}
     model = bundle.get_model(dl_kwargs=options)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from featbank.base.framing import Framing
+from featbank.base.notices import AT_WORK, tell
 from featbank.errors import ConfigError
 from featbank.features.base import LongWaveform, Output
 from featbank.features.signal.stft_front_end import PADDINGS, padded_samples
@@ -138,6 +139,7 @@ class F0(UtteranceExtractor):
         """Track F0 over consecutive frames, of which `samples` are the positions `held`."""
         wanted = self.framing.span(frames)
         before, behind = max(0, held.start - wanted.start), max(0, wanted.stop - held.stop)
+        _tell_of_compiling()
         f0, _, voicing = librosa.pyin(
             np.pad(samples[: wanted.stop - held.start], (before, behind)),
             fmin=self.min_f0_hz,
@@ -149,7 +151,14 @@ class F0(UtteranceExtractor):
             fill_na=0.0,
             center=False,
         )
+        tell(phase=AT_WORK)
         return {
             name: torch.from_numpy(values.astype(np.float32)).unsqueeze(1)
             for name, values in (("f0", f0), ("voicing", voicing))
         }
+
+
+@cache
+def _tell_of_compiling() -> None:
+    """Tell once in a process what the first call waits for."""
+    tell(phase="compiling pYIN, which takes half a minute at its very first use")

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from featbank.base.notices import tell
 from featbank.errors import WeightsError
 from featbank.features.weights.checkpoint import (
     DAMAGED,
@@ -31,6 +32,7 @@ from featbank.features.weights.sources import (
     checked_source,
     hub_cache,
     random_digest,
+    tell_loading,
     three_ways,
 )
 from featbank.files.provenance import file_sha256
@@ -78,9 +80,10 @@ def load_model(
         if source == DOWNLOAD:
             model = _download(download)
         elif source == RANDOM:
+            tell(phase=f"drawing random weights of {name}")
             model = build()
         else:
-            tensors = _read_file(Path(weights), weights_sha256)
+            tensors = _read_file(name, Path(weights), weights_sha256)
             model = _fill(build(), tensors, unused, where=f"weights {weights}")
 
     def compute_digest() -> str:
@@ -91,7 +94,7 @@ def load_model(
     return Loaded(model=model.eval(), source=source, license=stated, compute_digest=compute_digest)
 
 
-def _read_file(path: Path, expected_sha256: str | None) -> dict[str, torch.Tensor]:
+def _read_file(name: str, path: Path, expected_sha256: str | None) -> dict[str, torch.Tensor]:
     where = f"weights {path}"
     if not path.is_file():
         raise WeightsError(
@@ -100,6 +103,7 @@ def _read_file(path: Path, expected_sha256: str | None) -> dict[str, torch.Tenso
             got="no such file",
             hint=_three_ways(),
         )
+    tell_loading(name, [path])
     check_pin(where, file_sha256(path), expected_sha256, what="this file")
     return read_tensors([path])
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from featbank.base.notices import tell
 from featbank.errors import ConfigError, WeightsError
 from featbank.features.weights.checkpoint import read_tensors, tensors_digest
 from featbank.features.weights.hub import find_files, hub_errors  # first: it says what is lacking
@@ -24,6 +25,7 @@ from featbank.features.weights.sources import (
     Loaded,
     checked_source,
     random_digest,
+    tell_loading,
 )
 from featbank.files.provenance import digest
 
@@ -89,9 +91,11 @@ def load_pretrained(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if source == RANDOM:
+            tell(phase=f"drawing random weights of {model}")
             config = _random_config(kind, architecture, model)
             loaded = kind(config)
         else:
+            tell(phase=f"looking for the weights of {where}")
             folder, files = find_files(
                 source,
                 weights=weights,
@@ -99,6 +103,7 @@ def load_pretrained(
                 revision=revision,
                 weights_sha256=weights_sha256,
             )
+            tell_loading(model, files)
             config = _read_config(kind, folder, where)
             tensors = _part_of(read_tensors(files), part)
             loaded = _load(kind, where, config, tensors, unused)

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from featbank.base.notices import tell
+from featbank.base.printing import size_text
 from featbank.errors import ConfigError
 from featbank.features.base import Weights
 from featbank.files.provenance import digest, package_versions
@@ -76,6 +78,18 @@ def source_of(weights: str) -> str:
             hint=three_ways(FILE, f"downloads are kept in {hub_cache()}, to be copied too"),
         )
     return weights if weights in (DOWNLOAD, RANDOM) else FILE
+
+
+def tell_loading(name: str, files: Sequence[Path]) -> None:
+    """Tell whoever waits that weights are loaded: which, from where, and how much.
+
+    Args:
+        name: of the weights.
+        files: that their tensors are in, of one folder.
+    """
+    size = size_text(sum(file.stat().st_size for file in files))
+    where = files[0] if len(files) == 1 else files[0].parent
+    tell(phase=f"loading weights of {name} from {where}, {size}")
 
 
 def random_digest(seed: int, architecture: Any, libraries: Sequence[str]) -> str:

@@ -192,6 +192,11 @@ def typed_values(kind: type[Knobs]) -> list[str]:
     return [*typed, f"the definitions in {source}"] if elsewhere else typed
 
 
+def typed_here() -> list[str]:
+    """Return the values that were typed for the stage that is run, as they were typed."""
+    return list(HydraConfig.get().overrides.task)
+
+
 def chosen_groups() -> dict[str, str]:
     """Return the options of conf/ that are composed, by group."""
     return _groups(HydraConfig.get().runtime.choices)

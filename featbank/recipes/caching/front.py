@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from featbank.base.progress import count_bar
+from featbank.base.progress import progress_bar
 from featbank.feature_io.base import FeatureStorageReader, FeatureStorageWriter
 from featbank.feature_io.config import storage_configs
 from featbank.ranks import Meeting, standing
@@ -42,7 +42,7 @@ class RecipeSettings:
         fingerprint_with: values, by name, that stand for what a digest cannot be taken of.
         allow_stale: read features that the recipe would compute otherwise now, with a warning.
         debug_batches: compute no more than these, into stores of their own.
-        progress: whether to draw a bar; None draws on a terminal.
+        progress: as `show` of `featbank.base.progress.progress_bar`.
     """
 
     feature_configs: Iterable[Any] | Mapping[str, Any]
@@ -101,7 +101,7 @@ class CachesFeatures(ABC):
             loader_kwargs: of that loader.
             writers: one a feature, by name; they are committed together, or aborted.
             overwrite: compute everything anew, known or not.
-            progressbar: whether to draw a bar; None does as the recipe says.
+            progressbar: likewise; None does as the recipe says.
             more_loader_kwargs: of the loader, too.
 
         Raises:
@@ -217,9 +217,10 @@ class CachesFeatures(ABC):
 
             with (
                 evaluating(settings.modules, settings.hparams, self, changed=changed) as evaluation,
-                count_bar(
+                progress_bar(
                     f"features of {split}",
                     batches.total,
+                    unit="utterances",
                     show=show if ranks.is_first else False,
                 ) as advance,
             ):

@@ -19,6 +19,13 @@ _OURS = str(Path(featbank.__file__).resolve().parent)
 _BUILD = re.compile(r"\+(cpu|cu\d+|rocm[\d.]*|xpu)$")
 STANDARD_LIBRARY = "python"
 
+VALUES_SINCE = "0.1.0"
+"""The release that last changed a value which featbank may compute in a recipe.
+
+It stands for featbank's own version in fingerprints: a release that changes no value leaves what
+recipes have stored as it is.
+"""
+
 
 def package_of(module_name: str | None, filename: str | None = None) -> str | None:
     """Return the package that some code belongs to, or None if it is the user's own.
@@ -64,11 +71,13 @@ def _package_of_file(filename: str, top: str) -> str | None:
 def distribution(package: str) -> tuple[str, str]:
     """Return the name and the version of what installed a package; of several, all.
 
+    That of featbank is the release since which its values are what they are.
+
     >>> distribution("numpy")[0]
     'numpy'
     """
     if package == "featbank":
-        return package, featbank.__version__
+        return package, VALUES_SINCE
     names = sorted(set(_distributions().get(package, ())))
     if not names:  # by hand, without a distribution
         version = getattr(sys.modules.get(package), "__version__", None)
