@@ -190,7 +190,7 @@ def _tell(
 
 
 def _states(laying: Laying, before: LaidDown | None) -> Iterator[tuple[str, str]]:
-    for path in laying.written:
+    for path in sorted(laying.written):
         yield ("renewed" if before is not None and path in before.files else "new"), path
     for path in laying.beside:
         yield "beside", path

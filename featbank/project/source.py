@@ -59,7 +59,7 @@ def pack(root: Path) -> bytes:
 def _of_checkout(root: Path) -> Iterator[tuple[str, bytes]]:
     found = {path for pattern in _PATTERNS for path in root.glob(pattern)}
     names = {path.relative_to(root).as_posix() for path in found} - {_OF_DEMO}
-    for name in [*_PLAIN, *names]:
+    for name in [*_PLAIN, *sorted(names)]:
         yield name, (root / name).read_bytes()
     ignored, mark, _ = (root / ".gitignore").read_text(encoding="utf-8").partition(_OF_PACKAGE)
     pipeline = (root / "dvc.yaml").read_text(encoding="utf-8")

@@ -166,9 +166,8 @@ def _holds_own_code(project: Project, run: Callable[..., str]) -> None:
     (package / "__init__.py").write_text(_OWN)
     project.edit("conf/runtime.yaml", "trusted_modules: []", "trusted_modules: [ours]")
     text = (project.path / "conf/feature/fbank.yaml").read_text()
-    text = text.replace("featbank.features.Fbank", "ours.Quiet").replace(
-        "name: fbank", "name: quiet"
-    )
+    text = text.replace("featbank.features.Fbank", "ours.Quiet")
+    text = text.replace("name: fbank", "name: quiet", 1)
     (project.path / "conf/feature/quiet.yaml").write_text(text)
     project.edit("params.yaml", "features: [fbank]", "features: [fbank, quiet]")
     run("dvc repro extract@mine-quiet")
