@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -85,8 +85,9 @@ def _show(function: Callable[[Config], None], config: Config) -> None:
         return
     _log.info("%s: done in %s", name, format_duration(watch.seconds))
     if not is_run_by_dvc():  # which goes on by itself
-        for line in told_next(config):
-            _log.info("%s", line)
+        with suppress(FeatbankError):  # params.yaml may be another by now: what was made stands
+            for line in told_next(config):
+                _log.info("%s", line)
 
 
 def _drop_what_dvc_has(work: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import MiniBatchKMeans
 
+from featbank.base.notices import Notice, listening
 from featbank.errors import CodebookError, ConfigError
 from featbank.files.sealed import write_sealed
 from featbank.tokenizers.codebook import Codebook
@@ -74,6 +75,19 @@ def test_a_fit_goes_on_from_any_pass_and_ends_in_the_same_bytes(tmp_path: Path) 
         again, same = kmeans.fit(_frames(), seed=3, state=loaded)
         assert again.tobytes() == whole.tobytes()
         assert same == distances
+
+
+def test_progress_of_a_fit_ends_at_what_it_has_to_go_through_at_most_stopped_or_not() -> None:
+    kmeans = KMeans(num_clusters=4, num_codebooks=2, max_passes=9)
+    states: list[FitState] = []
+    kmeans.fit(_frames(), seed=3, keep=states.append)
+    for state in (None, *states):
+        done: list[float] = []
+        heard: list[Notice] = []
+        with listening(heard.append):
+            kmeans.fit(_frames(), seed=3, state=state, advance=done.append)
+        assert [notice.total for notice in heard if notice.total] == [sum(done)]
+        assert 0 <= sum(notice.reused for notice in heard) < sum(done) or state is not None
 
 
 def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
