@@ -192,10 +192,12 @@ _ASIDE_OF = {
     # what is told, and by hand alone what `extract` would publish
     "extract": {"featbank.engine.growth", "featbank.engine.pushing", *_ROLES},
     "prepare": {"featbank.store", "featbank.store.splits"},
-    "report": {"featbank.base.manifest", "featbank.store.splits", *_ROLES},
+    "report": {"featbank.store.splits", *_ROLES},
     "validate": {
         "featbank.certification.certificate",
+        "featbank.report.clips",
         "featbank.report.page",
+        "featbank.report.stamp",
         "featbank.stability.result",
     },
 }
