@@ -120,4 +120,4 @@ def test_a_limit_of_a_container_counts_as_its_memory(
 
 def test_every_extra_is_told_with_what_it_opens() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {*EXTRAS} == {*declared["optional-dependencies"]} - {"benchmarks", "dev", "store"}
+    assert {*EXTRAS} == {*declared["optional-dependencies"]} - {"benchmarks", "dev", "docs"}
