@@ -254,3 +254,13 @@ def test_tokens_of_a_feature_that_is_not_chosen_are_refused_though_it_lies_on_th
         said = own_reproduced.run(command, status=status)
         assert refused in said, command
         assert "Running stage 'tokenize" not in said
+
+
+def test_a_package_that_is_not_installed_is_missed_where_it_is_chosen_alone(edit: Edit) -> None:
+    edit("conf/runtime.yaml", "trusted_modules: []", "trusted_modules: [absent_lab]")
+    edit("conf/feature/energy.yaml", "featbank.features.Energy", "absent_lab.Energy")
+    assert all_faults() == []
+    edit("params.yaml", FEATURES, "features: [energy, fbank, mfcc]")
+    [said] = map(str, all_faults())
+    assert "conf/feature/energy.yaml" in said
+    assert "No module named 'absent_lab'" in said
