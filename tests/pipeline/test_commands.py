@@ -119,6 +119,8 @@ def test_in_a_pipe_a_command_prints_one_table_of_tab_separated_values_or_json(
     assert all(re.fullmatch("[a-z0-9_,]+", key) for key in header.split("\t"))
     assert {row.count("\t") for row in rows} <= {header.count("\t")}
     assert rows or name == "verify"
+    if name == "where":  # which asks all of DVC; its own tests read its JSON
+        return
     assert run(name, tmp_path, "--json") in statuses
     found = json.loads(capsys.readouterr().out)
     if name in ("summary", "ls"):  # the names are those of JSON
