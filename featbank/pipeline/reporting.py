@@ -17,7 +17,7 @@ from featbank.pipeline.corpus_summary import read_corpus
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.report.clips import ClipPlan, read_clips
 from featbank.report.page import write_report
-from featbank.report.stamp import Stamp
+from featbank.report.stamp import PageStamp
 from featbank.stability.result import read_stabilities
 from featbank.validation.result import CheckResult
 
@@ -61,12 +61,12 @@ def make_report(config: ReportConfig, results: Sequence[CheckResult]) -> Path:
     )
 
 
-def _stamp() -> Stamp:
+def _stamp() -> PageStamp:
     """Return when a page is made and of which revision: of git where there is one, and of DVC."""
     with dvc_project() as repo:
         scm, lock = repo.scm, Path(repo.root_dir, "dvc.lock")
         has_commits = hasattr(scm, "is_dirty") and not scm.no_commits
-        return Stamp(
+        return PageStamp(
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             revision=scm.get_rev() if has_commits else "",
             is_dirty=has_commits and scm.is_dirty(),

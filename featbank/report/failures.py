@@ -10,7 +10,7 @@ from featbank.validation.result import CheckResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailureList:
+class ListedFailures:
     """One list of failures.
 
     Args:
@@ -28,7 +28,7 @@ class FailureList:
 
 def failure_lists(
     results: Sequence[CheckResult], corpus: str, prepared: int, kinds: Sequence[FailuresOfKind]
-) -> Iterator[FailureList]:
+) -> Iterator[ListedFailures]:
     """Give each list that has an utterance: that of the manifests first, then those of stores.
 
     Args:
@@ -39,13 +39,13 @@ def failure_lists(
     """
     if prepared:
         path = f"manifests/{corpus}/failures.jsonl"
-        yield FailureList(told="the manifests", path=path, count=prepared, kinds=kinds)
+        yield ListedFailures(told="the manifests", path=path, count=prepared, kinds=kinds)
     for result in results:
         kind, _, option = result.name.partition("/")
         for store in result.stores:
             if store.num_failures:
                 place = f"{store.name}/{store.split}"
-                yield FailureList(
+                yield ListedFailures(
                     told=f"{result.name}/{place}",
                     path=f"{kind}/{corpus}/{option}/{place}/failures.jsonl",
                     count=store.num_failures,
@@ -53,7 +53,7 @@ def failure_lists(
                 )
 
 
-def failed_by_kind(lists: Sequence[FailureList]) -> dict[str, list[str]]:
+def failed_by_kind(lists: Sequence[ListedFailures]) -> dict[str, list[str]]:
     """Return some of the failures of each kind, in any list, each once."""
     found: dict[str, dict[str, None]] = {}
     for one in lists:

@@ -20,7 +20,7 @@ from featbank.report.pictures import Pictures, lengths_picture, utterance_pictur
 from featbank.report.pictures_of_choices import example_pictures, usage_pictures
 from featbank.report.rendering import environment
 from featbank.report.side_by_side import COMPARED, best_of, in_tables, side_by_side
-from featbank.report.stamp import Stamp
+from featbank.report.stamp import PageStamp
 from featbank.report.store_rows import splits_of, store_rows
 from featbank.report.tables import (
     codebook_tables,
@@ -46,7 +46,7 @@ def render_report(
     *,
     clips: Clips = _NO_CLIPS,
     failed: Sequence[FailuresOfKind] = (),
-    stamp: Stamp | None = None,
+    stamp: PageStamp | None = None,
 ) -> str:
     """Render the report as one HTML file that needs nothing else; equal inputs give equal bytes.
 
@@ -122,7 +122,7 @@ def write_report(
     *,
     clips: Clips = _NO_CLIPS,
     failed: Sequence[FailuresOfKind] = (),
-    stamp: Stamp | None = None,
+    stamp: PageStamp | None = None,
 ) -> Path:
     """Write `report.html`, `metrics.json` and the data of DVC's plots; return the report's path.
 

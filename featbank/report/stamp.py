@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
+class PageStamp:
     """When and of what a page was made. A page that DVC keeps has none: the same inputs, its bytes.
 
     Args:

@@ -13,7 +13,7 @@ from featbank.validation.result import CheckResult, StoreCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreRow:
+class RowOfSplits:
     """One store, all splits of it.
 
     Args:
@@ -71,14 +71,14 @@ class StoreRow:
         return any(has_random_weights(store) for store in self.stores)
 
 
-def store_rows(results: Sequence[CheckResult]) -> Iterator[StoreRow]:
+def store_rows(results: Sequence[CheckResult]) -> Iterator[RowOfSplits]:
     """Give the stores of all options, in their order."""
     for result in results:
         for name, stores in groupby(result.stores, key=lambda store: store.name):
             by_split = {store.split: store for store in stores}
-            yield StoreRow(name=f"{result.name}/{name}", by_split=by_split)
+            yield RowOfSplits(name=f"{result.name}/{name}", by_split=by_split)
 
 
-def splits_of(rows: Sequence[StoreRow]) -> list[str]:
+def splits_of(rows: Sequence[RowOfSplits]) -> list[str]:
     """Return the splits that any store has, in their order."""
     return in_order({split for row in rows for split in row.by_split})

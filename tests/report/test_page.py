@@ -19,7 +19,7 @@ from featbank.report.charts import draw_confusion
 from featbank.report.clips import Clip, Clips
 from featbank.report.page import render_report
 from featbank.report.rendering import environment
-from featbank.report.stamp import Stamp
+from featbank.report.stamp import PageStamp
 from featbank.validation.agreement import Agreement, LabelCheck
 from featbank.validation.confusion import MAX_LABELS, MAX_UNITS, UnitConfusion
 from featbank.validation.result import CheckResult, LengthHistogram, Problem, StoreCheck
@@ -261,7 +261,7 @@ def test_failures_are_counted_by_kind_and_some_are_named() -> None:
 
 
 def test_only_a_page_to_hand_on_says_when_it_was_made() -> None:
-    stamp = Stamp(
+    stamp = PageStamp(
         made_at="2026-11-30T12:00:00+00:00",
         revision="abc123",
         is_dirty=True,
