@@ -189,7 +189,7 @@ def test_a_stage_that_is_stopped_says_what_it_keeps_and_goes_on_from_there(
     kept, num_kept = _kept(work), len(list(work.glob("**/results/*.json")))
     told = (tmp_path / "log").read_text()
     assert re.search(
-        r"\nextract fbank: 2\.4 min of audio to go\n"
+        r"\nextract fbank: 2\.4 min of audio to go\n(extract .* elapsed.*\n)*"
         rf"[0-9.]+ (s|min) of audio in {num_kept} finished shards are kept in "
         rf"{next(work.iterdir())}: run again to go on\n"
         r"interrupted; what was there before is as it was\n\Z",

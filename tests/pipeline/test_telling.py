@@ -41,7 +41,8 @@ def test_a_pipe_gets_each_phase_once_and_the_closing_lines_say_where_failures_ar
     damaged: Project,
 ) -> None:
     lines = damaged.run(f"{EXTRACT} feature=mfcc").splitlines()
-    phases = [line for line in lines if line.startswith("extract")]
+    # a machine under load takes its minutes, and tells of them
+    phases = [line for line in lines if line.startswith("extract") and " elapsed" not in line]
     assert phases[:-1] == [
         "extract: loading libraries",
         "extract: looking for previous stores",
