@@ -12,20 +12,24 @@ from featbank.cli.parsing import FINE, FOUND, add_command
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    add_command(
+    command = add_command(
         commands,
         "check",
         "all that is wrong with params.yaml, conf/ and dvc.yaml",
         _run,
-        examples=("", "--json"),
+        examples=("", "--all"),
     )
+    command.add_argument(
+        "--all", action="store_true",
+        help="hold features that are not chosen against their extractors, too, which imports these",
+    )  # fmt: skip
 
 
 def _run(parsed: argparse.Namespace) -> int:
     # imported here: it brings in Hydra and DVC, which other commands do without
     from featbank.pipeline.checking import all_faults
 
-    faults = all_faults()
+    faults = all_faults(with_unchosen=parsed.all)
     rows = [{"error": type(fault).__name__, "message": str(fault)} for fault in faults]
     if parsed.json:
         print_json({"faults": rows})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
@@ -28,8 +29,13 @@ _READERS = {"corpus": "prepare", "feature": "extract", "tokenizer": "fit", "runn
 _PIPELINE = Path("dvc.yaml")
 
 
-def all_faults() -> Sequence[FeatbankError]:
-    """Return what is wrong with params.yaml, conf/ and dvc.yaml, each fault once."""
+def all_faults(*, with_unchosen: bool = True) -> Sequence[FeatbankError]:
+    """Return what is wrong with params.yaml, conf/ and dvc.yaml, each fault once.
+
+    Args:
+        with_unchosen: import the extractors of all features, chosen or not, to hold arguments
+            against them: half a minute, where encoders of several packages are installed.
+    """
     found: list[FeatbankError] = [*choice_faults()]
     if not PARAMS.exists() and not CONF.is_dir():
         return found
@@ -37,21 +43,21 @@ def all_faults() -> Sequence[FeatbankError]:
     in_pipeline = [] if found else list(_pipeline_faults())
     if fault := version_fault():
         found.append(fault)
-    chosen = _chosen_files()
+    chosen = _chosen_options()
+    files = {f"{CONF}/{group}/{one}.yaml" for group, names in chosen.items() for one in names}
     with any_choices():
-        of_files = [*_definition_faults()]
+        of_files = [*_definition_faults(chosen, None if with_unchosen else chosen["feature"])]
     # nobody need install what all definitions name, to use some of them
-    found += [one for one in of_files if not _is_absence(one) or chosen & _files_in(one)]
+    found += [one for one in of_files if not _is_absence(one) or files & _files_in(one)]
     found += in_pipeline
     return list({str(one): one for one in found}.values())
 
 
-def _chosen_files() -> set[str]:
-    """Return the files of conf/ that params.yaml chooses; none where it is of no known form."""
+def _chosen_options() -> Mapping[str, Collection[str]]:
+    """Return the options that params.yaml chooses, by group; none where it is of no known form."""
     with suppress(ConfigError):
-        options = formed_choices().options
-        return {f"{CONF}/{group}/{one}.yaml" for group, names in options.items() for one in names}
-    return set()
+        return defaultdict(tuple, formed_choices().options)
+    return defaultdict(tuple)
 
 
 def _is_absence(fault: ConfigError) -> bool:
@@ -63,18 +69,27 @@ def _files_in(fault: ConfigError) -> set[str]:
     return set(re.findall(rf"{CONF}/\S+?\.yaml", fault.what))
 
 
-def _definition_faults() -> Iterator[ConfigError]:
-    """Give what is wrong with the stages and the options of conf/, chosen or not."""
-    some = {group: name for group in _READERS for name in _readable(group)}
+def _definition_faults(
+    chosen: Mapping[str, Collection[str]], built: Collection[str] | None
+) -> Iterator[ConfigError]:
+    """Give what is wrong with the stages and the options of conf/, chosen or not.
+
+    Args:
+        chosen: options by group.
+        built: features whose extractors are imported; None for all.
+    """
+    some = {group: name for group in _READERS for name in _readable(group, chosen[group])}
     for stage in sorted({name.partition("_")[0] for name in STAGES}):
         yield from stage_faults(CONFIGS[stage], _of_stage(stage, some))
     for group, stage in _READERS.items():
-        yield from option_faults(CONFIGS[stage], _of_stage(stage, some), group)
+        of_group = built if group == "feature" else None
+        options = _of_stage(stage, some)
+        yield from option_faults(CONFIGS[stage], options, group, built=of_group)
 
 
-def _readable(group: str) -> Iterator[str]:
-    """Give an option of a group with which others can be composed."""
-    for name in options_of(group):
+def _readable(group: str, chosen: Collection[str]) -> Iterator[str]:
+    """Give an option of a group with which others can be composed, of those that are chosen."""
+    for name in (*sorted(chosen), *options_of(group)):
         with suppress(ConfigError):
             read_option(CONF, f"{group}/{name}")
             yield name

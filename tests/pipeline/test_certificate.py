@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -50,6 +51,7 @@ def test_validate_certifies_a_sample_and_names_what_came_out_otherwise(
     told = project.run(command, status=1)
     assert "the definition of the features of store data/features/demo/mfcc/mfcc" in told
     assert "num_ceps 12, got num_ceps 13" in told
+    shutil.copytree(store.path.parents[1], store.path.parents[1].with_name("mfcc40"))
     told = project.run(f"{command} strict=false".replace("mfcc", "mfcc40"), status=1)
     assert "definition of features/mfcc40: expected a file of conf/feature, got no such" in told
     assert "did you mean mfcc? Or put what was typed by hand" in told

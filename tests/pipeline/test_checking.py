@@ -159,6 +159,7 @@ def test_lists_of_a_joint_sample_are_drawn_one_after_the_other(edit: Edit) -> No
     assert "an entry of samples for each list in conf/sample/both: one, other, third" in said
 
 
+@pytest.mark.usefixtures("on_terminal")
 def test_all_that_is_wrong_is_said_in_one_go(
     edit: Edit, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,8 +191,14 @@ def test_keys_that_no_class_takes_are_named_with_their_file_and_the_nearest(
     edit("conf/corpus/mls.yaml", "MLSCorpus", "MSLCorpus")
     edit("conf/feature/mfcc.yaml", "num_ceps:", "num_cep:")
     edit("conf/runner/local.yaml", "max_retries:", "retries:")
+    edit("conf/feature/spectrogram.yaml", "  n_fft:", "  num_bins: 3\n  n_fft:")
     assert main(["check"]) == 1
-    said = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().out
+    assert "num_bins" not in said  # of a feature that is not chosen, whose extractor may be heavy
+    assert main(["check", "--all"]) == 1
+    also = capsys.readouterr().out
+    assert "num_bins: expected a key of Spectrogram" in also
+    said = said.splitlines()
     for expected in (
         "corpus.transcipts: expected a key of TreeCorpus, got one in conf/corpus/aishell.yaml that "
         "nothing reads; did you mean transcripts?",

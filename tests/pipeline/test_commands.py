@@ -133,7 +133,7 @@ def test_in_a_pipe_a_command_prints_one_table_of_tab_separated_values_or_json(
 def test_faults_are_a_table_too(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a fault that is found at once, for `check` goes through all of conf/."""
     fault = ConfigError("seed", expected="an integer", got="'x'")
-    monkeypatch.setattr("featbank.pipeline.checking.all_faults", lambda: [fault])
+    monkeypatch.setattr("featbank.pipeline.checking.all_faults", lambda **_: [fault])
     assert main(["check"]) == FOUND
     assert capsys.readouterr().out == f"error\tmessage\nConfigError\t{fault}\n"
     assert main(["check", "--json"]) == FOUND

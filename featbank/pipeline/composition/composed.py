@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -92,7 +92,11 @@ def stage_faults(kind: type[Knobs], options: Mapping[str, str]) -> Sequence[Conf
 
 
 def option_faults(
-    kind: type[Knobs], options: Mapping[str, str], group: str
+    kind: type[Knobs],
+    options: Mapping[str, str],
+    group: str,
+    *,
+    built: Collection[str] | None = None,
 ) -> Iterator[ConfigError]:
     """Yield all faults of the options of a group of conf/, without running a stage.
 
@@ -100,6 +104,7 @@ def option_faults(
         kind: the schema of a stage that reads all of such an option.
         options: of conf/, by group, to compose that stage with.
         group: of the options.
+        built: those whose classes are imported, to hold arguments against them; None for all.
     """
     with _composing([]):  # what is wrong with these, `stage_faults` tells
         composed, groups = compose_alone(kind, options)
@@ -115,7 +120,8 @@ def option_faults(
                     found.append(ConfigError("name", expected=file.stem, got=repr(said["name"])))
                 with open_dict(composed):
                     composed[group] = said
-                found += _all_checked(kind, composed, {**groups, group: file.stem})
+                check = _all_checked if built is None or file.stem in built else _values_checked
+                found += check(kind, composed, {**groups, group: file.stem})
             for one in found:
                 if str(file) in str(one):
                     yield one
@@ -266,6 +272,14 @@ def _all_checked(
     checked = _checked(kind, config, stage, groups, ())
     origin = origin_of(stage, groups, ())
     return list(component_faults(checked, origin, checked.trusted_modules))
+
+
+def _values_checked(
+    kind: type[Knobs], config: DictConfig, groups: Mapping[str, str]
+) -> Sequence[ConfigError]:
+    """Check the values of a stage that is not run; no class that it names is imported."""
+    _checked(kind, config, name_of(kind), groups, ())
+    return ()
 
 
 def origin_of(stage: str, groups: Mapping[str, str], typed: Iterable[str]) -> Origin:
