@@ -69,19 +69,19 @@ def test_the_card_of_a_store_says_how_it_was_made_and_of_manifests_whose_it_is(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "status", "told"),
     [
-        (["card", "{units}", "--to", "{there}"], "expected a free place, got something there"),
-        (["card", "{manifests}", "--manifests", "{manifests}"], "PLACE is a corpus itself"),
-        (["card", "{folder}/nothing"], "nothing"),
-        (["card", "{units}/dev", "--manifests", "{folder}"], "nothing there"),
-        (["card", "{units}/dev", "--manifests", "{others}"], "the 7 utterances of store"),
-        (["card", "{broken}"], "name in "),
-        (["croissant", "{units}", "{there}"], "give --replace"),
+        (["card", "{units}", "--to", "{there}"], 2, "expected a free place, got something there"),
+        (["card", "{manifests}", "--manifests", "{manifests}"], 2, "PLACE is a corpus itself"),
+        (["card", "{folder}/nothing"], 1, "nothing"),
+        (["card", "{units}/dev", "--manifests", "{folder}"], 1, "nothing there"),
+        (["card", "{units}/dev", "--manifests", "{others}"], 1, "the 7 utterances of store"),
+        (["card", "{broken}"], 1, "name in "),
+        (["croissant", "{units}", "{there}"], 2, "give --replace"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_is_right(
-    demo: Licensed, tmp_path: Path, capsys: Capture, arguments: list[str], told: str
+    demo: Licensed, tmp_path: Path, capsys: Capture, arguments: list[str], status: int, told: str
 ) -> None:
     (tmp_path / "there").touch()
     (tmp_path / "dev.jsonl").touch()
@@ -91,7 +91,7 @@ def test_a_mistake_is_one_line_that_says_what_is_right(
         "units": demo.units, "manifests": demo.manifests, "folder": tmp_path / "none",
         "there": tmp_path / "there", "others": tmp_path, "broken": tmp_path / "broken",
     }  # fmt: skip
-    assert run(*(one.format(**places) for one in arguments)) == 1
+    assert run(*(one.format(**places) for one in arguments)) == status
     [line] = capsys.readouterr().err.splitlines()
     assert told in line
 
