@@ -58,27 +58,29 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "", *, before
     >>> did_you_mean("wavml", ["wavlm", "hubert"]), did_you_mean("x", ["wavlm"], "there is wavlm")
     ('did you mean wavlm?', 'there is wavlm')
     """
-    found = [f"{before}{name}" for name in nearest(word, known)]
-    *first, last = found or [""]
-    if not last:
-        return otherwise
-    return f"did you mean {', '.join(first)} or {last}?" if first else f"did you mean {last}?"
+    return _question([f"{before}{name}" for name in nearest(word, known)]) or otherwise
 
 
 def near_folder(folder: Path, *, before: str = "") -> str:
     """Return the question about a folder that is not there: of those beside it, as seen from here.
 
+    Where more of its path is wrong than one name, it is about the first of these.
+
     Args:
         folder: of which there is none.
         before: what is typed before it, such as `corpus.root=`.
     """
-    parent = folder.parent
+    missing = folder
+    while not missing.parent.is_dir() and missing.parent != missing:
+        missing = missing.parent
+    parent, rest = missing.parent, folder.relative_to(missing)
     if not parent.is_dir():
         return ""
-    beside = [path.name for path in parent.iterdir() if path.is_dir()]
+    beside = [path.name for path in parent.iterdir() if (path / rest).is_dir()]
     with suppress(ValueError):
         parent = parent.absolute().relative_to(Path.cwd())
-    return did_you_mean(folder.name, beside, before=f"{before}{parent}/")
+    known = [str(parent / name / rest) for name in nearest(missing.name, beside)]
+    return _question([f"{before}{path}" for path in known])
 
 
 def near_choice(message: str) -> str:
@@ -91,6 +93,13 @@ def near_choice(message: str) -> str:
     if found is None:
         return ""
     return did_you_mean(found[1], [one.strip().strip("'") for one in found[2].split(",")])
+
+
+def _question(found: list[str]) -> str:
+    *first, last = found or [""]
+    if not last:
+        return ""
+    return f"did you mean {', '.join(first)} or {last}?" if first else f"did you mean {last}?"
 
 
 def _folded(name: str) -> str:

@@ -63,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if isinstance(stream, io.TextIOWrapper):  # ids are Unicode, terminals need not be
                 stream.reconfigure(errors="backslashreplace")
         tell_on_stderr()
-        parsed = command_parser().parse_args(arguments)
+        parser = command_parser()
+        if not (sys.argv[1:] if arguments is None else arguments):
+            parser.print_help(sys.stderr)
+            return MISTYPED
+        parsed = parser.parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = parsed.run
         try:
             return run(parsed)

@@ -45,8 +45,12 @@ def _run(parsed: argparse.Namespace) -> int:
         *program_facts(),
         *folder_facts(project, _caches(project)),
     ]
+    facts.sort(key=lambda one: one.verdict != "ok")  # what there is to do, last: it stays in sight
     rows = [asdict(one) for one in facts]
-    print_json({"facts": rows}) if parsed.json else print_table(_COLUMNS, rows)
+    if parsed.json:
+        print_json({"facts": rows})
+    else:
+        print_table(_COLUMNS, rows, hidden=("is_needed",))
     return FOUND if any(one.ends_pipelines for one in facts) else FINE
 
 

@@ -156,12 +156,9 @@ def _with_values(document: bytes, values: Mapping[str, str]) -> bytes:
 def _check_option(source: Mapping[str, bytes], group: str, name: str) -> None:
     known = _options(source, group)
     if name not in known:
-        raise ConfigError(
-            f"--{group}",
-            expected=f"one of {', '.join(sorted(known))}",
-            got=name,
-            hint=did_you_mean(name, known),
-        )
+        near = did_you_mean(name, known, before=f"--{group} ")
+        expected = f"a name of conf/{group}" if near else f"one of {', '.join(sorted(known))}"
+        raise ConfigError(f"--{group}", expected=expected, got=name, hint=near)
 
 
 def _options(source: Mapping[str, bytes], group: str) -> Collection[str]:

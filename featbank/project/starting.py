@@ -5,10 +5,14 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from featbank.base.nearest import near_folder
 from featbank.corpora.paths import AUDIO_SUFFIXES
 from featbank.errors import ConfigError, CorpusError
 
 CORPORA = "corpora"
+
+
+_ANYWHERE = "a path that begins with / or ~ is the same from everywhere"
 
 
 def check_root(folder: Path, corpus: str, root: Path) -> None:
@@ -24,7 +28,7 @@ def check_root(folder: Path, corpus: str, root: Path) -> None:
     """
     if not root.is_dir():
         got = "a file" if root.exists() else "nothing there"
-        hint = "a path that begins with / or ~ is the same from everywhere"
+        hint = near_folder(root, before="--root ") or _ANYWHERE
         raise CorpusError(f"--root {root}", expected="the folder of the audio", got=got, hint=hint)
     if folder.resolve().is_relative_to(root.resolve()):
         raise CorpusError(

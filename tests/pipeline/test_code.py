@@ -174,6 +174,7 @@ _UNTRACKED = {
 }
 # what else stage scripts import, themselves or through `pipeline`, and no function of theirs does
 _ASIDE = {
+    "featbank.base.notices": "tells how far a run is",
     "featbank.base.progress": "prints",
     "featbank.base.visible": "prints",
     "featbank.base.label_forms": "says where labels lie, which checks alone read",

@@ -204,7 +204,6 @@ def test_what_is_mistyped_is_answered_in_a_line_by_what_to_type(
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("", "the following arguments are required: COMMAND; featbank --help has examples"),
         ("extract", "it is a stage: python stages/extract.py"),
         ("info", "the following arguments are required: STORE; featbank info --help has examples"),
         ("where", "whom? Give ids, --speaker or --prefix"),
@@ -216,6 +215,12 @@ def test_what_lacks_is_named(typed: str, said: str, capsys: Capture) -> None:
     assert status == MISTYPED
     assert said in error
     assert len(error.splitlines()) == 1
+
+
+def test_whoever_types_the_program_alone_sees_all_its_commands(capsys: Capture) -> None:
+    assert main([]) == MISTYPED
+    said = capsys.readouterr().err
+    assert all(f"\n  {name} " in said for name in commands())
 
 
 def test_the_program_has_one_name(root: Path) -> None:

@@ -150,8 +150,8 @@ def test_audio_in_a_bucket_has_a_note_that_dvc_tracks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["--feature", "fbnk"], "got fbnk; did you mean fbank?"),
-        (["--corpus", "flder"], "got flder; did you mean folder?"),
+        (["--feature", "fbnk"], "got fbnk; did you mean --feature fbank?"),
+        (["--corpus", "flder"], "got flder; did you mean --corpus folder?"),
         (["--root", "nowhere"], "--root nowhere: expected the folder of the audio, got nothing"),
         (["--root", "."], "got one that project lies in; name another folder for the project"),
         (["--name", "librispeech"], "type --corpus librispeech for that layout"),
