@@ -16,7 +16,7 @@ from featbank.cli.parsing import FINE, add_command
 from featbank.corpora.forgotten import FORGOTTEN
 from featbank.errors import ConfigError
 from featbank.files.opening import read_regular
-from featbank.withdrawal.plan import PLAN, Kept, Twin, WithdrawalPlan, stopped_plan
+from featbank.withdrawal.plan import PLAN, KeptRevision, Twin, WithdrawalPlan, stopped_plan
 
 _MAX_BYTES = 256 << 20  # of a list of ids
 _NAMED = 10
@@ -110,10 +110,10 @@ def _sought(parsed: argparse.Namespace) -> Sought:
     return Sought(ids=frozenset(ids), speakers=frozenset(parsed.speaker))
 
 
-def _keep(given: Sequence[str]) -> list[Kept]:
+def _keep(given: Sequence[str]) -> list[KeptRevision]:
     """Return the revisions that are to have a twin, with the tag of each."""
     pairs = [one.partition("=") for one in given]
-    found = [Kept(revision=one, tag=tag or f"{one}-redacted") for one, _, tag in pairs]
+    found = [KeptRevision(revision=one, tag=tag or f"{one}-redacted") for one, _, tag in pairs]
     if not all(one.revision for one in found) or len({one.tag for one in found}) < len(found):
         raise ConfigError(
             "--keep", expected="revisions, each once, as v1.0 or v1.0=v1.0-r1", got=" ".join(given)

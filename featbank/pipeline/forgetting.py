@@ -36,7 +36,14 @@ from featbank.pipeline.manifest_rows import rows_of_manifest
 from featbank.pipeline.named_outputs import WORKSPACE
 from featbank.pipeline.twin_making import make_twin
 from featbank.pipeline.twins import plan_twin
-from featbank.withdrawal.plan import PLAN, CutRevision, Deletion, Kept, NotReached, WithdrawalPlan
+from featbank.withdrawal.plan import (
+    PLAN,
+    CutRevision,
+    Deletion,
+    KeptRevision,
+    NotReached,
+    WithdrawalPlan,
+)
 from featbank.withdrawal.receipt import receipt_of, write_receipt
 from featbank.withdrawal.redaction import (
     is_scan_memory,
@@ -55,7 +62,7 @@ _EXPORTED = "files of exports hold them, or were made from what does: make these
 
 
 def plan_withdrawal(
-    sought: Sought, *, refit: bool, exports: Sequence[Path] = (), keep: Sequence[Kept] = ()
+    sought: Sought, *, refit: bool, exports: Sequence[Path] = (), keep: Sequence[KeptRevision] = ()
 ) -> WithdrawalPlan:
     """Find all that holds a person, and say what is to be done with it; nothing is changed.
 

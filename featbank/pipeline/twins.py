@@ -23,11 +23,11 @@ from featbank.pipeline.revisions import Revision, read_revisions
 from featbank.pipeline.twin_making import held_parts, work_folder
 from featbank.store.format import HEADER_NAME
 from featbank.store.header_file import MAX_HEADER_BYTES, parse_header
-from featbank.withdrawal.plan import Kept, Twin
+from featbank.withdrawal.plan import KeptRevision, Twin
 from featbank.withdrawal.redacted_output import RedactedParts
 
 
-def plan_twin(kept: Kept, holdings: Holdings, sought: Sought) -> Twin:
+def plan_twin(kept: KeptRevision, holdings: Holdings, sought: Sought) -> Twin:
     """Say what the twin of a revision will be; nothing is written.
 
     Args:
@@ -77,7 +77,7 @@ class _Planning:
 
     def __init__(
         self,
-        kept: Kept,
+        kept: KeptRevision,
         tree: RevisionTree,
         revision: Revision,
         objects: PlacedObjects,

@@ -54,7 +54,7 @@ class CutRevision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptRevision:
     """A revision that is to have a twin.
 
     Args:

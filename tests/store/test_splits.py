@@ -119,7 +119,7 @@ def test_a_folder_of_splits_that_were_written_one_by_one_holds_what_is_there(
     assert read_splits(tmp_path) is None
     assert len(open_store(tmp_path)) == 2
     assert main(["verify", str(tmp_path)]) == 0
-    assert "states no splits: whether one is absent cannot be told" in capsys.readouterr().out
+    assert "states no splits: whether one is absent cannot be told" in capsys.readouterr().err
     (tmp_path / "dev" / "header.json").unlink()
     with pytest.raises(StoreError, match=r"dev: expected a folder with header\.json"):
         open_store(tmp_path)
@@ -134,9 +134,9 @@ def test_a_split_that_was_pulled_alone_opens_and_the_folder_says_what_is_absent(
     assert list(open_store(splits / "dev").ids) == ["dev"]
     assert main(["verify", str(splits / "dev")]) == 0
     assert main(["verify", str(splits)]) == 1
-    said = capsys.readouterr().out
-    assert "got no test, no train" in said
-    assert "1 shards, 1 utterances" in said
+    said = capsys.readouterr()
+    assert "got no test, no train" in said.out
+    assert "1 shards, 1 utterances" in said.err
 
 
 def test_removing_what_is_damaged_takes_the_statement_and_names_what_is_absent(
