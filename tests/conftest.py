@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 # hub libraries wait on the network unless told not to; the suite never needs one
@@ -25,6 +27,9 @@ settings.register_profile("anywhere", deadline=None, suppress_health_check=[Heal
 settings.load_profile("anywhere")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+_BUILT = ("featbank", "conf", "stages", ".dvc", ":(glob)*")
+"""What of the repository a source distribution is built of."""
 
 SPLITS = ("train", "dev", "test")
 """The splits of the demo corpus, which most tests borrow."""
@@ -57,6 +62,38 @@ def on_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     # of the class: pytest makes other streams for the test itself
     monkeypatch.setattr(type(sys.stdout), "isatty", lambda stream: stream is sys.stdout)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree, built of an unpacked source distribution: once for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    sources, built = folder / "sources", folder / "built"
+    with FileLock(folder / "built.lock"):
+        if not built.exists():
+            listed = [
+                "git",
+                "ls-files",
+                "-z",
+                "--cached",
+                "--others",
+                "--exclude-standard",
+                *_BUILT,
+            ]
+            found = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+            for name in filter(None, found.stdout.split("\0")):
+                (sources / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, sources / name)
+            # in an environment that pip makes
+            making = folder / "making"
+            command = [sys.executable, "-m", "build", "--outdir", str(making), str(sources)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            making.rename(built)
+    [found_wheel] = built.glob("*.whl")
+    return found_wheel
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -58,17 +57,6 @@ def _run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def _wheel(folder: Path) -> Path:
-    """Build a wheel of the sources, in an environment that pip makes."""
-    sources = folder / "sources"
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in filter(None, _run([*listed, "featbank", ":(glob)*"], ROOT).split("\0")):
-        (sources / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, sources / name)
-    _run([sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(folder), "."], sources)
-    return next(folder.glob("*.whl"))
-
-
 def _with_all_they_need(names: Iterable[str]) -> dict[str, metadata.Distribution]:
     """Return distributions of this environment, and those that they need in turn."""
     found: dict[str, metadata.Distribution] = {}
@@ -83,12 +71,11 @@ def _with_all_they_need(names: Iterable[str]) -> dict[str, metadata.Distribution
 
 
 @pytest.mark.slow
-def test_stores_are_read_compared_and_batched_without_torch(tmp_path: Path) -> None:
+def test_stores_are_read_compared_and_batched_without_torch(wheel: Path, tmp_path: Path) -> None:
     python = tmp_path / "environment/bin/python"
     _run([sys.executable, "-m", "venv", "--without-pip", str(python.parents[1])], tmp_path)
-    wheel = str(_wheel(tmp_path))
     pip = [sys.executable, "-m", "pip", "--python", str(python)]
-    _run([*pip, "install", "--no-index", "--no-deps", wheel], tmp_path)
+    _run([*pip, "install", "--no-index", "--no-deps", str(wheel)], tmp_path)
     # links in place of the second `pip install`, so that the test needs no network
     [line] = re.findall(r"^pip install (fsspec .*)$", PAGE, re.MULTILINE)
     [packages] = python.parents[1].glob("lib/python3*/site-packages")

@@ -21,8 +21,6 @@ from featbank.store import open_store
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
 
-_PARTS = ("featbank", "conf", "stages", ".dvc", ":(glob)*")
-
 
 @dataclass(frozen=True)
 class Installed:
@@ -45,16 +43,9 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    sources, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("built")
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *_PARTS]
-    found = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, found.split("\0")):
-        (sources / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, sources / name)
-    # the wheel is built of the unpacked source distribution, in an environment that pip makes
-    _run([sys.executable, "-m", "build", "--outdir", str(out)], sources)
-    [wheel], environment = list(out.glob("*.whl")), out / "environment"
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    out = tmp_path_factory.mktemp("installed")
+    environment = out / "environment"
     _run([sys.executable, "-m", "venv", "--without-pip", str(environment)], out)
     python = str(environment / "bin" / "python")
     _run(
