@@ -115,11 +115,11 @@ def test_a_plan_without_anything_to_do_has_no_work() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
-    [([], "got nobody"), ([""], "got an empty name"), (["--list", "no.txt"], "no.txt")],
+    ("typed", "status", "said"),
+    [([], 2, "got nobody"), ([""], 2, "got an empty name"), (["--list", "no.txt"], 1, "no.txt")],
 )
 def test_nobody_is_no_one_to_forget(
-    typed: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    typed: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["forget", *typed]) == 1
+    assert main(["forget", *typed]) == status
     assert said in capsys.readouterr().err
