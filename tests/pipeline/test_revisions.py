@@ -203,4 +203,4 @@ def test_a_mistake_is_one_line_and_trouble(capsys: Capture) -> None:
         assert said in error
         assert error.count("\n") == 1
     assert main(["diff", "data", "data"]) == 0
-    assert "nothing differs" in capsys.readouterr().out
+    assert "nothing differs" in capsys.readouterr().err  # a note: in a pipe there is data alone

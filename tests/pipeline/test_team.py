@@ -51,6 +51,9 @@ def _begin(project: Project) -> list[str]:
     table.write_text(f"{header}\trelease\n", encoding="utf-8")
     rows = _rows(of_speaker=slice(3), of_others=slice(0, None, 5), release="2026-10")
     _grow(project, rows)
+    for path in (project.path / "corpora/demo" / SPEAKER).iterdir():
+        if f"{SPEAKER}/{path.stem}" not in _ids(rows):
+            path.unlink()  # of nobody that a manifest knows
     train = [row for row in rows if row.split("\t")[3] == "train"]
     write_pins(project.path / "conf/sample/demo/demo.txt", _ids(train), how="all of train")
 
