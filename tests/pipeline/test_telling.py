@@ -54,7 +54,7 @@ def test_a_pipe_gets_each_phase_once_and_the_closing_lines_say_where_failures_ar
     ]
     told = [line for line in lines if line.startswith("data/features/demo/mfcc: 37 utterances, ")]
     assert len(told) == 1
-    assert lines[-5] == "test: 1 failure is in data/features/demo/mfcc/mfcc/test/failures.jsonl"
+    assert "test: 1 failure is in data/features/demo/mfcc/mfcc/test/failures.jsonl" in lines
     assert lines[-3:] == [
         "look: featbank info data/features/demo/mfcc",
         "next: python stages/extract.py feature=fbank",
