@@ -14,9 +14,9 @@ import pytest
 
 from featbank.audio.containers import read_through
 from featbank.base.processors import usable_processors
-from featbank.engine.space import UNTOLD, free_bytes
 from featbank.engine.work import put
 from featbank.errors import StoreError
+from featbank.files.disk import UNTOLD, free_bytes
 from featbank.files.opening import open_regular, read_regular
 from featbank.store import platform
 from tests.files.test_disk import at_most

@@ -70,17 +70,21 @@ def near_folder(folder: Path, *, before: str = "") -> str:
         folder: of which there is none.
         before: what is typed before it, such as `corpus.root=`.
     """
+    with suppress(OSError):  # of folders that are not ours to list: advice is no second error
+        return _near_folder(folder, before)
+    return ""
+
+
+def _near_folder(folder: Path, before: str) -> str:
     missing = folder
     while not missing.parent.is_dir() and missing.parent != missing:
         missing = missing.parent
     parent, rest = missing.parent, folder.relative_to(missing)
-    if not parent.is_dir():
-        return ""
-    beside = [path.name for path in parent.iterdir() if (path / rest).is_dir()]
+    near = nearest(missing.name, [path.name for path in parent.iterdir()])
+    there = [name for name in near if (parent / name / rest).is_dir()]
     with suppress(ValueError):
         parent = parent.absolute().relative_to(Path.cwd())
-    known = [str(parent / name / rest) for name in nearest(missing.name, beside)]
-    return _question([f"{before}{path}" for path in known])
+    return _question([f"{before}{parent / name / rest}" for name in there])
 
 
 def near_choice(message: str) -> str:

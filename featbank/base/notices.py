@@ -8,8 +8,9 @@ crosses to the process that shows it, a few times a second at most.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 AT_WORK = ""
@@ -56,6 +57,8 @@ NO_PROGRESS = TaskProgress()
 Listener = Callable[[Notice], object]
 
 _listeners: list[Listener] = []  # the innermost is the last
+# a forked worker of somebody's loader draws nothing on our terminal
+os.register_at_fork(after_in_child=_listeners.clear)
 
 
 def tell(
@@ -66,8 +69,8 @@ def tell(
     total: float | None = None,
 ) -> None:
     """Tell whoever shows this step what is new; see `Notice`. From any thread."""
-    if _listeners:
-        _listeners[-1](Notice(phase=phase, reused=reused, failures=failures, total=total))
+    for listener in _listeners[-1:]:  # it may go meanwhile
+        listener(Notice(phase=phase, reused=reused, failures=failures, total=total))
 
 
 @contextmanager
@@ -77,4 +80,5 @@ def listening(listener: Listener) -> Iterator[None]:
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        with suppress(ValueError):  # in a forked child
+            _listeners.remove(listener)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
-from featbank.base.notices import Notice, listening
+from featbank.base.notices import AT_WORK, Notice, listening
 from featbank.base.step_meter import AUDIO, Clock, StepMeter
 
 _log = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ def progress_bar(
         if show is not False:
             display = _displays[-1] if _displays else stack.enter_context(_opened(meter, show))
             if meter not in display.meters:
+                display.meters[-1].hear(Notice(phase=AT_WORK))  # what it waited for is over
                 display.meters.append(meter)
                 stack.callback(display.meters.remove, meter)
         yield meter.advance

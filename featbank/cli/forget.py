@@ -77,12 +77,18 @@ def _run(parsed: argparse.Namespace) -> int:
         exports=parsed.exports,
         keep=keep,
     )
+    if stopped:
+        print_note(
+            f"a withdrawal that was begun at {plan.begun} is not through, and comes first; --yes "
+            "goes on with it, and not with what is typed here:"
+        )
     if not parsed.json:
-        _show(plan, is_stopped=stopped is not None)
+        _show(plan)
     is_done = parsed.yes and plan.has_work
     receipt = carry_out(plan, parsed.receipt) / "receipt.json" if is_done else None
     if parsed.json:
-        print_json({**asdict(plan), "receipt": receipt and str(receipt)})
+        said = {"is_stopped": stopped is not None, "receipt": receipt and str(receipt)}
+        print_json({**asdict(plan), **said})
     elif receipt:
         print_note(f"done; the receipt is {receipt.with_suffix('.html')}")
         print_note(_NEXT)
@@ -121,12 +127,7 @@ def _keep(given: Sequence[str]) -> list[KeptRevision]:
     return found
 
 
-def _show(plan: WithdrawalPlan, *, is_stopped: bool) -> None:
-    if is_stopped:
-        print_note(
-            f"a withdrawal that was begun at {plan.begun} is not through, and comes first; --yes "
-            "goes on with it:"
-        )
+def _show(plan: WithdrawalPlan) -> None:
     if plan.ids:
         print_note(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
     if plan.unknown:

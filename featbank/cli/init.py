@@ -106,7 +106,7 @@ def _start(parsed: argparse.Namespace, before: LaidDown | None) -> None:
     )
     source = source_files()
     laying = plan_laying(folder, chosen_files(source, choices), choices, None)
-    lay_down(folder, laying)
+    folder.mkdir(parents=True, exist_ok=True)
     start_git(folder)
     if root is not None:
         link_audio(folder, corpus, root)
@@ -114,6 +114,7 @@ def _start(parsed: argparse.Namespace, before: LaidDown | None) -> None:
         note_bucket(folder, corpus, url)
     else:
         place_of_audio(folder, corpus).parent.mkdir(exist_ok=True)
+    lay_down(folder, laying)  # last: what was stopped before is typed again
     tokens = [f"{one}-{TOKENIZER}" for one in choices.features if is_tokenized(source, one)]
     told = [
         f"{folder}: a project for the corpus {corpus}",

@@ -13,6 +13,7 @@ from featbank.base.step_meter import BYTES
 from featbank.base.tables import TableColumn, print_table
 from featbank.cli.parsing import FINE, FOUND
 from featbank.cli.stores import add_store_command
+from featbank.errors import ConfigError
 from featbank.store import open_store
 from featbank.store.healing import heal
 from featbank.store.verify import Verified, verify
@@ -38,6 +39,8 @@ def add_to(commands: Any) -> None:
 def _run(parsed: argparse.Namespace) -> int:
     if not isinstance(parsed.store, Path):
         open_store(parsed.store).verify()  # says what to do
+    if parsed.remove and parsed.json:
+        raise ConfigError("--remove", expected="no --json: it prints what it removes", got="both")
     if parsed.remove:
         # imported here: it takes DVC a second, and only what is damaged needs it
         from featbank.cli.removing import remove_damaged

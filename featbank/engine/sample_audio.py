@@ -88,7 +88,6 @@ def sample_audio(
         job = feature_job(run.of_sample(manifests, run.work), features)
         refuse_layers(job.extractor.outputs[feature].shape, where)
         tally = make_features(job, Reuse(overwrite=True, numerics=reuse.numerics)).tally
-        tell(phase="writing the sample")
         num_utterances = write_sample(
             features=[features / feature / _SPLIT],
             pins=pinned.pins,

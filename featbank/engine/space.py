@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.errors import StoreError
-from featbank.files.disk import NOT_OFFERED
+from featbank.files.disk import existing_folder, free_bytes
 
 _log = logging.getLogger(__name__)
-
-UNTOLD = sys.maxsize
-"""Bytes free on a disk that does not tell: any number of bytes may have room there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,25 +86,6 @@ def is_bound(job: Job, name: str) -> bool:
     return name in job.merged or job.specs[name].compression is not None
 
 
-def free_bytes(folder: Path) -> int:
-    """Return what the disk has free at a folder that may not be there yet.
-
-    Buckets that are mounted as disks tell nothing: `UNTOLD` then.
-    """
-    try:
-        usage = shutil.disk_usage(_existing(folder))
-    except OSError as error:
-        if error.errno not in NOT_OFFERED:
-            raise
-        return UNTOLD
-    return usage.free if usage.total else UNTOLD
-
-
 def on_one_disk(one: Path, other: Path) -> bool:
     """Tell whether files can be linked between two places, which may not be there yet."""
-    return _existing(one).stat().st_dev == _existing(other).stat().st_dev
-
-
-def _existing(path: Path) -> Path:
-    path = path.absolute()
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    return existing_folder(one).stat().st_dev == existing_folder(other).stat().st_dev

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 NOT_OFFERED = frozenset([errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP])
 """How network and user-space file systems answer a call that they do not have."""
+
+UNTOLD = sys.maxsize
+"""Bytes free on a disk that does not tell: any number of bytes may have room there."""
 
 _NO_SYNC_OF_FOLDERS = NOT_OFFERED | {errno.EBADF}  # some sync only what is open for writing
 
@@ -100,3 +105,23 @@ def _sync(descriptor: int, path: str | Path, not_offered: frozenset[int]) -> Non
     except OSError as error:
         if error.errno not in not_offered:
             raise named(error, path, "syncing to disk") from error
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what the disk has free at a folder that may not be there yet.
+
+    Buckets that are mounted as disks tell nothing: `UNTOLD` then.
+    """
+    try:
+        usage = shutil.disk_usage(existing_folder(folder))
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+        return UNTOLD
+    return usage.free if usage.total else UNTOLD
+
+
+def existing_folder(path: Path) -> Path:
+    """Return a place, or the nearest folder above it that is there."""
+    path = path.absolute()
+    return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from featbank.files.disk import UNTOLD, existing_folder, free_bytes
 from featbank.files.locking.lock_file import lock_open
 from featbank.machine.fact import MachineFact
 
@@ -28,27 +28,31 @@ def folder_facts(project: Path, caches: Sequence[Path]) -> Iterator[MachineFact]
         caches: those of DVC; none outside of a project.
     """
     project = project.absolute()
-    data = _existing(project / "data")
+    data = existing_folder(project / "data")
     yield _room("the project", project)
     if data != project:
         yield _room("data", data)
     yield _locks(project)
-    for cache in map(_existing, caches[:1]):
+    for cache in map(existing_folder, caches[:1]):
         yield _room("DVC's cache", cache)
         yield _links(data, cache)
 
 
 def _room(what: str, folder: Path) -> MachineFact:
     try:
-        free = shutil.disk_usage(folder).free
+        free = free_bytes(folder)
     except OSError as error:
         return MachineFact(what=f"disk of {what}", value=f"{folder}: {error.strerror}")
+    if free == UNTOLD:
+        return MachineFact(what=f"disk of {what}", value=f"{folder} does not tell what is free")
     is_little = free < _LITTLE_BYTES
     return MachineFact(
         what=f"disk of {what}",
         value=f"{free / 1e9:,.1f} GB free at {folder}",
         verdict="slow" if is_little else "ok",
-        hint="featbank summary tells what a run needs; free some space" if is_little else "",
+        hint="free some space; python stages/extract.py --dry-run tells what a run needs"
+        if is_little
+        else "",
     )
 
 
@@ -119,9 +123,3 @@ def _unwritable(what: str, folder: Path, error: OSError) -> MachineFact:
         hint="go to a folder of your own",
         is_needed=True,
     )
-
-
-def _existing(folder: Path) -> Path:
-    """Return a folder, or the nearest one above it that is there."""
-    folder = folder.absolute()
-    return next(one for one in (folder, *folder.parents) if one.is_dir())

@@ -15,10 +15,9 @@ from featbank.pipeline.choices import any_choices, formed_choices, read_choices
 from featbank.pipeline.chosen import PARAMS
 from featbank.pipeline.chosen_options import choice_faults
 from featbank.pipeline.code_table import STAGES
-from featbank.pipeline.composition.composed import CONF, option_faults, stage_faults
+from featbank.pipeline.composition.composed import CONF, option_faults, options_in, stage_faults
 from featbank.pipeline.composition.conf_files import read_option, read_yaml
 from featbank.pipeline.configs import CONFIGS
-from featbank.pipeline.definitions import options_of
 from featbank.pipeline.described import Described
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.project.record import version_fault
@@ -89,7 +88,7 @@ def _definition_faults(
 
 def _readable(group: str, chosen: Collection[str]) -> Iterator[str]:
     """Give an option of a group with which others can be composed, of those that are chosen."""
-    for name in (*sorted(chosen), *options_of(group)):
+    for name in (*sorted(chosen), *options_in(group)):
         with suppress(ConfigError):
             read_option(CONF, f"{group}/{name}")
             yield name

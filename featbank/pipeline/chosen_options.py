@@ -8,10 +8,10 @@ from featbank.base.nearest import did_you_mean
 from featbank.errors import ConfigError, InvalidConfigError
 from featbank.pipeline.choices import formed_choices
 from featbank.pipeline.chosen import PARAMS, Choices
-from featbank.pipeline.composition.composed import CONF
+from featbank.pipeline.composition.composed import CONF, options_in
 from featbank.pipeline.composition.conf_files import read_yaml
 from featbank.pipeline.composition.plain import as_typed
-from featbank.pipeline.definitions import options_of, stored_names
+from featbank.pipeline.definitions import stored_names
 from featbank.tokenizers.tokenized import feature_of_tokens
 
 
@@ -37,7 +37,7 @@ def choice_faults() -> Sequence[ConfigError]:
         _no_option(group, name)
         for group, names in choices.options.items()
         for name in dict.fromkeys(names)
-        if name not in options_of(group)
+        if name not in options_in(group)
     ]
     return [
         *choices.faults(),
@@ -78,7 +78,7 @@ def _codebook_faults(choices: Choices) -> Iterator[ConfigError]:
     """Give tokens that name another codebook than their tokenizer uses: DVC would watch that."""
     for one in choices.all_tokens:
         file = CONF / "tokenizer" / f"{one.tokenizer}.yaml"
-        there = one.tokenizer in options_of("tokenizer")
+        there = one.tokenizer in options_in("tokenizer")
         definition = read_yaml(file) if there else None
         said = definition.get("codebook") if isinstance(definition, dict) else None
         named = str(said).replace("${tokenizer.name}", one.tokenizer)
@@ -113,7 +113,7 @@ def _sample_faults(choices: Choices) -> Iterator[ConfigError]:
 
 
 def _no_option(group: str, name: str) -> ConfigError:
-    known = options_of(group)
+    known = options_in(group)
     return ConfigError(
         f"{PARAMS}: {group} {name}",
         expected=f"a file {CONF / group}/{name}.yaml",

@@ -28,7 +28,7 @@ def option_comments(file: Path) -> Mapping[str, str]:
     for name, key, value in _keys(yaml.compose(text, Loader=yaml.SafeLoader), ""):
         row = key.start_mark.line
         is_beside = value.end_mark.line == row and not isinstance(value, yaml.MappingNode)
-        end = value.end_mark if is_beside or value.flow_style else key.end_mark
+        end = value.end_mark if is_beside or getattr(value, "flow_style", False) else key.end_mark
         _, sign, behind = lines[end.line][end.column :].partition("#")
         said = [*_above(lines, row, key.start_mark.column), *([behind.strip()] if sign else [])]
         if said:
@@ -36,9 +36,7 @@ def option_comments(file: Path) -> Mapping[str, str]:
     return found
 
 
-def _keys(
-    node: yaml.Node | None, before: str
-) -> Iterator[tuple[str, yaml.ScalarNode, yaml.CollectionNode]]:
+def _keys(node: yaml.Node | None, before: str) -> Iterator[tuple[str, yaml.ScalarNode, yaml.Node]]:
     if isinstance(node, yaml.MappingNode) and not node.flow_style:
         for key, value in node.value:
             yield f"{before}{key.value}", key, value

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from featbank.base.nearest import did_you_mean
 from featbank.errors import ConfigError
 from featbank.pipeline.choices import read_choices
-from featbank.pipeline.composition.composed import CONF
+from featbank.pipeline.composition.composed import CONF, options_in
 from featbank.pipeline.composition.conf_files import read_yaml
 from featbank.tokenizers.tokenized import feature_of_tokens
 
@@ -28,18 +28,13 @@ class DefinedTokens:
     tokenizer: str
 
 
-def options_of(group: str) -> Sequence[str]:
-    """Return the options of a group of conf/, by name."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
 def stored_names(feature: str) -> Sequence[str]:
     """Return the names of the storage of a definition as its file has them, or one it is made of.
 
     Raises:
         ConfigError: a file is no YAML.
     """
-    if feature not in options_of("feature"):
+    if feature not in options_in("feature"):
         return []
     said = read_yaml(CONF / "feature" / f"{feature}.yaml")
     said = said if isinstance(said, dict) else {}
@@ -56,7 +51,7 @@ def defined_feature(name: str) -> str:
     Raises:
         ConfigError: there is none.
     """
-    if name not in (features := options_of("feature")):
+    if name not in (features := options_in("feature")):
         raise _undefined(f"features/{name}", "a file of conf/feature", features)
     return name
 
@@ -70,7 +65,7 @@ def defined_tokens(name: str) -> DefinedTokens:
     for one in read_choices().all_tokens:
         if one.name == name:
             return DefinedTokens(feature=one.feature, stored=one.stored, tokenizer=one.tokenizer)
-    features, tokenizers = options_of("feature"), options_of("tokenizer")
+    features, tokenizers = options_in("feature"), options_in("tokenizer")
     # of names that begin alike, the longest first
     for feature in sorted(features, key=len, reverse=True):
         for tokenizer in tokenizers:

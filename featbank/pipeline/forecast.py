@@ -18,7 +18,7 @@ from featbank.engine.forecast.rates import read_rates
 from featbank.engine.forecast.timing import TimedSample
 from featbank.engine.job import Job
 from featbank.engine.run import Reuse
-from featbank.engine.space import UNTOLD
+from featbank.files.disk import UNTOLD
 from featbank.pipeline.dvc_previous import previous_output
 from featbank.pipeline.sections import Runtime
 

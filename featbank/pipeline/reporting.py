@@ -9,6 +9,7 @@ from pathlib import Path
 
 from featbank.base.failure_kinds import failures_by_kind
 from featbank.base.failures import iterate_failures
+from featbank.base.split_names import FAILED_NAME
 from featbank.files.provenance import file_sha256, package_versions
 from featbank.pipeline.choices import chosen_stores
 from featbank.pipeline.composition.composed import composed_stage
@@ -56,7 +57,7 @@ def make_report(config: ReportConfig, results: Sequence[CheckResult]) -> Path:
         config.paths.report,
         read_stabilities(config.paths.stability, chosen_stores(), corpus.digest),
         clips=read_clips(results, plan),
-        failed=failures_by_kind(iterate_failures(config.paths.manifests / "failures.jsonl")),
+        failed=failures_by_kind(iterate_failures(config.paths.manifests / FAILED_NAME)),
         stamp=_stamp() if config.stamp else None,
     )
 

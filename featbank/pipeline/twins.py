@@ -112,9 +112,11 @@ class _Planning:
         redacted: set[str] = set()
         for out in self._locks.outputs:
             parts = held_parts(out, kinds)
-            if parts.stuck and not out.stage:
+            # what dvc add made of a single file has no name in it
+            stuck_here = [*parts.stuck, *(one for one in parts.audio if not one)]
+            if stuck_here and not out.stage:
                 raise ConfigError(
-                    f"{self._where}: {out.at(parts.stuck[0])}",
+                    f"{self._where}: {out.at(stuck_here[0])}",
                     expected="stores, manifests or audio in what dvc add made",
                     got="a file that nobody can take the person out of",
                 )

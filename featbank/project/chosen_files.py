@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from featbank import __version__
 from featbank.base.nearest import did_you_mean
 from featbank.base.trusted import check_name
 from featbank.errors import ConfigError
+from featbank.files.remote.paths import SCHEMES
 from featbank.project.extras import extras_of
 
 TOKENIZER = "kmeans100"
@@ -87,7 +89,8 @@ def chosen_files(source: Mapping[str, bytes], choices: ProjectChoices) -> Mappin
     if corpus != choices.layout and definition in source:
         hint = f"type --corpus {corpus} for that layout, or take another name"
         raise ConfigError("--name", expected="a name of its own", got=corpus, hint=hint)
-    values = {"name": corpus, "root": choices.url or f"corpora/{corpus}"}
+    said = _as_text(corpus)
+    values = {"name": said, "root": _as_text(choices.url or f"corpora/{corpus}")}
     values |= {"folders": "[]"} if choices.is_flat else {}
     files[definition] = _with_values(source[f"conf/corpus/{choices.layout}.yaml"], values)
     if choices.is_flat:
@@ -96,9 +99,9 @@ def chosen_files(source: Mapping[str, bytes], choices: ProjectChoices) -> Mappin
     files["params.yaml"] = _with_values(
         source["params.yaml"],
         {
-            "corpora": f"[{corpus}]",
+            "corpora": f"[{said}]",
             "features": f"[{', '.join(choices.features)}]",
-            **_tokens(corpus, tokenized),
+            **_tokens(said, tokenized),
         },
     )
     if tokenized:
@@ -112,7 +115,9 @@ def chosen_files(source: Mapping[str, bytes], choices: ProjectChoices) -> Mappin
 def needed_extras(source: Mapping[str, bytes], choices: ProjectChoices) -> Sequence[str]:
     """Return the extras of featbank that a project needs, the report's first."""
     names = [f"corpus/{choices.layout}", *(f"feature/{one}" for one in choices.features)]
-    return extras_of(source[f"conf/{name}.yaml"] for name in names)
+    extras = extras_of(source[f"conf/{name}.yaml"] for name in names)
+    scheme = (choices.url or "").partition("://")[0].lower()
+    return [*extras, SCHEMES[scheme][1]] if scheme in SCHEMES else extras
 
 
 def is_tokenized(source: Mapping[str, bytes], feature: str) -> bool:
@@ -125,11 +130,12 @@ def is_tokenized(source: Mapping[str, bytes], feature: str) -> bool:
 def _tokens(corpus: str, features: Sequence[str]) -> Mapping[str, str]:
     """Return samples, codebooks and tokens of params.yaml, as they are written there."""
     samples, codebooks, tokens = [], [], []
+    key = corpus.strip('"')
     for one in features:
         of_feature = f"feature: {one}, stored: {one}"
         fitted = f"fit_on: {corpus}, {of_feature}, codebook: {TOKENIZER}"
-        samples.append(f"\n  {corpus}-{one}: {{fit_on: {corpus}, corpus: {corpus}, {of_feature}}}")
-        codebooks.append(f"\n  {corpus}-{one}-{TOKENIZER}: {{{fitted}}}")
+        samples.append(f"\n  {key}-{one}: {{fit_on: {corpus}, corpus: {corpus}, {of_feature}}}")
+        codebooks.append(f"\n  {key}-{one}-{TOKENIZER}: {{{fitted}}}")
         tokens.append(
             f"\n  - {{{of_feature}, tokenizer: {TOKENIZER}, codebook: {TOKENIZER}, "
             f"fit_on: {corpus}}}"
@@ -139,6 +145,11 @@ def _tokens(corpus: str, features: Sequence[str]) -> Mapping[str, str]:
         "codebooks": "".join(codebooks) or "{}",
         "tokens": "".join(tokens) or "[]",
     }
+
+
+def _as_text(value: str) -> str:
+    """Return a text as YAML reads it back: 2024 and no are texts only in quotes."""
+    return value if yaml.safe_load(value) == value else json.dumps(value)
 
 
 def _with_values(document: bytes, values: Mapping[str, str]) -> bytes:

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 
 import yaml
 
+from featbank.files.remote.paths import SCHEMES
+
 _PACKAGES: Mapping[str, Sequence[str]] = {
     "report": ("jinja2", "matplotlib"),
     "huggingface": ("datasets", "pyarrow"),
@@ -45,4 +47,5 @@ def extras_of(definitions: Iterable[bytes]) -> Sequence[str]:
 
 def lacks_any(extras: Iterable[str]) -> bool:
     """Tell whether a package that these extras bring is not installed."""
-    return any(find_spec(package) is None for one in extras for package in _PACKAGES[one])
+    packages = {**_PACKAGES, **{extra: [package] for package, extra in SCHEMES.values()}}
+    return any(find_spec(package) is None for one in extras for package in packages[one])

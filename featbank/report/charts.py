@@ -103,12 +103,12 @@ def draw_usage(usage: Sequence[int]) -> str:
 
 
 def draw_confusion(confusion: UnitConfusion) -> str:
-    """Draw which share of the frames of each unit has which label: a column a unit sums to 100 %.
+    """Draw which share of the labelled frames of each unit has which label: a column a unit.
 
     The most frequent label is on top; units stand in the order of the label that is theirs.
     """
     frames = np.array(confusion.frames, float)
-    shares = 100 * frames / np.maximum(1, frames.sum(axis=0))
+    shares = 100 * frames / np.maximum(1, confusion.unit_frames)
     with page_style():
         figure, axes = canvas(height=1.1 + 0.115 * len(shares))
         image = axes.imshow(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-WINDOW_S, HOP_S = 0.025, 0.01
+_WINDOW_S, _HOP_S = 0.025, 0.01
 _MAX_COLUMNS = 300
 _BANDS = 96
 _RANGE_DB = 70
@@ -22,7 +22,7 @@ def spectrogram(waveform: npt.NDArray[np.float32], sample_rate: int) -> npt.NDAr
         (bands, columns), the lowest frequency first, from -70 to 0: bands of equal width up to half
         the sample rate, and columns of equal width from the first sample to the last.
     """
-    size, hop = round(WINDOW_S * sample_rate), round(HOP_S * sample_rate)
+    size, hop = round(_WINDOW_S * sample_rate), round(_HOP_S * sample_rate)
     padded = np.pad(waveform.astype(np.float64), size // 2)
     starts = np.arange(0, max(1, len(waveform)), max(1, hop))
     windows = np.lib.stride_tricks.sliding_window_view(

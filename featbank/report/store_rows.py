@@ -34,11 +34,6 @@ class RowOfSplits:
         return sum(getattr(store, field) for store in self.stores)
 
     @property
-    def num_problems(self) -> int:
-        """Problems of all splits."""
-        return sum(problem.count for store in self.stores for problem in store.problems)
-
-    @property
     def header(self) -> Mapping[str, Any] | None:
         """The header of the first split that has one: splits agree, or that is a problem."""
         return next((store.header for store in self.stores if store.header is not None), None)

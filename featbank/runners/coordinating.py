@@ -187,6 +187,7 @@ class _Handout(Generic[Task]):
         if attempt.deaths <= self._max_retries:
             _log.warning("a worker died (%s): its task goes to another", how)
             self._back.append(attempt)
+            self._phase, self._is_computing = None, False  # what its new worker waits for is told
             return
         task = repr(attempt.task)
         if len(task) > _TASK_CHARACTERS:

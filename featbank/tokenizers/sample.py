@@ -7,7 +7,7 @@ from collections.abc import Collection, Container, Sequence
 from pathlib import Path
 
 from featbank.base.manifest import Utterance
-from featbank.base.notices import AT_WORK, tell
+from featbank.base.notices import tell
 from featbank.base.progress import Advance
 from featbank.base.split_names import in_order
 from featbank.errors import ConfigError, CorpusError, StoreError
@@ -220,7 +220,7 @@ def write_sample(
     refuse_missing_pins(pins, ids, source_of, features)
     header = sources[0].header
     refuse_other_content(out, header.fingerprint, overwrite=overwrite)
-    tell(phase=AT_WORK)
+    tell(phase="writing the sample")
     with StoreWriter(
         out,
         name=header.name,

@@ -21,12 +21,14 @@ class UnitConfusion:
         labels: (L,) the most frequent first.
         units: (U,) their numbers, in the order of the label that goes best with each.
         frames: (L, U) of a label and a unit.
+        unit_frames: (U,) of a unit and any label, also of labels that are not kept.
         num_labels, num_units: that any labelled frame has, also of those that are not kept.
     """
 
     labels: tuple[str, ...]
     units: tuple[int, ...]
     frames: tuple[tuple[int, ...], ...]
+    unit_frames: tuple[int, ...]
     num_labels: int
     num_units: int
 
@@ -48,6 +50,7 @@ class UnitConfusion:
             labels=tuple(labels[row] for row in rows),
             units=tuple(columns),
             frames=tuple(tuple(row) for row in kept[:, columns].tolist()),
+            unit_frames=tuple(int(of_unit[unit]) for unit in columns),
             num_labels=int(np.count_nonzero(of_label)),
             num_units=int(np.count_nonzero(of_unit)),
         )

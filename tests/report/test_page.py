@@ -239,6 +239,7 @@ def test_units_stand_in_the_order_of_the_label_that_goes_best_with_them() -> Non
         labels=("ah", "s", "sil"),
         units=(0, 2, 3, 1),
         frames=((9, 2, 0, 0), (0, 0, 6, 0), (0, 0, 1, 1)),
+        unit_frames=(9, 2, 7, 1),
         num_labels=3,
         num_units=4,
     )

@@ -17,13 +17,9 @@ from featbank.engine.growth import told_rewriting
 from featbank.engine.job import Job
 from featbank.engine.plan import ShardPlan
 from featbank.engine.rows import batch_shape_of, cut_into_shards, laid_out, num_frames
-from featbank.engine.space import (
-    DiskNeed,
-    free_bytes,
-    is_bound,
-    on_one_disk,
-)
+from featbank.engine.space import DiskNeed, is_bound, on_one_disk
 from featbank.engine.tasks import ShardTask, Tally
+from featbank.files.disk import free_bytes
 from featbank.store import planned_bytes
 
 _SAMPLE_ROWS = 512
