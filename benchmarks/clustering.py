@@ -21,7 +21,7 @@ from benchmarks.shelf import Shelf
 from benchmarks.speech import SAMPLE_RATE, read_source
 from benchmarks.timing import Turn, interleave, median_ratio
 from featbank.audio import load_audio
-from featbank.base.trusted import build
+from featbank.base.building import build
 from featbank.features.base import AudioBatch, Extractor
 from featbank.features.signal.kaldi import Mfcc
 from featbank.files.provenance import file_sha256

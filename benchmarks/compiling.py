@@ -21,7 +21,7 @@ import torch
 import yaml
 
 from featbank.audio import load_audio
-from featbank.base.trusted import build
+from featbank.base.building import build
 from featbank.features.utterance_extractor import UtteranceExtractor
 
 NUM_UTTERANCES, SHORTEST_S, LONGEST_S = 4, 2.0, 6.0

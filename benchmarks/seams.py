@@ -20,7 +20,7 @@ import torch
 import yaml
 
 from featbank.audio.recording import Recording
-from featbank.base.trusted import build
+from featbank.base.building import build
 from featbank.features.base import AudioBatch, Extractor
 
 DISTANCES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -14,8 +14,9 @@ runpy.run_path(os.path.join(os.path.dirname(__file__), "_root.py"))
 import functools
 from pathlib import Path
 
+from featbank.base.building import build
+from featbank.base.folder_names import check_name
 from featbank.base.progress import progress_bar
-from featbank.base.trusted import build, check_name
 from featbank.corpora.base import Corpus
 from featbank.corpora.forgotten import FORGOTTEN, read_forgotten
 from featbank.corpora.prepare import prepare

@@ -13,7 +13,7 @@ import torch
 from benchmarks.bars import Bar, Report
 from benchmarks.gpu.batches import filled
 from benchmarks.gpu.models import Model
-from featbank.base.trusted import build
+from featbank.base.building import build
 from featbank.features.base import AudioBatch, Extractor
 from featbank.features.shapes import BatchShape
 from featbank.numerics import Computing

@@ -222,7 +222,7 @@ def _of_object(value: Any, where: str) -> Any:
 
 
 MADE_WITH = "_featbank_made_with"
-"""Attribute in which `featbank.base.trusted.build` notes arguments of what is no `Component`."""
+"""Attribute in which `featbank.base.building.build` notes arguments of what is no `Component`."""
 
 
 def _declared(base: type) -> frozenset[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from featbank.base.trusted import check_name
+from featbank.base.folder_names import check_name
 from featbank.errors import ConfigError, FeatbankError, ManifestError
 from featbank.files.json_files import read_json
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Self
 
+from featbank.base.building import check_type, construct
 from featbank.base.split_names import check_distinct, check_split
-from featbank.base.trusted import check_type, construct
 from featbank.errors import ConfigError, CorpusError
 
 TRAIN, HELD_OUT = ("train",), ("dev", "test")

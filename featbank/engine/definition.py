@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 from featbank.audio import DECODE_VERSION
+from featbank.base.building import build
 from featbank.base.components import ComponentConfig, Identity
-from featbank.base.trusted import build
 from featbank.feature_io.stage_storage import PackedStorage, storage_by_name
 from featbank.features.base import Extractor, Weights
 from featbank.files.provenance import digest, package_versions

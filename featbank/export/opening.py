@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+from featbank.base.folder_names import check_name
 from featbank.base.manifest import iterate_manifest
 from featbank.base.places import Place
 from featbank.base.split_names import in_order, split_names
 from featbank.base.terms import TERMS
-from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, ManifestError, StoreError
 from featbank.export.rows import ExportField
 from featbank.export.source import ExportSource, ExportSplit

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from featbank.base.trusted import check_name, construct
+from featbank.base.building import construct
+from featbank.base.folder_names import check_name
 from featbank.errors import ConfigError
 from featbank.store import ENCODINGS
 from featbank.store.given import DTypeLike, dtype_name

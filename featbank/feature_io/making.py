@@ -9,7 +9,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from featbank.base.trusted import construct, locate_class
+from featbank.base.building import construct
+from featbank.base.trusted import locate_class
 from featbank.errors import ConfigError, StoreError
 from featbank.feature_io.base import FeatureStorageReader, FeatureStorageWriter, TracedRows
 from featbank.feature_io.config import (

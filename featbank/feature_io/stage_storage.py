@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from featbank.base.trusted import check_name, check_type, construct
+from featbank.base.building import check_type, construct
+from featbank.base.folder_names import check_name
 from featbank.errors import ConfigError
 from featbank.store import ENCODINGS, SHARD_BYTES, dtypes_for, find_encoding
 from featbank.store.compression import check_compression

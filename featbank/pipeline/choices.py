@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from featbank.base.folder_names import check_name
 from featbank.base.nearest import did_you_mean
-from featbank.base.trusted import check_name
 from featbank.errors import ConfigError, InvalidConfigError
 from featbank.files.opening import instead_of_file
 from featbank.pipeline.chosen import PARAMS, Choices

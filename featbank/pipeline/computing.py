@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from featbank.base.building import build
 from featbank.base.components import ComponentConfig
 from featbank.base.progress import Advance
-from featbank.base.trusted import build
 from featbank.engine.definition import FeatureDefinition
 from featbank.engine.run import Budget, PreparedCorpus, Run
 from featbank.feature_io.stage_storage import read_storage

@@ -14,8 +14,9 @@ from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from featbank.base.folder_names import check_name
 from featbank.base.label_forms import LabelSource
-from featbank.base.trusted import check_modules, check_name
+from featbank.base.trusted import check_modules
 from featbank.corpora.splits import check_role
 from featbank.errors import ConfigError
 
@@ -48,7 +49,7 @@ class Open(BaseModel):
 
 
 class ComponentOption(Open):
-    """A class to build, as `base.trusted.build` takes it: it checks its arguments itself."""
+    """A class to build, as `base.building.build` takes it: it checks its arguments itself."""
 
     target: Annotated[str, Field(alias="_target_", description="module.Class")]
 

@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 import yaml
 
 from featbank import __version__
+from featbank.base.folder_names import check_name
 from featbank.base.nearest import did_you_mean
-from featbank.base.trusted import check_name
 from featbank.errors import ConfigError
 from featbank.files.remote.paths import SCHEMES
 from featbank.project.extras import extras_of

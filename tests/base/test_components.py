@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from featbank.base.building import build
 from featbank.base.components import Component, meaning, original
-from featbank.base.trusted import build
 from featbank.errors import ConfigError
 from featbank.files.provenance import canonical_json
 

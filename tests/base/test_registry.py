@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import featbank
+from featbank.base.building import build
 from featbank.base.components import original
 from featbank.base.registry import Registry
-from featbank.base.trusted import build, locate_class
+from featbank.base.trusted import locate_class
 from featbank.corpora import CORPORA
 from featbank.errors import ConfigError
 from featbank.export import EXPORTS

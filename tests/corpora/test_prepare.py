@@ -22,11 +22,11 @@ import soundfile
 from omegaconf import OmegaConf
 
 from featbank.audio import load_audio
+from featbank.base.building import build
 from featbank.base.failures import Failure, read_failures
 from featbank.base.manifest import MIX_CHANNELS, Utterance, read_manifest
 from featbank.base.progress import Advance
 from featbank.base.split_names import split_names
-from featbank.base.trusted import build
 from featbank.corpora.base import Corpus
 from featbank.corpora.layouts.folder import FolderCorpus
 from featbank.corpora.layouts.table import TableCorpus

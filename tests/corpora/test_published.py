@@ -16,10 +16,10 @@ import soundfile
 import zstandard
 from omegaconf import OmegaConf
 
+from featbank.base.building import build
 from featbank.base.failures import Failure, read_failures
 from featbank.base.manifest import Utterance, read_manifest
 from featbank.base.split_names import split_names
-from featbank.base.trusted import build
 from featbank.corpora.base import Corpus
 from featbank.corpora.prepare import prepare
 from featbank.errors import ConfigError, CorpusError

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 
+from featbank.base.building import build
 from featbank.base.components import ComponentConfig
-from featbank.base.trusted import build
 from featbank.engine.decode import decode_utterance
 from featbank.engine.definition import FeatureDefinition, build_definition
 from featbank.errors import ConfigError, StoreError

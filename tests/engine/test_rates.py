@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from featbank.base.trusted import build
+from featbank.base.building import build
 from featbank.engine.forecast.rates import (
     MeasuredRate,
     RateTable,

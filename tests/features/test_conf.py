@@ -10,8 +10,9 @@ import pytest
 import torch
 import yaml
 
+from featbank.base.building import build
 from featbank.base.parameters import parameters_of
-from featbank.base.trusted import build, locate_class
+from featbank.base.trusted import locate_class
 from featbank.features.base import Extractor, Output
 from featbank.features.encoders.ssl import SslEncoder
 from featbank.features.weights.licenses import HUB_LICENSES, LICENSES

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from featbank.base.building import build
 from featbank.base.components import Identity
 from featbank.base.parameters import parameters_of
-from featbank.base.trusted import build
 from featbank.engine.definition import Description
 from featbank.errors import ConfigError, WeightsError
 from featbank.features import EXTRACTORS

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from featbank.base.trusted import build
+from featbank.base.building import build
 from featbank.errors import ConfigError
 from featbank.features.base import AudioBatch, Extractor, Output
 from featbank.features.encoders.ssl import SslEncoder

@@ -17,7 +17,7 @@ from torchaudio.models.wav2vec2.utils import import_huggingface
 from torchaudio.pipelines import Wav2Vec2Bundle
 from transformers import Wav2Vec2FeatureExtractor
 
-from featbank.base.trusted import build
+from featbank.base.building import build
 from featbank.errors import AudioError, ConfigError, WeightsError
 from featbank.features.base import AudioBatch, Output
 from featbank.features.encoders.ssl import SslEncoder

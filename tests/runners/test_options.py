@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 import featbank.pipeline.choices  # noqa: F401 - registers the resolver of the choices
-from featbank.base.trusted import build
+from featbank.base.building import build
 from featbank.errors import ConfigError, FeatbankError
 from featbank.runners.base import NOT_YET, NotYet, Runner
 from featbank.runners.inline import InlineRunner

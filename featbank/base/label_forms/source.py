@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from featbank.base.building import construct
 from featbank.base.label_forms.folder import LabelFolder
 from featbank.base.label_forms.forms import FORMS, Reading
 from featbank.base.labels import LabelFile, Labels
-from featbank.base.trusted import construct
 from featbank.errors import ConfigError
 
 _JSON_LINES = "jsonl"

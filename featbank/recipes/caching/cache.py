@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from featbank.base.trusted import check_name
+from featbank.base.folder_names import check_name
 from featbank.errors import ConfigError, FeatbankError, StoreError
 from featbank.feature_io.base import FeatureStorageWriter
 from featbank.feature_io.config import storage_configs
