@@ -53,7 +53,7 @@ class LiveLine:
     def hear(self, notice: Notice) -> None:
         """Take in what is new in the innermost step; what is waited for is drawn at once."""
         self.meters[-1].hear(notice)
-        if notice.phase is not None:
+        if notice.phase is not None and self._live.is_started:
             self._live.refresh()
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from featbank.base.step_meter import AUDIO, Clock, StepMeter
 _log = logging.getLogger(__name__)
 
 Advance = Callable[[float], None]
-"""Told the seconds of audio done since the last call."""
+"""Told how much is done since the last call, in the unit of its step: mostly seconds of audio."""
 
 _LINE_S = 60.0  # between two lines of a log
 _LOOK_S = 1.0  # between two looks whether a line is due
@@ -142,6 +142,8 @@ class LogLines:
 
     def hear(self, notice: Notice) -> None:
         """Take in what is new, and tell a phase that begins; one that comes again is told once."""
+        if self._over.is_set():
+            return
         meter = self.meters[-1]
         meter.hear(notice)
         if notice.phase is not None and (meter.title, meter.phase) not in self._told:

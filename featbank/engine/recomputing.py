@@ -76,7 +76,7 @@ def recomputed(
     """Compute a sample, and give the folder of its stores until the `with` block ends.
 
     Args:
-        compute: `extract`, or `tokenize_audio` of some tokens.
+        compute: makes the stores of a run in a folder, such as `extract`.
         run: of the whole corpus; its work folder takes everything.
         rows: by split; all of them may fail, which is for who compares to judge.
     """

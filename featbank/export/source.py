@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import chain, islice
 from pathlib import Path
 
 from featbank.base.manifest import Utterance, iterate_manifest
+from featbank.base.progress import Advance
 from featbank.cards.stated import stated_terms
 from featbank.errors import ManifestError
 from featbank.export.rows import ExportField, ExportRow, cut
 from featbank.store.verified import VerifiedStore
 
-Advance = Callable[[int], object]
-"""Told how many utterances were gone through since the last call."""
 
-
-def _tell_nobody(_: int) -> None:
+def _tell_nobody(_: float) -> None:
     """Let utterances go by."""
 
 
@@ -167,8 +165,8 @@ def _at_most(total: int, advance: Advance) -> Advance:
     """Tell of no more than `total`: a format may go through a split for each of its files."""
     left = iter(range(total))
 
-    def told(number: int) -> None:
-        advance(sum(1 for _ in islice(left, number)))
+    def told(number: float) -> None:
+        advance(sum(1 for _ in islice(left, int(number))))
 
     return told
 
