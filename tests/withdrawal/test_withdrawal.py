@@ -23,6 +23,7 @@ from featbank.withdrawal.plan import (
 from featbank.withdrawal.receipt import receipt_of, write_receipt
 from featbank.withdrawal.redaction import (
     is_scan_memory,
+    joined_marks,
     redact_pins,
     redact_scans,
     refuse_empty,
@@ -94,6 +95,15 @@ def test_marks_are_read_as_they_were_written(tmp_path: Path) -> None:
     forgotten = Forgotten(salt="s", marks=frozenset(["1" * 64, "0" * 64]))
     write_forgotten(tmp_path / "f.json", forgotten)
     assert read_forgotten(tmp_path / "f.json") == forgotten
+
+
+def test_marks_of_two_salts_are_never_one_list() -> None:
+    ours, theirs = (Forgotten(salt=salt, marks=frozenset([salt * 64])) for salt in "ab")
+    assert joined_marks(Forgotten(), ours) == ours
+    assert joined_marks(ours, Forgotten(salt="b")) == ours
+    assert joined_marks(Forgotten(), Forgotten(salt="b")).salt == "b"
+    with pytest.raises(ConfigError, match="expected one salt for all, got two"):
+        joined_marks(ours, theirs)
 
 
 def test_a_receipt_holds_what_went_and_no_name(tmp_path: Path) -> None:
