@@ -91,7 +91,7 @@ class Traces:
             audio: where it lies.
             samples: stands for those of the row; empty where nothing does.
         """
-        is_same = self.sought.same_audio and (utterance_id in self._ids or samples in self._samples)
+        is_same = self.sought.same_audio and samples in self._samples
         if is_same or self.sought.has_row(utterance_id, speaker):
             self._add(utterance_id)
             if samples:

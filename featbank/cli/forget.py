@@ -138,8 +138,8 @@ def _keep(given: Sequence[str]) -> list[KeptRevision]:
 def _show(plan: WithdrawalPlan) -> None:
     if plan.ids:
         print_note(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
-    if len(plan.audio) > 1:
-        counts = (f"{corpus or 'unknown'} ({len(plan.audio[corpus]):,})" for corpus in plan.audio)
+    counts = [f"{corpus} ({len(paths):,})" for corpus, paths in plan.audio.items() if corpus]
+    if len(counts) > 1:
         print_note(
             f"they are in several corpora, by files: {', '.join(counts)}; an id or a speaker of "
             "one may be somebody else in another: look before --yes"

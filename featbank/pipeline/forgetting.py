@@ -89,7 +89,7 @@ def carry_out(plan: WithdrawalPlan, receipts: Path) -> Carried:
     left = (*kept, *_left(plan, holdings))
     receipt = receipt_of(plan, finished=now_utc(), unreached=(*plan.unreached, *left))
     folder = write_receipt(receipt, receipts)
-    PLAN.unlink()
+    PLAN.unlink(missing_ok=True)  # of two that went on with it at once
     return Carried(receipt=folder / "receipt.json", left=left)
 
 
