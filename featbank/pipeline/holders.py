@@ -36,6 +36,7 @@ WORK, EXPORT, GIT = "work", "export", "git"
 
 _PINS = "conf/sample/"
 _SHOWN = 3  # of what is wrong in a place
+_UNNAMED = "objects of DVC that no revision names"
 _BEYOND = {
     "git on other machines": "what was pushed, and commits that no branch or tag has any more",
     "clones": "what others have cloned, pulled, exported or copied is known to nobody here",
@@ -204,15 +205,15 @@ class Search:
             elif name in paths:
                 path = paths[name]
             else:
-                passed.setdefault("objects of DVC that no revision names", []).append(name)
+                passed.setdefault(_UNNAMED, []).append(name)
                 continue
             if PurePosixPath(path).suffix.lower() not in (*AUDIO_SUFFIXES, CODEBOOK):
                 passed.setdefault(place or "objects of DVC", []).append(path)
         for what, names in passed.items():
-            why = (
-                f"{len(names):,} that are neither stores nor texts were not read, such as audio, "
-                f"pictures or archives; {names[0]} is one"
-            )
+            # no whole name: a path may tell who somebody is, and receipts repeat this
+            ends = sorted({PurePosixPath(one).suffix or "no ending" for one in names})
+            told = f"{names[0]} is one" if what == _UNNAMED else ", ".join(ends[:_SHOWN])
+            why = f"{len(names):,} that are neither stores nor texts were not read: {told}"
             yield Unreached(place=what, why=why)
 
 

@@ -29,6 +29,7 @@ from featbank.withdrawal.plan import (
     NotReached,
     WithdrawalPlan,
 )
+from featbank.withdrawal.receipt import HiddenNames
 
 _IN_GIT = (
     "files of old commits hold them still, such as pinned ids, reports and audio: rewrite the "
@@ -94,6 +95,7 @@ def _planned(
     refit: bool,
 ) -> WithdrawalPlan:
     going, maybe = deletable(holdings.found)
+    hide = HiddenNames({*holdings.ids, *(row.speaker for _, row in rows)})
     here = [one for one in holdings.found if one.place == WORKSPACE and one.why == "holds"]
     books = [one for one in holdings.found if one.kind == "codebook" and one.why == "fitted"]
     stays = [one for one in books if one.place == WORKSPACE and not refit]
@@ -144,7 +146,7 @@ def _planned(
             *_unchanged(holdings, GIT, _IN_GIT),
             *_unchanged(holdings, EXPORT, _EXPORTED),
             *_unsure(maybe),
-            *(NotReached(what=one.place, why=one.why) for one in holdings.unreached),
+            *(NotReached(what=hide(one.place), why=hide(one.why)) for one in holdings.unreached),
         ),
     )
 

@@ -20,7 +20,7 @@ from featbank.withdrawal.plan import (
     WithdrawalPlan,
     stopped_plan,
 )
-from featbank.withdrawal.receipt import receipt_of, write_receipt
+from featbank.withdrawal.receipt import HiddenNames, receipt_of, write_receipt
 from featbank.withdrawal.redaction import (
     is_scan_memory,
     joined_marks,
@@ -116,6 +116,12 @@ def test_a_receipt_holds_what_went_and_no_name(tmp_path: Path) -> None:
         assert "anna" not in text
         assert "b" * 40 in text
     assert "data/codebooks/&lt;c&gt;/x.safetensors: kept" in page
+
+
+def test_what_is_said_of_files_names_nobody() -> None:
+    hide = HiddenNames(["ann/1", "ann", "anna", "a.c", "17"])
+    assert hide("x/ann/1.npz of anna: 17, abc, a.c") == "x/(...).npz of (...): 17, abc, a.c"
+    assert HiddenNames([])("anna") == "anna"
 
 
 def test_a_plan_without_anything_to_do_has_no_work() -> None:
