@@ -169,12 +169,13 @@ def deletable(found: Sequence[Holding]) -> tuple[list[Holding], list[Holding]]:
     named: dict[str, set[str]] = {}
     for one in stored:
         named.setdefault(one.digest, set()).update(one.revisions)
-    going, kept = [], []
-    for one in stored:
-        revisions = named[one.digest]
-        is_theirs = one.is_sure or (revisions and revisions <= sure)
-        (going if is_theirs else kept).append(one)
-    return going, kept
+    theirs = {
+        digest
+        for digest, revisions in named.items()
+        if revisions and revisions <= sure  # a number in an object of no revision says nothing
+    }
+    going = [one for one in stored if one.is_sure or one.digest in theirs]
+    return going, [one for one in stored if not (one.is_sure or one.digest in theirs)]
 
 
 def _unsure(maybe: Sequence[Holding]) -> Iterator[NotReached]:
