@@ -35,10 +35,9 @@ _IN_GIT = (
     "files of old commits hold them still, such as pinned ids, reports and audio: rewrite the "
     "history with git filter-repo where they must go"
 )
-_UNSURE = (
-    "have a text with such a number or short word, which may be anything, and revisions that do "
-    "not hold them name it, or none does: it is kept"
-)
+_UNSURE = "have a text with such a number or short word, which may be anything"
+_KEPT = ", and revisions that do not hold them name it, or none does: it is kept"
+_LISTED = ": featbank where lists them"
 _EXPORTED = "files of exports hold them, or were made from what does: make these anew"
 
 
@@ -97,6 +96,7 @@ def _planned(
     going, maybe = deletable(holdings.found)
     hide = HiddenNames({*holdings.ids, *(row.speaker for _, row in rows)})
     here = [one for one in holdings.found if one.place == WORKSPACE and one.why == "holds"]
+    yours = [one for one in here if not one.output and one.kind != "pins"]
     books = [one for one in holdings.found if one.kind == "codebook" and one.why == "fitted"]
     stays = [one for one in books if one.place == WORKSPACE and not refit]
     current = {file_md5(Path(one.path)) for one in stays}
@@ -141,11 +141,12 @@ def _planned(
         cut=tuple(
             CutRevision(commit=one, names=holdings.names.get(one, ())) for one in sorted(cut)
         ),
-        yours=_paths(one for one in here if not one.output and one.kind != "pins"),
+        yours=_paths(one for one in yours if one.is_sure),
         unreached=(
             *_unchanged(holdings, GIT, _IN_GIT),
             *_unchanged(holdings, EXPORT, _EXPORTED),
-            *_unsure(maybe),
+            *_unsure("objects of DVC", maybe, _KEPT),
+            *_unsure(WORKSPACE, [one for one in yours if not one.is_sure], _LISTED),
             *(NotReached(what=hide(one.place), why=hide(one.why)) for one in holdings.unreached),
         ),
     )
@@ -178,13 +179,14 @@ def deletable(found: Sequence[Holding]) -> tuple[list[Holding], list[Holding]]:
     return going, [one for one in stored if not (one.is_sure or one.digest in theirs)]
 
 
-def _unsure(maybe: Sequence[Holding]) -> Iterator[NotReached]:
-    if number := len({one.digest for one in maybe}):
-        yield NotReached(what="objects of DVC", why=f"{number} {_UNSURE}")
+def _unsure(what: str, maybe: Sequence[Holding], why: str) -> Iterator[NotReached]:
+    if number := len({one.digest or one.path for one in maybe}):
+        yield NotReached(what=what, why=f"{number} {_UNSURE}{why}")
 
 
 def _unchanged(holdings: Holdings, place: str, why: str) -> Iterator[NotReached]:
-    if number := len({(one.path, one.digest) for one in holdings.found if one.place == place}):
+    found = {(one.path, one.digest) for one in holdings.found if one.place == place and one.is_sure}
+    if number := len(found):
         yield NotReached(what=place, why=f"{number} {why}")
 
 
