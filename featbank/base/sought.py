@@ -30,11 +30,14 @@ class Sought:
         ids: of utterances.
         speakers: as manifests name them.
         prefixes: of ids.
+        same_audio: whether a row that has the samples of one that is sought is so, too, whatever
+            its id and its corpus are.
     """
 
     ids: frozenset[str] = frozenset()
     speakers: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
+    same_audio: bool = False
 
     def has_id(self, utterance_id: str) -> bool:
         """Tell whether an id is sought, or one that it was made of."""
@@ -63,6 +66,7 @@ class Traces:
         self._ids = set(sought.ids)
         self._audio: dict[str, set[str]] = {}
         self._names: set[str] = set()  # of their files, without the folders
+        self._samples: set[str] = set()
         self._words: set[str] = set()
         self._fenced: dict[str, str] = {}
         for one in sought.ids:
@@ -73,10 +77,25 @@ class Traces:
         """All ids that are known: those that are asked for, and those that were found."""
         return frozenset(self._ids)
 
-    def add_row(self, utterance_id: str, speaker: str, audio: str) -> None:
-        """Take in a row of a manifest, if it is sought."""
-        if self.sought.has_row(utterance_id, speaker):
+    @property
+    def num_known(self) -> int:
+        """How much is known: another look at rows is of use while it grows."""
+        return len(self._ids) + len(self._samples)
+
+    def add_row(self, utterance_id: str, speaker: str, audio: str, samples: str = "") -> None:
+        """Take in a row of a manifest, if it is sought.
+
+        Args:
+            utterance_id: of the row.
+            speaker: of it.
+            audio: where it lies.
+            samples: stands for those of the row; empty where nothing does.
+        """
+        is_same = self.sought.same_audio and samples in self._samples
+        if is_same or self.sought.has_row(utterance_id, speaker):
             self._add(utterance_id)
+            if samples:
+                self._samples.add(samples)
             inside = Place.parse(audio)
             path = inside.container if inside else audio
             self._audio.setdefault(path, set()).add(utterance_id)
@@ -113,6 +132,19 @@ class Traces:
         Args:
             text: JSON, HTML, a table or a list; or what of other bytes decodes.
         """
+        found, names = self._named(text)
+        return found, bool(found or names)
+
+    def is_sure(self, text: str) -> bool:
+        """Tell whether a text says of whom is sought what nothing else can mean.
+
+        A number or a short word may be them, and may be anything.
+        """
+        found, names = self._named(text)
+        return not all(map(_is_common, found | names))
+
+    def _named(self, text: str) -> tuple[set[str], set[str]]:
+        """Return the ids that a text names, and the speakers, as it writes them."""
         words = set(_WORD.findall(text))
         found = words & self._words
         for word in words - found:
@@ -127,7 +159,7 @@ class Traces:
                 found |= self.in_file(one)
         matches = {match[0] for match in self._pattern.finditer(text)} if self._pattern else set()
         found |= {self._fenced[one] for one in matches if one in self._fenced}
-        return found, bool(found or matches)
+        return found, matches - self._fenced.keys()
 
     def _add(self, utterance_id: str) -> None:
         if utterance_id not in self._ids:

@@ -68,7 +68,8 @@ def add_to(commands: Any) -> None:
 def _run(parsed: argparse.Namespace) -> int:
     sought, keep = _sought(parsed), _keep(parsed.keep)
     # imported here: it brings in DVC, which other commands do without
-    from featbank.pipeline.forgetting import carry_out, plan_withdrawal
+    from featbank.pipeline.forgetting import carry_out
+    from featbank.pipeline.withdrawing import plan_withdrawal
 
     stopped = stopped_plan()
     plan = stopped or plan_withdrawal(
@@ -85,12 +86,19 @@ def _run(parsed: argparse.Namespace) -> int:
     if not parsed.json:
         _show(plan)
     is_done = parsed.yes and plan.has_work
-    receipt = carry_out(plan, parsed.receipt) / "receipt.json" if is_done else None
+    done = carry_out(plan, parsed.receipt) if is_done else None
     if parsed.json:
-        said = {"is_stopped": stopped is not None, "receipt": receipt and str(receipt)}
-        print_json({**asdict(plan), **said})
-    elif receipt:
-        print_note(f"done; the receipt is {receipt.with_suffix('.html')}")
+        print_json(
+            {
+                **asdict(plan),
+                "is_stopped": stopped is not None,
+                "receipt": done and str(done.receipt),
+                "left": [asdict(one) for one in done.left] if done else [],
+            }
+        )
+    elif done:
+        _list("left:", [f"{one.what}: {one.why}" for one in done.left])
+        print_note(f"done; the receipt is {done.receipt.with_suffix('.html')}")
         print_note(_NEXT)
         for twin in plan.twins:
             print_note(f"git push origin {twin.tag} sends the twin of {twin.revision}")
@@ -130,8 +138,14 @@ def _keep(given: Sequence[str]) -> list[KeptRevision]:
 def _show(plan: WithdrawalPlan) -> None:
     if plan.ids:
         print_note(f"{len(plan.ids):,} utterances: {_named(plan.ids)}")
+    counts = [f"{corpus} ({len(paths):,})" for corpus, paths in plan.audio.items() if corpus]
+    if len(counts) > 1:
+        print_note(
+            f"they are in several corpora, by files: {', '.join(counts)}; an id or a speaker of "
+            "one may be somebody else in another: look before --yes"
+        )
     if plan.unknown:
-        print_note(f"nothing holds {_named(plan.unknown)}")
+        print_note(f"no utterance is found of {_named(plan.unknown)}")
     rows = (dict(zip(_KEYS, row, strict=True)) for row in (_table(plan) if plan.has_work else ()))
     print_table(_COLUMNS, rows)
     cut = [f"{one.commit[:12]} {' '.join(one.names)}".rstrip() for one in plan.cut]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import hashlib
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +28,8 @@ SNIFFED_BYTES = 4096
 
 _ROW = b'{"audio":'  # the first key of a line, for they are sorted
 _JOURNAL = b"featbank rows "
+_GZIP = b"\x1f\x8b"
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _FORMAT = re.compile(r'"format":\s*"featbank-([a-z-]+)"')
 _KINDS = {"store": "header"}
 _CHUNK_BYTES = 1 << 20
@@ -41,6 +46,7 @@ class Content:
         num_rows: of a store, a manifest or a failure list that are sought.
         export_name: digest by which an export names a manifest that it was made from.
         why: it counts, as of `Holding`.
+        is_sure: as of `Holding`.
     """
 
     kind: str
@@ -48,6 +54,7 @@ class Content:
     ids: tuple[str, ...] = ()
     num_rows: int = 0
     export_name: str = ""
+    is_sure: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,13 @@ def sniff(head: bytes) -> Form:
         return "shard"
     if head.startswith(_ROW):
         return "rows"
+    if head.startswith(_GZIP):
+        with suppress(zlib.error):
+            start = zlib.decompressobj(wbits=31).decompress(head, SNIFFED_BYTES)
+            return "text" if b"\0" not in start else "other"
+        return "other"
+    if head.startswith(_WIDE):
+        return "text"
     if b"\0" not in head and (found := _FORMAT.search(head.decode(errors="replace"))):
         return "header" if f"featbank-{found[1]}" == STORE_FORMAT else "text"
     return "other" if b"\0" in head and not head.startswith(_JOURNAL) else "text"
@@ -81,7 +95,7 @@ def learn_rows(file: BinaryIO, where: str, traces: Traces) -> None:
         StoreError, OSError: it cannot be read.
     """
     for row in _rows(file, where):
-        traces.add_row(row.id, row.speaker, row.audio)
+        traces.add_row(row.id, row.speaker, row.audio, row.samples)
 
 
 def find_content(file: BinaryIO, form: Form, where: str, traces: Traces) -> Content | None:
@@ -103,7 +117,21 @@ def find_content(file: BinaryIO, form: Form, where: str, traces: Traces) -> Cont
         with suppress(StoreError):  # which `learn_rows` has met; the words in it are there still
             return _in_rows(file, where, traces)
         file.seek(0)
-    return _in_text(file, traces)
+    try:
+        return _in_text(_unpacked(file), traces)
+    except (EOFError, zlib.error) as error:
+        raise StoreError(where, expected="a whole file", got=error) from error
+
+
+def _unpacked(file: BinaryIO) -> Any:
+    """Return what gives the bytes of a text as they are in most: not packed, in UTF-8."""
+    start = file.read(2)
+    file.seek(0)
+    if start == _GZIP:
+        return gzip.GzipFile(fileobj=file)
+    if start in _WIDE:
+        return codecs.EncodedFile(file, "utf-8", "utf-16", errors="replace")
+    return file
 
 
 def _in_rows(file: BinaryIO, where: str, traces: Traces) -> Content | None:
@@ -137,7 +165,12 @@ class _Row(NamedTuple):
     id: str
     speaker: str
     audio: str
-    is_of_manifest: bool
+    samples: str
+    """The digest of the audio, and which samples of it, as marks of audio have them."""
+
+    @property
+    def is_of_manifest(self) -> bool:
+        return bool(self.samples)
 
 
 def _rows(file: BinaryIO, where: str, seen: Any = None) -> Iterator[_Row]:
@@ -147,26 +180,30 @@ def _rows(file: BinaryIO, where: str, seen: Any = None) -> Iterator[_Row]:
             seen.update(line)
         row = parse_json(line, where, StoreError)
         try:
-            id_, audio, is_of_manifest = row["id"], row["audio"], "audio_digest" in row
-            yield _Row(str(id_), str(row.get("speaker", "")), str(audio), is_of_manifest)
+            id_, audio, samples = row["id"], row["audio"], ""
+            if "audio_digest" in row:
+                fields = ("audio_digest", "start_sample", "num_samples", "channel")
+                samples = " ".join(str(row.get(name, 0)) for name in fields)
+            yield _Row(str(id_), str(row.get("speaker", "")), str(audio), samples)
         except (LookupError, TypeError, AttributeError) as error:
             raise StoreError(where, expected="rows of a manifest", got=error) from error
 
 
-def _in_text(file: BinaryIO, traces: Traces) -> Content | None:
+def _in_text(file: Any, traces: Traces) -> Content | None:
     ids: set[str] = set()
-    kind, is_named = "", False
+    kind, is_named, is_sure = "", False, False
     for text in _texts(file):
         kind = kind or _kind(text[:SNIFFED_BYTES])
         found, names = traces.in_text(text)
         ids |= found
         is_named |= names
+        is_sure = is_sure or (names and traces.is_sure(text))
     if not is_named:
         return None
-    return Content(kind=kind, ids=tuple(sorted(ids)))
+    return Content(kind=kind, ids=tuple(sorted(ids)), is_sure=is_sure)
 
 
-def _texts(file: BinaryIO) -> Iterator[str]:
+def _texts(file: Any) -> Iterator[str]:
     """Give a text in pieces that end where a line does, or between words in one without lines."""
     rest = b""
     while chunk := file.read(_CHUNK_BYTES):

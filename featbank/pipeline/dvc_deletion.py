@@ -12,7 +12,7 @@ from typing import Any
 from featbank.errors import ConfigError, StoreError
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.pipeline.dvc_remote import RemoteObjects
-from featbank.withdrawal.plan import Deletion, NotReached
+from featbank.withdrawal.plan import PLAN, Deletion, NotReached
 
 CACHE = "cache"
 REMOTE = "remote "
@@ -28,18 +28,25 @@ def refuse_added(deletions: Sequence[Deletion]) -> None:
     Raises:
         ConfigError: there are some: `dvc add` has made them.
     """
-    outputs = {one.output for one in deletions if one.is_current}
+    outputs = {one.output for one in deletions if one.is_current and one.is_sure}
     _refuse(path for path, out in _outputs() if path in outputs and out.stage.is_data_source)
 
 
-def refuse_named(deletions: Sequence[Deletion]) -> None:
-    """Refuse to delete what the workspace names: its outputs must be whole afterwards.
+def without_named(deletions: Sequence[Deletion]) -> list[Deletion]:
+    """Return what is to go, without what the workspace names: its outputs must be whole.
+
+    What was made without the person and is as it was did not hold them: a number or a short word
+    in it was something else.
 
     Raises:
-        ConfigError: an output of the workspace names an object that is to go.
+        ConfigError: an output of the workspace names an object that holds the person for sure.
     """
     doomed = {one.digest for one in deletions}
-    _refuse(path for path, out in _outputs() if not doomed.isdisjoint(_objects_of(out)))
+    named = {path: doomed & _objects_of(out) for path, out in _outputs()}
+    sure = {one.digest for one in deletions if one.is_sure}
+    _refuse(path for path, digests in named.items() if digests & sure)
+    kept = set().union(*named.values())
+    return [one for one in deletions if one.digest not in kept]
 
 
 def _refuse(found: Iterable[str]) -> None:
@@ -76,7 +83,11 @@ def delete_objects(deletions: Sequence[Deletion]) -> list[NotReached]:
         if place == CACHE:
             failed += _delete_cached(digests)
             continue
-        remote = RemoteObjects(place.removeprefix(REMOTE))
+        try:
+            remote = RemoteObjects(place.removeprefix(REMOTE))
+        except ConfigError as error:
+            failed += [str(error)] * len(digests)
+            continue
         are_versions_kept = False
         for digest in digests:
             try:
@@ -88,7 +99,8 @@ def delete_objects(deletions: Sequence[Deletion]) -> list[NotReached]:
     if failed:
         raise StoreError(
             f"{len(failed)} objects are not deleted, the first {failed[0]}",
-            hint="type the same again: it goes on",
+            hint=f"type the same again: it goes on; where a remote is gone for good, remove {PLAN} "
+            "first, and there is no receipt of what only it had",
         )
     return kept
 
@@ -96,8 +108,8 @@ def delete_objects(deletions: Sequence[Deletion]) -> list[NotReached]:
 def _delete_cached(digests: Sequence[str]) -> list[str]:
     failed = []
     with dvc_project() as repo:
-        for digest in digests:
-            path = Path(repo.cache.local.oid_to_path(digest))
+        caches = [one for one in (repo.cache.local, repo.cache.legacy) if one is not None]
+        for path in [Path(cache.oid_to_path(one)) for one in digests for cache in caches]:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+_STASH = "refs/stash"
 _REFS = ("refs/heads/", "refs/tags/", "refs/remotes/")
 
 Files = tuple[tuple[str, str], ...]
@@ -13,7 +14,7 @@ Files = tuple[tuple[str, str], ...]
 
 
 class GitHistory:
-    """The commits of all branches and tags, and those of DVC's experiments.
+    """The commits of all branches, tags and stashes, and those of DVC's experiments.
 
     Args:
         repo: of DVC, opened.
@@ -26,10 +27,11 @@ class GitHistory:
         self._scm = repo.scm
         folder = Path(repo.root_dir).relative_to(repo.scm.root_dir)
         self._folder = folder.parts  # of the project, below the root of git
-        found = [*self._scm.list_all_commits(), *exp_commits(self._scm)]
+        stashed = self._stashed()
+        found = [*self._scm.list_all_commits(), *exp_commits(self._scm), *stashed]
         self.commits: Sequence[str] = list(dict.fromkeys(found))
-        self.names = self._named()
-        """Tags and branches, by the commit that they are at."""
+        self.names = {**stashed, **self._named()}
+        """Tags, branches and stashes, by the commit that they are at."""
 
     def files_named(self, is_wanted: Callable[[str], bool]) -> Mapping[tuple[str, str], list[str]]:
         """Return the commits that have files of some names, by path and blob."""
@@ -69,6 +71,17 @@ class GitHistory:
             if tree is None:
                 return None
         return tree
+
+    def _stashed(self) -> dict[str, tuple[str, ...]]:
+        """Return the commits of all stashes; those of the index and of new files have no name."""
+        git = self._scm.pygit2.repo
+        found: dict[str, tuple[str, ...]] = {}
+        if _STASH in git.references:
+            for number, entry in enumerate(git.references[_STASH].log()):
+                commit = git[entry.oid_new]
+                found[str(commit.id)] = (f"stash@{{{number}}}",)
+                found |= {str(one): () for one in commit.parent_ids[1:]}
+        return found
 
     def _named(self) -> dict[str, tuple[str, ...]]:
         names: dict[str, list[str]] = {}

@@ -16,7 +16,7 @@ from featbank.pipeline.named_outputs import NamedOutput
 from featbank.pipeline.scanning import LISTING, Key
 
 _MAX_LISTING = 1 << 30
-_CODEBOOK = ".safetensors"
+CODEBOOK = ".safetensors"
 
 FindContent = Callable[[Key, str], Content | None]
 """Tells what a file holds, by its key, and by its path in the project."""
@@ -98,7 +98,7 @@ class HeldObjects:
         self, holding: Sequence[NamedOutput]
     ) -> Iterator[tuple[NamedOutput, tuple[str, ...]]]:
         for out in self._outputs:
-            if out.path.endswith(_CODEBOOK):
+            if out.path.endswith(CODEBOOK):
                 at = {
                     revision
                     for one in holding
@@ -138,6 +138,7 @@ class HeldObjects:
                     revisions=revisions,
                     num_rows=content.num_rows,
                     ids=content.ids,
+                    is_sure=content.is_sure,
                 )
 
     def _read_entries(self, digest: str) -> Mapping[str, str]:

@@ -13,12 +13,13 @@ from types import MappingProxyType
 from typing import Any
 
 from featbank.base.sought import Sought, Traces
+from featbank.corpora.paths import AUDIO_SUFFIXES
 from featbank.errors import ConfigError, StoreError
 from featbank.pipeline.contents import Content
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.pipeline.git_history import GitHistory
 from featbank.pipeline.held_exports import held_exports
-from featbank.pipeline.held_objects import HeldObjects
+from featbank.pipeline.held_objects import CODEBOOK, HeldObjects
 from featbank.pipeline.held_places import (
     GitPlace,
     HeldPlace,
@@ -35,6 +36,7 @@ WORK, EXPORT, GIT = "work", "export", "git"
 
 _PINS = "conf/sample/"
 _SHOWN = 3  # of what is wrong in a place
+_UNNAMED = "objects of DVC that no revision names"
 _BEYOND = {
     "git on other machines": "what was pushed, and commits that no branch or tag has any more",
     "clones": "what others have cloned, pulled, exported or copied is known to nobody here",
@@ -85,7 +87,7 @@ class Search:
         self, repo: Any, traces: Traces, *, remotes: bool, exports: Sequence[Path]
     ) -> None:
         self._traces = traces
-        self._missed: dict[str, list[str]] = {}
+        self._missed: dict[str, dict[str, None]] = {}
         self._history = GitHistory(repo)
         outputs, unread = all_outputs(repo, self._history)
         self._outputs = outputs
@@ -179,23 +181,40 @@ class Search:
         return held_exports(self._export_folders, self._root, held, known, self._miss)
 
     def _miss(self, place: str, why: str) -> None:
-        self._missed.setdefault(place, []).append(why)
+        self._missed.setdefault(place, {})[why] = None  # what is looked at twice is told once
 
     def _unreached(self) -> Iterator[Unreached]:
         for place, whys in self._missed.items():
             more = f"; {len(whys) - _SHOWN:,} more" if len(whys) > _SHOWN else ""
-            yield Unreached(place=place, why="; ".join(whys[:_SHOWN]) + more)
-        named = {digest for _, digest in self._of_dvc.files()}
-        if unknown := [
-            name for place, name in sorted(self._scan.unread) if not place and name not in named
-        ]:
-            why = (
-                f"{len(unknown):,} that no revision names are neither stores nor texts, and were "
-                f"not read: audio, codebooks, pictures; {unknown[0]} is one"
-            )
-            yield Unreached(place="objects of DVC", why=why)
+            yield Unreached(place=place, why="; ".join([*whys][:_SHOWN]) + more)
+        yield from self._unread()
         for place, why in _BEYOND.items():
             yield Unreached(place=place, why=why)
+
+    def _unread(self) -> Iterator[Unreached]:
+        """Say which files were passed by, but for audio and codebooks, which count by their names.
+
+        Of an object that no revision names, nobody knows what it is.
+        """
+        unread = self._scan.unread
+        paths = {digest: path for path, digest in self._of_dvc.files() if ("", digest) in unread}
+        passed: dict[str, list[str]] = {}
+        for place, name in sorted(unread):
+            if place:
+                path = self._git.files[name] if place == GIT else name
+            elif name in paths:
+                path = paths[name]
+            else:
+                passed.setdefault(_UNNAMED, []).append(name)
+                continue
+            if PurePosixPath(path).suffix.lower() not in (*AUDIO_SUFFIXES, CODEBOOK):
+                passed.setdefault(place or "objects of DVC", []).append(path)
+        for what, names in passed.items():
+            # no whole name: a path may tell who somebody is, and receipts repeat this
+            ends = sorted({PurePosixPath(one).suffix or "no ending" for one in names})
+            told = f"{names[0]} is one" if what == _UNNAMED else ", ".join(ends[:_SHOWN])
+            why = f"{len(names):,} that are neither stores nor texts were not read: {told}"
+            yield Unreached(place=what, why=why)
 
 
 def _holding(
@@ -217,4 +236,5 @@ def _holding(
         file=path[len(out.path) + 1 :] if out else "",
         num_rows=content.num_rows,
         ids=content.ids,
+        is_sure=content.is_sure,
     )

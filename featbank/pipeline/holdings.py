@@ -29,6 +29,8 @@ class Holding:
             of a file, nor of an object that no revision names.
         num_rows: rows of what is sought in it; 0 where it names them without a row of theirs.
         ids: that were found in it, sorted.
+        is_sure: false of a text that has no more of them than a number or a short word, which may
+            be anything.
     """
 
     place: str
@@ -41,6 +43,7 @@ class Holding:
     revisions: tuple[str, ...] = ()
     num_rows: int = 0
     ids: tuple[str, ...] = ()
+    is_sure: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,15 +57,18 @@ class PlacedObjects:
         if digest in self._cache:
             return Path(self._cache[digest])
         path = self._work / digest
+        wrong = StoreError(
+            f"object {digest}", expected="it in DVC's cache or a remote", got="nowhere"
+        )
+        for name in [one for one, there in self.remotes.items() if digest in there]:
+            if path.exists():
+                return path
+            try:
+                RemoteObjects(name).fetch(digest, path)
+            except StoreError as error:
+                wrong = error  # another one may have it, and answer
         if not path.exists():
-            for name, there in self.remotes.items():
-                if digest in there:
-                    RemoteObjects(name).fetch(digest, path)
-                    break
-            else:
-                raise StoreError(
-                    f"object {digest}", expected="it in DVC's cache or a remote", got="nowhere"
-                )
+            raise wrong
         return path
 
     def listing(self, digest: str) -> Mapping[str, str]:
@@ -95,8 +98,16 @@ class PlacedObjects:
         Raises:
             StoreError: one cannot be had, or the remote does not take it.
         """
+        if remote not in self.remotes:
+            raise StoreError(
+                f"remote {remote}",
+                expected="one that answers still, and takes the objects of a twin",
+                got="none",
+                hint="nothing is deleted; have it answer, and type the same again",
+            )
         there = RemoteObjects(remote)
         for digest in sorted(digests, key=lambda one: (one.endswith(LISTING), one)):
             if digest not in self.remotes[remote]:
                 path = self.path(digest)
                 there.send(path, digest, path.stat().st_size)
+                self.remotes[remote] |= {digest}

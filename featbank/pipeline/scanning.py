@@ -83,15 +83,24 @@ class Scan:
                     self.unread.update(_key(place, name, is_shared) for name in some)
                 else:
                     waiting.setdefault(form, []).append((place, is_shared, some))
-        for place, _, names in waiting.get("rows", ()):
-            for name, file in self._opened(place, names):
-                with self._missed(place, name):
-                    learn_rows(file, place.files[name], self._traces)
+        self._learn(waiting.get("rows", ()))
         for form in _FORMS:
             for place, is_shared, names in waiting.get(form, ()):
                 for name, file in self._opened(place, names):
                     with self._missed(place, name):
                         self._read(_key(place, name, is_shared), file, form, place.files[name])
+
+    def _learn(self, waiting: Sequence[tuple[HeldPlace, bool, list[str]]]) -> None:
+        """Have the traces take in the rows of manifests, again while the same audio says more."""
+        known = -1
+        while known < self._traces.num_known:
+            known = self._traces.num_known
+            for place, _, names in waiting:
+                for name, file in self._opened(place, names):
+                    with self._missed(place, name):
+                        learn_rows(file, place.files[name], self._traces)
+            if not self._traces.sought.same_audio:
+                return
 
     def _unseen(
         self, objects: Sequence[HeldPlace], files: Sequence[HeldPlace]

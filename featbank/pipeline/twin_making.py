@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from featbank.corpora.forgotten import FORGOTTEN, Forgotten, read_forgotten
+from featbank.corpora.forgotten import FORGOTTEN, read_forgotten
 from featbank.errors import StoreError
 from featbank.files.provenance import write_atomic
 from featbank.pipeline.dvc_outputs import dvc_project
@@ -23,7 +23,7 @@ from featbank.pipeline.revision_tree import RevisionTree
 from featbank.pipeline.revisions import read_revisions
 from featbank.withdrawal.plan import PLAN, Twin, WithdrawalPlan
 from featbank.withdrawal.redacted_output import RedactedParts, parts_of, redact_output
-from featbank.withdrawal.redaction import redact_pins, write_forgotten
+from featbank.withdrawal.redaction import joined_marks, redact_pins, write_forgotten
 
 _WORK = PLAN.with_name("twin")
 
@@ -49,28 +49,30 @@ def held_parts(out: LockedOutput, kinds: Mapping[str, str]) -> RedactedParts:
     return parts_of(out.files, held)
 
 
-def make_twin(twin: Twin, plan: WithdrawalPlan) -> Twin:
-    """Write a twin, unless it is there.
-
-    Args:
-        twin: as it is planned.
-        plan: of the withdrawal.
+def make_twins(plan: WithdrawalPlan) -> tuple[Twin, ...]:
+    """Write the twins of a withdrawal, but for those that are there.
 
     Returns:
-        The twin as it is.
+        The twins as they are.
 
     Raises:
         FeatbankError: something is damaged, or a remote does not take it. There are new objects
             then, which the next try takes for its own, and nothing else has changed.
     """
-    if twin.made:
-        return twin
-    [revision] = read_revisions([twin.commit])
+    if all(twin.made for twin in plan.twins):
+        return plan.twins
     with work_folder() as work, dvc_project() as repo:
-        tree = RevisionTree(repo, twin.commit)
         objects = PlacedObjects(repo, work / "objects")
-        locks = RevisionLocks(tree, revision.outputs, objects.listing)
-        return _Making(twin, plan, tree, objects, locks, work).run()
+
+        def make(number: int, twin: Twin) -> Twin:
+            [revision] = read_revisions([twin.commit])
+            tree = RevisionTree(repo, twin.commit)
+            locks = RevisionLocks(tree, revision.outputs, objects.listing)
+            return _Making(twin, plan, tree, objects, locks, work / str(number)).run()
+
+        return tuple(
+            twin if twin.made else make(number, twin) for number, twin in enumerate(plan.twins)
+        )
 
 
 class _Making:
@@ -163,9 +165,8 @@ class _Making:
         path = FORGOTTEN.as_posix()
         if path in self._tree.files:  # else its code does not know marks
             file = self._copy(path)
-            marks = read_forgotten(file).marks | read_forgotten(FORGOTTEN).marks
-            salt = self._plan.salt
-            write_forgotten(file, Forgotten(salt=salt, marks=marks | set(self._plan.marks)))
+            there = read_forgotten(file), read_forgotten(FORGOTTEN)
+            write_forgotten(file, joined_marks(*there, self._plan.forgotten))
             yield path, self._changed(path, file)
 
     def _copy(self, path: str) -> Path:

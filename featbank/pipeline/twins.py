@@ -6,13 +6,15 @@ audio may be gone. What names the person and is no store and no manifest is drop
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from featbank.base.sought import Sought, Traces
 from featbank.errors import ConfigError, StoreError
 from featbank.files.opening import read_regular
-from featbank.files.provenance import canonical_json
+from featbank.files.provenance import canonical_json, write_atomic
 from featbank.pipeline.dvc_outputs import dvc_project
 from featbank.pipeline.holders import GIT
 from featbank.pipeline.holdings import Holding, Holdings
@@ -23,15 +25,18 @@ from featbank.pipeline.revisions import Revision, read_revisions
 from featbank.pipeline.twin_making import held_parts, work_folder
 from featbank.store.format import HEADER_NAME
 from featbank.store.header_file import MAX_HEADER_BYTES, parse_header
+from featbank.tokenizers.sample import read_pins
 from featbank.withdrawal.plan import KeptRevision, Twin
 from featbank.withdrawal.redacted_output import RedactedParts
 
 
-def plan_twin(kept: KeptRevision, holdings: Holdings, sought: Sought) -> Twin:
-    """Say what the twin of a revision will be; nothing is written.
+def plan_twins(
+    keep: Sequence[KeptRevision], holdings: Holdings, sought: Sought
+) -> tuple[Twin, ...]:
+    """Say what the twins of some revisions will be; nothing is written.
 
     Args:
-        kept: which.
+        keep: which.
         holdings: all that holds the person.
         sought: the person, with all ids that were found.
 
@@ -40,36 +45,52 @@ def plan_twin(kept: KeptRevision, holdings: Holdings, sought: Sought) -> Twin:
             something in it cannot be redacted.
         StoreError: objects of it are nowhere, or are of another version of the format.
     """
-    [revision] = read_revisions([kept.revision])
+    if not keep:
+        return ()
     with work_folder() as work, dvc_project() as repo:
-        tree = RevisionTree(repo, kept.revision)
-        own = [one for one in holdings.found if tree.commit in one.revisions]
-        if not _held(own):
-            raise ConfigError(
-                f"--keep {kept.revision}",
-                expected="a revision that names objects with the person",
-                got="one that names none: it stays whole, and needs no twin",
-            )
+        trees = [RevisionTree(repo, kept.revision) for kept in keep]
+        for kept, tree in zip(keep, trees, strict=True):
+            if not _held(one for one in holdings.found if tree.commit in one.revisions):
+                raise ConfigError(
+                    f"--keep {kept.revision}",
+                    expected="a revision that names objects with the person",
+                    got="one that names none: it stays whole, and needs no twin",
+                )
         objects = PlacedObjects(repo, work)
-        planning = _Planning(kept, tree, revision, objects, own, sought)
-        if (tagged := tree.tagged(kept.tag)) is None:
-            return planning.run()
-        made, parents = tagged
-        if parents != (tree.commit,) or _held(
-            one for one in holdings.found if made in one.revisions
-        ):
-            raise ConfigError(
-                f"tag {kept.tag}",
-                expected="a free name for the twin",
-                got="a tag that is there",
-                hint=f"--keep {kept.revision}=NAME chooses another",
-            )
-        # of a withdrawal that was killed behind it
-        [there] = read_revisions([made])
-        before = planning.named
-        after = RevisionLocks(RevisionTree(repo, made), there.outputs, objects.listing).objects()
-        num_kept, num_new = len(after & before), len(after - before)
-        return replace(planning.run(), made=made, num_kept=num_kept, num_new=num_new)
+        return tuple(
+            _plan_twin(kept, tree, holdings, sought, objects, repo, work)
+            for kept, tree in zip(keep, trees, strict=True)
+        )
+
+
+def _plan_twin(
+    kept: KeptRevision,
+    tree: RevisionTree,
+    holdings: Holdings,
+    sought: Sought,
+    objects: PlacedObjects,
+    repo: Any,
+    work: Path,
+) -> Twin:
+    [revision] = read_revisions([kept.revision])
+    own = [one for one in holdings.found if tree.commit in one.revisions]
+    planning = _Planning(kept, tree, revision, objects, own, sought, work)
+    if (tagged := tree.tagged(kept.tag)) is None:
+        return planning.run()
+    made, parents = tagged
+    if parents != (tree.commit,) or _held(one for one in holdings.found if made in one.revisions):
+        raise ConfigError(
+            f"tag {kept.tag}",
+            expected="a free name for the twin",
+            got="a tag that is there",
+            hint=f"--keep {kept.revision}=NAME chooses another",
+        )
+    # of a withdrawal that was killed behind it
+    [there] = read_revisions([made])
+    before = planning.named
+    after = RevisionLocks(RevisionTree(repo, made), there.outputs, objects.listing).objects()
+    num_kept, num_new = len(after & before), len(after - before)
+    return replace(planning.run(), made=made, num_kept=num_kept, num_new=num_new)
 
 
 class _Planning:
@@ -83,7 +104,9 @@ class _Planning:
         objects: PlacedObjects,
         own: Collection[Holding],
         sought: Sought,
+        work: Path,
     ) -> None:
+        self._work = work
         self._where = f"--keep {kept.revision}"
         self._kept = kept
         self._tree = tree
@@ -167,13 +190,14 @@ class _Planning:
             where = f"{self._where}: {out.at(path)}"
             data = read_regular(self._objects.path(out.files[path]), MAX_HEADER_BYTES)
             header = parse_header(data, where, "leave --keep away")
-            if traces.in_text(canonical_json(header.provenance))[1]:
+            if traces.is_sure(canonical_json(header.provenance)):
                 raise StoreError(where, expected="an origin without names", got="the person's")
 
     def _refuse_empty(self, path: str) -> None:
         """Refuse a list of pinned ids that are all of the person."""
-        lines = self._tree.read(path).decode().splitlines()
-        if all(one in self._sought.ids or one.startswith("# ") or not one for one in lines):
+        file = self._work / "pins" / path
+        write_atomic(file, self._tree.read(path))
+        if self._sought.ids.issuperset(read_pins(file)):
             raise ConfigError(
                 f"{self._where}: pinned ids {path}",
                 expected="some of others",

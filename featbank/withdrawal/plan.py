@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from featbank.corpora.forgotten import Forgotten
 from featbank.errors import FeatbankError
 from featbank.files.json_files import read_json
 from featbank.files.provenance import readable_json, write_atomic
@@ -31,6 +32,7 @@ class Deletion:
         kind: what it is, such as `shard`.
         output: of DVC that it was of; empty where nothing says.
         is_current: the workspace names it, until it is made anew.
+        is_sure: as of `featbank.pipeline.holdings.Holding`.
     """
 
     place: str
@@ -38,6 +40,7 @@ class Deletion:
     kind: str
     output: str = ""
     is_current: bool = False
+    is_sure: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +121,7 @@ class WithdrawalPlan:
     Args:
         begun: time, in UTC.
         ids: of the utterances, in any version.
-        unknown: ids that were asked for and that nothing holds.
+        unknown: ids and speakers that were asked for, and of whom no utterance is found.
         audio: paths of their files, by corpus.
         salt: of the project's marks.
         marks: that are to keep them away, and are not there yet.
@@ -152,6 +155,11 @@ class WithdrawalPlan:
     yours: tuple[str, ...]
     unreached: tuple[NotReached, ...]
     twins: tuple[Twin, ...] = ()
+
+    @property
+    def forgotten(self) -> Forgotten:
+        """The new marks."""
+        return Forgotten(salt=self.salt, marks=frozenset(self.marks))
 
     @property
     def has_work(self) -> bool:

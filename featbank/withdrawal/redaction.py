@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from featbank.corpora.forgotten import FORGOTTEN_VERSION, Forgotten
+from featbank.corpora.forgotten import FORGOTTEN, FORGOTTEN_VERSION, Forgotten
 from featbank.errors import ConfigError
 from featbank.files.provenance import readable_json, write_atomic, write_atomic_lines
 from featbank.tokenizers.sample import read_pins, write_pins
@@ -22,6 +22,24 @@ def write_forgotten(path: Path, forgotten: Forgotten) -> None:
         "marks": sorted(forgotten.marks),
     }
     write_atomic(path, readable_json(fields))
+
+
+def joined_marks(*several: Forgotten) -> Forgotten:
+    """Return all marks of some, which are of one salt.
+
+    Raises:
+        ConfigError: they are of two: marks of one salt are worth nothing beside another.
+    """
+    salts = {one.salt for one in several if one.marks}
+    if len(salts) > 1:
+        raise ConfigError(
+            f"marks of {FORGOTTEN}",
+            expected="one salt for all",
+            got="two, of two clones in which nobody had been forgotten before",
+            hint="take the file of one of them, and forget again whom the other one forgot",
+        )
+    marks = frozenset().union(*(one.marks for one in several))
+    return Forgotten(salt=next(iter(salts), several[-1].salt), marks=marks)
 
 
 def redact_pins(path: Path, ids: Collection[str]) -> None:

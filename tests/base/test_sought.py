@@ -78,3 +78,27 @@ def test_audio_is_known_by_the_path_that_its_row_states() -> None:
     assert not traces.in_file("corpora/x/bo/3.flac")
     assert traces.in_text("see corpora/x/bo/1.flac.") == ({"bo/1"}, True)
     assert traces.in_text("see a/0.tar") == (set(), False)  # others are in it, too
+
+
+def test_the_same_samples_are_the_same_person_where_that_is_asked_for() -> None:
+    for is_asked in (True, False):
+        traces = Traces(Sought(speakers=frozenset(["bo"]), same_audio=is_asked))
+        for _ in range(2):  # who is sought may come behind who has the same samples
+            traces.add_row("x9", "ann", "y.wav", "md5:1 0 9 0")
+            traces.add_row("x8", "ann", "z.wav", "md5:2 0 9 0")
+            traces.add_row("u1", "bo", "u.wav", "md5:1 0 9 0")
+        assert traces.ids == ({"u1", "x9"} if is_asked else {"u1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "is_sure"),
+    [
+        ("<td>17</td>", False),
+        ('{"speaker":"84"}', False),
+        ('{"speaker":"84","id":"bo-1"}', True),
+        ('["june_fr"]', True),
+        ("nobody", False),
+    ],
+)
+def test_a_number_or_a_short_word_alone_is_no_sure_sign(text: str, is_sure: bool) -> None:
+    assert Traces(sought("17", "bo-1", speakers=("84", "june_fr"))).is_sure(text) is is_sure

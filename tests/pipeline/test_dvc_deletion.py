@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
 
 from featbank.errors import ConfigError, StoreError
-from featbank.pipeline.dvc_deletion import delete_objects, refuse_added, refuse_named
+from featbank.pipeline.dvc_deletion import delete_objects, refuse_added, without_named
 from featbank.pipeline.dvc_remote import file_md5
+from featbank.pipeline.placed_objects import PlacedObjects
 from featbank.withdrawal.plan import Deletion
 
 # of a library that DVC adds with
@@ -34,9 +37,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def _deletions(path: Path, *, is_current: bool = True) -> list[Deletion]:
+def _deletions(path: Path, *, is_current: bool = True, is_sure: bool = True) -> list[Deletion]:
     return [
-        Deletion(place=place, digest=file_md5(path), kind="text", output="x", is_current=is_current)
+        Deletion(
+            place=place,
+            digest=file_md5(path),
+            kind="text",
+            output="x",
+            is_current=is_current,
+            is_sure=is_sure,
+        )
         for place in ("cache", "remote team")
     ]
 
@@ -47,7 +57,7 @@ def _objects(folder: Path) -> set[str]:
 
 def test_what_the_workspace_names_is_refused(project: Path) -> None:
     doomed = _deletions(project / "x" / "a")
-    for refuse in (refuse_added, refuse_named):
+    for refuse in (refuse_added, without_named):
         with pytest.raises(ConfigError, match=r"hold the person still: x:.*dvc add"):
             refuse(doomed)
     (project / "x" / "a").unlink()
@@ -55,7 +65,7 @@ def test_what_the_workspace_names_is_refused(project: Path) -> None:
     refuse_added(old)  # an older version of what was added held the person
     with Repo() as repo:
         repo.add("x")
-    refuse_named(doomed)
+    assert without_named(doomed) == doomed
 
 
 def test_deletion_takes_what_is_named_from_every_place_and_may_be_done_twice(
@@ -83,3 +93,43 @@ def test_an_object_that_stays_is_told_and_the_others_go(
     with pytest.raises(StoreError, match=r"1 objects are not deleted.*type the same again"):
         delete_objects(doomed)
     assert not (project / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).exists()
+
+
+def test_what_may_be_anything_stays_where_the_workspace_names_it(project: Path) -> None:
+    unsure = _deletions(project / "x" / "a", is_sure=False)
+    refuse_added(unsure)
+    gone = [replace(unsure[0], digest="0" * 32)]
+    assert without_named([*unsure, *gone]) == gone
+
+
+def test_a_remote_that_is_gone_is_told_and_the_other_places_go(project: Path) -> None:
+    digest = file_md5(project / "x" / "a")
+    legacy = project / ".dvc/cache" / digest[:2] / digest[2:]  # as DVC 2 has it
+    legacy.parent.mkdir(parents=True)
+    shutil.copy(project / "x" / "a", legacy)
+    doomed = _deletions(project / "x" / "a")
+    gone = replace(doomed[0], place="remote gone")
+    with pytest.raises(StoreError, match=r"1 objects are not deleted.*gone for good, remove"):
+        delete_objects([gone, *doomed])
+    assert not legacy.exists()
+    assert digest[2:] not in _objects(project / ".dvc" / "cache") | _objects(project / "../remote")
+
+
+def test_an_object_is_had_of_the_remote_that_gives_it(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featbank.files.remote.faults._WAITS_S", ())
+    digest = file_md5(project / "x" / "a")
+    shutil.copytree(tmp_path / "remote", tmp_path / "other")
+    damaged = tmp_path / "remote/files/md5" / digest[:2] / digest[2:]
+    damaged.chmod(0o644)
+    damaged.write_text("b")
+    (project / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).unlink()
+    with Repo() as repo, repo.config.edit() as config:
+        config["remote"]["other"] = {"url": str(tmp_path / "other")}
+        config["remote"]["down"] = {"url": str(tmp_path / "down")}
+    with Repo() as repo:
+        objects = PlacedObjects(repo, tmp_path / "work")
+        assert objects.path(digest).read_text() == "a"
+        with pytest.raises(StoreError, match="remote down: expected one that answers still"):
+            objects.send([digest], "down")

@@ -20,9 +20,10 @@ from featbank.withdrawal.plan import (
     WithdrawalPlan,
     stopped_plan,
 )
-from featbank.withdrawal.receipt import receipt_of, write_receipt
+from featbank.withdrawal.receipt import HiddenNames, receipt_of, write_receipt
 from featbank.withdrawal.redaction import (
     is_scan_memory,
+    joined_marks,
     redact_pins,
     redact_scans,
     refuse_empty,
@@ -96,6 +97,15 @@ def test_marks_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_forgotten(tmp_path / "f.json") == forgotten
 
 
+def test_marks_of_two_salts_are_never_one_list() -> None:
+    ours, theirs = (Forgotten(salt=salt, marks=frozenset([salt * 64])) for salt in "ab")
+    assert joined_marks(Forgotten(), ours) == ours
+    assert joined_marks(ours, Forgotten(salt="b")) == ours
+    assert joined_marks(Forgotten(), Forgotten(salt="b")).salt == "b"
+    with pytest.raises(ConfigError, match="expected one salt for all, got two"):
+        joined_marks(ours, theirs)
+
+
 def test_a_receipt_holds_what_went_and_no_name(tmp_path: Path) -> None:
     receipt = receipt_of(PLANNED, finished="2026-01-02T03:05:00Z", unreached=PLANNED.unreached)
     folder = write_receipt(receipt, tmp_path)
@@ -106,6 +116,12 @@ def test_a_receipt_holds_what_went_and_no_name(tmp_path: Path) -> None:
         assert "anna" not in text
         assert "b" * 40 in text
     assert "data/codebooks/&lt;c&gt;/x.safetensors: kept" in page
+
+
+def test_what_is_said_of_files_names_nobody() -> None:
+    hide = HiddenNames(["ann/1", "ann", "anna", "a.c", "17"])
+    assert hide("x/ann/1.npz of anna: 17, abc, a.c") == "x/(...).npz of (...): 17, abc, a.c"
+    assert HiddenNames([])("anna") == "anna"
 
 
 def test_a_plan_without_anything_to_do_has_no_work() -> None:
