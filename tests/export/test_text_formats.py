@@ -210,11 +210,7 @@ def test_a_part_of_a_file_has_an_offset_and_is_read_as_that_part(
     )
     said = json.loads((tmp_path / "out" / "dev.json").read_text().splitlines()[0])
     assert (said["offset"], said["duration"]) == (start / 16_000, 0.25)
-    corpus = NemoCorpus(
-        name="c",
-        root=demo.audio_root,
-        license="",
-        manifests={"dev": str(tmp_path / "out/dev.json")},
-    )
+    manifests = {"dev": str(tmp_path / "out" / "dev.json")}
+    corpus = NemoCorpus(name="c", root=demo.audio_root, license="", manifests=manifests)
     prepare(corpus, tmp_path / "again", failures_path=tmp_path / "failures.jsonl")
     assert changed in read_manifest(tmp_path / "again" / "dev.jsonl")
