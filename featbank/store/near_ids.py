@@ -34,7 +34,7 @@ def refuse_unknown_id(store: Store, utterance_id: str) -> None:
 
 
 def _beside(store: Store, utterance_id: str) -> list[str]:
-    """Return the ids beside a place in the order of ids, which each part of each split begins."""
+    """Return the ids beside a place in the order of ids, which begins anew in each part."""
     ids, before, shards = store.ids, store.rows_before, store.shards
     begins = [
         number
