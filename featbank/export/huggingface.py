@@ -56,12 +56,10 @@ class HuggingfaceExport(ShardedExport):
                 expected="splits whose letters and digits differ",
                 got=", ".join(split.name for split in source.splits),
             )
-        if not source.num_utterances:
-            raise ConfigError("export to hf", expected="utterances", got="none in any split")
 
     def write(self, source: ExportSource, work: ExportWork) -> None:
         """Write Parquet files, a piece each, and the card; see `Export.write`."""
-        filled = replace(source, splits=tuple(one for one in source.splits if len(one)))
+        filled = replace(source, splits=tuple(filter(len, source.splits)) or source.splits)
         for split in filled.splits:
             of = split.num_pieces(self.max_bytes)
             for piece in split.pieces(self.max_bytes):
