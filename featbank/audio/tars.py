@@ -16,6 +16,7 @@ _BLOCK = 512
 _END = bytes(_BLOCK)
 _MOST_NAMING = 1 << 20  # bytes of a long name, or of what else stands before a header
 _PIECE = 1 << 20
+_MOST_DIGITS = 20  # of 64 bits
 
 _FILES = b"07\0"
 _LINKS = {b"1": "a hard link", b"2": "a symbolic link"}
@@ -186,8 +187,8 @@ class _Walk:
         return int(stated or b"0", 8)
 
     def _decimal(self, text: str) -> int:
-        if not (text.isascii() and text.isdigit()):
-            raise self._damaged("a number in a record", repr(text))
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+            raise self._damaged("a number in a record", repr(text[:32]))
         return int(text)
 
     def refuse_other_kinds(self) -> None:

@@ -12,7 +12,7 @@ from featbank.export.rows import ExportRow
 _OF_STATED_LENGTH = (".wav", ".flac")  # whose headers tell the length that decoding gives
 
 
-def audio_path(row: ExportRow, format_name: str, root: Path, *, parts: bool) -> str:
+def audio_path(row: ExportRow, format_name: str, root: Path, *, parts: bool) -> tuple[str, bool]:
     """Return the path of an utterance's audio, relative to its root, if that says all of it.
 
     Args:
@@ -22,22 +22,30 @@ def audio_path(row: ExportRow, format_name: str, root: Path, *, parts: bool) -> 
             row: one that is longer, or has more channels, is not the utterance.
         parts: whether the format has a place for where an utterance begins in its file.
 
+    Returns:
+        The path, and whether the utterance is seen to be a part of the file.
+
     Raises:
         StoreError: the audio is inside another file, or the utterance is not the audio itself.
         AudioError: the file is damaged.
     """
     utterance = row.manifest_row
-    problem = ""
+    problem, is_part = "", bool(utterance.start_sample)
     if Place.parse(utterance.audio) is not None:
         problem = "audio inside another file"
-    elif utterance.start_sample and not parts:
+    elif is_part and not parts:
         problem = "a part of a file"
     elif utterance.channel:
         problem = "a channel of a file, or a mix of all"
     elif utterance.speed != 1:
         problem = "a file at another speed"
     else:
-        problem = _more_in_file(row, root, parts=parts)
+        num_channels, num_samples = _stated(root / utterance.audio)
+        is_part = is_part or num_samples not in (UNKNOWN_LENGTH, utterance.num_samples)
+        if num_channels > 1:
+            problem = "a channel of a file, or a mix of all"
+        elif is_part and not parts:
+            problem = "a part of a file"
     if problem:
         raise StoreError(
             f"utterance {row.id!r} in {format_name}",
@@ -45,18 +53,16 @@ def audio_path(row: ExportRow, format_name: str, root: Path, *, parts: bool) -> 
             got=problem,
             hint="lhotse holds all of these",
         )
-    return utterance.audio
+    return utterance.audio, is_part
 
 
-def _more_in_file(row: ExportRow, root: Path, *, parts: bool) -> str:
-    """Say what a file has that the utterance has not; nothing where that cannot be seen."""
-    utterance = row.manifest_row
-    path = root / utterance.audio
-    if audio_suffix(utterance.audio) not in _OF_STATED_LENGTH or not path.exists():
-        return ""
+def _stated(path: Path) -> tuple[int, int]:
+    """Return the channels and samples that a file's header states, 1 and none that cannot be told.
+
+    Raises:
+        AudioError: the file is damaged.
+    """
+    if audio_suffix(path.name) not in _OF_STATED_LENGTH or not path.exists():
+        return 1, UNKNOWN_LENGTH
     with open_audio(path, tolerate=TOLERANCES) as file:
-        if file.channels > 1:
-            return "a channel of a file, or a mix of all"
-        if not parts and file.frames not in (UNKNOWN_LENGTH, utterance.num_samples):
-            return "a part of a file"
-    return ""
+        return file.channels, file.frames

@@ -125,13 +125,20 @@ def _check(name: str, export: Export, source: ExportSource) -> None:
 
 
 def _refuse_place(out: Path, stores: Sequence[str | Path]) -> None:
-    """Refuse a place that has no name, or is in the folder of a store or of its splits.
+    """Refuse a place that has no name, is a disk, or is in the folder of a store or of its splits.
 
     Raises:
         StoreError: it is.
     """
     if not out.name:
         raise StoreError(f"export {out}", expected="a folder with a name", got="none")
+    if out.is_mount():  # which no rename replaces
+        raise StoreError(
+            f"export {out}",
+            expected="a folder",
+            got="a place where a disk is mounted",
+            hint=f"name a folder on it: {out / 'export'}",
+        )
     for given in stores:
         _, folder = named_folder(given)
         if out != folder.resolve() and out.is_relative_to(folder.resolve()):

@@ -55,7 +55,7 @@ def _label(field: ExportField) -> str:
 def _write_audio(split: ExportSplit, root: Path, file: BinaryIO) -> None:
     file.write(f"{root}\n".encode())
     for row in split.rows():
-        path = audio_path(row, "fairseq", root, parts=False)
+        path, _ = audio_path(row, "fairseq", root, parts=False)
         file.write(f"{path}\t{row.manifest_row.num_samples}\n".encode())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from math import prod
@@ -33,13 +33,13 @@ class HuggingfaceExport(ShardedExport):
     `datasets.load_dataset(OUT)` reads it. Units are lists, features (T, D) an Array2D, vectors (D,)
     lists of a fixed length. With manifests there are duration_s, text, speaker, language, and
     license and consent where any row says one. What is no letter, digit or _ in the name of a split
-    becomes _, as datasets demands.
+    becomes _, as datasets demands. A split without utterances, which it cannot load, is left out.
 
     Args:
         shard_mb: of values in a Parquet file, at most.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     packages: ClassVar[tuple[str, ...]] = ("pyarrow",)
     extra: ClassVar[str] = "huggingface"
 
@@ -59,12 +59,13 @@ class HuggingfaceExport(ShardedExport):
 
     def write(self, source: ExportSource, work: ExportWork) -> None:
         """Write Parquet files, a piece each, and the card; see `Export.write`."""
-        for split in source.splits:
+        filled = replace(source, splits=tuple(filter(len, source.splits)) or source.splits)
+        for split in filled.splits:
             of = split.num_pieces(self.max_bytes)
             for piece in split.pieces(self.max_bytes):
                 name = f"data/{_split_name(split.name)}-{piece.number:05d}-of-{of:05d}.parquet"
                 work.make(partial(_write_parquet, piece, source), name)
-        work.make_text("README.md", card(source, _split_name))
+        work.make_text("README.md", card(filled, _split_name))
 
 
 def _split_name(split: str) -> str:

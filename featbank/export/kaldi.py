@@ -126,4 +126,5 @@ def _term(term: str, row: ExportRow) -> str:
 
 def _speaker(row: ExportRow) -> str:
     """Return the speaker; without one, an utterance is a speaker of its own, as Kaldi has it."""
-    return plain_key(row.manifest_row.speaker or row.id, "Kaldi")
+    speaker = row.manifest_row.speaker
+    return plain_key(speaker, "Kaldi", "speaker") if speaker else plain_key(row.id, "Kaldi")

@@ -30,6 +30,7 @@ class NemoExport(Export):
     its file.
     """
 
+    version: ClassVar[int] = 2
     needs_manifests: ClassVar[bool] = True
     needs_audio_root: ClassVar[bool] = True
 
@@ -55,13 +56,14 @@ def _write_lines(split: ExportSplit, root: Path, file: BinaryIO) -> None:
 
 def _described(row: ExportRow, root: Path) -> Mapping[str, Any]:
     utterance = row.manifest_row
+    path, is_part = audio_path(row, "NeMo", root, parts=True)
     fields: dict[str, Any] = {
-        "audio_filepath": str(root / audio_path(row, "NeMo", root, parts=True)),
+        "audio_filepath": str(root / path),
         "duration": utterance.duration_s,
         "text": utterance.text,
         "id": utterance.id,
     }
-    if utterance.start_sample:
+    if is_part:
         fields["offset"] = utterance.start_s
     if utterance.speaker:
         fields["speaker"] = utterance.speaker

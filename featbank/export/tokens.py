@@ -60,7 +60,7 @@ def sequence_of(row: ExportRow, field: ExportField, *, deduplicated: bool = Fals
     return deduplicate(values)[0] if deduplicated else values
 
 
-def plain_key(utterance_id: str, format_name: str) -> str:
+def plain_key(utterance_id: str, format_name: str, what: str = "utterance") -> str:
     """Return an id that is one word, as a key of files whose fields stand between spaces.
 
     Raises:
@@ -68,7 +68,7 @@ def plain_key(utterance_id: str, format_name: str) -> str:
     """
     if utterance_id.split() != [utterance_id]:
         raise StoreError(
-            f"utterance {utterance_id!r}",
+            f"{what} {utterance_id!r}",
             expected=f"an id without spaces, as a key of {format_name}",
             got="a space in it",
             hint="name it otherwise in the corpus's table, or choose another format",

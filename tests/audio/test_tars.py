@@ -54,6 +54,22 @@ def test_a_size_that_is_no_octal_number_is_damage_and_no_way_back(
     assert raised.value.kind == "damaged"
 
 
+@pytest.mark.parametrize("records", [b"%b size=1\n", b"5011 size=%b\n"])
+def test_a_record_with_an_endless_number_is_damage(tmp_path: Path, records: bytes) -> None:
+    records %= b"9" * 5000
+    naming = tarfile.TarInfo("x")
+    naming.type, naming.size = b"x", len(records)
+    header = naming.tobuf(tarfile.USTAR_FORMAT)
+    whole = write_tar(tmp_path / "whole.tar", {"a.flac": b"1"}).read_bytes()
+    filled = records + bytes(-len(records) % 512)
+    (tmp_path / "x.tar").write_bytes(whole[:1024] + header + filled + whole)
+    members = tar_members(tmp_path / "x.tar")
+    assert next(members).name == "a.flac"
+    with pytest.raises(AudioError, match="damaged at byte") as raised:
+        list(members)
+    assert raised.value.kind == "damaged"
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_members_of_every_format_are_found_with_their_bytes(tmp_path: Path, kind: str) -> None:
     names = ["a.flac", "b/c.json", "d" * 90 + "/" + "e" * 60 + ".wav", "f/\u00e9.txt"]

@@ -6,6 +6,8 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +94,10 @@ def write_any(path: Path, audio: Any, **columns: Any) -> None:
     if path.suffix == ".parquet":
         write_parquet(path, audio, **columns)
         return
-    table = pyarrow.table({"audio": audio, **columns})
+    write_arrow(path, pyarrow.table({"audio": audio, **columns}))
+
+
+def write_arrow(path: Path, table: Any) -> None:
     with pyarrow.ipc.new_stream(str(path), table.schema) as stream:
         stream.write_table(table, max_chunksize=2)
 
@@ -109,6 +114,44 @@ def test_columns_of_bytes_or_of_paths_alone_do_as_well(suffix: str, tmp_path: Pa
     write_any(tmp_path / "folder" / "clips" / f"x.{suffix}", paths)
     rows = huggingface(tmp_path / "folder" / "clips").list_utterances().rows
     assert [row.audio for row in rows] == paths
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+@pytest.mark.parametrize(
+    "value", [b"x", [b"x"], [date(2026, 1, 2)], {"a": b"x"}, timedelta(seconds=1), True]
+)
+def test_a_cell_that_is_no_text_is_the_failure_of_its_row(
+    suffix: str, value: Any, tmp_path: Path
+) -> None:
+    write_any(tmp_path / f"train.{suffix}", [b"x", b"y"], said=[value, None])
+    listing = huggingface(tmp_path, columns={"said": "text"}).list_utterances()
+    assert [(row.id, row.text) for row in listing.rows] == [("train/00000001", "")]
+    [failure] = listing.failures
+    assert (failure.error, failure.expected) == (f"said in train.{suffix}:0", "text or a number")
+
+
+@pytest.mark.parametrize("value", [date(2026, 1, 2), Decimal("1.50"), 7])
+def test_dates_and_numbers_are_texts(value: Any, tmp_path: Path) -> None:
+    write_any(tmp_path / "train.parquet", [b"x"], said=[value])
+    [row] = huggingface(tmp_path, columns={"said": "text"}).list_utterances().rows
+    assert row.text == str(value)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+@pytest.mark.parametrize("twice", ["audio", "said"])
+def test_a_column_that_is_there_twice_is_refused(suffix: str, twice: str, tmp_path: Path) -> None:
+    columns = [pyarrow.array([b"x"]), pyarrow.array(["a"]), pyarrow.array([b"y"])]
+    write = pyarrow.parquet.write_table if suffix == "parquet" else lambda x, to: write_arrow(to, x)
+    write(pyarrow.table(columns, names=["audio", "said", twice]), tmp_path / f"train.{suffix}")
+    with pytest.raises(CorpusError, match=f"expected each column once, got {twice}"):
+        huggingface(tmp_path, columns={"said": "text"}).list_utterances()
+
+
+def test_cells_of_no_bytes_are_failures_of_their_rows(tmp_path: Path) -> None:
+    write_any(tmp_path / "train.arrow", [b"", None])
+    listing = huggingface(tmp_path).list_utterances()
+    assert [row.audio for row in listing.rows] == ["train.arrow!/audio/00000000@0+0"]
+    assert [failure.id for failure in listing.failures] == ["train.arrow:1"]
 
 
 def run_clips(folder: Path, data: Sequence[bytes]) -> list[Utterance]:

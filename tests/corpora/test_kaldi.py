@@ -237,8 +237,37 @@ def test_recordings_of_one_file_are_its_channels_without_segments_too(root: Path
         "reco2file_and_channel": "call-A call A\ncall-B call x\n",
     }
     listing = listed(root, files)
-    assert [(row.id, row.channel) for row in listing.rows] == [("call-A", 0), ("call-B", None)]
-    assert [failure.id for failure in listing.failures] == ["data/train/reco2file_and_channel:2"]
+    assert [(row.id, row.channel) for row in listing.rows] == [("call-A", 0)]
+    assert [failure.id for failure in listing.failures] == [
+        "data/train/reco2file_and_channel:2", "data/train/wav.scp:2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "said", ["call-A call A\ncall-B call C\n", "call-B call A\ncall-A call A\ncall-B call B\n"]
+)
+def test_a_recording_of_a_channel_that_nobody_can_tell_does_not_take_the_usual_one(
+    root: Path, said: str
+) -> None:
+    files = {
+        "wav.scp": "call-A call.wav\ncall-B call.wav\n",
+        "reco2file_and_channel": said,
+        "segments": "1 call-A 0 1\n2 call-B 0 1\n3 call-B 0 1 1\n",
+    }
+    listing = listed(root, files, channel=0)
+    assert [(row.id, row.channel) for row in listing.rows] == [("1", 0), ("3", 1)]
+    assert listing.failures[-1].id == "data/train/segments:2"
+    assert "'call-B' once in reco2file_and_channel, as A or B" in listing.failures[-1].expected
+
+
+def test_segments_of_a_recording_that_is_there_twice_are_of_neither(root: Path) -> None:
+    files = {"wav.scp": "a a.wav\nb b.wav\na c.wav\n", "segments": "1 a 0 1\n2 b 0 1\n"}
+    listing = listed(root, files)
+    assert [row.id for row in listing.rows] == ["2"]
+    assert [(one.id, one.got) for one in listing.failures] == [
+        ("data/train/wav.scp:3", "'a' again"),
+        ("data/train/segments:1", "data/train/wav.scp:1 and data/train/wav.scp:3"),
+    ]
 
 
 def test_a_rate_that_commands_convert_to_is_told_and_left_to_extraction(

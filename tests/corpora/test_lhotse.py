@@ -380,6 +380,19 @@ def test_a_truncated_shar_loses_what_is_gone_and_no_more(demo: Path, tmp_path: P
         listing(root, manifests="shar")
 
 
+def test_audio_of_a_shar_without_a_cut_is_a_failure(demo: Path, tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    shutil.copytree(demo / "shar/train", root / "shar")
+    first = root / "shar" / "cuts.000000.jsonl.gz"
+    lines = gzip.decompress(first.read_bytes()).splitlines(keepends=True)
+    first.write_bytes(gzip.compress(b"".join(lines[:-2])))
+    found = listing(root, manifests="shar")
+    assert [one.audio.split("@")[0] for one in found.failures] == [
+        f"shar/recording.000000.tar!/{json.loads(line)['id']}.flac" for line in lines[-2:]
+    ]
+    assert {one.expected for one in found.failures} == {"a cut for each member"}
+
+
 def test_a_shar_of_other_audio_is_seen(demo: Path, tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     shutil.copytree(demo / "shar/train", root / "shar")

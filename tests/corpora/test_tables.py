@@ -212,6 +212,12 @@ def test_an_item_of_a_json_list_that_is_no_row_is_a_failure(root: Path) -> None:
     assert [fault.split(":")[0] for fault in empty] == ["t.json[1]", "t.json[2]"]
 
 
+@pytest.mark.parametrize("table", ["t.tsv.gz", "t.json.gz", "t.jsonl.zst"])
+def test_a_packed_table_of_no_bytes_is_cut_short(root: Path, table: str) -> None:
+    with pytest.raises(CorpusError, match="expected a whole"):
+        rows_of(root, b"", table)
+
+
 @pytest.mark.parametrize("table", ["t.tsv.zst", "t.csv.zst", "t.jsonl.zst"])
 def test_a_table_in_zstandard_is_whole_or_refused(root: Path, table: str) -> None:
     line = b'{"path": "%d.wav"}\n' if "json" in table else b"%d.wav\n"

@@ -460,3 +460,8 @@ def test_every_command_of_the_docs_runs_and_every_format_is_in_their_table(
         assert any(Path(arguments[arguments.index("--to") + 2]).iterdir())
     run = {shlex.split(command)[shlex.split(command).index("--to") + 1] for command in commands}
     assert EXPORTS.table.keys() == run == {*re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)}
+
+
+def test_a_disk_is_no_place_for_an_export(store: Path) -> None:
+    with pytest.raises(StoreError, match="got a place where a disk is mounted"):
+        export_webdataset(store, "/proc")

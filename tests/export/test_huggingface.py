@@ -87,6 +87,13 @@ def test_a_split_is_cut_into_files_that_are_read_as_one(tmp_path: Path) -> None:
     assert load(out, tmp_path / "cache")["train_clean"]["id"][:] == ids
 
 
+def test_a_split_without_utterances_is_left_out_for_datasets_loads_none(tmp_path: Path) -> None:
+    for split, ids in (("train", ["a", "b"]), ("dev", [])):
+        write_store(tmp_path / "s" / split, "units", ids)
+    export_hf(tmp_path / "s", tmp_path / "out")
+    assert load(tmp_path / "out", tmp_path / "cache").num_rows == {"train": 2}
+
+
 def test_a_feature_that_is_called_like_another_column_is_refused(
     demo: Demo, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featbank.base.manifest import read_manifest
+from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.errors import ConfigError, StoreError
 from featbank.export import export_kaldi
 from tests.export.conftest import SPLITS, Demo, write_store
@@ -82,3 +82,14 @@ def test_an_id_with_a_space_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="utterance 'a b': expected an id without spaces"):
         export_kaldi(tmp_path / "store", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_speaker_with_a_space_is_refused_as_one(tmp_path: Path) -> None:
+    write_store(tmp_path / "train", "fbank", ["a"])
+    row = Utterance(
+        id="a", audio="a.wav", audio_digest="sha256:" + "0" * 64, sample_rate=16000,
+        start_sample=0, num_samples=160, channel=0, speaker="Anna B",
+    )  # fmt: skip
+    write_manifest(tmp_path / "manifests" / "train.jsonl", [row])
+    with pytest.raises(StoreError, match="speaker 'Anna B': expected an id without spaces"):
+        export_kaldi(tmp_path / "train", tmp_path / "out", manifests=tmp_path / "manifests")

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from featbank.base.manifest import read_manifest, write_manifest
+from featbank.corpora.layouts.nemo import NemoCorpus
 from featbank.corpora.layouts.table import TableCorpus
 from featbank.corpora.prepare import prepare
 from featbank.errors import ConfigError, StoreError
@@ -193,9 +194,12 @@ def test_another_folder_of_audio_is_refused_by_the_first_file_it_lacks(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_part_of_a_file_has_an_offset(demo: Demo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [8000, 0])
+def test_a_part_of_a_file_has_an_offset_and_is_read_as_that_part(
+    demo: Demo, tmp_path: Path, start: int
+) -> None:
     rows = read_manifest(demo.manifests / "dev.jsonl")
-    changed = replace(rows[0], start_sample=8000, num_samples=4000)
+    changed = replace(rows[0], start_sample=start, num_samples=4000)
     write_manifest(tmp_path / "m" / "dev.jsonl", [changed, *rows[1:]])
     export_nemo(
         demo.folder / "units",
@@ -205,4 +209,8 @@ def test_a_part_of_a_file_has_an_offset(demo: Demo, tmp_path: Path) -> None:
         splits=["dev"],
     )
     said = json.loads((tmp_path / "out" / "dev.json").read_text().splitlines()[0])
-    assert (said["offset"], said["duration"]) == (0.5, 0.25)
+    assert (said["offset"], said["duration"]) == (start / 16_000, 0.25)
+    manifests = {"dev": str(tmp_path / "out" / "dev.json")}
+    corpus = NemoCorpus(name="c", root=demo.audio_root, license="", manifests=manifests)
+    prepare(corpus, tmp_path / "again", failures_path=tmp_path / "failures.jsonl")
+    assert changed in read_manifest(tmp_path / "again" / "dev.jsonl")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from featbank.base.failures import brief
@@ -73,20 +75,28 @@ def utterance_row(texts: Texts, where: str, paths: AudioPaths, language: str) ->
 
 
 def as_text(value: Any, where: str) -> str:
-    """Return a JSON value as the text that a cell would hold.
+    """Return a value of JSON, or of a column of Parquet or Arrow, as the text that a cell has.
 
     Raises:
-        CorpusError: it is no text and no number.
+        CorpusError: it is no text, no number and no date.
     """
     if isinstance(value, str):
         return value
-    if isinstance(value, bool | list | dict):
-        raise CorpusError(where, expected="text or a number", got=brief(json.dumps(value)))
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | date):
+        raise CorpusError(where, expected="text or a number", got=brief(_as_written(value)))
     if isinstance(value, float) and not math.isfinite(value):
         raise CorpusError(
             where, expected="text or a number", got=f"one that is not finite, {value}"
         )
     return str(value)
+
+
+def _as_written(value: Any) -> str:
+    """Return a value as JSON writes it, where JSON has such values."""
+    try:
+        return json.dumps(value)
+    except TypeError:
+        return repr(value)
 
 
 class MappedValues:

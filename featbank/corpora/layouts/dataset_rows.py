@@ -154,6 +154,9 @@ def _spans(arrow: Any, column: Any, whole: Any, name: str) -> list[tuple[int, in
         if chunk.null_count == len(chunk):
             spans += [None] * len(chunk)
             continue
+        if data is not None and not data.size:  # of empty values, which lie nowhere
+            spans += [(0, 0) if is_there else None for is_there in chunk.is_valid().to_pylist()]
+            continue
         first = data.address - whole.address if data else -1
         if not (ends and data) or not 0 <= first <= whole.size - data.size:
             raise CorpusError(
@@ -199,6 +202,10 @@ class _Columns:
                 expected=", ".join(absent),
                 got=brief(", ".join(schema.names)),
                 hint="set corpus.audio to the column of audio, and corpus.columns to the others",
+            )
+        if twice := [one for one in (audio, *columns) if schema.names.count(one) > 1]:
+            raise CorpusError(
+                f"columns of {name}", expected="each column once", got=brief(", ".join(twice))
             )
         kind = schema.field(audio).type
         parts = [kind.field(number).name for number in range(kind.num_fields)]

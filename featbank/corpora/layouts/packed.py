@@ -38,6 +38,8 @@ def open_packed(path: AnyPath, root: AnyPath) -> Iterator[io.BufferedReader]:
     try:
         with open_any(path) as file:
             if path.suffix == ".gz":
+                if not file.peek(1):  # which Python takes for nothing, packed
+                    raise EOFError("an empty file")
                 with gzip.GzipFile(fileobj=file) as unpacked:
                     yield io.BufferedReader(unpacked)
             elif path.suffix == ".zst":

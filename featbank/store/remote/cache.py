@@ -11,9 +11,11 @@ locked or synced, and each may be removed at any time.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
+import sys
 import tempfile
 import time
 import weakref
@@ -36,6 +38,7 @@ DEFAULT_BYTES = 20 << 30
 """Size of the cache, in bytes, where nothing else is said."""
 
 _FOLDER = "FEATBANK_CACHE"
+_FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 _TOUCH_S = 60.0
 _LOOK_BYTES = 256 << 20  # written by one process, before it looks at what all have
 _WRITE_BYTES = 256 << 10  # at a time: 4 MiB took Linux 6.18 four times as much of the processor
@@ -100,7 +103,16 @@ class ShardCache:
             StoreError: the disk does not take it.
         """
         self._make_room(len(data))
-        with _disk_of(self._folder), self._partial(info.num_bytes) as (path, descriptor):
+        with _disk_of(self._folder):
+            try:
+                self._link_head(info, data)
+            except OSError as error:
+                if error.errno not in _FULL or not self._free():
+                    raise
+                self._link_head(info, data)
+
+    def _link_head(self, info: ShardInfo, data: bytes | memoryview) -> None:
+        with self._partial(info.num_bytes) as (path, descriptor):
             _write(descriptor, data, 0)
             with suppress(FileExistsError):
                 os.link(path, self.head(info))
@@ -166,6 +178,8 @@ class ShardCache:
                 os.close(descriptor)
         except OSError as error:
             self._fail(error)
+            if error.errno in _FULL:
+                self._free()
 
     def forget(self, info: ShardInfo, starts: npt.NDArray[np.int64], rows: Iterable[int]) -> None:
         """Drop rows that turned out to be damaged, so that they are fetched again.
@@ -199,13 +213,26 @@ class ShardCache:
     def _partial(self, num_bytes: int) -> Iterator[tuple[Path, int]]:
         """Make a file of zeros that takes its name when it is whole; what is left over goes."""
         path = self._folder / f".{secrets.token_hex(8)}.partial"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = self._created(path)
         try:
             os.ftruncate(descriptor, num_bytes)
             yield path, descriptor
         finally:
             os.close(descriptor)
             path.unlink(missing_ok=True)
+
+    def _created(self, path: Path) -> int:
+        """Create a file to write, and its folder again where somebody has removed it."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with suppress(FileNotFoundError):
+            return os.open(path, flags, 0o600)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)
+
+    def _free(self) -> bool:
+        """Remove half of what is kept, of a disk that is full below the bound; tell if any went."""
+        taken = make_room(self._folder, sys.maxsize) if self.keeps_rows else 0
+        return taken > 0 and make_room(self._folder, taken // 2) < taken
 
     def _make_room(self, num_bytes: int) -> None:
         """Remove what was not used for longest, from time to time, so that the rest has room."""

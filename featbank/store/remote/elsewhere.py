@@ -91,9 +91,29 @@ def path_here(path: str | Path) -> Path:
     if is_url(path) or was_url(Path(path)):
         raise StoreError(
             f"store {path}", expected="one on this disk", got="a URL",
-            hint="fetch it, and give the path of the copy",
+            hint=copy_hint(str(path)),
         )  # fmt: skip
     return Path(path)
+
+
+def copy_hint(url: str) -> str:
+    """Say how a store elsewhere comes to this disk, for what does not read it where it lies.
+
+    >>> copy_hint("s3://bucket/x")
+    'fetch it, and give the path of the copy: aws s3 cp --recursive s3://bucket/x COPY'
+    """
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    commands = {
+        "s3": f"aws s3 cp --recursive s3://{rest} COPY",
+        "gs": f"gcloud storage cp --recursive gs://{rest} COPY",
+        "ssh": "" if ":" in host else f"scp -r {host}:/{path} COPY",  # a port, or a password
+        "dvc": "dvc pull",
+    }
+    if scheme == "file":
+        return f"give its path: {rest}"
+    command = commands.get(_ALIASES.get(scheme, scheme))
+    return "fetch it, and give the path of the copy" + (f": {command}" if rest and command else "")
 
 
 def was_url(path: Path) -> bool:

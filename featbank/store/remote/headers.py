@@ -12,7 +12,7 @@ from featbank.store.header import StoreHeader
 from featbank.store.header_file import parse_header
 from featbank.store.joining import join, refuse_copies
 from featbank.store.remote.client import RemoteClient
-from featbank.store.remote.elsewhere import BESIDE, Elsewhere
+from featbank.store.remote.elsewhere import BESIDE, Elsewhere, copy_hint
 from featbank.store.remote.ranges import AbsentError, ByteRange
 from featbank.store.splits import differing_splits, parse_splits
 from featbank.store.stamps import OpenedHeader, replaced
@@ -214,7 +214,7 @@ def _parsed(client: RemoteClient, folder: str, data: bytes) -> StoreHeader:
             f"store {where}",
             expected="values that are not compressed, to be read by ranges",
             got=header.compression,
-            hint="fetch it, and open the copy",
+            hint=copy_hint(client.place.url),
         )
     return header
 

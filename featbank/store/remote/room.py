@@ -22,7 +22,7 @@ class _Stored:
     paths: list[Path] = field(default_factory=list)
 
 
-def make_room(folder: Path, max_bytes: int) -> None:
+def make_room(folder: Path, max_bytes: int) -> int:
     """Remove shards from a cache until what it takes on the disk is within a bound.
 
     Another process may do the same, or read what goes: an open file stays until it is closed. What
@@ -32,6 +32,9 @@ def make_room(folder: Path, max_bytes: int) -> None:
     Args:
         folder: of files `<digest>.head` and `.rows`, and `.<number>.partial` that are being made.
         max_bytes: of all of them.
+
+    Returns:
+        The bytes that the shards in it take now.
     """
     shards: dict[str, _Stored] = {}
     total = 0
@@ -54,10 +57,11 @@ def make_room(folder: Path, max_bytes: int) -> None:
             total += num_bytes
     for kept in sorted(shards.values(), key=lambda one: one.used_s):
         if total <= max_bytes:
-            return
+            break
         for path in kept.paths:
             _unlink(path)
         total -= kept.num_bytes
+    return total
 
 
 def _unlink(path: Path) -> None:

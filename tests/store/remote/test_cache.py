@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,6 +190,38 @@ def test_a_disk_that_does_not_take_rows_costs_the_cache_and_no_read(
         np.testing.assert_array_equal(store[one], local[one])
     assert len(caplog.records) == 1
     assert "No space left on device; reads go on without it" in caplog.text
+
+
+@pytest.mark.parametrize("cache_bytes", [None, 0])
+def test_a_cache_whose_folder_is_removed_is_made_again(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, cache_bytes: int | None
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    local = write_floats(tmp_path / "many", num_rows=12, shard_bytes=400_000)
+    store = open_store(f"file://{tmp_path}/many", cache_bytes=cache_bytes)
+    store.open_shard(0)
+    [folder] = [cache] if cache_bytes is None else (tmp_path / "temporary").iterdir()
+    shutil.rmtree(folder)
+    assert_same(store, local)
+    assert list(folder.glob("*.head"))
+
+
+def test_a_disk_that_is_full_below_the_bound_keeps_what_was_read_last(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, room = cache_module._write, 1_000_000
+
+    def write_within(descriptor: int, data: bytes | memoryview, start: int) -> None:
+        if _taken(cache) + len(data) > room:
+            raise OSError(28, "No space left on device")
+        write(descriptor, data, start)
+
+    local = write_floats(tmp_path / "many", num_rows=40, shard_bytes=400_000)
+    monkeypatch.setattr(cache_module, "_write", write_within)
+    for _ in range(2):
+        assert_same(open_store(f"file://{tmp_path}/many"), local)
+    assert room // 4 < _taken(cache) <= room
 
 
 def test_the_cache_lies_where_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:

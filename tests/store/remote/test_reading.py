@@ -18,8 +18,9 @@ from featbank.cli import main
 from featbank.errors import ConfigError, StoreError
 from featbank.store import StoreWriter, commit_together, open_store
 from featbank.store.remote import store as remote_store
+from featbank.store.remote.elsewhere import path_here
 from featbank.store.remote.store import RemoteStore
-from tests.store.remote.range_server import RangeServer
+from tests.store.remote.range_server import RangeServer, serving
 from tests.store.remote.stores import assert_same, open_hasty, write_floats
 from tests.waiting import HANG_S
 
@@ -271,8 +272,28 @@ def test_a_url_that_was_made_a_path_and_options_for_a_folder_are_refused(stores:
 def test_a_compressed_store_says_that_it_needs_a_copy(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "x", name="x", dtype="float32", compression="zstd") as writer:
         writer.write("a", np.zeros((2, 3), np.float32))
-    with pytest.raises(StoreError, match="fetch it, and open the copy"):
+    with pytest.raises(StoreError, match=f"got zstd; give its path: {tmp_path}/x"):
         open_store(f"file://{tmp_path}/x")
+    with (
+        serving(tmp_path) as server,
+        pytest.raises(StoreError, match="fetch it, and give the "),
+    ):
+        open_store(f"{server.url}/x")
+
+
+@pytest.mark.parametrize(
+    ("url", "command"),
+    [
+        ("s3a://b/x", "aws s3 cp --recursive s3://b/x COPY"),
+        ("gcs://b/x", "gcloud storage cp --recursive gs://b/x COPY"),
+        ("sftp://me@host/data/x", "scp -r me@host:/data/x COPY"),
+        ("dvc://storage/x", "dvc pull"),
+    ],
+)
+def test_what_needs_a_copy_says_how_to_fetch_one(url: str, command: str) -> None:
+    with pytest.raises(StoreError, match="got a URL; fetch it, and give the path") as at:
+        path_here(url)
+    assert str(at.value).endswith(f": {command}")
 
 
 def test_the_commands_take_a_url(server: RangeServer, capsys: pytest.CaptureFixture[str]) -> None:

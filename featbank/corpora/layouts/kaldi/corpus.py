@@ -82,7 +82,7 @@ class _Directory:
         self._paths = AudioPaths(corpus.root, links)
         self._arks = ArkReader()
         self._recordings: Mapping[str, Entry] = {}
-        self._channels: Mapping[str, int] = {}
+        self._channels: Mapping[str, int | None] = {}
         self._converted = ""  # where a command converts the sample rate
 
     def close(self) -> None:
@@ -143,7 +143,14 @@ class _Directory:
         channel = None
         if len(cells) > len(_SEGMENT):
             channel = parse_channel(cells[3], f"channel in {entry.where}", CorpusError)
-        row = self._row(said, self._recordings[cells[0]], entry, channel)
+        recording = self._recordings[cells[0]]
+        if recording.again:
+            raise CorpusError(
+                f"recording in {entry.where}",
+                expected=f"{cells[0]!r} once in wav.scp",
+                got=f"{recording.where} and {recording.again}",
+            )
+        row = self._row(said, recording, entry, channel)
         return row._replace(start_s=start_s, duration_s=duration_s)
 
     def _row(
@@ -170,7 +177,7 @@ class _Directory:
         if source.offset is not None:
             audio = self._place(audio, source.offset, recording.key, where)
         if channel is None:
-            channel = self._channels.get(recording.key)
+            channel = self._channel(recording, where) if source.channel is None else None
         elif source.channel not in (None, channel):
             raise CorpusError(
                 f"channel in {where}", expected="none, for wav.scp selects one", got=channel
@@ -188,6 +195,17 @@ class _Directory:
             license=said["utt2license"].value if "utt2license" in said else "",
             consent=said["utt2consent"].value if "utt2consent" in said else "",
         )
+
+    def _channel(self, recording: Entry, where: str) -> int | None:
+        """Return the channel that a recording has in its file; None where nothing says one."""
+        channel = self._channels.get(recording.key)
+        if channel is None and recording.key in self._channels:
+            raise CorpusError(
+                f"channel in {where}",
+                expected=f"{recording.key!r} once in {CHANNELS}, as A or B",
+                got="several lines, or another channel",
+            )
+        return channel
 
     def _place(self, archive: str, offset: int, key: str, where: str) -> str:
         found = self._arks.find(self._corpus.root / archive, offset, where)

@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from featbank.base.failures import Failure
@@ -38,18 +38,21 @@ class Entry:
         where: it stands, for messages: `data/train/text:12`.
         key: its first word.
         value: the rest, without spaces around it.
+        again: where another line has the same key, so that nobody can tell which is meant; empty
+            where none was found.
     """
 
     where: str
     key: str
     value: str
+    again: str = ""
 
 
 def recordings(folder: AnyPath, root: AnyPath) -> tuple[dict[str, Entry], list[Failure]]:
     """Return the lines of a `wav.scp` by recording, of which memory holds all.
 
     Returns:
-        The lines, and those that cannot be used.
+        The first line of each, and those that cannot be used.
 
     Raises:
         CorpusError: the file is unreadable.
@@ -59,7 +62,7 @@ def recordings(folder: AnyPath, root: AnyPath) -> tuple[dict[str, Entry], list[F
 
 def channels(
     folder: AnyPath, root: AnyPath, known: Mapping[str, Entry]
-) -> tuple[dict[str, int], list[Failure]]:
+) -> tuple[dict[str, int | None], list[Failure]]:
     """Return the channels that `reco2file_and_channel` gives to recordings of one file.
 
     Kaldi itself never reads it for that, so of a file that one recording has alone, such as one
@@ -71,25 +74,23 @@ def channels(
         known: the recordings of its `wav.scp`.
 
     Returns:
-        An index from 0 by recording, and lines that cannot be used.
+        An index from 0 by recording, None where its line cannot be used, and such lines.
 
     Raises:
         CorpusError: the file is unreadable.
     """
-    found: dict[str, int] = {}
+    found: dict[str, int | None] = {}
     entries, failures = _by_key(folder / CHANNELS, root)
     times = Counter(entry.value for entry in known.values())
     for key, entry in entries.items():
         if key not in known or times[known[key].value] == 1:
             continue
-        channel = _CHANNELS.get(_SPACE.split(entry.value)[-1])
-        if channel is None:
+        found[key] = None if entry.again else _CHANNELS.get(_SPACE.split(entry.value)[-1])
+        if found[key] is None and not entry.again:
             error = CorpusError(
                 entry.where, expected="a recording, a file and A or B", got=repr(entry.value)
             )
             failures.append(bad_row(error, entry.where))
-        else:
-            found[key] = channel
     return found, failures
 
 
@@ -99,8 +100,9 @@ def _by_key(path: AnyPath, root: AnyPath) -> tuple[dict[str, Entry], list[Failur
     for entry in _entries(path, root):
         if isinstance(entry, CorpusError):
             failures.append(bad_row(entry, entry.what))
-        elif found.setdefault(entry.key, entry) is not entry:
+        elif (first := found.setdefault(entry.key, entry)) is not entry:
             failures.append(_again(entry))
+            found[entry.key] = replace(first, again=entry.where)
     return found, failures
 
 

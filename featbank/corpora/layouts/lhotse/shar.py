@@ -63,6 +63,14 @@ def _paired(
             yield _with_place(said, place, tar, where), where
         except CorpusError as error:
             yield bad_row(error, where, tar)
+    for place in places:
+        fault = CorpusError(
+            f"audio {place}",
+            expected="a cut for each member",
+            got="none",
+            hint="the file of cuts was cut short, or is of another Shar",
+        )
+        yield bad_row(fault, str(place), str(place))
 
 
 def _with_place(said: Said, place: Place | None, tar: str, where: str) -> Said:
