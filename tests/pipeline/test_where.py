@@ -357,7 +357,11 @@ def test_the_command_says_it_by_place(
     document = json.loads(capsys.readouterr().out)
     assert set(document["ids"]) == team.ids
     assert main(["where", "nobody"]) == 0
-    assert "nothing that was scanned holds them" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "nothing that was scanned holds them" in said
+    assert "did you mean" not in said
+    assert main(["where", "--speaker", "june", "--no-remotes"]) == 0
+    assert capsys.readouterr().out.endswith("did you mean --speaker june_fr?\n")
 
 
 def test_mistakes_are_told(

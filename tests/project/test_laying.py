@@ -285,7 +285,7 @@ def test_a_project_of_a_newer_version_is_not_taken_back(
             "; pip install -r requirements.txt, in the folder of the project, installs that one\n"
         )
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="expected 0.1000.0rc1") as refused:
+    with pytest.raises(ConfigError, match=r"expected 0\.1000\.0rc1") as refused:
         check_version()
     assert "--upgrade" not in str(refused.value)
     assert _content(tmp_path) == before
