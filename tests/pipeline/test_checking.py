@@ -91,6 +91,15 @@ FEATURES = "features: [fbank, mfcc]"
             "\n  1:",
             ["samples: a key: expected letters, digits, '.', '_' and '-'"],
         ),
+        (
+            "{fit_on: demo, corpus: demo, feature: mfcc,",
+            "{fit_on: demo, corpus: demo, featur: mfcc,",
+            [
+                "samples.demo-mfcc.feature: expected letters, digits, '.', '_' and '-', a letter",
+                "samples.demo-mfcc.featur: expected one of fit_on, corpus, feature, stored, got a "
+                "key that nothing reads; did you mean feature?",
+            ],
+        ),
         ("\n  demo-mfcc-kmeans100:", "\n  true:", ["codebooks: a key: expected letters, digits"]),
         ("\n  demo-mfcc:", "\n  '@':", ["samples: a key: expected letters, digits, "]),
         ("seed: 0", "seed: 0\nseed: 1", ["expected YAML, got found duplicate key seed in line"]),
