@@ -90,7 +90,7 @@ def _run(parsed: argparse.Namespace) -> int:
 def _speakers() -> Collection[str]:
     """Return the speakers of the manifests here; what of these is damaged, the search has told."""
     found: set[str] = set()
-    for path in sorted(_MANIFESTS.glob("*/*.jsonl")):
+    for path in sorted(_MANIFESTS.rglob("*.jsonl")):
         with suppress(FeatbankError):
             found.update(row.speaker for row in iterate_manifest(path))
     return found - {""}

@@ -298,7 +298,7 @@ def test_without_torch_all_but_the_arguments_of_extractors_is_checked(
     said = capsys.readouterr()
     assert said.out == "error\tmessage\n"
     assert "not checked: the arguments of 2 extractors (torch is not installed)" in said.err
-    edit("conf/feature/fbank.yaml", "sample_rate: 16000", "sample_rate: wide")
+    edit("conf/feature/fbank.yaml", "shard_bytes: 67108864", "shard_bytes: wide")
     assert main(["check", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert "got 'wide'" in found["faults"][0]["message"]
