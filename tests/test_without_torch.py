@@ -70,6 +70,16 @@ def _with_all_they_need(names: Iterable[str]) -> dict[str, metadata.Distribution
     return found
 
 
+def _link(names: Iterable[str], python: Path) -> None:
+    """Link distributions, and those that they need, into the environment of a Python."""
+    [packages] = python.parents[1].glob("lib/python3*/site-packages")
+    for distribution in _with_all_they_need(names).values():
+        for top in {path.parts[0] for path in distribution.files or () if path.parts[0] != ".."}:
+            (packages / top).exists() or (packages / top).symlink_to(
+                Path(str(distribution.locate_file(top)))
+            )
+
+
 @pytest.mark.slow
 def test_stores_are_read_compared_and_batched_without_torch(wheel: Path, tmp_path: Path) -> None:
     python = tmp_path / "environment/bin/python"
@@ -78,18 +88,23 @@ def test_stores_are_read_compared_and_batched_without_torch(wheel: Path, tmp_pat
     _run([*pip, "install", "--no-index", "--no-deps", str(wheel)], tmp_path)
     # links in place of the second `pip install`, so that the test needs no network
     [line] = re.findall(r"^pip install (fsspec .*)$", PAGE, re.MULTILINE)
-    [packages] = python.parents[1].glob("lib/python3*/site-packages")
-    for distribution in _with_all_they_need(line.split()).values():
-        for top in {path.parts[0] for path in distribution.files or () if path.parts[0] != ".."}:
-            (packages / top).exists() or (packages / top).symlink_to(
-                Path(str(distribution.locate_file(top)))
-            )
+    _link(line.split(), python)
     [batches] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     said = _run([str(python), "-c", _WRITE + batches + _READ], tmp_path)
     assert said.endswith("no torch\n")
     assert "different: 1 store" in said
     assert re.search(r"torch\tnot installed\tmissing\tpip install .*docs/install.md", said)
     assert "featbank check: expected the package " in said
+
+    [line] = re.findall(r"^pip install (dvc .*?) *#", PAGE, re.MULTILINE)
+    _link(line.split(), python)
+    featbank = [str(python), "-m", "featbank"]
+    mine = tmp_path / "mine"
+    (mine / "corpora/mine").mkdir(parents=True)
+    _run([*featbank, "init", "mine", "--name", "mine", "--feature", "fbank"], tmp_path)
+    said = _run([*featbank, "check"], mine)
+    assert "go together\nnot checked: the arguments of 1 extractor (torch is not installed)" in said
+    assert "nothing that was scanned holds them" in _run([*featbank, "where", "nobody-1"], mine)
 
 
 def test_the_page_lists_every_extra_with_what_it_opens() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from featbank.base.printing import on_terminal, print_json, print_line, print_no
 from featbank.base.tables import TableColumn, print_table
 from featbank.cli.parsing import add_command
 from featbank.errors import ConfigError
-from featbank.files.remote import is_remote
+from featbank.files.remote import RemotePath, any_path
+from featbank.machine.packages import lacks_extra
 from featbank.project.chosen_files import (
     PROJECT_NAME,
     TOKENIZER,
@@ -22,9 +24,8 @@ from featbank.project.chosen_files import (
     is_tokenized,
     needed_extras,
 )
-from featbank.project.extras import lacks_any
 from featbank.project.laying import Laying, lay_down, plan_laying
-from featbank.project.record import LaidDown, read_laid_down
+from featbank.project.record import NEWER_HINT, LaidDown, read_laid_down
 from featbank.project.source import source_files
 from featbank.project.starting import (
     check_root,
@@ -89,13 +90,18 @@ def _start(parsed: argparse.Namespace, before: LaidDown | None) -> None:
             str(folder),
             expected="no project yet",
             got=f"one of featbank {before.version}, in {PROJECT_NAME}",
-            hint="add --upgrade to bring it to this version; params.yaml says what it computes",
+            hint=NEWER_HINT
+            if before.is_newer
+            else "add --upgrade to bring it to this version; params.yaml says what it computes",
         )
     layout = parsed.corpus or _LAYOUT
     corpus = parsed.name or layout
-    url = parsed.root if parsed.root is not None and is_remote(parsed.root) else None
-    root = Path(parsed.root).expanduser() if parsed.root is not None and url is None else None
+    place = any_path(parsed.root) if parsed.root is not None else None
+    url = parsed.root if isinstance(place, RemotePath) else None
+    root = place if isinstance(place, Path) else None
     if root is not None:
+        with suppress(RuntimeError):  # of ~nobody, which then is not there
+            root = root.expanduser()
         check_root(folder, corpus, root)
     choices = ProjectChoices(
         layout=layout,
@@ -121,7 +127,9 @@ def _start(parsed: argparse.Namespace, before: LaidDown | None) -> None:
         f"  features: {', '.join(choices.features)}",
         f"  tokens: {', '.join(tokens) or 'none, for these are no frames of floats'}",
     ]
-    is_lacking = lacks_any(needed_extras(source, choices))
+    if root is not None and not any(root.iterdir()):
+        told.append(f"  {root} is empty: it is to hold the audio, before dvc repro")
+    is_lacking = any(map(lacks_extra, needed_extras(source, choices)))
     _tell(parsed, laying, None, told, list(_next_commands(folder, choices, is_lacking)))
 
 
@@ -132,6 +140,13 @@ def _upgrade(parsed: argparse.Namespace, before: LaidDown | None) -> None:
             expected=f"a project, with {PROJECT_NAME}, to upgrade",
             got="none",
             hint="leave out --upgrade to lay one down",
+        )
+    if before.is_newer:
+        raise ConfigError(
+            str(parsed.folder),
+            expected=f"a project of featbank {__version__} or older, to upgrade",
+            got=f"one of {before.version}",
+            hint=NEWER_HINT,
         )
     typed = [f"--{one}" for one in ("corpus", "root", "name", "feature") if getattr(parsed, one)]
     if typed:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from featbank.base.manifest import iterate_manifest
+from featbank.base.nearest import did_you_mean
 from featbank.base.printing import on_terminal, print_json, print_note
 from featbank.base.sought import Sought
 from featbank.base.tables import TableColumn, print_table
 from featbank.cli.parsing import FINE, add_command
+from featbank.errors import FeatbankError
 
 if TYPE_CHECKING:
     from featbank.pipeline.holdings import Holding, Holdings
@@ -25,6 +29,7 @@ _COLUMNS = (
     TableColumn(key="rows", is_number=True, show="{:,}".format),
     TableColumn(key="revisions"),
 )
+_MANIFESTS = Path("data", "manifests")
 _SHOWN = 3  # names of revisions in a cell
 _COMMIT = 10  # digits of a commit that are shown
 
@@ -73,9 +78,22 @@ def _run(parsed: argparse.Namespace) -> int:
     holdings = find_holdings(sought, remotes=not parsed.no_remotes, exports=parsed.exports)
     if parsed.json:
         print_json(asdict(holdings))
-    else:
-        _print(holdings)
+        return FINE
+    _print(holdings)
+    known = _speakers() if parsed.speaker and not holdings.ids else ()
+    for name in parsed.speaker:
+        if near := did_you_mean(name, known, before="--speaker "):
+            print_note(near)
     return FINE
+
+
+def _speakers() -> Collection[str]:
+    """Return the speakers of the manifests here; what of these is damaged, the search has told."""
+    found: set[str] = set()
+    for path in sorted(_MANIFESTS.rglob("*.jsonl")):
+        with suppress(FeatbankError):
+            found.update(row.speaker for row in iterate_manifest(path))
+    return found - {""}
 
 
 def _print(holdings: Holdings) -> None:

@@ -68,6 +68,18 @@ def package_facts() -> Iterator[MachineFact]:
             yield _extra(extra, opens, by_extra[extra])
 
 
+def lacks_extra(extra: str) -> bool:
+    """Tell whether a package that an extra brings is absent, or of a version that is not allowed.
+
+    Of a featbank that is not installed, nobody knows what an extra brings: then it lacks nothing.
+    """
+    try:
+        _, by_extra = _requirements()
+    except metadata.PackageNotFoundError:
+        return False
+    return any(_problem(one)[0] for one in by_extra.get(extra, ()))
+
+
 def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
     """Return what featbank needs on this machine, and what each of its extras needs, too."""
     all_of = [Requirement(line) for line in metadata.requires(_FEATBANK) or ()]

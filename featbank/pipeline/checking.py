@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -27,9 +28,26 @@ _READERS = {"corpus": "prepare", "feature": "extract", "tokenizer": "fit", "runn
 
 _PIPELINE = Path("dvc.yaml")
 
+_NO_PACKAGE = "No module named"  # in the words of Python
+_NO_TORCH = f"{_NO_PACKAGE} 'torch'"
 
-def all_faults(*, with_unchosen: bool = True) -> Sequence[FeatbankError]:
-    """Return what is wrong with params.yaml, conf/ and dvc.yaml, each fault once.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectCheck:
+    """What a check of params.yaml, conf/ and dvc.yaml found.
+
+    Args:
+        faults: what is wrong, each once.
+        unchecked: files of conf/ whose class needs torch where that is not installed: all of them
+            but the arguments of that class is checked.
+    """
+
+    faults: Sequence[FeatbankError]
+    unchecked: Sequence[str] = ()
+
+
+def check_project(*, with_unchosen: bool = True) -> ProjectCheck:
+    """Find what is wrong with params.yaml, conf/ and dvc.yaml.
 
     Args:
         with_unchosen: import the extractors of all features, chosen or not, to hold arguments
@@ -37,7 +55,7 @@ def all_faults(*, with_unchosen: bool = True) -> Sequence[FeatbankError]:
     """
     found: list[FeatbankError] = [*choice_faults()]
     if not PARAMS.exists() and not CONF.is_dir():
-        return found
+        return ProjectCheck(faults=found)
     # DVC fills choices into dvc.yaml, and does not say which of them are of no form that it knows
     in_pipeline = [] if found else list(_pipeline_faults())
     if fault := version_fault():
@@ -46,10 +64,13 @@ def all_faults(*, with_unchosen: bool = True) -> Sequence[FeatbankError]:
     files = {f"{CONF}/{group}/{one}.yaml" for group, names in chosen.items() for one in names}
     with any_choices():
         of_files = [*_definition_faults(chosen, None if with_unchosen else chosen["feature"])]
+    unchecked = {file for one in of_files if one.got == _NO_TORCH for file in _files_in(one)}
+    of_files = [one for one in of_files if one.got != _NO_TORCH]
     # nobody need install what all definitions name, to use some of them
     found += [one for one in of_files if not _is_absence(one) or files & _files_in(one)]
     found += in_pipeline
-    return list({str(one): one for one in found}.values())
+    once = {str(one): one for one in found}
+    return ProjectCheck(faults=list(once.values()), unchecked=sorted(unchecked))
 
 
 def _chosen_options() -> Mapping[str, Collection[str]]:
@@ -60,8 +81,8 @@ def _chosen_options() -> Mapping[str, Collection[str]]:
 
 
 def _is_absence(fault: ConfigError) -> bool:
-    """Tell whether a fault is that a package is not installed, in the words of Python."""
-    return (fault.got or "").startswith("No module named")
+    """Tell whether a fault is that a package is not installed."""
+    return (fault.got or "").startswith(_NO_PACKAGE)
 
 
 def _files_in(fault: ConfigError) -> set[str]:

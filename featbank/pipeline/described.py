@@ -93,10 +93,11 @@ class Described:
 
     def _step(self, step: str | int) -> Described | None:
         for one in self._options():
-            inner = (
-                one.get("items") if isinstance(step, int) else one.get("properties", {}).get(step)
-            )
-            if inner is not None:
+            inner = one.get("items")
+            if isinstance(step, str):
+                # where keys are anybody's, one schema is of all their values
+                inner = one.get("properties", {}).get(step, one.get("additionalProperties"))
+            if isinstance(inner, Mapping):
                 return Described(inner, self.shared)
         return None
 

@@ -72,26 +72,29 @@ def help_text(
 
 
 def explained_keys(
-    schema: Described, values: Mapping[str, object], comments: Mapping[str, str]
-) -> Iterator[tuple[str, object, Described | None, str]]:
-    """Give each key with its dotted name, its value, its schema if it has one, and what it is."""
-    yield from _explained(schema, values, schema.keys, comments, "")
-
-
-def _explained(
     schema: Described,
     values: Mapping[str, object],
     keys: Iterable[str],
     comments: Mapping[str, str],
-    before: str,
+    *,
+    before: str = "",
 ) -> Iterator[tuple[str, object, Described | None, str]]:
+    """Give keys and those within them: dotted name, value, schema if it has one, what it is.
+
+    Args:
+        schema: that has the keys.
+        values: of them, as they are written.
+        keys: which of them; those that the schema leaves open are all given.
+        comments: of the files of the options, by dotted key.
+        before: the names, where the schema is of a section: `runner.`.
+    """
     for key in keys:
         inner, value = schema.at([key]), values.get(key)
         if inner is not None and key in values:
             name = f"{before}{key}"
             yield name, value, inner, inner.help
             if isinstance(value, Mapping) and (inner.keys or inner.is_open):
-                yield from _explained(inner, value, inner.keys, comments, f"{name}.")
+                yield from explained_keys(inner, value, inner.keys, comments, before=f"{name}.")
     if schema.is_open:
         named = [key for key in values if key not in schema.keys]
         yield from _arguments({key: values[key] for key in named}, comments, before)
@@ -115,7 +118,7 @@ def _keys(
     comments: Mapping[str, str],
     width: int,
 ) -> Iterator[str]:
-    found = list(_explained(schema, values, keys, comments, ""))
+    found = list(explained_keys(schema, values, keys, comments))
     for name, value, inner, said in found:
         is_section = any(other.startswith(f"{name}.") for other, *_ in found)
         indent = "  " + "  " * name.count(".")

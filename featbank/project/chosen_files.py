@@ -23,6 +23,9 @@ TOKENIZER = "kmeans100"
 PROJECT_NAME = ".featbank.json"
 """File that says what was laid down; a project has it at its root, and commits it."""
 
+# what the command line of a stage reads as no text, beside numbers
+_NO_TEXTS = ("null", "true", "false")
+
 _VECTORS = "featbank.features.Pooled"
 _FLOATS = ("float", "bfloat")
 
@@ -84,6 +87,9 @@ def chosen_files(source: Mapping[str, bytes], choices: ProjectChoices) -> Mappin
     for feature in choices.features:
         _check_option(source, "feature", feature)
     corpus = check_name(choices.corpus, "--name")
+    if _is_number(corpus) or corpus.lower() in _NO_TEXTS:
+        hint = "put a letter in front, or a word behind"
+        raise ConfigError("--name", expected="a text on a command line, too", got=corpus, hint=hint)
     told = {"corpus": corpus, "version": __version__}
     definition = f"conf/corpus/{corpus}.yaml"
     if corpus != choices.layout and definition in source:
@@ -147,8 +153,16 @@ def _tokens(corpus: str, features: Sequence[str]) -> Mapping[str, str]:
     }
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _as_text(value: str) -> str:
-    """Return a text as YAML reads it back: 2024 and no are texts only in quotes."""
+    """Return a text as YAML reads it back: no and 12:30 are texts only in quotes."""
     return value if yaml.safe_load(value) == value else json.dumps(value)
 
 
@@ -168,6 +182,8 @@ def _check_option(source: Mapping[str, bytes], group: str, name: str) -> None:
     known = _options(source, group)
     if name not in known:
         near = did_you_mean(name, known, before=f"--{group} ")
+        if "," in name:
+            near = f"repeat it: --{group} " + f" --{group} ".join(name.replace(",", " ").split())
         expected = f"a name of conf/{group}" if near else f"one of {', '.join(sorted(known))}"
         raise ConfigError(f"--{group}", expected=expected, got=name, hint=near)
 

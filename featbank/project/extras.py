@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
 
 import yaml
 
-from featbank.files.remote.paths import SCHEMES
-
-_PACKAGES: Mapping[str, Sequence[str]] = {
-    "report": ("jinja2", "matplotlib"),
-    "huggingface": ("datasets", "pyarrow"),
-    "lhotse": ("lhotse",),
-    "pitch": ("librosa",),
-    "transformers": ("transformers",),
-}
-"""What each extra brings that is imported, in the order in which requirements.txt has them."""
+_REPORT = "report"
 
 _CLASSES: Mapping[str, str] = {
     "featbank.corpora.HuggingFaceCorpus": "huggingface",
@@ -34,18 +24,11 @@ _CLASSES: Mapping[str, str] = {
 
 
 def extras_of(definitions: Iterable[bytes]) -> Sequence[str]:
-    """Return the extras that definitions of conf/ need, and the report, which each project has.
+    """Return the extras that definitions of conf/ need, behind the report, which each project has.
 
     Args:
         definitions: content of the files of corpora and features.
     """
     said = [yaml.safe_load(text) for text in definitions]
     targets = {one.get("_target_", one.get("extractor", {}).get("_target_")) for one in said}
-    needed = {"report", *(_CLASSES[target] for target in targets if target in _CLASSES)}
-    return [extra for extra in _PACKAGES if extra in needed]
-
-
-def lacks_any(extras: Iterable[str]) -> bool:
-    """Tell whether a package that these extras bring is not installed."""
-    packages = {**_PACKAGES, **{extra: [package] for package, extra in SCHEMES.values()}}
-    return any(find_spec(package) is None for one in extras for package in packages[one])
+    return [_REPORT, *sorted({_CLASSES[target] for target in targets if target in _CLASSES})]

@@ -99,8 +99,9 @@ def lay_down(folder: Path, laying: Laying) -> None:
 
 def _refuse_occupied(folder: Path, files: Mapping[str, bytes]) -> None:
     """Refuse a folder that holds more than what a stopped laying down left there."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(str(folder), expected="a folder, or nothing there", got="a file")
+    if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
+        got = "a link that leads nowhere" if folder.is_symlink() else "a file"
+        raise ConfigError(str(folder), expected="a folder, or nothing there", got=got)
     strange = sorted(_strange(folder, files)) if folder.is_dir() else []
     if strange:
         more = ", ..." if len(strange) > _NAMED else ""

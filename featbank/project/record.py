@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from featbank import __version__
 from featbank.errors import ConfigError, FeatbankError
 from featbank.files.json_files import read_json
 from featbank.files.provenance import readable_json, write_atomic
 from featbank.project.chosen_files import PROJECT_NAME, ProjectChoices
+
+NEWER_HINT = "pip install -r requirements.txt, in the folder of the project, installs that one"
+"""What is to be typed where the installed version is older than the project's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,11 @@ class LaidDown:
     choices: ProjectChoices
     files: Mapping[str, str]
 
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer version laid it down than the one that is installed."""
+        return Version(self.version) > Version(__version__)
+
 
 def read_laid_down(folder: Path) -> LaidDown | None:
     """Read the record of a project; None where nothing was laid down.
@@ -42,7 +52,7 @@ def read_laid_down(folder: Path) -> LaidDown | None:
     said = read_json(path, what="record of what was laid down", error=ConfigError, hint=hint)
     try:
         return LaidDown(
-            version=_text(said["version"]),
+            version=_version(said["version"]),
             choices=ProjectChoices(
                 layout=_text(said["layout"]),
                 corpus=_text(said["corpus"]),
@@ -52,7 +62,7 @@ def read_laid_down(folder: Path) -> LaidDown | None:
             ),
             files={_text(name): _text(digest) for name, digest in said["files"].items()},
         )
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(
             str(path), expected="what `featbank init` wrote", got=error, hint=hint
         ) from error
@@ -90,13 +100,23 @@ def version_fault() -> FeatbankError | None:
     record = read_laid_down(Path())
     if record is None or record.version == __version__:
         return None
+    hint = (
+        "type featbank init . --upgrade, and dvc repro runs what the new code changes; or pip "
+        "install -r requirements.txt, for the old one"
+    )
+    if record.is_newer:
+        hint = NEWER_HINT
     return ConfigError(
         "version of featbank",
         expected=f"{record.version}, of which this project is",
         got=__version__,
-        hint="type featbank init . --upgrade, and dvc repro runs what the new code changes; or "
-        "pip install -r requirements.txt, for the old one",
+        hint=hint,
     )
+
+
+def _version(value: Any) -> str:
+    Version(text := _text(value))  # or a ValueError
+    return text
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def check_root(folder: Path, corpus: str, root: Path) -> None:
     if not root.is_dir():
         got = "a file" if root.exists() else "nothing there"
         hint = near_folder(root, before="--root ") or _ANYWHERE
+        if root.is_file():
+            hint = f"name the folder that it is in: --root {shlex.quote(str(root.parent))}"
         raise CorpusError(f"--root {root}", expected="the folder of the audio", got=got, hint=hint)
     if folder.resolve().is_relative_to(root.resolve()):
         raise CorpusError(
@@ -74,14 +77,18 @@ def note_bucket(folder: Path, corpus: str, url: str) -> None:
 
 
 def start_git(folder: Path) -> None:
-    """Make a folder a repository of git, if it lies in none.
+    """Make a folder a repository of git, if it lies in none, or in one that ignores its pipeline.
+
+    DVC passes by what git ignores: it would find nothing to do, and say so.
 
     Raises:
         ConfigError: git is not installed, or fails.
     """
     try:
         asked = _git(folder, "rev-parse", "--is-inside-work-tree")
-        done = asked if asked.returncode == 0 else _git(folder, "init", "--quiet")
+        is_ignored = _git(folder, "check-ignore", "--quiet", "dvc.yaml").returncode == 0
+        is_fine = asked.returncode == 0 and not is_ignored
+        done = asked if is_fine else _git(folder, "init", "--quiet")
     except FileNotFoundError as error:
         raise ConfigError("git", expected="to be installed", got=error) from error
     if done.returncode:

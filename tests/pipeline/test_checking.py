@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from featbank.cli import main
 from featbank.errors import InvalidConfigError
-from featbank.pipeline.checking import all_faults
+from featbank.pipeline.checking import check_project
 from featbank.pipeline.chosen_options import check_choices
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
@@ -89,6 +90,15 @@ FEATURES = "features: [fbank, mfcc]"
             "\n  demo-mfcc:",
             "\n  1:",
             ["samples: a key: expected letters, digits, '.', '_' and '-'"],
+        ),
+        (
+            "{fit_on: demo, corpus: demo, feature: mfcc,",
+            "{fit_on: demo, corpus: demo, featur: mfcc,",
+            [
+                "samples.demo-mfcc.feature: expected letters, digits, '.', '_' and '-', a letter",
+                "samples.demo-mfcc.featur: expected one of fit_on, corpus, feature, stored, got a "
+                "key that nothing reads; did you mean feature?",
+            ],
         ),
         ("\n  demo-mfcc-kmeans100:", "\n  true:", ["codebooks: a key: expected letters, digits"]),
         ("\n  demo-mfcc:", "\n  '@':", ["samples: a key: expected letters, digits, "]),
@@ -216,7 +226,7 @@ def test_keys_that_no_class_takes_are_named_with_their_file_and_the_nearest(
 
 def test_nothing_is_wrong_with_this_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert all_faults() == []
+    assert check_project().faults == []
 
 
 def test_what_dvc_would_find_missing_later_is_said_now(checkout: Project) -> None:
@@ -266,8 +276,41 @@ def test_tokens_of_a_feature_that_is_not_chosen_are_refused_though_it_lies_on_th
 def test_a_package_that_is_not_installed_is_missed_where_it_is_chosen_alone(edit: Edit) -> None:
     edit("conf/runtime.yaml", "trusted_modules: []", "trusted_modules: [absent_lab]")
     edit("conf/feature/energy.yaml", "featbank.features.Energy", "absent_lab.Energy")
-    assert all_faults() == []
+    assert check_project().faults == []
     edit("params.yaml", FEATURES, "features: [energy, fbank, mfcc]")
-    [said] = map(str, all_faults())
+    [said] = map(str, check_project().faults)
     assert "conf/feature/energy.yaml" in said
     assert "No module named 'absent_lab'" in said
+
+
+def test_without_torch_all_but_the_arguments_of_extractors_is_checked(
+    edit: Edit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What each class of ours says where torch is not installed, said by a package of a test."""
+    monkeypatch.syspath_prepend(Path.cwd())
+    Path("torchless_lab.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
+    )
+    edit("conf/runtime.yaml", "trusted_modules: []", "trusted_modules: [torchless_lab]")
+    for name in ("fbank", "mfcc"):
+        edit(f"conf/feature/{name}.yaml", "_target_: featbank.features", "_target_: torchless_lab")
+    assert main(["check"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "error\tmessage\n"
+    assert "not checked: the arguments of 2 extractors (torch is not installed)" in said.err
+    edit("conf/feature/fbank.yaml", "shard_bytes: 67108864", "shard_bytes: wide")
+    assert main(["check", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert "got 'wide'" in found["faults"][0]["message"]
+    assert found["unchecked"] == ["conf/feature/mfcc.yaml"]
+
+
+def test_a_definition_whose_name_is_a_number_to_a_command_line_is_a_fault_and_no_crash(
+    edit: Edit,
+) -> None:
+    definition = Path("conf/corpus/demo.yaml").read_text().replace("name: demo", "name: '1e3'")
+    Path("conf/corpus/1e3.yaml").write_text(definition)
+    edit("params.yaml", "corpora: [demo]", "corpora: ['1e3']")
+    said = [str(one) for one in check_project(with_unchosen=False).faults]
+    assert any("corpus 1e3: expected a name that is text on a command line" in one for one in said)
+    assert not any("conf/corpus/1e3.yaml" in one for one in said)

@@ -17,6 +17,7 @@ from featbank.cli import main
 from featbank.cli.command_line import command_parser
 from featbank.cli.parsing import FINE, FOUND, MISTYPED, CommandParser
 from featbank.errors import ConfigError
+from featbank.pipeline.checking import ProjectCheck
 from tests.pipeline.conftest import Project
 
 Capture = pytest.CaptureFixture[str]
@@ -133,11 +134,12 @@ def test_in_a_pipe_a_command_prints_one_table_of_tab_separated_values_or_json(
 def test_faults_are_a_table_too(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a fault that is found at once, for `check` goes through all of conf/."""
     fault = ConfigError("seed", expected="an integer", got="'x'")
-    monkeypatch.setattr("featbank.pipeline.checking.all_faults", lambda **_: [fault])
+    check = ProjectCheck(faults=[fault])
+    monkeypatch.setattr("featbank.pipeline.checking.check_project", lambda **_: check)
     assert main(["check"]) == FOUND
     assert capsys.readouterr().out == f"error\tmessage\nConfigError\t{fault}\n"
     assert main(["check", "--json"]) == FOUND
-    found = {"faults": [{"error": "ConfigError", "message": str(fault)}]}
+    found = {"faults": [{"error": "ConfigError", "message": str(fault)}], "unchecked": []}
     assert json.loads(capsys.readouterr().out) == found
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from dvc.repo import Repo
 
-from featbank.base.manifest import Utterance, read_manifest
+from featbank.base.manifest import Utterance, read_manifest, write_manifest
 from featbank.cli import main
 from featbank.engine.work import WorkFolder
 from featbank.errors import ConfigError
@@ -357,7 +357,24 @@ def test_the_command_says_it_by_place(
     document = json.loads(capsys.readouterr().out)
     assert set(document["ids"]) == team.ids
     assert main(["where", "nobody"]) == 0
-    assert "nothing that was scanned holds them" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "nothing that was scanned holds them" in said
+    assert "did you mean" not in said
+
+
+def test_a_mistyped_speaker_is_answered_by_those_of_the_manifests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", str(tmp_path)]) == 0
+    (tmp_path / "data/manifests/folder").mkdir(parents=True)
+    row = Utterance(
+        id="a", audio="a.wav", audio_digest="md5:0", sample_rate=8000, num_samples=1,
+        speaker="june_fr",
+    )  # fmt: skip
+    write_manifest(tmp_path / "data/manifests/folder/train.jsonl", [row])
+    monkeypatch.chdir(tmp_path)
+    assert main(["where", "--speaker", "june", "--no-remotes"]) == 0
+    assert capsys.readouterr().err.endswith("did you mean --speaker june_fr?\n")
 
 
 def test_mistakes_are_told(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from featbank.pipeline.checking import all_faults
+from featbank.pipeline.checking import check_project
 from featbank.pipeline.code import code_digests
 from featbank.store import open_store
 from tests.conftest import ROOT
@@ -125,7 +125,7 @@ def test_a_wheel_is_all_that_a_project_needs(
     assert "modified:           corpora/mine" in run("dvc status prepare@mine")
     (project.path / "corpora/mine").unlink()
     monkeypatch.chdir(project.path)
-    [said] = {str(fault) for fault in all_faults() if "prepare@mine" in str(fault)}
+    [said] = {str(fault) for fault in check_project().faults if "prepare@mine" in str(fault)}
     assert "ln -s FOLDER corpora/mine" in said
 
 

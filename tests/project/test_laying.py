@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +15,9 @@ import yaml
 from featbank import __version__
 from featbank.cli import main
 from featbank.errors import ConfigError, FeatbankError
+from featbank.machine.packages import EXTRAS
 from featbank.pipeline.chosen_options import choice_faults
-from featbank.project import extras
+from featbank.pipeline.composition.plain import as_typed
 from featbank.project.chosen_files import PROJECT_NAME, ProjectChoices, chosen_files, is_tokenized
 from featbank.project.laying import Laying, lay_down, plan_laying
 from featbank.project.record import check_version, read_laid_down
@@ -99,10 +99,7 @@ def test_requirements_name_the_extras_of_what_is_chosen() -> None:
     )
     text = chosen_files(SOURCE, choices)["requirements.txt"].decode()
     assert text.splitlines()[-1] == f"featbank[report,lhotse,pitch,transformers]=={__version__}"
-    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for extra, packages in extras._PACKAGES.items():
-        told = " ".join(known["optional-dependencies"][extra])
-        assert all(package in told for package in packages), extra
+    assert EXTRAS.keys() >= {"report", "lhotse", "pitch", "transformers"}
 
 
 def test_a_link_leads_to_audio_that_lies_elsewhere(
@@ -153,6 +150,10 @@ def test_audio_in_a_bucket_has_a_note_that_dvc_tracks(tmp_path: Path) -> None:
         (["--feature", "fbnk"], "got fbnk; did you mean --feature fbank?"),
         (["--corpus", "flder"], "got flder; did you mean --corpus folder?"),
         (["--root", "nowhere"], "--root nowhere: expected the folder of the audio, got nothing"),
+        (["--feature", "mfcc,fbank"], "got mfcc,fbank; repeat it: --feature mfcc --feature fbank"),
+        (["--root", "a.wav"], "got a file; name the folder that it is in: --root ."),
+        (["--root", "~nobody-here/x"], "--root ~nobody-here/x: expected the folder of the audio"),
+        (["--root", "ftp://x/y"], "expected a path, or a URL of s3, gs, ssh, http, https, got ftp"),
         (["--root", "."], "got one that project lies in; name another folder for the project"),
         (["--name", "librispeech"], "type --corpus librispeech for that layout"),
         (["--name", "a/b"], "--name: expected letters"),
@@ -170,9 +171,37 @@ def test_a_mistake_is_told_and_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     for name in ("audio", "project/corpora/a"):
         Path(name).mkdir(parents=True)
+    Path("a.wav").touch()
     assert main(["init", "project", *typed]) != 0
     assert said in capsys.readouterr().err
     assert [path.name for path in Path("project").iterdir()] == ["corpora"]
+
+
+@pytest.mark.parametrize(
+    "name", ["1e3", "2024", "103_1240", "nan", "-inf", "null", "True", "no", "x2"]
+)
+def test_a_corpus_has_a_name_that_stages_read_as_text(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    is_text = name[0] != "-" and isinstance(as_typed(name), str)
+    assert (main(["init", str(tmp_path / "project"), f"--name={name}"]) == 0) == is_text
+    assert is_text or f"got {name}" in capsys.readouterr().err.replace("'", "")
+
+
+def test_a_link_that_leads_nowhere_is_no_place_for_a_project(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match="got a link that leads nowhere"):
+        _lay(tmp_path / "link")
+
+
+def test_a_project_that_git_would_ignore_is_a_repository_of_its_own(tmp_path: Path) -> None:
+    """DVC passes by what git ignores, and would find nothing to do."""
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("/ignored*\n")
+    assert main(["init", str(tmp_path / "ignored/mine")]) == 0
+    assert (tmp_path / "ignored/mine/.git").is_dir()
+    assert main(["init", str(tmp_path / "mine")]) == 0
+    assert not (tmp_path / "mine/.git").exists()
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
@@ -239,6 +268,27 @@ def test_an_upgrade_renews_files_and_keeps_what_a_person_wrote(
     }  # fmt: skip
     assert main(["init", str(tmp_path), "--upgrade"]) == 0
     assert "was as this version has it" in capsys.readouterr().err
+
+
+def test_a_project_of_a_newer_version_is_not_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _lay(tmp_path, OLDER)
+    record = tmp_path / PROJECT_NAME
+    record.write_text(record.read_text().replace(f'"{__version__}"', '"0.1000.0rc1"'))
+    before = _content(tmp_path)
+    for typed in (["--upgrade"], ["--name", "mine"]):
+        assert main(["init", str(tmp_path), *typed]) != 0
+        said = capsys.readouterr().err
+        assert "0.1000.0rc1" in said
+        assert said.endswith(
+            "; pip install -r requirements.txt, in the folder of the project, installs that one\n"
+        )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"expected 0\.1000\.0rc1") as refused:
+        check_version()
+    assert "--upgrade" not in str(refused.value)
+    assert _content(tmp_path) == before
 
 
 def test_a_new_version_that_is_not_merged_is_not_replaced(tmp_path: Path) -> None:
@@ -308,7 +358,8 @@ def test_another_version_than_the_projects_is_refused(
     record.write_text(record.read_text().replace(f'"{__version__}"', '"0.0.1"'))
     with pytest.raises(ConfigError, match=r"expected 0\.0\.1, .*type featbank init \. --upgrade"):
         check_version()
-    for text in ("[]", '{"version": 1}', "nothing"):
+    newest = record.read_text().replace('"0.0.1"', '"newest"')
+    for text in ("[]", '{"version": 1}', "nothing", newest):
         record.write_text(text)
         with pytest.raises(FeatbankError, match="git checkout"):
             check_version()

@@ -156,7 +156,8 @@ def compose_alone(
     """Compose a stage that is not run; return the options of conf/, too, by group."""
     CheckedFiles.install()
     GlobalHydra.instance().clear()
-    overrides = [f"{group}={option}" for group, option in options.items()]
+    # quoted, for Hydra reads 1e3 as a number, and ends with an error of Python's
+    overrides = [f"{group}='{option}'" for group, option in options.items()]
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         composed = compose(name_of(kind), overrides, return_hydra_config=True)
     groups = _groups(composed.hydra.runtime.choices)
