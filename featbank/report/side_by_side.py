@@ -146,8 +146,8 @@ def best_of(table: Mapping[str, Mapping[str, float]]) -> set[tuple[str, str]]:
     What reads the same is equal. Equals are all best; none is where all are equal.
     """
     found: set[tuple[str, str]] = set()
-    for _, names in groupby(table, key=lambda name: name.partition("/")[0]):
-        rows = {name: table[name] for name in names}
+    for kind in {name.partition("/")[0] for name in table}:
+        rows = {name: row for name, row in table.items() if name.partition("/")[0] == kind}
         for column in COLUMNS:
             values = {name: row[column.key] for name, row in rows.items() if column.key in row}
             told = {name: column.told(value) for name, value in values.items()}

@@ -152,6 +152,9 @@ def test_what_reads_the_same_is_equally_good() -> None:
     assert best_of(used) == set()
     used["tokens/c"] = {"codes_used": 0.5}
     assert {name for name, _ in best_of(used)} == {"tokens/a", "tokens/b"}
+    # in whatever order they stand
+    mixed = {name: {"pnmi": value} for name, value in (("f/a", 0.2), ("t/b", 0.4), ("f/c", 0.3))}
+    assert best_of(mixed) == {("f/c", "pnmi")}
     [inertia] = [column for column in COLUMNS if column.key == "inertia"]
     told = [inertia.told(value) for value in (0.5, 14, 227.4, 999.7, 1445.5)]
     assert told == ["0.500", "14.0", "227", "1,000", "1,450"]
