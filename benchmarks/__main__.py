@@ -24,6 +24,7 @@ from benchmarks import (
     loader,
     preparing,
     remote,
+    reporting,
     segments,
     tokens,
     write,
@@ -47,6 +48,7 @@ PARTS: dict[str, Callable[[Shelf, Scale], Iterable[Report]]] = {
     "cut": cutting.measure,
     "kmeans": clustering.measure,
     "remote": remote.measure,
+    "report": reporting.measure,
 }
 
 _QUIET_AND_OFFLINE = {

@@ -27,6 +27,7 @@ PAGES = (
 PICTURES = ("docs/**/*.svg", "docs/**/*.png", "docs/**/*.webp")
 INDEX = Path("docs/index.md")
 _REFERENCE = "reference/index.md"
+_OF_SITE = re.compile(r"`make docs`[^.]*\.")
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 _FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 _FIRST = '<!doctype html><meta http-equiv="refresh" content="0; url=docs/index.html">\n'
@@ -79,12 +80,15 @@ def _without_links_to_files(page: Path, text: str, pages: set[Path]) -> str:
 
 
 def _with_contents(text: str) -> str:
-    """Put each section's pages into the tree at the side, and the reference beside them."""
-    text = text.replace("**API reference**", f"[API reference]({_REFERENCE})")
+    """Put each section's pages into the tree at the side, by the names that they have there.
+
+    The reference is beside them; how to make the site, nobody who reads it needs to know.
+    """
+    text = _OF_SITE.sub(f"The [API reference]({_REFERENCE}) has the classes and functions.", text)
     start, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
     for section in sections:
         name, _, lines = section.partition("\n")
-        pages = [link[2] for link in _LINK.finditer(lines)]
+        pages = [f"{link[1]} <{link[2]}>" for link in _LINK.finditer(lines)]
         pages += [_REFERENCE] * (name == "Reference")
         tree = "\n".join(["```{toctree}", ":hidden:", f":caption: {name}", "", *pages, "```"])
         start += f"## {section.rstrip()}\n\n{tree}\n\n"

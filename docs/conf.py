@@ -55,6 +55,8 @@ def _as_plain_text(
     """
     if what in ("attribute", "data", "property") and lines:
         lines[0] = lines[0].replace(": ", " -- ")
+    # what Python says of the constructor of any named tuple
+    lines[:] = [line for line in lines if not line.startswith("Create new instance of ")]
     for number, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
             lines[number] = _PLAIN.sub(lambda found: found[1] or "\\" + found[2], line)

@@ -100,8 +100,15 @@ def _members(value: Any, documented: set[Any]) -> str:
     above = {name for one in value.__mro__[1:] if one in documented for name in vars(one)}
     ours = [one for one in value.__mro__ if one.__module__.partition(".")[0] == "featbank"]
     names = dict.fromkeys(name for one in ours for name in vars(one) if not name.startswith("_"))
+    # of a named tuple, whose docstring tells them
+    fields = getattr(value, "_fields", ()) if issubclass(value, tuple) else ()
     own = [name for name in names if name not in above]
-    return f"   :members: {', '.join(own)}\n   :inherited-members:\n" if own else ""
+    if not own:
+        return ""
+    # with what is inherited Sphinx adds all that is, so a built-in class has to end it
+    options = [f":members: {', '.join(own)}", ":inherited-members: BaseException, dict, tuple"]
+    options += [f":exclude-members: {', '.join(fields)}"] * bool(fields)
+    return "".join(f"   {option}\n" for option in options)
 
 
 def _summary(module: ModuleType | str) -> str:

@@ -8,6 +8,7 @@ from itertools import chain, groupby, repeat
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from featbank.base.framing import Framing
@@ -21,7 +22,9 @@ from featbank.validation.result import CheckResult, Example, StoreCheck
 MAX_STRIPS = 12
 """Rows of tokens below a spectrogram; choices beyond are counted."""
 
-_TOP_INCHES, _STRIP_INCHES = 1.9, 0.42
+# of what is drawn, in inches
+_TOP_HEIGHT, _STRIP_HEIGHT, _ROW_HEIGHT = 1.7, 0.18, 0.07
+_TITLE_HEIGHT, _AXIS_HEIGHT, _LEFT, _RIGHT = 0.24, 0.45, 0.48, 0.08
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +103,21 @@ def draw_aligned(clip: Clip | None, strips: Sequence[Strip]) -> str:
         clip: None where there is no audio: the strips stand alone.
         strips: at least one of these or a clip.
     """
-    heights = [_TOP_INCHES] * (clip is not None) + [
-        _STRIP_INCHES + 0.07 * len(strip.example.columns[0]) for strip in strips
+    strip_heights = [
+        _STRIP_HEIGHT + _ROW_HEIGHT * len(strip.example.columns[0]) for strip in strips
     ]
+    top = _TOP_HEIGHT if clip else 0.0
+    height = 0.08 + top + sum(_TITLE_HEIGHT + one for one in strip_heights) + _AXIS_HEIGHT
     end_s = clip.duration_s if clip else max(strip.extent[1] for strip in strips)
     with page_style():
-        figure = Figure(figsize=(WIDTH, sum(heights) + 0.45), layout="constrained")
-        rows = figure.subplots(
-            len(heights), 1, sharex=True, squeeze=False, height_ratios=heights
-        )[:, 0]  # fmt: skip
+        # places are worked out here: matplotlib's layouts take seconds for so many axes
+        figure = Figure(figsize=(WIDTH, height))
+        bottom = height - 0.08
+        axes = None
         if clip is not None:
-            rows[0].imshow(
+            bottom -= top
+            axes = _axes(figure, bottom, top)
+            axes.imshow(
                 spectrogram(clip.waveform, clip.sample_rate),
                 aspect="auto",
                 origin="lower",
@@ -118,8 +125,13 @@ def draw_aligned(clip: Clip | None, strips: Sequence[Strip]) -> str:
                 cmap="magma",
                 extent=(0, clip.duration_s, 0, clip.sample_rate / 2000),
             )
-            rows[0].set_ylabel("kHz")
-        for axes, strip in zip(rows[clip is not None :], strips, strict=True):
+            axes.set_ylabel("kHz")
+            axes.set_xlim(0, end_s)
+        for strip, strip_height in zip(strips, strip_heights, strict=True):
+            if axes is not None:
+                axes.set_xticks([])
+            bottom -= _TITLE_HEIGHT + strip_height
+            axes = _axes(figure, bottom, strip_height)
             tokens = zip(*strip.example.columns, strict=True)
             image = np.array([[unit_colour(code) for code in codes] for codes in tokens])
             axes.imshow(
@@ -131,8 +143,14 @@ def draw_aligned(clip: Clip | None, strips: Sequence[Strip]) -> str:
             axes.set_title(strip.title, loc="left", fontsize=8, pad=2)
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
-        for axes in rows[:-1]:
-            axes.tick_params(labelbottom=False)
-        rows[-1].set_xlim(0, end_s)
-        rows[-1].set_xlabel("time (s)")
+            axes.set_xlim(0, end_s)
+        assert axes is not None
+        axes.set_xlabel("time (s)")
         return svg_of(figure)
+
+
+def _axes(figure: Figure, bottom: float, height: float) -> Axes:
+    """Add axes over the width of a figure; their place is in inches."""
+    whole = figure.get_figheight()
+    width = 1 - (_LEFT + _RIGHT) / WIDTH
+    return figure.add_axes((_LEFT / WIDTH, bottom / whole, width, height / whole))

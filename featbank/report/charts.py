@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from featbank.report.canvas import INK, SERIES, canvas, page_style, svg_of
+from featbank.report.pooling import pooled
 from featbank.validation.confusion import UnitConfusion
 from featbank.validation.result import LengthHistogram
 
-_MAX_STEPS = 256
+_MAX_STEPS = 128
 
 
 def draw_lengths(lengths: LengthHistogram) -> str:
@@ -35,7 +36,8 @@ def draw_lengths(lengths: LengthHistogram) -> str:
         axes.set_xlabel("length (s)")
         axes.set_ylabel("utterances")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend()
+        # above the bars, where it hides none, and from the left, where a phone begins to show it
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0)
         return svg_of(figure)
 
 
@@ -75,18 +77,14 @@ def draw_codebooks(used: Sequence[float], perplexities: Sequence[float]) -> str:
 def draw_usage(usage: Sequence[int]) -> str:
     """Draw how often each unit occurs, the most used first, and what even usage would be.
 
-    Of more than 256 units a step is the mean of neighbours.
+    Of more than 128 units a step is the mean of neighbours.
     """
     with page_style():
         figure, axes = canvas()
         total = max(1, sum(usage))
         shares = 100 * np.sort(np.array(usage, float))[::-1] / total
-        edges = np.arange(len(usage) + 1) + 0.5
-        if len(shares) > _MAX_STEPS:
-            firsts = np.linspace(0, len(shares), _MAX_STEPS + 1).astype(int)
-            widths = np.diff(firsts)
-            shares = np.add.reduceat(shares, firsts[:-1]) / widths
-            edges = firsts + 0.5
+        shares, firsts = pooled(shares, _MAX_STEPS)
+        edges = firsts + 0.5
         axes.stairs(shares, edges, fill=True, color=SERIES[0])
         axes.axhline(100 / len(usage), color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.annotate(
@@ -116,6 +114,7 @@ def draw_confusion(confusion: UnitConfusion) -> str:
         )
         axes.set_yticks(range(len(shares)), confusion.labels, fontsize=7)
         axes.set_xticks([])
+        axes.tick_params(left=False)
         axes.set_xlabel("unit, by its likeliest label")
         bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.03)
         bar.set_label("share of the unit's frames (%)")

@@ -26,6 +26,9 @@ _MAX_RATE = 16_000
 """Of a sound on the page, in Hz: speech needs no more."""
 
 
+_CONF = "conf/report.yaml"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipPlan:
     """Which utterances a report lets people see and hear.
@@ -115,25 +118,26 @@ def read_clips(results: Sequence[CheckResult], plan: ClipPlan) -> Clips:
     """Read the beginning of an utterance of each split; what cannot be read is told, not raised.
 
     Raises:
-        ManifestError: a manifest is missing, or its row is malformed.
+        FileNotFoundError: a manifest is missing.
+        ManifestError: its row is malformed.
         OSError: the machine failed, not the file.
     """
-    shown = list(shown_utterances(results).items())[: plan.number]
+    shown = list(shown_utterances(results).items())
     if not plan.number:
-        return Clips(lacking=("no utterance can be heard: sounds is 0 in conf/report.yaml",))
+        return Clips(lacking=(f"no utterance can be heard: sounds is 0 in {_CONF}",))
     if is_remote(plan.root):
         return Clips(lacking=("no utterance can be heard: the audio of the corpus is elsewhere",))
     if not Path(plan.root).exists():
         return Clips(lacking=("no utterance can be heard: the audio of the corpus is not here",))
     read: list[Clip] = []
     lacking: list[str] = []
-    for split, utterance_id in shown:
+    if beyond := [split for split, _ in shown[plan.number :]]:
+        lacking.append(f"no sound of {', '.join(beyond)}: sounds is {plan.number} in {_CONF}")
+    for split, utterance_id in shown[: plan.number]:
         for row in _find_row(plan.manifests / f"{split}.jsonl", utterance_id):
             told = f"no sound of {split}:"
             if term := plan.forbids(row):
-                lacking.append(
-                    f"{told} its terms are {term!r}, which unheard of conf/report.yaml names"
-                )
+                lacking.append(f"{told} its terms are {term!r}, which unheard of {_CONF} names")
                 continue
             try:
                 read.append(_read(row, split, plan))

@@ -35,7 +35,7 @@ def draw_features(
         figure, axes = canvas()
         colours = mpl.colormaps["magma"].with_extremes(bad="red")
         image = axes.imshow(
-            _standardised(table),
+            np.round(_standardised(table), 1),  # so few levels that the image has a palette
             aspect="auto",
             origin="lower",
             interpolation="none",

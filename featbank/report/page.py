@@ -17,7 +17,11 @@ from featbank.report.measured import told_qualities
 from featbank.report.metrics import length_curves, metrics, usage_curves
 from featbank.report.origins import has_random_weights, origins_of
 from featbank.report.pictures import Pictures, lengths_picture, utterance_pictures
-from featbank.report.pictures_of_choices import example_pictures, usage_pictures
+from featbank.report.pictures_of_choices import (
+    confusion_pictures,
+    example_pictures,
+    usage_pictures,
+)
 from featbank.report.rendering import environment
 from featbank.report.side_by_side import COMPARED, best_of, in_tables, side_by_side
 from featbank.report.stamp import PageStamp
@@ -61,16 +65,36 @@ def render_report(
         failed: while the manifests were made.
         stamp: of a page that is handed on; None for one that DVC keeps.
     """
-    stabilities = stabilities or {}
+    compared = side_by_side(results, stabilities or {})
+    return _page(results, corpus, stabilities or {}, compared, clips, failed, stamp)
+
+
+def _page(
+    results: Sequence[CheckResult],
+    corpus: Mapping[str, Any],
+    stabilities: Mapping[str, Stability],
+    compared: Mapping[str, Mapping[str, float]],
+    clips: Clips,
+    failed: Sequence[FailuresOfKind],
+    stamp: PageStamp | None,
+) -> str:
     problems = [problem for result in results for problem in result.all_problems]
     kinds: Counter[str] = Counter()
     for problem in problems:
         kinds[problem.kind] += problem.count
-    compared = side_by_side(results, stabilities)
+    disturbed = list(stability_tables(results, stabilities))
     rows = list(store_rows(results))
     checked = [(f"{row.name}/{store.split}", store) for row in rows for store in row.stores]
     lists = list(failure_lists(results, corpus["name"], corpus["num_failures"], failed))
     pictures = Pictures()
+    # in the order in which a page gives them room
+    lengths = pictures.within(lengths_picture(results))
+    utterances = pictures.within(utterance_pictures(results, clips))
+    drawn = [
+        *pictures.within(usage_pictures(results)),
+        *pictures.within(example_pictures(results)),
+        *pictures.within(confusion_pictures(results)),
+    ]
     return (
         environment()
         .get_template("report.html.j2")
@@ -95,19 +119,20 @@ def render_report(
             empty_stores=[
                 name for name, one in checked if one.num_expected and not one.num_utterances
             ],
-            # in the order in which a page gives them room
-            lengths=pictures.within(lengths_picture(results)),
-            utterances=pictures.within(utterance_pictures(results, clips)),
-            usages={one.name: pictures.within(usage_pictures(one)) for one in results},
-            examples={one.name: pictures.within(example_pictures(one)) for one in results},
-            pictures=pictures,
+            lengths=lengths,
+            utterances=utterances,
+            drawn={
+                one.name: [picture for picture in drawn if picture.choice == one.name]
+                for one in results
+            },
+            num_left_out=pictures.num_left_out,
             gauge_tables=list(gauge_tables(results)),
             codebook_tables=list(codebook_tables(results)),
             inertias=[(result.name, result.inertia) for result in results if result.inertia],
-            stability_tables=list(stability_tables(results, stabilities)),
+            stability_tables=disturbed,
             label_tables=list(label_tables(results)),
             label_codebook_tables=list(label_codebook_tables(results)),
-            unchecked=list(unchecked(results, stabilities, clips)),
+            unchecked=list(unchecked(results, disturbed, clips)),
             origins={result.name: list(origins_of(result)) for result in results},
             stamp=stamp,
         )
@@ -140,8 +165,10 @@ def write_report(
     """
     check_corpus(corpus)
     folder = Path(folder)
-    numbers = {**metrics(results, stabilities), COMPARED: side_by_side(results, stabilities or {})}
-    page = render_report(results, corpus, stabilities, clips=clips, failed=failed, stamp=stamp)
+    stabilities = stabilities or {}
+    compared = side_by_side(results, stabilities)
+    numbers = {**metrics(results, stabilities), COMPARED: compared}
+    page = _page(results, corpus, stabilities, compared, clips, failed, stamp)
     write_atomic(folder / "metrics.json", readable_json(numbers))
     _write_curves(folder / "codebook_usage", usage_curves(results))
     lengths = length_curves(results[0].lengths) if results else {}

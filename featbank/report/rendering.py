@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from featbank.base.amounts import format_duration, percent
 from featbank.base.visible import visible
@@ -22,6 +23,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
+        "breakable": _breakable,
         "count": counted,
         "size": format_size,
         "number": format_number,
@@ -34,3 +36,8 @@ def environment() -> Environment:
 def _shown(value: Any) -> Any:
     """Return what a template shows of a value: drawings as they are, of texts all that is there."""
     return visible(value) if type(value) is str else value
+
+
+def _breakable(path: str) -> Markup:
+    """Return a path that a narrow column breaks behind its slashes, and not within a name."""
+    return escape(visible(path)).replace("/", Markup("/<wbr>"))

@@ -44,7 +44,11 @@ class Column:
         """Return a value as people read it; a dash for one that is not there."""
         if value is None:
             return "-"
-        return percent(value, 1) if self.is_share else format_number(float(f"{value:.3g}"))
+        if self.is_share:
+            return percent(value, 1)
+        # three digits, also where they are zeros: numbers below each other compare at a glance
+        rounded = float(f"{value:.3g}")
+        return format_number(rounded) if abs(rounded) >= 1000 else f"{rounded:#.3g}".rstrip(".")
 
 
 UNIT_COLUMNS = (
@@ -139,16 +143,17 @@ def in_tables(
 def best_of(table: Mapping[str, Mapping[str, float]]) -> set[tuple[str, str]]:
     """Return the cells that are best, by row and key: among features, and among tokens.
 
-    Equals are all best; none is where all are equal.
+    What reads the same is equal. Equals are all best; none is where all are equal.
     """
     found: set[tuple[str, str]] = set()
-    for _, names in groupby(table, key=lambda name: name.partition("/")[0]):
-        rows = {name: table[name] for name in names}
+    for kind in {name.partition("/")[0] for name in table}:
+        rows = {name: row for name, row in table.items() if name.partition("/")[0] == kind}
         for column in COLUMNS:
             values = {name: row[column.key] for name, row in rows.items() if column.key in row}
-            if column.best is not None and len(set(values.values())) > 1:
-                best = column.best(values.values())
-                found |= {(name, column.key) for name, one in values.items() if one == best}
+            told = {name: column.told(value) for name, value in values.items()}
+            if column.best is not None and len(set(told.values())) > 1:
+                best = column.told(column.best(values.values()))
+                found |= {(name, column.key) for name, one in told.items() if one == best}
     return found
 
 

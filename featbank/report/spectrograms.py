@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from featbank.report.pooling import pooled
+
 _WINDOW_S, _HOP_S = 0.025, 0.01
 _MAX_COLUMNS = 300
 _BANDS = 96
@@ -29,17 +31,9 @@ def spectrogram(waveform: npt.NDArray[np.float32], sample_rate: int) -> npt.NDAr
         np.pad(padded, (0, size)), size
     )[starts]  # fmt: skip
     power = np.abs(np.fft.rfft(windows * np.hanning(size), axis=1)) ** 2
-    power = _pooled(_pooled(power, _MAX_COLUMNS).T, _BANDS)
-    level = 10 * np.log10(np.maximum(power, 1e-12))
+    columns, _ = pooled(power, _MAX_COLUMNS)
+    bands, _ = pooled(columns.T, _BANDS)
+    level = 10 * np.log10(np.maximum(bands, 1e-12))
     # whole dB: last bits of a transform differ between machines, and a picture's bytes should not
     below: npt.NDArray[np.float64] = np.round(np.clip(level - level.max(), -_RANGE_DB, 0))
     return below
-
-
-def _pooled(table: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:
-    """Average neighbouring rows so that `most` of them are left at most."""
-    if len(table) <= most:
-        return table
-    edges = np.linspace(0, len(table), most + 1).astype(int)
-    sums: npt.NDArray[np.float64] = np.add.reduceat(table, edges[:-1], axis=0)
-    return sums / np.diff(edges)[:, None]

@@ -15,6 +15,9 @@ from featbank.validation.result import CheckResult
 Table = tuple[str, list[tuple[str, Gauges]]]
 """A title, and rows of a label and gauges."""
 
+StabilityTable = tuple[str, str, list[DisturbedTokens]]
+"""A title, why nothing is known, and a row a disturbance where something is."""
+
 
 def gauge_tables(results: Sequence[CheckResult]) -> Iterator[Table]:
     """Give each store of tokens with a row a split: its gauges, several codebooks together."""
@@ -73,7 +76,7 @@ def label_codebook_tables(
 
 def stability_tables(
     results: Sequence[CheckResult], stabilities: Mapping[str, Stability]
-) -> Iterator[tuple[str, str, list[DisturbedTokens]]]:
+) -> Iterator[StabilityTable]:
     """Give each store of tokens: why its stability is not known, or a row a disturbance."""
     for result in results:
         found = stabilities.get(result.name)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from featbank.report.clips import Clips
 from featbank.report.metrics import token_fingerprints
-from featbank.report.tables import stability_tables
+from featbank.report.tables import StabilityTable
 from featbank.report.words import counted
-from featbank.stability.result import Stability
 from featbank.validation.agreement import LabelCheck
 from featbank.validation.result import CheckResult
 
@@ -29,13 +28,13 @@ _TITLES = {
 
 
 def unchecked(
-    results: Sequence[CheckResult], stabilities: Mapping[str, Stability], clips: Clips
+    results: Sequence[CheckResult], stabilities: Sequence[StabilityTable], clips: Clips
 ) -> Iterator[str]:
     """Give a sentence for all that was not checked or measured, alike choices together.
 
     Args:
         results: one an option.
-        stabilities: by the names of the options.
+        stabilities: of their tokens, as `stability_tables` gives them.
         clips: that were read of the audio.
     """
     yield from _NEVER
@@ -43,7 +42,7 @@ def unchecked(
     for result in results:
         for told in _lacking(result):
             lacking.setdefault(told, []).append(result.name)
-    for name, absent, _ in stability_tables(results, stabilities):
+    for name, absent, _ in stabilities:
         if absent:
             lacking.setdefault(f"How many tokens flip: {absent}", []).append(name)
     for told, names in lacking.items():

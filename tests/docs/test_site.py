@@ -77,6 +77,7 @@ def test_every_page_and_every_public_name_is_there_and_every_link_of_the_site_le
         page = site / "docs" / "reference" / f"{module}.html"
         assert {f"{module}.{name}" for name in names} <= read[page].places, page
     for page, found in read.items():
+        assert "Alias for field number" not in page.read_text(encoding="utf-8"), page
         for link in found.links:
             address, place = urldefrag(unquote(link))
             if ":" in address:

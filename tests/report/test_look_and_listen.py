@@ -109,7 +109,7 @@ def test_the_sound_is_the_beginning_of_the_utterance_that_all_stores_show(heard:
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(coded)), dtype="float32")
     assert rate == RATE
     np.testing.assert_allclose(samples, tone(1.5), atol=1e-4)
-    assert "Utterance ann/u-007; 1.5 s of 2.0 s at 8,000 Hz" in page
+    assert "1.5 s of 2.0 s at 8,000 Hz: energy by frequency" in page
     assert "tokens of 2 stores, a colour a token" in page
     assert page == render_report([tokens("a"), tokens("b")], CORPUS, clips=heard)
 
@@ -145,6 +145,14 @@ def test_audio_that_is_elsewhere_or_not_to_be_copied_is_not_heard_and_said_so(
     assert "<audio" not in page
     assert told.replace("'", "&#39;") in page[page.index('id="unchecked"') :]
     assert "tokens/a" in page  # its units are drawn still
+
+
+def test_splits_beyond_the_number_of_sounds_are_named(corpus: Path) -> None:
+    train = tokens("a").stores[0]
+    stores = tuple(replace(train, split=split) for split in ("train", "dev", "test"))
+    found = read_clips([replace(tokens("a"), stores=stores)], plan(corpus, number=1))
+    assert [clip.split for clip in found.read] == ["train"]
+    assert found.lacking == ("no sound of dev, test: sounds is 1 in conf/report.yaml",)
 
 
 @pytest.mark.parametrize("damage", ["absent", "changed"])

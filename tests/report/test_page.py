@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 
 from featbank.base.failure_kinds import failures_by_kind
 from featbank.base.failures import Failure
+from featbank.report import page as making
 from featbank.report.charts import draw_confusion
 from featbank.report.clips import Clip, Clips
+from featbank.report.figures import draw_features
 from featbank.report.page import render_report
+from featbank.report.pictures import Picture, Pictures
 from featbank.report.rendering import environment
 from featbank.report.stamp import PageStamp
 from featbank.validation.agreement import Agreement, LabelCheck
@@ -140,10 +146,41 @@ def test_page_of_a_million_utterances_and_thirty_choices_stays_small(large: str)
     assert len(large.encode()) < 2_000_000
     assert Elements(large).count < 12_000
     assert large.count("<audio") == 3
-    assert re.search(r"\d+ pictures more, for which this page has no room", large)
+    assert "for which this page has no room" not in large
     assert "and 9 more: the checks have some" in large  # of the problems that are too many to name
     assert "8 more not drawn" in large  # of twenty rows of tokens
     assert "features/large/f9/f9/train/failures.jsonl" in large
+
+
+def test_pictures_that_a_page_has_no_room_for_are_counted_and_not_drawn() -> None:
+    drawn: list[int] = []
+
+    def draw(size: int) -> Picture:
+        drawn.append(size)
+        return Picture(title="", drawing=Markup("x" * size), caption="")  # noqa: S704
+
+    pictures = Pictures(max_bytes=10)
+    taken = pictures.within(partial(draw, size) for size in (6, 8, 7, 1))
+    assert ([len(one.drawing) for one in taken], drawn) == ([6], [6, 8])
+    assert len(pictures.within(partial(draw, size) for size in (3, 1))) == 2  # of another kind
+    assert pictures.num_left_out == 3
+
+
+def test_a_page_says_how_many_pictures_it_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "Pictures", lambda: Pictures(max_bytes=1))
+    page = render_report([tokens(3, 9)], CORPUS)
+    assert "6 pictures more, for which this page has no room" in page
+    assert "<svg" not in page
+
+
+def test_images_of_few_colours_have_a_palette_and_places_two_decimals() -> None:
+    values = _RANDOM.standard_normal((300, 80), np.float32)
+    drawing = draw_features(make_example("u", values), frame_rate=50.0, first_frame_center_s=0.01)
+    images = [base64.b64decode(one) for one in re.findall(r'base64,([^"]*)"', drawing)]
+    assert images[0][25] == 3  # the colour type of PNG
+    assert not re.search(r' (?:d|x|y)="[^"]*\.\d{3}', drawing)
+    assert "<g>" not in drawing
+    assert drawing.count("<g") == drawing.count("</g>")
 
 
 def test_headings_step_down_by_one_and_all_header_cells_say_what_they_head(large: str) -> None:

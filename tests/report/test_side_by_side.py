@@ -147,6 +147,19 @@ def test_the_best_is_marked_among_features_and_among_tokens_and_not_where_all_ar
     }
 
 
+def test_what_reads_the_same_is_equally_good() -> None:
+    used = {"tokens/a": {"codes_used": 1.0}, "tokens/b": {"codes_used": 0.9996}}
+    assert best_of(used) == set()
+    used["tokens/c"] = {"codes_used": 0.5}
+    assert {name for name, _ in best_of(used)} == {"tokens/a", "tokens/b"}
+    # in whatever order they stand
+    mixed = {name: {"pnmi": value} for name, value in (("f/a", 0.2), ("t/b", 0.4), ("f/c", 0.3))}
+    assert best_of(mixed) == {("f/c", "pnmi")}
+    [inertia] = [column for column in COLUMNS if column.key == "inertia"]
+    told = [inertia.told(value) for value in (0.5, 14, 227.4, 999.7, 1445.5)]
+    assert told == ["0.500", "14.0", "227", "1,000", "1,450"]
+
+
 @pytest.mark.usefixtures("on_terminal")
 def test_page_metrics_and_terminal_show_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
