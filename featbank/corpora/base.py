@@ -267,7 +267,11 @@ class Corpus(Component, ABC):
         """Return the error of a corpus without utterances."""
         also = f", and {len(unlisted)} audio files not taken: {unlisted[0]}" if unlisted else ""
         return CorpusError(
-            f"corpus {self.name} in {self.root}", expected="utterances", got=f"none{also}"
+            f"corpus {self.name} in {self.root}",
+            expected="utterances",
+            got=f"none{also}",
+            hint="is the audio elsewhere, or of another layout? corpus.root=FOLDER names its "
+            "folder, and python stages/prepare.py --help lists the layouts: corpus=NAME",
         )
 
     @abstractmethod

@@ -9,6 +9,7 @@ from typing import Any
 from featbank.base.amounts import format_duration
 from featbank.base.terms import NOT_SAID, TERMS
 from featbank.errors import ConfigError
+from featbank.report.words import counted
 
 _COUNTED = {
     "num_unlisted": "audio files are in no table or left out",
@@ -51,7 +52,7 @@ def corpus_facts(corpus: Mapping[str, Any]) -> Iterator[str]:
     rates = corpus.get("sample_rates", {})
     if rates:
         yield "sampled at " + ", ".join(
-            f"{int(rate):,} Hz ({one['utterances']:,} utterances, "
+            f"{int(rate):,} Hz ({counted(one['utterances'], 'utterance')}, "
             f"{format_duration(3600 * one['hours'])})"
             for rate, one in rates.items()
         )

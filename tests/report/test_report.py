@@ -251,7 +251,7 @@ def test_what_the_corpus_is_made_of_and_warns_of_is_told() -> None:
     }  # fmt: skip
     page = render_report([features()], corpus)
     text = text_of(page)
-    assert "sampled at 8,000 Hz (1 utterances, 36 s), 16,000 Hz (3 utterances, 2.00 h)" in text
+    assert "sampled at 8,000 Hz (1 utterance, 36 s), 16,000 Hz (3 utterances, 2.00 h)" in text
     assert "files by channels: 1: 3, 2: 1" in text
     assert "each channel of a file is an utterance" in text
     assert "splits to train on are played at speeds 0.9, 1, 1.1" in text
