@@ -179,6 +179,8 @@ _ASIDE = {
     "featbank.base.visible": "prints",
     "featbank.base.label_forms": "says where labels lie, which checks alone read",
     "featbank.base.terms": "names what corpus.json says of licences, which prepare wrote",
+    "featbank.base.folder_names": "refuses",
+    "featbank.base.parameters": "tells what a class takes",
     "featbank.base.trusted": "refuses",
     "featbank.engine.work": "removes what DVC has taken in",
     "featbank.files.locking": "lets one write at a time",
