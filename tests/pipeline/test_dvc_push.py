@@ -88,8 +88,9 @@ def _pulled(project: Path, to: str = "clone") -> dict[str, bytes]:
     return files(clone / POINTER.with_suffix(""))
 
 
-def _shards(project: Path) -> list[Path]:
-    return list((project.parent / "work").rglob("*.h5"))
+def _shards(project: Path) -> list[str]:
+    found = os.walk(project.parent / "work")  # in which a run adds and removes folders meanwhile
+    return [name for _, _, names in found for name in names if name.endswith(".h5")]
 
 
 def test_what_is_pushed_pulls_back_as_a_run_leaves_it(
