@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -47,6 +48,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         if channel := getattr(plugin, "channel", None):  # it is a worker's
             line = channel.gateway._io.outfile.fileno()
             os.register_at_fork(after_in_child=partial(os.dup2, 1, line))
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage go through all that was imported: it lives to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

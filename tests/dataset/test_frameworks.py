@@ -65,7 +65,7 @@ def launched(folder: Path, frameworks: str, num_ranks: int) -> Ranks:
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(num_ranks)]
 
 
-@pytest.fixture(scope="module", params=[2, 3], ids="{} ranks".format)
+@pytest.fixture(scope="module", params=[3], ids="{} ranks".format)
 def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     return launched(tmp_path_factory.mktemp("ranks"), "torch_alone,accelerate", request.param)
 
@@ -75,7 +75,7 @@ def trainers(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     return launched(tmp_path_factory.mktemp("trainers"), "transformers,lightning", 2)
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3], ids="{} ranks".format)
+@pytest.fixture(scope="module", params=[1, 3], ids="{} ranks".format)
 def brains(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     frameworks = "speechbrain,loop_around_speechbrain"
     return launched(tmp_path_factory.mktemp("brains"), frameworks, request.param)
